@@ -1,0 +1,4 @@
+"""Which conversations should I fine-tune on, and does that choice beat picking at random?
+
+The library: reading pools, scoring, selecting, training and evaluating. It knows neither Dagster nor DuckDB.
+"""

@@ -1,0 +1,70 @@
+"""Folders whose content counts only when it is whole.
+
+A job writes its files into a folder and its manifest last. A folder without a manifest is unfinished work: a rerun
+goes on in it. Files are written beside their place and renamed, so a file that exists is a whole file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-serialisable value in canonical form."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends without an error it becomes `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    yield temporary
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Declare the folder complete. Call it after everything else in the folder has been written."""
+    with whole_file(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The folder's manifest, or None where the folder is missing or unfinished."""
+    path = folder / MANIFEST
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def open_job_folder(folder: Path, identity: dict[str, Any]) -> bool:
+    """Prepare `folder` for the job that `identity` describes.
+
+    Unfinished or finished work of another identity is removed; that of the same identity is kept to go on with.
+
+    Returns:
+        True where the folder already holds this job's complete result.
+    """
+    job_file = folder / "job.json"
+    wanted = json.loads(json.dumps(identity))
+    if job_file.exists() and json.loads(job_file.read_text()) == wanted:
+        return (folder / MANIFEST).exists()
+    if folder.exists():
+        shutil.rmtree(folder)
+    with whole_file(job_file) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return False
