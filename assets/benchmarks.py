@@ -1,0 +1,76 @@
+"""Benchmarks: how well each experiment's model does."""
+
+import dagster as dg
+
+from assets.checkpoints import model_folder
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.manifest import read_manifest
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+
+
+def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        partitions_def=partitions.experiments,
+        deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
+        group_name="benchmarks",
+        kinds={"pytorch", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def benchmark_result(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """The model's answers to the benchmarks' items, and its loss on the pools' held-out conversations.
+
+        Tables `benchmarks.results` and `benchmarks.items`.
+        """
+        from selection_platform.evaluation.harness import evaluate
+        from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+
+        experiment = profile.experiments[context.partition_key]
+        folder = artifacts.benchmark_result(experiment.key)
+        settings = profile.evaluation
+        held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
+        for pool, file in held_out.items():
+            values = {"pool": pool, "limit": settings.held_out_limit}
+            warehouse.export(load_sql("70_benchmarks/held_out_samples"), file, values)
+        spec = EvaluationSpec(
+            model_folder=str(model_folder(experiment, artifacts)),
+            data_folder=str(artifacts.benchmark_data()),
+            benchmarks=tuple(
+                BenchmarkSpec(name=name, **benchmark.model_dump()) for name, benchmark in settings.benchmarks.items()
+            ),
+            held_out={pool: str(file) for pool, file in held_out.items()},
+            dtype=profile.dtype,
+            batch_size=settings.batch_size,
+            run_generated_code=settings.run_generated_code,
+            tokens_per_batch=profile.scoring.tokens_per_batch,
+            max_length=profile.fine_tuning.max_length,
+        )
+        evaluate(spec, folder)
+        manifest = read_manifest(folder) or {}
+        partition = {"experiment": experiment.key}
+        for table in ("results", "items"):
+            warehouse.replace_from_parquet(f"benchmarks.{table}", partition, [folder / f"{table}.parquet"])
+        results = warehouse.query(load_sql("70_benchmarks/results_of_experiment"), partition)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "benchmarks.results",
+                **{f"{row['benchmark']} {row['metric']}": row["value"] for row in results.to_dicts()},
+                "lm-eval": manifest["lm_eval"],
+                "left out": manifest["left_out"],
+            },
+            data_version=dg.DataVersion(
+                warehouse.content_hash("benchmarks.results", partition)
+                + "-"
+                + warehouse.content_hash("benchmarks.items", partition)
+            ),
+        )
+
+    return [benchmark_result]

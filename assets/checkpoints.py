@@ -1,0 +1,75 @@
+"""Checkpoints: each experiment's fine-tuned model."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.experiments import Experiment
+from selection_platform.manifest import read_manifest
+from selection_platform.profile import FineTuningSettings, Profile
+from selection_platform.queries import load_sql
+
+
+def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        partitions_def=partitions.experiments,
+        deps=[
+            "selection",
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_experiments()),
+            dg.AssetDep("base_model", partition_mapping=partitions.models_to_experiments()),
+        ],
+        group_name="checkpoints",
+        kinds={"pytorch", "huggingface"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def checkpoint(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing."""
+        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+
+        experiment = profile.experiments[context.partition_key]
+        folder = model_folder(experiment, artifacts)
+        if experiment.pool is None:
+            manifest = read_manifest(folder) or {}
+        else:
+            samples = folder.with_name(f"{folder.name}.samples.parquet")
+            values = {"experiment": experiment.key, "pool": experiment.pool}
+            warehouse.export(load_sql("50_selections/training_samples"), samples, values)
+            spec = FineTuningSpec(
+                base_model_folder=str(artifacts.base_model(experiment.model)),
+                train_file=str(samples),
+                seed=experiment.seed,
+                **_recipe(profile.fine_tuning),
+            )
+            manifest = fine_tune(spec, folder)
+        shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
+        return dg.MaterializeResult(
+            metadata={**shown, "folder": dg.MetadataValue.path(folder)},
+            data_version=dg.DataVersion(manifest["weights_hash"]),
+        )
+
+    return [checkpoint]
+
+
+def model_folder(experiment: Experiment, artifacts: ArtifactStore) -> Path:
+    """Where the experiment's model lies: the base arm has no checkpoint of its own."""
+    if experiment.pool is None:
+        return artifacts.base_model(experiment.model)
+    return artifacts.checkpoint(experiment.key)
+
+
+def _recipe(settings: FineTuningSettings) -> dict[str, Any]:
+    recipe = settings.model_dump(exclude={"lora"})
+    if settings.lora is not None:
+        recipe["method"] = "lora"
+        recipe |= {f"lora_{name}": value for name, value in settings.lora.model_dump().items()}
+    return recipe

@@ -1,0 +1,87 @@
+"""Run the graph from a script: every missing partition, upstream first, in this process.
+
+Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
+neither. The runs are recorded in the instance like any other and show in the UI.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+import resources
+
+DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one run materialises: one partition of one asset, or of the assets that one computation gives together."""
+
+    asset: dg.AssetsDefinition
+    partition_key: str | None
+
+    @property
+    def name(self) -> str:
+        """The assets' names, as the UI shows them."""
+        return ", ".join(sorted(key.to_user_string() for key in self.asset.keys))
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The Dagster instance in a home folder, made with the platform's settings if there is none."""
+    folder = dagster_home(home)
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+def dagster_home(home: Path) -> Path:
+    """The folder that DAGSTER_HOME must name, with its settings file in place."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text(DAGSTER_YAML.read_text(encoding="utf-8"), encoding="utf-8")
+    return folder
+
+
+def missing_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
+    """Every partition that was never materialised, upstream first."""
+    return [step for step in all_steps(assets) if not _is_materialized(step, instance)]
+
+
+def all_steps(assets: list[dg.AssetsDefinition]) -> list[Step]:
+    """Every partition of every asset, upstream first."""
+    return [Step(asset, key) for asset in assets for key in _partition_keys(asset)]
+
+
+def materialize_step(
+    step: Step, assets: list[dg.AssetsDefinition], with_resources: Mapping[str, object], instance: dg.DagsterInstance
+) -> dict[str, object]:
+    """Run one step.
+
+    Returns:
+        The metadata of what was materialised.
+
+    Raises:
+        Exception: whatever the asset raised; the run is recorded as failed.
+    """
+    result = dg.materialize(
+        assets,
+        selection=[step.asset],
+        partition_key=step.partition_key,
+        resources=dict(with_resources),
+        instance=instance,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    metadata: dict[str, object] = {}
+    for event in result.get_asset_materialization_events():
+        metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
+    return metadata
+
+
+def _partition_keys(asset: dg.AssetsDefinition) -> list[str] | list[None]:
+    return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [None]
+
+
+def _is_materialized(step: Step, instance: dg.DagsterInstance) -> bool:
+    if step.partition_key is None:
+        return all(instance.get_latest_materialization_event(key) for key in step.asset.keys)
+    return all(step.partition_key in instance.get_materialized_partitions(key) for key in step.asset.keys)

@@ -1,0 +1,31 @@
+"""How numbers are shown in Dagster's UI."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+BARS = " ▏▎▍▌▋▊▉█"
+
+
+def markdown_counts(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
+    """Counts by reason, the largest first."""
+    if not counts:
+        return dg.MetadataValue.md("none")
+    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dg.MetadataValue.md("\n".join(["| | rows |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in rows)]))
+
+
+def markdown_histogram(lowest: float, highest: float, bins: Mapping[int, int], count: int) -> dg.MarkdownMetadataValue:
+    """A histogram of `count` equal bins between two values, as bars of text."""
+    width = (highest - lowest) / count
+    most = max(bins.values(), default=0)
+    lines = [
+        f"{lowest + width * index:>12.4g}  {_bar(bins.get(index, 0), most):<24}  {bins.get(index, 0):,}"
+        for index in range(count if highest > lowest else 1)
+    ]
+    return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))
+
+
+def _bar(value: int, most: int, width: int = 24) -> str:
+    eighths = round(8 * width * value / most) if most else 0
+    return BARS[8] * (eighths // 8) + (BARS[eighths % 8] if eighths % 8 else "")

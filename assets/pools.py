@@ -1,0 +1,98 @@
+"""Pools: the source's rows as they came, then conversations in one normal form."""
+
+import dagster as dg
+
+from assets.metadata import markdown_counts
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
+from selection_platform.manifest import content_hash
+from selection_platform.pools.pool import write_pool
+from selection_platform.pools.raw_pool import write_raw_pool
+from selection_platform.pools.shards import shard_paths
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+
+
+def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage, in the data's order."""
+
+    @dg.asset(group_name="pools", kinds={"python", "parquet"}, owners=["team:selection"], code_version="1")
+    def benchmark_data(artifacts: ArtifactStore) -> dg.MaterializeResult:
+        """The benchmarks' items, written out from installed packages so that evaluation needs no network."""
+        report = prepare(artifacts.benchmark_data())
+        return dg.MaterializeResult(
+            metadata={"items": dg.JsonMetadataValue(report), "folder": dg.MetadataValue.path(artifacts.benchmark_data())},
+            data_version=dg.DataVersion(content_hash(report)),
+        )
+
+    @dg.asset(
+        partitions_def=partitions.pools,
+        group_name="pools",
+        kinds={"python", "parquet"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
+        """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""
+        folder = artifacts.raw_pool(context.partition_key)
+        report = write_raw_pool(profile.pools[context.partition_key], folder)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": report.rows,
+                "bad rows": markdown_counts(report.bad_rows),
+                "folder": dg.MetadataValue.path(folder),
+                "seconds": report.seconds,
+            },
+            data_version=dg.DataVersion(report.content_hash),
+        )
+
+    @dg.asset(
+        partitions_def=partitions.pools,
+        deps=[raw_pool, benchmark_data],
+        group_name="pools",
+        kinds={"python", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    def pool(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """Conversations in one normal form, filtered, without duplicates and without benchmark items.
+
+        Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot) and `pools.dropped`.
+        """
+        name = context.partition_key
+        folder = artifacts.pool(name)
+        report = write_pool(
+            profile.pools[name], artifacts.raw_pool(name), benchmark_texts(artifacts.benchmark_data()), folder
+        )
+        shards = [str(shard) for shard in shard_paths(folder)]
+        for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):
+            warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards})
+        dropped = [{"reason": reason, "samples": samples} for reason, samples in report.dropped.items()]
+        warehouse.replace(
+            "pools.dropped",
+            {"pool": name},
+            load_sql("10_pools/dropped"),
+            {"dropped": dropped},
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "pools.samples",
+                "dagster/partition_row_count": report.kept["pool"],
+                "rows of the source": report.rows,
+                "kept": markdown_counts(report.kept),
+                "dropped": markdown_counts(report.dropped),
+                "trimmed": markdown_counts(report.trimmed),
+                "seconds": report.seconds,
+            },
+            data_version=dg.DataVersion(
+                warehouse.content_hash("pools.samples", {"pool": name})
+                + "-"
+                + warehouse.content_hash("pools.held_out", {"pool": name})
+            ),
+        )
+
+    return [benchmark_data, raw_pool, pool]

@@ -1,0 +1,103 @@
+"""Selections: the sample ids that each experiment trains on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from assets.partitions import Partitions, score_partition_key
+from assets.scores import score_partition
+from resources.warehouse import Warehouse
+from selection_platform.experiments import Experiment
+from selection_platform.methods import METHODS
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+
+
+def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    scored = [name for name in profile.arms if METHODS[name].scored_per is not None]
+
+    @dg.asset(
+        partitions_def=partitions.experiments,
+        deps=[
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_experiments()),
+            *(
+                dg.AssetDep(["scores", name], partition_mapping=partitions.scores_to_experiments(name))
+                for name in scored
+            ),
+        ],
+        group_name="selections",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """The samples that an experiment trains on, best first. Table `selections.samples`."""
+        experiment = profile.experiments[context.partition_key]
+        # The snapshot before the write: with it, the scores can be queried as this selection saw them.
+        snapshot = warehouse.snapshot()
+        partition = {"experiment": experiment.key}
+        rows, values = _query(profile, experiment)
+        count = warehouse.replace("selections.samples", partition, rows, values, verify=_verifier(experiment))
+        warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "selections.samples",
+                "dagster/partition_row_count": count,
+                "warehouse snapshot": snapshot,
+                **{name: value for name, value in _columns(experiment).items() if value is not None},
+            },
+            data_version=dg.DataVersion(warehouse.content_hash("selections.samples", partition)),
+        )
+
+    return [selection]
+
+
+def _columns(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "method": experiment.method,
+        "pool": experiment.pool,
+        "model": experiment.model,
+        "budget": experiment.budget,
+        "seed": experiment.seed,
+    }
+
+
+def _query(profile: Profile, experiment: Experiment) -> tuple[str, dict[str, Any]]:
+    """The statement that selects, and its values."""
+    method = METHODS[experiment.method]
+    if method.scored_per is None:
+        # The base model has no pool, and so selects nothing.
+        return load_sql("50_selections/whole_pool"), {"pool": experiment.pool}
+    assert experiment.pool is not None
+    assert experiment.budget is not None
+    return load_sql("50_selections/highest_scores"), {
+        "table": f"scores.{method.name}",
+        **score_partition(profile, method.name, score_partition_key(experiment)),
+        "seed": experiment.seed if method.seeded_scores else None,
+        "budget": experiment.budget,
+    }
+
+
+def _verifier(experiment: Experiment) -> Callable[[duckdb.DuckDBPyConnection], None]:
+    """A check of the selection inside its transaction: an unsound one is never committed."""
+
+    def verify(connection: duckdb.DuckDBPyConnection) -> None:
+        values = {"experiment": experiment.key, "pool": experiment.pool}
+        row = connection.execute(load_sql("50_selections/faults"), values).fetchone()
+        assert row is not None
+        repeated, not_in_pool, out_of_order, selected = row
+        if repeated or not_in_pool or out_of_order:
+            raise ValueError(
+                f"selection {experiment.key}: {repeated} ids repeat, {not_in_pool} are not in the pool, "
+                f"{out_of_order} positions are missing; score the method again"
+            )
+        if experiment.budget is not None and selected != experiment.budget:
+            raise ValueError(
+                f"selection {experiment.key}: the budget is {experiment.budget:,} but only {selected:,} samples have a "
+                "score; lower the budget in the profile or enlarge the pool"
+            )
+
+    return verify

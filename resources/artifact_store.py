@@ -1,0 +1,54 @@
+"""Where files live that are too big for the warehouse: raw pools, models, and the output of jobs."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+
+class ArtifactStore(dg.ConfigurableResource):
+    """One folder for each asset, and in it one for each partition.
+
+    Partition keys are made of names without `..`, so a path never leaves the folder.
+    """
+
+    folder: str = Field(description="Folder that holds all artifacts.")
+
+    def raw_pool(self, pool: str) -> Path:
+        """Rows of a pool's source as they came."""
+        return self._path("raw_pool", pool)
+
+    def pool(self, pool: str) -> Path:
+        """Conversations of a pool, on their way into the warehouse."""
+        return self._path("pool", pool)
+
+    def benchmark_data(self) -> Path:
+        """Items of the benchmarks."""
+        return self._path("benchmark_data")
+
+    def base_model(self, model: str) -> Path:
+        """Weights and tokenizer of a base model."""
+        return self._path("base_model", model)
+
+    def scoring(self, scoring: str) -> Path:
+        """Inputs and outputs of the scoring passes of a pool with a model."""
+        return self._path("scoring", scoring)
+
+    def zip_picks(self, pool: str) -> Path:
+        """ZIP's picks of a pool."""
+        return self._path("zip", pool)
+
+    def held_out(self, pool: str) -> Path:
+        """File of a pool's held-out conversations, on their way to evaluation."""
+        return self._path("held_out", f"{pool}.parquet")
+
+    def checkpoint(self, experiment: str) -> Path:
+        """Weights and tokenizer of an experiment's fine-tuned model."""
+        return self._path("checkpoint", experiment)
+
+    def benchmark_result(self, experiment: str) -> Path:
+        """Results of an experiment's benchmarks."""
+        return self._path("benchmark_result", experiment)
+
+    def _path(self, *parts: str) -> Path:
+        return Path(self.folder, *parts)

@@ -1,0 +1,169 @@
+"""The warehouse: a DuckLake, that is tables in Parquet files and their catalog in SQLite.
+
+A plain DuckDB file would be locked for every other process while one writes, readers included. In a DuckLake readers
+see the last committed snapshot at any time, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+from dagster_duckdb import DuckDBResource
+from filelock import FileLock
+from pydantic import Field
+
+from selection_platform.manifest import whole_file
+from selection_platform.queries import list_sql, load_sql
+
+EXPORT_BATCH = 10_000
+"""Rows in memory at a time when a query is written to a file."""
+
+Values = Mapping[str, Any]
+Verifier = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+class Warehouse(dg.ConfigurableResource):
+    """Tables of pools, features, scores, selections and benchmark results."""
+
+    folder: str = Field(description="Folder that holds the catalog and the tables' Parquet files.")
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that cannot change the warehouse. Sees what was committed when each statement starts."""
+        if not self._catalog.exists():
+            raise FileNotFoundError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
+        with self._attached(read_only=True) as connection:
+            yield connection
+
+    def query(self, sql: str, values: Values | None = None) -> pl.DataFrame:
+        """Result of one statement, with bound `$name` values."""
+        with self.read() as connection:
+            return connection.execute(sql, dict(values or {})).pl()
+
+    def snapshot(self) -> int:
+        """Number of the newest snapshot, for `AT (VERSION => n)`."""
+        return int(self.query(load_sql("00_warehouse/current_snapshot")).item())
+
+    def replace(
+        self, table: str, partition: Values, rows: str, values: Values | None = None, verify: Verifier | None = None
+    ) -> int:
+        """Replace one partition of a table by the result of a query, in one transaction.
+
+        Args:
+            table: name with schema, such as `scores.ifd`.
+            partition: the columns and values that name the partition; none for a table without partitions.
+            rows: a SELECT that gives the table's columns by name, the partition's may be left out.
+            values: bound values of the SELECT.
+            verify: looks at the new rows through the connection before they are committed; if it raises, the old
+                rows stay.
+
+        Returns:
+            The number of rows written.
+        """
+        with self._write() as connection:
+            connection.begin()
+            condition, partition_values = _condition(partition)
+            connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
+            columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
+            connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows})", {**partition_values, **(values or {})}
+            )
+            if verify is not None:
+                verify(connection)
+            row = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}", partition_values).fetchone()
+            connection.commit()
+        assert row is not None
+        return int(row[0])
+
+    def replace_from_parquet(self, table: str, partition: Values, files: list[Path]) -> int:
+        """Replace one partition of a table by the rows of Parquet files."""
+        return self.replace(
+            table, partition, "SELECT * FROM read_parquet($files)", {"files": [str(path) for path in files]}
+        )
+
+    def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
+        """Identity of a partition's rows, whatever their order: their number and the sum of their hashes."""
+        condition, values = _condition(partition)
+        with self.read() as connection:
+            row = connection.execute(
+                f"SELECT count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT) "
+                f"FROM (SELECT {columns} FROM {table} WHERE {condition}) r",
+                values,
+            ).fetchone()
+        assert row is not None
+        return f"{row[0]}-{row[1] or 0:x}"
+
+    def export(self, sql: str, path: Path, values: Values | None = None) -> None:
+        """Write the result of a query to a Parquet file, in the query's order."""
+        with self.read() as connection, whole_file(path) as temporary:
+            rows = connection.execute(sql, dict(values or {})).to_arrow_reader(EXPORT_BATCH)
+            with pq.ParquetWriter(temporary, rows.schema) as writer:
+                for batch in rows:
+                    writer.write_batch(batch)
+
+    @property
+    def _catalog(self) -> Path:
+        return Path(self.folder) / "catalog.sqlite"
+
+    @contextmanager
+    def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        # SQLite lets one writer commit at a time; waiting in a queue is cheaper than retrying after "database is locked".
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        with FileLock(Path(self.folder) / "write.lock"):
+            with self._attached(read_only=False) as connection:
+                _create_missing_tables(connection)
+                yield connection
+
+    @contextmanager
+    def _attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with (
+            DuckDBResource(database=":memory:").get_connection() as connection,
+            # get_connection does not close when the block raises.
+            closing(connection),
+        ):
+            for extension in ("ducklake", "sqlite_scanner"):
+                connection.load_extension(str(_extension(extension)))
+            mode = ", READ_ONLY" if read_only else ""
+            catalog, data = str(self._catalog).replace("'", "''"), str(Path(self.folder) / "tables").replace("'", "''")
+            connection.execute(f"ATTACH 'ducklake:sqlite:{catalog}' AS warehouse (DATA_PATH '{data}'{mode})")
+            connection.execute("USE warehouse")
+            if read_only:
+                self._confine(connection)
+            yield connection
+
+    def _confine(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Whatever a user's SQL says, it reaches no file outside the home folder, and none of these settings."""
+        connection.execute("SET allowed_directories = $folders", {"folders": [f"{Path(self.folder).parent}/"]})
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+
+
+def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
+    conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
+    return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
+
+
+def _extension(name: str) -> Path:
+    package = f"duckdb_extension_{name}"
+    file = f"{package}/extensions/v{duckdb.__version__}/{name}.duckdb_extension"
+    return Path(str(distribution(package.replace("_", "-")).locate_file(file)))
+
+
+def _create_missing_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    existing = {name for (name,) in connection.execute(load_sql("00_warehouse/tables")).fetchall()}
+    missing = [name for name in list_sql("01_schema") if name.removeprefix("01_schema/") not in existing]
+    if not missing:
+        return
+    # One transaction: a commit for each table would take seconds.
+    connection.begin()
+    for statement in missing:
+        schema = statement.removeprefix("01_schema/").split(".")[0]
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        connection.execute(load_sql(statement))
+    connection.commit()

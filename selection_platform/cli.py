@@ -1,0 +1,208 @@
+"""The command line: run the graph, look at what it made, take a selection away."""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from selection_platform.methods import METHODS
+from selection_platform.profile import PROFILE_VARIABLE, Profile, home, load_profile
+
+
+class UserError(Exception):
+    """What the user asked for cannot be done; the message says why and what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0, or 1 after one clear message on standard error.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        if options.profile:
+            # Dagster's processes load the definitions by themselves, and find the profile here.
+            os.environ[PROFILE_VARIABLE] = options.profile
+        options.command(load_profile(options.profile), options)
+    except KeyboardInterrupt:
+        print("stopped; run again to go on", file=sys.stderr)
+        return 1
+    except (UserError, ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+        print(f"selection-platform: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="selection-platform",
+        description="Which conversations should I fine-tune on, and does that choice beat picking at random?",
+    )
+    parser.add_argument("--profile", help="name of a profile or path of a YAML file (default: demo)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("run", help="materialise what is missing, from raw pools to the leaderboard")
+    command.set_defaults(command=run)
+
+    command = commands.add_parser("status", help="list what is missing")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=status)
+
+    command = commands.add_parser("methods", help="list the arms of the experiment")
+    command.set_defaults(command=methods)
+
+    command = commands.add_parser("sql", help='query the warehouse, such as: sql "FROM scores.ifd LIMIT 5"')
+    command.add_argument("statement", help="one SQL statement, or - to read it from standard input")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=sql)
+
+    command = commands.add_parser("export", help="write an experiment's selected conversations to files")
+    command.add_argument("experiment", help="key of an experiment, such as those that status lists")
+    command.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
+    command.add_argument(
+        "--format", action="append", choices=("jsonl", "parquet", "dataset"), help="may be repeated (default: all)"
+    )
+    command.set_defaults(command=export)
+
+    command = commands.add_parser("ui", help="open Dagster on this machine")
+    command.add_argument("--port", type=int, default=3000)
+    command.set_defaults(command=ui)
+    return parser
+
+
+def run(profile: Profile, options: argparse.Namespace) -> None:
+    """Materialise every missing partition, upstream first, and print the leaderboard."""
+    from assets import build_assets
+    from assets.materialize import materialize_step, missing_steps, open_instance
+    from resources import build_resources
+
+    assets = build_assets(profile)
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+    with open_instance(home(profile)) as instance:
+        steps = missing_steps(assets, instance)
+        for index, step in enumerate(steps, start=1):
+            step_started = time.monotonic()
+            print(f"[{index}/{len(steps)}] {step.name}  {step.partition_key or ''}", flush=True)
+            try:
+                materialize_step(step, assets, build_resources(home(profile)), instance)
+            except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+                raise UserError(f"{step.name} {step.partition_key or ''}: {error}") from error
+            seconds[step.name] = seconds.get(step.name, 0) + time.monotonic() - step_started
+    for name, spent in seconds.items():
+        print(f"{spent:8.1f} s  {name}")
+    print(f"{time.monotonic() - started:8.1f} s  in all\n")
+    _print_leaderboard(profile)
+
+
+def _print_leaderboard(profile: Profile) -> None:
+    from selection_platform.leaderboard import markdown_leaderboards
+
+    tables = markdown_leaderboards(_warehouse(profile).query("FROM reports.leaderboard"))
+    for title, table in tables.items():
+        print(f"{title}\n\n{table}\n")
+    print("**best** and _second best_ of each column.")
+    if profile.disclaimer:
+        print(profile.disclaimer)
+
+
+def status(profile: Profile, options: argparse.Namespace) -> None:
+    """List every partition that was never materialised."""
+    from assets import build_assets
+    from assets.materialize import all_steps, missing_steps, open_instance
+
+    assets = build_assets(profile)
+    with open_instance(home(profile)) as instance:
+        missing = missing_steps(assets, instance)
+    total = len(all_steps(assets))
+    if options.json:
+        partitions = [{"asset": step.name, "partition": step.partition_key, "status": "missing"} for step in missing]
+        _print_json({"profile": profile.name, "partitions": total, "missing": partitions})
+        return
+    for step in missing:
+        print(f"missing  {step.name}  {step.partition_key or ''}".rstrip())
+    print(f"{len(missing)} of {total} partitions of profile {profile.name} are missing")
+
+
+def methods(profile: Profile, options: argparse.Namespace) -> None:
+    """List the arms, and which of them the profile runs."""
+    for method in METHODS.values():
+        seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
+        in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"
+        print(f"{method.name:<14} {in_profile:<8} {method.summary}")
+
+
+def sql(profile: Profile, options: argparse.Namespace) -> None:
+    """Print the result of one statement. Nothing can be changed, in the warehouse or outside it."""
+    import duckdb
+    import polars as pl
+
+    statement = sys.stdin.read() if options.statement == "-" else options.statement
+    try:
+        result = _warehouse(profile).query(statement)
+    except duckdb.Error as error:
+        raise UserError(str(error)) from error
+    if options.json:
+        _print_json(result.to_dicts())
+        return
+    with pl.Config(
+        tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=60, tbl_width_chars=160, tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+    ):  # fmt: skip
+        print(result)
+    print(f"{result.height:,} rows")
+
+
+def export(profile: Profile, options: argparse.Namespace) -> None:
+    """Write the selected conversations and a data card."""
+    from selection_platform.export import export_selection
+    from selection_platform.queries import load_sql
+
+    experiment = profile.experiments.get(options.experiment)
+    if experiment is None or experiment.pool is None:
+        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
+        raise UserError(f"no experiment {options.experiment!r} that selects samples; there are\n  {known}")
+    warehouse = _warehouse(profile)
+    values = {"experiment": experiment.key, "pool": experiment.pool}
+    rows = warehouse.query(load_sql("50_selections/training_samples"), values)
+    if rows.is_empty():
+        raise UserError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
+    facts = {
+        "experiment": experiment.key,
+        "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
+        "pool": experiment.pool,
+        "base model": experiment.model,
+        "seed": experiment.seed,
+        "warehouse snapshot": warehouse.snapshot(),
+        "profile": profile.name,
+    }
+    for path in export_selection(rows, facts, options.to, options.format or ("jsonl", "parquet", "dataset")):
+        print(path)
+
+
+def ui(profile: Profile, options: argparse.Namespace) -> None:
+    """Open Dagster's web page, with its daemon, on this machine alone."""
+    from assets.materialize import dagster_home
+
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
+    command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
+    print(f"http://127.0.0.1:{options.port}")
+    subprocess.run([sys.executable, "-m", *command], env=environment, check=False)
+
+
+def _warehouse(profile: Profile) -> Any:
+    from resources import build_resources
+
+    return build_resources(home(profile))["warehouse"]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=str))

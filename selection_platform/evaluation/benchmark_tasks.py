@@ -1,0 +1,143 @@
+"""lm-eval task objects: ours on offline items (`tasks/*.yaml`), and lm-eval's own on hub data.
+
+Loaded once per process: they depend on the benchmark alone, not on the model. An offline task is read without the hub,
+without a dataset cache on disk and without lm-eval's index of all its tasks.
+"""
+
+import json
+import pkgutil
+from functools import lru_cache, partial
+from importlib.metadata import distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+from lm_eval.api.task import ConfigurableTask, Task
+from lm_eval.tasks import TaskManager
+
+from selection_platform.evaluation.benchmark_data import BENCHMARKS, Row, read_items
+from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
+from selection_platform.manifest import content_hash
+
+_TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
+
+
+class UnusableTask(ValueError):
+    """A task that a profile names but that cannot be run."""
+
+
+@lru_cache(maxsize=16)
+def load_tasks(spec: BenchmarkSpec, data_folder: Path, seed: int) -> dict[str, Task]:
+    """The benchmark's (sub)tasks by name, narrowed to `spec.limit` items each where they are offline.
+
+    Raises:
+        UnusableTask: no such task, too many shots, or a task that runs generated code outside our sandbox.
+        MissingData: the offline items have not been prepared.
+    """
+    offline = spec.task.startswith(OFFLINE_PREFIX)
+    tasks = _offline_tasks(spec, data_folder) if offline else _stock_tasks(spec)
+    for task in tasks.values():
+        _configure(task, spec, seed)
+    return tasks
+
+
+def chosen_items(task: Task, limit: int | None) -> list[int] | None:
+    """Places of the items to take of a task, in rising order; None is all. See `BenchmarkSpec.limit`."""
+    if limit is None or limit >= len(task.eval_docs):
+        return None
+    keys = [(item_hash(dict(item)), place) for place, item in enumerate(task.eval_docs)]
+    return sorted(place for _, place in sorted(keys)[:limit])
+
+
+def item_hash(item: dict[str, Any]) -> str:
+    """An item's identity: 32 hex digits of its content. A field that is null counts as missing.
+
+    A dataset gives every record all fields that any of its records has, so the nulls depend on the other items.
+    """
+    text = json.dumps(item, default=str)
+    return content_hash(json.loads(text, object_hook=_without_nulls))[:32]
+
+
+def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _offline_tasks(spec: BenchmarkSpec, data_folder: Path) -> dict[str, Task]:
+    """Tasks of ours, made of their YAML file, lm-eval's worked examples and the prepared items."""
+    benchmark = spec.task.removeprefix(OFFLINE_PREFIX)
+    if benchmark not in BENCHMARKS:
+        known = ", ".join(OFFLINE_PREFIX + name for name in BENCHMARKS)
+        raise UnusableTask(f"benchmark {spec.name}: no task {spec.task}; the offline tasks are {known}")
+    settings = yaml.safe_load((_TASKS / f"{benchmark}.yaml").read_text(encoding="utf-8"))
+    tasks: dict[str, Task] = {}
+    for subset, rows in read_items(data_folder, benchmark).items():
+        name = f"{spec.task}_{subset}" if subset else spec.task
+        tasks[name] = ConfigurableTask(config=_offline_config(settings, name, subset, _first(rows, spec.limit)))
+    return tasks
+
+
+def _offline_config(settings: dict[str, Any], name: str, subset: str, rows: list[Row]) -> dict[str, Any]:
+    """lm-eval's configuration of one of our tasks."""
+    config = dict(settings)
+    shots_from = config.pop("shots_from", None)
+    stock = _stock_file(shots_from.format(subset=subset)) if shots_from else {}
+    if "process_results" in config:
+        config["process_results"] = pkgutil.resolve_name(config["process_results"])
+    shots = stock.get("fewshot_config", {}).get("samples", [])
+    return config | {
+        "task": name,
+        "description": stock.get("description", "").strip(),
+        "fewshot_config": {"sampler": "first_n", "samples": shots},
+        "custom_dataset": partial(_dataset, rows),
+        "test_split": "test",
+    }
+
+
+def _first(rows: list[Row], limit: int | None) -> list[Row]:
+    """The rows whose content hash comes first, in that order; all rows in file order where there is no limit."""
+    return rows if limit is None else sorted(rows, key=item_hash)[:limit]
+
+
+def _dataset(rows: list[Row], **_: Any) -> dict[str, Dataset]:
+    """What lm-eval takes for a downloaded dataset; it passes the task's metadata along."""
+    return {"test": Dataset.from_list(rows)}
+
+
+def _stock_file(path: str) -> dict[str, Any]:
+    """A task file of the installed lm-eval, without what it includes."""
+    file = Path(str(distribution("lm_eval").locate_file(f"lm_eval/tasks/{path}")))
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _task_manager() -> TaskManager:
+    """lm-eval's index of its own tasks; building it takes seconds."""
+    return TaskManager()
+
+
+def _stock_tasks(spec: BenchmarkSpec) -> dict[str, Task]:
+    """Tasks of lm-eval's own, whose data comes from the hub."""
+    entry = _task_manager().task_index.get(spec.task)
+    if entry is None:
+        raise UnusableTask(f"benchmark {spec.name}: lm-eval has no task {spec.task}; `lm-eval ls tasks` lists them")
+    if (entry.cfg or {}).get("unsafe_code"):
+        raise UnusableTask(
+            f"benchmark {spec.name}: lm-eval's task {spec.task} runs generated code without a sandbox; "
+            "name offline_humaneval, which has the same 164 problems"
+        )
+    return _task_manager().load([spec.task])["tasks"]
+
+
+def _configure(task: Task, spec: BenchmarkSpec, seed: int) -> None:
+    """Set the task's shots, answer length and the stream that its worked examples are drawn from."""
+    shots: int = task.get_config("num_fewshot") or 0 if spec.shots is None else spec.shots
+    sampler = getattr(task, "sampler", None)
+    available = len(sampler.df) if sampler is not None else 0
+    if shots > available:
+        raise UnusableTask(f"benchmark {spec.name}: {shots} shots asked for, {task.task_name} has {available}")
+    task.set_config(key="num_fewshot", value=shots)
+    if spec.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
+        task.set_config(key="generation_kwargs", value={"max_gen_toks": spec.max_new_tokens}, update=True)
+    task.set_fewshot_seed(seed=seed)

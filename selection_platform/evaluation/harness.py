@@ -1,0 +1,230 @@
+"""The evaluation job: one model on all benchmarks, and on held-out answers.
+
+Every benchmark's result is a file of its own in `parts/` as soon as it is done, so a killed job goes on where it was.
+The folder ends up with `results.parquet` and `items.parquet` (`results.Result`, `results.ItemResult`) and the manifest.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import lm_eval
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from lm_eval.api.task import Task
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from selection_platform.conversation import to_messages
+from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, item_hash, load_tasks
+from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
+from selection_platform.evaluation.results import (
+    ITEM_SCHEMA,
+    RESULT_SCHEMA,
+    SCORING,
+    ItemResult,
+    Result,
+    Scoring,
+    as_records,
+    numbered,
+    summarise,
+)
+from selection_platform.evaluation.sandbox import check_sandbox
+from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec
+from selection_platform.manifest import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.models.loading import load_model
+from selection_platform.progress import progress
+from selection_platform.rendering import template_hash
+
+CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
+"""The one task that runs what the model wrote."""
+
+Part = dict[str, Any]
+"""One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
+
+
+def evaluate(spec: EvaluationSpec, folder: Path) -> None:
+    """Evaluate a model, unless the folder already holds this very evaluation.
+
+    Raises:
+        SandboxUnavailable: generated code shall run but cannot be isolated here; nothing has been evaluated.
+        UnusableTask, MissingData, UnreadableModel: the spec names what cannot be used.
+    """
+    if open_job_folder(folder, _identity(spec)):
+        return
+    benchmarks = [b for b in spec.benchmarks if b.task != CODE_TASK or spec.run_generated_code == "sandboxed"]
+    if any(benchmark.task == CODE_TASK for benchmark in benchmarks):
+        check_sandbox()
+    # A resumed job may not need the model at all.
+    loaded = cache(lambda: load_model(Path(spec.model_folder), spec.dtype))
+    parts = {b.name: _part(folder, b.name, lambda b=b: run_benchmark(b, spec, *loaded())) for b in benchmarks}
+    for pool, file in sorted(spec.held_out.items()):
+        name = f"held_out_loss/{pool}"
+        parts[name] = _part(folder, name, lambda name=name, file=file: run_held_out(name, Path(file), spec, *loaded()))
+    for table, schema in (("results", RESULT_SCHEMA), ("items", ITEM_SCHEMA)):
+        rows = [row for part in parts.values() for row in part[table]]
+        with whole_file(folder / f"{table}.parquet") as temporary:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    write_manifest(
+        folder,
+        {
+            "benchmarks": {name: part["facts"] for name, part in parts.items()},
+            "left_out": {b.name: "run_generated_code is never" for b in spec.benchmarks if b not in benchmarks},
+            "lm_eval": version("lm_eval"),
+            "seed": spec.seed,
+            "template": template_hash(),
+        },
+    )
+
+
+def run_benchmark(
+    benchmark: BenchmarkSpec, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Part:
+    """Run one benchmark's tasks through lm-eval and score them."""
+    started = time.monotonic()
+    with progress(f"benchmark {benchmark.name}", None, "requests") as done, _quiet_lm_eval():
+        tasks = load_tasks(benchmark, Path(spec.data_folder), spec.seed)
+        chat = ChatModel(model, tokenizer, spec.batch_size, done.advance)
+        samples = _run_tasks(tasks, benchmark.limit, chat, spec.seed)
+    scoring = SCORING.get(benchmark.name, Scoring())
+    higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
+    metric = scoring.metric or next(iter(higher_is_better))
+    metrics = (metric, *scoring.also)
+    items = [
+        item
+        for name, task in tasks.items()
+        for item in _items(benchmark.name, task, samples[name], metrics, scoring.filter)
+    ]
+    results = summarise(items, scoring.macro, metric, higher_is_better)
+    facts = {
+        "task": benchmark.task,
+        "task_versions": {name: task.VERSION for name, task in tasks.items()},
+        "shots": sorted({task.get_config("num_fewshot") for task in tasks.values()}),
+        "metric": metric,
+        "filter": scoring.filter,
+        "average": "subtasks" if scoring.macro else "items",
+        "items": results[0].items,
+        "limit": benchmark.limit,
+        "max_new_tokens": benchmark.max_new_tokens,
+        "truncated_prompts": chat.truncated_prompts,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    return _as_part(results, items, facts)
+
+
+def _run_tasks(tasks: dict[str, Task], limit: int | None, chat: ChatModel, seed: int) -> dict[str, list[Any]]:
+    """lm-eval's log of every item, by task."""
+    chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
+    random.seed(seed)
+    torch.manual_seed(seed)
+    # lm-eval's decorators hide its functions' parameters from the type checker.
+    outcome = cast(Any, lm_eval.evaluate)(
+        lm=chat,
+        task_dict={"tasks": tasks},
+        samples={name: places for name, places in chosen.items() if places is not None} or None,
+        bootstrap_iters=0,
+        apply_chat_template=True,
+        fewshot_as_multiturn=True,
+    )
+    return outcome["samples"]
+
+
+def run_held_out(
+    name: str, file: Path, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Part:
+    """Measure the loss on one pool's held-out answers."""
+    started = time.monotonic()
+    table = pq.read_table(file, columns=["sample_id", "messages"])
+    records = zip(table["sample_id"].to_pylist(), table["messages"].to_pylist(), strict=True)
+    conversations = [(sample_id, to_messages(messages)) for sample_id, messages in records]
+    loss = held_out_loss(model, tokenizer, conversations, spec.tokens_per_batch, spec.max_length)
+    pool = name.partition("/")[2]
+    items = [
+        ItemResult(name, pool, row["sample_id"], METRIC, row[METRIC], float(row["bytes"]), None)
+        for row in loss.items.to_pylist()
+    ]
+    result = Result(name, METRIC, loss.bits_per_byte, loss.stderr, len(items), primary=True, higher_is_better=False)
+    facts = {
+        "metric": METRIC,
+        "items": len(items),
+        "cut": loss.cut,
+        "left_out": loss.left_out,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    return _as_part([result], items, facts)
+
+
+def _items(
+    benchmark: str, task: Task, samples: Sequence[dict[str, Any]], metrics: Sequence[str], answer_filter: str | None
+) -> Iterator[ItemResult]:
+    """One row per item and metric of one task's logged samples."""
+    filters = {sample["filter"]: None for sample in samples}
+    wanted = answer_filter or next(iter(filters))
+    if wanted not in filters:
+        raise UnusableTask(f"benchmark {benchmark}: {task.task_name} has no filter {wanted}, but {', '.join(filters)}")
+    seen: dict[str, int] = {}
+    for sample in samples:
+        if sample["filter"] != wanted:
+            continue
+        item_id = numbered(item_hash(dict(sample["doc"])), seen)
+        for metric in metrics:
+            value = float(sample[metric])
+            yield ItemResult(benchmark, task.task_name, item_id, metric, value, 1.0, _response(task, sample))
+
+
+def _response(task: Any, sample: dict[str, Any]) -> str:
+    """What the model wrote, or of the choices the one it found likeliest."""
+    answers = [responses[0] for responses in sample["resps"]]
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return str(answers[0])
+    likeliest = max(range(len(answers)), key=lambda index: answers[index][0])
+    return str(task.doc_to_choice(sample["doc"])[likeliest])
+
+
+def _identity(spec: EvaluationSpec) -> dict[str, Any]:
+    """What the result depends on: the spec, and the content of all it points to."""
+    return {
+        "spec": asdict(spec),
+        "model": read_manifest(Path(spec.model_folder)),
+        "items": read_manifest(Path(spec.data_folder)),
+        "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
+        "lm_eval": version("lm_eval"),
+        "template": template_hash(),
+    }
+
+
+def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:
+    """The part that is already in the folder, or else a new one, kept there."""
+    path = folder / "parts" / f"{name.replace('/', '.')}.json"
+    if not path.exists():
+        part = run()
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8", errors="replace")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, Any]) -> Part:
+    return {"results": as_records(results), "items": as_records(items), "facts": facts}
+
+
+@contextlib.contextmanager
+def _quiet_lm_eval() -> Iterator[None]:
+    """Keep lm-eval from drawing a bar for every subtask and from explaining itself; errors still show."""
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

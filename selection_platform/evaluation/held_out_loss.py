@@ -1,0 +1,141 @@
+"""How many bits a model needs for each byte of answers that it was not trained on. Lower is better.
+
+All answers of a conversation count, each given everything before it, without the end-of-sequence tokens. Dividing by
+UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is cut after its last
+answer that fits as a whole, so that the bytes counted are exactly those of the tokens scored; where not even the first
+answer fits, the conversation is left out and counted.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from selection_platform.conversation import Message
+from selection_platform.progress import progress
+from selection_platform.rendering import Tokenizer, Tokens, tokenize
+from selection_platform.scoring.forward_pass import batches, check_model, forward
+
+METRIC = "bits_per_byte"
+_LOGIT_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """The loss on a set of conversations.
+
+    Attributes:
+        items: one row per conversation scored, in the order given: sample_id, bits, bytes, bits_per_byte.
+        cut: conversations scored without their last answers.
+        left_out: conversations not scored, because no answer fits or all answers are empty.
+    """
+
+    items: pa.Table
+    cut: int
+    left_out: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All bits over all bytes: long answers weigh more.
+
+        Raises:
+            ValueError: no conversation was scored.
+        """
+        return ratio_and_stderr(*self._columns())[0]
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of `bits_per_byte` over draws of conversations; None for one conversation."""
+        return ratio_and_stderr(*self._columns())[1]
+
+    def _columns(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.items["bits"].to_numpy(), self.items["bytes"].to_numpy()
+
+
+def held_out_loss(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[tuple[str, Sequence[Message]]],
+    tokens_per_batch: int,
+    max_length: int,
+) -> HeldOutLoss:
+    """Score the answers of held-out conversations.
+
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizer: the model's.
+        conversations: sample ids and messages in normal form.
+        tokens_per_batch: size of a batch, padding included.
+        max_length: longest conversation in tokens; the model's own limit holds as well.
+
+    Raises:
+        UnsupportedModel: see `forward_pass.check_model`.
+        ValueError: the model gives an answer no finite loss.
+    """
+    check_model(model)
+    longest = min(max_length, model.config.get_text_config().max_position_embeddings)
+    fitted = [_fit(messages, cast(Tokenizer, tokenizer), longest) for _, messages in conversations]
+    kept = [index for index, fit in enumerate(fitted) if fit.scored_bytes > 0]
+    rows = [np.array(fitted[index].tokens.ids) for index in kept]
+    masks = [_content_mask(fitted[index].tokens) for index in kept]
+    bits = np.zeros(len(kept))
+    with progress("held-out loss", len(kept), "conversations") as done:
+        for batch in batches(np.array([len(row) for row in rows], dtype=np.int64), tokens_per_batch):
+            first = min(int(masks[index].argmax()) for index in batch)
+            nll = forward(model, [rows[index] for index in batch], first, _LOGIT_ROWS).nll
+            for index, row_nll in zip(batch, nll, strict=True):
+                bits[index] = row_nll[masks[index][first:]].sum() / math.log(2)
+            done.advance(len(batch))
+    ids = [conversations[index][0] for index in kept]
+    if not np.isfinite(bits).all():
+        broken = ids[int(np.argmin(np.isfinite(bits)))]
+        raise ValueError(f"held-out conversation {broken}: the model's loss is not finite; its weights are broken")
+    size = np.array([fitted[index].scored_bytes for index in kept], dtype=np.int64)
+    items = pa.table({"sample_id": pa.array(ids, pa.string()), "bits": bits, "bytes": size, METRIC: bits / size})
+    return HeldOutLoss(items, sum(fitted[index].was_cut for index in kept), len(conversations) - len(kept))
+
+
+def ratio_and_stderr(bits: np.ndarray, size: np.ndarray) -> tuple[float, float | None]:
+    """The ratio of two sums over items, and its standard error (linearised ratio estimator, Cochran 1977, 2.11).
+
+    Raises:
+        ValueError: there are no items.
+    """
+    count = len(bits)
+    if count == 0:
+        raise ValueError("no held-out conversation could be scored: none has an answer that fits the context")
+    ratio = float(bits.sum() / size.sum())
+    if count == 1:
+        return ratio, None
+    residuals = bits - ratio * size
+    return ratio, float(np.sqrt(count / (count - 1) * np.square(residuals).sum()) / size.sum())
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A conversation as far as it fits: its tokens, the bytes of its answers, and whether anything was cut."""
+
+    tokens: Tokens
+    scored_bytes: int
+    was_cut: bool
+
+
+def _fit(messages: Sequence[Message], tokenizer: Tokenizer, longest: int) -> _Fitted:
+    kept = list(messages)
+    tokens = tokenize(kept, tokenizer)
+    while len(tokens.ids) > longest and kept:
+        # The last turn, and the answer before it is again the end.
+        kept = kept[:-2]
+        tokens = tokenize(kept, tokenizer)
+    size = sum(len(message.content.encode()) for message in kept if message.role == "assistant")
+    return _Fitted(tokens, size, len(kept) < len(messages))
+
+
+def _content_mask(tokens: Tokens) -> np.ndarray:
+    """Which tokens are an answer's text: answer tokens but for the last of each run, the end-of-sequence token."""
+    is_answer = np.array([*tokens.is_answer, False])
+    return is_answer[:-1] & is_answer[1:]

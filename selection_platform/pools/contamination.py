@@ -1,0 +1,60 @@
+"""Which conversations hold a piece of a benchmark: 13 words in a row, as GPT-3's authors counted overlap.
+
+Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (13-grams; https://arxiv.org/abs/2005.14165).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from selection_platform.conversation import Message
+
+WORDS = 13
+ANCHOR = 6
+STEP = WORDS - ANCHOR + 1
+"""A run of WORDS words wholly contains a run of ANCHOR words that starts at a multiple of STEP, wherever it starts."""
+
+_WORD = re.compile(r"\w+")
+
+
+class ContaminationFilter:
+    """Finds runs of `WORDS` words that a conversation shares with given texts.
+
+    Words are runs of letters, digits and underscores in lower case; punctuation and spacing do not matter.
+
+    Attributes:
+        texts: how many texts are looked for.
+        too_short: how many of them have fewer than `WORDS` words, and so can never be found.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = 0
+        self.too_short = 0
+        # Hashes, not words: a few hundred megabytes less. Two runs share a 64-bit hash by chance about never.
+        self._runs: set[int] = set()
+        self._anchors: set[int] = set()
+        for text in texts:
+            words = split_words(text)
+            self.texts += 1
+            self.too_short += len(words) < WORDS
+            self._runs.update(_hashes(words, WORDS, 1))
+            if len(words) >= WORDS:
+                self._anchors.update(_hashes(words, ANCHOR, 1))
+
+    def overlaps(self, messages: Sequence[Message]) -> bool:
+        """Whether one of the messages shares a run of words with one of the texts."""
+        return bool(self._runs) and any(self._found_in(split_words(message.content)) for message in messages)
+
+    def _found_in(self, words: list[str]) -> bool:
+        # Most conversations share no anchor, and looking at every STEP-th is several times faster than at all runs.
+        if self._anchors.isdisjoint(_hashes(words, ANCHOR, STEP)):
+            return False
+        return not self._runs.isdisjoint(_hashes(words, WORDS, 1))
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, in lower case and without punctuation."""
+    return _WORD.findall(text.lower())
+
+
+def _hashes(words: list[str], length: int, step: int) -> Iterator[int]:
+    return (hash(tuple(words[start : start + length])) for start in range(0, len(words) - length + 1, step))

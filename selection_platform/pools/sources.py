@@ -1,0 +1,203 @@
+"""Where raw rows come from: files, the Hugging Face hub, or installed packages. All are read as a stream.
+
+A row that cannot even be parsed is handed on as a `BadRow`, so that whoever reads decides whether to stop or to count.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selection_platform.manifest import file_hash
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.settings import SourceSettings
+
+ROWS_PER_BATCH = 1000
+JSONL_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json.gz")
+READABLE = "Readable are .jsonl, .jsonl.gz, .json.gz (one JSON object a line) and .parquet"
+
+
+class SourceError(ValueError):
+    """A source that cannot be read at all, with what is wrong and how to mend it."""
+
+
+class RawRow(NamedTuple):
+    """A row as its source holds it.
+
+    Attributes:
+        file: path of the file, or id of the hub data set.
+        row: number of the row or line in the file, from 1.
+        record: the row as the text of a JSON object.
+    """
+
+    file: str
+    row: int
+    record: str
+
+
+Rows = Iterator[RawRow | BadRow]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source whose content is pinned down, ready to be read.
+
+    Attributes:
+        files: SHA-256 of each file that is read, by path; none for a hub data set.
+        revision: commit of the hub data set.
+        rows: starts to read; each call from the beginning.
+    """
+
+    files: dict[str, str]
+    revision: str | None
+    rows: Callable[[], Rows]
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """Find a source and pin down its content.
+
+    Raises:
+        SourceError: there is nothing there that can be read.
+    """
+    if settings.files is not None:
+        return _open_files(settings.files)
+    if settings.package is not None:
+        # Imported here because the packaged readers use this module's.
+        from selection_platform.pools.packaged import open_package
+
+        return open_package(settings.package)
+    return _open_hub(settings)
+
+
+def _open_files(pattern: str) -> Source:
+    path = Path(pattern)
+    root = Path(path.anchor)
+    paths = sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
+    if not paths:
+        raise SourceError(f"files: nothing matches {pattern} in {Path.cwd()}; correct the path in the pool's source")
+    readers = {str(found): _reader_of(found) for found in paths}
+    hashes = {str(found): file_hash(found) for found in paths}
+    return Source(hashes, None, lambda: (row for name, read in readers.items() for row in read(Path(name), name)))
+
+
+def _reader_of(path: Path) -> Callable[[Path, str], Rows]:
+    if path.name.endswith(JSONL_ENDINGS):
+        return read_json_lines
+    if path.suffix == ".parquet":
+        return read_parquet
+    mend = ""
+    if path.suffix == ".json":
+        mend = f"; write a JSON list as lines with: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+    raise SourceError(f"{path}: a file of this ending cannot be read. {READABLE}{mend}")
+
+
+def read_json_lines(path: Path, name: str) -> Rows:
+    r"""Rows of a file with one JSON object a line, compressed or not. Empty lines are no rows.
+
+    Lines end at "\n" only: texts hold other characters, such as U+2028, that `str.splitlines` would break them at.
+    """
+    with _open_binary(path) as file:
+        lines = enumerate(file, start=1)
+        while True:
+            try:
+                number, line = next(lines)
+            except StopIteration:
+                return
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise SourceError(f"{path}: the compressed file is broken ({error}); fetch it again") from error
+            if line.strip():
+                yield _parse_line(line, name, number)
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        record = json.loads(text)
+    except UnicodeDecodeError as error:
+        problem = f"byte {error.start + 1} of the line is not UTF-8"
+        return BadRow("not UTF-8", None, problem, "save the file as UTF-8").at(name, number)
+    except json.JSONDecodeError as error:
+        problem = f"not JSON: {error.msg} at character {error.pos + 1} of the line"
+        return BadRow("not JSON", None, problem, "repair the line").at(name, number)
+    except (ValueError, RecursionError) as error:
+        # An integer of thousands of digits, or brackets nested by the thousand.
+        return BadRow("not JSON", None, f"JSON that cannot be read: {error}", "repair the line").at(name, number)
+    if not isinstance(record, dict):
+        return BadRow(
+            "not a JSON object", None, "the line is not a JSON object", "write each row as one {...} on its own line"
+        ).at(name, number)
+    return RawRow(name, number, text)
+
+
+def read_parquet(path: Path, name: str) -> Rows:
+    """Rows of a Parquet file, a batch at a time."""
+    try:
+        with pq.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(ROWS_PER_BATCH):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield RawRow(name, number, to_json(record))
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{path}: not a readable Parquet file ({error}); fetch it again") from error
+
+
+def to_json(record: dict[str, Any]) -> str:
+    """A record as JSON text; dates and other values that JSON does not know become strings."""
+    # Escaped to ASCII: half of a surrogate pair has no other form that Parquet can hold.
+    return json.dumps(record, separators=(",", ":"), default=str)
+
+
+def _open_hub(settings: SourceSettings) -> Source:
+    hub = cast(str, settings.hub)
+    if Path(hub).is_dir():
+        files = {str(path): file_hash(path) for path in sorted(Path(hub).rglob("*")) if path.is_file()}
+        return Source(files, None, lambda: _read_hub(settings, None))
+    revision = _commit(hub, settings.revision)
+    return Source({}, revision, lambda: _read_hub(settings, revision))
+
+
+def _commit(hub: str, revision: str | None) -> str:
+    """The commit that a revision stands for now; a full commit needs no network."""
+    if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        commit = HfApi().dataset_info(hub, revision=revision).sha
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        raise _hub_error(hub, error) from error
+    if commit is None:
+        raise SourceError(f"hub: {hub} does not say at which commit it is; set `revision`")
+    return commit
+
+
+def _read_hub(settings: SourceSettings, revision: str | None) -> Rows:
+    from datasets import IterableDataset, load_dataset
+
+    hub = cast(str, settings.hub)
+    try:
+        stream = load_dataset(hub, settings.config, split=settings.split, revision=revision, streaming=True)
+        for number, record in enumerate(cast(IterableDataset, stream), start=1):
+            yield RawRow(hub, number, to_json(record))
+    except (ValueError, OSError) as error:
+        raise _hub_error(hub, error) from error
+
+
+def _hub_error(hub: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"hub: {hub} cannot be read ({type(error).__name__}: {error}); check the id, revision, config and split, the "
+        "network, and for a gated data set that you accepted its terms and ran `hf auth login`"
+    )

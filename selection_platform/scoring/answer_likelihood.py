@@ -1,0 +1,249 @@
+"""One forward pass for many methods: likelihood of prompt and answer, and an embedding, of every sample.
+
+Each sample takes two passes. The joint pass, over prompt and answer, gives the prompt's and the answer's negative log
+likelihood (NLL) and the mean hidden state; under causal attention the prompt's part of it is exactly what a pass over
+the prompt alone would give, so that Entropy, IFD's numerator, IFD's pre-experience perplexity and every embedding
+share it. The direct pass, over `Assistant: ` and the answer, gives IFD's denominator (arXiv 2308.12032). The scores
+themselves are SQL on these columns.
+
+Memory is bounded: a forward has at most `tokens_per_batch` padded tokens, at most `logit_rows` rows of logits exist
+at a time, and token ids wait in a file of the job's folder. Work is planned from the lengths alone, longest first, and
+cut into shards; a job that was killed goes on after its last whole shard and ends with the same bytes.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import PreTrainedModel
+
+from selection_platform.manifest import (
+    content_hash,
+    file_hash,
+    open_job_folder,
+    read_manifest,
+    whole_file,
+    write_manifest,
+)
+from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder, load_model
+from selection_platform.models.provenance import peak_memory_bytes, weights_hash
+from selection_platform.progress import Progress, progress
+from selection_platform.rendering import template_hash
+from selection_platform.scoring.forward_pass import BatchResult, batches, check_model, forward, output_head
+from selection_platform.scoring.token_plan import TokenPlan, make_plan, remove_plan
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
+
+
+@dataclass(frozen=True)
+class LikelihoodSpec:
+    """One scoring job.
+
+    Attributes:
+        model_folder: weights and tokenizer.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        max_length: tokens of prompt and answer that are scored; the prompt is cut to it, then the answer to the rest.
+        tokens_per_batch: most padded tokens of one forward; this bounds activations.
+        logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
+        samples_per_shard: samples between two points that a killed job can go on from.
+        dtype: of the weights: "float32", "bfloat16" or "float16". Sums are made in float64 whatever it is.
+    """
+
+    model_folder: str
+    samples_file: str
+    max_length: int = 4096
+    tokens_per_batch: int = 16384
+    logit_rows: int = 1024
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class LikelihoodSummary:
+    """What a scoring job did. Counts are of the whole job; seconds and memory are of the run that completed it.
+
+    Attributes:
+        samples: rows written.
+        tokens: tokens of both passes, without padding.
+        padding_share: padding tokens / all tokens of the forwards.
+        truncated: samples whose end did not fit into `max_length`.
+        prompt_fills_context: of those, the ones that have no scored answer token left; their answer NLLs are null.
+        empty_answers: samples whose answer has no tokens to begin with; null likewise.
+        seconds: wall time, loading included.
+        load_seconds: wall time of loading the model.
+        peak_memory_bytes: of the GPU where there is one, else of the process.
+    """
+
+    samples: int
+    tokens: int
+    padding_share: float
+    truncated: int
+    prompt_fills_context: int
+    empty_answers: int
+    seconds: float
+    load_seconds: float
+    peak_memory_bytes: int
+
+
+def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
+    """Score all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+
+    Columns: `sample_id`; `prompt_tokens` and `answer_tokens` (int32, those scored); `prompt_nll` (float64, nats, summed
+    over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (over
+    the same tokens, given `Assistant: ` alone), both null where no answer token is scored; `truncated`; `embedding`
+    (fixed-size list of float32: mean over prompt and answer tokens of the last hidden state, after the final norm).
+
+    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
+    one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
+        ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
+    """
+    started = time.monotonic()
+    if open_job_folder(folder, _identity(spec)):
+        return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
+    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    load_seconds = time.monotonic() - started
+    _check_sizes(spec, model)
+    check_model(model)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    tokens = int(plan.joint_lengths.sum() + plan.direct_lengths.sum())
+    files: list[Path] = []
+    with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
+        for number, shard in enumerate(plan.shards(spec.samples_per_shard)):
+            files.append(folder / f"part-{number:05d}.parquet")
+            if files[-1].exists():
+                counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum()))
+                continue
+            table = _score_shard(spec, model, shard, counter)
+            with whole_file(files[-1]) as temporary:
+                pq.write_table(table, temporary, use_dictionary=False)
+    summary = LikelihoodSummary(
+        samples=len(plan.sample_id),
+        tokens=tokens,
+        padding_share=_padding_share(spec, plan),
+        truncated=int(plan.truncated.sum()),
+        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+        empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
+        seconds=time.monotonic() - started,
+        load_seconds=load_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    remove_plan(folder)
+    content = content_hash([file_hash(file) for file in files])
+    write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    return summary
+
+
+def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
+    """What the numbers and their order depend on: contents, not paths. `logit_rows` only bounds memory."""
+    return {
+        "job": "answer_likelihood",
+        "code_version": CODE_VERSION,
+        "template": template_hash(),
+        "model": _model_hash(Path(spec.model_folder)),
+        "samples": file_hash(Path(spec.samples_file)),
+        "max_length": spec.max_length,
+        "tokens_per_batch": spec.tokens_per_batch,
+        "samples_per_shard": spec.samples_per_shard,
+        "dtype": spec.dtype,
+    }
+
+
+def _model_hash(folder: Path) -> str:
+    """Identity of weights, configuration and tokenizer; of an adapter, its base model's too."""
+    configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
+    patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
+    vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}
+    # The manifest spares reading gigabytes of weights.
+    weights = (read_manifest(folder) or {}).get("weights_hash") or weights_hash(folder)
+    base = _model_hash(base_model_folder(folder)) if ADAPTER_CONFIG in configs else None
+    return content_hash([configs, vocabulary, weights, base])
+
+
+def _settings(config_file: Path) -> dict[str, Any]:
+    """The entries of a configuration, without the path that the model was once loaded from."""
+    config = json.loads(config_file.read_text())
+    return {key: value for key, value in config.items() if not key.endswith("name_or_path")}
+
+
+def _check_sizes(spec: LikelihoodSpec, model: PreTrainedModel) -> None:
+    """Raise ValueError where a sequence of `max_length` fits neither the model nor a batch."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and spec.max_length > positions:
+        raise ValueError(f"max_length {spec.max_length} is more than the {positions} positions of {spec.model_folder}")
+    if spec.tokens_per_batch < spec.max_length:
+        raise ValueError(f"tokens_per_batch {spec.tokens_per_batch} is less than max_length {spec.max_length}")
+
+
+def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:
+    """Both passes over the samples of a shard; the table that `score` describes."""
+    samples = len(shard.sample_id)
+    hidden_size = output_head(model).in_features
+    embedding = np.empty((samples, hidden_size), dtype=np.float32)
+    prompt_nll, answer_nll, direct_answer_nll = np.zeros((3, samples))
+    for indices, result in _passes(spec, model, shard, counter, direct=False):
+        embedding[indices] = result.mean_hidden
+        for index, nll in zip(indices, result.nll, strict=True):
+            # The first token has no NLL, so that of the first answer token stands at prompt_tokens - 1.
+            border = shard.prompt_tokens[index] - 1
+            prompt_nll[index] = nll[:border].sum()
+            answer_nll[index] = nll[border:].sum()
+    for indices, result in _passes(spec, model, shard, counter, direct=True):
+        direct_answer_nll[indices] = [nll.sum() for nll in result.nll]
+    unscored = shard.answer_tokens == 0
+    return pa.table(
+        {
+            "sample_id": shard.sample_id,
+            "prompt_tokens": shard.prompt_tokens,
+            "answer_tokens": shard.answer_tokens,
+            "prompt_nll": prompt_nll,
+            "answer_nll": pa.array(answer_nll, mask=unscored),
+            "direct_answer_nll": pa.array(direct_answer_nll, mask=unscored),
+            "truncated": shard.truncated,
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(embedding.reshape(-1)), hidden_size),
+        }
+    )
+
+
+def _passes(
+    spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress, direct: bool
+) -> Iterator[tuple[np.ndarray, BatchResult]]:
+    """Run the samples of a shard, batch by batch: positions in the shard, and what the model gave for them.
+
+    Raises:
+        FloatingPointError: a number is not finite.
+    """
+    lengths = shard.direct_lengths if direct else shard.joint_lengths
+    first = len(shard.cue) if direct else 1
+    for indices in batches(lengths, spec.tokens_per_batch):
+        rows = [shard.direct(index) if direct else shard.joint(index) for index in indices]
+        result = forward(model, rows, first, spec.logit_rows)
+        for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
+            if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
+                raise FloatingPointError(
+                    f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "
+                    f"{spec.dtype}; check the weights, or score with dtype bfloat16 or float32"
+                )
+        counter.advance(int(lengths[indices].sum()))
+        yield indices, result
+
+
+def _padding_share(spec: LikelihoodSpec, plan: TokenPlan) -> float:
+    """Padding tokens / all tokens of the forwards."""
+    text = padded = 0
+    for shard in plan.shards(spec.samples_per_shard):
+        for lengths in (shard.joint_lengths, shard.direct_lengths):
+            for indices in batches(lengths, spec.tokens_per_batch):
+                text += int(lengths[indices].sum())
+                padded += len(indices) * int(lengths[indices].max())
+    return 1 - text / padded

@@ -1,0 +1,145 @@
+"""One batch through a model: the NLL of each wanted token and the mean hidden state of each row.
+
+The decoder runs without its head; the head then makes logits only for the tokens that are wanted, a few rows at a
+time, so that the tokens x vocabulary matrix never exists. Rows are padded on the right and no attention mask is
+passed: under causal attention no token sees what comes after it, so padding changes nothing, and the attention kernel
+keeps its fast causal path. `check_model` makes sure of both.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+_PROBE_TOKENS = 8
+
+
+class UnsupportedModel(ValueError):
+    """A model whose answers cannot be scored from its last hidden state, row by row."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a forward pass gives for each row.
+
+    Attributes:
+        nll: for each row float64, nats, one number per wanted token.
+        mean_hidden: float32, rows x hidden size; mean over the row's tokens of the last hidden state (after the final
+            norm).
+    """
+
+    nll: list[np.ndarray]
+    mean_hidden: np.ndarray
+
+
+def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    """Indices of the rows of each batch: rows of like length together, longest first, ties in the order given.
+
+    A batch has at most `tokens_per_batch` tokens, padding included, but always at least one row. Rows of length 0 are
+    left out.
+    """
+    order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens_per_batch // int(lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows
+
+
+@torch.inference_mode()
+def forward(model: PreTrainedModel, rows: Sequence[np.ndarray], first: int, logit_rows: int) -> BatchResult:
+    """Run rows of token ids through the model as one batch.
+
+    Args:
+        model: one that passes `check_model`.
+        rows: token ids; each row has at least `first` tokens.
+        first: index (at least 1) of the first wanted token of every row; all later ones are wanted too.
+        logit_rows: most rows of logits made at once.
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max())
+    padded = np.zeros((len(rows), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    tokens = torch.from_numpy(padded).to(model.device)
+    is_text = (torch.arange(width) < lengths[:, None]).to(model.device)
+    hidden = last_hidden_state(model, tokens)
+    wanted = is_text.clone()
+    wanted[:, :first] = False
+    nll = _token_nll(model, hidden, tokens, wanted, logit_rows)
+    total = hidden.masked_fill_(~is_text[:, :, None], 0).sum(dim=1, dtype=torch.float32)
+    mean_hidden = total.cpu() / lengths[:, None]
+    ends = np.cumsum(lengths.numpy() - first)
+    return BatchResult(np.split(nll, ends[:-1]), mean_hidden.numpy())
+
+
+def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
+    """Rows x width x hidden size: the decoder's output, after the final norm, before the head."""
+    return model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+
+
+def output_head(model: PreTrainedModel) -> torch.nn.Linear:
+    """What makes logits of hidden states.
+
+    Raises:
+        UnsupportedModel: the model has none.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        raise UnsupportedModel(
+            f"{type(model).__name__} has no language-model head; only causal language models can score answers"
+        )
+    return cast(torch.nn.Linear, head)
+
+
+def _token_nll(
+    model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor, wanted: torch.Tensor, logit_rows: int
+) -> np.ndarray:
+    """The NLL of each wanted token given those before it: float64, row by row, left to right."""
+    head = output_head(model)
+    row, column = wanted.nonzero(as_tuple=True)
+    nll = torch.empty(len(row), dtype=torch.float32, device=tokens.device)
+    for start in range(0, len(row), logit_rows):
+        chunk = slice(start, start + logit_rows)
+        # A token is predicted from the position before it.
+        logits = head(hidden[row[chunk], column[chunk] - 1]).float()
+        target = tokens[row[chunk], column[chunk]]
+        nll[chunk] = logits.logsumexp(dim=-1) - logits.gather(1, target[:, None])[:, 0]
+    return nll.cpu().numpy().astype(np.float64)
+
+
+@torch.inference_mode()
+def check_model(model: PreTrainedModel) -> None:
+    """Try on a few tokens that `forward` may be used with this model.
+
+    Raises:
+        UnsupportedModel: there is no head; or the logits are not `lm_head(last hidden state)`, as in a model that caps
+            or scales them; or a token's hidden state depends on later tokens.
+    """
+    name = type(model).__name__
+    tokens = torch.arange(1, _PROBE_TOKENS + 1, device=model.device)[None]
+    hidden = last_hidden_state(model, tokens)
+    rounding = torch.finfo(hidden.dtype).eps
+    logits = cast(torch.Tensor, model(input_ids=tokens, use_cache=False).logits)
+    if not _close(output_head(model)(hidden), logits, 4 * rounding):
+        raise UnsupportedModel(
+            f"{name}: logits are not lm_head(last hidden state); models that cap or scale logits are not supported"
+        )
+    prefix = last_hidden_state(model, tokens[:, : _PROBE_TOKENS // 2])
+    # Another width may take another kernel, with rounding of its own in every layer.
+    if not _close(prefix, hidden[:, : _PROBE_TOKENS // 2], 0.05):
+        raise UnsupportedModel(f"{name}: attention is not causal, so right padding would change the results")
+
+
+def _close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
+    """Whether two tensors of one shape agree, relative to the largest value.
+
+    NaN agrees with NaN: broken weights are found when samples are scored.
+    """
+    if one.shape != other.shape:
+        return False
+    one, other = one.float().nan_to_num(), other.float().nan_to_num()
+    return bool((one - other).abs().max() <= tolerance * other.abs().max())

@@ -1,0 +1,138 @@
+"""Training rows: tokens and targets of conversations, their order, and their padding into batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from selection_platform.conversation import Message, to_messages
+from selection_platform.manifest import content_hash
+from selection_platform.rendering import Tokenizer, tokenize
+
+IGNORED = -100
+"""The label that transformers leaves out of the loss."""
+
+
+class Row(NamedTuple):
+    """One training sequence.
+
+    Attributes:
+        ids: token ids, shape (tokens,).
+        is_target: whether the token is learnt, shape (tokens,).
+    """
+
+    ids: NDArray[np.int32]
+    is_target: NDArray[np.bool_]
+
+
+class RowDataset(Dataset[Row]):
+    """Rows as torch's data loader wants them."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[index]
+
+
+class Rows(NamedTuple):
+    """The training sequences of a file.
+
+    Attributes:
+        kept: rows with at least one target.
+        dropped: number of conversations whose answers all lie beyond the maximal length.
+        truncated: number of kept rows that were cut.
+    """
+
+    kept: list[Row]
+    dropped: int
+    truncated: int
+
+
+def file_identity(train_file: Path) -> str:
+    """Hash of the file's sample ids in order of position; the ids are content hashes, so this covers the text too."""
+    table = pq.read_table(train_file, columns=["position", "sample_id"]).sort_by("position")
+    return content_hash(table["sample_id"].to_pylist())
+
+
+def read_conversations(train_file: Path) -> Iterator[list[Message]]:
+    """Conversations of a Parquet file with columns position and messages, by position, in bounded memory."""
+    positions = pq.read_table(train_file, columns=["position"])["position"].to_numpy()
+    if np.any(np.diff(positions) <= 0):
+        raise ValueError(f"{train_file}: rows are not in strictly rising order of position; sort them before writing")
+    for batch in pq.ParquetFile(train_file).iter_batches(batch_size=1024, columns=["messages"]):
+        yield from (to_messages(records) for records in batch.column("messages").to_pylist())
+
+
+def tokenize_rows(conversations: Iterable[Sequence[Message]], tokenizer: Tokenizer, max_length: int) -> Rows:
+    """Render conversations and cut them to `max_length` tokens.
+
+    The targets are the tokens of every answer, with the end-of-sequence token after each.
+    """
+    kept: list[Row] = []
+    dropped = truncated = 0
+    for messages in conversations:
+        tokens = tokenize(messages, tokenizer)
+        is_target = np.array(tokens.is_answer[:max_length], dtype=np.bool_)
+        if not is_target.any():
+            dropped += 1
+            continue
+        truncated += len(tokens.ids) > max_length
+        kept.append(Row(np.array(tokens.ids[:max_length], dtype=np.int32), is_target))
+    return Rows(kept, dropped, truncated)
+
+
+def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """Rows padded on the right to the longest; all tensors have shape (rows, tokens).
+
+    Padding has token id 0, attention 0 and no label, so that no tokenizer's choice of padding token matters.
+    """
+    shape = (len(rows), max(len(row.ids) for row in rows))
+    ids = torch.zeros(shape, dtype=torch.long)
+    attention = torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED, dtype=torch.long)
+    for index, row in enumerate(rows):
+        length = len(row.ids)
+        ids[index, :length] = torch.from_numpy(row.ids)
+        attention[index, :length] = 1
+        labels[index, :length] = torch.from_numpy(np.where(row.is_target, row.ids, IGNORED))
+    return {"input_ids": ids, "attention_mask": attention, "labels": labels}
+
+
+class EpochOrder(Sampler[int]):
+    """The order of rows in an epoch: a function of seed and epoch alone, so that resuming needs no random state.
+
+    Rows are shuffled; inside each global batch they are then put longest first. A step's gradient is a sum over its
+    global batch, so this changes only which rows share a micro-batch: less padding, the same optimisation.
+
+    With several devices accelerate fills an epoch's last, smaller batch with rows of its first one, so that each
+    device has as many.
+    """
+
+    def __init__(self, lengths: Sequence[int], global_batch: int, seed: int) -> None:
+        self.lengths = np.array(lengths)
+        self.global_batch = global_batch
+        self.seed = seed
+        self.epoch = 0
+
+    @property
+    def steps_in_epoch(self) -> int:
+        """Number of optimiser steps in an epoch; the last may have fewer rows."""
+        return -(-len(self.lengths) // self.global_batch)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+        for start in range(0, len(order), self.global_batch):
+            batch = order[start : start + self.global_batch]
+            yield from batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()

@@ -1,0 +1,196 @@
+"""Fine-tune a base model on a file of conversations.
+
+The recipe is the paper's (arXiv 2410.09335, section 4.1 and its training script): loss on every answer of a
+conversation and the end-of-sequence token after it, prompts masked, no packing.
+
+It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises in pieces and labels the tokens
+itself (`selection_platform.rendering`): SFTTrainer would only put a second data path beside that one.
+
+Loss: a step's gradient is that of the mean over all answer tokens of the global batch, whatever the micro-batches and
+devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means of the micro-batches instead, which gives
+a token in a micro-batch of few answer tokens more weight.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from peft import LoraConfig, get_peft_model
+from transformers import PreTrainedModel, TrainerCallback, set_seed
+
+from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
+from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
+from selection_platform.models.provenance import package_versions, weights_hash
+from selection_platform.rendering import Tokenizer, template_hash
+from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
+from selection_platform.training.epoch_snapshots import EpochSnapshots
+from selection_platform.training.loop import (
+    Outcome,
+    Precision,
+    remove_checkpoints,
+    resolve_precision,
+    train,
+    training_arguments,
+)
+
+
+@dataclass(frozen=True)
+class FineTuningSpec:
+    """What to train, on what, and how; the defaults are the paper's recipe.
+
+    Attributes:
+        base_model_folder: folder of the model to start from.
+        train_file: Parquet file with columns position, sample_id, messages, in order of position.
+        epochs: passes over the file.
+        learning_rate: at the schedule's peak.
+        schedule: how the learning rate falls after the warm-up.
+        warmup_ratio: share of the steps in which the learning rate rises from 0, in [0, 1).
+        weight_decay: of AdamW, for all but biases and norms.
+        global_batch: conversations in an optimiser step, over all devices.
+        batch_per_device: conversations in a micro-batch; changes memory and speed, not the optimisation.
+        max_length: tokens at which a conversation is cut off.
+        method: train all weights, or a LoRA adapter.
+        lora_rank: rank of the adapter.
+        lora_alpha: the adapter is scaled by alpha / rank.
+        lora_dropout: dropout on the adapter's input.
+        lora_target_modules: names of the linear layers that get an adapter.
+        seed: of the order of conversations, the adapter's start and dropout.
+        save_steps: optimiser steps between checkpoints to resume from.
+        keep_epochs: also keep the weights and Adam's moments after each epoch (see `EpochSnapshots`).
+        precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
+            optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
+        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+    """
+
+    base_model_folder: str
+    train_file: str
+    epochs: int = 3
+    learning_rate: float = 7e-6
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_ratio: float = 0.01
+    weight_decay: float = 0.1
+    global_batch: int = 128
+    batch_per_device: int = 4
+    max_length: int = 4096
+    method: Literal["full", "lora"] = "full"
+    lora_rank: int = 128
+    lora_alpha: int = 512
+    lora_dropout: float = 0.1
+    lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    seed: int = 0
+    save_steps: int = 100
+    keep_epochs: bool = False
+    precision: Precision = "auto"
+    gradient_checkpointing: bool = False
+
+
+def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
+    """Train as `spec` says and leave the model in `folder`; a killed run goes on from its last checkpoint.
+
+    On a GPU full weights are stored in bfloat16, as the paper's were, and on a CPU in float32. An adapter is stored
+    by itself and its manifest names the base model's folder, relative to `folder`, so that both can move together.
+
+    Returns:
+        The manifest: spec, rows, tokens, steps, loss (nats per answer token), seconds, peak memory, hashes, versions.
+        Empty on all but the first of several processes.
+
+    Raises:
+        ValueError: no conversation has an answer within `max_length`, or the global batch does not divide.
+        FloatingPointError: the training diverged.
+    """
+    # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
+    arguments = training_arguments(
+        folder,
+        global_batch=spec.global_batch,
+        batch_per_device=spec.batch_per_device,
+        seed=spec.seed,
+        save_steps=spec.save_steps,
+        precision=spec.precision,
+        num_train_epochs=spec.epochs,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.schedule,
+        warmup_steps=spec.warmup_ratio,
+        weight_decay=spec.weight_decay,
+    )
+    with arguments.main_process_first(local=False):
+        complete = open_job_folder(folder, _identity(spec))
+    if not complete:
+        rows = _rows(spec)
+        callbacks: list[TrainerCallback] = (
+            [EpochSnapshots(folder, Path(spec.base_model_folder))] if spec.keep_epochs else []
+        )
+        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        if arguments.should_save:
+            save_tokenizer(Path(spec.base_model_folder), folder)
+            write_manifest(folder, _manifest(spec, folder, rows, outcome))
+    if arguments.should_save:
+        remove_checkpoints(folder)
+    return read_manifest(folder) or {}
+
+
+def _identity(spec: FineTuningSpec) -> dict[str, Any]:
+    """What decides the trained weights: the spec with its paths replaced by the content they lead to."""
+    base = Path(spec.base_model_folder)
+    recipe = asdict(spec)
+    for without_effect in ("base_model_folder", "train_file", "save_steps"):
+        del recipe[without_effect]
+    recipe["precision"] = resolve_precision(spec.precision)
+    return {
+        "recipe": recipe,
+        "base_weights": (read_manifest(base) or {}).get("weights_hash") or weights_hash(base),
+        "conversations": file_identity(Path(spec.train_file)),
+        "template": template_hash(),
+    }
+
+
+def _rows(spec: FineTuningSpec) -> Rows:
+    """The conversations as training rows."""
+    tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
+    rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.max_length)
+    if not rows.kept:
+        raise ValueError(f"{spec.train_file}: no answer token within max_length {spec.max_length}; raise max_length")
+    return rows
+
+
+def _model(spec: FineTuningSpec) -> PreTrainedModel:
+    """The model to train, on the CPU; Trainer moves it to this process's device."""
+    frozen_base = spec.method == "lora"
+    dtype = resolve_precision(spec.precision) if frozen_base else "float32"
+    model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
+    if spec.gradient_checkpointing:
+        # The re-entrant kind finds no gradient to follow where the base is frozen.
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if not frozen_base:
+        return model
+    # peft draws the adapter's start from the global random state.
+    set_seed(spec.seed)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=spec.lora_rank,
+        lora_alpha=spec.lora_alpha,
+        lora_dropout=spec.lora_dropout,
+        target_modules=list(spec.lora_target_modules),
+    )
+    # A PeftModel stands in for the model that it wraps in all that is asked of it here.
+    return cast(PreTrainedModel, get_peft_model(model, config))
+
+
+def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) -> dict[str, Any]:
+    """The finished job's manifest."""
+    adapter = base_entry(folder, Path(spec.base_model_folder)) if spec.method == "lora" else {}
+    return {
+        **adapter,
+        **asdict(outcome),
+        "spec": asdict(spec),
+        "rows": len(rows.kept),
+        "dropped_rows": rows.dropped,
+        "truncated_rows": rows.truncated,
+        "tokens_trained": spec.epochs * sum(len(row.ids) for row in rows.kept),
+        "answer_tokens_trained": spec.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
+        "precision": resolve_precision(spec.precision),
+        "devices": int(os.environ.get("WORLD_SIZE", "1")),
+        "template_hash": template_hash(),
+        "versions": package_versions(),
+        "weights_hash": weights_hash(folder),
+    }

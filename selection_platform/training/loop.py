@@ -1,0 +1,271 @@
+"""One resumable training run, through `transformers.Trainer`.
+
+Trainer brings gradient accumulation, schedules, mixed precision and, through accelerate, FSDP and DeepSpeed. What it
+does not bring is here: an order of rows that survives a restart, checkpoints that count only when whole, and an end
+that leaves no optimiser state behind.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from accelerate import PartialState
+from peft import PeftModel
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from selection_platform.manifest import whole_file
+from selection_platform.models.provenance import peak_memory_bytes
+from selection_platform.progress import Progress, progress
+from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+_CHECKPOINTS = "checkpoints"
+_WHOLE = "whole.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run did.
+
+    Attributes:
+        steps: number of optimiser steps.
+        final_loss: mean loss in nats per target token over the last tenth of the steps.
+        seconds: wall-clock time of the steps that led to the result, over all restarts.
+        peak_memory_bytes: see `peak_memory_bytes`; of the last start.
+    """
+
+    steps: int
+    final_loss: float
+    seconds: float
+    peak_memory_bytes: int
+
+
+def resolve_precision(precision: Precision) -> Literal["float32", "bfloat16"]:
+    """The arithmetic to train in: "auto" is bfloat16 on a GPU and float32 on a CPU."""
+    if precision == "auto":
+        return "bfloat16" if torch.cuda.is_available() else "float32"
+    return precision
+
+
+def training_arguments(
+    folder: Path,
+    *,
+    global_batch: int,
+    batch_per_device: int,
+    seed: int,
+    save_steps: int,
+    precision: Precision,
+    **recipe: Any,
+) -> TrainingArguments:
+    """Trainer's arguments, with the choices that all trainings of the platform share.
+
+    Args:
+        folder: the job's folder; checkpoints go below it.
+        global_batch: rows in an optimiser step, over all devices and accumulated micro-batches.
+        batch_per_device: rows in a micro-batch.
+        seed: of the order of rows and of dropout.
+        save_steps: optimiser steps between checkpoints.
+        precision: see `resolve_precision`.
+        recipe: learning rate, schedule and length, by Trainer's names.
+
+    Raises:
+        ValueError: the global batch is not made of whole micro-batches on all devices.
+    """
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    if global_batch % (batch_per_device * devices):
+        raise ValueError(
+            f"global_batch {global_batch} is not a multiple of batch_per_device {batch_per_device} x {devices} devices;"
+            " change one of them"
+        )
+    arguments = TrainingArguments(
+        output_dir=str(folder / _CHECKPOINTS),
+        per_device_train_batch_size=batch_per_device,
+        gradient_accumulation_steps=global_batch // (batch_per_device * devices),
+        seed=seed,
+        bf16=resolve_precision(precision) == "bfloat16",
+        # Without this, several CPU processes would each train by themselves.
+        use_cpu=not torch.cuda.is_available(),
+        optim="adamw_torch_fused",
+        save_steps=save_steps,
+        logging_steps=1,
+        # A NaN must be seen, not averaged away.
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        # Every parameter that is trained is used in every step; looking for unused ones costs time.
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        **recipe,
+    )
+    # One process uses one GPU; Trainer would otherwise spread each micro-batch over all that it sees (DataParallel).
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def train(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    arguments: TrainingArguments,
+    *,
+    label: str,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Outcome:
+    """Train `model` and save it, going on from the last whole checkpoint of an earlier start.
+
+    Weights (safetensors) and `train_log.jsonl`, a line for each optimiser step, go to the job's folder. The caller
+    writes the manifest and then calls `remove_checkpoints`.
+
+    Args:
+        model: a model in float32, or with an adapter; it is trained in place.
+        rows: what to train on.
+        arguments: from `training_arguments`.
+        label: what progress is reported as.
+        callbacks: called beside the platform's own.
+
+    Raises:
+        FloatingPointError: the loss became infinite or not a number.
+    """
+    folder = Path(arguments.output_dir or "").parent
+    global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
+    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed)
+    last = last_whole_checkpoint(folder)
+    steps = (
+        arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
+    )
+    with progress(label, steps, "steps") as counter:
+        follow = _Follow(order, counter, _seconds_at(last))
+        trainer = _OrderedTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=RowDataset(rows),
+            data_collator=collate,
+            callbacks=[follow, *callbacks],
+        )
+        trainer.order = order
+        # The removed callback writes to standard output, where a command's --json document goes.
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    _save_weights(trainer, folder)
+    losses = _write_log(folder, trainer.state)
+    tail = losses[-max(1, len(losses) // 10) :]
+    return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes())
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint in a job's folder that was written to its end, if any."""
+    whole = [path.parent for path in folder.glob(f"{_CHECKPOINTS}/checkpoint-*/{_WHOLE}")]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the optimiser states of a finished job."""
+    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+
+
+def _seconds_at(checkpoint: Path | None) -> float:
+    """Training time in seconds that led to a checkpoint."""
+    return json.loads((checkpoint / _WHOLE).read_text())["seconds"] if checkpoint else 0.0
+
+
+def _save_weights(trainer: Trainer, folder: Path) -> None:
+    """Save full weights as bfloat16 where training ran in it, else float32; an adapter always as float32."""
+    model = cast(PreTrainedModel, trainer.model)
+    # Trainer turned the key-value cache off, and a configuration saved so makes generation slow.
+    model.config.use_cache = True
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if trainer.args.bf16 and not sharded and not isinstance(model, PeftModel):
+        model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
+    trainer.save_model(str(folder))
+    # Trainer's own arguments, pickled, and peft's model card.
+    for unwanted in ("training_args.bin", "README.md"):
+        (folder / unwanted).unlink(missing_ok=True)
+
+
+def _write_log(folder: Path, state: TrainerState) -> list[float]:
+    """Write one JSON line for each optimiser step, those before a restart included, and return the losses."""
+    steps = [entry for entry in state.log_history if "loss" in entry]
+    if state.is_world_process_zero:
+        with whole_file(folder / "train_log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in steps))
+    return [entry["loss"] for entry in steps]
+
+
+class _OrderedTrainer(Trainer):
+    """Trainer that takes the rows in the platform's order."""
+
+    order: EpochOrder
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
+        return self.order
+
+
+class _Follow(TrainerCallback):
+    """Keeps order, clock, progress and checkpoints in step with the trainer."""
+
+    def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float) -> None:
+        self.order = order
+        self.counter = counter
+        self.seconds_before = seconds_before
+        self.start = time.monotonic()
+
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.start
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.start = time.monotonic()
+        self.counter.advance(state.global_step)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Not through set_epoch: with several devices a resumed data loader hides the sampler one wrapper too deep.
+        self.order.epoch = state.global_step // self.order.steps_in_epoch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.counter.advance()
+        if state.global_step >= state.max_steps:
+            # Trainer would save a checkpoint of the finished model, three times its size, to be deleted at once.
+            control.should_save = False
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {state.global_step}; lower learning_rate")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # Each process saves a part, and the checkpoint is whole when all have.
+        PartialState().wait_for_everyone()
+        if not state.is_world_process_zero:
+            return
+        checkpoint = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
+        with whole_file(checkpoint / _WHOLE) as temporary:
+            temporary.write_text(json.dumps({"seconds": self.seconds()}))
+        for other in checkpoint.parent.glob("checkpoint-*"):
+            if other != checkpoint:
+                shutil.rmtree(other)

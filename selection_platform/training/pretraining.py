@@ -1,0 +1,198 @@
+"""Pre-train a small base model from scratch, where none can be downloaded.
+
+It learns the platform's rendered conversations as plain text, prompts included, so that fine-tuning starts from a
+model that knows the language and the form. Its benchmarks sit at chance; its held-out loss tells training sets apart.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as Bpe
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+
+from selection_platform.conversation import Message, to_messages
+from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.models.loading import load_tokenizer
+from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.rendering import Tokenizer, pieces, template_hash, tokenize
+from selection_platform.training.batches import Row
+from selection_platform.training.loop import Precision, remove_checkpoints, resolve_precision, train, training_arguments
+
+END = "<|endoftext|>"
+"""Ends every answer; also the padding token."""
+
+_TOKENIZER_CHARACTERS = 4_000_000
+
+
+@dataclass(frozen=True)
+class PretrainingSpec:
+    """A small Llama and how long to train it; the defaults take about a minute on two CPU cores.
+
+    Attributes:
+        train_file: Parquet file with columns sample_id, messages; small enough to be held in memory.
+        vocab_size: tokens of the byte-level BPE tokenizer, trained on the same file.
+        hidden_size: width.
+        intermediate_size: width inside the MLPs.
+        layers: depth.
+        heads: attention heads; they divide `hidden_size`.
+        context: longest sequence the model takes, in tokens.
+        block_length: tokens of a training sequence; conversations are packed into blocks with no gap.
+        steps: optimiser steps. The file is read again from its start as often as they need.
+        batch: blocks in a step.
+        learning_rate: at the peak; a warm-up over 5% of the steps precedes, a cosine to 0 follows.
+        seed: of the initial weights and the order of blocks.
+        save_steps: optimiser steps between checkpoints to resume from.
+        precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU.
+    """
+
+    train_file: str
+    vocab_size: int = 4096
+    hidden_size: int = 192
+    intermediate_size: int = 512
+    layers: int = 4
+    heads: int = 4
+    context: int = 1024
+    block_length: int = 256
+    steps: int = 480
+    batch: int = 2
+    learning_rate: float = 4e-3
+    seed: int = 0
+    save_steps: int = 100
+    precision: Precision = "auto"
+
+
+def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
+    """Train tokenizer and model into `folder`; a killed run goes on from its last checkpoint.
+
+    Returns:
+        The manifest: spec, parameters, tokens seen, steps, final loss (nats per token), seconds, hashes, versions.
+    """
+    table = pq.read_table(spec.train_file, columns=["sample_id", "messages"]).sort_by("sample_id")
+    if open_job_folder(folder, _identity(spec, table["sample_id"].to_pylist())):
+        remove_checkpoints(folder)
+        return read_manifest(folder) or {}
+    conversations = [to_messages(records) for records in table["messages"].to_pylist()]
+    train_tokenizer(conversations, spec.vocab_size, spec.context).save_pretrained(folder)
+    tokenizer = cast(Tokenizer, load_tokenizer(folder))
+    arguments = training_arguments(
+        folder,
+        global_batch=spec.batch,
+        batch_per_device=spec.batch,
+        seed=spec.seed,
+        save_steps=spec.save_steps,
+        precision=spec.precision,
+        max_steps=spec.steps,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.05,
+        weight_decay=0.1,
+        adam_beta2=0.95,
+    )
+    rows = _blocks(conversations, tokenizer, spec)
+    outcome = train(_new_model(spec, tokenizer.eos_token_id), rows, arguments, label="Pre-training")
+    manifest = {
+        **asdict(outcome),
+        "source": "pretrained",
+        "spec": asdict(spec),
+        "parameters": parameter_count(folder),
+        "tokens_seen": spec.steps * spec.batch * spec.block_length,
+        "tokens_distinct": len(rows) * spec.block_length,
+        "template_hash": template_hash(),
+        "versions": package_versions(),
+        "weights_hash": weights_hash(folder),
+    }
+    write_manifest(folder, manifest)
+    remove_checkpoints(folder)
+    return manifest
+
+
+def train_tokenizer(conversations: list[list[Message]], vocab_size: int, context: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer: any text can be encoded, and decodes to itself.
+
+    Args:
+        conversations: what to learn merges from; the first four million characters are used.
+        vocab_size: tokens, the 256 bytes and the end-of-sequence token included.
+        context: `model_max_length` of the tokenizer, in tokens.
+    """
+    bpe = Bpe(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_texts(conversations), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(conversations: list[list[Message]]) -> Iterator[str]:
+    """Rendered conversations, up to the number of characters that the tokenizer learns from."""
+    characters = 0
+    for messages in conversations:
+        text = "".join(piece.text for piece in pieces(messages))
+        yield text
+        characters += len(text)
+        if characters >= _TOKENIZER_CHARACTERS:
+            return
+
+
+def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: PretrainingSpec) -> list[Row]:
+    """Conversations one after another, cut into blocks, as many as the training needs or the file has.
+
+    Raises:
+        ValueError: the file has fewer tokens than one block.
+    """
+    wanted = spec.steps * spec.batch * spec.block_length
+    ids: list[int] = []
+    for messages in conversations:
+        ids += tokenize(messages, tokenizer).ids
+        if len(ids) >= wanted:
+            break
+    count = min(len(ids), wanted) // spec.block_length
+    if count == 0:
+        raise ValueError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {spec.block_length}")
+    blocks: NDArray[np.int32] = np.array(ids[: count * spec.block_length], dtype=np.int32)
+    is_target = np.ones(spec.block_length, dtype=np.bool_)
+    return [Row(block, is_target) for block in blocks.reshape(count, spec.block_length)]
+
+
+def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
+    """A Llama with random weights in float32; input and output embeddings are shared."""
+    set_seed(spec.seed)
+    config = LlamaConfig(
+        vocab_size=spec.vocab_size,
+        hidden_size=spec.hidden_size,
+        intermediate_size=spec.intermediate_size,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        max_position_embeddings=spec.context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=eos_token_id,
+        pad_token_id=eos_token_id,
+    )
+    return LlamaForCausalLM(config).to(torch.float32)  # pyright: ignore[reportArgumentType]
+
+
+def _identity(spec: PretrainingSpec, sample_ids: list[str]) -> dict[str, Any]:
+    """What decides the trained weights; the sample ids are content hashes, so they cover the text."""
+    recipe = asdict(spec)
+    for without_effect in ("train_file", "save_steps"):
+        del recipe[without_effect]
+    recipe["precision"] = resolve_precision(spec.precision)
+    return {"recipe": recipe, "conversations": content_hash(sample_ids), "template": template_hash()}

@@ -1,0 +1,12 @@
+-- One row for each item of each benchmark of each experiment.
+CREATE TABLE benchmarks.items (
+    experiment VARCHAR,
+    benchmark VARCHAR,
+    task VARCHAR,
+    item_id VARCHAR,
+    metric VARCHAR,
+    correct DOUBLE, -- the item's value of the metric
+    weight DOUBLE, -- of the item in the mean over items
+    response VARCHAR
+);
+ALTER TABLE benchmarks.items SET PARTITIONED BY (experiment);

@@ -1,0 +1,12 @@
+-- Conversations that no method can select.
+CREATE TABLE pools.held_out (
+    pool VARCHAR,
+    split VARCHAR, -- held_out: the held-out loss is measured on it; base_model: base models may be pre-trained on it
+    sample_id VARCHAR,
+    source VARCHAR,
+    licence VARCHAR,
+    messages STRUCT(role VARCHAR, content VARCHAR)[],
+    turns INTEGER,
+    characters BIGINT
+);
+ALTER TABLE pools.held_out SET PARTITIONED BY (pool, split);

@@ -1,0 +1,11 @@
+-- The conversations that can be selected.
+CREATE TABLE pools.samples (
+    pool VARCHAR,
+    sample_id VARCHAR, -- hash of the messages
+    source VARCHAR, -- where in the pool's source the conversation comes from
+    licence VARCHAR, -- NULL: none is stated
+    messages STRUCT(role VARCHAR, content VARCHAR)[],
+    turns INTEGER, -- pairs of a user's and an assistant's message
+    characters BIGINT
+);
+ALTER TABLE pools.samples SET PARTITIONED BY (pool);

@@ -1,0 +1,10 @@
+-- Random: a uniform number for each seed. The highest scores are picked first.
+CREATE TABLE scores.random (
+    pool VARCHAR,
+    model VARCHAR, -- NULL where the scores do not depend on a model
+    seed INTEGER, -- NULL where they do not depend on one
+    sample_id VARCHAR,
+    score DOUBLE, -- NULL: cannot be picked, see dropped
+    dropped VARCHAR -- why a sample has no score
+);
+ALTER TABLE scores.random SET PARTITIONED BY (pool, model);

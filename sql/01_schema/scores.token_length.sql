@@ -1,0 +1,10 @@
+-- Token length: tokens of the last answer. The highest scores are picked first.
+CREATE TABLE scores.token_length (
+    pool VARCHAR,
+    model VARCHAR, -- NULL where the scores do not depend on a model
+    seed INTEGER, -- NULL where they do not depend on one
+    sample_id VARCHAR,
+    score DOUBLE, -- NULL: cannot be picked, see dropped
+    dropped VARCHAR -- why a sample has no score
+);
+ALTER TABLE scores.token_length SET PARTITIONED BY (pool, model);

@@ -1,0 +1,1 @@
+SELECT unnest($dropped::STRUCT(reason VARCHAR, samples BIGINT)[], recursive := true)

@@ -1,0 +1,9 @@
+-- How the scores of a partition are spread.
+SELECT
+    count(score) AS scored,
+    count(*) FILTER (NOT isfinite(score)) AS not_finite,
+    min(score) AS lowest,
+    median(score) AS median,
+    max(score) AS highest
+FROM query_table($table)
+WHERE pool = $pool AND model IS NOT DISTINCT FROM $model

@@ -1,0 +1,6 @@
+SELECT
+    $method AS method,
+    $pool::VARCHAR AS pool,
+    $model AS model,
+    $budget::INTEGER AS budget,
+    $seed::INTEGER AS seed

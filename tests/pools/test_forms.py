@@ -1,0 +1,179 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selection_platform.conversation import ROLES, Message, check_normal_form
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.forms import CUT, EMPTY_SYSTEM, ROLE_NAMES, UNANSWERED, normalise, read_conversation
+from selection_platform.pools.settings import PoolSettings
+
+SKIP = "or set on_bad_row: skip for this pool"
+ROLES_KNOWN = "user, human, assistant, gpt, chatgpt, bing, bard, model, system"
+
+
+def settings(**given):
+    return PoolSettings.model_validate({"source": {"files": "x"}, **given})
+
+
+QUESTION, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+NORMAL = (Message("user", "Why?"), Message("assistant", "So."))
+
+
+@pytest.mark.parametrize(
+    ("given", "record", "expected"),
+    [
+        ({}, {"messages": [QUESTION, ANSWER]}, NORMAL),
+        ({"column": "chat"}, {"chat": [QUESTION, ANSWER], "messages": None}, NORMAL),
+        (
+            {"form": "sharegpt"},
+            {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]},
+            NORMAL,
+        ),
+        ({"form": "alpaca"}, {"instruction": "Why?", "input": "", "output": "So."}, NORMAL),
+        ({"form": "alpaca"}, {"instruction": "Why?", "output": "So."}, NORMAL),
+        (
+            {"form": "alpaca"},
+            {"instruction": "Add", "input": "1 2", "output": "3", "system": "Be brief"},
+            (Message("system", "Be brief"), Message("user", "Add\n\n1 2"), Message("assistant", "3")),
+        ),
+    ],
+)
+def test_every_form_gives_the_normal_form(given, record, expected):
+    assert read_conversation(record, settings(**given)).messages == expected
+
+
+@pytest.mark.parametrize(("name", "role"), ROLE_NAMES.items())
+def test_role_names_in_any_case(name, role):
+    turns = [{"role": "system", "content": "x"}, QUESTION, ANSWER]
+    turns[ROLES.index(role)] = {"role": name.upper(), "content": "x"}
+    messages = read_conversation({"messages": turns}, settings()).messages
+    assert messages[ROLES.index(role)] == Message(role, "x")
+
+
+def with_question(**changes):
+    return {"messages": [{**QUESTION, **changes}, ANSWER]}
+
+
+@pytest.mark.parametrize(
+    ("given", "record", "reason", "message"),
+    [
+        (
+            {},
+            {"id": 1, "text": "a"},
+            "a field is missing",
+            "field messages: is missing; there is id, text; set the pool's form and column to the data's",
+        ),
+        (
+            {},
+            {"messages": "Why?"},
+            "the messages are not a list",
+            "field messages: is a string, not a list of messages; name another `column`",
+        ),
+        (
+            {},
+            {"messages": [None]},
+            "a message is not an object",
+            "field messages[0]: is null, not an object with role and content; write it as one",
+        ),
+        (
+            {},
+            with_question(role="agent"),
+            "unknown role",
+            f"field messages[0].role: 'agent' is not a role that is known ({ROLES_KNOWN}); rename it",
+        ),
+        (
+            {},
+            {"messages": [QUESTION, {"role": "assistant"}]},
+            "a field is missing",
+            "field messages[1].content: is missing; there is role; set the pool's form and column to the data's",
+        ),
+        (
+            {},
+            with_question(content=None),
+            "a text is not a string",
+            "field messages[0].content: is null, not a string; write it as text",
+        ),
+        (
+            {},
+            {"messages": [QUESTION, {"role": "assistant", "content": " \n"}]},
+            "empty message",
+            "field messages[1].content: is empty; fill it in or remove the row",
+        ),
+        (
+            {},
+            with_question(content="a\ud800"),
+            "broken Unicode",
+            r"field messages[0].content: holds half of a surrogate pair (\ud800 to \udfff); replace that character",
+        ),
+        (
+            {},
+            {"messages": [QUESTION, QUESTION, ANSWER]},
+            "roles do not alternate",
+            "field messages[1]: is the user's where the assistant's turn is; repair the row, "
+            "set out_of_turn: cut to end conversations there",
+        ),
+        (
+            {},
+            {"messages": [QUESTION]},
+            "no question with an answer",
+            "field messages: holds no question with an answer; remove the row",
+        ),
+        (
+            {"form": "sharegpt"},
+            {"conversations": [{"from": "human", "value": 7}]},
+            "a text is not a string",
+            "field conversations[0].value: is a number, not a string; write it as text",
+        ),
+        (
+            {"form": "alpaca"},
+            {"instruction": "Why?", "output": ""},
+            "empty message",
+            "field output: is empty; fill it in or remove the row",
+        ),
+        (
+            {"form": "alpaca"},
+            {"instruction": "Why?", "input": ["a"], "output": "So."},
+            "a text is not a string",
+            "field input: is a list, not a string; write it as text",
+        ),
+    ],
+)
+def test_bad_rows_say_where_what_and_how_to_mend(given, record, reason, message):
+    with pytest.raises(BadRow) as error:
+        read_conversation(record, settings(**given))
+    assert error.value.reason == reason
+    assert str(error.value.at("data/x.jsonl", 17)) == f"data/x.jsonl, row 17, {message}, {SKIP}"
+
+
+def test_what_is_trimmed_is_said():
+    turns = [{"role": "system", "content": ""}, QUESTION, ANSWER, QUESTION]
+    conversation = read_conversation({"messages": turns}, settings())
+    assert conversation.messages == NORMAL
+    assert conversation.trimmed == (EMPTY_SYSTEM, UNANSWERED)
+
+
+def test_cutting_reads_nothing_after_the_break():
+    turns = [QUESTION, ANSWER, ANSWER, {"role": "agent"}]
+    conversation = read_conversation({"messages": turns}, settings(out_of_turn="cut"))
+    assert conversation.messages == NORMAL
+    assert conversation.trimmed == (CUT,)
+    with pytest.raises(BadRow, match="where the user's turn is"):
+        read_conversation({"messages": turns}, settings())
+
+
+def test_nothing_is_left_of_a_conversation_that_opens_with_the_answer():
+    with pytest.raises(BadRow) as error:
+        read_conversation({"messages": [ANSWER, QUESTION, ANSWER]}, settings(out_of_turn="cut"))
+    assert error.value.reason == "no question with an answer"
+
+
+@given(st.lists(st.builds(Message, st.sampled_from(ROLES), st.text(min_size=1))), st.booleans())
+def test_what_is_not_refused_is_in_normal_form_and_a_part_of_the_row(messages, cut):
+    try:
+        conversation = normalise(messages, cut=cut)
+    except BadRow:
+        return
+    check_normal_form(conversation.messages)
+    skipped = EMPTY_SYSTEM in conversation.trimmed
+    assert list(conversation.messages) == messages[skipped : skipped + len(conversation.messages)]
+    assert (len(conversation.messages) < len(messages)) == bool(conversation.trimmed)

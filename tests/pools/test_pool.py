@@ -1,0 +1,243 @@
+import datetime
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from selection_platform.conversation import sample_id, to_messages
+from selection_platform.pools import shards
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.pool import EmptyPool, read_pool_report, split_of, write_pool
+from selection_platform.pools.raw_pool import write_raw_pool
+from selection_platform.pools.settings import PoolSettings
+from selection_platform.pools.shards import read_rows
+
+
+def chat(question, answer="Because it is so.", **fields):
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], **fields}
+
+
+def with_system(record, text="Be brief."):
+    return {**record, "messages": [{"role": "system", "content": text}, *record["messages"]]}
+
+
+def make(tmp_path, records, texts=(), name="pool", **given):
+    """Write records as JSON lines, then the raw pool and the pool; the report and the rows."""
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    settings = PoolSettings.model_validate({"source": {"files": str(path)}, **given})
+    return make_from(tmp_path, settings, texts, name)
+
+
+def make_from(tmp_path, settings, texts=(), name="pool"):
+    write_raw_pool(settings, tmp_path / f"{name}-raw")
+    report = write_pool(settings, tmp_path / f"{name}-raw", texts, tmp_path / name)
+    rows = list(read_rows(tmp_path / name))
+    assert report.rows == sum(report.kept.values()) + sum(report.dropped.values())
+    assert sum(report.kept.values()) == len(rows)
+    return report, rows
+
+
+def test_a_row_of_the_pool(tmp_path):
+    record = with_system(chat("Why?", "So.", origin="forum"))
+    report, (row,) = make(tmp_path, [record], source_column="origin", licence="CC0-1.0")
+    assert row == {
+        "sample_id": sample_id(to_messages(record["messages"])),
+        "source": "forum",
+        "licence": "CC0-1.0",
+        "messages": record["messages"],
+        "turns": 1,
+        "characters": len("Be brief.") + len("Why?") + len("So."),
+        "split": "pool",
+    }
+    assert (report.kept, report.dropped, report.trimmed) == ({"pool": 1}, {}, {})
+    assert read_pool_report(tmp_path / "pool") == report
+
+
+@pytest.mark.parametrize(
+    ("given", "record", "reason"),
+    [
+        ({"where": {"language": "English"}}, chat("b", language="German"), "language is not English"),
+        ({"where": {"turn": 1}}, chat("b"), "turn is not 1"),
+        ({"system": "drop_row"}, with_system(chat("b")), "has a system message"),
+        ({"min_turns": 2}, chat("b"), "fewer than 2 turns"),
+        ({"max_characters": 200}, chat("b" * 201), "more than 200 characters"),
+        ({"min_characters": 21}, chat("b", "short"), "fewer than 21 characters"),
+        ({"min_answer_characters": 6}, chat("b", "short"), "fewer than 6 characters in an answer"),
+        ({"language": "en"}, chat("Wie komme ich von hier am schnellsten zum Bahnhof?"), "language is not en"),
+    ],
+)
+def test_a_filter_drops_what_it_says_and_counts_it(tmp_path, given, record, reason):
+    good = chat("How do I get to the station from here?", "By the second road.", language="English", turn=1)
+    good["messages"] *= 2
+    report, rows = make(tmp_path, [good, record], **given)
+    assert [row["messages"] for row in rows] == [good["messages"]]
+    assert report.dropped == {reason: 1}
+
+
+def test_system_messages_can_be_left_out(tmp_path):
+    report, rows = make(tmp_path, [chat("a"), with_system(chat("b")), with_system(chat("a"))], system="drop_message")
+    assert [row["messages"] for row in rows] == [chat("a")["messages"], chat("b")["messages"]]
+    assert report.trimmed == {"system message left out": 1}
+    assert report.dropped == {"duplicate of an earlier row": 1}
+
+
+def test_the_first_of_duplicates_is_kept(tmp_path):
+    records = [chat("a", n="first"), chat("b", n="second"), chat("a", n="third")]
+    report, rows = make(tmp_path, records, source_column="n")
+    assert [row["source"] for row in rows] == ["first", "second"]
+    assert report.dropped == {"duplicate of an earlier row": 1}
+
+
+def test_rows_with_benchmark_text_are_dropped(tmp_path):
+    item = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    records = [chat("a"), chat(f"b {item}")]
+    report, rows = make(tmp_path, records, [item, "short"])
+    assert len(rows) == 1
+    assert report.dropped == {"shares 13 words in a row with a benchmark item": 1}
+    assert (report.benchmark_texts, report.short_benchmark_texts) == (2, 1)
+    report, rows = make(tmp_path, records, [item], name="other", decontaminate=False)
+    assert (len(rows), report.benchmark_texts) == (2, 0)
+
+
+def test_a_bad_row_stops_with_its_place_in_the_source(tmp_path):
+    with pytest.raises(BadRow, match=r"pool\.jsonl, row 2, field messages\[1\]\.content: is empty; fill it in"):
+        make(tmp_path, [chat("a"), chat("b", "")])
+
+
+def test_bad_rows_are_counted_where_that_is_allowed(tmp_path):
+    records = [chat("a"), chat("b", ""), {"text": ""}, chat("c", "")]
+    report, rows = make(tmp_path, records, on_bad_row="skip")
+    assert len(rows) == 1
+    assert report.dropped == {"empty message": 2, "a field is missing": 1}
+    assert "row 2, field messages[1].content" in report.examples["empty message"]
+
+
+def test_a_missing_source_is_a_bad_row_and_an_empty_one_is_not(tmp_path):
+    _, rows = make(tmp_path, [chat("a", source=None)], source_column="source")
+    assert rows[0]["source"] == "not stated"
+    with pytest.raises(BadRow, match="field source: is missing; name another `source_column`"):
+        make(tmp_path, [chat("a")], source_column="source", name="other")
+
+
+def test_trimmed_rows_are_counted(tmp_path):
+    record = chat("a")
+    record["messages"].append({"role": "user", "content": "And then?"})
+    report, rows = make(tmp_path, [record, chat("b")])
+    assert report.trimmed == {"unanswered last message removed": 1}
+    assert [row["turns"] for row in rows] == [1, 1]
+
+
+def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+    with pytest.raises(EmptyPool, match=r"none of 1 rows is left .*fewer than 2 turns: 1"):
+        make(tmp_path, [chat("a")], min_turns=2)
+
+
+MANY = [chat(f"question {number}") for number in range(400)]
+
+
+def test_splits_follow_the_fractions_and_never_move_a_row(tmp_path):
+    report, rows = make(tmp_path, MANY, held_out=0.1, base_model=0.3)
+    assert report.kept["held_out"] == pytest.approx(40, abs=18)
+    assert report.kept["base_model"] == pytest.approx(120, abs=30)
+    _, fewer = make(tmp_path, MANY[:100], name="fewer", held_out=0.1, base_model=0.3)
+    split = {row["sample_id"]: row["split"] for row in rows}
+    assert all(split[row["sample_id"]] == row["split"] for row in fewer)
+
+
+@pytest.mark.parametrize(
+    ("start", "split"),
+    [("0000", "pool"), ("7fff", "pool"), ("8000", "base_model"), ("bfff", "base_model"), ("c000", "held_out")],
+)
+def test_split_borders(start, split):
+    settings = PoolSettings.model_validate({"source": {"files": "x"}, "held_out": 0.25, "base_model": 0.25})
+    assert split_of(start + "0" * 28, settings) == split
+
+
+def test_limits_are_nested_and_leave_other_splits_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 50)
+    report, everything = make(tmp_path, MANY, held_out=0.1)
+    pool = [row["sample_id"] for row in everything if row["split"] == "pool"]
+    held_out = [row["sample_id"] for row in everything if row["split"] == "held_out"]
+    for limit in (3, 100):
+        limited, rows = make(tmp_path, MANY, name=f"limit{limit}", limit=limit, held_out=0.1)
+        kept = [row["sample_id"] for row in rows if row["split"] == "pool"]
+        assert kept == [sample for sample in pool if sample in sorted(pool)[:limit]]
+        assert [row["sample_id"] for row in rows if row["split"] == "held_out"] == held_out
+        assert limited.dropped == {"beyond the pool's limit": len(pool) - limit}
+    assert make(tmp_path, MANY, name="ample", limit=400, held_out=0.1)[0].kept == report.kept
+
+
+def test_the_same_again_does_no_work_and_other_settings_do(tmp_path):
+    first, _ = make(tmp_path, MANY, limit=5)
+    again, _ = make(tmp_path, MANY, limit=5)
+    assert again == first
+    other, rows = make(tmp_path, MANY, limit=6)
+    assert len(rows) == 6
+    assert other.content_hash != first.content_hash
+
+
+def test_a_pool_needs_a_finished_raw_pool(tmp_path):
+    settings = PoolSettings.model_validate({"source": {"files": "x"}})
+    with pytest.raises(FileNotFoundError, match="make the raw pool first"):
+        write_pool(settings, tmp_path / "raw", [], tmp_path / "pool")
+
+
+def test_rows_laid_out_as_openhermes_2_5(tmp_path):
+    turns = [
+        {"from": "system", "value": "You are terse.", "weight": None},
+        {"from": "human", "value": "Name a prime.", "weight": 0.0},
+        {"from": "gpt", "value": "Seven.", "weight": 1.0},
+    ]
+    others = ("title", "custom_instruction", "language", "id", "model_name", "system_prompt", "category")
+    row = {"conversations": turns, "source": "airoboros2.2", **dict.fromkeys(others)}
+    pq.write_table(pa.Table.from_pylist([row, {**row, "conversations": turns[1:]}]), tmp_path / "hermes.parquet")
+    settings = PoolSettings.model_validate(
+        {"source": {"files": str(tmp_path / "*.parquet")}, "form": "sharegpt", "source_column": "source"}
+    )
+    _, rows = make_from(tmp_path, settings)
+    assert [[message["role"] for message in row["messages"]] for row in rows] == [
+        ["system", "user", "assistant"],
+        ["user", "assistant"],
+    ]
+    assert {row["source"] for row in rows} == {"airoboros2.2"}
+
+
+def test_rows_laid_out_as_wildchat_1m(tmp_path):
+    def turn(role, content, language):
+        return {
+            "content": content,
+            "country": "Nowhere",
+            "hashed_ip": None,
+            "header": {"accept-language": "en", "user-agent": "none"},
+            "language": language,
+            "redacted": False,
+            "role": role,
+            "state": None,
+            "timestamp": datetime.datetime(2023, 4, 9, tzinfo=datetime.UTC),
+            "toxic": False,
+            "turn_identifier": 1,
+        }
+
+    def row(number, language, answer):
+        return {
+            "conversation_hash": str(number),
+            "model": "gpt-4-0314",
+            "timestamp": datetime.datetime(2023, 4, 9, tzinfo=datetime.UTC),
+            "conversation": [turn("user", f"Hello {number}", language), turn("assistant", answer, language)],
+            "turn": 1,
+            "language": language,
+            "openai_moderation": [{"flagged": False, "category_scores": {"hate": 0.1}}],
+            "toxic": False,
+            "redacted": False,
+        }
+
+    table = pa.Table.from_pylist([row(1, "English", "Hi."), row(2, "French", "Salut."), row(3, "English", "")])
+    pq.write_table(table, tmp_path / "wild.parquet")
+    given = {"source": {"files": str(tmp_path / "wild.parquet")}, "column": "conversation"}
+    settings = PoolSettings.model_validate({**given, "where": {"language": "English"}, "on_bad_row": "skip"})
+    report, rows = make_from(tmp_path, settings)
+    assert [row["messages"][0]["content"] for row in rows] == ["Hello 1"]
+    assert report.dropped == {"language is not English": 1, "empty message": 1}
+    assert rows[0]["source"] == "wild.parquet"

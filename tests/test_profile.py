@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from selection_platform.profile import ProfileError, load_profile, shipped_profiles
+
+SMALLEST = {
+    "description": "A test.",
+    "pools": {"mine": {"source": {"files": "rows.jsonl"}}},
+    "models": {"tiny": {"pretraining": {"steps": 1}}},
+    "evaluation": {"benchmarks": {}},
+    "budgets": [10],
+    "arms": {"base": {}, "all_data": {}, "random": {"seeds": [0, 7]}, "ifd": {}},
+}
+
+
+def write(folder: Path, **changes: object) -> str:
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({**SMALLEST, **changes}, sort_keys=False))
+    return str(path)
+
+
+def test_keys_of_all_partitions(tmp_path):
+    profile = load_profile(write(tmp_path, budgets=[10, 2000]))
+    assert list(profile.scorings) == ["mine/tiny"]
+    assert list(profile.experiments) == [
+        "base/tiny",
+        "all_data/mine/tiny/all/s0",
+        "random/mine/tiny/10/s0",
+        "random/mine/tiny/10/s7",
+        "random/mine/tiny/2k/s0",
+        "random/mine/tiny/2k/s7",
+        "ifd/mine/tiny/10/s0",
+        "ifd/mine/tiny/2k/s0",
+    ]
+
+
+def test_the_name_is_the_files(tmp_path):
+    assert load_profile(write(tmp_path)).name == "own"
+
+
+def test_files_are_found_from_the_profiles_folder(tmp_path):
+    assert load_profile(write(tmp_path)).pools["mine"].source.files == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("name", ["demo", "cpu", "paper"])
+def test_shipped_profiles_load(name):
+    assert load_profile(name).name == name
+    assert name in shipped_profiles()
+
+
+def test_the_papers_recipe():
+    profile = load_profile("paper")
+    recipe = profile.fine_tuning
+    assert (recipe.epochs, recipe.learning_rate, recipe.warmup_ratio, recipe.weight_decay) == (3, 7e-6, 0.01, 0.1)
+    assert (recipe.global_batch, recipe.max_length, recipe.lora) == (128, 4096, None)
+    assert profile.budgets == (10_000,)
+    assert profile.arms["random"].seeds == (0, 1, 2, 3, 4)
+    assert {name: benchmark.shots for name, benchmark in profile.evaluation.benchmarks.items()} == {
+        "bbh": 3,
+        "gsm8k": 8,
+        "humaneval": None,
+        "mmlu": 5,
+        "ifeval": None,
+    }
+    # base per model; for each of 4 pools x models: all data, 5 random draws, 4 methods
+    assert len(profile.experiments) == 2 + 4 * (1 + 5 + 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": [1]}, "budget: unknown key; did you mean 'budgets'?"),
+        (
+            {"pools": {"mine": {"source": {"files": "x"}, "langage": "en"}}},
+            "pools.mine.langage: unknown key; did you mean 'language'?",
+        ),
+        ({"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
+        ({"budgets": [10, 10]}, "budgets: must be positive and differ from each other"),
+        ({"budgets": [0]}, "budgets: must be positive and differ from each other"),
+        (
+            {"pools": {"../mine": {"source": {"files": "x"}}}},
+            "'../mine' is not a name: use lower-case letters, digits and . _ @ - only",
+        ),
+        ({"models": {"m": {"hub": "a/b"}}}, "models.m: a hub model needs `revision`"),
+        ({"models": {"m": {}}}, "models.m: name exactly one of hub, package and pretraining"),
+    ],
+)
+def test_wrong_values_name_file_key_and_mend(tmp_path, changes, message):
+    path = write(tmp_path, **changes)
+    with pytest.raises(ProfileError) as caught:
+        load_profile(path)
+    assert str(caught.value).startswith(path)
+    assert message in str(caught.value)
+
+
+def test_unknown_profile_names_the_known_ones():
+    with pytest.raises(ProfileError, match="name one of cpu, demo, paper, or the path of a YAML file"):
+        load_profile("dmo")

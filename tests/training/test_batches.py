@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selection_platform.conversation import Message
+from selection_platform.training.batches import (
+    EpochOrder,
+    Row,
+    collate,
+    file_identity,
+    read_conversations,
+    tokenize_rows,
+)
+
+
+class Letters:
+    """A tokenizer whose tokens are characters."""
+
+    eos_token_id = 0
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return [ord(character) for character in text]
+
+
+TWO_TURNS = [Message("user", "q"), Message("assistant", "ab"), Message("user", "r"), Message("assistant", "c")]
+RENDERED = "Human: q\nAssistant: ab\0\nHuman: r\nAssistant: c\0"
+
+
+def write(path: Path, positions: list[int]) -> None:
+    messages = [[{"role": "user", "content": "q"}, {"role": "assistant", "content": str(p)}] for p in positions]
+    table = {"position": positions, "sample_id": [f"id{p}" for p in positions], "messages": messages}
+    pq.write_table(pa.table(table), path)
+
+
+def test_every_answer_and_its_end_is_a_label():
+    rows = tokenize_rows([TWO_TURNS], Letters(), 100)
+    batch = collate(rows.kept)
+    assert "".join(map(chr, batch["input_ids"][0])) == RENDERED
+    prompt = len("Human: q\nAssistant: ")
+    expected = [-100] * prompt + [97, 98, 0] + [-100] * (prompt + 1) + [99, 0]
+    assert batch["labels"][0].tolist() == expected
+
+
+def test_rows_are_cut_and_those_without_an_answer_dropped():
+    prompt = len("Human: q\nAssistant: ")
+    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], Letters(), prompt + 1)
+    assert (len(rows.kept), rows.dropped, rows.truncated) == (2, 0, 2)
+    assert rows.kept[0].ids.tolist()[-1] == ord("a")
+    rows = tokenize_rows([TWO_TURNS], Letters(), prompt)
+    assert (len(rows.kept), rows.dropped, rows.truncated) == (0, 1, 0)
+
+
+def test_padding_is_masked():
+    long = Row(np.array([7, 8, 9], np.int32), np.array([False, True, True]))
+    short = Row(np.array([0], np.int32), np.array([True]))
+    batch = collate([long, short])
+    assert batch["input_ids"].tolist() == [[7, 8, 9], [0, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["labels"].tolist() == [[-100, 8, 9], [0, -100, -100]]
+
+
+def test_conversations_are_read_in_order_of_position(tmp_path: Path):
+    write(tmp_path / "rows.parquet", [0, 1, 2])
+    answers = [messages[1].content for messages in read_conversations(tmp_path / "rows.parquet")]
+    assert answers == ["0", "1", "2"]
+    write(tmp_path / "rows.parquet", [1, 0])
+    with pytest.raises(ValueError, match=r"rows\.parquet: rows are not in strictly rising order"):
+        list(read_conversations(tmp_path / "rows.parquet"))
+
+
+def test_a_files_identity_is_its_ids_in_order(tmp_path: Path):
+    write(tmp_path / "a.parquet", [0, 1])
+    write(tmp_path / "b.parquet", [0, 2])
+    assert file_identity(tmp_path / "a.parquet") == file_identity(tmp_path / "a.parquet")
+    assert file_identity(tmp_path / "a.parquet") != file_identity(tmp_path / "b.parquet")
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 3))
+def test_an_epoch_is_a_shuffle_with_each_global_batch_longest_first(lengths: list[int], global_batch: int, epoch: int):
+    order = EpochOrder(lengths, global_batch, seed=5)
+    order.epoch = epoch
+    indices = list(order)
+    shuffled = np.random.default_rng([5, epoch]).permutation(len(lengths)).tolist()
+    batches = range(0, len(lengths), global_batch)
+    assert len(batches) == order.steps_in_epoch
+    for start in batches:
+        batch = indices[start : start + global_batch]
+        assert sorted(batch) == sorted(shuffled[start : start + global_batch])
+        assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
+
+
+def test_epochs_and_seeds_differ():
+    order = EpochOrder([1] * 50, 50, seed=0)
+    first = list(order)
+    order.epoch = 1
+    assert list(order) != first
+    assert list(EpochOrder([1] * 50, 50, seed=1)) != first

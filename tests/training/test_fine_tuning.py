@@ -1,0 +1,189 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+
+from selection_platform.conversation import Message, sample_id
+from selection_platform.models.loading import load_model
+from selection_platform.training import fine_tuning
+from selection_platform.training.epoch_snapshots import MOMENTS_FILE, epoch_folders
+from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+from selection_platform.training.pretraining import train_tokenizer
+
+QUESTIONS = ["red", "green", "blue", "sky", "sea", "sun", "moon", "star", "sand", "snow"]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs."""
+
+
+class KillAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise Killed
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Callable[..., FineTuningSpec]:
+    """Makes specs for a tiny base model and ten conversations."""
+    conversations = [
+        [Message("user", f"What is {word}?"), Message("assistant", f"{word} is {word[::-1]}" * (index % 3 + 1))]
+        for index, word in enumerate(QUESTIONS)
+    ]
+    base = tmp_path / "base"
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
+    )
+    LlamaForCausalLM(config).save_pretrained(base)
+    train_tokenizer(conversations, 300, 64).save_pretrained(base)
+
+    def make(rows: int = 10, **changes: Any) -> FineTuningSpec:
+        file = tmp_path / f"{rows}.parquet"
+        table = {
+            "position": list(range(rows)),
+            "sample_id": [sample_id(messages) for messages in conversations[:rows]],
+            "messages": [[message._asdict() for message in messages] for messages in conversations[:rows]],
+        }
+        pq.write_table(pa.table(table), file)
+        recipe: dict[str, Any] = {"learning_rate": 3e-3, "global_batch": 4, "batch_per_device": 2, "max_length": 64}
+        return FineTuningSpec(str(base), str(file), **(recipe | changes))
+
+    return make
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_four_rows_by_heart(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    manifest = fine_tune(spec(rows=4, epochs=120, learning_rate=1e-2), tmp_path / "out")
+    assert manifest["final_loss"] < 0.05
+    assert log_of(tmp_path / "out")[0]["loss"] > 4
+    model, tokenizer = load_model(tmp_path / "out", device="cpu")
+    prompt = "Human: What is blue?\nAssistant: "
+    ids = torch.tensor([tokenizer.encode(prompt, add_special_tokens=False)])
+    generated: Any = cast(Any, model).generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=40, do_sample=False
+    )
+    assert tokenizer.decode(generated[0, ids.shape[1] :]) == "blue is eulb" * 3 + "<|endoftext|>"
+
+
+def test_the_manifest_counts_what_was_trained(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    manifest = fine_tune(spec(epochs=2, max_length=24), tmp_path / "out")
+    assert (manifest["rows"], manifest["dropped_rows"]) == (10, 0)
+    # Three steps an epoch: batches of 4, 4 and 2.
+    assert manifest["steps"] == 6
+    assert manifest["truncated_rows"] > 0
+    assert manifest["answer_tokens_trained"] < manifest["tokens_trained"] <= 2 * 10 * 24
+    assert manifest["spec"]["epochs"] == 2
+    assert not (tmp_path / "out" / "checkpoints").exists()
+    assert json.loads(json.dumps(manifest)) == manifest
+
+
+def test_a_finished_training_is_not_repeated(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    first = fine_tune(spec(epochs=1), tmp_path / "out")
+    assert fine_tune(spec(epochs=1), tmp_path / "out") == first
+    assert fine_tune(spec(epochs=1, seed=1), tmp_path / "out")["weights_hash"] != first["weights_hash"]
+
+
+def test_the_same_seed_gives_the_same_bytes(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    for method in ("full", "lora"):
+        folders = [tmp_path / f"{method}-{run}" for run in range(2)]
+        for folder in folders:
+            fine_tune(spec(method=method, epochs=2, lora_rank=4), folder)
+        file = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+
+
+def test_micro_batches_do_not_change_the_optimisation(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    for size in (1, 4):
+        fine_tune(spec(batch_per_device=size, epochs=2), tmp_path / str(size))
+    losses = [[entry["loss"] for entry in log_of(tmp_path / size)] for size in ("1", "4")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("method", "killed_at"), [("full", 4), ("full", 7), ("lora", 8)])
+def test_a_killed_training_goes_on_as_if_it_had_not_been(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, killed_at: int
+):
+    # Saves fall on the end of an epoch (steps 3, 6) and, with 2, inside one.
+    recipe = spec(epochs=3, method=method, save_steps=3 if killed_at == 7 else 2, lora_rank=4)
+    unbroken = fine_tune(recipe, tmp_path / "unbroken")
+    train = fine_tuning.train
+    with monkeypatch.context() as patch:
+        killer = KillAt(killed_at)
+        patch.setattr(fine_tuning, "train", lambda *a, **k: train(*a, **(k | {"callbacks": [killer]})))
+        with pytest.raises(Killed):
+            fine_tune(recipe, tmp_path / "broken")
+    half_written = tmp_path / "broken" / "checkpoints" / "checkpoint-99"
+    half_written.mkdir()
+    assert not (tmp_path / "broken" / "manifest.json").exists()
+    resumed = fine_tune(recipe, tmp_path / "broken")
+    assert resumed["weights_hash"] == unbroken["weights_hash"]
+    losses = [[entry["loss"] for entry in log_of(tmp_path / run)] for run in ("unbroken", "broken")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 9
+
+
+def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    recipe = spec(method="lora", epochs=3, lora_rank=4, lora_target_modules=("q_proj", "v_proj"))
+    manifest = fine_tune(recipe, tmp_path / "out")
+    assert manifest["base_model_folder"] == "../base"
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    base = LlamaForCausalLM.from_pretrained(recipe.base_model_folder)
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        before = base(ids).logits
+        beside = PeftModel.from_pretrained(base, str(tmp_path / "out"))(ids).logits
+        merged = load_model(tmp_path / "out", device="cpu")[0](ids).logits
+    torch.testing.assert_close(merged, beside, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(merged, before, atol=1e-3)
+
+
+def test_epochs_are_kept_with_adams_moments(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    recipe = spec(method="lora", epochs=2, schedule="linear", warmup_ratio=0.0, lora_rank=4, keep_epochs=True)
+    fine_tune(recipe, tmp_path / "out")
+    folders = epoch_folders(tmp_path / "out")
+    assert [folder.name for folder in folders] == ["epoch-1", "epoch-2"]
+    last = load_file(folders[1] / "adapter_model.safetensors")
+    final = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    assert all(torch.equal(last[name], final[name]) for name in final)
+    load_model(folders[0], device="cpu")
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
+    assert [manifest["adam_steps"] for manifest in manifests] == [3, 6]
+    # Linear from the peak to 0 over six steps: 6/6, 5/6, 4/6, then 3/6, 2/6, 1/6 of it.
+    rates = [manifest["mean_learning_rate"] for manifest in manifests]
+    assert rates == pytest.approx([3e-3 * 5 / 6, 3e-3 * 2 / 6])
+    base = LlamaForCausalLM.from_pretrained(recipe.base_model_folder)
+    adapted = PeftModel.from_pretrained(base, str(folders[0]), is_trainable=True)
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    moments = load_file(folders[0] / MOMENTS_FILE)
+    assert set(moments) == {f"{name}.{moment}" for name in trained for moment in ("exp_avg", "exp_avg_sq")}
+    assert all(tensor.abs().sum() > 0 for tensor in moments.values())
+
+
+def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    for method in ("full", "lora"):
+        losses = []
+        for flag in (False, True):
+            folder = tmp_path / f"{method}-{flag}"
+            fine_tune(spec(method=method, epochs=1, lora_rank=4, gradient_checkpointing=flag), folder)
+            losses.append([entry["loss"] for entry in log_of(folder)])
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_file_without_an_answer_in_reach_is_refused(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    with pytest.raises(ValueError, match=r"10\.parquet: no answer token within max_length 5"):
+        fine_tune(spec(max_length=5), tmp_path / "out")
