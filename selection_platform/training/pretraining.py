@@ -60,11 +60,11 @@ class PretrainingSpec:
     heads: int = 4
     context: int = 1024
     block_length: int = 256
-    steps: int = 480
-    batch: int = 2
-    learning_rate: float = 4e-3
+    steps: int = 960
+    batch: int = 1
+    learning_rate: float = 3e-3
     seed: int = 0
-    save_steps: int = 100
+    save_steps: int = 200
     precision: Precision = "auto"
 
 
