@@ -1,5 +1,4 @@
-"""The asset graph. Read the modules in the data's order: pools, models, features, scores, selections, checkpoints,
-benchmarks, reports.
+"""The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
 """

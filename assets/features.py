@@ -29,7 +29,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     def token_count(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        """Tokens of each sample's prompt and last answer, by the base model's tokenizer. Table `features.token_count`."""
+        """Tokens of each sample's prompt and last answer, by the model's tokenizer. Table `features.token_count`."""
         from selection_platform.scoring.token_count import write_token_counts
 
         scoring = profile.scorings[context.partition_key]

@@ -12,7 +12,9 @@ def markdown_counts(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
     if not counts:
         return dg.MetadataValue.md("none")
     rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return dg.MetadataValue.md("\n".join(["| | rows |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in rows)]))
+    return dg.MetadataValue.md(
+        "\n".join(["| | rows |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in rows)])
+    )
 
 
 def markdown_histogram(lowest: float, highest: float, bins: Mapping[int, int], count: int) -> dg.MarkdownMetadataValue:

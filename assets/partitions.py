@@ -48,28 +48,22 @@ class Partitions:
         """A method's scores are used by that method's experiments alone."""
 
         def score_partition(experiment: Experiment) -> str | None:
-            if experiment.method != method:
+            if experiment.method != method or experiment.pool is None:
                 return None
-            return score_partition_key(experiment)
+            return experiment.pool if per_pool else Scoring(experiment.pool, experiment.model).key
 
-        keys = self._profile.pools if METHODS[method].scored_per == "pool" else self._profile.scorings
-        return self._experiments_by(keys, score_partition)
+        per_pool = METHODS[method].scored_per == "pool"
+        return self._experiments_by(self._profile.pools if per_pool else self._profile.scorings, score_partition)
 
     def _scorings_by(self, keys: Iterable[str], key_of: Callable[[str], str]) -> dg.StaticPartitionMapping:
         return dg.StaticPartitionMapping(
             {key: [scoring for scoring in self._profile.scorings if key_of(scoring) == key] for key in keys}
         )
 
-    def _experiments_by(self, keys: Iterable[str], key_of: Callable[[Experiment], str | None]) -> dg.StaticPartitionMapping:
+    def _experiments_by(
+        self, keys: Iterable[str], key_of: Callable[[Experiment], str | None]
+    ) -> dg.StaticPartitionMapping:
         experiments = self._profile.experiments.values()
         return dg.StaticPartitionMapping(
             {key: [experiment.key for experiment in experiments if key_of(experiment) == key] for key in keys}
         )
-
-
-def score_partition_key(experiment: Experiment) -> str | None:
-    """The partition of its method's scores that an experiment selects by; None where it selects by no scores."""
-    scored_per = METHODS[experiment.method].scored_per
-    if scored_per is None or experiment.pool is None:
-        return None
-    return experiment.pool if scored_per == "pool" else Scoring(experiment.pool, experiment.model).key

@@ -23,7 +23,10 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         """The benchmarks' items, written out from installed packages so that evaluation needs no network."""
         report = prepare(artifacts.benchmark_data())
         return dg.MaterializeResult(
-            metadata={"items": dg.JsonMetadataValue(report), "folder": dg.MetadataValue.path(artifacts.benchmark_data())},
+            metadata={
+                "items": dg.JsonMetadataValue(report),
+                "folder": dg.MetadataValue.path(artifacts.benchmark_data()),
+            },
             data_version=dg.DataVersion(content_hash(report)),
         )
 
@@ -56,9 +59,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         owners=["team:selection"],
         code_version="1",
     )
-    def pool(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
-    ) -> dg.MaterializeResult:
+    def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
         """Conversations in one normal form, filtered, without duplicates and without benchmark items.
 
         Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot) and `pools.dropped`.

@@ -38,7 +38,7 @@ def _sql_score(
 
     @_score_asset(partitions, method, deps, {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        partition = score_partition(profile, method, context.partition_key)
+        partition = _partition(profile, method, context.partition_key)
         bound = {name: value for name, value in partition.items() if value is not None}
         return _replace(warehouse, method, partition, {**bound, **values})
 
@@ -53,9 +53,11 @@ def _zip(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
         from selection_platform.scoring.zip import ZipSettings
         from selection_platform.scoring.zip_picks import write_picks
 
-        partition = score_partition(profile, "zip", context.partition_key)
+        partition = _partition(profile, "zip", context.partition_key)
         folder = artifacts.zip_picks(context.partition_key)
-        warehouse.export(load_sql("30_features/samples_to_score"), folder / "samples.parquet", {"pool": partition["pool"]})
+        warehouse.export(
+            load_sql("30_features/samples_to_score"), folder / "samples.parquet", {"pool": partition["pool"]}
+        )
         picks = write_picks(
             folder / "samples.parquet", max(profile.budgets), ZipSettings(**profile.zip.model_dump()), folder
         )
@@ -78,12 +80,16 @@ def _score_asset(partitions: Partitions, method: str, deps: list[str], kinds: se
     )
 
 
-def score_partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:
-    """The columns and values that name the partition in the method's table."""
+def _partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:
     if METHODS[method].scored_per == "pool":
         return {"pool": partition_key, "model": None}
     scoring = profile.scorings[partition_key]
     return {"pool": scoring.pool, "model": scoring.model}
+
+
+def score_partition(method: str, pool: str, model: str) -> dict[str, str | None]:
+    """The columns and values that name a partition of the method's table."""
+    return {"pool": pool, "model": None if METHODS[method].scored_per == "pool" else model}
 
 
 def _replace(

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from assets.partitions import Partitions, score_partition_key
+from assets.partitions import Partitions
 from assets.scores import score_partition
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
@@ -39,7 +39,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         # The snapshot before the write: with it, the scores can be queried as this selection saw them.
         snapshot = warehouse.snapshot()
         partition = {"experiment": experiment.key}
-        rows, values = _query(profile, experiment)
+        rows, values = _query(experiment)
         count = warehouse.replace("selections.samples", partition, rows, values, verify=_verifier(experiment))
         warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
         return dg.MaterializeResult(
@@ -65,7 +65,7 @@ def _columns(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _query(profile: Profile, experiment: Experiment) -> tuple[str, dict[str, Any]]:
+def _query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     """The statement that selects, and its values."""
     method = METHODS[experiment.method]
     if method.scored_per is None:
@@ -75,7 +75,7 @@ def _query(profile: Profile, experiment: Experiment) -> tuple[str, dict[str, Any
     assert experiment.budget is not None
     return load_sql("50_selections/highest_scores"), {
         "table": f"scores.{method.name}",
-        **score_partition(profile, method.name, score_partition_key(experiment)),
+        **score_partition(method.name, experiment.pool, experiment.model),
         "seed": experiment.seed if method.seeded_scores else None,
         "budget": experiment.budget,
     }
@@ -91,12 +91,12 @@ def _verifier(experiment: Experiment) -> Callable[[duckdb.DuckDBPyConnection], N
         repeated, not_in_pool, out_of_order, selected = row
         if repeated or not_in_pool or out_of_order:
             raise ValueError(
-                f"selection {experiment.key}: {repeated} ids repeat, {not_in_pool} are not in the pool, "
+                f"{repeated} ids repeat, {not_in_pool} are not in the pool, "
                 f"{out_of_order} positions are missing; score the method again"
             )
         if experiment.budget is not None and selected != experiment.budget:
             raise ValueError(
-                f"selection {experiment.key}: the budget is {experiment.budget:,} but only {selected:,} samples have a "
+                f"the budget is {experiment.budget:,} but only {selected:,} samples have a "
                 "score; lower the budget in the profile or enlarge the pool"
             )
 

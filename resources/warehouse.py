@@ -113,12 +113,11 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        # SQLite lets one writer commit at a time; waiting in a queue is cheaper than retrying after "database is locked".
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(self.folder) / "write.lock"):
-            with self._attached(read_only=False) as connection:
-                _create_missing_tables(connection)
-                yield connection
+        # SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked".
+        with FileLock(Path(self.folder) / "write.lock"), self._attached(read_only=False) as connection:
+            _create_missing_tables(connection)
+            yield connection
 
     @contextmanager
     def _attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:

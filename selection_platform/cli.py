@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 after one clear message on standard error.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log_progress()
     try:
         if options.profile:
             # Dagster's processes load the definitions by themselves, and find the profile here.
@@ -39,6 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"selection-platform: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _log_progress() -> None:
+    """Show the library's progress lines where there is no terminal to draw bars on."""
+    warnings_only = logging.StreamHandler()
+    warnings_only.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[warnings_only])
+    if not sys.stderr.isatty():
+        lines = logging.StreamHandler()
+        lines.setFormatter(logging.Formatter("    %(message)s"))
+        logging.getLogger("selection_platform").addHandler(lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -39,9 +39,9 @@ def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool,
 
 
 def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[str, str]:
-    """Each arm's cell. Equal values share a mark."""
+    """Each arm's cell. Equal values share a mark; where all are equal none is best."""
     values = column["value"].drop_nulls().unique().sort(descending=higher_is_better).to_list()
-    marks = dict(zip(values, (BEST, SECOND), strict=False))
+    marks = dict(zip(values, (BEST, SECOND), strict=False)) if len(values) > 1 else {}
     return {
         arm: "" if value is None else f"{marks.get(value, '')}{value:.{digits}f}{marks.get(value, '')}"
         for arm, value in column.select("arm", "value").iter_rows()

@@ -50,7 +50,7 @@ class PretrainingSettings(Settings):
     """A small Llama that the platform pre-trains itself, tokenizer included."""
 
     steps: int = Field(gt=0, description="Optimizer steps.")
-    batch: int = Field(default=4, gt=0, description="Blocks a step.")
+    batch: int = Field(default=1, gt=0, description="Blocks a step.")
     block_length: int = Field(default=256, gt=1, description="Tokens a block.")
     learning_rate: float = Field(default=3e-3, gt=0)
     vocab_size: int = Field(default=4096, gt=300, description="Size of the byte-level BPE vocabulary.")
@@ -77,7 +77,9 @@ class ModelSettings(Settings):
         if sum(origin is not None for origin in (self.hub, self.package, self.pretraining)) != 1:
             raise ValueError("name exactly one of hub, package and pretraining")
         if self.hub is not None and not COMMIT_PATTERN.fullmatch(self.revision or ""):
-            raise ValueError("a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated")
+            raise ValueError(
+                "a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated"
+            )
         return self
 
 
@@ -126,7 +128,7 @@ class BenchmarkSettings(Settings):
     """One benchmark: which lm-eval task, how many shots, how many items."""
 
     task: str = Field(description="Name of the lm-eval task; those that start with offline_ are ours.")
-    shots: int | None = Field(default=None, ge=0, description="Worked examples in the prompt; the task's own if left out.")
+    shots: int | None = Field(default=None, ge=0, description="Worked examples; the task's own if left out.")
     limit: int | None = Field(default=None, gt=0, description="Items of each (sub)task; all if left out.")
     max_new_tokens: int | None = Field(default=None, gt=0, description="Longest answer; the task's own if left out.")
 

@@ -91,8 +91,8 @@ def test_zip_scores_the_picks_in_order(warehouse, tmp_path):
     ]
 
 
-def select(warehouse, table, budget, seed=None, pool="p", model="m"):
-    values = {"table": table, "pool": pool, "model": model, "seed": seed, "budget": budget}
+def select(warehouse, table, budget, seed: int | None = None, model: str | None = "m"):
+    values = {"table": table, "pool": "p", "model": model, "seed": seed, "budget": budget}
     return warehouse.query(load_sql("50_selections/highest_scores"), values).rows()
 
 
@@ -104,7 +104,9 @@ def test_selection_takes_the_highest_and_breaks_ties_by_id(warehouse):
 
 
 def test_selection_of_a_seed_uses_that_seeds_scores(warehouse):
-    rows = "SELECT * FROM (VALUES (0, 'a', 0.9), (0, 'b', 0.1), (1, 'a', 0.2), (1, 'b', 0.3)) AS r(seed, sample_id, score)"
+    rows = (
+        "SELECT * FROM (VALUES (0, 'a', 0.9), (0, 'b', 0.1), (1, 'a', 0.2), (1, 'b', 0.3)) AS r(seed, sample_id, score)"
+    )
     warehouse.replace("scores.random", {"pool": "p", "model": None}, rows)
     assert select(warehouse, "scores.random", 1, seed=0, model=None) == [(1, "a", 0.9)]
     assert select(warehouse, "scores.random", 1, seed=1, model=None) == [(1, "b", 0.3)]

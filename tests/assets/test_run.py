@@ -1,0 +1,190 @@
+"""The whole chain on invented conversations and a model of a few thousand weights, through the command line."""
+
+import json
+import random
+
+import polars as pl
+import pytest
+import yaml
+from datasets import load_from_disk
+
+from selection_platform.cli import main
+from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
+
+pytestmark = pytest.mark.data
+
+THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
+EXPERIMENTS = [
+    "base/tiny",
+    "all_data/letters/tiny/all/s0",
+    "random/letters/tiny/6/s0",
+    "random/letters/tiny/6/s1",
+    "token_length/letters/tiny/6/s0",
+    "entropy/letters/tiny/6/s0",
+    "ifd/letters/tiny/6/s0",
+    "zip/letters/tiny/6/s0",
+]
+
+
+def conversation(generator):
+    things = generator.sample(THINGS, generator.randint(2, 6))
+    return [
+        {"role": "user", "content": f"Write about a {things[0]} and number {generator.randint(0, 999)}."},
+        {"role": "assistant", "content": "Here is a text. " + " ".join(f"There was a {thing}." for thing in things)},
+    ]
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("platform")
+    generator = random.Random(0)
+    rows = [{"messages": conversation(generator)} for _ in range(240)]
+    (folder / "letters.jsonl").write_text("\n".join(json.dumps(row) for row in [*rows, rows[0]]))
+    file = folder / "small.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "description": "A test.",
+                "disclaimer": "Invented data.",
+                "dtype": "float32",
+                "pools": {
+                    "letters": {"source": {"files": "letters.jsonl"}, "limit": 60, "held_out": 0.1, "base_model": 0.3}
+                },
+                "models": {
+                    "tiny": {
+                        "pretraining": {
+                            "steps": 40, "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16,
+                            "layers": 1, "heads": 2, "context": 256, "block_length": 64,
+                        }
+                    }
+                },
+                "scoring": {"max_length": 128, "tokens_per_batch": 512, "samples_per_shard": 10},
+                "fine_tuning": {"epochs": 1, "global_batch": 4, "batch_per_device": 4, "max_length": 128},
+                "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}},
+                "budgets": [6],
+                "arms": {
+                    "base": {}, "all_data": {}, "random": {"seeds": [0, 1]}, "token_length": {},
+                    "entropy": {}, "ifd": {}, "zip": {},
+                },
+            },
+            sort_keys=False,
+        )
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(folder / "home"))
+        # The command line sets it for the processes it starts; here it must not outlive the test.
+        patch.setenv(PROFILE_VARIABLE, str(file))
+        assert main(["--profile", str(file), "run"]) == 0
+        yield str(file)
+
+
+def output_of(capsys, *arguments):
+    assert main(arguments) == 0
+    return capsys.readouterr().out
+
+
+def query(capsys, profile, statement):
+    return json.loads(output_of(capsys, "--profile", profile, "sql", "--json", statement))
+
+
+def test_a_second_run_finds_nothing_to_do_and_prints_the_leaderboard(profile, capsys):
+    output = output_of(capsys, "--profile", profile, "run")
+    assert "[1/" not in output
+    header = next(line for line in output.splitlines() if line.startswith("| arm"))
+    assert "tiny · letters" in header
+    for arm in ("base", "all_data", "random s0", "random s1", "token_length", "entropy", "ifd", "zip"):
+        assert output.count(f"| {arm} ") == 3  # average, held-out loss, mmlu
+    assert "Invented data." in output
+
+
+def test_status_lists_nothing_missing(profile, capsys):
+    status = json.loads(output_of(capsys, "--profile", profile, "status", "--json"))
+    assert status["missing"] == []
+    assert status["partitions"] == 3 + 1 + 2 + 5 + 3 * len(EXPERIMENTS) + 1
+
+
+def test_every_selection_is_the_budget_in_rank_order_out_of_the_pool(profile, capsys):
+    rows = query(
+        capsys,
+        profile,
+        """
+        SELECT experiment, count(*) AS samples, count(DISTINCT sample_id) AS distinct_ids, max(position) AS last
+        FROM selections.samples SEMI JOIN pools.samples USING (sample_id) GROUP BY experiment
+        """,
+    )
+    counts = {row["experiment"]: (row["samples"], row["distinct_ids"], row["last"]) for row in rows}
+    assert counts == {key: (60, 60, 60) if "all_data" in key else (6, 6, 6) for key in EXPERIMENTS[1:]}
+
+
+def test_ifd_takes_the_highest_scores(profile, capsys):
+    selected = query(
+        capsys,
+        profile,
+        "SELECT sample_id FROM selections.samples WHERE experiment = 'ifd/letters/tiny/6/s0' ORDER BY position",
+    )
+    scores = query(capsys, profile, "SELECT sample_id, score FROM scores.ifd WHERE score IS NOT NULL")
+    best = sorted(scores, key=lambda row: (-row["score"], row["sample_id"]))[:6]
+    assert [row["sample_id"] for row in selected] == [row["sample_id"] for row in best]
+
+
+def test_rows_of_the_source_are_kept_or_counted(profile, capsys):
+    (kept,) = query(
+        capsys, profile, "SELECT (SELECT count(*) FROM pools.samples) + (SELECT count(*) FROM pools.held_out) AS rows"
+    )
+    dropped = query(capsys, profile, "SELECT reason, samples FROM pools.dropped")
+    assert kept["rows"] + sum(row["samples"] for row in dropped) == 241
+    assert {"reason": "duplicate of an earlier row", "samples": 1} in dropped
+
+
+def test_every_experiment_has_results_and_items(profile, capsys):
+    rows = query(
+        capsys,
+        profile,
+        "SELECT experiment, benchmark, items FROM benchmarks.results ORDER BY ALL",
+    )
+    held_out = query(capsys, profile, "SELECT count(*) AS rows FROM pools.held_out WHERE split = 'held_out'")[0]["rows"]
+    assert rows == [
+        {"experiment": key, "benchmark": benchmark, "items": items}
+        for key in sorted(EXPERIMENTS)
+        for benchmark, items in (("held_out_loss/letters", held_out), ("mmlu", 2))
+    ]
+    assert query(capsys, profile, "SELECT count(*) AS n FROM benchmarks.items")[0]["n"] == 8 * (held_out + 2)
+
+
+def test_training_changes_the_model(profile, capsys):
+    losses = query(
+        capsys, profile, 'SELECT experiment, "value" FROM benchmarks.results WHERE starts_with(benchmark, \'held\')'
+    )
+    assert len({row["value"] for row in losses}) == len(EXPERIMENTS)
+
+
+def test_export_writes_the_selection(profile, capsys, tmp_path):
+    output = output_of(capsys, "--profile", profile, "export", "zip/letters/tiny/6/s0", "--to", str(tmp_path))
+    assert [line.rsplit("/", 1)[1] for line in output.split()] == ["train.jsonl", "train.parquet", "dataset", "README.md"]
+    table = pl.read_parquet(tmp_path / "train.parquet")
+    assert table["position"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert load_from_disk(str(tmp_path / "dataset")).num_rows == 6
+
+
+def test_methods_lists_every_arm(profile, capsys):
+    output = output_of(capsys, "--profile", profile, "methods")
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "base", "all_data", "random", "token_length", "entropy", "ifd", "zip",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sql", "SELEC 1"], 'syntax error at or near "SELEC"'),
+        (["sql", "DELETE FROM scores.ifd"], "read-only"),
+        (["export", "ifd/letters", "--to", "x"], "no experiment 'ifd/letters'"),
+        (["export", "base/tiny", "--to", "x"], "no experiment 'base/tiny' that selects samples"),
+    ],
+)
+def test_wrong_requests_end_with_one_message(profile, capsys, arguments, message):
+    assert main(["--profile", profile, *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert "Traceback" not in captured.err

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import assets
+import selection_platform
+from assets.partitions import Partitions
+from selection_platform.definitions import build_definitions
+from selection_platform.methods import METHODS
+from selection_platform.profile import load_profile
+from selection_platform.queries import list_sql
+
+HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate")
+
+
+@pytest.mark.parametrize("name", ["demo", "cpu", "paper"])
+def test_every_shipped_profile_gives_a_sound_graph(name):
+    dg.Definitions.validate_loadable(build_definitions(load_profile(name)))
+
+
+def test_loading_the_definitions_imports_nothing_heavy_and_takes_seconds():
+    program = (
+        "import sys, time; started = time.process_time(); import selection_platform.definitions; "
+        f"print(time.process_time() - started, [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    seconds, loaded = output.split(maxsplit=1)
+    assert loaded.strip() == "[]"
+    assert float(seconds) < 4
+
+
+def test_every_asset_says_what_it_is():
+    for key in build_definitions(load_profile("demo")).resolve_all_asset_keys():
+        spec = build_definitions(load_profile("demo")).resolve_assets_def(key).specs_by_key[key]
+        assert spec.description
+        assert spec.group_name
+        assert spec.kinds
+        assert spec.owners == ["team:selection"]
+        assert spec.code_version
+
+
+def test_scores_lead_to_their_own_methods_experiments_alone():
+    mapping = Partitions(load_profile("demo")).scores_to_experiments("ifd")
+    assert mapping.downstream_partition_keys_by_upstream_partition_key == {
+        "instruct-mix/demo-3m": ["ifd/instruct-mix/demo-3m/32/s0"],
+        "sharegpt-en/demo-3m": ["ifd/sharegpt-en/demo-3m/32/s0"],
+    }
+
+
+def test_every_method_has_its_table_and_the_sql_methods_their_statement():
+    tables = {name.removeprefix("01_schema/scores.") for name in list_sql("01_schema") if "/scores." in name}
+    scored = {name for name, method in METHODS.items() if method.scored_per is not None}
+    assert tables == scored
+    assert {f"40_scores/{name}" for name in scored} <= set(list_sql("40_scores"))
+
+
+def test_the_packages_are_this_projects_own():
+    # `assets` and `resources` are common names: another package of that name would shadow ours.
+    assert Path(str(assets.__file__)).parents[1] == Path(str(selection_platform.__file__)).parents[1]
