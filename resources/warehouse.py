@@ -6,6 +6,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -121,13 +122,12 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def _attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        with (
-            DuckDBResource(database=":memory:").get_connection() as connection,
-            # get_connection does not close when the block raises.
-            closing(connection),
-        ):
-            for extension in ("ducklake", "sqlite_scanner"):
-                connection.load_extension(str(_extension(extension)))
+        extensions = _verified_extensions()
+        database = DuckDBResource(database=":memory:", connection_config={"allow_unsigned_extensions": True})
+        # get_connection does not close when the block raises.
+        with database.get_connection() as connection, closing(connection):
+            for extension in extensions:
+                connection.load_extension(extension)
             mode = ", READ_ONLY" if read_only else ""
             catalog, data = str(self._catalog).replace("'", "''"), str(Path(self.folder) / "tables").replace("'", "''")
             connection.execute(f"ATTACH 'ducklake:sqlite:{catalog}' AS warehouse (DATA_PATH '{data}'{mode})")
@@ -148,10 +148,20 @@ def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
     return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
 
 
-def _extension(name: str) -> Path:
+@cache
+def _verified_extensions() -> tuple[str, ...]:
+    """The extensions' files, their signatures verified: once a process, since it takes longer than all the rest."""
+    extensions = tuple(_extension(name) for name in ("ducklake", "sqlite_scanner"))
+    with closing(duckdb.connect(":memory:")) as connection:
+        for extension in extensions:
+            connection.load_extension(extension)
+    return extensions
+
+
+def _extension(name: str) -> str:
     package = f"duckdb_extension_{name}"
     file = f"{package}/extensions/v{duckdb.__version__}/{name}.duckdb_extension"
-    return Path(str(distribution(package.replace("_", "-")).locate_file(file)))
+    return str(distribution(package.replace("_", "-")).locate_file(file))
 
 
 def _create_missing_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -153,14 +153,19 @@ def test_every_experiment_has_results_and_items(profile, capsys):
 
 def test_training_changes_the_model(profile, capsys):
     losses = query(
-        capsys, profile, 'SELECT experiment, "value" FROM benchmarks.results WHERE starts_with(benchmark, \'held\')'
+        capsys, profile, "SELECT experiment, \"value\" FROM benchmarks.results WHERE starts_with(benchmark, 'held')"
     )
     assert len({row["value"] for row in losses}) == len(EXPERIMENTS)
 
 
 def test_export_writes_the_selection(profile, capsys, tmp_path):
     output = output_of(capsys, "--profile", profile, "export", "zip/letters/tiny/6/s0", "--to", str(tmp_path))
-    assert [line.rsplit("/", 1)[1] for line in output.split()] == ["train.jsonl", "train.parquet", "dataset", "README.md"]
+    assert [line.rsplit("/", 1)[1] for line in output.split()] == [
+        "train.jsonl",
+        "train.parquet",
+        "dataset",
+        "README.md",
+    ]
     table = pl.read_parquet(tmp_path / "train.parquet")
     assert table["position"].to_list() == [1, 2, 3, 4, 5, 6]
     assert load_from_disk(str(tmp_path / "dataset")).num_rows == 6

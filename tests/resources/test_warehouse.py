@@ -76,6 +76,7 @@ def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
         "SELECT * FROM read_text('/etc/hostname')",
         "SET enable_external_access = true",
         "ATTACH '/tmp/other.db'",
+        "LOAD '/tmp/other.duckdb_extension'",
     ],
 )
 def test_readers_change_and_reach_nothing(warehouse, statement):
