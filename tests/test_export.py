@@ -19,13 +19,15 @@ FACTS = {"experiment": "ifd/p/m/2/s0", "seed": 0, "budget": None}
 
 
 def test_every_format_holds_the_same_rows_in_rank_order(tmp_path):
-    from datasets import load_from_disk
+    from datasets import Dataset, load_from_disk
 
     jsonl, parquet, dataset, card = export_selection(ROWS, FACTS, tmp_path, ("jsonl", "parquet", "dataset"))
     lines = jsonl.read_text(encoding="utf-8").split("\n")
     assert [json.loads(line) for line in lines if line] == ROWS.to_dicts()
     assert pl.read_parquet(parquet).equals(ROWS)
-    assert load_from_disk(str(dataset)).to_list() == ROWS.to_dicts()
+    loaded = load_from_disk(str(dataset))
+    assert isinstance(loaded, Dataset)
+    assert loaded.to_list() == ROWS.to_dicts()
     assert card == tmp_path / "README.md"
 
 

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from peft import LoraConfig, get_peft_model
-from transformers import PreTrainedModel, TrainerCallback, set_seed
+from transformers import PreTrainedModel, set_seed
 
 from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
 from selection_platform.models.provenance import package_versions, weights_hash
 from selection_platform.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
-from selection_platform.training.epoch_snapshots import EpochSnapshots
 from selection_platform.training.loop import (
     Outcome,
     Precision,
@@ -57,7 +56,6 @@ class FineTuningSpec:
         lora_target_modules: names of the linear layers that get an adapter.
         seed: of the order of conversations, the adapter's start and dropout.
         save_steps: optimiser steps between checkpoints to resume from.
-        keep_epochs: also keep the weights and Adam's moments after each epoch (see `EpochSnapshots`).
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
             optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
@@ -80,7 +78,6 @@ class FineTuningSpec:
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     seed: int = 0
     save_steps: int = 100
-    keep_epochs: bool = False
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
 
@@ -117,10 +114,7 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         complete = open_job_folder(folder, _identity(spec))
     if not complete:
         rows = _rows(spec)
-        callbacks: list[TrainerCallback] = (
-            [EpochSnapshots(folder, Path(spec.base_model_folder))] if spec.keep_epochs else []
-        )
-        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning")
         if arguments.should_save:
             save_tokenizer(Path(spec.base_model_folder), folder)
             write_manifest(folder, _manifest(spec, folder, rows, outcome))

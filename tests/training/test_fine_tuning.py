@@ -8,13 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
 from selection_platform.conversation import Message, sample_id
 from selection_platform.models.loading import load_model
 from selection_platform.training import fine_tuning
-from selection_platform.training.epoch_snapshots import MOMENTS_FILE, epoch_folders
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.pretraining import train_tokenizer
 
@@ -150,28 +148,6 @@ def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., Fin
         merged = load_model(tmp_path / "out", device="cpu")[0](ids).logits
     torch.testing.assert_close(merged, beside, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(merged, before, atol=1e-3)
-
-
-def test_epochs_are_kept_with_adams_moments(spec: Callable[..., FineTuningSpec], tmp_path: Path):
-    recipe = spec(method="lora", epochs=2, schedule="linear", warmup_ratio=0.0, lora_rank=4, keep_epochs=True)
-    fine_tune(recipe, tmp_path / "out")
-    folders = epoch_folders(tmp_path / "out")
-    assert [folder.name for folder in folders] == ["epoch-1", "epoch-2"]
-    last = load_file(folders[1] / "adapter_model.safetensors")
-    final = load_file(tmp_path / "out" / "adapter_model.safetensors")
-    assert all(torch.equal(last[name], final[name]) for name in final)
-    load_model(folders[0], device="cpu")
-    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
-    assert [manifest["adam_steps"] for manifest in manifests] == [3, 6]
-    # Linear from the peak to 0 over six steps: 6/6, 5/6, 4/6, then 3/6, 2/6, 1/6 of it.
-    rates = [manifest["mean_learning_rate"] for manifest in manifests]
-    assert rates == pytest.approx([3e-3 * 5 / 6, 3e-3 * 2 / 6])
-    base = LlamaForCausalLM.from_pretrained(recipe.base_model_folder)
-    adapted = PeftModel.from_pretrained(base, str(folders[0]), is_trainable=True)
-    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
-    moments = load_file(folders[0] / MOMENTS_FILE)
-    assert set(moments) == {f"{name}.{moment}" for name in trained for moment in ("exp_avg", "exp_avg_sq")}
-    assert all(tensor.abs().sum() > 0 for tensor in moments.values())
 
 
 def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSpec], tmp_path: Path):
