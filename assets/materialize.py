@@ -1,12 +1,13 @@
-"""Run the graph from a script: every missing partition, upstream first, in this process.
+"""Run the graph from a script: every partition that is due, upstream first, in this process.
 
 Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
 neither. The runs are recorded in the instance like any other and show in the UI.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
 
@@ -21,6 +22,7 @@ class Step:
 
     asset: dg.AssetsDefinition
     partition_key: str | None
+    status: Literal["unknown", "missing", "outdated"] = "unknown"
 
     @property
     def name(self) -> str:
@@ -42,9 +44,16 @@ def dagster_home(home: Path) -> Path:
     return folder
 
 
-def missing_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
-    """Every partition that was never materialised, upstream first."""
-    return [step for step in all_steps(assets) if not _is_materialized(step, instance)]
+def due_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
+    """What `run` has to do, upstream first: what was never materialised, and the reports over it."""
+    due: list[Step] = []
+    for step in all_steps(assets):
+        upstream_is_due = any(set(other.asset.keys) & set(step.asset.dependency_keys) for other in due)
+        if not _is_materialized(step, instance):
+            due.append(replace(step, status="missing"))
+        elif step.partition_key is None and upstream_is_due:
+            due.append(replace(step, status="outdated"))
+    return due
 
 
 def all_steps(assets: list[dg.AssetsDefinition]) -> list[Step]:
@@ -63,14 +72,18 @@ def materialize_step(
     Raises:
         Exception: whatever the asset raised; the run is recorded as failed.
     """
-    result = dg.materialize(
-        assets,
-        selection=[step.asset],
-        partition_key=step.partition_key,
-        resources=dict(with_resources),
-        instance=instance,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    try:
+        result = dg.materialize(
+            assets,
+            selection=[step.asset],
+            partition_key=step.partition_key,
+            resources=dict(with_resources),
+            instance=instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    except dg.DagsterExecutionInterruptedError as error:
+        # What Ctrl-C becomes inside a run.
+        raise KeyboardInterrupt from error
     metadata: dict[str, object] = {}
     for event in result.get_asset_materialization_events():
         metadata |= {name: value.value for name, value in event.materialization.metadata.items()}

@@ -18,11 +18,11 @@ def markdown_counts(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
 
 
 def markdown_histogram(lowest: float, highest: float, bins: Mapping[int, int], count: int) -> dg.MarkdownMetadataValue:
-    """A histogram of `count` equal bins between two values, as bars of text."""
+    """A histogram as lines of text: where each of `count` equal bins starts, how many are in it, and a bar."""
     width = (highest - lowest) / count
     most = max(bins.values(), default=0)
     lines = [
-        f"{lowest + width * index:>12.4g}  {_bar(bins.get(index, 0), most):<24}  {bins.get(index, 0):,}"
+        f"{lowest + width * index:>12.4g} {bins.get(index, 0):>9,} {_bar(bins.get(index, 0), most)}"
         for index in range(count if highest > lowest else 1)
     ]
     return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))

@@ -1,5 +1,6 @@
 """Scores: one asset and one table for each method, higher is picked first."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -96,6 +97,7 @@ def _replace(
     warehouse: Warehouse, method: str, partition: dict[str, str | None], values: dict[str, Any]
 ) -> dg.MaterializeResult:
     """Write the partition's scores and describe them."""
+    started = time.monotonic()
     table = f"scores.{method}"
     named = {"table": table, **partition}
 
@@ -119,6 +121,7 @@ def _replace(
             "median": summary["median"],
             "highest": summary["highest"],
             "dropped": markdown_counts(dropped),
+            "seconds": time.monotonic() - started,
             "histogram": markdown_histogram(summary["lowest"], summary["highest"], bins, HISTOGRAM_BINS),
         },
         data_version=dg.DataVersion(warehouse.content_hash(table, partition)),

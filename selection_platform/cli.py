@@ -11,12 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.methods import METHODS
 from selection_platform.profile import PROFILE_VARIABLE, Profile, home, load_profile
 
 
 class UserError(Exception):
     """What the user asked for cannot be done; the message says why and what to do."""
+
+
+# What the library raises for what a user can mend; all else is a fault of ours and keeps its traceback.
+MENDABLE = (UserError, SandboxUnavailable, ValueError, OSError, ModuleNotFoundError, FloatingPointError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; run again to go on", file=sys.stderr)
         return 1
-    except (UserError, ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+    except MENDABLE as error:
         print(f"selection-platform: {error}", file=sys.stderr)
         return 1
     return 0
@@ -63,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="materialise what is missing, from raw pools to the leaderboard")
     command.set_defaults(command=run)
 
-    command = commands.add_parser("status", help="list what is missing")
+    command = commands.add_parser("status", help="list what is missing or outdated")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=status)
 
@@ -90,24 +95,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(profile: Profile, options: argparse.Namespace) -> None:
-    """Materialise every missing partition, upstream first, and print the leaderboard."""
+    """Materialise every partition that is due, upstream first, and print the leaderboard."""
     from assets import build_assets
-    from assets.materialize import materialize_step, missing_steps, open_instance
+    from assets.materialize import due_steps, materialize_step, open_instance
     from resources import build_resources
 
+    if profile.evaluation.run_generated_code == "sandboxed":
+        # Better now than after an hour of training.
+        check_sandbox()
     assets = build_assets(profile)
     started = time.monotonic()
     seconds: dict[str, float] = {}
     with open_instance(home(profile)) as instance:
-        steps = missing_steps(assets, instance)
+        steps = due_steps(assets, instance)
         for index, step in enumerate(steps, start=1):
             step_started = time.monotonic()
             print(f"[{index}/{len(steps)}] {step.name}  {step.partition_key or ''}", flush=True)
             try:
-                materialize_step(step, assets, build_resources(home(profile)), instance)
-            except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+                metadata = materialize_step(step, assets, build_resources(home(profile)), instance)
+            except MENDABLE as error:
                 raise UserError(f"{step.name} {step.partition_key or ''}: {error}") from error
-            seconds[step.name] = seconds.get(step.name, 0) + time.monotonic() - step_started
+            spent = time.monotonic() - step_started
+            seconds[step.name] = seconds.get(step.name, 0) + spent
+            rows = metadata.get("dagster/partition_row_count")
+            print(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""), flush=True)
     for name, spent in seconds.items():
         print(f"{spent:8.1f} s  {name}")
     print(f"{time.monotonic() - started:8.1f} s  in all\n")
@@ -126,21 +137,21 @@ def _print_leaderboard(profile: Profile) -> None:
 
 
 def status(profile: Profile, options: argparse.Namespace) -> None:
-    """List every partition that was never materialised."""
+    """List every partition that was never materialised, and the reports that are therefore outdated."""
     from assets import build_assets
-    from assets.materialize import all_steps, missing_steps, open_instance
+    from assets.materialize import all_steps, due_steps, open_instance
 
     assets = build_assets(profile)
     with open_instance(home(profile)) as instance:
-        missing = missing_steps(assets, instance)
+        due = due_steps(assets, instance)
     total = len(all_steps(assets))
     if options.json:
-        partitions = [{"asset": step.name, "partition": step.partition_key, "status": "missing"} for step in missing]
-        _print_json({"profile": profile.name, "partitions": total, "missing": partitions})
+        partitions = [{"asset": step.name, "partition": step.partition_key, "status": step.status} for step in due]
+        _print_json({"profile": profile.name, "partitions": total, "due": partitions})
         return
-    for step in missing:
-        print(f"missing  {step.name}  {step.partition_key or ''}".rstrip())
-    print(f"{len(missing)} of {total} partitions of profile {profile.name} are missing")
+    for step in due:
+        print(f"{step.status:<9} {step.name}  {step.partition_key or ''}".rstrip())
+    print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
 
 
 def methods(profile: Profile, options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -97,9 +98,9 @@ def test_a_second_run_finds_nothing_to_do_and_prints_the_leaderboard(profile, ca
     assert "Invented data." in output
 
 
-def test_status_lists_nothing_missing(profile, capsys):
+def test_status_lists_nothing_due(profile, capsys):
     status = json.loads(output_of(capsys, "--profile", profile, "status", "--json"))
-    assert status["missing"] == []
+    assert status["due"] == []
     assert status["partitions"] == 3 + 1 + 2 + 5 + 3 * len(EXPERIMENTS) + 1
 
 
@@ -169,6 +170,21 @@ def test_export_writes_the_selection(profile, capsys, tmp_path):
     table = pl.read_parquet(tmp_path / "train.parquet")
     assert table["position"].to_list() == [1, 2, 3, 4, 5, 6]
     assert load_from_disk(str(tmp_path / "dataset")).num_rows == 6
+
+
+def test_a_new_arm_is_due_and_outdates_the_leaderboard_alone(profile, capsys, tmp_path):
+    content = yaml.safe_load(Path(profile).read_text())
+    content["arms"]["random"]["seeds"] = [0, 1, 2]
+    changed = Path(profile).with_name("changed.yaml")
+    changed.write_text(yaml.safe_dump({"name": "small", **content}, sort_keys=False))
+    status = json.loads(output_of(capsys, "--profile", str(changed), "status", "--json"))
+    key = "random/letters/tiny/6/s2"
+    assert status["due"] == [
+        {"asset": "selection", "partition": key, "status": "missing"},
+        {"asset": "checkpoint", "partition": key, "status": "missing"},
+        {"asset": "benchmark_result", "partition": key, "status": "missing"},
+        {"asset": "leaderboard", "partition": None, "status": "outdated"},
+    ]
 
 
 def test_methods_lists_every_arm(profile, capsys):

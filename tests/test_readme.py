@@ -1,0 +1,37 @@
+"""What the README says of the command line, the methods and the profiles is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from selection_platform.cli import main
+from selection_platform.methods import METHODS
+from selection_platform.profile import shipped_profiles
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SCORED_FOR = {"pool": "pool", "scoring": "pool and base model", None: "—"}
+
+
+def test_the_table_of_methods():
+    table = README.split("<!-- methods -->")[1].split("<!-- /methods -->")[0].strip().splitlines()[2:]
+    assert table == [
+        f"| `{method.name}` | {method.summary} | {SCORED_FOR[method.scored_per]} |" for method in METHODS.values()
+    ]
+
+
+def test_every_command_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    assert {"run", "status", "methods", "sql", "export", "ui"} <= set(commands)
+    for command in commands:
+        assert f"`selection-platform {command}" in README
+
+
+def test_every_profile_and_linked_file_is_there():
+    for profile in shipped_profiles():
+        assert f"[`{profile}`]" in README
+    root = Path(__file__).parents[1]
+    missing = [target for target in re.findall(r"\]\((?!http)([^)]+)\)", README) if not (root / target).exists()]
+    assert missing == []
