@@ -7,6 +7,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
@@ -93,6 +94,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             **profile.scoring.model_dump(),
         )
         summary = score(spec, folder / "answer_likelihood")
+        # The job hashes its shards; a hash made in SQL would turn every embedding into text.
+        content = (read_manifest(folder / "answer_likelihood") or {})["content_hash"]
         shards = sorted((folder / "answer_likelihood").glob("part-*.parquet"))
         partition = {"pool": scoring.pool, "model": scoring.model}
         for table, query in (
@@ -113,7 +116,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                     "seconds": summary.seconds,
                     "peak memory, bytes": summary.peak_memory_bytes,
                 },
-                data_version=dg.DataVersion(warehouse.content_hash(f"features.{table}", partition)),
+                data_version=dg.DataVersion(content),
             )
 
     return [token_count, forward_pass]

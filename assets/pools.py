@@ -1,5 +1,7 @@
 """Pools: the source's rows as they came, then conversations in one normal form."""
 
+from collections import Counter
+
 import dagster as dg
 
 from assets.metadata import markdown_counts
@@ -9,7 +11,7 @@ from resources.warehouse import Warehouse
 from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
 from selection_platform.manifest import content_hash
 from selection_platform.pools.pool import write_pool
-from selection_platform.pools.raw_pool import write_raw_pool
+from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -60,8 +62,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         code_version="1",
     )
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
-        """Conversations in one normal form, filtered, without duplicates and without benchmark items.
+        """Conversations in one normal form, filtered, without duplicates.
 
+        Where the pool's settings ask for it, rows that share 13 words in a row with a benchmark's item are dropped.
         Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot) and `pools.dropped`.
         """
         name = context.partition_key
@@ -72,7 +75,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         shards = [str(shard) for shard in shard_paths(folder)]
         for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):
             warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards})
-        dropped = [{"reason": reason, "samples": samples} for reason, samples in report.dropped.items()]
+        unreadable = read_raw_pool_report(artifacts.raw_pool(name)).bad_rows
+        counts = Counter(report.dropped) + Counter(unreadable)
+        dropped = [{"reason": reason, "samples": samples} for reason, samples in counts.items()]
         warehouse.replace(
             "pools.dropped",
             {"pool": name},
@@ -83,10 +88,12 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             metadata={
                 "dagster/table_name": "pools.samples",
                 "dagster/partition_row_count": report.kept["pool"],
-                "rows of the source": report.rows,
+                "rows of the source": report.rows + sum(unreadable.values()),
                 "kept": markdown_counts(report.kept),
-                "dropped": markdown_counts(report.dropped),
+                "dropped": markdown_counts(counts),
                 "trimmed": markdown_counts(report.trimmed),
+                "benchmark texts compared with": report.benchmark_texts,
+                "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,
             },
             data_version=dg.DataVersion(

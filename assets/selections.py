@@ -86,18 +86,16 @@ def _verifier(experiment: Experiment) -> Callable[[duckdb.DuckDBPyConnection], N
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
         values = {"experiment": experiment.key, "pool": experiment.pool}
-        row = connection.execute(load_sql("50_selections/faults"), values).fetchone()
-        assert row is not None
-        repeated, not_in_pool, out_of_order, selected = row
-        if repeated or not_in_pool or out_of_order:
+        faults = connection.execute(load_sql("50_selections/faults"), values).pl().row(0, named=True)
+        found = [f"{count:,} {fault}" for fault, count in faults.items() if count]
+        if found:
+            raise ValueError(f"the selection has {', '.join(found)}; materialise the method's scores anew")
+        selected, pool_size = connection.execute(load_sql("50_selections/size"), values).fetchall()[0]
+        wanted = pool_size if experiment.budget is None else experiment.budget
+        if selected != wanted:
             raise ValueError(
-                f"{repeated} ids repeat, {not_in_pool} are not in the pool, "
-                f"{out_of_order} positions are missing; score the method again"
-            )
-        if experiment.budget is not None and selected != experiment.budget:
-            raise ValueError(
-                f"the budget is {experiment.budget:,} but only {selected:,} samples have a "
-                "score; lower the budget in the profile or enlarge the pool"
+                f"{wanted:,} samples are wanted but only {selected:,} have a score: lower the budget or enlarge the "
+                "pool; if seeds or budgets were added to the profile, materialise the method's scores anew"
             )
 
     return verify

@@ -25,8 +25,15 @@ from selection_platform.queries import list_sql, load_sql
 EXPORT_BATCH = 10_000
 """Rows in memory at a time when a query is written to a file."""
 
+READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
+"""A read-only connection can still COPY to files, those of the warehouse itself included."""
+
 Values = Mapping[str, Any]
 Verifier = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+class NotAQuery(ValueError):
+    """A statement that does more than read."""
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -43,8 +50,15 @@ class Warehouse(dg.ConfigurableResource):
             yield connection
 
     def query(self, sql: str, values: Values | None = None) -> pl.DataFrame:
-        """Result of one statement, with bound `$name` values."""
+        """Result of one SELECT, with bound `$name` values.
+
+        Raises:
+            NotAQuery: the text is not one statement that only reads.
+        """
         with self.read() as connection:
+            kinds = [statement.type for statement in connection.extract_statements(sql)]
+            if kinds not in READING:
+                raise NotAQuery("one statement that only reads is needed: SELECT, FROM, DESCRIBE, SUMMARIZE or EXPLAIN")
             return connection.execute(sql, dict(values or {})).pl()
 
     def snapshot(self) -> int:
@@ -88,13 +102,13 @@ class Warehouse(dg.ConfigurableResource):
             table, partition, "SELECT * FROM read_parquet($files)", {"files": [str(path) for path in files]}
         )
 
-    def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
+    def content_hash(self, table: str, partition: Values) -> str:
         """Identity of a partition's rows, whatever their order: their number and the sum of their hashes."""
         condition, values = _condition(partition)
         with self.read() as connection:
             row = connection.execute(
                 f"SELECT count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT) "
-                f"FROM (SELECT {columns} FROM {table} WHERE {condition}) r",
+                f"FROM (SELECT * FROM {table} WHERE {condition}) r",
                 values,
             ).fetchone()
         assert row is not None

@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.methods import METHODS
@@ -106,7 +109,8 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     assets = build_assets(profile)
     started = time.monotonic()
     seconds: dict[str, float] = {}
-    with open_instance(home(profile)) as instance:
+    with _only_run(profile), open_instance(home(profile)) as instance:
+        _warn_of_changed_settings(profile)
         steps = due_steps(assets, instance)
         for index, step in enumerate(steps, start=1):
             step_started = time.monotonic()
@@ -122,7 +126,38 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     for name, spent in seconds.items():
         print(f"{spent:8.1f} s  {name}")
     print(f"{time.monotonic() - started:8.1f} s  in all\n")
+    _settings_file(profile).write_text(profile.model_dump_json(indent=2), encoding="utf-8")
     _print_leaderboard(profile)
+
+
+@contextmanager
+def _only_run(profile: Profile) -> Iterator[None]:
+    """Hold the home folder: two runs at once would write into the same folders."""
+    home(profile).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home(profile) / "run.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"another run is going on in {home(profile)}; wait for it, or stop it") from error
+
+
+def _settings_file(profile: Profile) -> Path:
+    return home(profile) / "profile.json"
+
+
+def _warn_of_changed_settings(profile: Profile) -> None:
+    """Say which settings differ from those of the last complete run: what was made then is not made anew."""
+    if not _settings_file(profile).exists():
+        return
+    before = json.loads(_settings_file(profile).read_text(encoding="utf-8"))
+    now = json.loads(profile.model_dump_json())
+    changed = [key for key in now if now[key] != before.get(key)]
+    if changed:
+        print(
+            f"warning: {', '.join(changed)} changed since the last run. What was made then is kept as it is: "
+            f"materialise anew in the UI what the change touches, or remove {home(profile)} to start over.",
+            file=sys.stderr,
+        )
 
 
 def _print_leaderboard(profile: Profile) -> None:

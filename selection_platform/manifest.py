@@ -32,7 +32,8 @@ def file_hash(path: Path) -> str:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends without an error it becomes `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+    # A name of its own, so that two processes that write the same file do not write into each other.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     yield temporary
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
@@ -64,6 +65,8 @@ def open_job_folder(folder: Path, identity: dict[str, Any]) -> bool:
     if job_file.exists() and json.loads(job_file.read_text()) == wanted:
         return (folder / MANIFEST).exists()
     if folder.exists():
+        # First, so that a folder which is half deleted when the process dies does not count as complete.
+        (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder)
     with whole_file(job_file) as temporary:
         temporary.write_text(json.dumps(wanted, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

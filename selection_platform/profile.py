@@ -153,6 +153,12 @@ class ArmSettings(Settings):
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
 
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "ArmSettings":
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: must differ from each other")
+        return self
+
 
 class Profile(Settings):
     """Everything that decides what is run."""
@@ -160,7 +166,9 @@ class Profile(Settings):
     name: Name
     description: str
     disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
-    dtype: Literal["float32", "bfloat16"] = Field(default="bfloat16", description="Of the weights when scoring.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="bfloat16", description="Of the weights when scoring and evaluating."
+    )
     pools: dict[Name, PoolSettings] = Field(min_length=1)
     models: dict[Name, ModelSettings] = Field(min_length=1)
     scoring: ScoringSettings = ScoringSettings()
@@ -175,6 +183,8 @@ class Profile(Settings):
         for name in self.arms:
             if name not in METHODS:
                 raise ValueError(f"arms: unknown method {name!r}{_did_you_mean(name, METHODS)}")
+        if BASE.name in self.arms and self.arms[BASE.name].seeds != (0,):
+            raise ValueError("arms.base: is not trained and has no seeds; write `base: {}`")
         if len(set(self.budgets)) != len(self.budgets) or min(self.budgets) < 1:
             raise ValueError("budgets: must be positive and differ from each other")
         return self

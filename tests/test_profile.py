@@ -78,6 +78,8 @@ def test_the_papers_recipe():
         ),
         ({"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
         ({"budgets": [10, 10]}, "budgets: must be positive and differ from each other"),
+        ({"arms": {"random": {"seeds": [1, 1]}}}, "arms.random: seeds: must differ from each other"),
+        ({"arms": {"base": {"seeds": [0, 1]}}}, "arms.base: is not trained and has no seeds; write `base: {}`"),
         ({"budgets": [0]}, "budgets: must be positive and differ from each other"),
         (
             {"pools": {"../mine": {"source": {"files": "x"}}}},

@@ -128,7 +128,7 @@ def read_items(folder: Path, benchmark: str) -> dict[str, list[Row]]:
 
 
 def benchmark_texts(folder: Path) -> Iterator[str]:
-    """Every item's question and its reference answer or choices, each as a text of its own.
+    """Every item's question and its reference answer, each as a text of its own, and a question with its choices.
 
     For finding training rows that overlap a benchmark. The few-shot examples and the hidden tests of HumanEval are
     not items and are left out.
@@ -138,7 +138,8 @@ def benchmark_texts(folder: Path) -> Iterator[str]:
         for rows in read_items(folder, benchmark).values():
             for row in rows:
                 yield from (row[field] for field in fields if isinstance(row.get(field), str))
-                yield from row.get("choices", [])
+                if "choices" in row:
+                    yield " ".join([row["question"], *row["choices"]])
 
 
 def _located(source: Source) -> Path:

@@ -17,7 +17,7 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
-from selection_platform.evaluation.benchmark_data import BENCHMARKS, Row, read_items
+from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
 from selection_platform.manifest import content_hash
 
@@ -66,13 +66,14 @@ def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
 
 def _offline_tasks(spec: BenchmarkSpec, data_folder: Path) -> dict[str, Task]:
     """Tasks of ours, made of their YAML file, lm-eval's worked examples and the prepared items."""
-    benchmark = spec.task.removeprefix(OFFLINE_PREFIX)
-    if benchmark not in BENCHMARKS:
-        known = ", ".join(OFFLINE_PREFIX + name for name in BENCHMARKS)
+    path = _TASKS / f"{spec.task.removeprefix(OFFLINE_PREFIX)}.yaml"
+    if not path.is_file():
+        known = ", ".join(OFFLINE_PREFIX + path.stem for path in sorted(_TASKS.glob("*.yaml")))
         raise UnusableTask(f"benchmark {spec.name}: no task {spec.task}; the offline tasks are {known}")
-    settings = yaml.safe_load((_TASKS / f"{benchmark}.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    items = settings.pop("items", path.stem)
     tasks: dict[str, Task] = {}
-    for subset, rows in read_items(data_folder, benchmark).items():
+    for subset, rows in read_items(data_folder, items).items():
         name = f"{spec.task}_{subset}" if subset else spec.task
         tasks[name] = ConfigurableTask(config=_offline_config(settings, name, subset, _first(rows, spec.limit)))
     return tasks
@@ -109,6 +110,11 @@ def _stock_file(path: str) -> dict[str, Any]:
     """A task file of the installed lm-eval, without what it includes."""
     file = Path(str(distribution("lm_eval").locate_file(f"lm_eval/tasks/{path}")))
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def tasks_hash() -> str:
+    """Identity of our task files."""
+    return content_hash({path.name: path.read_text(encoding="utf-8") for path in sorted(_TASKS.glob("*.yaml"))})
 
 
 @lru_cache(maxsize=1)

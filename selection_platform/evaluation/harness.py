@@ -25,7 +25,7 @@ from lm_eval.api.task import Task
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.conversation import to_messages
-from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, item_hash, load_tasks
+from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, item_hash, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.results import (
@@ -48,6 +48,9 @@ from selection_platform.rendering import template_hash
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
@@ -200,6 +203,9 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
         "lm_eval": version("lm_eval"),
         "template": template_hash(),
+        "tasks": tasks_hash(),
+        "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
+        "code_version": CODE_VERSION,
     }
 
 

@@ -66,7 +66,8 @@ def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     Raises:
         SandboxUnavailable: the isolation cannot be had; the program has not been run.
     """
-    # Only a program that reaches the line added below tells this number.
+    # Only a program that reaches the line added below tells this number, unless it reads its own file to cheat: then
+    # the answer counts as right that should be wrong, as with any checker that runs inside the program.
     nonce = secrets.token_hex(16)
     report_end, program_end = os.pipe()
     with (

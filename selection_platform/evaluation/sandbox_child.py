@@ -80,8 +80,10 @@ def close_file_system(folder: str, size: int) -> None:
     number = ctypes.c_long(SYS_MOUNT_SETATTR)
     result = _libc.syscall(number, AT_FDCWD, b"/", AT_RECURSIVE, pointer, ctypes.c_size_t(ctypes.sizeof(attributes)))
     checked(result, "read-only files")
-    options = f"size={size},nr_inodes=1024,mode=700".encode()
     flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
+    # /proc shows the processes outside; Python needs none of it.
+    checked(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", flags, b"size=4k,mode=555"), "an empty /proc")
+    options = f"size={size},nr_inodes=1024,mode=700".encode()
     checked(_libc.mount(b"tmpfs", folder.encode(), b"tmpfs", flags, options), "a temporary folder")
     os.chdir(folder)
 

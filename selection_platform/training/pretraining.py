@@ -28,6 +28,9 @@ from selection_platform.training.loop import Precision, remove_checkpoints, reso
 END = "<|endoftext|>"
 """Ends every answer; also the padding token."""
 
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other weights."""
+
 _TOKENIZER_CHARACTERS = 4_000_000
 
 
@@ -195,4 +198,9 @@ def _identity(spec: PretrainingSpec, sample_ids: list[str]) -> dict[str, Any]:
     for without_effect in ("train_file", "save_steps"):
         del recipe[without_effect]
     recipe["precision"] = resolve_precision(spec.precision)
-    return {"recipe": recipe, "conversations": content_hash(sample_ids), "template": template_hash()}
+    return {
+        "recipe": recipe,
+        "conversations": content_hash(sample_ids),
+        "template": template_hash(),
+        "code_version": CODE_VERSION,
+    }

@@ -5,7 +5,7 @@ CREATE TABLE scores.zip (
     seed INTEGER, -- NULL where they do not depend on one
     sample_id VARCHAR,
     score DOUBLE, -- NULL: cannot be picked, see dropped
-    ratio DOUBLE, -- raw bytes / compressed bytes of all samples picked so far, when this one was picked
+    ratio DOUBLE, -- raw bytes / compressed bytes of the picks of its round up to this one
     dropped VARCHAR -- why a sample has no score
 );
 ALTER TABLE scores.zip SET PARTITIONED BY (pool, model);

@@ -1,5 +1,5 @@
--- Every conversation that a pool set aside for base models, in an order of its own: ids are hashes.
+-- Every conversation that a pool set aside for base models and none to measure the loss on.
 SELECT DISTINCT ON (sample_id) sample_id, messages
 FROM pools.held_out
-WHERE split = 'base_model'
+WHERE split = 'base_model' AND sample_id NOT IN (SELECT sample_id FROM pools.held_out WHERE split = 'held_out')
 ORDER BY sample_id

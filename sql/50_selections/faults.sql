@@ -1,9 +1,24 @@
--- What an experiment's selection must not be: all zero and NULL in a sound one.
+-- What is wrong with an experiment's selection, beside its size: all counts are zero in a sound one.
+WITH selected AS (
+    SELECT
+        "position",
+        sample_id,
+        score,
+        lag(score) OVER by_position AS previous_score,
+        lag(sample_id) OVER by_position AS previous_id
+    FROM selections.samples
+    WHERE experiment = $experiment
+    WINDOW by_position AS (ORDER BY "position")
+)
 SELECT
-    count(*) - count(DISTINCT selected.sample_id) AS repeated,
-    count(*) FILTER (samples.sample_id IS NULL) AS not_in_pool,
-    count(*) - coalesce(max(selected.position), 0) AS out_of_order,
-    count(*) AS selected
-FROM selections.samples AS selected
+    count(*) - count(DISTINCT selected.sample_id) AS "repeated ids",
+    count(*) FILTER (samples.sample_id IS NULL) AS "ids that are not in the pool",
+    coalesce(max(selected."position"), 0) - count(DISTINCT selected."position") AS "missing positions",
+    count(*) - count(DISTINCT selected."position") AS "repeated positions",
+    -- Best first, ties by id; rows without scores by id alone.
+    count(*) FILTER (
+        selected.score > selected.previous_score
+        OR (selected.score IS NOT DISTINCT FROM selected.previous_score AND selected.sample_id <= selected.previous_id)
+    ) AS "rows out of order"
+FROM selected
 LEFT JOIN (SELECT sample_id FROM pools.samples WHERE pool = $pool) AS samples USING (sample_id)
-WHERE selected.experiment = $experiment

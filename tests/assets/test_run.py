@@ -1,6 +1,7 @@
 """The whole chain on invented conversations and a model of a few thousand weights, through the command line."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 from datasets import load_from_disk
+from filelock import FileLock
 
 from selection_platform.cli import main
 from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
@@ -187,6 +189,21 @@ def test_a_new_arm_is_due_and_outdates_the_leaderboard_alone(profile, capsys, tm
     ]
 
 
+def test_a_changed_setting_is_warned_of(profile, capsys):
+    settings = Path(os.environ[HOME_VARIABLE]) / "small" / "profile.json"
+    before = settings.read_text()
+    settings.write_text(before.replace('"description": "A test."', '"description": "Another."'))
+    assert main(["--profile", profile, "run"]) == 0
+    assert "warning: description changed since the last run" in capsys.readouterr().err
+    assert settings.read_text() == before
+
+
+def test_two_runs_at_once_are_refused(profile, capsys):
+    with FileLock(Path(os.environ[HOME_VARIABLE]) / "small" / "run.lock"):
+        assert main(["--profile", profile, "run"]) == 1
+    assert "another run is going on" in capsys.readouterr().err
+
+
 def test_methods_lists_every_arm(profile, capsys):
     output = output_of(capsys, "--profile", profile, "methods")
     assert [line.split()[0] for line in output.splitlines()] == [
@@ -198,7 +215,7 @@ def test_methods_lists_every_arm(profile, capsys):
     ("arguments", "message"),
     [
         (["sql", "SELEC 1"], 'syntax error at or near "SELEC"'),
-        (["sql", "DELETE FROM scores.ifd"], "read-only"),
+        (["sql", "DELETE FROM scores.ifd"], "one statement that only reads is needed"),
         (["export", "ifd/letters", "--to", "x"], "no experiment 'ifd/letters'"),
         (["export", "base/tiny", "--to", "x"], "no experiment 'base/tiny' that selects samples"),
     ],

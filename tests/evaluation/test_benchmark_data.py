@@ -50,8 +50,9 @@ def test_all_items_are_there(tmp_path):
     }
     assert len(read_items(tmp_path, "bbh")) == report["bbh"]["subsets"] == 24
     texts = list(benchmark_texts(tmp_path))
-    # GSM8K and BBH: question and answer; HumanEval: prompt and solution; IFEval: prompt; MMLU: question and 4 choices.
-    assert len(texts) == 2 * (1319 + 5763 + 164) + 541 + 5 * 2850
+    # GSM8K and BBH: question and answer; HumanEval: prompt and solution; IFEval: prompt; MMLU: question, and
+    # question with choices.
+    assert len(texts) == 2 * (1319 + 5763 + 164) + 541 + 2 * 2850
     assert any("ducks lay 16 eggs" in text for text in texts)
     assert any("#### 18" in text for text in texts)
     before = (tmp_path / "gsm8k.jsonl").stat().st_mtime_ns

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.conversation import sample_id, to_messages
+from selection_platform.conversation import Message, sample_id, to_messages
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.pool import EmptyPool, read_pool_report, split_of, write_pool
+from selection_platform.pools.pool import EmptyPool, read_pool_report, split_at, split_of, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
 from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import read_rows
@@ -147,12 +147,22 @@ def test_splits_follow_the_fractions_and_never_move_a_row(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start", "split"),
-    [("0000", "pool"), ("7fff", "pool"), ("8000", "base_model"), ("bfff", "base_model"), ("c000", "held_out")],
+    ("position", "split"),
+    [(0.0, "pool"), (0.499, "pool"), (0.5, "base_model"), (0.749, "base_model"), (0.75, "held_out")],
 )
-def test_split_borders(start, split):
+def test_split_borders(position, split):
     settings = PoolSettings.model_validate({"source": {"files": "x"}, "held_out": 0.25, "base_model": 0.25})
-    assert split_of(start + "0" * 28, settings) == split
+    assert split_at(position, settings) == split
+
+
+def test_conversations_that_start_alike_are_in_one_split():
+    settings = PoolSettings.model_validate({"source": {"files": "x"}, "held_out": 0.3, "base_model": 0.3})
+    splits = set()
+    for question in map(str, range(40)):
+        answers = [[Message("user", question), Message("assistant", answer)] for answer in ("yes", "no", "maybe")]
+        assert len({split_of(messages, settings) for messages in answers}) == 1
+        splits.add(split_of(answers[0], settings))
+    assert splits == {"pool", "held_out", "base_model"}
 
 
 def test_limits_are_nested_and_leave_other_splits_alone(tmp_path, monkeypatch):

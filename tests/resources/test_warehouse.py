@@ -4,7 +4,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from resources.warehouse import Warehouse
+from resources.warehouse import NotAQuery, Warehouse, _extension
 from selection_platform.queries import list_sql, load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
@@ -76,14 +76,31 @@ def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
         "SELECT * FROM read_text('/etc/hostname')",
         "SET enable_external_access = true",
         "ATTACH '/tmp/other.db'",
-        "LOAD '/tmp/other.duckdb_extension'",
+        "LOAD '$extension'",
+        "COPY (SELECT 1) TO '$folder/catalog.sqlite'",
+        "COPY (SELECT 1) TO '$folder/own.csv'",
+        "SELECT 1; DELETE FROM scores.ifd",
     ],
 )
 def test_readers_change_and_reach_nothing(warehouse, statement):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
-    with pytest.raises(duckdb.Error):
+    statement = statement.replace("$folder", warehouse.folder.replace("'", "''")).replace(
+        "$extension", _extension("ducklake")
+    )
+    with pytest.raises((duckdb.Error, NotAQuery)):
         warehouse.query(statement)
+    # Whoever has the connection itself can change nothing in the tables either, nor reach a file elsewhere.
+    with warehouse.read() as connection, pytest.raises(duckdb.Error):
+        connection.execute("DELETE FROM scores.ifd; FROM read_text('/etc/hostname')")
     assert len(scores(warehouse)) == 2
+
+
+@pytest.mark.parametrize(
+    "statement", ["FROM scores.ifd", "DESCRIBE scores.ifd", "SUMMARIZE scores.ifd", "EXPLAIN SELECT 1", "SHOW TABLES"]
+)
+def test_every_statement_that_reads_is_answered(warehouse, statement):
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    assert warehouse.query(statement).width > 0
 
 
 def test_reading_before_anything_was_written_says_what_to_do(warehouse):
