@@ -252,7 +252,9 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
     command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
     print(f"http://127.0.0.1:{options.port}")
-    subprocess.run([sys.executable, "-m", *command], env=environment, check=False)
+    status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    if status:
+        raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 
 
 def _warehouse(profile: Profile) -> Any:
@@ -263,3 +265,7 @@ def _warehouse(profile: Profile) -> Any:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

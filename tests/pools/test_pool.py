@@ -10,8 +10,9 @@ from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.pool import EmptyPool, read_pool_report, split_at, split_of, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.settings import PoolSettings
+from selection_platform.pools.settings import PoolSettings, SourceSettings
 from selection_platform.pools.shards import read_rows
+from selection_platform.profile import load_profile
 
 
 def chat(question, answer="Because it is so.", **fields):
@@ -194,6 +195,13 @@ def test_a_pool_needs_a_finished_raw_pool(tmp_path):
         write_pool(settings, tmp_path / "raw", [], tmp_path / "pool")
 
 
+def papers_settings(pool, folder):
+    """The settings of the paper profile, with files in the hub's place."""
+    settings = load_profile("paper").pools[pool]
+    files = SourceSettings(files=str(folder / "*.parquet"))
+    return settings.model_copy(update={"source": files, "held_out": 0.0})
+
+
 def test_rows_laid_out_as_openhermes_2_5(tmp_path):
     turns = [
         {"from": "system", "value": "You are terse.", "weight": None},
@@ -203,10 +211,7 @@ def test_rows_laid_out_as_openhermes_2_5(tmp_path):
     others = ("title", "custom_instruction", "language", "id", "model_name", "system_prompt", "category")
     row = {"conversations": turns, "source": "airoboros2.2", **dict.fromkeys(others)}
     pq.write_table(pa.Table.from_pylist([row, {**row, "conversations": turns[1:]}]), tmp_path / "hermes.parquet")
-    settings = PoolSettings.model_validate(
-        {"source": {"files": str(tmp_path / "*.parquet")}, "form": "sharegpt", "source_column": "source"}
-    )
-    _, rows = make_from(tmp_path, settings)
+    _, rows = make_from(tmp_path, papers_settings("openhermes", tmp_path))
     assert [[message["role"] for message in row["messages"]] for row in rows] == [
         ["system", "user", "assistant"],
         ["user", "assistant"],
@@ -245,9 +250,7 @@ def test_rows_laid_out_as_wildchat_1m(tmp_path):
 
     table = pa.Table.from_pylist([row(1, "English", "Hi."), row(2, "French", "Salut."), row(3, "English", "")])
     pq.write_table(table, tmp_path / "wild.parquet")
-    given = {"source": {"files": str(tmp_path / "wild.parquet")}, "column": "conversation"}
-    settings = PoolSettings.model_validate({**given, "where": {"language": "English"}, "on_bad_row": "skip"})
-    report, rows = make_from(tmp_path, settings)
+    report, rows = make_from(tmp_path, papers_settings("wildchat", tmp_path))
     assert [row["messages"][0]["content"] for row in rows] == ["Hello 1"]
     assert report.dropped == {"language is not English": 1, "empty message": 1}
-    assert rows[0]["source"] == "wild.parquet"
+    assert (rows[0]["source"], rows[0]["licence"]) == ("wild.parquet", "ODC-BY")
