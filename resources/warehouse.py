@@ -20,6 +20,7 @@ from filelock import FileLock
 from pydantic import Field
 
 from selection_platform.manifest import whole_file
+from selection_platform.methods import METHODS
 from selection_platform.queries import list_sql, load_sql
 
 EXPORT_BATCH = 10_000
@@ -180,13 +181,20 @@ def _extension(name: str) -> str:
 
 def _create_missing_tables(connection: duckdb.DuckDBPyConnection) -> None:
     existing = {name for (name,) in connection.execute(load_sql("00_warehouse/tables")).fetchall()}
-    missing = [name for name in list_sql("01_schema") if name.removeprefix("01_schema/") not in existing]
+    missing = {table: statement for table, statement in table_definitions().items() if table not in existing}
     if not missing:
         return
     # One transaction: a commit for each table would take seconds.
     connection.begin()
-    for statement in missing:
-        schema = statement.removeprefix("01_schema/").split(".")[0]
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        connection.execute(load_sql(statement))
+    for table, statement in missing.items():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+        connection.execute(statement)
     connection.commit()
+
+
+def table_definitions() -> dict[str, str]:
+    """The statements that make each table, by its name."""
+    statements = {name.removeprefix("01_schema/"): load_sql(name) for name in list_sql("01_schema")}
+    each_method = statements.pop("scores.each_method")
+    scored = [name for name, method in METHODS.items() if method.scored_per is not None]
+    return statements | {f"scores.{name}": each_method.replace("each_method", name) for name in scored}

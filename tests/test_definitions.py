@@ -50,10 +50,10 @@ def test_scores_lead_to_their_own_methods_experiments_alone():
     }
 
 
-def test_every_method_has_its_table_and_the_sql_methods_their_statement():
-    tables = {name.removeprefix("01_schema/scores.") for name in list_sql("01_schema") if "/scores." in name}
+def test_every_scored_method_has_its_statement_and_asset():
     scored = {name for name, method in METHODS.items() if method.scored_per is not None}
-    assert tables == scored
+    keys = build_definitions(load_profile("demo")).resolve_all_asset_keys()
+    assert {key.path[1] for key in keys if key.path[0] == "scores"} == scored
     assert {f"40_scores/{name}" for name in scored} <= set(list_sql("40_scores"))
 
 

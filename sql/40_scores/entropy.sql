@@ -1,3 +1,4 @@
+-- Mean negative log-likelihood of the last answer's tokens given the prompt, in nats.
 SELECT
     sample_id,
     answer_nll / answer_tokens AS score,

@@ -1,4 +1,5 @@
--- Both means are over the same tokens, so the number of tokens cancels.
+-- The last answer's mean negative log-likelihood given the prompt, divided by that without the prompt. Both means are over
+-- the same tokens, so the number of tokens cancels.
 WITH difficulty AS (
     SELECT sample_id, answer_nll / nullif(direct_answer_nll, 0) AS ifd, answer_nll IS NULL AS empty, truncated
     FROM features.answer_likelihood

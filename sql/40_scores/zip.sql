@@ -1,7 +1,7 @@
+-- Minus the place in the order of picking.
 SELECT
     samples.sample_id,
     -picks.position::DOUBLE AS score,
-    picks.ratio,
     CASE WHEN picks.position IS NULL THEN 'not among the picks up to the largest budget' END AS dropped
 FROM pools.samples
 LEFT JOIN read_parquet($picks) AS picks USING (sample_id)

@@ -4,8 +4,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from resources.warehouse import NotAQuery, Warehouse, _extension
-from selection_platform.queries import list_sql, load_sql
+from resources.warehouse import NotAQuery, Warehouse, _extension, table_definitions
+from selection_platform.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
 
@@ -118,7 +118,7 @@ def test_export_keeps_the_querys_order(warehouse, tmp_path):
 def test_every_table_of_the_schema_is_made(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
     tables = {name for (name,) in warehouse.query(load_sql("00_warehouse/tables")).rows()}
-    assert tables == {name.removeprefix("01_schema/") for name in list_sql("01_schema")}
+    assert tables == set(table_definitions())
 
 
 def write_many(folder, pool):

@@ -1,5 +1,5 @@
--- IFD: the last answer's mean negative log-likelihood given the prompt, divided by that without the prompt. The highest scores are picked first.
-CREATE TABLE scores.ifd (
+-- One such table for each method, named after it. The highest scores are picked first.
+CREATE TABLE scores.each_method (
     pool VARCHAR,
     model VARCHAR, -- NULL where the scores do not depend on a model
     seed INTEGER, -- NULL where they do not depend on one
@@ -7,4 +7,4 @@ CREATE TABLE scores.ifd (
     score DOUBLE, -- NULL: cannot be picked, see dropped
     dropped VARCHAR -- why a sample has no score
 );
-ALTER TABLE scores.ifd SET PARTITIONED BY (pool, model);
+ALTER TABLE scores.each_method SET PARTITIONED BY (pool, model);
