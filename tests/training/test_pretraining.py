@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selection_platform.conversation import Message, sample_id
-from selection_platform.models.base_model import make_base_model
 from selection_platform.models.loading import load_model
 from selection_platform.training.pretraining import PretrainingSpec, pretrain, train_tokenizer
 
@@ -49,7 +48,7 @@ def test_any_text_survives_the_tokenizer(text: str):
 
 
 def test_the_model_learns_and_loads(spec: PretrainingSpec, tmp_path: Path):
-    manifest = make_base_model(spec, tmp_path / "base")
+    manifest = pretrain(spec, tmp_path / "base")
     losses = [json.loads(line)["loss"] for line in (tmp_path / "base" / "train_log.jsonl").read_text().splitlines()]
     assert len(losses) == manifest["steps"] == 40
     # A fresh model spreads its bets evenly: ln(400) = 5.99.
