@@ -16,6 +16,10 @@ import resources
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
 
+SCRIPT_TAG = "selection-platform/from-script"
+"""Marks the runs of this module, which end with their process."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What one run materialises: one partition of one asset, or of the assets that one computation gives together."""
@@ -42,6 +46,13 @@ def dagster_home(home: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dagster.yaml").write_text(DAGSTER_YAML.read_text(encoding="utf-8"), encoding="utf-8")
     return folder
+
+
+def end_killed_runs(instance: dg.DagsterInstance) -> None:
+    """Record as failed what a killed script left as running. To be called while no other script runs."""
+    running = dg.RunsFilter(tags={SCRIPT_TAG: "true"}, statuses=[dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(running):
+        instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
 
 
 def due_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
@@ -79,6 +90,7 @@ def materialize_step(
             partition_key=step.partition_key,
             resources=dict(with_resources),
             instance=instance,
+            tags={SCRIPT_TAG: "true"},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     except dg.DagsterExecutionInterruptedError as error:

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise every partition that is due, upstream first, and print the leaderboard."""
     from assets import build_assets
-    from assets.materialize import due_steps, materialize_step, open_instance
+    from assets.materialize import due_steps, end_killed_runs, materialize_step, open_instance
     from resources import build_resources
 
     if profile.evaluation.run_generated_code == "sandboxed":
@@ -110,6 +110,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     started = time.monotonic()
     seconds: dict[str, float] = {}
     with _only_run(profile), open_instance(home(profile)) as instance:
+        end_killed_runs(instance)
         _warn_of_changed_settings(profile)
         steps = due_steps(assets, instance)
         for index, step in enumerate(steps, start=1):
