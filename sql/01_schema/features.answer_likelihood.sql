@@ -1,4 +1,5 @@
--- What the base model makes of each sample's last answer. Sums of negative log-likelihoods, in nats.
+-- What the base model makes of each sample's last answer. Sums of negative log-likelihoods, in nats: divide by the tokens
+-- (for the prompt, tokens less one) for means.
 CREATE TABLE features.answer_likelihood (
     pool VARCHAR,
     model VARCHAR,
