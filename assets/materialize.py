@@ -53,6 +53,8 @@ def end_killed_runs(instance: dg.DagsterInstance) -> None:
     running = dg.RunsFilter(tags={SCRIPT_TAG: "true"}, statuses=[dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(running):
         instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
+        # The daemon would free its place in the gpu pool; without one, the next run would wait for it for ever.
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def due_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:

@@ -5,17 +5,15 @@ import os
 import random
 import subprocess
 import sys
-from collections import Counter
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
-from dagster import DagsterRunStatus
 from datasets import load_from_disk
 from filelock import FileLock
 
-from assets.materialize import open_instance
 from selection_platform.cli import main
 from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
 
@@ -219,12 +217,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(profile, capsys, tm
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert any(stage in line for line in process.stdout), f"the run ended before {stage}"
+            # Into the step, whose folder is begun but not finished.
+            time.sleep(0.5)
             process.kill()
     output_of(capsys, "--profile", profile, "run")
     assert query(capsys, profile, statement) == unbroken
-    with open_instance(tmp_path / "small") as instance:
-        statuses = Counter(record.dagster_run.status for record in instance.get_run_records())
-    assert statuses == {DagsterRunStatus.FAILURE: 3, DagsterRunStatus.SUCCESS: 36}
 
 
 def test_methods_lists_every_arm(profile, capsys):
