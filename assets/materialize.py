@@ -5,7 +5,7 @@ neither. The runs are recorded in the instance like any other and show in the UI
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ class Step:
 
     asset: dg.AssetsDefinition
     partition_key: str | None
-    status: Literal["unknown", "missing", "outdated"] = "unknown"
+    status: Literal["missing", "outdated"]
 
     @property
     def name(self) -> str:
@@ -60,18 +60,21 @@ def end_killed_runs(instance: dg.DagsterInstance) -> None:
 def due_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
     """What `run` has to do, upstream first: what was never materialised, and the reports over it."""
     due: list[Step] = []
-    for step in all_steps(assets):
-        upstream_is_due = any(set(other.asset.keys) & set(step.asset.dependency_keys) for other in due)
-        if not _is_materialized(step, instance):
-            due.append(replace(step, status="missing"))
-        elif step.partition_key is None and upstream_is_due:
-            due.append(replace(step, status="outdated"))
+    due_keys: set[dg.AssetKey] = set()
+    for asset in assets:
+        materialized = _materialized_partitions(asset, instance)
+        steps = [Step(asset, key, "missing") for key in _partition_keys(asset) if key not in materialized]
+        if not steps and asset.partitions_def is None and due_keys & set(asset.dependency_keys):
+            steps = [Step(asset, None, "outdated")]
+        if steps:
+            due += steps
+            due_keys |= set(asset.keys)
     return due
 
 
-def all_steps(assets: list[dg.AssetsDefinition]) -> list[Step]:
-    """Every partition of every asset, upstream first."""
-    return [Step(asset, key) for asset in assets for key in _partition_keys(asset)]
+def count_partitions(assets: list[dg.AssetsDefinition]) -> int:
+    """How many steps there are, due or not."""
+    return sum(len(_partition_keys(asset)) for asset in assets)
 
 
 def materialize_step(
@@ -108,7 +111,8 @@ def _partition_keys(asset: dg.AssetsDefinition) -> list[str] | list[None]:
     return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [None]
 
 
-def _is_materialized(step: Step, instance: dg.DagsterInstance) -> bool:
-    if step.partition_key is None:
-        return all(instance.get_latest_materialization_event(key) for key in step.asset.keys)
-    return all(step.partition_key in instance.get_materialized_partitions(key) for key in step.asset.keys)
+def _materialized_partitions(asset: dg.AssetsDefinition, instance: dg.DagsterInstance) -> set[str] | set[None]:
+    """The keys that all of the asset's outputs were materialised for; that of an asset without partitions is None."""
+    if asset.partitions_def is None:
+        return {None} if all(instance.get_latest_materialization_event(key) for key in asset.keys) else set()
+    return set.intersection(*(instance.get_materialized_partitions(key) for key in asset.keys))

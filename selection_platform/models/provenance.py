@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from selection_platform.manifest import content_hash, file_hash
+from selection_platform.manifest import content_hash, file_hash, read_manifest
 
 _PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 
@@ -17,6 +17,11 @@ _PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch"
 def weights_hash(folder: Path) -> str:
     """Content hash (SHA-256, hex) of the folder's safetensors files, names included."""
     return content_hash({path.name: file_hash(path) for path in folder.glob("*.safetensors")})
+
+
+def recorded_weights_hash(folder: Path) -> str:
+    """The weights' hash by the folder's manifest, which spares reading them; by the weights where it has none."""
+    return (read_manifest(folder) or {}).get("weights_hash") or weights_hash(folder)
 
 
 def parameter_count(folder: Path) -> int:

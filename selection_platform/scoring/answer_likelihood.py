@@ -32,7 +32,7 @@ from selection_platform.manifest import (
     write_manifest,
 )
 from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder, load_model
-from selection_platform.models.provenance import peak_memory_bytes, weights_hash
+from selection_platform.models.provenance import peak_memory_bytes, recorded_weights_hash
 from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
 from selection_platform.scoring.forward_pass import BatchResult, batches, check_model, forward, output_head
@@ -164,8 +164,7 @@ def _model_hash(folder: Path) -> str:
     configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
     patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
     vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}
-    # The manifest spares reading gigabytes of weights.
-    weights = (read_manifest(folder) or {}).get("weights_hash") or weights_hash(folder)
+    weights = recorded_weights_hash(folder)
     base = _model_hash(base_model_folder(folder)) if ADAPTER_CONFIG in configs else None
     return content_hash([configs, vocabulary, weights, base])
 
