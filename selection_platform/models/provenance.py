@@ -1,15 +1,18 @@
 """What a model folder's manifest says about where its weights came from."""
 
+import json
 import math
 import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 
 from selection_platform.manifest import content_hash, file_hash, read_manifest
+from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder
 
 _PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 
@@ -22,6 +25,21 @@ def weights_hash(folder: Path) -> str:
 def recorded_weights_hash(folder: Path) -> str:
     """The weights' hash by the folder's manifest, which spares reading them; by the weights where it has none."""
     return (read_manifest(folder) or {}).get("weights_hash") or weights_hash(folder)
+
+
+def model_identity(folder: Path) -> str:
+    """Hash of weights, configuration and tokenizer; of an adapter, its base model's too. Paths do not enter it."""
+    configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
+    patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
+    vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}
+    base = model_identity(base_model_folder(folder)) if ADAPTER_CONFIG in configs else None
+    return content_hash([configs, vocabulary, recorded_weights_hash(folder), base])
+
+
+def _settings(config_file: Path) -> dict[str, Any]:
+    """The entries of a configuration, without the path that the model was once loaded from."""
+    config = json.loads(config_file.read_text())
+    return {key: value for key, value in config.items() if not key.endswith("name_or_path")}
 
 
 def parameter_count(folder: Path) -> int:

@@ -11,7 +11,6 @@ at a time, and token ids wait in a file of the job's folder. Work is planned fro
 cut into shards; a job that was killed goes on after its last whole shard and ends with the same bytes.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,22 +19,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
-from selection_platform.manifest import (
-    content_hash,
-    file_hash,
-    open_job_folder,
-    read_manifest,
-    whole_file,
-    write_manifest,
-)
-from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder, load_model
-from selection_platform.models.provenance import peak_memory_bytes, recorded_weights_hash
+from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
-from selection_platform.scoring.forward_pass import BatchResult, batches, check_model, forward, output_head
+from selection_platform.scoring.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
+from selection_platform.scoring.job_shards import write_shards
 from selection_platform.scoring.token_plan import TokenPlan, make_plan, remove_plan
 
 CODE_VERSION = 1
@@ -113,20 +105,17 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
-    _check_sizes(spec, model)
+    check_sizes(model, spec.max_length, spec.tokens_per_batch)
     check_model(model)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
     tokens = int(plan.joint_lengths.sum() + plan.direct_lengths.sum())
-    files: list[Path] = []
     with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
-        for number, shard in enumerate(plan.shards(spec.samples_per_shard)):
-            files.append(folder / f"part-{number:05d}.parquet")
-            if files[-1].exists():
-                counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum()))
-                continue
-            table = _score_shard(spec, model, shard, counter)
-            with whole_file(files[-1]) as temporary:
-                pq.write_table(table, temporary, use_dictionary=False)
+        content = write_shards(
+            folder,
+            plan.shards(spec.samples_per_shard),
+            score=lambda shard: _score_shard(spec, model, shard, counter),
+            skip=lambda shard: counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum())),
+        )
     summary = LikelihoodSummary(
         samples=len(plan.sample_id),
         tokens=tokens,
@@ -139,7 +128,6 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         peak_memory_bytes=peak_memory_bytes(),
     )
     remove_plan(folder)
-    content = content_hash([file_hash(file) for file in files])
     write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
     return summary
 
@@ -150,38 +138,13 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
         "job": "answer_likelihood",
         "code_version": CODE_VERSION,
         "template": template_hash(),
-        "model": _model_hash(Path(spec.model_folder)),
+        "model": model_identity(Path(spec.model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
         "max_length": spec.max_length,
         "tokens_per_batch": spec.tokens_per_batch,
         "samples_per_shard": spec.samples_per_shard,
         "dtype": spec.dtype,
     }
-
-
-def _model_hash(folder: Path) -> str:
-    """Identity of weights, configuration and tokenizer; of an adapter, its base model's too."""
-    configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
-    patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
-    vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}
-    weights = recorded_weights_hash(folder)
-    base = _model_hash(base_model_folder(folder)) if ADAPTER_CONFIG in configs else None
-    return content_hash([configs, vocabulary, weights, base])
-
-
-def _settings(config_file: Path) -> dict[str, Any]:
-    """The entries of a configuration, without the path that the model was once loaded from."""
-    config = json.loads(config_file.read_text())
-    return {key: value for key, value in config.items() if not key.endswith("name_or_path")}
-
-
-def _check_sizes(spec: LikelihoodSpec, model: PreTrainedModel) -> None:
-    """Raise ValueError where a sequence of `max_length` fits neither the model nor a batch."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and spec.max_length > positions:
-        raise ValueError(f"max_length {spec.max_length} is more than the {positions} positions of {spec.model_folder}")
-    if spec.tokens_per_batch < spec.max_length:
-        raise ValueError(f"tokens_per_batch {spec.tokens_per_batch} is less than max_length {spec.max_length}")
 
 
 def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:

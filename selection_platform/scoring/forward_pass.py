@@ -111,6 +111,15 @@ def _token_nll(
     return nll.cpu().numpy().astype(np.float64)
 
 
+def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) -> None:
+    """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and max_length > positions:
+        raise ValueError(f"max_length {max_length} is more than the {positions} positions of {type(model).__name__}")
+    if tokens_per_batch < max_length:
+        raise ValueError(f"tokens_per_batch {tokens_per_batch} is less than max_length {max_length}")
+
+
 @torch.inference_mode()
 def check_model(model: PreTrainedModel) -> None:
     """Try on a few tokens that `forward` may be used with this model.
