@@ -101,7 +101,7 @@ def five_passes(model: PreTrainedModel, plan: TokenPlan, max_length: int) -> Non
         output, tokens = run(joint)
         mean_nll(output.logits, tokens, prompt)
         output, tokens = run(plan.direct(index))
-        mean_nll(output.logits, tokens, len(plan.cue))
+        mean_nll(output.logits, tokens, plan.cue_length)
         output, tokens = run(joint)
         mean_nll(output.logits, tokens, prompt)
         padded = torch.zeros(1, max_length, dtype=torch.long)

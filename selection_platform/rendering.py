@@ -92,22 +92,48 @@ class LastAnswer:
     Attributes:
         prompt: ids of everything before it, earlier answers and their end-of-sequence tokens included.
         answer: ids of the answer.
-        cue: ids of `ANSWER_CUE`, the context when the answer is scored without its prompt.
+        cue: ids of what stands before the answer when it is scored without its prompt: `ANSWER_CUE`.
+        answer_after_cue: ids of the answer there.
     """
 
     prompt: list[int]
     answer: list[int]
     cue: list[int]
+    answer_after_cue: list[int]
 
 
 def tokenize_last_answer(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
     """The prompt and the last answer, tokenised apart. The messages must be in normal form."""
     prompt = tokenize(messages[:-1], tokenizer)
     answer = tokenizer.encode(messages[-1].content, add_special_tokens=False)
-    return LastAnswer(prompt.ids, answer, tokenizer.encode(ANSWER_CUE, add_special_tokens=False))
+    return LastAnswer(prompt.ids, answer, tokenizer.encode(ANSWER_CUE, add_special_tokens=False), answer)
+
+
+def joint_texts(messages: Sequence[Message]) -> tuple[str, str]:
+    """The prompt and the last answer as the published IFD script joins them: no space after the last `Assistant:`."""
+    return "".join(piece.text for piece in pieces(messages[:-1])).strip(), messages[-1].content
+
+
+def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
+    """What the published IFD script scores, for its twin: the border is guessed, and is wrong in most samples.
+
+    Prompt and answer are tokenised as one text, and the answer is taken to start after as many tokens as the prompt
+    has alone; likewise behind the cue. Where a tokenizer merges characters across the border, the answer loses its
+    first piece: after a prompt that ends in `Assistant:`, and, elsewhere than in the other pass, after the cue's space.
+    """
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    prompt, answer = joint_texts(messages)
+    joint, direct = encode(prompt + answer), encode(ANSWER_CUE + answer)
+    border, cue = len(encode(prompt)), len(encode(ANSWER_CUE))
+    return LastAnswer(joint[:border], joint[border:], direct[:cue], direct[cue:])
 
 
 def template_hash() -> str:
     """Identity of the renderer: changes whenever the text of a conversation could."""
-    source = "".join(inspect.getsource(part) for part in (pieces, tokenize, tokenize_last_answer))
+    source = "".join(
+        inspect.getsource(part) for part in (pieces, tokenize, tokenize_last_answer, tokenize_last_answer_jointly)
+    )
     return hashlib.sha256((ANSWER_CUE + CHAT_TEMPLATE + source).encode()).hexdigest()[:16]

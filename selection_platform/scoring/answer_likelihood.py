@@ -28,9 +28,10 @@ from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
 from selection_platform.scoring.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
 from selection_platform.scoring.job_shards import write_shards
+from selection_platform.scoring.token_count import Boundary
 from selection_platform.scoring.token_plan import TokenPlan, make_plan, remove_plan
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 
@@ -46,6 +47,8 @@ class LikelihoodSpec:
         logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
         samples_per_shard: samples between two points that a killed job can go on from.
         dtype: of the weights: "float32", "bfloat16" or "float16". Sums are made in float64 whatever it is.
+        boundary: "pieces", or "joint" for the twin of the published IFD script.
+        prompt_embedding: whether to write the embedding of each sample's prompt too.
     """
 
     model_folder: str
@@ -55,6 +58,8 @@ class LikelihoodSpec:
     logit_rows: int = 1024
     samples_per_shard: int = 4096
     dtype: str = "float32"
+    boundary: Boundary = "pieces"
+    prompt_embedding: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,11 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     """Score all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
 
     Columns: `sample_id`; `prompt_tokens` and `answer_tokens` (int32, those scored); `prompt_nll` (float64, nats, summed
-    over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (over
-    the same tokens, given `Assistant: ` alone), both null where no answer token is scored; `truncated`; `embedding`
-    (fixed-size list of float32: mean over prompt and answer tokens of the last hidden state, after the final norm).
+    over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (given
+    `Assistant: ` alone), both null where no answer token is scored; `direct_answer_tokens`, as many as `answer_tokens`
+    unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which the published entropy
+    script takes for the answer's (`_unshifted`); `truncated`; `embedding` (fixed-size list of float32: mean over prompt
+    and answer tokens of the last hidden state, after the final norm); where asked for, `prompt_embedding`.
 
     A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
     one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
@@ -107,7 +114,7 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
     check_model(model)
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, spec.boundary)
     tokens = int(plan.joint_lengths.sum() + plan.direct_lengths.sum())
     with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
         content = write_shards(
@@ -144,37 +151,64 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
         "tokens_per_batch": spec.tokens_per_batch,
         "samples_per_shard": spec.samples_per_shard,
         "dtype": spec.dtype,
+        "boundary": spec.boundary,
+        "prompt_embedding": spec.prompt_embedding,
     }
 
 
 def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:
     """Both passes over the samples of a shard; the table that `score` describes."""
     samples = len(shard.sample_id)
-    hidden_size = output_head(model).in_features
-    embedding = np.empty((samples, hidden_size), dtype=np.float32)
-    prompt_nll, answer_nll, direct_answer_nll = np.zeros((3, samples))
+    embedding, prompt_embedding = np.empty((2, samples, output_head(model).in_features), dtype=np.float32)
+    prompt_nll, answer_nll, direct_answer_nll, unshifted_nll = np.zeros((4, samples))
+    unshifted_tokens = np.zeros(samples, dtype=np.int32)
     for indices, result in _passes(spec, model, shard, counter, direct=False):
         embedding[indices] = result.mean_hidden
-        for index, nll in zip(indices, result.nll, strict=True):
+        if result.mean_prefix_hidden is not None:
+            prompt_embedding[indices] = result.mean_prefix_hidden
+        for index, nll, unshifted in zip(indices, result.nll, result.unshifted_nll, strict=True):
             # The first token has no NLL, so that of the first answer token stands at prompt_tokens - 1.
             border = shard.prompt_tokens[index] - 1
             prompt_nll[index] = nll[:border].sum()
             answer_nll[index] = nll[border:].sum()
+            unshifted_nll[index], unshifted_tokens[index] = _unshifted(shard, index, unshifted)
     for indices, result in _passes(spec, model, shard, counter, direct=True):
         direct_answer_nll[indices] = [nll.sum() for nll in result.nll]
     unscored = shard.answer_tokens == 0
-    return pa.table(
-        {
-            "sample_id": shard.sample_id,
-            "prompt_tokens": shard.prompt_tokens,
-            "answer_tokens": shard.answer_tokens,
-            "prompt_nll": prompt_nll,
-            "answer_nll": pa.array(answer_nll, mask=unscored),
-            "direct_answer_nll": pa.array(direct_answer_nll, mask=unscored),
-            "truncated": shard.truncated,
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(embedding.reshape(-1)), hidden_size),
-        }
-    )
+    columns = {
+        "sample_id": shard.sample_id,
+        "prompt_tokens": shard.prompt_tokens,
+        "answer_tokens": shard.answer_tokens,
+        "direct_answer_tokens": shard.direct_answer_tokens,
+        "unshifted_answer_tokens": unshifted_tokens,
+        "prompt_nll": prompt_nll,
+        "answer_nll": pa.array(answer_nll, mask=unscored),
+        "direct_answer_nll": pa.array(direct_answer_nll, mask=shard.direct_answer_tokens == 0),
+        "unshifted_answer_nll": pa.array(unshifted_nll, mask=unscored),
+        "truncated": shard.truncated,
+        "embedding": _vectors(embedding),
+    }
+    return pa.table(columns | ({"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}))
+
+
+def _unshifted(shard: TokenPlan, index: int, nll: np.ndarray) -> tuple[float, int]:
+    """What the published entropy script sums as the answer's NLL, and over how many tokens.
+
+    It takes the prompt to be as long as it has non-zero ids, so each token 0 of a prompt ("!" in Qwen's vocabulary)
+    moves the border one token to the left.
+
+    Args:
+        shard: samples.
+        index: of the sample.
+        nll: unshifted NLL of its tokens, without the first.
+    """
+    prompt = int(shard.prompt_tokens[index])
+    border = max(1, int(np.count_nonzero(shard.joint(index)[:prompt])))
+    return float(nll[border - 1 :].sum()), len(nll) - (border - 1)
+
+
+def _vectors(rows: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
 def _passes(
@@ -186,10 +220,11 @@ def _passes(
         FloatingPointError: a number is not finite.
     """
     lengths = shard.direct_lengths if direct else shard.joint_lengths
-    first = len(shard.cue) if direct else 1
+    first = shard.cue_length if direct else 1
     for indices in batches(lengths, spec.tokens_per_batch):
         rows = [shard.direct(index) if direct else shard.joint(index) for index in indices]
-        result = forward(model, rows, first, spec.logit_rows)
+        prefixes = shard.prompt_tokens[indices] if spec.prompt_embedding and not direct else None
+        result = forward(model, rows, first, spec.logit_rows, prefixes)
         for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
             if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
                 raise FloatingPointError(

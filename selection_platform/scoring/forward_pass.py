@@ -27,12 +27,18 @@ class BatchResult:
 
     Attributes:
         nll: for each row float64, nats, one number per wanted token.
+        unshifted_nll: the same of the same tokens, but by the logits at the token's own place, which are of the token
+            after it: how unlikely it is that the token comes twice. Nothing should be scored by it; a published
+            script is.
         mean_hidden: float32, rows x hidden size; mean over the row's tokens of the last hidden state (after the final
             norm).
+        mean_prefix_hidden: the same over each row's prefix; None where it was not asked for.
     """
 
     nll: list[np.ndarray]
+    unshifted_nll: list[np.ndarray]
     mean_hidden: np.ndarray
+    mean_prefix_hidden: np.ndarray | None = None
 
 
 def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
@@ -50,7 +56,13 @@ def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
 
 
 @torch.inference_mode()
-def forward(model: PreTrainedModel, rows: Sequence[np.ndarray], first: int, logit_rows: int) -> BatchResult:
+def forward(
+    model: PreTrainedModel,
+    rows: Sequence[np.ndarray],
+    first: int,
+    logit_rows: int,
+    prefixes: np.ndarray | None = None,
+) -> BatchResult:
     """Run rows of token ids through the model as one batch.
 
     Args:
@@ -58,22 +70,38 @@ def forward(model: PreTrainedModel, rows: Sequence[np.ndarray], first: int, logi
         rows: token ids; each row has at least `first` tokens.
         first: index (at least 1) of the first wanted token of every row; all later ones are wanted too.
         logit_rows: most rows of logits made at once.
+        prefixes: for each row how many tokens, at least one, the mean over its prefix is of; None where it is not
+            wanted.
     """
-    lengths = torch.tensor([len(row) for row in rows])
-    width = int(lengths.max())
-    padded = np.zeros((len(rows), width), dtype=np.int64)
+    lengths = np.array([len(row) for row in rows])
+    tokens = pad(rows).to(model.device)
+    hidden = last_hidden_state(model, tokens)
+    nll, unshifted_nll = _token_nll(model, hidden, tokens, lengths, first, logit_rows)
+    mean = mean_hidden(hidden, lengths)
+    # Second, since what lies beyond the prefix is overwritten.
+    mean_prefix = None if prefixes is None else mean_hidden(hidden, prefixes)
+    return BatchResult(nll, unshifted_nll, mean, mean_prefix)
+
+
+def pad(rows: Sequence[np.ndarray]) -> torch.Tensor:
+    """Rows of token ids as one int64 matrix, padded on the right with zeros."""
+    padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
-    tokens = torch.from_numpy(padded).to(model.device)
-    is_text = (torch.arange(width) < lengths[:, None]).to(model.device)
-    hidden = last_hidden_state(model, tokens)
-    wanted = is_text.clone()
-    wanted[:, :first] = False
-    nll = _token_nll(model, hidden, tokens, wanted, logit_rows)
-    total = hidden.masked_fill_(~is_text[:, :, None], 0).sum(dim=1, dtype=torch.float32)
-    mean_hidden = total.cpu() / lengths[:, None]
-    ends = np.cumsum(lengths.numpy() - first)
-    return BatchResult(np.split(nll, ends[:-1]), mean_hidden.numpy())
+    return torch.from_numpy(padded)
+
+
+def mean_hidden(hidden: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
+    """Mean of each row's first tokens: rows x hidden size, float32.
+
+    Args:
+        hidden: rows x width x hidden size; tokens beyond a row's length are overwritten with zeros.
+        lengths: tokens of each row, at least one.
+    """
+    length = torch.from_numpy(lengths).to(hidden.device)
+    beyond = torch.arange(hidden.shape[1], device=hidden.device) >= length[:, None]
+    total = hidden.masked_fill_(beyond[:, :, None], 0).sum(dim=1, dtype=torch.float32)
+    return total.cpu().numpy() / lengths[:, None].astype(np.float32)
 
 
 def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
@@ -96,19 +124,30 @@ def output_head(model: PreTrainedModel) -> torch.nn.Linear:
 
 
 def _token_nll(
-    model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor, wanted: torch.Tensor, logit_rows: int
-) -> np.ndarray:
-    """The NLL of each wanted token given those before it: float64, row by row, left to right."""
+    model: PreTrainedModel,
+    hidden: torch.Tensor,
+    tokens: torch.Tensor,
+    lengths: np.ndarray,
+    first: int,
+    logit_rows: int,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each row the NLL of its tokens from `first` on, and their unshifted NLL: float64, nats, left to right."""
     head = output_head(model)
-    row, column = wanted.nonzero(as_tuple=True)
-    nll = torch.empty(len(row), dtype=torch.float32, device=tokens.device)
+    place = torch.arange(tokens.shape[1])
+    # Logits are of the next token: first - 1 gives the first wanted NLL, and the last place an unshifted one only.
+    read = (place >= first - 1) & (place < torch.from_numpy(lengths)[:, None])
+    row, column = read.to(tokens.device).nonzero(as_tuple=True)
+    following, own = torch.empty((2, len(row)), dtype=torch.float32, device=tokens.device)
     for start in range(0, len(row), logit_rows):
         chunk = slice(start, start + logit_rows)
-        # A token is predicted from the position before it.
-        logits = head(hidden[row[chunk], column[chunk] - 1]).float()
-        target = tokens[row[chunk], column[chunk]]
-        nll[chunk] = logits.logsumexp(dim=-1) - logits.gather(1, target[:, None])[:, 0]
-    return nll.cpu().numpy().astype(np.float64)
+        logits = head(hidden[row[chunk], column[chunk]]).float()
+        next_column = (column[chunk] + 1).clamp(max=tokens.shape[1] - 1)
+        targets = torch.stack([tokens[row[chunk], next_column], tokens[row[chunk], column[chunk]]], dim=1)
+        nll = logits.logsumexp(dim=-1, keepdim=True) - logits.gather(1, targets)
+        following[chunk], own[chunk] = nll.unbind(dim=1)
+    ends = np.cumsum(lengths - first + 1)[:-1]
+    by_row = [np.split(nll.cpu().numpy().astype(np.float64), ends) for nll in (following, own)]
+    return [nll[:-1] for nll in by_row[0]], [nll[1:] for nll in by_row[1]]
 
 
 def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) -> None:

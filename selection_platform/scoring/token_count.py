@@ -7,6 +7,7 @@ The tokenizer is asked for a whole batch of texts at a time, so that a fast one 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,11 +17,28 @@ from selection_platform.conversation import Message, to_messages
 from selection_platform.manifest import whole_file
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.progress import progress
-from selection_platform.rendering import ANSWER_CUE, LastAnswer, pieces, tokenize_last_answer
+from selection_platform.rendering import (
+    ANSWER_CUE,
+    LastAnswer,
+    joint_texts,
+    pieces,
+    tokenize_last_answer,
+    tokenize_last_answer_jointly,
+)
 
 ROWS_PER_BATCH = 1024
 
-TOKEN_COUNTS = pa.schema([("sample_id", pa.string()), ("prompt_tokens", pa.int32()), ("answer_tokens", pa.int32())])
+Boundary = Literal["pieces", "joint"]
+"""How prompt and answer are told apart: tokenised in pieces, or jointly with the border guessed, as was published."""
+
+TOKEN_COUNTS = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("answer_tokens", pa.int32()),
+        ("nonzero_answer_tokens", pa.int32()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -49,16 +67,22 @@ class _EncodedTexts:
 
 
 def tokenize_last_answers(
-    conversations: Sequence[Sequence[Message]], tokenizer: PreTrainedTokenizerBase
+    conversations: Sequence[Sequence[Message]], tokenizer: PreTrainedTokenizerBase, boundary: Boundary = "pieces"
 ) -> list[LastAnswer]:
-    """`rendering.tokenize_last_answer` of each conversation, with one call of the tokenizer for all of them."""
-    texts = (piece.text for messages in conversations for piece in pieces(messages))
+    """The last answer of each conversation, as `rendering` tokenises it, with one call of the tokenizer for all."""
+    if boundary == "pieces":
+        texts = [piece.text for messages in conversations for piece in pieces(messages)]
+        tokenize = tokenize_last_answer
+    else:
+        joined = [joint_texts(messages) for messages in conversations]
+        texts = [text for prompt, answer in joined for text in (prompt, prompt + answer, ANSWER_CUE + answer)]
+        tokenize = tokenize_last_answer_jointly
     encoded = _EncodedTexts(tokenizer, [ANSWER_CUE, *texts])
-    return [tokenize_last_answer(messages, encoded) for messages in conversations]
+    return [tokenize(messages, encoded) for messages in conversations]
 
 
 def read_last_answers(
-    samples: Iterable[pa.RecordBatch], tokenizer: PreTrainedTokenizerBase
+    samples: Iterable[pa.RecordBatch], tokenizer: PreTrainedTokenizerBase, boundary: Boundary = "pieces"
 ) -> Iterator[tuple[pa.Array, list[LastAnswer]]]:
     """Ids and tokens of samples, batch by batch.
 
@@ -66,10 +90,11 @@ def read_last_answers(
         samples: batches with the columns `sample_id` (string) and `messages` (list of `{role, content}`), the messages
             in normal form.
         tokenizer: as `load_tokenizer` returns it.
+        boundary: how prompt and answer are told apart.
     """
     for batch in samples:
         conversations = [to_messages(records) for records in batch["messages"].to_pylist()]
-        yield batch["sample_id"].cast(pa.string()), tokenize_last_answers(conversations, tokenizer)
+        yield batch["sample_id"].cast(pa.string()), tokenize_last_answers(conversations, tokenizer, boundary)
 
 
 def sample_batches(samples_file: Path) -> Iterator[pa.RecordBatch]:
@@ -82,13 +107,14 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, samples: Iterable[pa.Record
     """Whole, untruncated token counts: batches of `TOKEN_COUNTS`, in the order of the samples.
 
     The answer is counted without its end-of-sequence token; the prompt is everything before the answer. Token id 0
-    counts like any other: the published script leaves it out, and so misses every "!" of Qwen's vocabulary
-    (`token_length/compute_token_num.py`, which counts non-zero ids).
+    counts like any other, but in `nonzero_answer_tokens`: the published script (`token_length/compute_token_num.py`)
+    leaves it out, and so misses every "!" of Qwen's vocabulary.
     """
     for sample_ids, answers in read_last_answers(samples, tokenizer):
         prompt_tokens = pa.array([len(last.prompt) for last in answers], pa.int32())
         answer_tokens = pa.array([len(last.answer) for last in answers], pa.int32())
-        yield pa.record_batch([sample_ids, prompt_tokens, answer_tokens], schema=TOKEN_COUNTS)
+        nonzero = pa.array([len(last.answer) - last.answer.count(0) for last in answers], pa.int32())
+        yield pa.record_batch([sample_ids, prompt_tokens, answer_tokens, nonzero], schema=TOKEN_COUNTS)
 
 
 def write_token_counts(model_folder: Path, samples_file: Path, output: Path) -> TokenCountSummary:

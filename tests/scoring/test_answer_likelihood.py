@@ -24,9 +24,10 @@ from transformers import (
 )
 
 from selection_platform.conversation import Message
-from selection_platform.rendering import tokenize_last_answer
+from selection_platform.rendering import tokenize_last_answer, tokenize_last_answer_jointly
 from selection_platform.scoring.answer_likelihood import LikelihoodSpec, score
 from selection_platform.scoring.forward_pass import UnsupportedModel, batches, check_model, forward
+from selection_platform.scoring.token_count import Boundary
 from tests.tiny import CONFIGS, SIZES, random_samples, save_model, write_samples
 
 
@@ -73,33 +74,50 @@ def run_alone(model, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(nll), output.hidden_states[-1][0].numpy()
 
 
-def reference(model, tokenizer, messages: list[Message], max_length: int) -> dict:
-    last = tokenize_last_answer(messages, tokenizer)
+def unshifted_nll(model, ids: list[int]) -> np.ndarray:
+    """NLL of each token by the logits at its own place, as the published entropy script has it."""
+    with torch.no_grad():
+        log_probability = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].double(), dim=-1)
+    return np.array([-log_probability[place, token].item() for place, token in enumerate(ids)])
+
+
+def reference(model, tokenizer, messages: list[Message], max_length: int, boundary: Boundary) -> dict:
+    tokenize = tokenize_last_answer if boundary == "pieces" else tokenize_last_answer_jointly
+    last = tokenize(messages, tokenizer)
     prompt = last.prompt[:max_length]
     answer = last.answer[: max_length - len(prompt)]
+    direct_answer = last.answer_after_cue[: max_length - len(prompt)]
     nll, hidden = run_alone(model, prompt + answer)
-    direct_nll, _ = run_alone(model, last.cue + answer)
+    direct_nll, _ = run_alone(model, last.cue + direct_answer)
+    nonzero = sum(token != 0 for token in prompt)
     return {
         "prompt_tokens": len(prompt),
         "answer_tokens": len(answer),
+        "direct_answer_tokens": len(direct_answer),
+        "unshifted_answer_tokens": len(prompt + answer) - nonzero,
         "prompt_nll": run_alone(model, prompt)[0].sum(),  # a pass of the prompt's own
         "answer_nll": nll[len(prompt) - 1 :].sum() if answer else None,
-        "direct_answer_nll": direct_nll[len(last.cue) - 1 :].sum() if answer else None,
+        "direct_answer_nll": direct_nll[len(last.cue) - 1 :].sum() if direct_answer else None,
+        "unshifted_answer_nll": unshifted_nll(model, prompt + answer)[nonzero:].sum() if answer else None,
         "truncated": len(prompt + answer) < len(last.prompt + last.answer),
         "embedding": hidden.mean(axis=0),
+        "prompt_embedding": run_alone(model, prompt)[1].mean(axis=0),
     }
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
-def test_equals_one_sample_at_a_time(architecture: str, spec: LikelihoodSpec, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("architecture", "boundary"), [("llama", "pieces"), ("qwen2", "pieces"), ("gpt2", "pieces"), ("llama", "joint")]
+)
+def test_equals_one_sample_at_a_time(architecture: str, boundary: Boundary, spec: LikelihoodSpec, tmp_path: Path):
     folder = tmp_path / architecture
     model = save_model(folder, CONFIGS[architecture])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     samples = random_samples(24)
-    summary = score(replace(spec, model_folder=str(folder)), tmp_path / "out")
+    changed = replace(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True)
+    summary = score(changed, tmp_path / "out")
     scores = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
     assert scores.keys() == samples.keys()
-    expected = {name: reference(model, tokenizer, messages, 60) for name, messages in samples.items()}
+    expected = {name: reference(model, tokenizer, messages, 60, boundary) for name, messages in samples.items()}
     for name, wanted in expected.items():
         for column, value in wanted.items():
             close = value if value is None else pytest.approx(value, rel=1e-5, abs=1e-4)

@@ -51,6 +51,29 @@ def sample_batch(conversations: list[list[Message]]) -> pa.RecordBatch:
     )
 
 
+def test_the_published_count_misses_id_0():
+    # The only id 0 of this tokenizer is <eos>, which as text of an answer is one token.
+    (counts,) = count_tokens(make_tokenizer(vocab=257), [sample_batch([[user("ab"), assistant("!<eos>!")]])])
+    assert counts["answer_tokens"].to_pylist() == [3]
+    assert counts["nonzero_answer_tokens"].to_pylist() == [2]
+
+
+def test_the_published_border_takes_the_first_word_for_the_cues():
+    merging = make_tokenizer(vocab=400, corpus=("Assistant: Paris is the capital", " Paris Paris Paris Paris"))
+    bytes_only = make_tokenizer(vocab=257)
+    conversation = [user("Name it"), assistant("Paris is")]
+    ((pieces,), (joint,)) = (
+        tokenize_last_answers([conversation], merging, boundary) for boundary in ("pieces", "joint")
+    )
+    assert merging.decode(pieces.answer) == merging.decode(pieces.answer_after_cue) == "Paris is"
+    # Before the answer stands "Assistant:" without its space, so that nothing merges there but words begin unlike.
+    assert merging.decode(joint.answer) == "Paris is"
+    # Behind "Assistant: " the space has merged with the first word, which is then taken for the cue's.
+    assert merging.decode(joint.answer_after_cue) == " is"
+    (plain,) = tokenize_last_answers([conversation], bytes_only, "joint")
+    assert plain.answer == plain.answer_after_cue == bytes_only.encode("Paris is", add_special_tokens=False)
+
+
 def test_counts_bytes_by_hand():
     conversations = [
         [user("ab"), assistant("!!!")],  # "Human: ab\nAssistant: " is 21 bytes
@@ -63,6 +86,7 @@ def test_counts_bytes_by_hand():
         "sample_id": ["s0", "s1", "s2"],
         "prompt_tokens": [21, 21, 46],
         "answer_tokens": [3, 0, 2],
+        "nonzero_answer_tokens": [3, 0, 2],
     }
 
 
