@@ -1,5 +1,8 @@
 """The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
+Beside the features that many methods share stand those of one alone: `pre_experience` (IFD), `influence` (LESS) and
+`ratings` (SelectIT).
+
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
 """
 
@@ -8,9 +11,12 @@ import dagster as dg
 from assets.benchmarks import benchmark_assets
 from assets.checkpoints import checkpoint_assets
 from assets.features import feature_assets
+from assets.influence import influence_assets
 from assets.models import model_assets
 from assets.partitions import Partitions
 from assets.pools import pool_assets
+from assets.pre_experience import pre_experience_assets
+from assets.ratings import rating_assets
 from assets.reports import report_assets
 from assets.scores import score_assets
 from assets.selections import selection_assets
@@ -18,16 +24,35 @@ from selection_platform.profile import Profile
 
 
 def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
-    """Every asset of a profile, upstream before downstream."""
+    """Every asset that a profile's arms need, upstream before downstream."""
     partitions = Partitions(profile)
     stages = (
         pool_assets,
         model_assets,
         feature_assets,
+        pre_experience_assets,
+        influence_assets,
+        rating_assets,
         score_assets,
         selection_assets,
         checkpoint_assets,
         benchmark_assets,
         report_assets,
     )
-    return [asset for stage in stages for asset in stage(profile, partitions)]
+    return _needed([asset for stage in stages for asset in stage(profile, partitions)])
+
+
+def _needed(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """Without the features and scores that lead to no selection: nobody should wait for what no arm uses.
+
+    Args:
+        assets: upstream before downstream.
+    """
+    wanted: set[dg.AssetKey] = set()
+    kept: list[dg.AssetsDefinition] = []
+    for asset in reversed(assets):
+        groups = {spec.group_name for spec in asset.specs}
+        if wanted & asset.keys or not groups & {"features", "models", "scores"}:
+            wanted |= set(asset.dependency_keys)
+            kept.insert(0, asset)
+    return kept

@@ -15,7 +15,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
 
     @dg.asset(
-        partitions_def=partitions.experiments,
+        partitions_def=partitions.trained_experiments,
         deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
         group_name="benchmarks",
         kinds={"pytorch", "duckdb"},

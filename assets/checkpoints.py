@@ -5,24 +5,26 @@ from typing import Any
 
 import dagster as dg
 
+from assets.metadata import model_result
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.manifest import read_manifest
-from selection_platform.profile import FineTuningSettings, Profile
+from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.settings import FineTuningSettings
 
 
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
     @dg.asset(
-        partitions_def=partitions.experiments,
+        partitions_def=partitions.trained_experiments,
         deps=[
-            "selection",
-            dg.AssetDep("pool", partition_mapping=partitions.pools_to_experiments()),
-            dg.AssetDep("base_model", partition_mapping=partitions.models_to_experiments()),
+            dg.AssetDep("selection", partition_mapping=partitions.selections_to_checkpoints()),
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_checkpoints()),
+            dg.AssetDep("base_model", partition_mapping=partitions.models_to_checkpoints()),
         ],
         group_name="checkpoints",
         kinds={"pytorch", "huggingface"},
@@ -48,14 +50,10 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 base_model_folder=str(artifacts.base_model(experiment.model)),
                 train_file=str(samples),
                 seed=experiment.seed,
-                **_recipe(profile.fine_tuning),
+                **fine_tuning_recipe(profile.fine_tuning),
             )
             manifest = fine_tune(spec, folder)
-        shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
-        return dg.MaterializeResult(
-            metadata={**shown, "folder": dg.MetadataValue.path(folder)},
-            data_version=dg.DataVersion(manifest["weights_hash"]),
-        )
+        return model_result(manifest, folder)
 
     return [checkpoint]
 
@@ -67,7 +65,8 @@ def model_folder(experiment: Experiment, artifacts: ArtifactStore) -> Path:
     return artifacts.checkpoint(experiment.key)
 
 
-def _recipe(settings: FineTuningSettings) -> dict[str, Any]:
+def fine_tuning_recipe(settings: FineTuningSettings) -> dict[str, Any]:
+    """The recipe as a FineTuningSpec has it."""
     recipe = settings.model_dump(exclude={"lora"})
     if settings.lora is not None:
         recipe["method"] = "lora"

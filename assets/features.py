@@ -1,15 +1,23 @@
 """Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.experiments import Scoring
 from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.scoring.job_shards import shard_files
+
+if TYPE_CHECKING:
+    from selection_platform.scoring.answer_likelihood import LikelihoodSummary
 
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -35,8 +43,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
-        samples = folder / "samples.parquet"
-        warehouse.export(load_sql("30_features/samples_to_score"), samples, {"pool": scoring.pool})
+        samples = samples_file(scoring.pool, folder, warehouse)
         summary = write_token_counts(artifacts.base_model(scoring.model), samples, folder / "token_count.parquet")
         partition = {"pool": scoring.pool, "model": scoring.model}
         warehouse.replace_from_parquet("features.token_count", partition, [folder / "token_count.parquet"])
@@ -85,38 +92,110 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
-        samples = folder / "samples.parquet"
-        warehouse.export(load_sql("30_features/samples_to_score"), samples, {"pool": scoring.pool})
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),
-            samples_file=str(samples),
+            samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             dtype=profile.dtype,
+            prompt_embedding="ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms,
             **profile.scoring.model_dump(),
         )
         summary = score(spec, folder / "answer_likelihood")
         # The job hashes its shards; a hash made in SQL would turn every embedding into text.
-        content = (read_manifest(folder / "answer_likelihood") or {})["content_hash"]
-        shards = sorted((folder / "answer_likelihood").glob("part-*.parquet"))
+        version = dg.DataVersion(job_content_hash(folder / "answer_likelihood"))
+        files = shards(folder / "answer_likelihood")
         partition = {"pool": scoring.pool, "model": scoring.model}
-        for table, query in (
-            ("answer_likelihood", "SELECT * EXCLUDE (embedding) FROM read_parquet($files)"),
-            ("sample_embedding", "SELECT sample_id, embedding FROM read_parquet($files)"),
+        for table, query, of_reader in (
+            ("answer_likelihood", "30_features/answer_likelihood", {"reader": "base"}),
+            ("sample_embedding", "30_features/sample_embedding", {}),
         ):
-            rows = warehouse.replace(f"features.{table}", partition, query, {"files": [str(shard) for shard in shards]})
+            rows = warehouse.replace(f"features.{table}", {**partition, **of_reader}, load_sql(query), {"files": files})
             yield dg.MaterializeResult(
                 asset_key=table,
                 metadata={
                     "dagster/table_name": f"features.{table}",
                     "dagster/partition_row_count": rows,
-                    "tokens": summary.tokens,
-                    "padding": summary.padding_share,
-                    "samples cut by the scoring window": summary.truncated,
-                    "samples whose prompt fills the window": summary.prompt_fills_context,
-                    "samples with an empty answer": summary.empty_answers,
-                    "seconds": summary.seconds,
-                    "peak memory, bytes": summary.peak_memory_bytes,
+                    **likelihood_metadata(summary),
                 },
-                data_version=dg.DataVersion(content),
+                data_version=version,
             )
 
-    return [token_count, forward_pass]
+    @dg.asset(
+        partitions_def=partitions.scorings,
+        deps=["sample_embedding"],
+        group_name="features",
+        kinds={"scikitlearn", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    def sample_cluster(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.scoring(scoring.key)
+        settings = profile.k_means
+        return replace_clusters(
+            warehouse, "sample_cluster", scoring, folder, "embedding", settings.clusters, settings.seed
+        )
+
+    return [token_count, forward_pass, sample_cluster]
+
+
+def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:
+    """The pool's conversations as a file in `folder`, for a job to read."""
+    samples = folder / "samples.parquet"
+    warehouse.export(load_sql("30_features/samples_to_score"), samples, {"pool": pool})
+    return samples
+
+
+def shards(folder: Path) -> list[str]:
+    """The files that a finished job wrote, as SQL wants them."""
+    return [str(path) for path in shard_files(folder)]
+
+
+def job_content_hash(folder: Path) -> str:
+    """Identity of what a finished job wrote."""
+    return (read_manifest(folder) or {})["content_hash"]
+
+
+def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
+    """What a scoring job says of itself."""
+    return {
+        "tokens": summary.tokens,
+        "padding": summary.padding_share,
+        "samples cut by the scoring window": summary.truncated,
+        "samples whose prompt fills the window": summary.prompt_fills_context,
+        "samples with an empty answer": summary.empty_answers,
+        "seconds": summary.seconds,
+        "peak memory, bytes": summary.peak_memory_bytes,
+    }
+
+
+def replace_clusters(
+    warehouse: Warehouse, table: str, scoring: Scoring, folder: Path, column: str, clusters: int, seed: int
+) -> dg.MaterializeResult:
+    """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
+
+    The shards hold what the warehouse holds, already as arrays.
+    """
+    from selection_platform.scoring.sample_embedding import read_embeddings
+
+    from selection_platform.scoring.sample_cluster import write_clusters
+
+    output = folder / f"{table}.parquet"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        sample_ids, embeddings = read_embeddings(
+            shard_files(folder / "answer_likelihood"), Path(scratch) / "embeddings", column
+        )
+        write_clusters(sample_ids, embeddings, clusters, seed, output)
+    partition = {"pool": scoring.pool, "model": scoring.model}
+    rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
+    sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/table_name": f"features.{table}",
+            "dagster/partition_row_count": rows,
+            **sizes.row(0, named=True),
+        },
+        data_version=dg.DataVersion(warehouse.content_hash(f"features.{table}", partition)),
+    )

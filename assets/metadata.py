@@ -1,10 +1,21 @@
-"""How numbers are shown in Dagster's UI."""
+"""How results are shown in Dagster's UI."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 BARS = " ▏▎▍▌▋▊▉█"
+
+
+def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeResult:
+    """What is shown of a model: the numbers and names of its manifest. Its version is that of its weights."""
+    shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
+    return dg.MaterializeResult(
+        metadata={**shown, "folder": dg.MetadataValue.path(folder)},
+        data_version=dg.DataVersion(manifest["weights_hash"]),
+    )
 
 
 def markdown_counts(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:

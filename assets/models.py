@@ -5,11 +5,13 @@ from typing import Any
 
 import dagster as dg
 
+from assets.metadata import model_result
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
-from selection_platform.profile import ModelSettings, Profile
+from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.settings import ModelSettings
 
 
 def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -41,11 +43,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
             manifest = pretrain(PretrainingSpec(str(conversations), **settings.pretraining.model_dump()), folder)
         else:
             manifest = _ready_made(settings, folder)
-        shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
-        return dg.MaterializeResult(
-            metadata={**shown, "folder": dg.MetadataValue.path(folder)},
-            data_version=dg.DataVersion(manifest["weights_hash"]),
-        )
+        return model_result(manifest, folder)
 
     return [base_model]
 

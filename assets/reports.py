@@ -25,7 +25,7 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             "reports.leaderboard",
             {},
             load_sql("90_reports/leaderboard"),
-            {"experiments": list(profile.experiments), "pools": list(profile.pools)},
+            {"experiments": list(profile.trained_experiments), "pools": list(profile.pools)},
         )
         tables = markdown_leaderboards(warehouse.query("FROM reports.leaderboard"))
         return dg.MaterializeResult(

@@ -1,83 +1,208 @@
 """Scores: one asset and one table for each method, higher is picked first."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import dagster as dg
 import duckdb
 
+from assets.checkpoints import fine_tuning_recipe
+from assets.features import samples_file
 from assets.metadata import markdown_counts, markdown_histogram
 from assets.partitions import Partitions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.manifest import read_manifest
+from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
 HISTOGRAM_BINS = 20
 
+BEST_FIRST = "score DESC NULLS LAST, sample_id"
+"""The order in which scores are stored, so that a selection reads the head of a table."""
+
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """One asset for each scored method that the profile has an arm for. This list is all that the graph knows."""
+    """One asset for each scored method. This list is all that the graph knows."""
     sql_score = partial(_sql_score, profile, partitions)
-    assets = {
-        "random": lambda: sql_score("random", ["pool"], seeds=list(profile.arms["random"].seeds)),
-        "token_length": lambda: sql_score("token_length", ["token_count"]),
-        "entropy": lambda: sql_score("entropy", ["answer_likelihood"]),
-        "ifd": lambda: sql_score("ifd", ["answer_likelihood"]),
-        "zip": lambda: _zip(profile, partitions),
-    }
-    return [build() for method, build in assets.items() if method in profile.arms]
+    less = partial(sql_score, statement="less", deps=["gradient_influence"])
+    ifd = partial(sql_score, statement="ifd")
+    selectit = partial(_selectit, profile, partitions)
+    zip_score = partial(_zip, profile, partitions)
+    diverse_evol = partial(_diverse_evol, profile, partitions)
+    return [
+        _random(profile, partitions),
+        sql_score("token_length", "token_length", ["token_count"], published=False),
+        sql_score("token_length.published", "token_length", ["token_count"], published=True),
+        sql_score("entropy", "entropy", ["answer_likelihood"], published=False),
+        sql_score("entropy.published", "entropy", ["answer_likelihood"], published=True),
+        ifd("ifd", deps=["answer_likelihood"], reader="base", published=False),
+        ifd("ifd.pre_experience", deps=["pre_experience_likelihood"], reader="pre_experience", published=False),
+        ifd("ifd.published", deps=["pre_experience_likelihood.published"], reader="published", published=True),
+        less("less", direction="adam", weights=None),
+        less("less.published", direction="published", weights=list(PUBLISHED_LESS_WEIGHTS)),
+        selectit("selectit", softmax_twice=False),
+        selectit("selectit.published", softmax_twice=True),
+        diverse_evol("diverse_evol", published=False),
+        diverse_evol("diverse_evol.published", published=True),
+        zip_score("zip", published=False),
+        zip_score("zip.published", published=True),
+        *(_best_of_clusters(profile, partitions, name) for name in METHODS if METHODS[name].best_of_clusters),
+    ]
 
 
 def _sql_score(
-    profile: Profile, partitions: Partitions, method: str, deps: list[str], **values: Any
+    profile: Profile, partitions: Partitions, method: str, statement: str, deps: list[str], **values: Any
 ) -> dg.AssetsDefinition:
-    """An asset whose scores are a formula: the statement `sql/40_scores/<method>.sql`."""
+    """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`."""
 
     @_score_asset(partitions, method, deps, {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
-        bound = {name: value for name, value in partition.items() if value is not None}
-        return _replace(warehouse, method, partition, {**bound, **values})
+        # A value that a statement does not name is an error.
+        of_partition = {name: value for name, value in partition.items() if value is not None}
+        return _replace(warehouse, method, partition, statement, {**of_partition, **values})
 
     return scores
 
 
-def _zip(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    @_score_asset(partitions, "zip", ["pool"], {"python", "duckdb"})
+def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
+    @_score_asset(partitions, "random", ["pool"], {"sql", "duckdb"})
+    def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        partition = _partition(profile, "random", context.partition_key)
+        values = {"pool": partition["pool"], "seeds": list(profile.arms["random"].seeds)}
+        return _replace(warehouse, "random", partition, "random", values)
+
+    return scores
+
+
+def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_twice: bool) -> dg.AssetsDefinition:
+    ratings = dg.AssetDep("rating_probability", partition_mapping=partitions.ratings_to_scorings())
+
+    @_score_asset(partitions, method, [ratings], {"sql", "duckdb"})
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        scoring = profile.scorings[context.partition_key]
+        raters = profile.raters_of(scoring.model)
+        manifests = [read_manifest(artifacts.base_model(rater)) or {} for rater in raters]
+        values = {
+            "pool": scoring.pool,
+            "raters": raters,
+            "weights": [float(manifest["parameters"]) for manifest in manifests],
+            "alpha": profile.selectit.alpha,
+            "level": profile.selectit.level,
+            "softmax_twice": softmax_twice,
+        }
+        return _replace(warehouse, method, _partition(profile, method, context.partition_key), "selectit", values)
+
+    return scores
+
+
+def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
+    deps = [
+        dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
+        dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
+    ]
+
+    @_score_asset(partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        from selection_platform.scoring.diverse_evol import DiverseEvolSpec, select
+
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.picks(method, scoring.key)
+        samples = samples_file(scoring.pool, folder, warehouse)
+        picks = [
+            select(
+                DiverseEvolSpec(
+                    base_model_folder=str(artifacts.base_model(scoring.model)),
+                    samples_file=str(samples),
+                    budget=budget,
+                    recipe=fine_tuning_recipe(profile.fine_tuning),
+                    published=published,
+                    dtype=profile.dtype,
+                    **profile.diverse_evol.model_dump(),
+                    **profile.scoring.model_dump(exclude={"logit_rows"}),
+                ),
+                folder / str(budget),
+            )
+            for budget in profile.budgets
+        ]
+        values = {
+            "pool": scoring.pool,
+            "budgets": list(profile.budgets),
+            "folder": str(folder),
+            "picks": [str(path) for path in picks],
+        }
+        return _replace(warehouse, method, _partition(profile, method, context.partition_key), "diverse_evol", values)
+
+    return scores
+
+
+def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
+    @_score_asset(partitions, method, ["pool"], {"python", "duckdb"})
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         from selection_platform.scoring.zip import ZipSettings
         from selection_platform.scoring.zip_picks import write_picks
 
-        partition = _partition(profile, "zip", context.partition_key)
-        folder = artifacts.zip_picks(context.partition_key)
-        warehouse.export(
-            load_sql("30_features/samples_to_score"), folder / "samples.parquet", {"pool": partition["pool"]}
-        )
-        picks = write_picks(
-            folder / "samples.parquet", max(profile.budgets), ZipSettings(**profile.zip.model_dump()), folder
-        )
-        return _replace(warehouse, "zip", partition, {"pool": partition["pool"], "picks": str(picks)})
+        partition = _partition(profile, method, context.partition_key)
+        folder = artifacts.picks(method, context.partition_key)
+        samples = samples_file(context.partition_key, folder, warehouse)
+        settings = ZipSettings(published=published, **profile.zip.model_dump())
+        picks = write_picks(samples, max(profile.budgets), settings, folder)
+        return _replace(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": str(picks)})
 
     return scores
 
 
-def _score_asset(partitions: Partitions, method: str, deps: list[str], kinds: set[str]) -> Callable[..., Any]:
+def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
+    wrapped = METHODS[METHODS[method].best_of_clusters or ""]
+    deps = [
+        "sample_cluster",
+        dg.AssetDep(["scores", wrapped.name], partition_mapping=partitions.scores_to_scorings(wrapped.name)),
+    ]
+
+    @_score_asset(partitions, method, deps, {"sql", "duckdb"})
+    def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        partition = _partition(profile, method, context.partition_key)
+        values = {
+            **partition,
+            "scores": wrapped.table,
+            "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
+            "budgets": list(profile.budgets),
+        }
+        return _replace(warehouse, method, partition, "best_of_clusters", values)
+
+    return scores
+
+
+def _score_asset(
+    partitions: Partitions,
+    method: str,
+    deps: Sequence[str | dg.AssetDep],
+    kinds: set[str],
+    pool: str | None = None,
+) -> Callable[..., Any]:
     per_pool = METHODS[method].scored_per == "pool"
+    summary = METHODS[method].summary
     return dg.asset(
         key=["scores", method],
-        description=f"{METHODS[method].summary[0].upper()}{METHODS[method].summary[1:]}. Table `scores.{method}`.",
+        description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
         partitions_def=partitions.pools if per_pool else partitions.scorings,
         deps=deps,
         group_name="scores",
         kinds=kinds,
         owners=["team:selection"],
         code_version="1",
+        pool=pool,
     )
 
 
@@ -94,11 +219,11 @@ def score_partition(method: str, pool: str, model: str) -> dict[str, str | None]
 
 
 def _replace(
-    warehouse: Warehouse, method: str, partition: dict[str, str | None], values: dict[str, Any]
+    warehouse: Warehouse, method: str, partition: dict[str, str | None], statement: str, values: dict[str, Any]
 ) -> dg.MaterializeResult:
-    """Write the partition's scores and describe them."""
+    """Write the partition's scores, which a statement gives, and describe them."""
     started = time.monotonic()
-    table = f"scores.{method}"
+    table = METHODS[method].table
     named = {"table": table, **partition}
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
@@ -109,7 +234,8 @@ def _replace(
                 "infinite; look at the features that the scores are made of"
             )
 
-    warehouse.replace(table, partition, load_sql(f"40_scores/{method}"), values, verify)
+    rows = load_sql(f"40_scores/{statement}")
+    warehouse.replace(table, partition, rows, values, verify, order=BEST_FIRST)
     summary = warehouse.query(load_sql("40_scores/summary"), named).row(0, named=True)
     dropped = dict(warehouse.query(load_sql("40_scores/dropped"), named).iter_rows())
     bins = dict(warehouse.query(load_sql("40_scores/histogram"), {**named, "bins": HISTOGRAM_BINS}).iter_rows())

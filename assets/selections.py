@@ -71,13 +71,24 @@ def _query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     if method.scored_per is None:
         # The base model has no pool, and so selects nothing.
         return load_sql("50_selections/whole_pool"), {"pool": experiment.pool}
-    assert experiment.pool is not None
-    assert experiment.budget is not None
-    return load_sql("50_selections/highest_scores"), {
-        "table": f"scores.{method.name}",
+    source = scores_of(experiment)
+    assert source is not None
+    return load_sql("50_selections/highest_scores"), {**source, "budget": experiment.budget}
+
+
+def scores_of(experiment: Experiment) -> dict[str, Any] | None:
+    """Where the scores lie that an experiment selects by: the table, and the values of its columns that name them.
+
+    None for the arms that need no scores.
+    """
+    method = METHODS[experiment.method]
+    if method.scored_per is None or experiment.pool is None:
+        return None
+    return {
+        "table": method.table,
         **score_partition(method.name, experiment.pool, experiment.model),
         "seed": experiment.seed if method.seeded_scores else None,
-        "budget": experiment.budget,
+        "scores_budget": experiment.budget if method.budgeted_scores else None,
     }
 
 

@@ -34,9 +34,17 @@ class ArtifactStore(dg.ConfigurableResource):
         """Inputs and outputs of the scoring passes of a pool with a model."""
         return self._path("scoring", scoring)
 
-    def zip_picks(self, pool: str) -> Path:
-        """ZIP's picks of a pool."""
-        return self._path("zip", pool)
+    def pre_experience_checkpoint(self, scoring: str) -> Path:
+        """Weights and tokenizer of the model that IFD scores with after its pre-experience."""
+        return self._path("pre_experience_checkpoint", scoring)
+
+    def warmup_checkpoint(self, scoring: str) -> Path:
+        """Adapters and Adam's moments after each epoch of LESS's warm-up."""
+        return self._path("warmup_checkpoint", scoring)
+
+    def picks(self, method: str, scored: str) -> Path:
+        """What a greedy method picks of a pool (with a model): its rounds' work and its picks."""
+        return self._path("picks", method, scored)
 
     def held_out(self, pool: str) -> Path:
         """File of a pool's held-out conversations, on their way to evaluation."""

@@ -67,7 +67,13 @@ class Warehouse(dg.ConfigurableResource):
         return int(self.query(load_sql("00_warehouse/current_snapshot")).item())
 
     def replace(
-        self, table: str, partition: Values, rows: str, values: Values | None = None, verify: Verifier | None = None
+        self,
+        table: str,
+        partition: Values,
+        rows: str,
+        values: Values | None = None,
+        verify: Verifier | None = None,
+        order: str | None = None,
     ) -> int:
         """Replace one partition of a table by the result of a query, in one transaction.
 
@@ -78,6 +84,7 @@ class Warehouse(dg.ConfigurableResource):
             values: bound values of the SELECT.
             verify: looks at the new rows through the connection before they are committed; if it raises, the old
                 rows stay.
+            order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
 
         Returns:
             The number of rows written.
@@ -87,8 +94,10 @@ class Warehouse(dg.ConfigurableResource):
             condition, partition_values = _condition(partition)
             connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
             columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
+            ordered = f" ORDER BY {order}" if order else ""
             connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows})", {**partition_values, **(values or {})}
+                f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows}){ordered}",
+                {**partition_values, **(values or {})},
             )
             if verify is not None:
                 verify(connection)
@@ -196,5 +205,5 @@ def table_definitions() -> dict[str, str]:
     """The statements that make each table, by its name."""
     statements = {name.removeprefix("01_schema/"): load_sql(name) for name in list_sql("01_schema")}
     each_method = statements.pop("scores.each_method")
-    scored = [name for name, method in METHODS.items() if method.scored_per is not None]
-    return statements | {f"scores.{name}": each_method.replace("each_method", name) for name in scored}
+    scored = [method.table for method in METHODS.values() if method.scored_per is not None]
+    return statements | {table: each_method.replace("scores.each_method", table) for table in scored}

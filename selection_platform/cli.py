@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
+from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
 from selection_platform.profile import PROFILE_VARIABLE, Profile, home, load_profile
 
@@ -82,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("statement", help="one SQL statement, or - to read it from standard input")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=sql)
+
+    command = commands.add_parser(
+        "diff", help="compare two experiments' selections and scores, such as a method's twin"
+    )
+    command.add_argument("one", metavar="EXPERIMENT", help="key of an experiment")
+    command.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=diff)
 
     command = commands.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")
@@ -195,7 +204,7 @@ def methods(profile: Profile, options: argparse.Namespace) -> None:
     for method in METHODS.values():
         seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
         in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"
-        print(f"{method.name:<14} {in_profile:<8} {method.summary}")
+        print(f"{method.name:<23} {in_profile:<8} {method.summary}")
 
 
 def sql(profile: Profile, options: argparse.Namespace) -> None:
@@ -219,15 +228,58 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     print(f"{result.height:,} rows")
 
 
+def diff(profile: Profile, options: argparse.Namespace) -> None:
+    """Say how much two selections of a pool overlap, and how much alike their scores rank it."""
+    from assets.selections import scores_of
+    from selection_platform.queries import load_sql
+
+    one, other = (_selecting_experiment(profile, key) for key in (options.one, options.other))
+    if one.pool != other.pool:
+        raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
+    warehouse = _warehouse(profile)
+    keys = {"pool": one.pool, "one": one.key, "other": other.key}
+    facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
+    for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
+        if size == 0:
+            raise UserError(f"{key} has not selected yet: run `selection-platform run` first")
+    one_scores, other_scores = scores_of(one), scores_of(other)
+    facts |= {"both_scored": None, "rank_correlation": None}
+    if one_scores is not None and other_scores is not None:
+        values = {
+            f"{side}_{column}": source[name]
+            for side, source in (("one", one_scores), ("other", other_scores))
+            for column, name in (("table", "table"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
+        }
+        ranks = warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": one.pool, **values})
+        facts["both_scored"], facts["rank_correlation"] = ranks.row(0)
+    if options.json:
+        _print_json({**facts, "one": one.key, "other": other.key, "sizes": [facts["one"], facts["other"]]})
+        return
+    share = facts["shared"] / min(facts["one"], facts["other"])
+    print(f"{one.key} selects {facts['one']:,} samples, {other.key} {facts['other']:,}.")
+    print(
+        f"They share {facts['shared']:,} ({share:.1%}); two random draws would share {facts['shared_by_chance']:.1f}."
+    )
+    if facts["rank_correlation"] is not None:
+        print(
+            f"Rank correlation of their scores: {facts['rank_correlation']:.3f}, over {facts['both_scored']:,} samples."
+        )
+
+
+def _selecting_experiment(profile: Profile, key: str) -> Experiment:
+    experiment = profile.experiments.get(key)
+    if experiment is None or experiment.pool is None:
+        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
+        raise UserError(f"no experiment {key!r} that selects samples; there are\n  {known}")
+    return experiment
+
+
 def export(profile: Profile, options: argparse.Namespace) -> None:
     """Write the selected conversations and a data card."""
     from selection_platform.export import export_selection
     from selection_platform.queries import load_sql
 
-    experiment = profile.experiments.get(options.experiment)
-    if experiment is None or experiment.pool is None:
-        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
-        raise UserError(f"no experiment {options.experiment!r} that selects samples; there are\n  {known}")
+    experiment = _selecting_experiment(profile, options.experiment)
     warehouse = _warehouse(profile)
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(load_sql("50_selections/training_samples"), values)

@@ -15,8 +15,9 @@ def build_definitions(profile: Profile) -> dg.Definitions:
         jobs=[
             dg.define_asset_job(
                 "experiment",
-                selection=["selection", "checkpoint", "benchmark_result"],
-                description="Select, fine-tune and evaluate one experiment, or a backfill of many.",
+                # Without the selection, which has more partitions: those of arms that only select.
+                selection=["checkpoint", "benchmark_result"],
+                description="Fine-tune and evaluate one experiment, or a backfill of many.",
             )
         ],
     )

@@ -1,6 +1,6 @@
-"""The arms of the experiment: the selection methods, and the two that select nothing."""
+"""The arms of the experiment: the selection methods, their variants, and the two arms that select nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -9,18 +9,44 @@ class Method:
     """One arm.
 
     Attributes:
-        name: used in keys, tables (`scores.<name>`), SQL files and assets.
+        name: used in keys, tables (`scores.<name>`) and assets. A variant of a method is `<method>.<variant>`:
+            `published` is what the published code does where it departs from the method.
         summary: what it picks, in one line.
         scored_per: "pool" where the scores depend on the pool alone, "scoring" where also on the base model,
             None where the arm needs no scores.
         seeded_scores: whether each seed draws its own scores. Every other method has one selection, and its seeds
             vary the training alone.
+        budgeted_scores: whether each budget has its own scores: what is picked first depends on how much is picked.
+        variant_of: the method that this is a variant of: the same code with another setting.
+        best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
     """
 
     name: str
     summary: str
     scored_per: Literal["pool", "scoring"] | None
     seeded_scores: bool = False
+    budgeted_scores: bool = False
+    variant_of: str | None = None
+    best_of_clusters: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The table of its scores, as SQL has to name it."""
+        return f'scores."{self.name}"' if "." in self.name else f"scores.{self.name}"
+
+
+def _with_variants(method: Method, **summaries: str) -> list[Method]:
+    """A method, and its variants by name: how each differs."""
+    variants = [
+        replace(method, name=f"{method.name}.{variant}", summary=summary, variant_of=method.name)
+        for variant, summary in summaries.items()
+    ]
+    return [method, *variants]
+
+
+def _best_of_clusters(method: str) -> Method:
+    summary = f"the best by `{method}` in each k-means cluster, as many as its share of the pool"
+    return Method(f"km_{method}", summary, "scoring", budgeted_scores=True, best_of_clusters=method)
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
@@ -32,9 +58,40 @@ METHODS: dict[str, Method] = {
         BASE,
         ALL_DATA,
         Method("random", "a uniform draw, one for each seed", "pool", seeded_scores=True),
-        Method("token_length", "the longest answers, in tokens of the base model", "scoring"),
-        Method("entropy", "the answers that the base model finds least likely, per token", "scoring"),
-        Method("ifd", "the answers that the prompt helps least to predict, of those it helps", "scoring"),
-        Method("zip", "greedily, what compresses worst together with what was picked before", "pool"),
+        *_with_variants(
+            Method("token_length", "the longest answers, in tokens of the base model", "scoring"),
+            published="the same, but tokens of id 0 are not counted",
+        ),
+        *_with_variants(
+            Method("entropy", "the answers that the base model finds least likely, per token", "scoring"),
+            published="the answers whose tokens are least likely to come twice in a row",
+        ),
+        *_with_variants(
+            Method("ifd", "the answers that the prompt helps least to predict, of those it helps", "scoring"),
+            pre_experience="the same, by a model trained for an epoch on middling prompts of every kind",
+            published="the same by that model, with the published script's guess where answers begin",
+        ),
+        *_with_variants(
+            Method("less", "the samples whose gradients point where those of the targets do", "scoring"),
+            published="the same, with the published code's Adam step and checkpoint weights",
+        ),
+        *_with_variants(
+            Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
+            published="the same, but the ratings' probabilities go through a second softmax",
+        ),
+        *_with_variants(
+            Method(
+                "diverse_evol",
+                "greedily, what lies farthest from what was picked, to a model trained on that",
+                "scoring",
+                budgeted_scores=True,
+            ),
+            published="the farthest all at once, to a model that is never begun anew",
+        ),
+        *_with_variants(
+            Method("zip", "greedily, what compresses worst together with what was picked before", "pool"),
+            published="the same, but a row can be picked again, and small pools are searched like large ones",
+        ),
+        *map(_best_of_clusters, ("less", "ifd", "selectit", "entropy", "token_length")),
     )
 }

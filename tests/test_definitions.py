@@ -7,11 +7,12 @@ import pytest
 
 import assets
 import selection_platform
+from assets import build_assets
 from assets.partitions import Partitions
 from selection_platform.definitions import build_definitions
 from selection_platform.methods import METHODS
 from selection_platform.profile import load_profile
-from selection_platform.queries import list_sql
+from selection_platform.settings import ArmSettings
 
 HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate")
 
@@ -50,11 +51,17 @@ def test_scores_lead_to_their_own_methods_experiments_alone():
     }
 
 
-def test_every_scored_method_has_its_statement_and_asset():
+def test_every_scored_method_has_its_asset():
     scored = {name for name, method in METHODS.items() if method.scored_per is not None}
     keys = build_definitions(load_profile("demo")).resolve_all_asset_keys()
     assert {key.path[1] for key in keys if key.path[0] == "scores"} == scored
-    assert {f"40_scores/{name}" for name in scored} <= set(list_sql("40_scores"))
+
+
+def test_what_no_arm_needs_is_not_in_the_graph(tmp_path):
+    profile = load_profile("demo").model_copy(update={"arms": {"km_ifd": ArmSettings()}})
+    keys = {key.to_user_string() for asset in build_assets(profile) for key in asset.keys}
+    assert {"scores/ifd", "scores/km_ifd", "sample_cluster", "answer_likelihood"} <= keys
+    assert not {"scores/random", "token_count", "warmup_checkpoint", "rating_probability", "prompt_cluster"} & keys
 
 
 def test_the_packages_are_this_projects_own():

@@ -36,6 +36,25 @@ def test_keys_of_all_partitions(tmp_path):
     ]
 
 
+def test_an_arm_that_only_selects_has_no_training(tmp_path):
+    profile = load_profile(write(tmp_path, arms={"random": {}, "ifd": {"train": False}}))
+    assert list(profile.experiments) == ["random/mine/tiny/10/s0", "ifd/mine/tiny/10/s0"]
+    assert list(profile.trained_experiments) == ["random/mine/tiny/10/s0"]
+
+
+def test_a_helper_rates_and_is_not_fine_tuned(tmp_path):
+    models = {"tiny": {"pretraining": {"steps": 1}}, "helper": {"pretraining": {"steps": 1}, "fine_tune": False}}
+    helpers = {"tiny": ["helper"]}
+    profile = load_profile(write(tmp_path, models=models, selectit={"helpers": helpers}))
+    assert list(profile.scorings) == ["mine/tiny"]
+    assert list(profile.ratings) == ["mine/tiny", "mine/helper"]
+    assert profile.raters_of("tiny") == ["tiny", "helper"]
+    assert {experiment.model for experiment in profile.experiments.values()} == {"tiny"}
+    alone = load_profile(write(tmp_path, models=models, selectit={"helpers": helpers, "level": "sentence"}))
+    assert alone.raters_of("tiny") == ["tiny"]
+    assert list(alone.ratings) == ["mine/tiny"]
+
+
 def test_the_name_is_the_files(tmp_path):
     assert load_profile(write(tmp_path)).name == "own"
 
@@ -64,8 +83,8 @@ def test_the_papers_recipe():
         "mmlu": 5,
         "ifeval": None,
     }
-    # base per model; for each of 4 pools x models: all data, 5 random draws, 4 methods
-    assert len(profile.experiments) == 2 + 4 * (1 + 5 + 4)
+    # base per model; for each of 4 pools x models: all data, 5 random draws, 7 methods, 5 wrapped in k-means
+    assert len(profile.experiments) == 2 + 4 * (1 + 5 + 7 + 5)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +106,19 @@ def test_the_papers_recipe():
         ),
         ({"models": {"m": {"hub": "a/b"}}}, "models.m: a hub model needs `revision`"),
         ({"models": {"m": {}}}, "models.m: name exactly one of hub, package and pretraining"),
+        (
+            {"models": {"m": {"pretraining": {"steps": 1}, "fine_tune": False}}},
+            "models: none is fine-tuned; leave out `fine_tune: false` of at least one",
+        ),
+        (
+            {"selectit": {"helpers": {"tiny": ["tinny"]}}},
+            "selectit.helpers: unknown model 'tinny'; did you mean 'tiny'?",
+        ),
+        (
+            {"arms": {"less.published": {}}, "less": {"training": {"epochs": 2, "lora": {}}}},
+            "arms: less.published has weights for 4 checkpoints, and less.training has 2 epochs",
+        ),
+        ({"less": {"training": {"epochs": 2}}}, "less: training: needs `lora`"),
     ],
 )
 def test_wrong_values_name_file_key_and_mend(tmp_path, changes, message):

@@ -10,14 +10,25 @@ from selection_platform.methods import METHODS
 from selection_platform.profile import shipped_profiles
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+METHODS_PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
 SCORED_FOR = {"pool": "pool", "scoring": "pool and base model", None: "—"}
 
 
+def rows(text, name):
+    return text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip().splitlines()[2:]
+
+
 def test_the_table_of_methods():
-    table = README.split("<!-- methods -->")[1].split("<!-- /methods -->")[0].strip().splitlines()[2:]
-    assert table == [
-        f"| `{method.name}` | {method.summary} | {SCORED_FOR[method.scored_per]} |" for method in METHODS.values()
+    assert rows(README, "methods") == [
+        f"| `{method.name}` | {method.summary} | {SCORED_FOR[method.scored_per]} |"
+        for method in METHODS.values()
+        if method.variant_of is None
     ]
+
+
+def test_the_table_of_variants():
+    documented = [row.split("`")[1] for row in rows(METHODS_PAGE, "variants")]
+    assert documented == [method.name for method in METHODS.values() if method.variant_of]
 
 
 def test_every_command_is_named(capsys):

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from peft import LoraConfig, get_peft_model
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
 from selection_platform.models.provenance import package_versions, recorded_weights_hash, weights_hash
 from selection_platform.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
+from selection_platform.training.epoch_snapshots import EpochSnapshots
 from selection_platform.training.loop import (
     Outcome,
     Precision,
@@ -59,6 +60,7 @@ class FineTuningSpec:
         lora_target_modules: names of the linear layers that get an adapter.
         seed: of the order of conversations, the adapter's start and dropout.
         save_steps: optimiser steps between checkpoints to resume from.
+        keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
             optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
@@ -81,6 +83,7 @@ class FineTuningSpec:
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     seed: int = 0
     save_steps: int = 100
+    keep_epochs: bool = False
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
 
@@ -96,9 +99,14 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         Empty on all but the first of several processes.
 
     Raises:
-        ValueError: no conversation has an answer within `max_length`, or the global batch does not divide.
+        ValueError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
+            are to be kept of full weights.
         FloatingPointError: the training diverged.
     """
+    if spec.keep_epochs and spec.method != "lora":
+        raise ValueError(
+            f"keep_epochs is for method lora, not {spec.method}: full weights and moments would fill disks"
+        )
     # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
     arguments = training_arguments(
         folder,
@@ -117,7 +125,10 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         complete = open_job_folder(folder, _identity(spec))
     if not complete:
         rows = _rows(spec)
-        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning")
+        callbacks: list[TrainerCallback] = (
+            [EpochSnapshots(folder, Path(spec.base_model_folder))] if spec.keep_epochs else []
+        )
+        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
         if arguments.should_save:
             save_tokenizer(Path(spec.base_model_folder), folder)
             write_manifest(folder, _manifest(spec, folder, rows, outcome))

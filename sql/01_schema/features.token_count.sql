@@ -1,5 +1,10 @@
 -- Tokens of each sample's prompt and last answer, uncut.
 CREATE TABLE features.token_count (
-    pool VARCHAR, model VARCHAR, sample_id VARCHAR, prompt_tokens INTEGER, answer_tokens INTEGER
+    pool VARCHAR,
+    model VARCHAR,
+    sample_id VARCHAR,
+    prompt_tokens INTEGER,
+    answer_tokens INTEGER,
+    nonzero_answer_tokens INTEGER -- without tokens of id 0, as in the published script
 );
 ALTER TABLE features.token_count SET PARTITIONED BY (pool, model);

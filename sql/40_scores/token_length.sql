@@ -1,4 +1,4 @@
--- Tokens of the last answer.
-SELECT sample_id, answer_tokens::DOUBLE AS score
+-- Tokens of the last answer. $published: without tokens of id 0.
+SELECT sample_id, CASE WHEN $published THEN nonzero_answer_tokens ELSE answer_tokens END::DOUBLE AS score
 FROM features.token_count
 WHERE pool = $pool AND model = $model

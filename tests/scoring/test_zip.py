@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from selection_platform.conversation import Message
 from selection_platform.scoring import zip as zip_module
+from selection_platform.scoring import zip_checkpoint, zip_ratio
 from selection_platform.scoring.zip import ZipPick, ZipSettings, record_text, select
 
 Record = dict[str, object]
@@ -178,9 +179,10 @@ KILLED_RUN = """
 import os, pickle, signal, sys
 from pathlib import Path
 from selection_platform.scoring import zip as zip_module
+from selection_platform.scoring import zip_checkpoint, zip_search
 
-zip_module.SECONDS_BETWEEN_SAVES = 0
-zip_module.ROWS_PER_BLOCK = 50
+zip_checkpoint.SECONDS_BETWEEN_SAVES = 0
+zip_search.ROWS_PER_BLOCK = 50
 pool, checkpoint, chances = pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), int(sys.argv[3])
 fsync = os.fsync
 
@@ -192,28 +194,30 @@ def die_in_the_middle_of_a_save(descriptor):
     fsync(descriptor)
 
 os.fsync = die_in_the_middle_of_a_save
-sizes = zip_module.ZipSettings(60, 12, 6)
+sizes = zip_module.ZipSettings(60, 12, 6, published=sys.argv[4] == "True")
 print(zip_module.select(list(pool), map(str, pool.values()), 100, sizes, checkpoint))
 """
 
 
-def test_goes_on_after_kill_9(tmp_path: Path):
+@pytest.mark.parametrize("published", [False, True])
+def test_goes_on_after_kill_9(tmp_path: Path, published: bool):
     pool = wordy_pool(200)
     (tmp_path / "pool").write_bytes(pickle.dumps(pool))
 
     def run(chances: int) -> subprocess.CompletedProcess[bytes]:
-        arguments = [sys.executable, "-c", KILLED_RUN, tmp_path / "pool", tmp_path / "checkpoint", str(chances)]
+        files = tmp_path / "pool", tmp_path / "checkpoint"
+        arguments = [sys.executable, "-c", KILLED_RUN, *files, str(chances), str(published)]
         return subprocess.run(arguments, capture_output=True, cwd=Path(zip_module.__file__).parents[2])
 
-    for chances in (1, 4, 9):  # before anything is saved, while rows are scored alone, between rounds
+    for chances in (1, 4, 9, 6):  # before anything is saved, while rows are scored alone, between rounds, once more
         assert run(chances).returncode == -signal.SIGKILL
-    undisturbed = fast_select(pool, 100, ZipSettings(60, 12, 6))
+    undisturbed = fast_select(pool, 100, ZipSettings(60, 12, 6, published))
     assert run(0).stdout == f"{undisturbed}{os.linesep}".encode()
 
 
 @pytest.fixture
 def save_always(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(zip_module, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(zip_checkpoint, "SECONDS_BETWEEN_SAVES", 0)
 
 
 @pytest.mark.usefixtures("save_always")
@@ -223,8 +227,8 @@ def test_a_larger_budget_goes_on_and_other_work_begins_anew(tmp_path: Path, monk
     assert fast_select(pool, 10, sizes, checkpoint=checkpoint) == fast_select(pool, 10, sizes)
 
     scored = []
-    compute = zip_module._Anchor.ratios
-    monkeypatch.setattr(zip_module._Anchor, "ratios", lambda self, texts: scored.append(1) or compute(self, texts))
+    compute = zip_ratio.Anchor.ratios
+    monkeypatch.setattr(zip_ratio.Anchor, "ratios", lambda self, texts: scored.append(1) or compute(self, texts))
     picks = fast_select(pool, 60, sizes, checkpoint=checkpoint, workers=1)
     tasks_of_resumed = len(scored)
     assert picks == fast_select(pool, 60, sizes, workers=1)

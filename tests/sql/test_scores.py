@@ -1,6 +1,7 @@
 """The scores that are SQL, against numbers worked out by hand."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -10,23 +11,33 @@ from selection_platform.queries import load_sql
 PARTITION = {"pool": "p", "model": "m"}
 
 
-@pytest.fixture
-def warehouse(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path))
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory):
+    warehouse = Warehouse(folder=str(tmp_path_factory.mktemp("home") / "warehouse"))
     warehouse.replace("pools.samples", {"pool": "p"}, "SELECT unnest(['a', 'b', 'c']) AS sample_id")
     warehouse.replace("pools.samples", {"pool": "other"}, "SELECT 'z' AS sample_id")
     warehouse.replace(
         "features.answer_likelihood",
-        PARTITION,
+        {**PARTITION, "reader": "base"},
         """
-        SELECT * FROM (VALUES
-            ('easier',    4, 2.0, 8.0, false),
-            ('harder',    2, 6.0, 4.0, false),
-            ('as hard',   2, 4.0, 4.0, false),
-            ('truncated', 2, 1.0, 4.0, true),
-            ('certain',   2, 0.0, 0.0, false),
-            ('no answer', 0, NULL, NULL, true)
-        ) AS rows(sample_id, answer_tokens, answer_nll, direct_answer_nll, truncated)
+        SELECT *, answer_tokens AS direct_answer_tokens, answer_tokens + 1 AS unshifted_answer_tokens
+        FROM (VALUES
+            ('easier',    4, 2.0, 8.0, 20.0, false),
+            ('harder',    2, 6.0, 4.0, 30.0, false),
+            ('as hard',   2, 4.0, 4.0, 3.0, false),
+            ('truncated', 2, 1.0, 4.0, 6.0, true),
+            ('certain',   2, 0.0, 0.0, 0.0, false),
+            ('no answer', 0, NULL, NULL, NULL, true)
+        ) AS rows(sample_id, answer_tokens, answer_nll, direct_answer_nll, unshifted_answer_nll, truncated)
+        """,
+    )
+    warehouse.replace(
+        "features.answer_likelihood",
+        {**PARTITION, "reader": "published"},
+        """
+        SELECT *, false AS truncated
+        FROM (VALUES ('easier', 4, 3, 2.0, 3.0), ('swallowed', 1, 0, 2.0, NULL))
+            AS rows(sample_id, answer_tokens, direct_answer_tokens, answer_nll, direct_answer_nll)
         """,
     )
     return warehouse
@@ -38,7 +49,7 @@ def scored(warehouse, statement, **values):
 
 
 def test_entropy_is_the_mean_over_answer_tokens(warehouse):
-    assert scored(warehouse, "40_scores/entropy", **PARTITION) == {
+    assert scored(warehouse, "40_scores/entropy", **PARTITION, published=False) == {
         "easier": 0.5,
         "harder": 3.0,
         "as hard": 2.0,
@@ -49,22 +60,96 @@ def test_entropy_is_the_mean_over_answer_tokens(warehouse):
 
 
 def test_ifd_is_the_ratio_of_means_and_drops_what_it_cannot_judge(warehouse):
-    assert scored(warehouse, "40_scores/ifd", **PARTITION) == {
+    assert scored(warehouse, "40_scores/ifd", **PARTITION, reader="base", published=False) == {
         "easier": 0.25,
         "as hard": 1.0,
         "harder": "the prompt makes the answer less likely (IFD above 1)",
         "truncated": "the answer is cut by the scoring window",
-        "certain": "the answer is certain without its prompt",
+        "certain": "the answer is certain, or empty, without its prompt",
         "no answer": "no token of the answer fits the scoring window",
     }
 
 
+def test_published_entropy_is_the_unshifted_mean_over_what_it_takes_for_the_answer(warehouse):
+    scores = scored(warehouse, "40_scores/entropy", **PARTITION, published=True)
+    assert scores["easier"] == 4.0
+    assert scores["as hard"] == 1.0
+    assert scores["no answer"] == "no token of the answer fits the scoring window"
+
+
+def test_published_ifd_has_two_counts_of_tokens_and_gives_rejected_rows_0(warehouse):
+    assert scored(warehouse, "40_scores/ifd", **PARTITION, reader="published", published=True) == {
+        "easier": 0.5,
+        "swallowed": 0.0,
+    }
+    scores = scored(warehouse, "40_scores/ifd", **PARTITION, reader="base", published=True)
+    assert scores["harder"] == scores["truncated"] == scores["no answer"] == 0.0
+
+
 def test_token_length_is_the_answers(warehouse):
     warehouse.replace(
-        "features.token_count", PARTITION, "SELECT 'a' AS sample_id, 9 AS prompt_tokens, 5 AS answer_tokens"
+        "features.token_count",
+        PARTITION,
+        "SELECT 'a' AS sample_id, 9 AS prompt_tokens, 5 AS answer_tokens, 4 AS nonzero_answer_tokens",
     )
-    rows = warehouse.query(load_sql("40_scores/token_length"), PARTITION).rows()
-    assert rows == [("a", 5.0)]
+    for published, tokens in ((False, 5.0), (True, 4.0)):
+        rows = warehouse.query(load_sql("40_scores/token_length"), {**PARTITION, "published": published}).rows()
+        assert rows == [("a", tokens)]
+
+
+def test_less_weighs_checkpoints_and_takes_the_group_that_is_served_best(warehouse):
+    warehouse.replace(
+        "features.gradient_influence",
+        PARTITION,
+        """
+        SELECT * FROM (VALUES
+            ('a', 1, 3.0, 'adam', 'x', 0.5), ('a', 2, 1.0, 'adam', 'x', -0.1),
+            ('a', 1, 3.0, 'adam', 'y', 0.1), ('a', 2, 1.0, 'adam', 'y', 0.5),
+            ('a', 1, 3.0, 'published', 'x', 0.9), ('a', 2, 1.0, 'published', 'x', 0.9),
+            ('no answer', 1, 3.0, 'adam', 'x', NULL), ('no answer', 2, 1.0, 'adam', 'x', NULL)
+        ) AS rows(sample_id, epoch, mean_learning_rate, direction, target, influence)
+        """,
+    )
+    values = {**PARTITION, "direction": "adam"}
+    assert scored(warehouse, "40_scores/less", **values, weights=None) == {
+        "a": pytest.approx((3 * 0.5 - 0.1) / 4),  # group y: (3 * 0.1 + 0.5) / 4
+        "no answer": "no token of the answer fits the scoring window",
+    }
+    assert scored(warehouse, "40_scores/less", **values, weights=[1.0, 9.0])["a"] == pytest.approx(
+        0.1 * 0.1 + 0.9 * 0.5
+    )
+
+
+def test_pre_experience_takes_prompts_of_the_middle_half_of_each_cluster(warehouse):
+    # Cluster 0: perplexities 1 to 9, of which 3 to 7 are the middle half. Cluster 1: one prompt; one of a single token.
+    names = [f"n{index}" for index in range(1, 10)]
+    warehouse.replace(
+        "pools.samples", {"pool": "q"}, "SELECT unnest($names) AS sample_id", {"names": [*names, "one", "single"]}
+    )
+    warehouse.replace(
+        "features.prompt_cluster",
+        {"pool": "q", "model": "m"},
+        "SELECT sample_id, (sample_id IN ('one', 'single'))::INTEGER AS cluster FROM pools.samples WHERE pool = 'q'",
+    )
+    warehouse.replace(
+        "features.answer_likelihood",
+        {"pool": "q", "model": "m", "reader": "base"},
+        """
+        SELECT
+            sample_id,
+            CASE WHEN sample_id = 'single' THEN 1 ELSE 3 END AS prompt_tokens,
+            CASE WHEN starts_with(sample_id, 'n') THEN 2 * ln(sample_id[2]::INTEGER) ELSE 1 END AS prompt_nll
+        FROM pools.samples WHERE pool = 'q'
+        """,
+    )
+
+    def drawn(per_cluster):
+        values = {"pool": "q", "model": "m", "per_cluster": per_cluster}
+        return [row[1] for row in warehouse.query(load_sql("35_pre_experience/samples"), values).rows()]
+
+    assert drawn(9) == ["n3", "n4", "n5", "n6", "n7", "one"]
+    assert drawn(2) == ["n5", "n7", "one"]
+    assert drawn(1) == ["n7", "one"]
 
 
 def test_random_is_a_hash_of_seed_and_sample(warehouse):
@@ -79,8 +164,8 @@ def test_random_is_a_hash_of_seed_and_sample(warehouse):
     )
 
 
-def test_zip_scores_the_picks_in_order(warehouse, tmp_path):
-    picks = tmp_path / "picks.parquet"
+def test_zip_scores_the_picks_in_order(warehouse):
+    picks = Path(warehouse.folder).parent / "zip.parquet"
     warehouse.export("SELECT * FROM (VALUES ('b', 1, 2.5), ('a', 2, 2.75)) AS rows(sample_id, position, ratio)", picks)
     with warehouse.read() as connection:
         rows = connection.execute(load_sql("40_scores/zip"), {"pool": "p", "picks": str(picks)}).fetchall()
@@ -92,7 +177,7 @@ def test_zip_scores_the_picks_in_order(warehouse, tmp_path):
 
 
 def select(warehouse, table, budget, seed: int | None = None, model: str | None = "m"):
-    values = {"table": table, "pool": "p", "model": model, "seed": seed, "budget": budget}
+    values = {"table": table, "pool": "p", "model": model, "seed": seed, "scores_budget": None, "budget": budget}
     return warehouse.query(load_sql("50_selections/highest_scores"), values).rows()
 
 
@@ -101,6 +186,34 @@ def test_selection_takes_the_highest_and_breaks_ties_by_id(warehouse):
     warehouse.replace("scores.ifd", PARTITION, rows)
     assert select(warehouse, "scores.ifd", 2) == [(1, "c", 2.0), (2, "b", 1.0)]
     assert select(warehouse, "scores.ifd", 9) == [(1, "c", 2.0), (2, "b", 1.0), (3, "d", 1.0)]
+
+
+def test_selection_of_a_budget_uses_that_budgets_scores(warehouse):
+    rows = "SELECT * FROM (VALUES (1, 'a', -1.0), (2, 'b', -1.0), (2, 'a', -2.0)) AS rows(budget, sample_id, score)"
+    warehouse.replace("scores.diverse_evol", PARTITION, rows)
+    values = {"table": "scores.diverse_evol", **PARTITION, "seed": None}
+    for budget, picked in ((1, ["a"]), (2, ["b", "a"])):
+        selected = warehouse.query(
+            load_sql("50_selections/highest_scores"), {**values, "scores_budget": budget, "budget": budget}
+        )
+        assert selected["sample_id"].to_list() == picked
+
+
+def test_diverse_evol_scores_each_budgets_picks_in_order(warehouse):
+    folder = Path(warehouse.folder).parent / "picks"
+    for budget, picks in ((1, "('a', 1)"), (2, "('b', 1), ('a', 2)")):
+        path = folder / str(budget) / "picks.parquet"
+        warehouse.export(f"SELECT * FROM (VALUES {picks}) AS rows(sample_id, position)", path)
+    values = {
+        "pool": "p", "budgets": [1, 2], "folder": str(folder),
+        "picks": [str(folder / str(budget) / "picks.parquet") for budget in (1, 2)],
+    }  # fmt: skip
+    rows = warehouse.query(load_sql("40_scores/diverse_evol"), values).rows()
+    reason = "not picked within the budget"
+    assert sorted(rows, key=lambda row: row[:2]) == [
+        (1, "a", -1.0, None), (1, "b", None, reason), (1, "c", None, reason),
+        (2, "a", -2.0, None), (2, "b", -1.0, None), (2, "c", None, reason),
+    ]  # fmt: skip
 
 
 def test_selection_of_a_seed_uses_that_seeds_scores(warehouse):

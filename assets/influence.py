@@ -1,0 +1,109 @@
+"""LESS: a warm-up on a sample of the pool, and how far each sample's gradients point the way of the targets'."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.checkpoints import fine_tuning_recipe
+from assets.features import job_content_hash, samples_file, shards
+from assets.metadata import model_result
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+
+
+def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    settings = profile.less
+
+    @dg.asset(
+        partitions_def=partitions.scorings,
+        deps=[
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
+            dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
+        ],
+        group_name="models",
+        kinds={"pytorch", "huggingface"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def warmup_checkpoint(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """LoRA adapters and Adam's moments after each epoch of a training on a random sample of the pool."""
+        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.warmup_checkpoint(scoring.key)
+        samples = folder.with_name(f"{folder.name}.samples.parquet")
+        draw = {"pool": scoring.pool, "seed": f"warmup/{settings.seed}", "limit": settings.warmup_samples}
+        warehouse.export(load_sql("36_influence/random_samples"), samples, draw)
+        spec = FineTuningSpec(
+            base_model_folder=str(artifacts.base_model(scoring.model)),
+            train_file=str(samples),
+            seed=settings.seed,
+            keep_epochs=True,
+            **fine_tuning_recipe(settings.training),
+        )
+        return model_result(fine_tune(spec, folder), folder)
+
+    @dg.asset(
+        partitions_def=partitions.scorings,
+        deps=["warmup_checkpoint", dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings())],
+        group_name="features",
+        kinds={"pytorch", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def gradient_influence(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """How far a training step on each sample would serve the targets. Table `features.gradient_influence`."""
+        from selection_platform.scoring.gradient_influence import InfluenceSpec, measure
+
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.scoring(scoring.key)
+        spec = InfluenceSpec(
+            warmup_folder=str(artifacts.warmup_checkpoint(scoring.key)),
+            samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
+            directions=("adam", "published") if "less.published" in profile.arms else ("adam",),
+            dtype=profile.dtype,
+            tokens_per_batch=settings.tokens_per_batch,
+            **profile.scoring.model_dump(exclude={"tokens_per_batch"}),
+        )
+        summary = measure(spec, folder / "gradient_influence")
+        table = "features.gradient_influence"
+        partition = {"pool": scoring.pool, "model": scoring.model}
+        rows = warehouse.replace(
+            table, partition, "SELECT * FROM read_parquet($files)", {"files": shards(folder / "gradient_influence")}
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": table,
+                "dagster/partition_row_count": rows,
+                "seconds": summary.seconds,
+                "peak memory, bytes": summary.peak_memory_bytes,
+            },
+            data_version=dg.DataVersion(job_content_hash(folder / "gradient_influence")),
+        )
+
+    return [warmup_checkpoint, gradient_influence]
+
+
+def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:
+    """The file of what the samples' gradients are compared with."""
+    path, settings = folder / "targets.parquet", profile.less
+    if settings.targets == "pool":
+        draw = {"pool": pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}
+        warehouse.export(load_sql("36_influence/random_targets"), path, draw)
+        return path
+    from selection_platform.evaluation.worked_examples import worked_examples, write_targets
+
+    groups = {name: group for benchmark in settings.targets for name, group in worked_examples(benchmark).items()}
+    write_targets(groups, path)
+    return path

@@ -1,0 +1,129 @@
+"""IFD's pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+
+import dagster as dg
+
+from assets.checkpoints import fine_tuning_recipe
+from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file, shards
+from assets.metadata import model_result
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+
+
+def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        partitions_def=partitions.scorings,
+        # The embeddings of the prompts are in the shards of this asset's job.
+        deps=["answer_likelihood"],
+        group_name="features",
+        kinds={"scikitlearn", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    def prompt_cluster(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """k-means clusters of the embeddings of the samples' prompts. Table `features.prompt_cluster`."""
+        scoring = profile.scorings[context.partition_key]
+        folder, settings = artifacts.scoring(scoring.key), profile.pre_experience
+        return replace_clusters(
+            warehouse, "prompt_cluster", scoring, folder, "prompt_embedding", settings.clusters, settings.seed
+        )
+
+    @dg.asset(
+        partitions_def=partitions.scorings,
+        deps=[
+            "prompt_cluster",
+            "answer_likelihood",
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
+            dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
+        ],
+        group_name="models",
+        kinds={"pytorch", "huggingface"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def pre_experience_checkpoint(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """The base model after a short training on middling prompts of every cluster, which IFD scores with."""
+        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+
+        scoring = profile.scorings[context.partition_key]
+        folder, settings = artifacts.pre_experience_checkpoint(scoring.key), profile.pre_experience
+        samples = folder.with_name(f"{folder.name}.samples.parquet")
+        values = {"pool": scoring.pool, "model": scoring.model, "per_cluster": settings.samples_per_cluster}
+        warehouse.export(load_sql("35_pre_experience/samples"), samples, values)
+        recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
+        spec = FineTuningSpec(
+            base_model_folder=str(artifacts.base_model(scoring.model)),
+            train_file=str(samples),
+            seed=settings.seed,
+            **fine_tuning_recipe(recipe),
+        )
+        return model_result(fine_tune(spec, folder), folder)
+
+    return [
+        prompt_cluster,
+        pre_experience_checkpoint,
+        _likelihood(profile, partitions, "pre_experience", published=False),
+        _likelihood(profile, partitions, "published", published=True),
+    ]
+
+
+def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, published: bool) -> dg.AssetsDefinition:
+    name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
+    border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
+
+    @dg.asset(
+        key=name,
+        description=f"How likely the pre-experience model finds each sample's last answer; tokenised {border}. "
+        f"Table `features.answer_likelihood`, reader `{reader}`.",
+        partitions_def=partitions.scorings,
+        deps=[
+            "pre_experience_checkpoint",
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
+        ],
+        group_name="features",
+        kinds={"pytorch", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def likelihood(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        from selection_platform.scoring.answer_likelihood import LikelihoodSpec, score
+
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.scoring(scoring.key)
+        spec = LikelihoodSpec(
+            model_folder=str(artifacts.pre_experience_checkpoint(scoring.key)),
+            samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            dtype=profile.dtype,
+            boundary="joint" if published else "pieces",
+            **profile.scoring.model_dump(),
+        )
+        summary = score(spec, folder / name)
+        partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}
+        rows = warehouse.replace(
+            "features.answer_likelihood",
+            partition,
+            load_sql("30_features/answer_likelihood"),
+            {"files": shards(folder / name)},
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "features.answer_likelihood",
+                "dagster/partition_row_count": rows,
+                **likelihood_metadata(summary),
+            },
+            data_version=dg.DataVersion(job_content_hash(folder / name)),
+        )
+
+    return likelihood

@@ -1,0 +1,59 @@
+"""SelectIT: how each model rates each sample."""
+
+import dagster as dg
+
+from assets.features import job_content_hash, samples_file, shards
+from assets.partitions import Partitions
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.profile import Profile
+
+
+def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        partitions_def=partitions.ratings,
+        deps=[
+            dg.AssetDep("pool", partition_mapping=partitions.pools_to_ratings()),
+            dg.AssetDep("base_model", partition_mapping=partitions.models_to_ratings()),
+        ],
+        group_name="features",
+        kinds={"pytorch", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+        pool="gpu",
+    )
+    def rating_probability(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
+        from selection_platform.scoring.rating_probability import RatingSpec, rate
+
+        rating = profile.ratings[context.partition_key]
+        folder = artifacts.scoring(rating.key)
+        spec = RatingSpec(
+            model_folder=str(artifacts.base_model(rating.model)),
+            samples_file=str(samples_file(rating.pool, folder, warehouse)),
+            dtype=profile.dtype,
+            **profile.scoring.model_dump(exclude={"logit_rows"}),
+        )
+        summary = rate(spec, folder / "rating_probability")
+        rows = warehouse.replace(
+            "features.rating_probability",
+            {"pool": rating.pool, "model": rating.model},
+            "SELECT * FROM read_parquet($files)",
+            {"files": shards(folder / "rating_probability")},
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "features.rating_probability",
+                "dagster/partition_row_count": rows,
+                "tokens": summary.tokens,
+                "seconds": summary.seconds,
+                "peak memory, bytes": summary.peak_memory_bytes,
+            },
+            data_version=dg.DataVersion(job_content_hash(folder / "rating_probability")),
+        )
+
+    return [rating_probability]

@@ -1,0 +1,123 @@
+"""Target samples for LESS out of the worked examples that lm-eval ships for its few-shot prompts.
+
+They stand in lm-eval's task files and are no test items, so selecting for them does not select for the test. LESS
+itself takes few-shot examples for its targets, a group for each subtask (arXiv 2402.04333). Only benchmarks with
+examples in the installed package can be asked for; the other tasks draw theirs from a dataset's own split.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from selection_platform.conversation import Message, sample_id
+from selection_platform.manifest import whole_file
+
+
+class _Source(NamedTuple):
+    """Where a benchmark's worked examples are.
+
+    Attributes:
+        files: glob below lm-eval's folder of tasks.
+        question: the examples' field with what is asked.
+        answer: their field with the worked answer.
+    """
+
+    files: str
+    question: str
+    answer: str
+
+
+_SOURCES = {
+    "gsm8k": _Source("gsm8k/gsm8k-cot.yaml", "question", "target"),
+    "bbh": _Source("bbh/cot_fewshot/[a-z]*.yaml", "input", "target"),
+    "mmlu": _Source("mmlu/flan_cot_fewshot/mmlu_*.yaml", "question", "target"),
+}
+WORKED_EXAMPLES = tuple(_SOURCES)
+"""Benchmarks that worked examples ship for."""
+
+TARGETS = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("target", pa.string()),
+    ]
+)
+
+
+class _TolerantLoader(yaml.SafeLoader):
+    """Reads tags such as `!function` as nothing: code that a task file names is not run."""
+
+
+_TolerantLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
+    """The worked examples of a benchmark: a question and its worked answer, as a conversation of one turn.
+
+    Texts are as shipped, oddities included (in some of MMLU's, a line of one question stands in the next).
+
+    Args:
+        benchmark: "gsm8k" (one group), "bbh" (a group for each of 27 subsets, `bbh/<subset>`) or "mmlu" (one for each
+            of 57 subjects, `mmlu/<subject>`).
+
+    Returns:
+        Groups by name, in alphabetical order. Some groups of BBH have the same examples.
+
+    Raises:
+        ValueError: no worked examples ship for the benchmark, or the installed lm-eval has them elsewhere.
+    """
+    source = _SOURCES.get(benchmark)
+    if source is None:
+        raise ValueError(
+            f"benchmark {benchmark!r}: lm-eval ships no worked examples in its task files, only for "
+            f"{', '.join(WORKED_EXAMPLES)}; take samples of a pool as targets instead"
+        )
+    tasks = Path(str(distribution("lm_eval").locate_file("lm_eval/tasks")))
+    groups: dict[str, list[list[Message]]] = {}
+    for path in sorted(tasks.glob(source.files)):
+        task: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _TolerantLoader)
+        name = benchmark if benchmark == "gsm8k" else f"{benchmark}/{task['dataset_name']}"
+        groups[name] = _conversations(task, source, path)
+    if not groups:
+        raise ValueError(f"lm-eval {distribution('lm_eval').version} has no {source.files} among its tasks")
+    return dict(sorted(groups.items()))
+
+
+def _conversations(task: Mapping[str, Any], source: _Source, path: Path) -> list[list[Message]]:
+    """The examples of a task file, each once, in its order.
+
+    Raises:
+        ValueError: the file has none.
+    """
+    examples = cast(dict[str, Any], task.get("fewshot_config") or {}).get("samples")
+    if not isinstance(examples, list) or not examples:
+        raise ValueError(f"{path}: no worked examples under fewshot_config: samples")
+    conversations = {
+        (str(example[source.question]).strip(), str(example[source.answer]).strip()): None for example in examples
+    }
+    return [[Message("user", question), Message("assistant", answer)] for question, answer in conversations]
+
+
+def write_targets(groups: Mapping[str, Sequence[Sequence[Message]]], path: Path) -> None:
+    """Write target samples as `gradient_influence` reads them: a row for each sample of each group.
+
+    Args:
+        groups: conversations in normal form, by the group's name.
+        path: of the Parquet file with columns sample_id, messages, target; a file that is there is replaced.
+    """
+    rows = [
+        {
+            "sample_id": sample_id(messages),
+            "messages": [message._asdict() for message in messages],
+            "target": target,
+        }
+        for target, conversations in groups.items()
+        for messages in conversations
+    ]
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, TARGETS), temporary)

@@ -1,0 +1,140 @@
+"""The parts of a profile that say what models, training and evaluation are like. `profile` puts them together."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+COMMIT_PATTERN = re.compile(r"[0-9a-f]{7,40}")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]*")
+
+
+def _check_name(name: str) -> str:
+    if not NAME_PATTERN.fullmatch(name):
+        # Names become folder names and parts of partition keys.
+        raise ValueError(f"{name!r} is not a name: use lower-case letters, digits and . _ @ - only")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+class Settings(BaseModel):
+    """Base of all parts of a profile: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PretrainingSettings(Settings):
+    """A small Llama that the platform pre-trains itself, tokenizer included."""
+
+    steps: int = Field(gt=0, description="Optimizer steps.")
+    batch: int = Field(default=1, gt=0, description="Blocks a step.")
+    block_length: int = Field(default=256, gt=1, description="Tokens a block.")
+    learning_rate: float = Field(default=3e-3, gt=0)
+    vocab_size: int = Field(default=4096, gt=300, description="Size of the byte-level BPE vocabulary.")
+    hidden_size: int = Field(default=192, gt=0)
+    intermediate_size: int = Field(default=512, gt=0)
+    layers: int = Field(default=4, gt=0)
+    heads: int = Field(default=4, gt=0)
+    context: int = Field(default=1024, gt=0, description="Longest sequence, in tokens.")
+    seed: int = 0
+
+
+class ModelSettings(Settings):
+    """A base model: of a hub, of an installed package, or pre-trained by the platform. Name exactly one."""
+
+    hub: str | None = Field(default=None, description="Hugging Face id, such as Qwen/Qwen2-7B.")
+    revision: str | None = Field(default=None, description="Commit of the hub repository.")
+    package: str | None = Field(default=None, description="Installed package that holds the weights.")
+    pretraining: PretrainingSettings | None = Field(
+        default=None, description="Pre-train on the rows that the pools set aside (`base_model` fraction)."
+    )
+    fine_tune: bool = Field(
+        default=True, description="Whether it is fine-tuned. Without it, it only rates samples (`selectit: helpers`)."
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelSettings":
+        if sum(origin is not None for origin in (self.hub, self.package, self.pretraining)) != 1:
+            raise ValueError("name exactly one of hub, package and pretraining")
+        if self.hub is not None and not COMMIT_PATTERN.fullmatch(self.revision or ""):
+            raise ValueError(
+                "a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated"
+            )
+        return self
+
+
+class ScoringSettings(Settings):
+    """How the forward passes that scores are made of are run."""
+
+    max_length: int = Field(default=4096, gt=1, description="Tokens of prompt and answer together.")
+    tokens_per_batch: int = Field(default=32_768, gt=0, description="Padded tokens of one forward pass.")
+    logit_rows: int = Field(default=4096, gt=0, description="Rows of logits made at once.")
+    samples_per_shard: int = Field(default=10_000, gt=0, description="Samples between two points to resume from.")
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters instead of full fine-tuning."""
+
+    rank: int = Field(default=16, gt=0)
+    alpha: int = Field(default=32, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+class FineTuningSettings(Settings):
+    """The recipe. The defaults are the paper's (section 4: LLaMA-Factory, full fine-tuning)."""
+
+    epochs: int = Field(default=3, gt=0)
+    learning_rate: float = Field(default=7e-6, gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        default="cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_ratio: float = Field(default=0.01, ge=0, lt=1)
+    weight_decay: float = Field(default=0.1, ge=0)
+    global_batch: int = Field(default=128, gt=0, description="Conversations an optimizer step.")
+    batch_per_device: int = Field(default=4, gt=0, description="Conversations a forward pass.")
+    max_length: int = Field(default=4096, gt=1, description="Tokens after which a conversation is cut.")
+    lora: LoraSettings | None = Field(default=None, description="Leave out for full fine-tuning.")
+    save_steps: int = Field(default=100, gt=0, description="Steps between two points to resume from.")
+    gradient_checkpointing: bool = False
+
+
+class BenchmarkSettings(Settings):
+    """One benchmark: which lm-eval task, how many shots, how many items."""
+
+    task: str = Field(description="Name of the lm-eval task; those that start with offline_ are ours.")
+    shots: int | None = Field(default=None, ge=0, description="Worked examples; the task's own if left out.")
+    limit: int | None = Field(default=None, gt=0, description="Items of each (sub)task; all if left out.")
+    max_new_tokens: int | None = Field(default=None, gt=0, description="Longest answer; the task's own if left out.")
+
+
+class EvaluationSettings(Settings):
+    """What a model is measured on."""
+
+    benchmarks: dict[Name, BenchmarkSettings]
+    batch_size: int = Field(default=8, gt=0)
+    run_generated_code: Literal["never", "sandboxed"] = Field(
+        default="never",
+        description="HumanEval runs code that the model wrote. `sandboxed`: in a child process with limits of time and "
+        "memory and without a network. `never`: HumanEval is left out.",
+    )
+    held_out_limit: int | None = Field(
+        default=None, gt=0, description="Held-out conversations of each pool that the held-out loss is measured on."
+    )
+
+
+class ArmSettings(Settings):
+    """One arm of the experiment."""
+
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    train: bool = Field(
+        default=True, description="Whether to fine-tune and evaluate, or only to select, to see what is selected."
+    )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "ArmSettings":
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: must differ from each other")
+        return self

@@ -1,0 +1,142 @@
+"""Adapter and Adam's moments after each epoch of a training, as LESS needs them (arXiv 2402.04333)."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from selection_platform.manifest import MANIFEST, file_hash, read_manifest, write_manifest
+from selection_platform.models.loading import base_entry, save_tokenizer
+from selection_platform.models.provenance import weights_hash
+
+MOMENTS_FILE = "adam_moments.st"
+"""Tensors `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, by the names that `named_parameters()` gives.
+
+It is a safetensors file. Its name ends otherwise so that nobody takes it for weights.
+"""
+
+
+@dataclass(frozen=True)
+class EpochSnapshot:
+    """What is known of an epoch's end.
+
+    Attributes:
+        folder: holds the adapter, readable with `load_model`, and `MOMENTS_FILE`.
+        epoch: from 1.
+        mean_learning_rate: over the epoch's steps.
+        adam_steps: optimiser steps so far, from the training's start.
+        betas: Adam's decay rates of the first and second moment.
+        eps: Adam's epsilon.
+        content: hashes of adapter and moments.
+    """
+
+    folder: Path
+    epoch: int
+    mean_learning_rate: float
+    adam_steps: int
+    betas: tuple[float, float]
+    eps: float
+    content: tuple[str, str]
+
+
+def epoch_snapshots(folder: Path) -> list[EpochSnapshot]:
+    """The snapshots of a finished training, by epoch.
+
+    Raises:
+        ValueError: the training is not finished, or kept none.
+    """
+    if not (folder / MANIFEST).exists():
+        raise ValueError(f"{folder}: no finished training; run fine_tune on it")
+    manifests = [(path.parent, read_manifest(path.parent) or {}) for path in folder.glob(f"epoch-*/{MANIFEST}")]
+    if not manifests:
+        raise ValueError(f"{folder}: the training kept no epochs; train it with keep_epochs=True")
+    snapshots = [
+        EpochSnapshot(
+            folder=path,
+            epoch=manifest["epoch"],
+            mean_learning_rate=manifest["mean_learning_rate"],
+            adam_steps=manifest["adam_steps"],
+            betas=cast(tuple[float, float], tuple(manifest["adam_betas"])),
+            eps=manifest["adam_eps"],
+            content=(manifest["weights_hash"], manifest["moments_hash"]),
+        )
+        for path, manifest in manifests
+    ]
+    return sorted(snapshots, key=lambda snapshot: snapshot.epoch)
+
+
+class EpochSnapshots(TrainerCallback):
+    """Keeps a folder `epoch-1`, `epoch-2`, ... in the job's folder, its manifest last.
+
+    A snapshot is written before the checkpoint of the same step. So a training that goes on from a checkpoint has all
+    earlier snapshots, and makes the later ones anew, whether they were whole or not.
+
+    Args:
+        folder: the job's folder.
+        base: the base model's folder.
+    """
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder
+        self.base = base
+        self._rate = 0.0
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note the step's learning rate: the log has it only after the step's end."""
+        self._rate = float(kwargs["optimizer"].param_groups[0]["lr"])
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write the snapshot where the step was its epoch's last."""
+        steps_in_epoch = round(state.max_steps / args.num_train_epochs)
+        if state.global_step % steps_in_epoch == 0 and state.is_world_process_zero:
+            first = state.global_step - steps_in_epoch
+            rates = [entry["learning_rate"] for entry in state.log_history if entry["step"] > first]
+            self._write(state.global_step // steps_in_epoch, [*rates, self._rate], state.global_step, **kwargs)
+
+    def _write(
+        self, epoch: int, rates: list[float], steps: int, model: PreTrainedModel, optimizer: Any, **_: Any
+    ) -> None:
+        """Write the snapshot of the epoch, in place of what an earlier start left there."""
+        folder = self.folder / f"epoch-{epoch}"
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        moments = _moments(model, optimizer)
+        model.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)
+        save_tokenizer(self.base, folder)
+        save_file(moments, folder / MOMENTS_FILE)
+        group = optimizer.param_groups[0]
+        manifest = {
+            **base_entry(folder, self.base),
+            "epoch": epoch,
+            "mean_learning_rate": sum(rates) / len(rates),
+            "adam_steps": steps,
+            "adam_betas": list(group["betas"]),
+            "adam_eps": group["eps"],
+            "weights_hash": weights_hash(folder),
+            "moments_hash": file_hash(folder / MOMENTS_FILE),
+        }
+        write_manifest(folder, manifest)
+
+
+def _moments(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Adam's moments of every trained parameter, by name, on the CPU.
+
+    Raises:
+        ValueError: the optimiser's state is spread over devices.
+    """
+    moments: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter not in optimizer.state:
+            raise ValueError(f"no optimiser state for {name}: keep_epochs cannot be used with FSDP or DeepSpeed")
+        for moment in ("exp_avg", "exp_avg_sq"):
+            moments[f"{name}.{moment}"] = optimizer.state[parameter][moment].cpu().contiguous()
+    return moments

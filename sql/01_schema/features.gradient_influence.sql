@@ -1,0 +1,13 @@
+-- How much a training step on each sample would serve each group of targets, by each checkpoint of LESS's warm-up: the
+-- mean cosine of the sample's Adam step with the targets' gradients.
+CREATE TABLE features.gradient_influence (
+    pool VARCHAR,
+    model VARCHAR,
+    sample_id VARCHAR,
+    epoch INTEGER, -- of the warm-up, from 1
+    mean_learning_rate DOUBLE, -- of that epoch
+    direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's
+    target VARCHAR, -- group of targets
+    influence DOUBLE -- -1 to 1; NULL where no token of the answer fits the scoring window
+);
+ALTER TABLE features.gradient_influence SET PARTITIONED BY (pool, model);

@@ -1,0 +1,10 @@
+-- How a model, the rater, rates the last answer of each sample of a pool: one row for each of five rating prompts.
+CREATE TABLE features.rating_probability (
+    pool VARCHAR,
+    model VARCHAR, -- the rater
+    sample_id VARCHAR,
+    prompt INTEGER, -- 1 to 5
+    probabilities DOUBLE[], -- of the digits 1 to 5 as the next token, among all tokens
+    truncated BOOLEAN -- the conversation is cut by the rating window
+);
+ALTER TABLE features.rating_probability SET PARTITIONED BY (pool, model);

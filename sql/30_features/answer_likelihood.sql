@@ -1,0 +1,1 @@
+SELECT COLUMNS(name -> name NOT IN ('embedding', 'prompt_embedding')) FROM read_parquet($files)

@@ -1,0 +1,1 @@
+SELECT sample_id, embedding FROM read_parquet($files)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from selection_platform.conversation import Message, check_normal_form, sample_id
+from selection_platform.evaluation import worked_examples as module
+from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES, worked_examples, write_targets
+
+
+def test_gsm8k_is_one_group_of_eight():
+    groups = worked_examples("gsm8k")
+    assert list(groups) == ["gsm8k"]
+    assert len(groups["gsm8k"]) == 8
+    question, answer = groups["gsm8k"][0]
+    assert question.content.startswith("There are 15 trees in the grove.")
+    assert answer.content.endswith("The answer is 6.")
+
+
+def test_bbh_has_a_group_of_three_for_each_subset():
+    groups = worked_examples("bbh")
+    assert len(groups) == 27
+    assert {len(group) for group in groups.values()} == {3}
+    assert next(iter(groups)) == "bbh/boolean_expressions"
+    question, answer = groups["bbh/boolean_expressions"][0]
+    assert question == Message("user", "not ( ( not not True ) ) is")
+    assert answer.content.endswith("So the answer is False.")
+
+
+def test_mmlu_has_a_group_for_each_subject():
+    groups = worked_examples("mmlu")
+    assert len(groups) == 57
+    # lm-eval ships four for three subjects, and one of college physics twice.
+    assert {name for name, group in groups.items() if len(group) != 5} == {
+        "mmlu/college_chemistry",
+        "mmlu/college_physics",
+        "mmlu/formal_logic",
+        "mmlu/human_aging",
+    }
+    assert {len(group) for group in groups.values()} == {4, 5}
+    question, answer = groups["mmlu/anatomy"][0]
+    assert question.content.endswith("(A) Abdominal (B) Cranial (C) Pleural (D) Spinal")
+    assert answer.content.endswith("The answer is (B).")
+
+
+@pytest.mark.parametrize("benchmark", WORKED_EXAMPLES)
+def test_every_example_is_a_question_with_an_answer(benchmark: str):
+    for name, group in worked_examples(benchmark).items():
+        assert name.split("/")[0] == benchmark
+        for messages in group:
+            check_normal_form(messages)
+            assert all(message.content for message in messages)
+
+
+def test_other_benchmarks_have_none():
+    with pytest.raises(ValueError, match=r"'ifeval': lm-eval ships no worked examples .* only for gsm8k, bbh, mmlu;"):
+        worked_examples("ifeval")
+
+
+def test_code_named_in_a_task_file_is_not_run():
+    text = "doc_to_text: !function utils.run_me\nfewshot_config: {samples: [{question: a, target: b}]}"
+    task = yaml.load(text, module._TolerantLoader)
+    assert task == {"doc_to_text": None, "fewshot_config": {"samples": [{"question": "a", "target": "b"}]}}
+
+
+def test_targets_are_written_by_group_and_content(tmp_path: Path):
+    one = [Message("user", "a"), Message("assistant", "b")]
+    two = [Message("user", "c"), Message("assistant", "d")]
+    write_targets({"g/x": [one, two], "g/y": [one]}, tmp_path / "targets.parquet")
+    rows = pq.read_table(tmp_path / "targets.parquet").to_pylist()
+    assert [(row["sample_id"], row["target"]) for row in rows] == [
+        (sample_id(one), "g/x"),
+        (sample_id(two), "g/x"),
+        (sample_id(one), "g/y"),
+    ]
+    assert rows[0]["messages"] == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
