@@ -178,9 +178,8 @@ def replace_clusters(
 
     The shards hold what the warehouse holds, already as arrays.
     """
-    from selection_platform.scoring.sample_embedding import read_embeddings
-
     from selection_platform.scoring.sample_cluster import write_clusters
+    from selection_platform.scoring.sample_embedding import read_embeddings
 
     output = folder / f"{table}.parquet"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

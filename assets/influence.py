@@ -63,7 +63,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """How far a training step on each sample would serve the targets. Table `features.gradient_influence`."""
-        from selection_platform.scoring.gradient_influence import InfluenceSpec, measure
+        from selection_platform.scoring.less.gradient_influence import InfluenceSpec, measure
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)

@@ -28,7 +28,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
-        from selection_platform.scoring.rating_probability import RatingSpec, rate
+        from selection_platform.scoring.selectit.rating_probability import RatingSpec, rate
 
         rating = profile.ratings[context.partition_key]
         folder = artifacts.scoring(rating.key)

@@ -113,7 +113,7 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.diverse_evol import DiverseEvolSpec, select
+        from selection_platform.scoring.diverse_evol.selection import DiverseEvolSpec, select
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.picks(method, scoring.key)
@@ -150,8 +150,8 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.zip import ZipSettings
-        from selection_platform.scoring.zip_picks import write_picks
+        from selection_platform.scoring.zip.picks import write_picks
+        from selection_platform.scoring.zip.selection import ZipSettings
 
         partition = _partition(profile, method, context.partition_key)
         folder = artifacts.picks(method, context.partition_key)

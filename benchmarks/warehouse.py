@@ -1,8 +1,8 @@
 """Seconds that the warehouse takes to select from score tables, and to replace one: `python -m benchmarks.warehouse`.
 
-A temporary warehouse gets one table of random scores for each scored method of the paper, `--rows` samples for each draw:
-the seeds of a method that draws, the budgets of one whose scores depend on them (where only as many samples have a
-score), one for all others.
+A temporary warehouse gets one table of random scores for each scored method of the paper, `--rows` samples for each
+draw: the seeds of a method that draws, the budgets of one whose scores depend on them (where only as many samples
+have a score), one for all others.
 """
 
 import argparse

@@ -38,8 +38,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.conversation import Message, sample_id
-from selection_platform.scoring.zip import ZipSettings, record_text, select
-from selection_platform.scoring.zip_picks import write_picks
+from selection_platform.scoring.zip.picks import write_picks
+from selection_platform.scoring.zip.selection import ZipSettings, record_text, select
 
 THREADS = os.cpu_count() or 1
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection_platform.manifest import read_manifest
-from selection_platform.scoring import diverse_evol
-from selection_platform.scoring.diverse_evol import DiverseEvolSpec, round_sizes, select
+from selection_platform.scoring.diverse_evol import selection as diverse_evol
+from selection_platform.scoring.diverse_evol.selection import DiverseEvolSpec, round_sizes, select
 from selection_platform.scoring.job_shards import shard_files
 from selection_platform.scoring.sample_embedding import EmbeddingSpec, embed
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune

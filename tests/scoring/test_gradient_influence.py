@@ -20,11 +20,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selection_platform.conversation import Message
 from selection_platform.models.loading import base_model_folder
 from selection_platform.rendering import tokenize_last_answer
-from selection_platform.scoring import influence_pass
-from selection_platform.scoring.adam_direction import prepare_moments, update_direction
-from selection_platform.scoring.gradient_influence import InfluenceSpec, measure
-from selection_platform.scoring.influence_pass import batch_influence
-from selection_platform.scoring.warmed_up import load_warmed_up
+from selection_platform.scoring.less import influence_pass
+from selection_platform.scoring.less.adam_direction import prepare_moments, update_direction
+from selection_platform.scoring.less.gradient_influence import InfluenceSpec, measure
+from selection_platform.scoring.less.influence_pass import batch_influence
+from selection_platform.scoring.less.warmed_up import load_warmed_up
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import fine_tune
 from tests.tiny import CONFIGS, random_samples, write_samples

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from selection_platform.scoring import k_center as module
-from selection_platform.scoring import k_center_search as search
-from selection_platform.scoring.k_center import Cover, farthest_at_once, farthest_first, k_center
+from selection_platform.scoring.diverse_evol import k_center as module
+from selection_platform.scoring.diverse_evol import k_center_search as search
+from selection_platform.scoring.diverse_evol.k_center import Cover, farthest_at_once, farthest_first, k_center
 
 Floats = NDArray[np.float32]
 

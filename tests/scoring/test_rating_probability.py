@@ -21,9 +21,9 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFas
 from selection_platform.conversation import Message
 from selection_platform.manifest import read_manifest
 from selection_platform.rendering import tokenize_last_answer
-from selection_platform.scoring import rating_probability
-from selection_platform.scoring.rating_probability import RatingSpec, rate
-from selection_platform.scoring.rating_prompts import (
+from selection_platform.scoring.selectit import rating_probability
+from selection_platform.scoring.selectit.rating_probability import RatingSpec, rate
+from selection_platform.scoring.selectit.rating_prompts import (
     RATING_CUE,
     RATING_PROMPTS,
     NoDigitTokens,
@@ -222,7 +222,7 @@ def test_resumes_to_the_same_bytes(spec: RatingSpec, tmp_path: Path):
 def test_a_killed_process_goes_on_to_the_same_bytes(spec: RatingSpec, tmp_path: Path):
     script = (
         "import json, sys, torch; from pathlib import Path; torch.set_num_threads(1); "
-        "from selection_platform.scoring.rating_probability import RatingSpec, rate; "
+        "from selection_platform.scoring.selectit.rating_probability import RatingSpec, rate; "
         "rate(RatingSpec(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
     )
     one_a_shard = replace(spec, samples_per_shard=1)

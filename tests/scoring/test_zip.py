@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selection_platform.conversation import Message
-from selection_platform.scoring import zip as zip_module
-from selection_platform.scoring import zip_checkpoint, zip_ratio
-from selection_platform.scoring.zip import ZipPick, ZipSettings, record_text, select
+from selection_platform.scoring.zip import checkpoint as zip_checkpoint
+from selection_platform.scoring.zip import ratio as zip_ratio
+from selection_platform.scoring.zip import selection as zip_module
+from selection_platform.scoring.zip.selection import ZipPick, ZipSettings, record_text, select
 
 Record = dict[str, object]
 Pool = dict[str, Record]
@@ -178,8 +179,9 @@ def test_refuses_sizes_out_of_order():
 KILLED_RUN = """
 import os, pickle, signal, sys
 from pathlib import Path
-from selection_platform.scoring import zip as zip_module
-from selection_platform.scoring import zip_checkpoint, zip_search
+from selection_platform.scoring.zip import selection as zip_module
+from selection_platform.scoring.zip import checkpoint as zip_checkpoint
+from selection_platform.scoring.zip import search as zip_search
 
 zip_checkpoint.SECONDS_BETWEEN_SAVES = 0
 zip_search.ROWS_PER_BLOCK = 50

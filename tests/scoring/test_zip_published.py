@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selection_platform.scoring import zip_checkpoint
-from selection_platform.scoring.zip import ZipPick, ZipSettings, select
+from selection_platform.scoring.zip import checkpoint as zip_checkpoint
+from selection_platform.scoring.zip.selection import ZipPick, ZipSettings, select
 from tests.scoring.test_zip import Pool, fast_select, pools, record, true_ratio, wordy_pool
 
 

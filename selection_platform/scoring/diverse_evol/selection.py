@@ -30,9 +30,9 @@ from selection_platform.models.provenance import model_identity
 from selection_platform.progress import progress
 from selection_platform.rendering import template_hash
 from selection_platform.scoring import sample_embedding
-from selection_platform.scoring.diverse_evol_files import sorted_ids, write_picks, write_training_file
+from selection_platform.scoring.diverse_evol.files import sorted_ids, write_picks, write_training_file
+from selection_platform.scoring.diverse_evol.k_center import farthest_at_once, farthest_first
 from selection_platform.scoring.job_shards import shard_files
-from selection_platform.scoring.k_center import farthest_at_once, farthest_first
 from selection_platform.scoring.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune

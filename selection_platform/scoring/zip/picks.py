@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from selection_platform.conversation import to_messages
 from selection_platform.manifest import whole_file
-from selection_platform.scoring.zip import ZipSettings, record_text, select
+from selection_platform.scoring.zip.selection import ZipSettings, record_text, select
 
 
 def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: Path) -> Path:

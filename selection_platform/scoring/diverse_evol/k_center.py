@@ -35,7 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 from selection_platform.progress import progress
-from selection_platform.scoring.k_center_search import Pool, Search, slices
+from selection_platform.scoring.diverse_evol.k_center_search import Pool, Search, slices
 
 FIRST_FRONT = 2048
 

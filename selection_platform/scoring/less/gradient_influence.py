@@ -28,13 +28,13 @@ from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
-from selection_platform.scoring.adam_direction import DIRECTIONS, Direction
 from selection_platform.scoring.forward_pass import batches
-from selection_platform.scoring.influence_pass import InfluencePasses
 from selection_platform.scoring.job_shards import write_shards
-from selection_platform.scoring.target_gradients import read_targets
+from selection_platform.scoring.less.adam_direction import DIRECTIONS, Direction
+from selection_platform.scoring.less.influence_pass import InfluencePasses
+from selection_platform.scoring.less.target_gradients import read_targets
+from selection_platform.scoring.less.warmed_up import WarmedUp, load_warmed_up
 from selection_platform.scoring.token_plan import TokenPlan, make_plan, remove_plan
-from selection_platform.scoring.warmed_up import WarmedUp, load_warmed_up
 from selection_platform.training.epoch_snapshots import EpochSnapshot, epoch_snapshots
 
 CODE_VERSION = 1

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from selection_platform.manifest import whole_file
 from selection_platform.scoring.forward_pass import batches
-from selection_platform.scoring.sample_gradients import SampleGradients, single_gradients
+from selection_platform.scoring.less.sample_gradients import SampleGradients, single_gradients
 from selection_platform.scoring.token_plan import TokenPlan, make_plan
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from selection_platform.progress import progress
-from selection_platform.scoring.zip_checkpoint import BURNT, LIVE, PICKED, Saver, SearchState
-from selection_platform.scoring.zip_ratio import Anchor, Ratios, Rows, lowest
+from selection_platform.scoring.zip.checkpoint import BURNT, LIVE, PICKED, Saver, SearchState
+from selection_platform.scoring.zip.ratio import Anchor, Ratios, Rows, lowest
 
 ROWS_PER_BLOCK = 20_000  # first ratios: between two chances to save
 RATIO_OF_SHORTLISTED = 1e6  # in the published search; zlib reaches about a thousand
@@ -20,7 +20,7 @@ class ZipSettings:
         k1: rows whose ratio is refreshed.
         k2: rows of these that are shortlisted.
         k3: rows of these that are picked.
-        published: search as the official code does; `selection_platform.scoring.zip` says what that changes.
+        published: search as the official code does; `selection_platform.scoring.zip.selection` says what that changes.
     """
 
     k1: int = 10_000
@@ -58,7 +58,7 @@ class ZipSettings:
 
 
 class Search:
-    """The greedy search, in the steps that `selection_platform.scoring.zip` numbers.
+    """The greedy search, in the steps that `selection_platform.scoring.zip.selection` numbers.
 
     Args:
         ratios: of the pool's rows, which are in the order of their ids: the lower row wins a tie.

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from selection_platform.models.loading import base_model_folder, load_model
-from selection_platform.scoring.adam_direction import Direction, Moments, prepare_moments
 from selection_platform.scoring.forward_pass import check_model, check_sizes, output_head
-from selection_platform.scoring.sample_gradients import SampleGradients
+from selection_platform.scoring.less.adam_direction import Direction, Moments, prepare_moments
+from selection_platform.scoring.less.sample_gradients import SampleGradients
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot
 
 

@@ -40,9 +40,9 @@ from typing import NamedTuple
 
 from selection_platform.conversation import Message
 from selection_platform.manifest import content_hash
-from selection_platform.scoring.zip_checkpoint import Saver
-from selection_platform.scoring.zip_ratio import Ratios
-from selection_platform.scoring.zip_search import Search, ZipSettings
+from selection_platform.scoring.zip.checkpoint import Saver
+from selection_platform.scoring.zip.ratio import Ratios
+from selection_platform.scoring.zip.search import Search, ZipSettings
 
 
 class ZipPick(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from selection_platform.scoring.adam_direction import Direction, update_direction
-from selection_platform.scoring.sample_gradients import single_gradients
-from selection_platform.scoring.target_gradients import Targets, target_vectors
+from selection_platform.scoring.less.adam_direction import Direction, update_direction
+from selection_platform.scoring.less.sample_gradients import single_gradients
+from selection_platform.scoring.less.target_gradients import Targets, target_vectors
+from selection_platform.scoring.less.warmed_up import WarmedUp
 from selection_platform.scoring.token_plan import TokenPlan
-from selection_platform.scoring.warmed_up import WarmedUp
 from selection_platform.training.epoch_snapshots import EpochSnapshot
 
 

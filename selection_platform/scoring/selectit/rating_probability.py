@@ -25,7 +25,7 @@ from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
 from selection_platform.scoring.forward_pass import batches, check_model, check_sizes, last_hidden_state, output_head
 from selection_platform.scoring.job_shards import write_shards
-from selection_platform.scoring.rating_prompts import (
+from selection_platform.scoring.selectit.rating_prompts import (
     RATING_CUE,
     RATING_PROMPTS,
     RATINGS,
