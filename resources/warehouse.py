@@ -29,6 +29,9 @@ EXPORT_BATCH = 10_000
 READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
 """A read-only connection can still COPY to files, those of the warehouse itself included."""
 
+_COMPLETE_CATALOGS: set[tuple[str, int]] = set()
+"""Path and inode of the catalogs that this process knows to have every table."""
+
 Values = Mapping[str, Any]
 Verifier = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -141,7 +144,11 @@ class Warehouse(dg.ConfigurableResource):
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         # SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked".
         with FileLock(Path(self.folder) / "write.lock"), self._attached(read_only=False) as connection:
-            _create_missing_tables(connection)
+            # Once a process for each catalog: looking takes longer than many writes.
+            catalog = str(self._catalog), self._catalog.stat().st_ino
+            if catalog not in _COMPLETE_CATALOGS:
+                _create_missing_tables(connection)
+                _COMPLETE_CATALOGS.add(catalog)
             yield connection
 
     @contextmanager

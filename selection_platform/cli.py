@@ -253,7 +253,8 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
         ranks = warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": one.pool, **values})
         facts["both_scored"], facts["rank_correlation"] = ranks.row(0)
     if options.json:
-        _print_json({**facts, "one": one.key, "other": other.key, "sizes": [facts["one"], facts["other"]]})
+        sizes = [facts.pop("one"), facts.pop("other")]
+        _print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts})
         return
     share = facts["shared"] / min(facts["one"], facts["other"])
     print(f"{one.key} selects {facts['one']:,} samples, {other.key} {facts['other']:,}.")

@@ -15,6 +15,7 @@ from datasets import load_from_disk
 from filelock import FileLock
 
 from selection_platform.cli import main
+from selection_platform.methods import METHODS
 from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
 
 pytestmark = pytest.mark.data
@@ -30,6 +31,17 @@ EXPERIMENTS = [
     "ifd/letters/tiny/6/s0",
     "zip/letters/tiny/6/s0",
 ]
+SELECTED_ONLY = (
+    "less", "selectit", "diverse_evol", "km_token_length", "km_ifd", "token_length.published", "entropy.published",
+    "ifd.pre_experience", "ifd.published", "less.published", "selectit.published", "diverse_evol.published",
+    "zip.published",
+)  # fmt: skip
+
+
+TINY = {
+    "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16, "layers": 1, "heads": 2, "context": 256,
+    "block_length": 64,
+}  # fmt: skip
 
 
 def conversation(generator):
@@ -57,20 +69,30 @@ def profile(tmp_path_factory):
                     "letters": {"source": {"files": "letters.jsonl"}, "limit": 60, "held_out": 0.1, "base_model": 0.3}
                 },
                 "models": {
-                    "tiny": {
-                        "pretraining": {
-                            "steps": 40, "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16,
-                            "layers": 1, "heads": 2, "context": 256, "block_length": 64,
-                        }
-                    }
+                    "tiny": {"pretraining": {"steps": 40, **TINY}},
+                    "helper": {"pretraining": {"steps": 5, **TINY}, "fine_tune": False},
                 },
-                "scoring": {"max_length": 128, "tokens_per_batch": 512, "samples_per_shard": 10},
+                # The rating prompts need room, as this vocabulary is hardly more than the bytes.
+                "scoring": {"max_length": 256, "tokens_per_batch": 1024, "samples_per_shard": 10},
+                "k_means": {"clusters": 3},
+                "less": {
+                    "warmup_samples": 8,
+                    "target_samples": 4,
+                    "training": {
+                        "epochs": 4, "global_batch": 4, "batch_per_device": 4, "max_length": 128,
+                        "lora": {"rank": 2, "alpha": 4},
+                    },
+                },
+                "pre_experience": {"clusters": 3, "samples_per_cluster": 2},
+                "selectit": {"helpers": {"tiny": ["helper"]}},
+                "zip": {"k1": 20, "k2": 4, "k3": 2},
                 "fine_tuning": {"epochs": 1, "global_batch": 4, "batch_per_device": 4, "max_length": 128},
                 "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}},
                 "budgets": [6],
                 "arms": {
                     "base": {}, "all_data": {}, "random": {"seeds": [0, 1]}, "token_length": {},
                     "entropy": {}, "ifd": {}, "zip": {},
+                    **{name: {"train": False} for name in SELECTED_ONLY},
                 },
             },
             sort_keys=False,
@@ -106,7 +128,8 @@ def test_a_second_run_finds_nothing_to_do_and_prints_the_leaderboard(profile, ca
 def test_status_lists_nothing_due(profile, capsys):
     status = json.loads(output_of(capsys, "--profile", profile, "status", "--json"))
     assert status["due"] == []
-    assert status["partitions"] == 3 + 1 + 2 + 5 + 3 * len(EXPERIMENTS) + 1
+    # pools, models, features, scores (km_ifd and km_token_length among them), selections, checkpoints, results, report
+    assert status["partitions"] == 3 + 2 + 11 + 18 + len(SELECTED_ONLY) + 3 * len(EXPERIMENTS) + 1
 
 
 def test_every_selection_is_the_budget_in_rank_order_out_of_the_pool(profile, capsys):
@@ -119,7 +142,8 @@ def test_every_selection_is_the_budget_in_rank_order_out_of_the_pool(profile, ca
         """,
     )
     counts = {row["experiment"]: (row["samples"], row["distinct_ids"], row["last"]) for row in rows}
-    assert counts == {key: (60, 60, 60) if "all_data" in key else (6, 6, 6) for key in EXPERIMENTS[1:]}
+    keys = [*EXPERIMENTS[1:], *(f"{method}/letters/tiny/6/s0" for method in SELECTED_ONLY)]
+    assert counts == {key: (60, 60, 60) if "all_data" in key else (6, 6, 6) for key in keys}
 
 
 def test_ifd_takes_the_highest_scores(profile, capsys):
@@ -226,9 +250,45 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(profile, capsys, tm
 
 def test_methods_lists_every_arm(profile, capsys):
     output = output_of(capsys, "--profile", profile, "methods")
-    assert [line.split()[0] for line in output.splitlines()] == [
-        "base", "all_data", "random", "token_length", "entropy", "ifd", "zip",
-    ]  # fmt: skip
+    assert [line.split()[0] for line in output.splitlines()] == list(METHODS)
+
+
+def test_a_method_and_its_twin_are_compared(profile, capsys):
+    keys = [f"{method}/letters/tiny/6/s0" for method in ("entropy", "entropy.published")]
+    facts = json.loads(output_of(capsys, "--profile", profile, "diff", *keys, "--json"))
+    (expected,) = query(
+        capsys,
+        profile,
+        f"""
+        SELECT count(*) AS shared FROM selections.samples AS a JOIN selections.samples AS b USING (sample_id)
+        WHERE a.experiment = '{keys[0]}' AND b.experiment = '{keys[1]}'
+        """,
+    )
+    assert facts["experiments"] == keys
+    assert facts["sizes"] == [6, 6]
+    assert facts["shared"] == expected["shared"]
+    assert facts["shared_by_chance"] == pytest.approx(6 * 6 / 60)
+    assert facts["both_scored"] == 60
+    assert -1 <= facts["rank_correlation"] < 1
+    text = output_of(capsys, "--profile", profile, "diff", *keys)
+    assert f"They share {expected['shared']} (" in text
+    assert "over 60 samples" in text
+
+
+def test_the_best_of_each_cluster_are_picked_by_share(profile, capsys):
+    rows = query(
+        capsys,
+        profile,
+        """
+        SELECT cluster, count(*) AS samples, count(selected.position) AS selected
+        FROM features.sample_cluster
+        LEFT JOIN (FROM selections.samples WHERE experiment = 'km_token_length/letters/tiny/6/s0') AS selected
+            USING (sample_id)
+        GROUP BY cluster
+        """,
+    )
+    assert sum(row["selected"] for row in rows) == 6
+    assert all(abs(row["selected"] - row["samples"] * 6 / 60) < 1 for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +298,7 @@ def test_methods_lists_every_arm(profile, capsys):
         (["sql", "DELETE FROM scores.ifd"], "one statement that only reads is needed"),
         (["export", "ifd/letters", "--to", "x"], "no experiment 'ifd/letters'"),
         (["export", "base/tiny", "--to", "x"], "no experiment 'base/tiny' that selects samples"),
+        (["diff", "ifd/letters/tiny/6/s0", "iffd"], "no experiment 'iffd'"),
     ],
 )
 def test_wrong_requests_end_with_one_message(profile, capsys, arguments, message):

@@ -194,7 +194,7 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
     spec: InfluenceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     measure(spec, tmp_path / "together")
-    monkeypatch.setattr("selection_platform.scoring.sample_gradients._CPU_CHUNK", 1)
+    monkeypatch.setattr("selection_platform.scoring.less.sample_gradients._CPU_CHUNK", 1)
     measure(replace(spec, tokens_per_batch=MAX_LENGTH, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
     together, alone = (read_influence(tmp_path / name).to_pandas() for name in ("together", "alone"))
     assert together.drop(columns="influence").equals(alone.drop(columns="influence"))
