@@ -100,8 +100,9 @@ def five_passes(model: PreTrainedModel, plan: TokenPlan, max_length: int) -> Non
         output.hidden_states[-1][0].mean(dim=0).cpu()
         output, tokens = run(joint)
         mean_nll(output.logits, tokens, prompt)
-        output, tokens = run(plan.direct(index))
-        mean_nll(output.logits, tokens, plan.cue_length)
+        if plan.direct_answer_tokens[index]:
+            output, tokens = run(plan.direct(index))
+            mean_nll(output.logits, tokens, plan.cue_length)
         output, tokens = run(joint)
         mean_nll(output.logits, tokens, prompt)
         padded = torch.zeros(1, max_length, dtype=torch.long)
