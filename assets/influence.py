@@ -100,7 +100,7 @@ def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) ->
     path, settings = folder / "targets.parquet", profile.less
     if settings.targets == "pool":
         draw = {"pool": pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}
-        warehouse.export(load_sql("36_influence/random_targets"), path, draw)
+        warehouse.export(load_sql("36_influence/random_samples"), path, draw)
         return path
     from selection_platform.evaluation.worked_examples import worked_examples, write_targets
 

@@ -77,7 +77,7 @@ def profile(tmp_path_factory):
                 "k_means": {"clusters": 3},
                 "less": {
                     "warmup_samples": 8,
-                    "target_samples": 4,
+                    "targets": ["gsm8k"],
                     "training": {
                         "epochs": 4, "global_batch": 4, "batch_per_device": 4, "max_length": 128,
                         "lora": {"rank": 2, "alpha": 4},

@@ -152,6 +152,20 @@ def test_pre_experience_takes_prompts_of_the_middle_half_of_each_cluster(warehou
     assert drawn(1) == ["n7", "one"]
 
 
+def test_draws_for_less_differ_by_seed_and_come_in_the_order_of_ids(warehouse):
+    warehouse.replace("pools.samples", {"pool": "r"}, "SELECT printf('%02d', unnest(range(50))) AS sample_id")
+
+    def draw(seed, limit):
+        values = {"pool": "r", "seed": seed, "limit": limit}
+        return [row[1] for row in warehouse.query(load_sql("36_influence/random_samples"), values).rows()]
+
+    ids = [f"{number:02d}" for number in range(50)]
+    by_hash = sorted(ids, key=lambda name: hashlib.md5(f"{name}/warmup/0".encode()).hexdigest())
+    assert draw("warmup/0", 10) == sorted(by_hash[:10])
+    assert draw("warmup/1", 10) != draw("warmup/0", 10)
+    assert draw("warmup/0", 99) == ids
+
+
 def test_random_is_a_hash_of_seed_and_sample(warehouse):
     rows = warehouse.query(load_sql("40_scores/random"), {"pool": "p", "seeds": [0, 3]}).rows()
 

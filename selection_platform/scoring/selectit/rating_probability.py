@@ -23,7 +23,14 @@ from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.progress import Progress, progress
 from selection_platform.rendering import template_hash
-from selection_platform.scoring.forward_pass import batches, check_model, check_sizes, last_hidden_state, output_head
+from selection_platform.scoring.forward_pass import (
+    batches,
+    check_model,
+    check_sizes,
+    last_hidden_state,
+    output_head,
+    pad,
+)
 from selection_platform.scoring.job_shards import write_shards
 from selection_platform.scoring.selectit.rating_prompts import (
     RATING_CUE,
@@ -148,12 +155,9 @@ def next_token_log_probabilities(
     Returns:
         float32, rows x candidates, on the CPU.
     """
-    lengths = torch.tensor([len(row) for row in rows])
-    padded = np.zeros((len(rows), int(lengths.max())), dtype=np.int64)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    hidden = last_hidden_state(model, torch.from_numpy(padded).to(model.device))
-    last = hidden[torch.arange(len(rows), device=hidden.device), (lengths - 1).to(hidden.device)]
+    hidden = last_hidden_state(model, pad(rows).to(model.device))
+    ends = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
+    last = hidden[torch.arange(len(rows), device=hidden.device), ends]
     logits = output_head(model)(last).float()
     wanted = logits[:, torch.from_numpy(candidates).to(logits.device)]
     return (wanted - logits.logsumexp(dim=-1, keepdim=True)).cpu()

@@ -1,0 +1,242 @@
+"""What each command of the command line does, with the profile and the options that `cli` read."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
+from selection_platform.experiments import Experiment
+from selection_platform.methods import METHODS
+from selection_platform.profile import Profile, home
+
+
+class UserError(Exception):
+    """What the user asked for cannot be done; the message says why and what to do."""
+
+
+# What the library raises for what a user can mend; all else is a fault of ours and keeps its traceback.
+MENDABLE = (UserError, SandboxUnavailable, ValueError, OSError, ModuleNotFoundError, FloatingPointError)
+
+
+def run(profile: Profile, options: argparse.Namespace) -> None:
+    """Materialise every partition that is due, upstream first, and print the leaderboard."""
+    from assets import build_assets
+    from assets.materialize import due_steps, end_killed_runs, materialize_step, open_instance
+    from resources import build_resources
+
+    if profile.evaluation.run_generated_code == "sandboxed":
+        # Better now than after an hour of training.
+        check_sandbox()
+    assets = build_assets(profile)
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+    with _only_run(profile), open_instance(home(profile)) as instance:
+        end_killed_runs(instance)
+        _warn_of_changed_settings(profile)
+        steps = due_steps(assets, instance)
+        for index, step in enumerate(steps, start=1):
+            step_started = time.monotonic()
+            print(f"[{index}/{len(steps)}] {step.name}  {step.partition_key or ''}", flush=True)
+            try:
+                metadata = materialize_step(step, assets, build_resources(home(profile)), instance)
+            except MENDABLE as error:
+                raise UserError(f"{step.name} {step.partition_key or ''}: {error}") from error
+            spent = time.monotonic() - step_started
+            seconds[step.name] = seconds.get(step.name, 0) + spent
+            rows = metadata.get("dagster/partition_row_count")
+            print(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""), flush=True)
+    for name, spent in seconds.items():
+        print(f"{spent:8.1f} s  {name}")
+    print(f"{time.monotonic() - started:8.1f} s  in all\n")
+    _settings_file(profile).write_text(profile.model_dump_json(indent=2), encoding="utf-8")
+    _print_leaderboard(profile)
+
+
+@contextmanager
+def _only_run(profile: Profile) -> Iterator[None]:
+    """Hold the home folder: two runs at once would write into the same folders."""
+    home(profile).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home(profile) / "run.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"another run is going on in {home(profile)}; wait for it, or stop it") from error
+
+
+def _settings_file(profile: Profile) -> Path:
+    return home(profile) / "profile.json"
+
+
+def _warn_of_changed_settings(profile: Profile) -> None:
+    """Say which settings differ from those of the last complete run: what was made then is not made anew."""
+    if not _settings_file(profile).exists():
+        return
+    before = json.loads(_settings_file(profile).read_text(encoding="utf-8"))
+    now = json.loads(profile.model_dump_json())
+    changed = [key for key in now if now[key] != before.get(key)]
+    if changed:
+        print(
+            f"warning: {', '.join(changed)} changed since the last run. What was made then is kept as it is: "
+            f"materialise anew in the UI what the change touches, or remove {home(profile)} to start over.",
+            file=sys.stderr,
+        )
+
+
+def _print_leaderboard(profile: Profile) -> None:
+    from selection_platform.leaderboard import markdown_leaderboards
+
+    tables = markdown_leaderboards(_warehouse(profile).query("FROM reports.leaderboard"))
+    for title, table in tables.items():
+        print(f"{title}\n\n{table}\n")
+    print("**best** and _second best_ of each column.")
+    if profile.disclaimer:
+        print(profile.disclaimer)
+
+
+def status(profile: Profile, options: argparse.Namespace) -> None:
+    """List every partition that was never materialised, and the reports that are therefore outdated."""
+    from assets import build_assets
+    from assets.materialize import count_partitions, due_steps, open_instance
+
+    assets = build_assets(profile)
+    with open_instance(home(profile)) as instance:
+        due = due_steps(assets, instance)
+    total = count_partitions(assets)
+    if options.json:
+        partitions = [{"asset": step.name, "partition": step.partition_key, "status": step.status} for step in due]
+        _print_json({"profile": profile.name, "partitions": total, "due": partitions})
+        return
+    for step in due:
+        print(f"{step.status:<9} {step.name}  {step.partition_key or ''}".rstrip())
+    print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
+
+
+def methods(profile: Profile, options: argparse.Namespace) -> None:
+    """List the arms, and which of them the profile runs."""
+    for method in METHODS.values():
+        seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
+        in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"
+        print(f"{method.name:<23} {in_profile:<8} {method.summary}")
+
+
+def sql(profile: Profile, options: argparse.Namespace) -> None:
+    """Print the result of one statement. Nothing can be changed, in the warehouse or outside it."""
+    import duckdb
+    import polars as pl
+
+    statement = sys.stdin.read() if options.statement == "-" else options.statement
+    try:
+        result = _warehouse(profile).query(statement)
+    except duckdb.Error as error:
+        raise UserError(str(error)) from error
+    if options.json:
+        _print_json(result.to_dicts())
+        return
+    with pl.Config(
+        tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=60, tbl_width_chars=160, tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+    ):  # fmt: skip
+        print(result)
+    print(f"{result.height:,} rows")
+
+
+def diff(profile: Profile, options: argparse.Namespace) -> None:
+    """Say how much two selections of a pool overlap, and how much alike their scores rank it."""
+    from assets.selections import scores_of
+    from selection_platform.queries import load_sql
+
+    one, other = (_selecting_experiment(profile, key) for key in (options.one, options.other))
+    if one.pool != other.pool:
+        raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
+    warehouse = _warehouse(profile)
+    keys = {"pool": one.pool, "one": one.key, "other": other.key}
+    facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
+    for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
+        if size == 0:
+            raise UserError(f"{key} has not selected yet: run `selection-platform run` first")
+    one_scores, other_scores = scores_of(one), scores_of(other)
+    facts |= {"both_scored": None, "rank_correlation": None}
+    if one_scores is not None and other_scores is not None:
+        values = {
+            f"{side}_{column}": source[name]
+            for side, source in (("one", one_scores), ("other", other_scores))
+            for column, name in (("table", "table"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
+        }
+        ranks = warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": one.pool, **values})
+        facts["both_scored"], facts["rank_correlation"] = ranks.row(0)
+    if options.json:
+        sizes = [facts.pop("one"), facts.pop("other")]
+        _print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts})
+        return
+    share = facts["shared"] / min(facts["one"], facts["other"])
+    print(f"{one.key} selects {facts['one']:,} samples, {other.key} {facts['other']:,}.")
+    print(
+        f"They share {facts['shared']:,} ({share:.1%}); two random draws would share {facts['shared_by_chance']:.1f}."
+    )
+    if facts["rank_correlation"] is not None:
+        print(
+            f"Rank correlation of their scores: {facts['rank_correlation']:.3f}, over {facts['both_scored']:,} samples."
+        )
+
+
+def _selecting_experiment(profile: Profile, key: str) -> Experiment:
+    experiment = profile.experiments.get(key)
+    if experiment is None or experiment.pool is None:
+        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
+        raise UserError(f"no experiment {key!r} that selects samples; there are\n  {known}")
+    return experiment
+
+
+def export(profile: Profile, options: argparse.Namespace) -> None:
+    """Write the selected conversations and a data card."""
+    from selection_platform.export import export_selection
+    from selection_platform.queries import load_sql
+
+    experiment = _selecting_experiment(profile, options.experiment)
+    warehouse = _warehouse(profile)
+    values = {"experiment": experiment.key, "pool": experiment.pool}
+    rows = warehouse.query(load_sql("50_selections/training_samples"), values)
+    if rows.is_empty():
+        raise UserError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
+    facts = {
+        "experiment": experiment.key,
+        "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
+        "pool": experiment.pool,
+        "base model": experiment.model,
+        "seed": experiment.seed,
+        "warehouse snapshot": warehouse.snapshot(),
+        "profile": profile.name,
+    }
+    for path in export_selection(rows, facts, options.to, options.format or ("jsonl", "parquet", "dataset")):
+        print(path)
+
+
+def ui(profile: Profile, options: argparse.Namespace) -> None:
+    """Open Dagster's web page, with its daemon, on this machine alone."""
+    from assets.materialize import dagster_home
+
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
+    command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
+    print(f"http://127.0.0.1:{options.port}")
+    status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    if status:
+        raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
+
+
+def _warehouse(profile: Profile) -> Any:
+    from resources import build_resources
+
+    return build_resources(home(profile))["warehouse"]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=str))
