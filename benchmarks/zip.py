@@ -52,16 +52,21 @@ Cost = Callable[[float], float]
 
 
 def conversations() -> Iterator[tuple[str, list[Message]]]:
-    """Conversations of made-up words, about 1.7 KB each."""
+    """Conversations of made-up words, about 1.7 KB each, all different."""
     rng = random.Random(0)
     words = ["".join(rng.choices(LETTERS, LETTER_WEIGHTS, k=rng.randint(2, 10))) for _ in range(5000)]
     soup = " ".join(rng.choices(words, [1 / (rank + 3) for rank in range(len(words))], k=2_000_000))
+    seen: set[str] = set()
     while True:
         length = int(rng.lognormvariate(7.18, 0.7)) + 6
         start = rng.randrange(len(soup) - length)
         middle = start + length // 5
         messages = [Message("user", soup[start:middle]), Message("assistant", soup[middle : start + length])]
-        yield sample_id(messages), messages
+        name = sample_id(messages)
+        # Two short ones can be the same words.
+        if name not in seen:
+            seen.add(name)
+            yield name, messages
 
 
 def measure_cost() -> Cost:
