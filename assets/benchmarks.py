@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.checkpoints import model_folder
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
@@ -23,6 +24,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def benchmark_result(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.metadata import model_result
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
@@ -32,6 +33,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

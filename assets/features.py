@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.provenance import recorded
+from assets.settings_used import wants_prompt_embedding
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Scoring
@@ -35,6 +37,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def token_count(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -84,6 +87,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         ],
         pool="gpu",
     )
+    @recorded(profile)
     def forward_pass(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> Iterator[dg.MaterializeResult]:
@@ -96,7 +100,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             dtype=profile.dtype,
-            prompt_embedding="ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms,
+            prompt_embedding=wants_prompt_embedding(profile),
             **profile.scoring.model_dump(),
         )
         summary = score(spec, folder / "answer_likelihood")
@@ -127,6 +131,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def sample_cluster(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

@@ -8,6 +8,8 @@ from assets.checkpoints import fine_tuning_recipe
 from assets.features import job_content_hash, samples_file, shards
 from assets.metadata import model_result
 from assets.partitions import Partitions
+from assets.provenance import recorded
+from assets.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
@@ -30,6 +32,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def warmup_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -59,6 +62,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def gradient_influence(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -71,7 +75,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             warmup_folder=str(artifacts.warmup_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
-            directions=("adam", "published") if "less.published" in profile.arms else ("adam",),
+            directions=influence_directions(profile),
             dtype=profile.dtype,
             tokens_per_batch=settings.tokens_per_batch,
             **profile.scoring.model_dump(exclude={"tokens_per_batch"}),

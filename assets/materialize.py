@@ -1,37 +1,22 @@
-"""Run the graph from a script: every partition that is due, upstream first, in this process.
+"""Run steps of the graph from a script, in this process.
 
 Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
 neither. The runs are recorded in the instance like any other and show in the UI.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import dagster as dg
 
 import resources
+from assets.staleness import Step
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
 
 SCRIPT_TAG = "selection-platform/from-script"
 """Marks the runs of this module, which end with their process."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one run materialises: one partition of one asset, or of the assets that one computation gives together."""
-
-    asset: dg.AssetsDefinition
-    partition_key: str | None
-    status: Literal["missing", "outdated"]
-
-    @property
-    def name(self) -> str:
-        """The assets' names, as the UI shows them."""
-        return ", ".join(sorted(key.to_user_string() for key in self.asset.keys))
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
@@ -55,26 +40,6 @@ def end_killed_runs(instance: dg.DagsterInstance) -> None:
         instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
         # The daemon would free its place in the gpu pool; without one, the next run would wait for it for ever.
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def due_steps(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance) -> list[Step]:
-    """What `run` has to do, upstream first: what was never materialised, and the reports over it."""
-    due: list[Step] = []
-    due_keys: set[dg.AssetKey] = set()
-    for asset in assets:
-        materialized = _materialized_partitions(asset, instance)
-        steps = [Step(asset, key, "missing") for key in _partition_keys(asset) if key not in materialized]
-        if not steps and asset.partitions_def is None and due_keys & set(asset.dependency_keys):
-            steps = [Step(asset, None, "outdated")]
-        if steps:
-            due += steps
-            due_keys |= set(asset.keys)
-    return due
-
-
-def count_partitions(assets: list[dg.AssetsDefinition]) -> int:
-    """How many steps there are, due or not."""
-    return sum(len(_partition_keys(asset)) for asset in assets)
 
 
 def materialize_step(
@@ -105,14 +70,3 @@ def materialize_step(
     for event in result.get_asset_materialization_events():
         metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
     return metadata
-
-
-def _partition_keys(asset: dg.AssetsDefinition) -> list[str] | list[None]:
-    return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [None]
-
-
-def _materialized_partitions(asset: dg.AssetsDefinition, instance: dg.DagsterInstance) -> set[str] | set[None]:
-    """The keys that all of the asset's outputs were materialised for; that of an asset without partitions is None."""
-    if asset.partitions_def is None:
-        return {None} if all(instance.get_latest_materialization_event(key) for key in asset.keys) else set()
-    return set.intersection(*(instance.get_materialized_partitions(key) for key in asset.keys))

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.metadata import model_result
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
@@ -26,6 +27,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def base_model(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

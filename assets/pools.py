@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.metadata import markdown_counts
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
@@ -21,7 +22,8 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
     """The assets of this stage, in the data's order."""
 
     @dg.asset(group_name="pools", kinds={"python", "parquet"}, owners=["team:selection"], code_version="1")
-    def benchmark_data(artifacts: ArtifactStore) -> dg.MaterializeResult:
+    @recorded(profile)
+    def benchmark_data(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The benchmarks' items, written out from installed packages so that evaluation needs no network."""
         report = prepare(artifacts.benchmark_data())
         return dg.MaterializeResult(
@@ -39,6 +41,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""
         folder = artifacts.raw_pool(context.partition_key)
@@ -61,6 +64,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
         """Conversations in one normal form, filtered, without duplicates.
 

@@ -6,6 +6,7 @@ from assets.checkpoints import fine_tuning_recipe
 from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file, shards
 from assets.metadata import model_result
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
@@ -24,6 +25,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def prompt_cluster(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -48,6 +50,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def pre_experience_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -95,6 +98,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def likelihood(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

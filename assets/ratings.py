@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.features import job_content_hash, samples_file, shards
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
@@ -24,6 +25,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         code_version="1",
         pool="gpu",
     )
+    @recorded(profile)
     def rating_probability(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

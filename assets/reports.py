@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.warehouse import Warehouse
 from selection_platform.leaderboard import markdown_leaderboards
 from selection_platform.profile import Profile
@@ -19,7 +20,8 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         owners=["team:selection"],
         code_version="1",
     )
-    def leaderboard(warehouse: Warehouse) -> dg.MaterializeResult:
+    @recorded(profile)
+    def leaderboard(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """One row an arm, one column a model and pool; best and second best are marked. Table `reports.leaderboard`."""
         warehouse.replace(
             "reports.leaderboard",

@@ -12,6 +12,7 @@ from assets.checkpoints import fine_tuning_recipe
 from assets.features import samples_file
 from assets.metadata import markdown_counts, markdown_histogram
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
@@ -60,7 +61,7 @@ def _sql_score(
 ) -> dg.AssetsDefinition:
     """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`."""
 
-    @_score_asset(partitions, method, deps, {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         # A value that a statement does not name is an error.
@@ -71,7 +72,7 @@ def _sql_score(
 
 
 def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    @_score_asset(partitions, "random", ["pool"], {"sql", "duckdb"})
+    @_score_asset(profile, partitions, "random", ["pool"], {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, "random", context.partition_key)
         values = {"pool": partition["pool"], "seeds": list(profile.arms["random"].seeds)}
@@ -83,7 +84,7 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
 def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_twice: bool) -> dg.AssetsDefinition:
     ratings = dg.AssetDep("rating_probability", partition_mapping=partitions.ratings_to_scorings())
 
-    @_score_asset(partitions, method, [ratings], {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, [ratings], {"sql", "duckdb"})
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -109,7 +110,7 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
         dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
     ]
 
-    @_score_asset(partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
+    @_score_asset(profile, partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -146,7 +147,7 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
 
 
 def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
-    @_score_asset(partitions, method, ["pool"], {"python", "duckdb"})
+    @_score_asset(profile, partitions, method, ["pool"], {"python", "duckdb"})
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -170,7 +171,7 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
         dg.AssetDep(["scores", wrapped.name], partition_mapping=partitions.scores_to_scorings(wrapped.name)),
     ]
 
-    @_score_asset(partitions, method, deps, {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         values = {
@@ -185,6 +186,7 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
 
 
 def _score_asset(
+    profile: Profile,
     partitions: Partitions,
     method: str,
     deps: Sequence[str | dg.AssetDep],
@@ -193,7 +195,7 @@ def _score_asset(
 ) -> Callable[..., Any]:
     per_pool = METHODS[method].scored_per == "pool"
     summary = METHODS[method].summary
-    return dg.asset(
+    asset = dg.asset(
         key=["scores", method],
         description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
         partitions_def=partitions.pools if per_pool else partitions.scorings,
@@ -204,6 +206,7 @@ def _score_asset(
         code_version="1",
         pool=pool,
     )
+    return lambda materialize: asset(recorded(profile)(materialize))
 
 
 def _partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 
 from assets.partitions import Partitions
+from assets.provenance import recorded
 from assets.scores import score_partition
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
@@ -33,11 +34,10 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         owners=["team:selection"],
         code_version="1",
     )
+    @recorded(profile)
     def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """The samples that an experiment trains on, best first. Table `selections.samples`."""
         experiment = profile.experiments[context.partition_key]
-        # The snapshot before the write: with it, the scores can be queried as this selection saw them.
-        snapshot = warehouse.snapshot()
         partition = {"experiment": experiment.key}
         rows, values = _query(experiment)
         count = warehouse.replace("selections.samples", partition, rows, values, verify=_verifier(experiment))
@@ -46,7 +46,6 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             metadata={
                 "dagster/table_name": "selections.samples",
                 "dagster/partition_row_count": count,
-                "warehouse snapshot": snapshot,
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
             },
             data_version=dg.DataVersion(warehouse.content_hash("selections.samples", partition)),

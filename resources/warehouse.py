@@ -45,10 +45,14 @@ class Warehouse(dg.ConfigurableResource):
 
     folder: str = Field(description="Folder that holds the catalog and the tables' Parquet files.")
 
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        return self._catalog.exists()
+
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that cannot change the warehouse. Sees what was committed when each statement starts."""
-        if not self._catalog.exists():
+        if not self.exists():
             raise FileNotFoundError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
         with self._attached(read_only=True) as connection:
             yield connection

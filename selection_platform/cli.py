@@ -52,10 +52,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", help="name of a profile or path of a YAML file (default: demo)")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = subparsers.add_parser("run", help="materialise what is missing, from raw pools to the leaderboard")
+    command = subparsers.add_parser(
+        "run", help="materialise what is missing or stale, from raw pools to the leaderboard"
+    )
     command.set_defaults(command=commands.run)
 
-    command = subparsers.add_parser("status", help="list what is missing or outdated")
+    command = subparsers.add_parser(
+        "refresh", help="the same for some assets or partitions and what they are made from"
+    )
+    command.add_argument(
+        "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
+    )
+    command.set_defaults(command=commands.refresh)
+
+    command = subparsers.add_parser("status", help="list what is missing or stale, and why")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=commands.status)
 

@@ -6,9 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -28,28 +27,42 @@ MENDABLE = (UserError, SandboxUnavailable, ValueError, OSError, ModuleNotFoundEr
 
 
 def run(profile: Profile, options: argparse.Namespace) -> None:
-    """Materialise every partition that is due, upstream first, and print the leaderboard."""
-    from assets import build_assets
-    from assets.materialize import due_steps, end_killed_runs, materialize_step, open_instance
-    from resources import build_resources
+    """Materialise every partition that is missing or stale, upstream first, and print the leaderboard."""
+    _bring_up_to_date(profile, ())
+    _print_leaderboard(profile)
+
+
+def refresh(profile: Profile, options: argparse.Namespace) -> None:
+    """Materialise what is missing or stale of some assets or partitions and of what they are made from."""
+    _bring_up_to_date(profile, options.of)
+
+
+def _bring_up_to_date(profile: Profile, of: Sequence[str]) -> None:
+    """Materialise what is due, upstream first, as far as content changes: of some assets or partitions, or of all."""
+    from assets.materialize import end_killed_runs, materialize_step
 
     if profile.evaluation.run_generated_code == "sandboxed":
         # Better now than after an hour of training.
         check_sandbox()
-    assets = build_assets(profile)
     started = time.monotonic()
     seconds: dict[str, float] = {}
-    with _only_run(profile), open_instance(home(profile)) as instance:
+    with _only_run(profile), _staleness(profile) as (staleness, assets, resources, instance):
         end_killed_runs(instance)
-        _warn_of_changed_settings(profile)
-        steps = due_steps(assets, instance)
+        steps = _steps(staleness, of)
         for index, step in enumerate(steps, start=1):
             step_started = time.monotonic()
-            print(f"[{index}/{len(steps)}] {step.name}  {step.partition_key or ''}", flush=True)
+            print(f"[{index}/{len(steps)}] {step}", flush=True)
+            due = staleness.cause(step)
+            if due is None:
+                print("    what it is made from came out the same", flush=True)
+                continue
+            if due.status == "stale":
+                print("".join(f"    {cause}\n" for cause in due.causes), end="", flush=True)
             try:
-                metadata = materialize_step(step, assets, build_resources(home(profile)), instance)
+                metadata = materialize_step(step, assets, resources, instance)
             except MENDABLE as error:
-                raise UserError(f"{step.name} {step.partition_key or ''}: {error}") from error
+                raise UserError(f"{step}: {error}") from error
+            staleness.look_again(step)
             spent = time.monotonic() - step_started
             seconds[step.name] = seconds.get(step.name, 0) + spent
             rows = metadata.get("dagster/partition_row_count")
@@ -57,8 +70,35 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     for name, spent in seconds.items():
         print(f"{spent:8.1f} s  {name}")
     print(f"{time.monotonic() - started:8.1f} s  in all\n")
-    _settings_file(profile).write_text(profile.model_dump_json(indent=2), encoding="utf-8")
-    _print_leaderboard(profile)
+
+
+@contextmanager
+def _staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str, Any], Any]]:
+    """What compares the profile with what was made, its assets, their resources, and the Dagster instance."""
+    from assets import build_assets
+    from assets.materialize import open_instance
+    from assets.staleness import Staleness
+    from resources import build_resources
+
+    assets = build_assets(profile)
+    with open_instance(home(profile)) as instance:
+        resources = build_resources(home(profile))
+        yield Staleness(profile, assets, instance, resources), assets, resources, instance
+
+
+def _steps(staleness: Any, of: Sequence[str]) -> list[Any]:
+    """The steps that are due, and those that may become so by what they change."""
+    steps = staleness.downstream(due.step for due in staleness.due())
+    if not of:
+        return steps
+    chosen = []
+    for name in of:
+        named = [step for step in staleness.steps if name in (step.name, step.partition_key)]
+        if not named:
+            raise UserError(f"no asset and no partition {name!r}; `selection-platform status` lists those that are due")
+        chosen += named
+    wanted = staleness.upstream(chosen)
+    return [step for step in steps if step in wanted]
 
 
 @contextmanager
@@ -70,25 +110,6 @@ def _only_run(profile: Profile) -> Iterator[None]:
             yield
     except Timeout as error:
         raise UserError(f"another run is going on in {home(profile)}; wait for it, or stop it") from error
-
-
-def _settings_file(profile: Profile) -> Path:
-    return home(profile) / "profile.json"
-
-
-def _warn_of_changed_settings(profile: Profile) -> None:
-    """Say which settings differ from those of the last complete run: what was made then is not made anew."""
-    if not _settings_file(profile).exists():
-        return
-    before = json.loads(_settings_file(profile).read_text(encoding="utf-8"))
-    now = json.loads(profile.model_dump_json())
-    changed = [key for key in now if now[key] != before.get(key)]
-    if changed:
-        print(
-            f"warning: {', '.join(changed)} changed since the last run. What was made then is kept as it is: "
-            f"materialise anew in the UI what the change touches, or remove {home(profile)} to start over.",
-            file=sys.stderr,
-        )
 
 
 def _print_leaderboard(profile: Profile) -> None:
@@ -103,21 +124,38 @@ def _print_leaderboard(profile: Profile) -> None:
 
 
 def status(profile: Profile, options: argparse.Namespace) -> None:
-    """List every partition that was never materialised, and the reports that are therefore outdated."""
-    from assets import build_assets
-    from assets.materialize import count_partitions, due_steps, open_instance
-
-    assets = build_assets(profile)
-    with open_instance(home(profile)) as instance:
-        due = due_steps(assets, instance)
-    total = count_partitions(assets)
+    """List every partition that is missing or stale, with the cause."""
+    with _staleness(profile) as (staleness, *_):
+        due = staleness.due()
+        removed = staleness.removed()
+        downstream = len(staleness.downstream(each.step for each in due)) - len(due)
+        total = len(staleness.steps)
     if options.json:
-        partitions = [{"asset": step.name, "partition": step.partition_key, "status": step.status} for step in due]
-        _print_json({"profile": profile.name, "partitions": total, "due": partitions})
+        _print_json(
+            {
+                "profile": profile.name,
+                "partitions": total,
+                "due": [
+                    {
+                        "asset": each.step.name,
+                        "partition": each.step.partition_key,
+                        "status": each.status,
+                        "causes": each.causes,
+                    }
+                    for each in due
+                ],
+                "downstream": downstream,
+                "removed": [{"asset": key.to_user_string(), "partition": partition} for key, partition in removed],
+            }
+        )
         return
-    for step in due:
-        print(f"{step.status:<9} {step.name}  {step.partition_key or ''}".rstrip())
+    for each in due:
+        print(f"{each.status:<7}  {each.step}: {'; '.join(each.causes)}")
     print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
+    if downstream:
+        print(f"{downstream} more are made from these, and are due where these come out otherwise than before")
+    if removed:
+        print(f"{len(removed)} were made for what is in the profile no more")
 
 
 def methods(profile: Profile, options: argparse.Namespace) -> None:

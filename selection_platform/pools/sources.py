@@ -76,10 +76,26 @@ def open_source(settings: SourceSettings) -> Source:
     return _open_hub(settings)
 
 
-def _open_files(pattern: str) -> Source:
+def source_state(settings: SourceSettings) -> dict[str, str]:
+    """What can be seen of a source at a glance: size and time of each file. Empty for what cannot change unseen.
+
+    A package's and a hub's content is named by the settings; a hub source without a revision is read as it is on the
+    day, and looked at again only when it is asked for.
+    """
+    if settings.files is None:
+        return {}
+    states = ((path, path.stat()) for path in _matching(settings.files))
+    return {str(path): f"{state.st_size} bytes of {state.st_mtime_ns}" for path, state in states}
+
+
+def _matching(pattern: str) -> list[Path]:
     path = Path(pattern)
     root = Path(path.anchor)
-    paths = sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
+    return sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
+
+
+def _open_files(pattern: str) -> Source:
+    paths = _matching(pattern)
     if not paths:
         raise SourceError(f"files: nothing matches {pattern} in {Path.cwd()}; correct the path in the pool's source")
     readers = {str(found): _reader_of(found) for found in paths}

@@ -201,30 +201,6 @@ def test_export_writes_the_selection(profile, capsys, tmp_path):
     assert load_from_disk(str(tmp_path / "dataset")).num_rows == 6
 
 
-def test_a_new_arm_is_due_and_outdates_the_leaderboard_alone(profile, capsys, tmp_path):
-    content = yaml.safe_load(Path(profile).read_text())
-    content["arms"]["random"]["seeds"] = [0, 1, 2]
-    changed = Path(profile).with_name("changed.yaml")
-    changed.write_text(yaml.safe_dump({"name": "small", **content}, sort_keys=False))
-    status = json.loads(output_of(capsys, "--profile", str(changed), "status", "--json"))
-    key = "random/letters/tiny/6/s2"
-    assert status["due"] == [
-        {"asset": "selection", "partition": key, "status": "missing"},
-        {"asset": "checkpoint", "partition": key, "status": "missing"},
-        {"asset": "benchmark_result", "partition": key, "status": "missing"},
-        {"asset": "leaderboard", "partition": None, "status": "outdated"},
-    ]
-
-
-def test_a_changed_setting_is_warned_of(profile, capsys):
-    settings = Path(os.environ[HOME_VARIABLE]) / "small" / "profile.json"
-    before = settings.read_text()
-    settings.write_text(before.replace('"description": "A test."', '"description": "Another."'))
-    assert main(["--profile", profile, "run"]) == 0
-    assert "warning: description changed since the last run" in capsys.readouterr().err
-    assert settings.read_text() == before
-
-
 def test_two_runs_at_once_are_refused(profile, capsys):
     with FileLock(Path(os.environ[HOME_VARIABLE]) / "small" / "run.lock"):
         assert main(["--profile", profile, "run"]) == 1

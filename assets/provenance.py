@@ -1,0 +1,144 @@
+"""What each partition was made from: recorded with its materialisation, where UI, `status` and `lineage` read it."""
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+
+from assets.settings_used import settings_used
+from resources.warehouse import Warehouse
+from selection_platform.profile import Profile
+
+SETTINGS, INPUTS, PACKAGES, SNAPSHOT = "settings", "inputs", "packages", "warehouse snapshot"
+PACKAGE_NAMES = (
+    "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
+    "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one partition was made from.
+
+    Attributes:
+        asset: name of the asset, as the UI shows it.
+        partition: partition key; None where the asset has none.
+        run_id: the run that made it.
+        code_version: of the asset.
+        data_version: identity of the content.
+        settings: values of the profile, by their dotted paths.
+        inputs: data version of each partition that it was made from, by `asset partition`.
+        packages: version of each package that can change a number.
+        snapshot: snapshot of the warehouse that it read; None where it reads none.
+        metadata: all else that was recorded.
+    """
+
+    asset: str
+    partition: str | None
+    run_id: str
+    code_version: str | None
+    data_version: str | None
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    packages: Mapping[str, str]
+    snapshot: int | None
+    metadata: Mapping[str, Any]
+
+
+Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
+
+
+def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
+    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns."""
+
+    def decorate(materialize: Materialize) -> Materialize:
+        @functools.wraps(materialize)
+        def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
+            # Before the work: what changes while it goes on is then seen as a change after it.
+            record = _record(context, resources.get("warehouse"))
+            return _with_record(profile, context, record, materialize(context, **resources))
+
+        @functools.wraps(materialize)
+        def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
+            record = _record(context, resources.get("warehouse"))
+            for result in materialize(context, **resources):
+                yield _with_record(profile, context, record, result)
+
+        return several if inspect.isgeneratorfunction(materialize) else one
+
+    return decorate
+
+
+def _record(context: dg.AssetExecutionContext, warehouse: Warehouse | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        INPUTS: dg.MetadataValue.json(_input_versions(context)),
+        PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
+    }
+    if warehouse is not None and warehouse.exists():
+        record[SNAPSHOT] = warehouse.snapshot()
+    return record
+
+
+def _with_record(
+    profile: Profile, context: dg.AssetExecutionContext, record: Mapping[str, Any], result: Any
+) -> dg.MaterializeResult:
+    key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
+    partition_key = context.partition_key if context.has_partition_key else None
+    settings = dg.MetadataValue.json(settings_used(profile, key, partition_key))
+    return result._replace(metadata={**(result.metadata or {}), **record, SETTINGS: settings})
+
+
+def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
+    """How a partition is named among the inputs."""
+    return f"{asset.to_user_string()} {partition_key or ''}".rstrip()
+
+
+def latest_provenance(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str] | None = None
+) -> dict[str | None, Provenance]:
+    """The newest materialisation of each partition of an asset, or of those asked for, by partition key."""
+    newest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if not newest:
+        # An asset without partitions, or one that was never materialised.
+        event = instance.get_latest_materialization_event(asset)
+        return {} if event is None or event.asset_materialization is None else {None: _provenance(event)}
+    wanted = newest if partition_keys is None else newest.keys() & set(partition_keys)
+    if not wanted:
+        return {}
+    records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=sorted(newest[key] for key in wanted))
+    found = instance.fetch_materializations(records, limit=len(wanted)).records
+    return {record.partition_key: _provenance(record.event_log_entry) for record in found}
+
+
+def _provenance(event: dg.EventLogEntry) -> Provenance:
+    materialization = event.asset_materialization
+    assert materialization is not None
+    tags = materialization.tags or {}
+    metadata: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
+    return Provenance(
+        asset=materialization.asset_key.to_user_string(),
+        partition=materialization.partition,
+        run_id=event.run_id,
+        code_version=tags.get("dagster/code_version"),
+        data_version=tags.get("dagster/data_version"),
+        settings=metadata.pop(SETTINGS, {}),
+        inputs=metadata.pop(INPUTS, {}),
+        packages=metadata.pop(PACKAGES, {}),
+        snapshot=metadata.pop(SNAPSHOT, None),
+        metadata=metadata,
+    )
+
+
+def _input_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Data versions of the newest materialisations that the partition is made from."""
+    versions: dict[str, str] = {}
+    for name, asset in context.assets_def.keys_by_input_name.items():
+        partitioned = context.instance.get_materialized_partitions(asset)
+        keys = context.asset_partition_keys_for_input(name) if partitioned else None
+        for key, provenance in latest_provenance(context.instance, asset, keys).items():
+            versions[input_name(asset, key)] = provenance.data_version or ""
+    return dict(sorted(versions.items()))
