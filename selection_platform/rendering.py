@@ -134,6 +134,7 @@ def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokeniz
 def template_hash() -> str:
     """Identity of the renderer: changes whenever the text of a conversation could."""
     source = "".join(
-        inspect.getsource(part) for part in (pieces, tokenize, tokenize_last_answer, tokenize_last_answer_jointly)
+        inspect.getsource(part)
+        for part in (pieces, tokenize, tokenize_last_answer, joint_texts, tokenize_last_answer_jointly)
     )
     return hashlib.sha256((ANSWER_CUE + CHAT_TEMPLATE + source).encode()).hexdigest()[:16]

@@ -190,9 +190,12 @@ def read_tasks(archive: Path, wanted: set[str]) -> dict[str, dict[str, Any]]:
 
 
 def essence(question: str) -> tuple[str, frozenset[str]]:
-    """What a question asks, whatever its spacing and the order of its options."""
-    stem, *options = re.split(r"\n(?:Options:\n)?(?:\([A-Z]\)|-) ", question)
-    return " ".join(stem.split()), frozenset(option.strip() for option in options)
+    """What a question asks, whatever its spacing, quotes and full stops, and the order of its options."""
+    stem, *options = (
+        " ".join(re.sub(r"[.,\"'\u2018-\u201d]", "", part).split())
+        for part in re.split(r"\n(?:Options:\n)?(?:\([A-Z]\)|-) ", question)
+    )
+    return stem, frozenset(options)
 
 
 def worked_examples(subset: str) -> set[tuple[str, frozenset[str]]]:

@@ -75,7 +75,7 @@ class LikelihoodSummary:
         empty_answers: samples whose answer has no tokens to begin with; null likewise.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
     """
 
     samples: int
@@ -140,7 +140,7 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
 
 
 def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
-    """What the numbers and their order depend on: contents, not paths. `logit_rows` only bounds memory."""
+    """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
     return {
         "job": "answer_likelihood",
         "code_version": CODE_VERSION,
@@ -149,6 +149,7 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
         "samples": file_hash(Path(spec.samples_file)),
         "max_length": spec.max_length,
         "tokens_per_batch": spec.tokens_per_batch,
+        "logit_rows": spec.logit_rows,
         "samples_per_shard": spec.samples_per_shard,
         "dtype": spec.dtype,
         "boundary": spec.boundary,

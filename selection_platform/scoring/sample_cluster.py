@@ -13,9 +13,14 @@ from selection_platform.manifest import whole_file
 BATCH = 8192
 """Rows whose distances are computed at once."""
 
+THREADS = 2
+"""Lloyd's threads. They add their sums up in the order in which they end: of two, that changes nothing."""
+
 
 def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """k-means by Lloyd's algorithm from one k-means++ start (scikit-learn). Takes twice the memory of the embeddings.
+
+    The same on every run with two cores or more, however many there are; one core may decide a tie otherwise.
 
     Args:
         embeddings: rows x dimensions; may be mapped from a file.
@@ -30,11 +35,13 @@ def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[
     """
     # Not on the machines that need no clusters, and half a second to import.
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     rows = len(embeddings)
     if clusters > rows:
         raise ValueError(f"{clusters:,} clusters are wanted of {rows:,} samples; lower `clusters` in the profile")
-    k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
+    with threadpool_limits(THREADS, "openmp"):
+        k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
     distance = np.empty(rows, dtype=np.float64)
     for start in range(0, rows, BATCH):
         part = slice(start, start + BATCH)

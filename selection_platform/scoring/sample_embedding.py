@@ -73,7 +73,7 @@ class EmbeddingSummary:
         truncated: samples whose end did not fit into `max_length`.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
     """
 
     samples: int

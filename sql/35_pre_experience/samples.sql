@@ -1,5 +1,5 @@
 -- Which conversations IFD's pre-experience model is trained on: of each cluster of prompts those whose perplexity lies in
--- the middle half, evenly spaced in the order of sample ids.
+-- the middle half, evenly spaced in the order of sample ids. A cluster of fewer prompts than are wanted is taken whole.
 WITH prompts AS (
     SELECT clusters.sample_id, clusters.cluster, likelihood.prompt_nll / (likelihood.prompt_tokens - 1) AS mean_nll
     FROM features.prompt_cluster AS clusters
@@ -7,7 +7,11 @@ WITH prompts AS (
     WHERE pool = $pool AND model = $model AND reader = 'base' AND prompt_tokens > 1
 ),
 quartiles AS (
-    SELECT cluster, quantile_cont(exp(mean_nll), 0.25) AS lower, quantile_cont(exp(mean_nll), 0.75) AS upper
+    SELECT
+        cluster,
+        quantile_cont(exp(mean_nll), 0.25) AS lower,
+        quantile_cont(exp(mean_nll), 0.75) AS upper,
+        count(*) AS members
     FROM prompts
     GROUP BY cluster
 ),
@@ -19,7 +23,7 @@ middling AS (
         count(*) OVER (PARTITION BY cluster) AS candidates
     FROM prompts
     JOIN quartiles USING (cluster)
-    WHERE exp(mean_nll) BETWEEN lower AND upper
+    WHERE members < $per_cluster OR exp(mean_nll) BETWEEN lower AND upper
     WINDOW by_id AS (PARTITION BY cluster ORDER BY sample_id)
 ),
 spaced AS (

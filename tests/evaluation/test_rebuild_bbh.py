@@ -56,3 +56,8 @@ def test_shown_and_repeated_rows_are_left_out():
     shown = {essence("shown\nOptions:\n(A) y\n(B) x")}
     items = rebuild({"examples": [*examples, examples[1]]}, lambda e, *_: lettered(e["input"], ["x", "y"], "x"), shown)
     assert sorted(item.input.split("\n")[0] for item in items) == ["asked", "other"]
+
+
+def test_quotes_and_full_stops_do_not_make_another_question():
+    assert essence('Is it "so"?\nOptions:\n(A) Yes.\n(B) No') == essence("Is it so?\nOptions:\n(A) No\n(B) Yes")
+    assert essence("( [ <") != essence("( [ {")

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -6,7 +7,9 @@ import yaml
 
 from selection_platform.conversation import Message, check_normal_form, sample_id
 from selection_platform.evaluation import worked_examples as module
+from selection_platform.evaluation.benchmark_data import BBH_FOLDER
 from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES, worked_examples, write_targets
+from tools.rebuild_bbh import essence
 
 
 def test_gsm8k_is_one_group_of_eight():
@@ -51,6 +54,14 @@ def test_every_example_is_a_question_with_an_answer(benchmark: str):
         for messages in group:
             check_normal_form(messages)
             assert all(message.content for message in messages)
+
+
+def test_no_worked_example_of_bbh_is_asked():
+    for path in sorted(BBH_FOLDER.glob("*.jsonl")):
+        asked = {essence(json.loads(line)["input"]) for line in path.read_text().split("\n") if line}
+        shown = {essence(question.content) for question, _ in worked_examples("bbh")[f"bbh/{path.stem}"]}
+        assert len(shown) == 3
+        assert not asked & shown
 
 
 def test_other_benchmarks_have_none():

@@ -143,10 +143,18 @@ def test_pre_experience_takes_prompts_of_the_middle_half_of_each_cluster(warehou
         """,
     )
 
+    # What other readers made of the same samples is not looked at.
+    warehouse.replace(
+        "features.answer_likelihood",
+        {"pool": "q", "model": "m", "reader": "pre_experience"},
+        "SELECT sample_id, 3 AS prompt_tokens, 0.5 AS prompt_nll FROM pools.samples WHERE pool = 'q'",
+    )
+
     def drawn(per_cluster):
         values = {"pool": "q", "model": "m", "per_cluster": per_cluster}
         return [row[1] for row in warehouse.query(load_sql("35_pre_experience/samples"), values).rows()]
 
+    assert drawn(10) == [*names, "one"]  # fewer than ten: the cluster is taken whole
     assert drawn(9) == ["n3", "n4", "n5", "n6", "n7", "one"]
     assert drawn(2) == ["n5", "n7", "one"]
     assert drawn(1) == ["n7", "one"]

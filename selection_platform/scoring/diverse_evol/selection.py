@@ -119,7 +119,8 @@ def round_sizes(budget: int, initial_share: float, rounds: int) -> list[int]:
 def select(spec: DiverseEvolSpec, folder: Path) -> Path:
     """Select samples; a run on a folder that holds part of the same job goes on with it, in its round.
 
-    The bytes of the picks do not depend on that, on one kind of machine. One process runs it, on one GPU or the CPU.
+    On a CPU the bytes of the picks do not depend on that; on a GPU, whose sums come in no fixed order, a training that
+    is done again may end elsewhere. One process runs it, on one GPU or the CPU.
 
     Returns:
         `picks.parquet` in `folder`: `sample_id`; `position` (int64, from 1, in the order of picking); `round` (int32,

@@ -90,7 +90,7 @@ class InfluenceSummary:
         seconds: wall time, loading included.
         load_seconds: wall time of loading models.
         target_seconds: wall time of the targets' vectors.
-        peak_memory_bytes: of the GPU where there is one, else of the process.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
     """
 
     samples: int
@@ -160,7 +160,7 @@ def _check(spec: InfluenceSpec) -> None:
 
 
 def _identity(spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot]) -> dict[str, Any]:
-    """What the numbers and their order depend on: contents, not paths. `logit_rows` only bounds memory."""
+    """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
     epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
     return {
         "job": "gradient_influence",
@@ -172,6 +172,7 @@ def _identity(spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot]) -> dict[s
         "directions": spec.directions,
         "max_length": spec.max_length,
         "tokens_per_batch": spec.tokens_per_batch,
+        "logit_rows": spec.logit_rows,
         "samples_per_shard": spec.samples_per_shard,
         "dtype": spec.dtype,
     }

@@ -79,7 +79,7 @@ class RatingSummary:
         prompt_fills_context: of those, the ones that have no answer token left: a request is rated without its answer.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
     """
 
     samples: int
