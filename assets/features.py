@@ -1,6 +1,6 @@
 """Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
 
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,11 +187,14 @@ def replace_clusters(
     from selection_platform.scoring.sample_embedding import read_embeddings
 
     output = folder / f"{table}.parquet"
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        sample_ids, embeddings = read_embeddings(
-            shard_files(folder / "answer_likelihood"), Path(scratch) / "embeddings", column
-        )
-        write_clusters(sample_ids, embeddings, clusters, seed, output)
+    # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
+    scratch = folder / f"{table}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    sample_ids, embeddings = read_embeddings(
+        shard_files(folder / "answer_likelihood"), scratch / "embeddings.npy", column
+    )
+    write_clusters(sample_ids, embeddings, clusters, seed, output)
+    shutil.rmtree(scratch)
     partition = {"pool": scoring.pool, "model": scoring.model}
     rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
     sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
-from assets.features import job_content_hash, samples_file, shards
+from assets.features import job_content_hash, samples_file
 from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -14,6 +14,7 @@ from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.scoring.job_shards import shard_files
 
 
 def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -83,9 +84,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         summary = measure(spec, folder / "gradient_influence")
         table = "features.gradient_influence"
         partition = {"pool": scoring.pool, "model": scoring.model}
-        rows = warehouse.replace(
-            table, partition, "SELECT * FROM read_parquet($files)", {"files": shards(folder / "gradient_influence")}
-        )
+        rows = warehouse.replace_from_parquet(table, partition, shard_files(folder / "gradient_influence"))
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": table,

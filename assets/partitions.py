@@ -20,7 +20,7 @@ class Partitions:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.pools = dg.StaticPartitionsDefinition(list(profile.pools))
-        self.models = dg.StaticPartitionsDefinition(list(profile.models))
+        self.models = dg.StaticPartitionsDefinition(profile.used_models)
         self.scorings = dg.StaticPartitionsDefinition(list(profile.scorings))
         self.ratings = dg.StaticPartitionsDefinition(list(profile.ratings))
         self.experiments = dg.StaticPartitionsDefinition(list(profile.experiments))
@@ -28,7 +28,7 @@ class Partitions:
 
     def pools_to_pretrained_models(self) -> dg.StaticPartitionMapping:
         """Every pool sets rows aside for every model that the platform pre-trains itself."""
-        pretrained = [name for name, model in self._profile.models.items() if model.pretraining]
+        pretrained = [name for name in self._profile.used_models if self._profile.models[name].pretraining]
         return dg.StaticPartitionMapping({pool: pretrained for pool in self._profile.pools})
 
     def pools_to_scorings(self) -> dg.StaticPartitionMapping:
@@ -37,7 +37,7 @@ class Partitions:
 
     def models_to_scorings(self) -> dg.StaticPartitionMapping:
         """A model scores every pool."""
-        return _grouped(self._profile.models, self._profile.scorings, lambda scoring: scoring.model)
+        return _grouped(self._profile.used_models, self._profile.scorings, lambda scoring: scoring.model)
 
     def pools_to_ratings(self) -> dg.StaticPartitionMapping:
         """A pool is rated by every model that rates."""
@@ -45,7 +45,7 @@ class Partitions:
 
     def models_to_ratings(self) -> dg.StaticPartitionMapping:
         """A model that rates, rates every pool."""
-        return _grouped(self._profile.models, self._profile.ratings, lambda rating: rating.model)
+        return _grouped(self._profile.used_models, self._profile.ratings, lambda rating: rating.model)
 
     def ratings_to_scorings(self) -> dg.StaticPartitionMapping:
         """A base model's scores are made of its own ratings and of its helpers'."""
@@ -93,7 +93,9 @@ class Partitions:
 
     def models_to_checkpoints(self) -> dg.StaticPartitionMapping:
         """A model is fine-tuned by its experiments."""
-        return _grouped(self._profile.models, self._profile.trained_experiments, lambda experiment: experiment.model)
+        return _grouped(
+            self._profile.used_models, self._profile.trained_experiments, lambda experiment: experiment.model
+        )
 
 
 Downstream = TypeVar("Downstream")

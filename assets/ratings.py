@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from assets.features import job_content_hash, samples_file, shards
+from assets.features import job_content_hash, samples_file
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
+from selection_platform.scoring.job_shards import shard_files
 
 
 def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -41,12 +42,9 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             **profile.scoring.model_dump(exclude={"logit_rows"}),
         )
         summary = rate(spec, folder / "rating_probability")
-        rows = warehouse.replace(
-            "features.rating_probability",
-            {"pool": rating.pool, "model": rating.model},
-            "SELECT * FROM read_parquet($files)",
-            {"files": shards(folder / "rating_probability")},
-        )
+        partition = {"pool": rating.pool, "model": rating.model}
+        files = shard_files(folder / "rating_probability")
+        rows = warehouse.replace_from_parquet("features.rating_probability", partition, files)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "features.rating_probability",

@@ -45,7 +45,7 @@ def _with_variants(method: Method, **summaries: str) -> list[Method]:
 
 
 def _best_of_clusters(method: str) -> Method:
-    summary = f"the best by `{method}` in each k-means cluster, as many as its share of the pool"
+    summary = f"the best by `{method}` in each k-means cluster, as many as its share of the samples with a score"
     return Method(f"km_{method}", summary, "scoring", budgeted_scores=True, best_of_clusters=method)
 
 

@@ -117,6 +117,17 @@ class Profile(Settings):
         ratings = (Scoring(pool, model) for pool in self.pools for model in raters)
         return {rating.key: rating for rating in ratings}
 
+    @cached_property
+    def used_models(self) -> list[str]:
+        """The models that an arm is fine-tuned from, scored by or rated by: all that must be there."""
+        methods = [METHODS[name] for name in self.arms]
+        used: set[str] = set()
+        if self.trained_experiments or any(method.scored_per == "scoring" for method in methods):
+            used |= set(self.fine_tuned_models)
+        if any("selectit" in (method.name, method.variant_of, method.best_of_clusters) for method in methods):
+            used |= {rating.model for rating in self.ratings.values()}
+        return [name for name in self.models if name in used]
+
     def raters_of(self, model: str) -> list[str]:
         """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""
         helpers = self.selectit.helpers.get(model, ()) if self.selectit.level == "model" else ()

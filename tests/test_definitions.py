@@ -51,17 +51,46 @@ def test_scores_lead_to_their_own_methods_experiments_alone():
     }
 
 
+def test_ratings_lead_to_the_scores_of_the_models_that_they_choose_for():
+    paper = load_profile("paper")
+    mapping = Partitions(paper).ratings_to_scorings()
+    assert {
+        rating: scorings
+        for rating, scorings in mapping.downstream_partition_keys_by_upstream_partition_key.items()
+        if rating.startswith("wildchat/")
+    } == {
+        "wildchat/qwen2-7b": ["wildchat/qwen2-7b"],
+        "wildchat/llama3-8b": ["wildchat/llama3-8b"],
+        "wildchat/qwen2-1.5b": ["wildchat/qwen2-7b"],
+    }
+
+
 def test_every_scored_method_has_its_asset():
     scored = {name for name, method in METHODS.items() if method.scored_per is not None}
-    keys = build_definitions(load_profile("demo")).resolve_all_asset_keys()
+    demo = load_profile("demo")
+    every_arm = demo.model_copy(update={"arms": {name: ArmSettings() for name in METHODS}})
+    keys = build_definitions(every_arm).resolve_all_asset_keys()
     assert {key.path[1] for key in keys if key.path[0] == "scores"} == scored
 
 
-def test_what_no_arm_needs_is_not_in_the_graph(tmp_path):
+def test_what_no_arm_needs_is_not_in_the_graph():
     profile = load_profile("demo").model_copy(update={"arms": {"km_ifd": ArmSettings()}})
     keys = {key.to_user_string() for asset in build_assets(profile) for key in asset.keys}
     assert {"scores/ifd", "scores/km_ifd", "sample_cluster", "answer_likelihood"} <= keys
     assert not {"scores/random", "token_count", "warmup_checkpoint", "rating_probability", "prompt_cluster"} & keys
+
+
+def test_models_that_no_arm_needs_are_not_fetched():
+    demo = load_profile("demo")
+
+    def used(arms):
+        return demo.model_copy(update={"arms": arms}).used_models
+
+    select_only = ArmSettings(train=False)
+    assert used({"zip": select_only, "random": select_only}) == []
+    assert used({"entropy": select_only}) == ["demo-3m"]
+    assert used({"zip": ArmSettings()}) == ["demo-3m"]
+    assert used({"km_selectit": select_only}) == ["demo-3m", "demo-1m"]
 
 
 def test_the_packages_are_this_projects_own():
