@@ -16,7 +16,6 @@ from selection_platform.experiments import Scoring
 from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
-from selection_platform.scoring.job_shards import shard_files
 
 if TYPE_CHECKING:
     from selection_platform.scoring.answer_likelihood import LikelihoodSummary
@@ -92,7 +91,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> Iterator[dg.MaterializeResult]:
         """One pass over prompt and answer and one over the answer alone, for every method that needs either."""
-        from selection_platform.scoring.answer_likelihood import LikelihoodSpec, score
+        from selection_platform.scoring.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
+        from selection_platform.scoring.growing import score_new_samples
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -103,24 +103,24 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             prompt_embedding=wants_prompt_embedding(profile),
             **profile.scoring.model_dump(),
         )
-        summary = score(spec, folder / "answer_likelihood")
-        # The job hashes its shards; a hash made in SQL would turn every embedding into text.
-        version = dg.DataVersion(job_content_hash(folder / "answer_likelihood"))
-        files = shards(folder / "answer_likelihood")
+        grown = score_new_samples(spec, folder / "answer_likelihood", score, LikelihoodSummary, job_settings(spec))
+        values = {"files": [str(file) for file in grown.files], "pool": scoring.pool}
         partition = {"pool": scoring.pool, "model": scoring.model}
         for table, query, of_reader in (
             ("answer_likelihood", "30_features/answer_likelihood", {"reader": "base"}),
             ("sample_embedding", "30_features/sample_embedding", {}),
         ):
-            rows = warehouse.replace(f"features.{table}", {**partition, **of_reader}, load_sql(query), {"files": files})
+            rows = warehouse.replace(f"features.{table}", {**partition, **of_reader}, load_sql(query), values)
             yield dg.MaterializeResult(
                 asset_key=table,
                 metadata={
                     "dagster/table_name": f"features.{table}",
                     "dagster/partition_row_count": rows,
-                    **likelihood_metadata(summary),
+                    "samples scored now": grown.new_samples,
+                    **likelihood_metadata(grown.summary),
                 },
-                data_version=version,
+                # The jobs hash their shards; a hash made in SQL would turn every embedding into text.
+                data_version=dg.DataVersion(grown.content_hash),
             )
 
     @dg.asset(
@@ -153,11 +153,6 @@ def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:
     return samples
 
 
-def shards(folder: Path) -> list[str]:
-    """The files that a finished job wrote, as SQL wants them."""
-    return [str(path) for path in shard_files(folder)]
-
-
 def job_content_hash(folder: Path) -> str:
     """Identity of what a finished job wrote."""
     return (read_manifest(folder) or {})["content_hash"]
@@ -183,6 +178,7 @@ def replace_clusters(
 
     The shards hold what the warehouse holds, already as arrays.
     """
+    from selection_platform.scoring.growing import finished_shards
     from selection_platform.scoring.sample_cluster import write_clusters
     from selection_platform.scoring.sample_embedding import read_embeddings
 
@@ -190,12 +186,12 @@ def replace_clusters(
     # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
     scratch = folder / f"{table}.scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    sample_ids, embeddings = read_embeddings(
-        shard_files(folder / "answer_likelihood"), scratch / "embeddings.npy", column
-    )
+    partition = {"pool": scoring.pool, "model": scoring.model}
+    wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), partition)["sample_id"])
+    files = finished_shards(folder / "answer_likelihood")
+    sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
     write_clusters(sample_ids, embeddings, clusters, seed, output)
     shutil.rmtree(scratch)
-    partition = {"pool": scoring.pool, "model": scoring.model}
     rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
     sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})
     return dg.MaterializeResult(

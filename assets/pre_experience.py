@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
-from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file, shards
+from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file
 from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -11,6 +11,7 @@ from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.scoring.job_shards import shard_files
 
 
 def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -119,7 +120,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
             "features.answer_likelihood",
             partition,
             load_sql("30_features/answer_likelihood"),
-            {"files": shards(folder / name)},
+            {"files": [str(file) for file in shard_files(folder / name)], "pool": scoring.pool},
         )
         return dg.MaterializeResult(
             metadata={

@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from assets.features import job_content_hash, samples_file
+from assets.features import samples_file
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
-from selection_platform.scoring.job_shards import shard_files
+from selection_platform.queries import load_sql
 
 
 def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -31,7 +31,8 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
-        from selection_platform.scoring.selectit.rating_probability import RatingSpec, rate
+        from selection_platform.scoring.growing import score_new_samples
+        from selection_platform.scoring.selectit.rating_probability import RatingSpec, RatingSummary, job_settings, rate
 
         rating = profile.ratings[context.partition_key]
         folder = artifacts.scoring(rating.key)
@@ -41,19 +42,22 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             dtype=profile.dtype,
             **profile.scoring.model_dump(exclude={"logit_rows"}),
         )
-        summary = rate(spec, folder / "rating_probability")
+        grown = score_new_samples(spec, folder / "rating_probability", rate, RatingSummary, job_settings(spec))
+        values = {"files": [str(file) for file in grown.files], "pool": rating.pool}
         partition = {"pool": rating.pool, "model": rating.model}
-        files = shard_files(folder / "rating_probability")
-        rows = warehouse.replace_from_parquet("features.rating_probability", partition, files)
+        rows = warehouse.replace(
+            "features.rating_probability", partition, load_sql("30_features/rating_probability"), values
+        )
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "features.rating_probability",
                 "dagster/partition_row_count": rows,
-                "tokens": summary.tokens,
-                "seconds": summary.seconds,
-                "peak memory, bytes": summary.peak_memory_bytes,
+                "samples rated now": grown.new_samples,
+                "tokens": grown.summary.tokens,
+                "seconds": grown.summary.seconds,
+                "peak memory, bytes": grown.summary.peak_memory_bytes,
             },
-            data_version=dg.DataVersion(job_content_hash(folder / "rating_probability")),
+            data_version=dg.DataVersion(grown.content_hash),
         )
 
     return [rating_probability]

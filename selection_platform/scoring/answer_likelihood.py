@@ -108,7 +108,7 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
-    if open_job_folder(folder, _identity(spec)):
+    if open_job_folder(folder, {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}):
         return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
@@ -139,14 +139,13 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     return summary
 
 
-def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
-    """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
+def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
+    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
     return {
         "job": "answer_likelihood",
         "code_version": CODE_VERSION,
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
-        "samples": file_hash(Path(spec.samples_file)),
         "max_length": spec.max_length,
         "tokens_per_batch": spec.tokens_per_batch,
         "logit_rows": spec.logit_rows,

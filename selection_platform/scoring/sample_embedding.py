@@ -6,7 +6,7 @@ the order of work are those of `answer_likelihood`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -162,7 +162,7 @@ def _embed_shard(spec: EmbeddingSpec, model: PreTrainedModel, shard: TokenPlan, 
 
 
 def read_embeddings(
-    files: Sequence[Path], into: Path, column: str = "embedding"
+    files: Sequence[Path], into: Path, column: str = "embedding", wanted: Container[str] | None = None
 ) -> tuple[list[str], NDArray[np.float32]]:
     """The embeddings in some shards, in the order of sample ids, as an array that is mapped from a file.
 
@@ -170,6 +170,7 @@ def read_embeddings(
         files: shards of `embed` or of `answer_likelihood`.
         into: the file to write the array to (NumPy's .npy format, whatever its name). Delete it after use.
         column: fixed-size list of float32, without nulls.
+        wanted: ids to read; all where it is None.
 
     Returns:
         Ids, sorted; and rows x dim in the same order, read-only. Only what is used of it is in memory.
@@ -178,7 +179,8 @@ def read_embeddings(
         ValueError: there are no rows, an id occurs twice, or the files' embeddings differ in size.
     """
     names = [name for file in files for name in pq.read_table(file, columns=["sample_id"])["sample_id"].to_pylist()]
-    order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+    kept = (index for index, name in enumerate(names) if wanted is None or name in wanted)
+    order = np.array(sorted(kept, key=names.__getitem__), dtype=np.int64)
     sorted_ids = [names[index] for index in order]
     for before, after in pairwise(sorted_ids):
         if before == after:
@@ -186,7 +188,7 @@ def read_embeddings(
     sizes = {pq.read_schema(file).field(column).type.list_size for file in files}
     if not sorted_ids or len(sizes) != 1:
         raise ValueError(f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool anew")
-    place = np.empty(len(order), dtype=np.int64)
+    place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
     with whole_file(into) as temporary:
         shape = (len(order), sizes.pop())
@@ -204,5 +206,6 @@ def _scatter(files: Sequence[Path], column: str, place: NDArray[np.int64], rows:
             for batch in file.iter_batches(_ROWS_PER_READ, columns=[column]):
                 part = place[start : start + batch.num_rows]
                 values: Any = batch.column(column)
-                rows[part] = values.flatten().to_numpy().reshape(-1, rows.shape[1])
+                read = values.flatten().to_numpy().reshape(-1, rows.shape[1])
+                rows[part[part >= 0]] = read[part >= 0]
                 start += batch.num_rows

@@ -16,7 +16,7 @@ def dies():
     os.kill(os.getpid(), signal.SIGKILL)
 
 with open_instance(Path(sys.argv[1])) as instance:
-    materialize_step(Step(dies, None, "missing"), [dies], {}, instance)
+    materialize_step(Step(dies, None), [dies], {}, instance)
 """
 
 

@@ -310,7 +310,6 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: InfluenceSpec, warm_ups
     shutil.copy(spec.samples_file, tmp_path / "moved.parquet")
     moved = replace(spec, warmup_folder=str(tmp_path / "moved/warm"), samples_file=str(tmp_path / "moved.parquet"))
     assert measure(moved, tmp_path / "out") == summary  # the same seconds: nothing ran
-    assert measure(replace(moved, logit_rows=7), tmp_path / "out") == summary
     manifest = json.loads((tmp_path / "moved/warm/epoch-1/manifest.json").read_text())
     manifest["adam_steps"] += 1
     (tmp_path / "moved/warm/epoch-1/manifest.json").write_text(json.dumps(manifest))

@@ -110,7 +110,7 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
         ValueError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
-    if open_job_folder(folder, _identity(spec)):
+    if open_job_folder(folder, {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}):
         return RatingSummary(**(read_manifest(folder) or {})["summary"])
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
@@ -163,15 +163,14 @@ def next_token_log_probabilities(
     return (wanted - logits.logsumexp(dim=-1, keepdim=True)).cpu()
 
 
-def _identity(spec: RatingSpec) -> dict[str, Any]:
-    """What the numbers and their order depend on: contents, not paths."""
+def job_settings(spec: RatingSpec) -> dict[str, Any]:
+    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
     return {
         "job": "rating_probability",
         "code_version": CODE_VERSION,
         "template": template_hash(),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),
-        "samples": file_hash(Path(spec.samples_file)),
         "max_length": spec.max_length,
         "tokens_per_batch": spec.tokens_per_batch,
         "samples_per_shard": spec.samples_per_shard,
