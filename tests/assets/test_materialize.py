@@ -9,14 +9,15 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import dagster as dg
-from assets.materialize import Step, materialize_step, open_instance
+from assets.materialize import materialize_step, open_instance
+from assets.staleness import Step
 
 @dg.asset(pool="gpu")
 def dies():
     os.kill(os.getpid(), signal.SIGKILL)
 
 with open_instance(Path(sys.argv[1])) as instance:
-    materialize_step(Step(dies, None, "missing"), [dies], {}, instance)
+    materialize_step(Step(dies, None), [dies], {}, instance)
 """
 
 
