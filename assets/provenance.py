@@ -20,6 +20,10 @@ PACKAGE_NAMES = (
 )  # fmt: skip
 
 
+RECORDS_AT_ONCE = 1000
+"""Dagster refuses to hand over more than some thousand."""
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What one partition was made from.
@@ -59,37 +63,43 @@ def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
         @functools.wraps(materialize)
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
             # Before the work: what changes while it goes on is then seen as a change after it.
-            record = _record(context, resources.get("warehouse"))
-            return _with_record(profile, context, record, materialize(context, **resources))
+            records = _records(profile, context, resources.get("warehouse"))
+            return _with_record(records, context, materialize(context, **resources))
 
         @functools.wraps(materialize)
         def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
-            record = _record(context, resources.get("warehouse"))
+            records = _records(profile, context, resources.get("warehouse"))
             for result in materialize(context, **resources):
-                yield _with_record(profile, context, record, result)
+                yield _with_record(records, context, result)
 
         return several if inspect.isgeneratorfunction(materialize) else one
 
     return decorate
 
 
-def _record(context: dg.AssetExecutionContext, warehouse: Warehouse | None) -> dict[str, Any]:
-    record: dict[str, Any] = {
+Record = dict[str, Any]
+
+
+def _records(
+    profile: Profile, context: dg.AssetExecutionContext, warehouse: Warehouse | None
+) -> dict[dg.AssetKey, Record]:
+    """What each asset of a computation is made from, as metadata."""
+    record: Record = {
         INPUTS: dg.MetadataValue.json(_input_versions(context)),
         PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
     }
     if warehouse is not None and warehouse.exists():
         record[SNAPSHOT] = warehouse.snapshot()
-    return record
+    partition_key = context.partition_key if context.has_partition_key else None
+    settings = {key: settings_used(profile, key, partition_key) for key in context.selected_asset_keys}
+    return {key: {**record, SETTINGS: dg.MetadataValue.json(used)} for key, used in settings.items()}
 
 
 def _with_record(
-    profile: Profile, context: dg.AssetExecutionContext, record: Mapping[str, Any], result: Any
+    records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
-    partition_key = context.partition_key if context.has_partition_key else None
-    settings = dg.MetadataValue.json(settings_used(profile, key, partition_key))
-    return result._replace(metadata={**(result.metadata or {}), **record, SETTINGS: settings})
+    return result._replace(metadata={**(result.metadata or {}), **records[key]})
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
@@ -109,9 +119,14 @@ def latest_provenance(
     wanted = newest if partition_keys is None else newest.keys() & set(partition_keys)
     if not wanted:
         return {}
-    records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=sorted(newest[key] for key in wanted))
-    found = instance.fetch_materializations(records, limit=len(wanted)).records
-    return {record.partition_key: _provenance(record.event_log_entry) for record in found}
+    found: dict[str | None, Provenance] = {}
+    storage_ids = sorted(newest[key] for key in wanted)
+    for start in range(0, len(storage_ids), RECORDS_AT_ONCE):
+        chosen = storage_ids[start : start + RECORDS_AT_ONCE]
+        records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chosen)
+        for record in instance.fetch_materializations(records, limit=len(chosen)).records:
+            found[record.partition_key] = _provenance(record.event_log_entry)
+    return found
 
 
 def _provenance(event: dg.EventLogEntry) -> Provenance:

@@ -48,7 +48,10 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "dagster/partition_row_count": count,
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
             },
-            data_version=dg.DataVersion(warehouse.content_hash("selections.samples", partition)),
+            # Without the scores: others that choose the same ids in the same order change nothing that is trained.
+            data_version=dg.DataVersion(
+                warehouse.content_hash("selections.samples", partition, '"position", sample_id')
+            ),
         )
 
     return [selection]

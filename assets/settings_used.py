@@ -50,7 +50,10 @@ def _pool(profile: Profile, pool: str) -> Settings:
 
 
 def _base_model(profile: Profile, model: str) -> Settings:
-    return {f"models.{model}": profile.models[model].model_dump(exclude={"fine_tune"})}
+    settings = profile.models[model]
+    # What is pre-trained here reads conversations as they are rendered; what others trained does not.
+    rendered = _template(profile) if settings.pretraining else {}
+    return {**rendered, f"models.{model}": settings.model_dump(exclude={"fine_tune"})}
 
 
 def _template(profile: Profile) -> Settings:

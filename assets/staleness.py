@@ -4,7 +4,7 @@ Dagster computes the staleness of partitions on demand only, not transitively, a
 inputs or more; and it knows nothing of a profile's settings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -39,6 +39,11 @@ class Step:
     def __str__(self) -> str:
         """The assets' names and the partition."""
         return f"{self.name}  {self.partition_key or ''}".rstrip()
+
+    @property
+    def names(self) -> set[str | None]:
+        """What the step can be asked for by: the name of each asset, and the partition."""
+        return {*(key.to_user_string() for key in self.asset.keys), self.partition_key}
 
     @property
     def nodes(self) -> list[Node]:
@@ -79,11 +84,12 @@ class Staleness:
         self._known: dict[dg.AssetKey, dict[str | None, Provenance]] = {}
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
         self._inputs = cache(self._find_inputs)
+        self._partition_keys = cache(self._find_partition_keys)
 
     @cached_property
     def steps(self) -> list[Step]:
         """Every step of the profile, upstream before downstream."""
-        return [Step(asset, key) for asset in self._assets for key in _partition_keys(asset)]
+        return [Step(asset, key) for asset in self._assets for key in self._partition_keys(next(iter(asset.keys)))]
 
     def due(self) -> list[Due]:
         """Every step that is due by itself, upstream before downstream. Others may become due by what they change."""
@@ -112,11 +118,11 @@ class Staleness:
 
     def removed(self) -> list[Node]:
         """Partitions that were materialised and are in the profile no more. They stay as they are."""
+        made = {key: self._latest(key).keys() for key in sorted(self._instance.get_asset_keys())}
         return [
             (key, partition)
-            for asset in self._assets
-            for key in sorted(asset.keys)
-            for partition in sorted(self._latest(key).keys() - set(_partition_keys(asset)), key=str)
+            for key, partitions in made.items()
+            for partition in sorted(partitions - self._partition_keys(key), key=str)
         ]
 
     def cause(self, step: Step) -> Due | None:
@@ -164,9 +170,8 @@ class Staleness:
         """How many ids of a selection are others than those that a checkpoint was made from."""
         if changed[0] != dg.AssetKey("selection") or made.snapshot is None:
             return ""
-        values = {"experiment": changed[1]}
-        sql = load_sql("50_selections/changed").replace("$snapshot", str(int(made.snapshot)))
-        other, size = self._warehouse.query(sql, values).row(0)
+        values = {"experiment": changed[1], "snapshot": made.snapshot}
+        other, size = self._warehouse.query(load_sql("50_selections/changed"), values).row(0)
         return f", {other:,} of {size:,} ids" if other else ", the order of its ids alone"
 
     def _missing_files(self, step: Step) -> Path | None:
@@ -201,9 +206,9 @@ class Staleness:
 
     def _upstream_keys(
         self, asset: dg.AssetsDefinition, upstream: dg.AssetKey, partition: str | None
-    ) -> Sequence[str | None]:
-        keys = _partition_keys(self._definitions[upstream])
-        if asset.partitions_def is None or keys == [None]:
+    ) -> Collection[str | None]:
+        keys = self._partition_keys(upstream)
+        if asset.partitions_def is None or self._definitions[upstream].partitions_def is None:
             return keys
         mapping = asset.get_partition_mapping(upstream)
         if mapping is None or isinstance(mapping, dg.IdentityPartitionMapping):
@@ -214,6 +219,13 @@ class Staleness:
             return keys
         raise TypeError(f"{asset.keys} reads {upstream} by {type(mapping).__name__}, which is not understood here")
 
+    def _find_partition_keys(self, key: dg.AssetKey) -> KeysView[str | None]:
+        """The partition keys of an asset, in order: None alone without partitions, none at all outside the profile."""
+        if key not in self._definitions:
+            return dict[str | None, None]().keys()
+        partitions = self._definitions[key].partitions_def
+        return dict.fromkeys(partitions.get_partition_keys() if partitions else [None]).keys()
+
     def _static_inputs(self, mapping: dg.StaticPartitionMapping) -> Mapping[str | None, list[str]]:
         """The upstream keys of each downstream key, made once a mapping."""
         if id(mapping) not in self._inverted:
@@ -223,10 +235,6 @@ class Staleness:
                     inverted.setdefault(downstream_key, []).append(upstream_key)
             self._inverted[id(mapping)] = inverted
         return self._inverted[id(mapping)]
-
-
-def _partition_keys(asset: dg.AssetsDefinition) -> Sequence[str | None]:
-    return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [None]
 
 
 def _changed_settings(made: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

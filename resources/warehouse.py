@@ -119,13 +119,19 @@ class Warehouse(dg.ConfigurableResource):
             table, partition, "SELECT * FROM read_parquet($files)", {"files": [str(path) for path in files]}
         )
 
-    def content_hash(self, table: str, partition: Values) -> str:
-        """Identity of a partition's rows, whatever their order: their number and the sum of their hashes."""
+    def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
+        """Identity of a partition's rows, whatever their order: their number and the sum of their hashes.
+
+        Args:
+            table: name with schema.
+            partition: the columns and values that name the partition.
+            columns: the columns that count, as SELECT wants them.
+        """
         condition, values = _condition(partition)
         with self.read() as connection:
             row = connection.execute(
                 f"SELECT count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT) "
-                f"FROM (SELECT * FROM {table} WHERE {condition}) r",
+                f"FROM (SELECT {columns} FROM {table} WHERE {condition}) r",
                 values,
             ).fetchone()
         assert row is not None

@@ -93,11 +93,11 @@ def _steps(staleness: Any, of: Sequence[str]) -> list[Any]:
         return steps
     chosen = []
     for name in of:
-        named = [step for step in staleness.steps if name in (step.name, step.partition_key)]
+        named = [step for step in staleness.steps if name in step.names]
         if not named:
             raise UserError(f"no asset and no partition {name!r}; `selection-platform status` lists those that are due")
         chosen += named
-    wanted = staleness.upstream(chosen)
+    wanted = set(staleness.upstream(chosen))
     return [step for step in steps if step in wanted]
 
 

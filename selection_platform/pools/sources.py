@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -85,7 +86,12 @@ def source_state(settings: SourceSettings) -> dict[str, str]:
     if settings.files is None:
         return {}
     states = ((path, path.stat()) for path in _matching(settings.files))
-    return {str(path): f"{state.st_size} bytes of {state.st_mtime_ns}" for path, state in states}
+    return {str(path): f"{state.st_size:,} bytes of {_time(state.st_mtime_ns)}" for path, state in states}
+
+
+def _time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09d} UTC"
 
 
 def _matching(pattern: str) -> list[Path]:

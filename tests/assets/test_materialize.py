@@ -9,7 +9,8 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import dagster as dg
-from assets.materialize import Step, materialize_step, open_instance
+from assets.materialize import materialize_step, open_instance
+from assets.staleness import Step
 
 @dg.asset(pool="gpu")
 def dies():

@@ -1,0 +1,374 @@
+"""One thing changes at a time: what `status` says, what `refresh` really makes anew, and that nothing is due then."""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+import assets
+import assets.scores
+from assets import build_assets
+from assets.materialize import open_instance
+from assets.provenance import input_name, latest_provenance
+from resources import build_resources
+from selection_platform import rendering
+from selection_platform.cli import main
+from selection_platform.conversation import to_messages
+from selection_platform.pools.pool import split_of
+from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
+from selection_platform.queries import load_sql
+from selection_platform.scoring import token_count, token_plan
+
+pytestmark = pytest.mark.data
+
+THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
+RANDOM = [f"random/letters/tiny/6/s{seed}" for seed in range(3)]
+TOKEN_LENGTH, ENTROPY = "token_length/letters/tiny/6/s0", "entropy/letters/tiny/6/s0"
+TRAINED = [RANDOM[0], RANDOM[1], TOKEN_LENGTH, ENTROPY]
+FORWARD_PASS = {"answer_likelihood letters/tiny", "sample_embedding letters/tiny"}
+
+PROFILE = {
+    "description": "A test.",
+    "dtype": "float32",
+    "pools": {"letters": {"source": {"files": "letters.jsonl"}, "held_out": 0.1, "base_model": 0.3}},
+    "models": {
+        "tiny": {
+            "pretraining": {
+                "steps": 5, "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16, "layers": 1, "heads": 2,
+                "context": 256, "block_length": 64,
+            }
+        }
+    },
+    "scoring": {"max_length": 128, "tokens_per_batch": 1024, "logit_rows": 64, "samples_per_shard": 20},
+    "fine_tuning": {
+        "epochs": 1, "learning_rate": 0.001, "global_batch": 4, "batch_per_device": 4, "max_length": 128,
+    },
+    "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 1}}},
+    "budgets": [6],
+    "arms": {"base": {}, "random": {"seeds": [0, 1]}, "token_length": {}, "entropy": {}},
+}  # fmt: skip
+
+
+def conversations(count, seed):
+    generator = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        things = generator.sample(THINGS, generator.randint(2, 6))
+        answer = "Here is a text. " + " ".join(f"There was a {thing}." for thing in things)
+        question = f"Write about a {things[0]} and number {generator.randint(0, 999_999)}."
+        rows.append([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+    return rows
+
+
+class Place(NamedTuple):
+    """A folder with profile, pool and home, in which everything was made; put back before each test."""
+
+    folder: Path
+    profile: Path
+    pool: Path
+
+    @property
+    def home(self):
+        return self.folder / "home" / "small"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("platform") / "here"
+    folder.mkdir()
+    place = Place(folder, folder / "small.yaml", folder / "letters.jsonl")
+    write_pool(place, conversations(60, seed=0))
+    place.profile.write_text(yaml.safe_dump(PROFILE, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(folder / "home"))
+        # The command line sets it for the processes it starts; here it must not outlive the test.
+        patch.setenv(PROFILE_VARIABLE, str(place.profile))
+        assert main(["--profile", str(place.profile), "run"]) == 0
+        shutil.copytree(folder, folder.with_name("finished"))
+        yield place
+
+
+@pytest.fixture
+def place(finished, capsys):
+    shutil.rmtree(finished.folder)
+    # Times of change included.
+    shutil.copytree(finished.folder.with_name("finished"), finished.folder)
+    return finished
+
+
+def write_pool(place, rows):
+    place.pool.write_text("\n".join(json.dumps({"messages": row}) for row in rows))
+
+
+def change_profile(place, **sections):
+    profile = yaml.safe_load(place.profile.read_text())
+    for name, values in sections.items():
+        profile[name] |= values
+    place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
+
+
+def output_of(capsys, place, *arguments):
+    capsys.readouterr()
+    assert main(["--profile", str(place.profile), *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def status(capsys, place):
+    return json.loads(output_of(capsys, place, "status", "--json"))
+
+
+def due(capsys, place):
+    """Each step that is due, by assets and partition: its status and causes."""
+    return {
+        f"{each['asset']} {each['partition'] or ''}".rstrip(): (each["status"], each["causes"])
+        for each in status(capsys, place)["due"]
+    }
+
+
+def materializations(place):
+    """The event of each partition's newest materialisation."""
+    with open_instance(place.home) as instance:
+        return {
+            input_name(key, partition): provenance.run_id
+            for key in instance.get_asset_keys()
+            for partition, provenance in latest_provenance(instance, key).items()
+        }
+
+
+def refreshed(capsys, place, *names):
+    """The partitions that a refresh really made anew, by what the instance recorded."""
+    before = materializations(place)
+    output_of(capsys, place, "refresh", *names)
+    return {name for name, run in materializations(place).items() if before.get(name) != run}
+
+
+def version(place, asset, partition):
+    with open_instance(place.home) as instance:
+        key = next(key for key in instance.get_asset_keys() if key.to_user_string() == asset)
+        return latest_provenance(instance, key)[partition].data_version
+
+
+def each(asset, partitions):
+    return {f"{asset} {partition}" for partition in partitions}
+
+
+def replace_method(monkeypatch, code_version, statement):
+    """The asset of `token_length` as if its author had changed the statement, and said so by the code version."""
+
+    def with_version(spec):
+        return spec.replace_attributes(code_version=code_version)
+
+    def changed(profile):
+        return [
+            asset.map_asset_specs(with_version) if "token_length" in str(asset.keys) else asset
+            for asset in build_assets(profile)
+        ]
+
+    def load(name):
+        sql = load_sql(name)
+        return sql.replace("END::DOUBLE AS score", statement) if name == "40_scores/token_length" else sql
+
+    monkeypatch.setattr(assets, "build_assets", changed)
+    monkeypatch.setattr(assets.scores, "load_sql", load)
+
+
+def test_after_a_run_nothing_is_due(place, capsys):
+    now = status(capsys, place)
+    assert now["due"] == []
+    assert now["removed"] == []
+    assert now["downstream"] == 0
+    # pools, model, features, scores, selections, checkpoints, results, report
+    assert now["partitions"] == 3 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + 1
+    assert refreshed(capsys, place) == set()
+
+
+def test_new_code_that_chooses_the_same_ids_trains_nothing(place, capsys, monkeypatch):
+    replace_method(monkeypatch, "2", "END::DOUBLE * 2 AS score")
+    assert due(capsys, place) == {"scores/token_length letters/tiny": ("stale", ["code version 1 -> 2"])}
+    assert refreshed(capsys, place) == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
+    assert due(capsys, place) == {}
+
+
+def test_new_code_with_the_same_scores_goes_no_further(place, capsys, monkeypatch):
+    replace_method(monkeypatch, "2", "END::DOUBLE AS score")
+    assert refreshed(capsys, place) == {"scores/token_length letters/tiny"}
+    assert due(capsys, place) == {}
+
+
+def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
+    samples = "SELECT sample_id FROM selections.samples WHERE experiment = $experiment"
+    warehouse = build_resources(place.home)["warehouse"]
+    before = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"])
+    replace_method(monkeypatch, "2", "END::DOUBLE * -1 AS score")
+    made = refreshed(capsys, place, "selection")
+    assert made == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
+    others = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"]) - before
+    cause = f"selection {TOKEN_LENGTH} changed, {len(others)} of 6 ids"
+    assert len(others) > 0
+    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("stale", [cause])}
+    assert refreshed(capsys, place) == {
+        f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}", "leaderboard",
+    }  # fmt: skip
+    assert due(capsys, place) == {}
+
+
+def test_new_rows_go_through_the_whole_graph(place, capsys):
+    # None of them is set aside for the base model or the held-out loss.
+    settings = load_profile(str(place.profile)).pools["letters"]
+    new = [row for row in conversations(60, seed=1) if split_of(to_messages(row), settings) == "pool"]
+    assert len(new) > 20
+    write_pool(place, [*conversations(60, seed=0), *new])
+    before = version(place, "base_model", "tiny")
+    ((step, (kind, (cause,))),) = due(capsys, place).items()
+    assert (step, kind) == ("raw_pool letters", "stale")
+    assert cause.startswith(f"source.{place.pool} ")
+    made = refreshed(capsys, place)
+    assert {"raw_pool letters", "pool letters", "base_model tiny", "token_count letters/tiny", *FORWARD_PASS} <= made
+    assert each("selection", TRAINED) <= made
+    # The base model was pre-trained on the same rows, so its own benchmarks are not run for it.
+    assert version(place, "base_model", "tiny") == before
+    assert "checkpoint base/tiny" not in made
+    assert due(capsys, place) == {}
+
+
+def test_a_file_that_was_only_touched_is_read_and_nothing_else(place, capsys):
+    rows = place.pool.read_bytes()
+    place.pool.write_bytes(rows)
+    os.utime(place.pool, (1_000_000_000, 1_000_000_000))
+    ((step, (kind, (cause,))),) = due(capsys, place).items()
+    assert (step, kind) == ("raw_pool letters", "stale")
+    assert cause.endswith(f"-> {len(rows):,} bytes of 2001-09-09 01:46:40.000000000 UTC")
+    assert status(capsys, place)["downstream"] > 20
+    assert refreshed(capsys, place) == {"raw_pool letters"}
+    assert due(capsys, place) == {}
+
+
+def test_another_recipe_trains_anew(place, capsys):
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    cause = ("stale", ["fine_tuning.learning_rate 0.001 -> 0.002"])
+    assert due(capsys, place) == {f"checkpoint {key}": cause for key in TRAINED}
+    made = refreshed(capsys, place)
+    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | {"leaderboard"}
+    assert due(capsys, place) == {}
+
+
+def test_a_setting_of_the_scoring_touches_what_is_scored_by_it(place, capsys):
+    change_profile(place, scoring={"max_length": 60})
+    cause = ("stale", ["scoring.max_length 128 -> 60"])
+    assert due(capsys, place) == {"answer_likelihood, sample_embedding letters/tiny": cause}
+    made = refreshed(capsys, place)
+    assert FORWARD_PASS | {"scores/entropy letters/tiny", f"selection {ENTROPY}"} <= made
+    assert not any("token_length" in name or "random" in name for name in made)
+    assert due(capsys, place) == {}
+
+
+def test_a_setting_that_changes_no_choice_trains_nothing(place, capsys):
+    change_profile(place, scoring={"samples_per_shard": 7})
+    assert set(due(capsys, place)) == {"answer_likelihood, sample_embedding letters/tiny"}
+    made = refreshed(capsys, place)
+    assert made >= FORWARD_PASS
+    # Other batches may round otherwise.
+    assert made - FORWARD_PASS <= {"scores/entropy letters/tiny", f"selection {ENTROPY}"}
+    assert due(capsys, place) == {}
+
+
+def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch):
+    old = rendering.template_hash()
+    for module in (rendering, token_count, token_plan):
+        monkeypatch.setattr(module, "ANSWER_CUE", "Answer: ")
+    cause = ("stale", [f"template {old} -> {rendering.template_hash()}"])
+    assert due(capsys, place) == {
+        "base_model tiny": cause,
+        "token_count letters/tiny": cause,
+        "answer_likelihood, sample_embedding letters/tiny": cause,
+        **{f"checkpoint {key}": cause for key in TRAINED},
+        **{f"benchmark_result {key}": cause for key in ("base/tiny", *TRAINED)},
+    }
+    made = refreshed(capsys, place)
+    assert {"base_model tiny", *FORWARD_PASS, *each("checkpoint", ["base/tiny", *TRAINED])} <= made
+    assert not {"raw_pool letters", "pool letters", "scores/random letters"} & made
+    assert due(capsys, place) == {}
+
+
+def test_a_new_experiment_alone_is_trained(place, capsys):
+    change_profile(place, arms={"random": {"seeds": [0, 1, 2]}})
+    missing = ("missing", ["never materialised"])
+    assert due(capsys, place) == {
+        "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0, 1, 2]"]),
+        **{f"{asset} {RANDOM[2]}": missing for asset in ("selection", "checkpoint", "benchmark_result")},
+        "leaderboard": ("stale", [f"benchmark_result {RANDOM[2]} is new"]),
+    }
+    assert refreshed(capsys, place) == {
+        "scores/random letters", *each("selection", RANDOM), f"checkpoint {RANDOM[2]}", f"benchmark_result {RANDOM[2]}",
+        "leaderboard",
+    }  # fmt: skip
+    assert due(capsys, place) == {}
+
+
+def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
+    change_profile(place, arms={"random": {"seeds": [0]}})
+    assert due(capsys, place) == {
+        "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0]"]),
+        "leaderboard": ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"]),
+    }
+    removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
+    assert status(capsys, place)["removed"] == removed
+    assert refreshed(capsys, place) == {"scores/random letters", f"selection {RANDOM[0]}", "leaderboard"}
+    assert due(capsys, place) == {}
+    assert status(capsys, place)["removed"] == removed
+    leaderboard = json.loads(output_of(capsys, place, "sql", "--json", "SELECT DISTINCT arm FROM reports.leaderboard"))
+    assert {row["arm"] for row in leaderboard} == {"base", "random", "token_length", "entropy"}
+
+
+def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
+    profile = yaml.safe_load(place.profile.read_text())
+    del profile["arms"]["entropy"]
+    place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
+    assert set(due(capsys, place)) == {"leaderboard"}
+    removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
+    of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
+    assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
+    assert "6 were made for what is in the profile no more" in output_of(capsys, place, "status")
+    assert refreshed(capsys, place) == {"leaderboard"}
+    # Back again, it is as it was.
+    change_profile(place, arms={"entropy": {}})
+    assert refreshed(capsys, place) == {"leaderboard"}
+    assert due(capsys, place) == {}
+
+
+def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
+    folder = build_resources(place.home)["artifacts"].checkpoint(TOKEN_LENGTH)
+    before = version(place, "checkpoint", TOKEN_LENGTH)
+    shutil.rmtree(folder)
+    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("missing", [f"its files are gone: {folder}"])}
+    assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}"}
+    assert version(place, "checkpoint", TOKEN_LENGTH) == before
+    assert (folder / "model.safetensors").exists()
+    assert due(capsys, place) == {}
+
+
+def test_refresh_of_a_name_makes_that_and_what_it_is_made_from(place, capsys):
+    change_profile(place, scoring={"max_length": 60}, fine_tuning={"learning_rate": 0.002})
+    assert refreshed(capsys, place, "scores/entropy") == {*FORWARD_PASS, "scores/entropy letters/tiny"}
+    assert refreshed(capsys, place, TOKEN_LENGTH) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}"}
+    left = due(capsys, place)
+    assert left[f"selection {ENTROPY}"] == ("stale", ["scores/entropy letters/tiny changed"])
+    assert left["leaderboard"] == ("stale", [f"benchmark_result {TOKEN_LENGTH} changed"])
+    assert set(left) == {f"selection {ENTROPY}", "leaderboard", *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH})}
+    refreshed(capsys, place)
+    assert due(capsys, place) == {}
+
+
+def test_refresh_finds_each_asset_of_a_shared_pass(place, capsys):
+    change_profile(place, scoring={"max_length": 60}, fine_tuning={"learning_rate": 0.002})
+    assert refreshed(capsys, place, "sample_embedding") == FORWARD_PASS
+
+
+def test_refresh_of_an_unknown_name_says_so(place, capsys):
+    assert main(["--profile", str(place.profile), "refresh", "scores/entropi"]) == 1
+    assert "no asset and no partition 'scores/entropi'" in capsys.readouterr().err
