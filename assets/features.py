@@ -14,6 +14,7 @@ from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Scoring
 from selection_platform.manifest import read_manifest
+from selection_platform.method_settings import KMeansSettings, PreExperienceSettings
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
@@ -138,9 +139,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
-        settings = profile.k_means
         return replace_clusters(
-            warehouse, "sample_cluster", scoring, folder, "embedding", settings.clusters, settings.seed
+            warehouse, "sample_cluster", scoring, folder, "embedding", profile.k_means, "k_means.clusters"
         )
 
     return [token_count, forward_pass, sample_cluster]
@@ -172,11 +172,17 @@ def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
 
 
 def replace_clusters(
-    warehouse: Warehouse, table: str, scoring: Scoring, folder: Path, column: str, clusters: int, seed: int
+    warehouse: Warehouse,
+    table: str,
+    scoring: Scoring,
+    folder: Path,
+    column: str,
+    settings: KMeansSettings | PreExperienceSettings,
+    key: str,
 ) -> dg.MaterializeResult:
     """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
 
-    The shards hold what the warehouse holds, already as arrays.
+    The shards hold what the warehouse holds, already as arrays. `key` is the profile's setting of how many clusters.
     """
     from selection_platform.scoring.growing import finished_shards
     from selection_platform.scoring.sample_cluster import write_clusters
@@ -190,7 +196,7 @@ def replace_clusters(
     wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), partition)["sample_id"])
     files = finished_shards(folder / "answer_likelihood")
     sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
-    write_clusters(sample_ids, embeddings, clusters, seed, output)
+    write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
     shutil.rmtree(scratch)
     rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
     sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})

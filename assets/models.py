@@ -56,6 +56,5 @@ def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:
 
     if settings.hub is not None:
         return download(HubModel(settings.hub, settings.revision or ""), folder)
-    if settings.package not in PACKAGED_MODELS:
-        raise ValueError(f"package {settings.package!r} holds no model that is known: {', '.join(PACKAGED_MODELS)}")
+    assert settings.package is not None
     return convert_packaged(PACKAGED_MODELS[settings.package], folder)

@@ -15,6 +15,7 @@ from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from selection_platform.profile import Profile
+from selection_platform.profile_checks import check_pool_size
 from selection_platform.queries import load_sql
 
 
@@ -76,6 +77,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         report = write_pool(
             profile.pools[name], artifacts.raw_pool(name), benchmark_texts(artifacts.benchmark_data()), folder
         )
+        check_pool_size(profile, name, report.kept["pool"])
         shards = [str(shard) for shard in shard_paths(folder)]
         for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):
             warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards})

@@ -34,7 +34,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         scoring = profile.scorings[context.partition_key]
         folder, settings = artifacts.scoring(scoring.key), profile.pre_experience
         return replace_clusters(
-            warehouse, "prompt_cluster", scoring, folder, "prompt_embedding", settings.clusters, settings.seed
+            warehouse, "prompt_cluster", scoring, folder, "prompt_embedding", settings, "pre_experience.clusters"
         )
 
     @dg.asset(

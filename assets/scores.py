@@ -249,6 +249,8 @@ def _replace(
             "lowest": summary["lowest"],
             "median": summary["median"],
             "highest": summary["highest"],
+            # A constant score picks by sample_id: any draw would be as good.
+            **({"constant": "all scores equal"} if summary["lowest"] == summary["highest"] else {}),
             "dropped": markdown_counts(dropped),
             "seconds": time.monotonic() - started,
             "histogram": markdown_histogram(summary["lowest"], summary["highest"], bins, HISTOGRAM_BINS),

@@ -44,9 +44,20 @@ def _with_variants(method: Method, **summaries: str) -> list[Method]:
     return [method, *variants]
 
 
-def _best_of_clusters(method: str) -> Method:
-    summary = f"the best by `{method}` in each k-means cluster, as many as its share of the samples with a score"
-    return Method(f"km_{method}", summary, "scoring", budgeted_scores=True, best_of_clusters=method)
+def _best_of_clusters(method: Method) -> Method:
+    """The k-means wrapper of a method.
+
+    Raises:
+        ValueError: the method has no scores, or several for one sample.
+    """
+    name = method.name
+    if method.scored_per is None or method.seeded_scores or method.budgeted_scores:
+        raise ValueError(
+            f"km_{name}: {name!r} does not give each sample one score, whatever the seed and budget, as "
+            "sql/40_scores/best_of_clusters.sql needs; wrap another method"
+        )
+    summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
+    return Method(f"km_{name}", summary, "scoring", budgeted_scores=True, best_of_clusters=name)
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
@@ -92,6 +103,7 @@ METHODS: dict[str, Method] = {
             Method("zip", "greedily, what compresses worst together with what was picked before", "pool"),
             published="the same, but a row can be picked again, and small pools are searched like large ones",
         ),
-        *map(_best_of_clusters, ("less", "ifd", "selectit", "entropy", "token_length")),
     )
 }
+for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
+    METHODS[f"km_{_wrapped}"] = _best_of_clusters(METHODS[_wrapped])

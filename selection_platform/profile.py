@@ -3,19 +3,16 @@
 The profiles that ship lie in `selection_platform/profiles/`; any other file can be named by its path.
 """
 
-import difflib
 import os
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from selection_platform.experiments import Experiment, Scoring
 from selection_platform.method_settings import (
-    PUBLISHED_LESS_WEIGHTS,
     DiverseEvolSettings,
     KMeansSettings,
     LessSettings,
@@ -25,6 +22,8 @@ from selection_platform.method_settings import (
 )
 from selection_platform.methods import ALL_DATA, BASE, METHODS, Method
 from selection_platform.pools.settings import FOLDER, PoolSettings
+from selection_platform.profile_checks import check_profile
+from selection_platform.profile_problems import problems
 from selection_platform.settings import (
     ArmSettings,
     EvaluationSettings,
@@ -34,6 +33,7 @@ from selection_platform.settings import (
     ScoringSettings,
     Settings,
 )
+from selection_platform.strict_yaml import NotYaml, read_yaml
 
 PROFILE_VARIABLE = "SELECTION_PLATFORM_PROFILE"
 HOME_VARIABLE = "SELECTION_PLATFORM_HOME"
@@ -68,34 +68,8 @@ class Profile(Settings):
     arms: dict[str, ArmSettings] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _arms_exist(self) -> "Profile":
-        for name in self.arms:
-            if name not in METHODS:
-                raise ValueError(f"arms: unknown method {name!r}{_did_you_mean(name, METHODS)}")
-        if BASE.name in self.arms and self.arms[BASE.name].seeds != (0,):
-            raise ValueError("arms.base: is not trained and has no seeds; write `base: {}`")
-        if len(set(self.budgets)) != len(self.budgets) or min(self.budgets) < 1:
-            raise ValueError("budgets: must be positive and differ from each other")
-        return self
-
-    @model_validator(mode="after")
-    def _published_weights_fit(self) -> "Profile":
-        epochs, weights = self.less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
-        if "less.published" in self.arms and epochs != weights:
-            raise ValueError(
-                f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
-                "change its epochs, or leave out the arm"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _helpers_exist(self) -> "Profile":
-        for model, helpers in self.selectit.helpers.items():
-            for name in (model, *helpers):
-                if name not in self.models:
-                    raise ValueError(f"selectit.helpers: unknown model {name!r}{_did_you_mean(name, self.models)}")
-        if not any(model.fine_tune for model in self.models.values()):
-            raise ValueError("models: none is fine-tuned; leave out `fine_tune: false` of at least one")
+    def _parts_fit(self) -> "Profile":
+        check_profile(self)
         return self
 
     @cached_property
@@ -130,8 +104,7 @@ class Profile(Settings):
 
     def raters_of(self, model: str) -> list[str]:
         """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""
-        helpers = self.selectit.helpers.get(model, ()) if self.selectit.level == "model" else ()
-        return [model, *helpers]
+        return [model, *self.selectit.helpers.get(model, ())]
 
     @cached_property
     def experiments(self) -> dict[str, Experiment]:
@@ -184,48 +157,15 @@ def load_profile(name_or_file: str | None = None) -> Profile:
         known = ", ".join(shipped)
         raise ProfileError(f"no profile {wanted!r}: name one of {known}, or the path of a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ProfileError(f"{path}: not YAML: {error}") from error
+        content = read_yaml(path)
+    except NotYaml as error:
+        raise ProfileError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise ProfileError(f"{path}: expected keys and values at the top, such as `pools:`")
     try:
         return Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.absolute().parent})
     except ValidationError as error:
-        raise ProfileError("\n".join(f"{path}: {problem}" for problem in _problems(error))) from error
-
-
-def _problems(error: ValidationError) -> list[str]:
-    return [_problem(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
-
-
-def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    place = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
-        return f"{place}: unknown key{_did_you_mean(str(location[-1]), _known_keys())}"
-    text = message.removeprefix("Value error, ")
-    return f"{place}: {text}" if place else text
-
-
-def _known_keys() -> set[str]:
-    keys: set[str] = set()
-    parts: list[type[BaseModel]] = [Profile]
-    while parts:
-        part = parts.pop()
-        keys |= set(part.model_fields)
-        parts += [value for field in part.model_fields.values() for value in _models_in(field.annotation)]
-    return keys
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
-
-
-def _did_you_mean(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+        raise ProfileError("\n".join(f"{path}: {problem}" for problem in problems(error, Profile))) from error
 
 
 def home(profile: Profile) -> Path:

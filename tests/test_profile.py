@@ -50,7 +50,7 @@ def test_a_helper_rates_and_is_not_fine_tuned(tmp_path):
     assert list(profile.ratings) == ["mine/tiny", "mine/helper"]
     assert profile.raters_of("tiny") == ["tiny", "helper"]
     assert {experiment.model for experiment in profile.experiments.values()} == {"tiny"}
-    alone = load_profile(write(tmp_path, models=models, selectit={"helpers": helpers, "level": "sentence"}))
+    alone = load_profile(write(tmp_path, models=models, selectit={"level": "sentence"}))
     assert alone.raters_of("tiny") == ["tiny"]
     assert list(alone.ratings) == ["mine/tiny"]
 
@@ -87,6 +87,16 @@ def test_the_papers_recipe():
     assert len(profile.experiments) == 2 + 4 * (1 + 5 + 7 + 5)
 
 
+def test_a_part_of_the_warm_ups_recipe_keeps_the_rest_of_less_own(tmp_path):
+    training = {"epochs": 2, "lora": {"rank": 8}}
+    recipe = load_profile(write(tmp_path, less={"training": training})).less.training
+    assert (recipe.epochs, recipe.learning_rate, recipe.schedule) == (2, 2e-5, "linear")
+    assert (recipe.warmup_ratio, recipe.weight_decay) == (0.03, 0.0)
+    assert recipe.lora.model_dump(exclude={"target_modules"}) == {"rank": 8, "alpha": 512, "dropout": 0.1}
+    whole = load_profile(write(tmp_path)).less.training
+    assert (whole.epochs, whole.lora.rank, whole.global_batch) == (4, 128, 128)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -98,7 +108,7 @@ def test_the_papers_recipe():
         ({"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
         ({"budgets": [10, 10]}, "budgets: must be positive and differ from each other"),
         ({"arms": {"random": {"seeds": [1, 1]}}}, "arms.random: seeds: must differ from each other"),
-        ({"arms": {"base": {"seeds": [0, 1]}}}, "arms.base: is not trained and has no seeds; write `base: {}`"),
+        ({"arms": {"base": {"seeds": [0, 1]}}}, "arms.base: is not trained, and has no seeds; write `base: {}`"),
         ({"budgets": [0]}, "budgets: must be positive and differ from each other"),
         (
             {"pools": {"../mine": {"source": {"files": "x"}}}},
@@ -118,7 +128,6 @@ def test_the_papers_recipe():
             {"arms": {"less.published": {}}, "less": {"training": {"epochs": 2, "lora": {}}}},
             "arms: less.published has weights for 4 checkpoints, and less.training has 2 epochs",
         ),
-        ({"less": {"training": {"epochs": 2}}}, "less: training: needs `lora`"),
     ],
 )
 def test_wrong_values_name_file_key_and_mend(tmp_path, changes, message):

@@ -3,11 +3,15 @@
 Nothing in a folder is ever executed: weights are safetensors only, and code that ships with a model is not trusted.
 """
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -21,6 +25,11 @@ ADAPTER_CONFIG = "adapter_config.json"
 BASE_FOLDER_KEY = "base_model_folder"
 """The manifest entry of an adapter: its base model's folder, relative to the adapter's own folder."""
 
+_WEIGHTS_INDEX = "model.safetensors.index.json"
+_MENDS = {
+    "model": "fetch the model again, or name another",
+    "tokenizer": "fetch the model again, with its tokenizer.json, or name another",
+}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,7 +51,8 @@ def load_model(
         device: where the weights go; None is the GPU where there is one, else the CPU.
 
     Raises:
-        UnreadableModel: the folder has no safetensors weights, or an adapter's base model is not found.
+        UnreadableModel: weights, configuration or tokenizer are missing or broken, or do not belong together; or an
+            adapter's base model is not found.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # torch types Module.to as a wrapped callable, which pyright cannot bind to a PreTrainedModel.
@@ -60,9 +70,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     they were. Padding is therefore told from text by the attention mask, never by its id.
 
     Raises:
-        UnreadableModel: the tokenizer has no end-of-sequence token, with which every answer must end.
+        UnreadableModel: there is none that can be read, or it has no end-of-sequence token, with which every answer
+            must end.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with _named(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise UnreadableModel(f"{folder}: the tokenizer has no eos_token; name one in tokenizer_config.json")
     if tokenizer.pad_token_id is None:
@@ -109,9 +121,38 @@ def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
         raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
     if (folder / ADAPTER_CONFIG).exists():
         return _merged_adapter(folder, dtype)
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=_DTYPES[dtype], use_safetensors=True, trust_remote_code=False, local_files_only=True
-    )
+    with _named(folder, "model"):
+        # Mismatches are let through to be reported with the folder's name below, where the missing are.
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=_DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    model, found = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
+    mismatched = [name for name, *_ in found["mismatched_keys"]]
+    for fault, names in (("are missing", found["missing_keys"]), ("have another shape than config.json", mismatched)):
+        if names:
+            # transformers would go on with random numbers in their place.
+            raise UnreadableModel(
+                f"{folder}: {len(names)} of the model's weights {fault}, {min(names)} the first; {_MENDS['model']}"
+            )
+    return model
+
+
+@contextmanager
+def _named(folder: Path, part: str) -> Iterator[None]:
+    """Say of what transformers raises for a broken folder which one it is, in a line."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError, SafetensorError) as error:
+        reason, mend = str(error).strip().split("\n")[0].rstrip(": "), _MENDS[part]
+        if "custom code" in reason:
+            reason, mend = "it needs code of its own, which is never run", "name one that transformers knows"
+        raise UnreadableModel(f"{folder}: the {part} cannot be read ({reason}); {mend}") from error
 
 
 def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
@@ -123,10 +164,12 @@ def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
 
 
 def check_weights(folder: Path) -> None:
-    """Raise UnreadableModel unless the folder holds safetensors weights."""
+    """Raise UnreadableModel unless the folder holds safetensors weights, whole and all of them."""
     if not folder.is_dir():
         raise UnreadableModel(f"{folder}: no such folder")
-    if any(folder.glob("*.safetensors")):
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        _check_files(folder, files)
         return
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
@@ -135,3 +178,19 @@ def check_weights(folder: Path) -> None:
             "convert them to safetensors, or pin a revision that has them"
         )
     raise UnreadableModel(f"{folder}: no *.safetensors weights")
+
+
+def _check_files(folder: Path, files: list[Path]) -> None:
+    for path in files:
+        try:
+            # Reads the header, and compares the file's length with it.
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise UnreadableModel(f"{path}: not a whole safetensors file ({error}); fetch it again") from error
+    index = folder / _WEIGHTS_INDEX
+    if index.exists():
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        absent = sorted(named - {path.name for path in files})
+        if absent:
+            raise UnreadableModel(f"{folder}: {', '.join(absent)} of {index.name} is not there; fetch the model again")

@@ -25,7 +25,9 @@ class BadRow(ValueError):
         return self
 
     def __str__(self) -> str:
-        return f"{self._where}{self._field}{self._problem}; {self._mend}, or set on_bad_row: skip for this pool"
+        text = f"{self._where}{self._field}{self._problem}; {self._mend}, or set on_bad_row: skip for this pool"
+        # A row's own keys and names stand in it, and may be what no file can hold.
+        return text.encode(errors="backslashreplace").decode()
 
 
 class BadRowTally:

@@ -110,7 +110,7 @@ def _listed(record: dict[str, Any], column: str, role_key: str, content_key: str
                 "write it as one",
             )
         role = _role(_field(turn, role_key, f"{where}.{role_key}"), f"{where}.{role_key}")
-        content = _text(_field(turn, content_key, f"{where}.{content_key}"), f"{where}.{content_key}")
+        content = text_of(_field(turn, content_key, f"{where}.{content_key}"), f"{where}.{content_key}")
         if not content.strip() and role != "system":
             raise _empty(f"{where}.{content_key}")
         yield Message(role, content)
@@ -118,10 +118,10 @@ def _listed(record: dict[str, Any], column: str, role_key: str, content_key: str
 
 def _alpaca(record: dict[str, Any]) -> Iterator[Message]:
     if record.get("system") is not None:
-        yield Message("system", _text(record["system"], "system"))
-    instruction = _text(_field(record, "instruction", "instruction"), "instruction")
-    given = _text(record.get("input") or "", "input")
-    answer = _text(_field(record, "output", "output"), "output")
+        yield Message("system", text_of(record["system"], "system"))
+    instruction = text_of(_field(record, "instruction", "instruction"), "instruction")
+    given = text_of("" if record.get("input") is None else record["input"], "input")
+    answer = text_of(_field(record, "output", "output"), "output")
     for field, text in (("instruction", instruction), ("output", answer)):
         if not text.strip():
             raise _empty(field)
@@ -149,7 +149,12 @@ def _role(name: Any, where: str) -> Role:
     return role
 
 
-def _text(value: Any, where: str) -> str:
+def text_of(value: Any, where: str) -> str:
+    """The value, which must be text that can be stored.
+
+    Raises:
+        BadRow: it is not.
+    """
     if not isinstance(value, str):
         raise BadRow("a text is not a string", where, f"is {_kind(value)}, not a string", "write it as text")
     try:

@@ -24,7 +24,7 @@ from selection_platform.pools.filters import (
     language_reason,
     shape_reason,
 )
-from selection_platform.pools.forms import read_conversation
+from selection_platform.pools.forms import read_conversation, text_of
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
@@ -174,14 +174,12 @@ class _PoolWriter:
 
     def take(self, file: str, row: int, text: str) -> None:
         """Keep or drop one raw row."""
-        record = json.loads(text)
-        reason = field_reason(record, self._settings)
-        if reason is None:
-            try:
-                reason = self._take_record(file, record)
-            except BadRow as bad_row:
-                self._bad_rows.meet(bad_row.at(file, row))
-                reason = bad_row.reason
+        try:
+            record = _parsed(text)
+            reason = field_reason(record, self._settings) or self._take_record(file, record)
+        except BadRow as bad_row:
+            self._bad_rows.meet(bad_row.at(file, row))
+            reason = bad_row.reason
         if reason is not None:
             self._dropped[reason] += 1
 
@@ -253,6 +251,14 @@ class _PoolWriter:
         )
 
 
+def _parsed(text: str) -> dict[str, object]:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
+        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
+
+
 def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:
     """Source and licence of a row."""
     if settings.source.package is not None:
@@ -264,7 +270,7 @@ def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tup
     if column not in record:
         raise BadRow("a field is missing", column, "is missing", "name another `source_column`")
     value = record[column]
-    return ("not stated" if value is None else str(value)), settings.licence
+    return ("not stated" if value is None else text_of(str(value), column)), settings.licence
 
 
 def _drop_beyond(folder: Path, last: str) -> int:

@@ -114,4 +114,4 @@ def _copy_rows(source: Source, folder: Path, tally: BadRowTally) -> tuple[int, s
 
 def _because(report: RawPoolReport) -> str:
     dropped = ", ".join(f"{count} {reason}" for reason, count in report.bad_rows.items())
-    return f" ({dropped})" if dropped else "; check the pool's source"
+    return f"{f' ({dropped})' if dropped else ''}; check the pool's source"

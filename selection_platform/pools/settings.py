@@ -1,24 +1,35 @@
 """The settings of a pool: the part of a profile that says where its conversations come from and which are kept."""
 
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from selection_platform.settings import Settings
 
 Form = Literal["messages", "sharegpt", "alpaca"]
 Package = Literal["instruct-mix", "sharegpt-en"]
 FOLDER = "folder"
 """Key of the validation context: the folder that relative paths start from."""
 
-Scalar = str | bool | int | float | None
+
+def _check_scalar(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("infinity and NaN equal nothing in JSON; write a number")
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise ValueError("must be text, a number, true, false or null; put quotes around anything else")
+    return value
+
+
+# Checked before pydantic looks, which would say for each of the types why the value is not that.
+Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_check_scalar)]
 
 DEFAULT_COLUMNS: dict[Form, str] = {"messages": "messages", "sharegpt": "conversations"}
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(Settings):
     """Where the rows come from. Name exactly one of hub, files and package."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hub: str | None = Field(
         default=None, description="Hugging Face data set, such as teknium/OpenHermes-2.5, or a folder laid out as one."
@@ -49,10 +60,8 @@ class SourceSettings(BaseModel):
         return self
 
 
-class PoolSettings(BaseModel):
+class PoolSettings(Settings):
     """One pool. A row is kept where it passes every filter that is set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: SourceSettings
     form: Form = Field(
@@ -114,6 +123,10 @@ class PoolSettings(BaseModel):
         given = self.model_fields_set & {"form", "column", "source_column", "licence"}
         if self.source.package is not None and given:
             raise ValueError(f"{', '.join(sorted(given))}: a packaged pool says these itself; leave them out")
+        for unit in ("turns", "characters"):
+            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"min_{unit} {least} is above max_{unit} {most}, so that no row passes; change one")
         return self
 
     @property

@@ -22,6 +22,9 @@ from selection_platform.pools.settings import SourceSettings
 
 ROWS_PER_BATCH = 1000
 JSONL_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json.gz")
+MAGIC = {b"\x1f\x8b": ("compressed with gzip", ".jsonl.gz"), b"PAR1": ("Parquet", ".parquet")}
+"""How files begin that are no lines of text, what they are, and the ending that they need."""
+
 READABLE = "Readable are .jsonl, .jsonl.gz, .json.gz (one JSON object a line) and .parquet"
 
 
@@ -103,7 +106,10 @@ def _matching(pattern: str) -> list[Path]:
 def _open_files(pattern: str) -> Source:
     paths = _matching(pattern)
     if not paths:
-        raise SourceError(f"files: nothing matches {pattern} in {Path.cwd()}; correct the path in the pool's source")
+        absolute = Path(pattern).absolute()
+        if absolute.is_dir():
+            raise SourceError(f"files: {absolute} is a folder; name the files in it, such as {absolute}/*.jsonl")
+        raise SourceError(f"files: nothing matches {absolute}; correct the path in the pool's source")
     readers = {str(found): _reader_of(found) for found in paths}
     hashes = {str(found): file_hash(found) for found in paths}
     return Source(hashes, None, lambda: (row for name, read in readers.items() for row in read(Path(name), name)))
@@ -124,7 +130,11 @@ def read_json_lines(path: Path, name: str) -> Rows:
     r"""Rows of a file with one JSON object a line, compressed or not. Empty lines are no rows.
 
     Lines end at "\n" only: texts hold other characters, such as U+2028, that `str.splitlines` would break them at.
+
+    Raises:
+        SourceError: the file is not what its ending says, or is compressed and broken.
     """
+    _check_beginning(path)
     with _open_binary(path) as file:
         lines = enumerate(file, start=1)
         while True:
@@ -136,6 +146,20 @@ def read_json_lines(path: Path, name: str) -> Rows:
                 raise SourceError(f"{path}: the compressed file is broken ({error}); fetch it again") from error
             if line.strip():
                 yield _parse_line(line, name, number)
+
+
+def _check_beginning(path: Path) -> None:
+    """Raise SourceError where uncompressed lines are expected and the file is of another kind.
+
+    All of its lines would be bad rows, which can be skipped.
+    """
+    if path.suffix == ".gz":
+        return
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    for magic, (kind, ending) in MAGIC.items():
+        if beginning.startswith(magic):
+            raise SourceError(f"{path}: the file is {kind}; give it the ending {ending}")
 
 
 def _open_binary(path: Path) -> BinaryIO:
@@ -150,7 +174,7 @@ def _parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
         problem = f"byte {error.start + 1} of the line is not UTF-8"
         return BadRow("not UTF-8", None, problem, "save the file as UTF-8").at(name, number)
     except json.JSONDecodeError as error:
-        problem = f"not JSON: {error.msg} at character {error.pos + 1} of the line"
+        problem = f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1} of the line"
         return BadRow("not JSON", None, problem, "repair the line").at(name, number)
     except (ValueError, RecursionError) as error:
         # An integer of thousands of digits, or brackets nested by the thousand.
@@ -163,22 +187,53 @@ def _parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
 
 
 def read_parquet(path: Path, name: str) -> Rows:
-    """Rows of a Parquet file, a batch at a time."""
+    """Rows of a Parquet file, a batch at a time.
+
+    Raises:
+        SourceError: the file is broken.
+    """
     try:
         with pq.ParquetFile(path) as file:
             number = 0
             for batch in file.iter_batches(ROWS_PER_BATCH):
-                for record in batch.to_pylist():
+                for record in _records(batch):
                     number += 1
-                    yield RawRow(name, number, to_json(record))
-    except pa.ArrowInvalid as error:
+                    yield (
+                        record.at(name, number) if isinstance(record, BadRow) else RawRow(name, number, to_json(record))
+                    )
+    except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not a readable Parquet file ({error}); fetch it again") from error
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | BadRow]:
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        # Arrow checks no text when it reads. Row by row is slow, and only where a text is broken.
+        pass
+    for row in range(batch.num_rows):
+        try:
+            yield from batch.slice(row, 1).to_pylist()
+        except UnicodeDecodeError as error:
+            yield BadRow("not UTF-8", None, f"byte {error.start + 1} of a text is not UTF-8", "write texts as UTF-8")
 
 
 def to_json(record: dict[str, Any]) -> str:
     """A record as JSON text; dates and other values that JSON does not know become strings."""
     # Escaped to ASCII: half of a surrogate pair has no other form that Parquet can hold.
-    return json.dumps(record, separators=(",", ":"), default=str)
+    return json.dumps(record, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON does not know as one that it does. Bytes are text where they can be, as older writers did."""
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        # No text, so that where one is wanted this is a bad row.
+        return {"bytes": len(value)}
 
 
 def _open_hub(settings: SourceSettings) -> Source:

@@ -154,9 +154,14 @@ def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) 
     """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and max_length > positions:
-        raise ValueError(f"max_length {max_length} is more than the {positions} positions of {type(model).__name__}")
+        raise ValueError(
+            f"scoring.max_length {max_length} is more than the {positions} positions of {type(model).__name__}; lower "
+            "it in the profile"
+        )
     if tokens_per_batch < max_length:
-        raise ValueError(f"tokens_per_batch {tokens_per_batch} is less than max_length {max_length}")
+        raise ValueError(
+            f"tokens_per_batch {tokens_per_batch} is less than scoring.max_length {max_length}; raise it in the profile"
+        )
 
 
 @torch.inference_mode()

@@ -17,7 +17,9 @@ THREADS = 2
 """Lloyd's threads. They add their sums up in the order in which they end: of two, that changes nothing."""
 
 
-def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def cluster(
+    embeddings: NDArray[np.float32], clusters: int, seed: int, key: str = "k_means.clusters"
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """k-means by Lloyd's algorithm from one k-means++ start (scikit-learn). Takes twice the memory of the embeddings.
 
     The same on every run with two cores or more, however many there are; one core may decide a tie otherwise.
@@ -26,6 +28,7 @@ def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[
         embeddings: rows x dimensions; may be mapped from a file.
         clusters: at most as many as there are rows.
         seed: of the start.
+        key: the profile's setting that says how many clusters, for messages.
 
     Returns:
         Each row's cluster, and its Euclidean distance to the cluster's centre.
@@ -39,7 +42,7 @@ def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[
 
     rows = len(embeddings)
     if clusters > rows:
-        raise ValueError(f"{clusters:,} clusters are wanted of {rows:,} samples; lower `clusters` in the profile")
+        raise ValueError(f"{key}: {clusters:,} clusters are wanted of {rows:,} samples; lower it in the profile")
     with threadpool_limits(THREADS, "openmp"):
         k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
     distance = np.empty(rows, dtype=np.float64)
@@ -51,9 +54,14 @@ def cluster(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[
 
 
 def write_clusters(
-    sample_ids: list[str], embeddings: NDArray[np.float32], clusters: int, seed: int, output: Path
+    sample_ids: list[str],
+    embeddings: NDArray[np.float32],
+    clusters: int,
+    seed: int,
+    output: Path,
+    key: str = "k_means.clusters",
 ) -> None:
     """Cluster embeddings into a Parquet file with `sample_id`, `cluster` (int32) and `distance` (float64)."""
-    label, distance = cluster(embeddings, clusters, seed)
+    label, distance = cluster(embeddings, clusters, seed, key)
     with whole_file(output) as temporary:
         pq.write_table(pa.table({"sample_id": sample_ids, "cluster": label, "distance": distance}), temporary)

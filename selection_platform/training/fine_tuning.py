@@ -158,7 +158,10 @@ def _rows(spec: FineTuningSpec) -> Rows:
     tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
     rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.max_length)
     if not rows.kept:
-        raise ValueError(f"{spec.train_file}: no answer token within max_length {spec.max_length}; raise max_length")
+        raise ValueError(
+            f"{spec.train_file}: no answer token within max_length {spec.max_length}; raise the recipe's max_length in "
+            "the profile (`fine_tuning`, or `less: training`)"
+        )
     return rows
 
 

@@ -64,7 +64,7 @@ def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_len
     if not size.all():
         raise ValueError(
             f"{targets_file}: no sample of target {groups[int(size.argmin())]!r} has an answer token within "
-            f"max_length {max_length}; raise it, or leave the target out"
+            f"scoring.max_length {max_length}; raise it in the profile, or leave the target out"
         )
     return Targets(groups, plan, member / size, int(unscored.sum()))
 

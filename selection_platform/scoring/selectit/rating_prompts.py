@@ -108,7 +108,7 @@ def conversation_tokens(tokens: RatingTokens, max_length: int) -> int:
     room = max_length - tokens.longest
     if room < 1:
         raise ValueError(
-            f"max_length {max_length} leaves no room for a conversation: the longest rating prompt takes "
-            f"{tokens.longest} tokens"
+            f"scoring.max_length {max_length} leaves no room for a conversation: the longest rating prompt takes "
+            f"{tokens.longest} tokens; raise it in the profile"
         )
     return room

@@ -1,0 +1,109 @@
+"""What must hold between the parts of a profile. Each check raises ValueError with the key and the mend."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
+from selection_platform.methods import ALL_DATA, BASE, METHODS
+from selection_platform.settings import did_you_mean
+
+if TYPE_CHECKING:
+    from selection_platform.profile import Profile
+
+
+def check_profile(profile: "Profile") -> None:
+    """Run every check of this module.
+
+    Raises:
+        ValueError: the first thing that does not fit.
+    """
+    _check_arms(profile)
+    _check_less(profile)
+    _check_helpers(profile)
+    for name, pool in profile.pools.items():
+        if pool.limit is not None:
+            _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
+
+
+def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
+    """Check, as soon as a pool is made, that no arm wants more of it than there is.
+
+    Args:
+        profile: whose arms will use the pool.
+        pool: its name.
+        samples: how many can be selected.
+
+    Raises:
+        ValueError: a setting is above the pool's size; the message names it.
+    """
+    _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
+
+
+class _Need(NamedTuple):
+    """A setting that takes so many samples, and may not be above a pool's size."""
+
+    key: str
+    samples: int
+
+
+def _check_samples(profile: "Profile", samples: int, where: str) -> None:
+    for need in _needs(profile):
+        if need.samples > samples:
+            raise ValueError(f"{need.key}: {need.samples} is above {where}; lower it, or enlarge the pool")
+
+
+def _needs(profile: "Profile") -> Iterator[_Need]:
+    """The settings that the profile's arms use."""
+    methods = [METHODS[name] for name in profile.arms]
+    if any(method not in (BASE, ALL_DATA) for method in methods):
+        yield _Need("budgets", max(profile.budgets))
+    if any(method.best_of_clusters for method in methods):
+        yield _Need("k_means.clusters", profile.k_means.clusters)
+    if "ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms:
+        yield _Need("pre_experience.clusters", profile.pre_experience.clusters)
+    if "zip.published" in profile.arms:
+        # The published search does not scale its rounds to the pool.
+        yield _Need("zip.k1", profile.zip.k1)
+
+
+def _check_arms(profile: "Profile") -> None:
+    for name in profile.arms:
+        if name not in METHODS:
+            raise ValueError(f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}")
+    base = profile.arms.get(BASE.name)
+    if base is not None and (base.seeds != (0,) or not base.train):
+        raise ValueError(f"arms.{BASE.name}: is not trained, and has no seeds; write `{BASE.name}: {{}}`")
+    if len(set(profile.budgets)) != len(profile.budgets) or min(profile.budgets) < 1:
+        raise ValueError("budgets: must be positive and differ from each other")
+
+
+def _check_less(profile: "Profile") -> None:
+    less, longest = profile.less, profile.scoring.max_length
+    epochs, weights = less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
+    if "less.published" in profile.arms and epochs != weights:
+        raise ValueError(
+            f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
+            "change its epochs, or leave out the arm"
+        )
+    if {"less", "less.published", "km_less"} & set(profile.arms) and less.tokens_per_batch < longest:
+        raise ValueError(
+            f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "
+            "longest sample fits no batch; raise it, or lower scoring.max_length"
+        )
+
+
+def _check_helpers(profile: "Profile") -> None:
+    models = profile.models
+    if not any(model.fine_tune for model in models.values()):
+        raise ValueError("models: none is fine-tuned; leave out `fine_tune: false` of at least one")
+    for model, helpers in profile.selectit.helpers.items():
+        for name in (model, *helpers):
+            if name not in models:
+                raise ValueError(f"selectit.helpers: unknown model {name!r}{did_you_mean(name, models)}")
+        key = f"selectit.helpers.{model}"
+        if not models[model].fine_tune:
+            raise ValueError(f"{key}: {model!r} is not fine-tuned, so nothing is rated for it; leave it out")
+        if model in helpers:
+            raise ValueError(f"{key}: {model!r} rates for itself anyway; leave it out of its helpers")
+        if len(set(helpers)) != len(helpers):
+            raise ValueError(f"{key}: must differ from each other")
