@@ -6,9 +6,9 @@ Run by hand:
 
 For each job: once unbroken, timed; then kills at moments drawn evenly over that time. After each kill the job starts
 again in the same folder, so that its work is cut short again and again; after the last it ends. Where it ends before
-its kill, it begins anew in an empty folder, so that every kill counted is one that hit. What must be the same: the bytes
-of every file that the job has for its result, and of a training also the losses of its steps. A child is forked for each
-start, so that torch is imported once.
+its kill, it begins anew in an empty folder, so that every kill counted is one that hit. What must be the same: the
+bytes of every file that the job has for its result, a training's losses among them. A child is forked for each start,
+so that torch is imported once.
 """
 
 import argparse
@@ -49,6 +49,7 @@ RESULT_ENDINGS = (".parquet", ".safetensors", ".jsonl")
 """Scores, picks and results; weights; a training's loss at each step. Manifests tell seconds, which differ."""
 
 Job = Callable[[Path], object]
+Result = Callable[[Path], dict[str, str]]
 
 
 def main() -> None:
@@ -64,9 +65,7 @@ def main() -> None:
             print(row(name, job, result, Path(folder) / name, options), flush=True)
 
 
-def row(
-    name: str, job: Job, result: Callable[[Path], dict[str, str]], folder: Path, options: argparse.Namespace
-) -> str:
+def row(name: str, job: Job, result: Result, folder: Path, options: argparse.Namespace) -> str:
     """Run one job unbroken and broken, and say how the results compare."""
     started = time.monotonic()
     finished(job, folder / "unbroken", None)
@@ -145,7 +144,7 @@ def warehouse_results(folder: Path) -> dict[str, str]:
     }
 
 
-def jobs(folder: Path) -> list[tuple[str, Job, Callable[[Path], dict[str, str]]]]:
+def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
     """Each job with what it needs, of a second or a few."""
     save_model(folder / "model", CONFIGS["llama"])
     write_samples(folder / "many.parquet", random_samples(2000))
@@ -159,15 +158,15 @@ def jobs(folder: Path) -> list[tuple[str, Job, Callable[[Path], dict[str, str]]]
     pq.write_table(trained.append_column("position", pa.array(range(len(trained)))), folder / "train.parquet")
     scoring = LikelihoodSpec(model, many, 60, 256, 50, samples_per_shard=50)
     influence = InfluenceSpec(
-        str(folder / "warm-up" / "warm"), few, str(folder / "targets.parquet"), max_length=60, tokens_per_batch=256, logit_rows=50,
-        samples_per_shard=5,
+        str(folder / "warm-up" / "warm"), few, str(folder / "targets.parquet"), max_length=60, tokens_per_batch=256,
+        logit_rows=50, samples_per_shard=5,
     )  # fmt: skip
     training = FineTuningSpec(
         model, str(folder / "train.parquet"), epochs=2, learning_rate=3e-3, global_batch=4, batch_per_device=2,
         max_length=60, save_steps=3,
     )  # fmt: skip
     evaluation = EvaluationSpec(
-        model, str(folder / "items"), (BenchmarkSpec("mmlu", "offline_mmlu", limit=2),), {"few": few},
+        model, str(folder / "items"), (BenchmarkSpec("mmlu", "offline_mmlu", limit=20),), {"few": few},
         dtype="float32", tokens_per_batch=256, max_length=60,
     )  # fmt: skip
     return [
@@ -183,9 +182,7 @@ def jobs(folder: Path) -> list[tuple[str, Job, Callable[[Path], dict[str, str]]]
 def write_partitions(folder: Path) -> None:
     """Replace partitions one after another."""
     warehouse = Warehouse(folder=str(folder / "warehouse"))
-    rows = (
-        "SELECT 0 AS seed, printf('%06d', range) AS sample_id, hash(range + $number) / 2e19 AS score FROM range(20000)"
-    )
+    rows = "SELECT printf('%06d', range) AS sample_id, hash(range + $number) / 2e19 AS score FROM range(20000)"
     for number in range(WAREHOUSE_WRITES):
         warehouse.replace("scores.random", {"pool": str(number), "model": None}, rows, {"number": number})
 
