@@ -83,7 +83,7 @@ class Staleness:
         self._definitions = {key: asset for asset in assets for key in asset.keys}
         self._known: dict[dg.AssetKey, dict[str | None, Provenance]] = {}
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
-        self._inputs = cache(self._find_inputs)
+        self.inputs = cache(self._find_inputs)
         self._partition_keys = cache(self._find_partition_keys)
 
     @cached_property
@@ -100,7 +100,7 @@ class Staleness:
         touched = {node for step in of for node in step.nodes}
         found: list[Step] = []
         for step in self.steps:
-            inputs = {node for own in step.nodes for node in self._inputs(own)}
+            inputs = {node for own in step.nodes for node in self.inputs(own)}
             if touched & inputs or touched.intersection(step.nodes):
                 touched |= set(step.nodes)
                 found.append(step)
@@ -112,7 +112,7 @@ class Staleness:
         found: list[Step] = []
         for step in reversed(self.steps):
             if wanted.intersection(step.nodes):
-                wanted |= {node for own in step.nodes for node in self._inputs(own)}
+                wanted |= {node for own in step.nodes for node in self.inputs(own)}
                 found.insert(0, step)
         return found
 
@@ -140,6 +140,10 @@ class Staleness:
         """What a partition was made from; None where it never was."""
         return self._latest(asset).get(partition_key)
 
+    def code_version(self, asset: dg.AssetKey) -> str | None:
+        """The code version that an asset has now."""
+        return self._definitions[asset].code_versions_by_key[asset]
+
     def look_again(self, step: Step) -> None:
         """Look at a step's partition anew: it was just materialised."""
         for key, partition in step.nodes:
@@ -153,11 +157,11 @@ class Staleness:
 
     def _causes(self, node: Node, made: Provenance) -> Iterator[str]:
         key, partition = node
-        code_version = self._definitions[key].code_versions_by_key[key]
+        code_version = self.code_version(key)
         if made.code_version != code_version:
             yield f"code version {made.code_version} -> {code_version}"
         yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
-        inputs = {input_name(*node): node for node in self._inputs(node)}
+        inputs = {input_name(*node): node for node in self.inputs(node)}
         now = {name: self._latest(key).get(partition) for name, (key, partition) in inputs.items()}
         for name, provenance in now.items():
             if provenance is None or name not in made.inputs:
@@ -196,6 +200,7 @@ class Staleness:
         return folders[asset](partition) if asset in folders else None
 
     def _find_inputs(self, node: Node) -> list[Node]:
+        """The partitions that a partition would be made from now."""
         key, partition = node
         asset = self._definitions[key]
         return [
