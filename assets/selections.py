@@ -39,7 +39,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         """The samples that an experiment trains on, best first. Table `selections.samples`."""
         experiment = profile.experiments[context.partition_key]
         partition = {"experiment": experiment.key}
-        rows, values = _query(experiment)
+        rows, values = selection_query(experiment)
         count = warehouse.replace("selections.samples", partition, rows, values, verify=_verifier(experiment))
         warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
         return dg.MaterializeResult(
@@ -67,7 +67,7 @@ def _columns(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
+def selection_query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     """The statement that selects, and its values."""
     method = METHODS[experiment.method]
     if method.scored_per is None:

@@ -4,13 +4,15 @@ Dagster computes the staleness of partitions on demand only, not transitively, a
 inputs or more; and it knows nothing of a profile's settings.
 """
 
-from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+import duckdb
 
 from assets.provenance import Provenance, input_name, latest_provenance
 from assets.settings_used import settings_used
@@ -22,6 +24,9 @@ from selection_platform.queries import load_sql
 
 Node = tuple[dg.AssetKey, str | None]
 """One partition of one asset."""
+
+Reader = Callable[[], duckdb.DuckDBPyConnection]
+"""Gives a connection to the warehouse."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Staleness:
         self._definitions = {key: asset for asset in assets for key in asset.keys}
         self._known: dict[dg.AssetKey, dict[str | None, Provenance]] = {}
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
-        self._inputs = cache(self._find_inputs)
+        self.inputs = cache(self._find_inputs)
         self._partition_keys = cache(self._find_partition_keys)
 
     @cached_property
@@ -93,14 +98,15 @@ class Staleness:
 
     def due(self) -> list[Due]:
         """Every step that is due by itself, upstream before downstream. Others may become due by what they change."""
-        return [due for due in map(self.cause, self.steps) if due]
+        with self._reader() as reader:
+            return [due for step in self.steps if (due := self._cause(step, reader))]
 
     def downstream(self, of: Iterable[Step]) -> list[Step]:
         """The steps, and all that are made from them, directly or not; upstream before downstream."""
         touched = {node for step in of for node in step.nodes}
         found: list[Step] = []
         for step in self.steps:
-            inputs = {node for own in step.nodes for node in self._inputs(own)}
+            inputs = {node for own in step.nodes for node in self.inputs(own)}
             if touched & inputs or touched.intersection(step.nodes):
                 touched |= set(step.nodes)
                 found.append(step)
@@ -112,7 +118,7 @@ class Staleness:
         found: list[Step] = []
         for step in reversed(self.steps):
             if wanted.intersection(step.nodes):
-                wanted |= {node for own in step.nodes for node in self._inputs(own)}
+                wanted |= {node for own in step.nodes for node in self.inputs(own)}
                 found.insert(0, step)
         return found
 
@@ -127,18 +133,34 @@ class Staleness:
 
     def cause(self, step: Step) -> Due | None:
         """Why a step is due, or None where it is not."""
+        with self._reader() as reader:
+            return self._cause(step, reader)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        """Opens the warehouse where it is needed, and then once: that takes longer than a hundred questions."""
+        with ExitStack() as stack:
+            yield cache(lambda: stack.enter_context(self._warehouse.read()))
+
+    def _cause(self, step: Step, reader: Reader) -> Due | None:
         made = {node: self._latest(node[0]).get(node[1]) for node in step.nodes}
         if not all(made.values()):
             return Due(step, "missing", ("never materialised",))
         gone = self._missing_files(step)
         if gone is not None:
             return Due(step, "missing", (f"its files are gone: {gone}",))
-        causes = [cause for node, provenance in made.items() if provenance for cause in self._causes(node, provenance)]
+        causes = [
+            cause for node, provenance in made.items() if provenance for cause in self._causes(node, provenance, reader)
+        ]
         return Due(step, "stale", tuple(dict.fromkeys(causes))) if causes else None
 
     def provenance(self, asset: dg.AssetKey, partition_key: str | None) -> Provenance | None:
         """What a partition was made from; None where it never was."""
         return self._latest(asset).get(partition_key)
+
+    def code_version(self, asset: dg.AssetKey) -> str | None:
+        """The code version that an asset has now."""
+        return self._definitions[asset].code_versions_by_key[asset]
 
     def look_again(self, step: Step) -> None:
         """Look at a step's partition anew: it was just materialised."""
@@ -151,27 +173,27 @@ class Staleness:
             self._known[asset] = latest_provenance(self._instance, asset)
         return self._known[asset]
 
-    def _causes(self, node: Node, made: Provenance) -> Iterator[str]:
+    def _causes(self, node: Node, made: Provenance, reader: Reader) -> Iterator[str]:
         key, partition = node
-        code_version = self._definitions[key].code_versions_by_key[key]
+        code_version = self.code_version(key)
         if made.code_version != code_version:
             yield f"code version {made.code_version} -> {code_version}"
         yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
-        inputs = {input_name(*node): node for node in self._inputs(node)}
+        inputs = {input_name(*node): node for node in self.inputs(node)}
         now = {name: self._latest(key).get(partition) for name, (key, partition) in inputs.items()}
         for name, provenance in now.items():
             if provenance is None or name not in made.inputs:
                 yield f"{name} is new"
             elif provenance.data_version != made.inputs[name]:
-                yield f"{name} changed" + self._changed_ids(inputs[name], made)
+                yield f"{name} changed" + self._changed_ids(inputs[name], made, reader)
         yield from (f"{name} is in the profile no more" for name in made.inputs if name not in inputs)
 
-    def _changed_ids(self, changed: Node, made: Provenance) -> str:
+    def _changed_ids(self, changed: Node, made: Provenance, reader: Reader) -> str:
         """How many ids of a selection are others than those that a checkpoint was made from."""
         if changed[0] != dg.AssetKey("selection") or made.snapshot is None:
             return ""
         values = {"experiment": changed[1], "snapshot": made.snapshot}
-        other, size = self._warehouse.query(load_sql("50_selections/changed"), values).row(0)
+        ((other, size),) = reader().execute(load_sql("50_selections/changed"), values).fetchall()
         return f", {other:,} of {size:,} ids" if other else ", the order of its ids alone"
 
     def _missing_files(self, step: Step) -> Path | None:
@@ -196,6 +218,7 @@ class Staleness:
         return folders[asset](partition) if asset in folders else None
 
     def _find_inputs(self, node: Node) -> list[Node]:
+        """The partitions that a partition would be made from now."""
         key, partition = node
         asset = self._definitions[key]
         return [

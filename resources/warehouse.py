@@ -40,6 +40,10 @@ class NotAQuery(ValueError):
     """A statement that does more than read."""
 
 
+class SnapshotMissing(ValueError):
+    """A snapshot that the warehouse does not have, or has no more."""
+
+
 class Warehouse(dg.ConfigurableResource):
     """Tables of pools, features, scores, selections and benchmark results."""
 
@@ -50,20 +54,29 @@ class Warehouse(dg.ConfigurableResource):
         return self._catalog.exists()
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that cannot change the warehouse. Sees what was committed when each statement starts."""
+    def read(self, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that cannot change the warehouse. Sees what was committed when each statement starts.
+
+        Args:
+            at: see all tables as they were at this snapshot instead.
+
+        Raises:
+            FileNotFoundError: nothing was ever written.
+            SnapshotMissing: there is no such snapshot.
+        """
         if not self.exists():
             raise FileNotFoundError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
-        with self._attached(read_only=True) as connection:
+        with self._attached(read_only=True, at=at) as connection:
             yield connection
 
-    def query(self, sql: str, values: Values | None = None) -> pl.DataFrame:
-        """Result of one SELECT, with bound `$name` values.
+    def query(self, sql: str, values: Values | None = None, at: int | None = None) -> pl.DataFrame:
+        """Result of one SELECT, with bound `$name` values; with `at`, on the tables as they were at that snapshot.
 
         Raises:
             NotAQuery: the text is not one statement that only reads.
+            SnapshotMissing: there is no such snapshot.
         """
-        with self.read() as connection:
+        with self.read(at) as connection:
             kinds = [statement.type for statement in connection.extract_statements(sql)]
             if kinds not in READING:
                 raise NotAQuery("one statement that only reads is needed: SELECT, FROM, DESCRIBE, SUMMARIZE or EXPLAIN")
@@ -162,16 +175,21 @@ class Warehouse(dg.ConfigurableResource):
             yield connection
 
     @contextmanager
-    def _attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _attached(self, *, read_only: bool, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         extensions = _verified_extensions()
         database = DuckDBResource(database=":memory:", connection_config={"allow_unsigned_extensions": True})
         # get_connection does not close when the block raises.
         with database.get_connection() as connection, closing(connection):
             for extension in extensions:
                 connection.load_extension(extension)
-            mode = ", READ_ONLY" if read_only else ""
+            mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
             catalog, data = str(self._catalog).replace("'", "''"), str(Path(self.folder) / "tables").replace("'", "''")
-            connection.execute(f"ATTACH 'ducklake:sqlite:{catalog}' AS warehouse (DATA_PATH '{data}'{mode})")
+            try:
+                connection.execute(f"ATTACH 'ducklake:sqlite:{catalog}' AS warehouse (DATA_PATH '{data}'{mode})")
+            except duckdb.InvalidInputException as error:
+                if at is None:
+                    raise
+                raise SnapshotMissing(f"the warehouse at {self.folder} has no snapshot {at}: {error}") from error
             connection.execute("USE warehouse")
             if read_only:
                 self._confine(connection)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from selection_platform import commands
+from selection_platform import commands, lineage_commands
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
 
 
@@ -84,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=commands.diff)
+
+    for name, run, help in (
+        ("lineage", lineage_commands.lineage, "print all that an experiment was made from"),
+        ("verify", lineage_commands.verify, "select again from the warehouse as it was, and compare"),
+    ):
+        command = subparsers.add_parser(name, help=help)
+        command.add_argument("experiment", metavar="EXPERIMENT", help="key of an experiment")
+        command.add_argument("--json", action="store_true", help="print one JSON document")
+        command.set_defaults(command=run)
 
     command = subparsers.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")

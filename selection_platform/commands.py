@@ -46,7 +46,7 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str]) -> None:
         check_sandbox()
     started = time.monotonic()
     seconds: dict[str, float] = {}
-    with _only_run(profile), _staleness(profile) as (staleness, assets, resources, instance):
+    with _only_run(profile), open_staleness(profile) as (staleness, assets, resources, instance):
         end_killed_runs(instance)
         steps = _steps(staleness, of)
         for index, step in enumerate(steps, start=1):
@@ -73,7 +73,7 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str]) -> None:
 
 
 @contextmanager
-def _staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str, Any], Any]]:
+def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str, Any], Any]]:
     """What compares the profile with what was made, its assets, their resources, and the Dagster instance."""
     from assets import build_assets
     from assets.materialize import open_instance
@@ -125,13 +125,13 @@ def _print_leaderboard(profile: Profile) -> None:
 
 def status(profile: Profile, options: argparse.Namespace) -> None:
     """List every partition that is missing or stale, with the cause."""
-    with _staleness(profile) as (staleness, *_):
+    with open_staleness(profile) as (staleness, *_):
         due = staleness.due()
         removed = staleness.removed()
         downstream = len(staleness.downstream(each.step for each in due)) - len(due)
         total = len(staleness.steps)
     if options.json:
-        _print_json(
+        print_json(
             {
                 "profile": profile.name,
                 "partitions": total,
@@ -177,7 +177,7 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     except duckdb.Error as error:
         raise UserError(str(error)) from error
     if options.json:
-        _print_json(result.to_dicts())
+        print_json(result.to_dicts())
         return
     with pl.Config(
         tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=60, tbl_width_chars=160, tbl_hide_dataframe_shape=True,
@@ -192,7 +192,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
     from assets.selections import scores_of
     from selection_platform.queries import load_sql
 
-    one, other = (_selecting_experiment(profile, key) for key in (options.one, options.other))
+    one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
     if one.pool != other.pool:
         raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
     warehouse = _warehouse(profile)
@@ -213,7 +213,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
         facts["both_scored"], facts["rank_correlation"] = ranks.row(0)
     if options.json:
         sizes = [facts.pop("one"), facts.pop("other")]
-        _print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts})
+        print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts})
         return
     share = facts["shared"] / min(facts["one"], facts["other"])
     print(f"{one.key} selects {facts['one']:,} samples, {other.key} {facts['other']:,}.")
@@ -226,7 +226,8 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
         )
 
 
-def _selecting_experiment(profile: Profile, key: str) -> Experiment:
+def selecting_experiment(profile: Profile, key: str) -> Experiment:
+    """The experiment of a key, which must select samples."""
     experiment = profile.experiments.get(key)
     if experiment is None or experiment.pool is None:
         known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
@@ -239,7 +240,7 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.export import export_selection
     from selection_platform.queries import load_sql
 
-    experiment = _selecting_experiment(profile, options.experiment)
+    experiment = selecting_experiment(profile, options.experiment)
     warehouse = _warehouse(profile)
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(load_sql("50_selections/training_samples"), values)
@@ -276,5 +277,6 @@ def _warehouse(profile: Profile) -> Any:
     return build_resources(home(profile))["warehouse"]
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One JSON document, and nothing else."""
     print(json.dumps(value, ensure_ascii=False, default=str))
