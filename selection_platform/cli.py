@@ -103,9 +103,20 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=commands.export)
 
     command = subparsers.add_parser("ui", help="open Dagster on this machine")
-    command.add_argument("--port", type=int, default=3000)
+    command.add_argument("--port", type=_port, default=3000, help="1 to 65535 (default: 3000)")
     command.set_defaults(command=commands.ui)
     return parser
+
+
+def _port(text: str) -> int:
+    """A TCP port.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

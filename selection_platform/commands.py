@@ -241,6 +241,8 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.queries import load_sql
 
     experiment = selecting_experiment(profile, options.experiment)
+    if options.to.exists() and not options.to.is_dir():
+        raise UserError(f"--to: {options.to} is a file; name a folder")
     warehouse = _warehouse(profile)
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(load_sql("50_selections/training_samples"), values)

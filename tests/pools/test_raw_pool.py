@@ -8,7 +8,6 @@ from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import read_rows, shard_paths
-from selection_platform.pools.sources import SourceError
 
 
 def write(path, *lines):
@@ -44,13 +43,6 @@ def test_bad_rows_are_counted_by_reason_where_that_is_allowed(tmp_path):
     report = write_raw_pool(settings(path, on_bad_row="skip"), tmp_path / "raw")
     assert (report.rows, report.bad_rows) == (1, {"not JSON": 2, "not a JSON object": 1})
     assert report.examples["not JSON"].startswith(f"{path}, row 1: not JSON")
-
-
-@pytest.mark.parametrize(("lines", "why"), [([], "check the pool's source"), ([b"{"], "1 not JSON")])
-def test_no_rows_is_an_error(tmp_path, lines, why):
-    path = write(tmp_path / "a.jsonl", *lines)
-    with pytest.raises(SourceError, match=f"no rows in .*{why}"):
-        write_raw_pool(settings(path, on_bad_row="skip"), tmp_path / "raw")
 
 
 def test_shards_end_by_rows_or_characters(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.settings import SourceSettings
 from selection_platform.pools.sources import RawRow, SourceError, open_source
 
@@ -34,31 +33,6 @@ def test_compressed_lines(tmp_path, ending):
     assert [row.record for row in raw_rows(read(path))] == ['{"a":1}', '{"a":2}']
 
 
-@pytest.mark.parametrize(
-    ("line", "reason", "message"),
-    [
-        (b'{"a": }', "not JSON", ": not JSON: Expecting value at character 7 of the line; repair the line"),
-        (b'{"a": "\xff"}', "not UTF-8", ": byte 8 of the line is not UTF-8; save the file as UTF-8"),
-        (
-            b"[1]",
-            "not a JSON object",
-            ": the line is not a JSON object; write each row as one {...} on its own line",
-        ),
-        (b"[" * 100_000, "not JSON", None),
-        (b"9" * 5_000, "not JSON", None),
-    ],
-)
-def test_lines_that_cannot_be_parsed(tmp_path, line, reason, message):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"a":1}\n' + line + b'\n{"a":2}\n')
-    first, bad, last = read(path)
-    assert [first, last] == [RawRow(str(path), 1, '{"a":1}'), RawRow(str(path), 3, '{"a":2}')]
-    assert isinstance(bad, BadRow)
-    assert bad.reason == reason
-    if message is not None:
-        assert str(bad) == f"{path}, row 2{message}, {SKIP}"
-
-
 def test_parquet_rows_of_several_files_in_the_order_of_their_names(tmp_path):
     when = datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC)
     pq.write_table(pa.table({"text": ["é", None]}), tmp_path / "b.parquet", row_group_size=1)
@@ -79,27 +53,6 @@ def test_reading_is_a_stream(tmp_path):
     with path.open("ab") as file:
         file.write(b'{"late":1}\n')
     assert [row.record for row in raw_rows(rows)][-1] == '{"late":1}'
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.json", b"[]", r"a.json: a file of this ending .* with: jq -c '.\[\]' a.json > a.jsonl"),
-        ("a.csv", b"a", "a.csv: a file of this ending cannot be read"),
-        ("a.jsonl.gz", gzip.compress(b'{"a":1}\n' * 1000)[:-12], "the compressed file is broken"),
-        ("a.jsonl.gz", b'{"a":1}\n', "the compressed file is broken"),
-        ("a.parquet", b"PAR1", "not a readable Parquet file"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceError, match=message):
-        read(tmp_path / name)
-
-
-def test_a_pattern_that_matches_nothing(tmp_path):
-    with pytest.raises(SourceError, match="nothing matches"):
-        read(tmp_path / "*.jsonl")
 
 
 def test_files_are_pinned_by_their_hash(tmp_path):

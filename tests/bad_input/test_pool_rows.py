@@ -1,0 +1,119 @@
+"""Rows that hold no conversation: what is said of them, and that they are counted where they may be skipped."""
+
+import pytest
+
+from tests.bad_input.pools import FIRST, chat, lines, outcome, turn
+
+ROLES_KNOWN = "user, human, assistant, gpt, chatgpt, bing, bard, model, system"
+QUESTION, ANSWER = turn("user", "Why?"), turn("assistant", "So.")
+SHAREGPT, ALPACA = {"form": "sharegpt"}, {"form": "alpaca"}
+RECORDS = [
+    (
+        "missing column", {}, {"id": 1, "text": "a"},
+        "a field is missing | field messages: is missing; there is id, text; set the pool's form and column to the "
+        "data's",
+    ),
+    (
+        "half a surrogate in a key", {}, {"\ud800": 1},
+        r"a field is missing | field messages: is missing; there is \ud800; set the pool's form and column to the "
+        r"data's",
+    ),
+    (
+        "text for messages", {}, {"messages": "Why?"},
+        "the messages are not a list | field messages: is a string, not a list of messages; name another `column`",
+    ),
+    (
+        "null for a message", {}, {"messages": [None]},
+        "a message is not an object | field messages[0]: is null, not an object with role and content; write it as "
+        "one",
+    ),
+    (
+        "unknown role", {}, {"messages": [turn("tool", "x"), ANSWER]},
+        f"unknown role | field messages[0].role: 'tool' is not a role that is known ({ROLES_KNOWN}); rename it",
+    ),
+    (
+        "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
+        "a field is missing | field messages[1].content: is missing; there is role; set the pool's form and column "
+        "to the "
+        "data's",
+    ),
+    (
+        "null content", {}, chat(None),
+        "a text is not a string | field messages[0].content: is null, not a string; write it as text",
+    ),
+    (
+        "content of parts", {}, chat([{"type": "text", "text": "x"}]),
+        "a text is not a string | field messages[0].content: is a list, not a string; write it as text",
+    ),
+    (
+        "number for text", SHAREGPT, {"conversations": [{"from": "human", "value": 7}]},
+        "a text is not a string | field conversations[0].value: is a number, not a string; write it as text",
+    ),
+    (
+        "empty answer", {}, chat("a", " \n"),
+        "empty message | field messages[1].content: is empty; fill it in or remove the row",
+    ),
+    (
+        "half a surrogate", {}, chat("a\ud800"),
+        r"broken Unicode | field messages[0].content: holds half of a surrogate pair (\ud800 to \udfff); replace that "
+        "character",
+    ),
+    (
+        "half a surrogate in the source", {"source_column": "from"}, chat(**{"from": "\ud800"}),
+        r"broken Unicode | field from: holds half of a surrogate pair (\ud800 to \udfff); replace that character",
+    ),
+    (
+        "no source", {"source_column": "from"}, chat(),
+        "a field is missing | field from: is missing; name another `source_column`",
+    ),
+    (
+        "roles out of turn", {}, {"messages": [QUESTION, QUESTION, ANSWER]},
+        "roles do not alternate | field messages[1]: is the user's where the assistant's turn is; repair the row, set "
+        "out_of_turn: cut to end conversations there",
+    ),
+    (
+        "no answer", {}, {"messages": [QUESTION]},
+        "no question with an answer | field messages: holds no question with an answer; remove the row",
+    ),
+    (
+        "a system message alone", {}, {"messages": [turn("system", "x")]},
+        "no question with an answer | field messages: holds no question with an answer; remove the row",
+    ),
+    (
+        "no messages", {}, {"messages": []},
+        "no question with an answer | field messages: holds no question with an answer; remove the row",
+    ),
+    (
+        "empty output", ALPACA, {"instruction": "Why?", "output": ""},
+        "empty message | field output: is empty; fill it in or remove the row",
+    ),
+    (
+        "list for input", ALPACA, {"instruction": "Why?", "input": ["a"], "output": "So."},
+        "a text is not a string | field input: is a list, not a string; write it as text",
+    ),
+    (
+        "0 for input", ALPACA, {"instruction": "Double", "input": 0, "output": "0"},
+        "a text is not a string | field input: is a number, not a string; write it as text",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "record", "message"), [pytest.param(*case, id=id) for id, *case in RECORDS])
+def test_rows_that_hold_no_conversation(tmp_path, given, record, message):
+    reason, text = message.split(" | ")
+    assert outcome(tmp_path, "a.jsonl", lines(record), given) == f"{reason} | {FIRST}, {text}"
+    # Skipped, it is counted by its reason; the example is written to a file, whatever is in it.
+    good = {
+        "instruction": "a",
+        "output": "b",
+        "conversations": [{"from": "user", "value": "a"}, {"from": "gpt", "value": "b"}],
+    }
+    rest = lines(chat(**good, **({"from": "x"} if "source_column" in given else {})), record)
+    assert outcome(tmp_path, "a.jsonl", rest, {**given, "on_bad_row": "skip"}) == f"kept: 1, {reason}: 1"
+
+
+def test_nothing_is_left_when_every_row_is_filtered(tmp_path):
+    settings = {"where": {"lang": "en"}, "min_turns": 2}
+    assert outcome(tmp_path, "a.jsonl", lines(chat(), chat("b", lang="en")), settings) == (
+        "none of 2 rows is left to select from (lang is not en: 1, fewer than 2 turns: 1); loosen the pool's filters"
+    )
