@@ -141,6 +141,7 @@ def report(arguments: argparse.Namespace, ended: Ended, compared: Compared) -> l
     runs = [seconds for each in ended.written for seconds in each.runs]
     alone = [seconds for each in ended.written for seconds in each.alone]
     watched = [seconds for each in ended.written for seconds in each.watched]
+    writes = len(alone) + len(watched) + sum(len(each.first) for each in ended.written)
     reads = [seconds for each in ended.readers for seconds in each.reads]
     held = [seconds for each in ended.held for seconds in each.reads]
     failures = [failure for each in ended.written for failure in each.failures]
@@ -155,7 +156,7 @@ def report(arguments: argparse.Namespace, ended: Ended, compared: Compared) -> l
         "that failed": f"{len(failures):,}",
         "processes that ended early": f"{len(ended.died):,}",
         "seconds of a run, median / worst": spread(runs),
-        "writes to the warehouse": f"{len(alone) + len(watched):,}",
+        "writes to the warehouse": f"{writes:,}",
         "snapshots that they made": f"{compared.snapshots:,}",
         "seconds of a write while nobody reads, median / worst": spread(alone),
         "seconds of a write while others read, median / worst": spread(watched),
@@ -175,8 +176,8 @@ def report(arguments: argparse.Namespace, ended: Ended, compared: Compared) -> l
         wrong.append("no run succeeded")
     if compared.lost or compared.doubled or compared.other:
         wrong.append("the warehouse does not hold what the runs wrote")
-    if compared.snapshots != len(alone) + len(watched) and not wrong:
-        wrong.append(f"{len(alone) + len(watched):,} writes made {compared.snapshots:,} snapshots")
+    if compared.snapshots != writes and not wrong:
+        wrong.append(f"{writes:,} writes made {compared.snapshots:,} snapshots")
     if compared.recorded != len(runs) and not wrong:
         wrong.append(f"the instance has {compared.recorded:,} successful runs")
     return wrong

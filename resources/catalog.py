@@ -155,6 +155,8 @@ class PostgresCatalog:
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_duckdb(self.extension) as connection:
+            # It would count the seconds of waiting.
+            connection.execute("SET enable_progress_bar = false")
             connection.execute(f"ATTACH {literal(self._connection)} AS server (TYPE postgres, READ_ONLY)")
             yield connection
 
