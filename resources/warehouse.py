@@ -1,13 +1,11 @@
-"""The warehouse: a DuckLake, that is tables in Parquet files and their catalog in SQLite.
+"""The warehouse: a DuckLake, that is tables in Parquet files and their catalog in SQLite or PostgreSQL.
 
 A plain DuckDB file would be locked for every other process while one writes, readers included. In a DuckLake readers
 see the last committed snapshot at any time, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import cache
-from importlib.metadata import distribution
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ import dagster as dg
 import duckdb
 import polars as pl
 import pyarrow.parquet as pq
-from dagster_duckdb import DuckDBResource
-from filelock import FileLock
 from pydantic import Field
 
+from resources.catalog import SQLITE, Catalog, literal, open_catalog, open_duckdb
+from resources.read_only import check_reads_only, confine
 from selection_platform.manifest import whole_file
 from selection_platform.methods import METHODS
 from selection_platform.queries import list_sql, load_sql
@@ -26,18 +24,11 @@ from selection_platform.queries import list_sql, load_sql
 EXPORT_BATCH = 10_000
 """Rows in memory at a time when a query is written to a file."""
 
-READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
-"""A read-only connection can still COPY to files, those of the warehouse itself included."""
-
-_COMPLETE_CATALOGS: set[tuple[str, int]] = set()
-"""Path and inode of the catalogs that this process knows to have every table."""
+_COMPLETE_CATALOGS: set[str] = set()
+"""Identities of the catalogs that this process knows to have every table."""
 
 Values = Mapping[str, Any]
 Verifier = Callable[[duckdb.DuckDBPyConnection], None]
-
-
-class NotAQuery(ValueError):
-    """A statement that does more than read."""
 
 
 class SnapshotMissing(ValueError):
@@ -47,7 +38,9 @@ class SnapshotMissing(ValueError):
 class Warehouse(dg.ConfigurableResource):
     """Tables of pools, features, scores, selections and benchmark results."""
 
-    folder: str = Field(description="Folder that holds the catalog and the tables' Parquet files.")
+    folder: str = Field(description="Folder that holds the tables' Parquet files, and SQLite's catalog.")
+    catalog: str = Field(default=SQLITE, description="`sqlite`, or `postgres:` and how libpq connects.")
+    catalog_schema: str = Field(default="warehouse", description="Schema of the catalog in PostgreSQL's database.")
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -56,6 +49,9 @@ class Warehouse(dg.ConfigurableResource):
     @contextmanager
     def read(self, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that cannot change the warehouse. Sees what was committed when each statement starts.
+
+        For SQL of our own. What a user wrote goes through `query`, which keeps out the functions that open databases
+        themselves.
 
         Args:
             at: see all tables as they were at this snapshot instead.
@@ -73,13 +69,11 @@ class Warehouse(dg.ConfigurableResource):
         """Result of one SELECT, with bound `$name` values; with `at`, on the tables as they were at that snapshot.
 
         Raises:
-            NotAQuery: the text is not one statement that only reads.
+            NotAQuery: the text is not one statement that only reads, and reads from the warehouse alone.
             SnapshotMissing: there is no such snapshot.
         """
         with self.read(at) as connection:
-            kinds = [statement.type for statement in connection.extract_statements(sql)]
-            if kinds not in READING:
-                raise NotAQuery("one statement that only reads is needed: SELECT, FROM, DESCRIBE, SUMMARIZE or EXPLAIN")
+            check_reads_only(connection, sql)
             return connection.execute(sql, dict(values or {})).pl()
 
     def snapshot(self) -> int:
@@ -159,68 +153,45 @@ class Warehouse(dg.ConfigurableResource):
                     writer.write_batch(batch)
 
     @property
-    def _catalog(self) -> Path:
-        return Path(self.folder) / "catalog.sqlite"
+    def _catalog(self) -> Catalog:
+        return open_catalog(self.catalog, Path(self.folder), self.catalog_schema)
 
     @contextmanager
     def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        # SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked".
-        with FileLock(Path(self.folder) / "write.lock"), self._attached(read_only=False) as connection:
+        catalog = self._catalog
+        with catalog.turn_to_write(), self._attached(read_only=False) as connection:
             # Once a process for each catalog: looking takes longer than many writes.
-            catalog = str(self._catalog), self._catalog.stat().st_ino
-            if catalog not in _COMPLETE_CATALOGS:
+            identity = catalog.identity
+            if identity not in _COMPLETE_CATALOGS:
                 _create_missing_tables(connection)
-                _COMPLETE_CATALOGS.add(catalog)
+                _COMPLETE_CATALOGS.add(identity)
             yield connection
 
     @contextmanager
     def _attached(self, *, read_only: bool, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        extensions = _verified_extensions()
-        database = DuckDBResource(database=":memory:", connection_config={"allow_unsigned_extensions": True})
-        # get_connection does not close when the block raises.
-        with database.get_connection() as connection, closing(connection):
-            for extension in extensions:
-                connection.load_extension(extension)
+        catalog = self._catalog
+        with open_duckdb("ducklake", catalog.extension) as connection:
+            where, options = catalog.attach
+            data = literal(str(Path(self.folder) / "tables"))
             mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
-            catalog, data = str(self._catalog).replace("'", "''"), str(Path(self.folder) / "tables").replace("'", "''")
             try:
-                connection.execute(f"ATTACH 'ducklake:sqlite:{catalog}' AS warehouse (DATA_PATH '{data}'{mode})")
+                connection.execute(
+                    f"ATTACH {literal(f'ducklake:{where}')} AS warehouse (DATA_PATH {data}{options}{mode})"
+                )
             except duckdb.InvalidInputException as error:
                 if at is None:
                     raise
                 raise SnapshotMissing(f"the warehouse at {self.folder} has no snapshot {at}: {error}") from error
             connection.execute("USE warehouse")
             if read_only:
-                self._confine(connection)
+                confine(connection, Path(self.folder).parent)
             yield connection
-
-    def _confine(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Whatever a user's SQL says, it reaches no file outside the home folder, and none of these settings."""
-        connection.execute("SET allowed_directories = $folders", {"folders": [f"{Path(self.folder).parent}/"]})
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
 
 
 def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
     conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
     return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
-
-
-@cache
-def _verified_extensions() -> tuple[str, ...]:
-    """The extensions' files, their signatures verified: once a process, since it takes longer than all the rest."""
-    extensions = tuple(_extension(name) for name in ("ducklake", "sqlite_scanner"))
-    with closing(duckdb.connect(":memory:")) as connection:
-        for extension in extensions:
-            connection.load_extension(extension)
-    return extensions
-
-
-def _extension(name: str) -> str:
-    package = f"duckdb_extension_{name}"
-    file = f"{package}/extensions/v{duckdb.__version__}/{name}.duckdb_extension"
-    return str(distribution(package.replace("_", "-")).locate_file(file))
 
 
 def _create_missing_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,18 +1,48 @@
 import multiprocessing
+import sqlite3
+import uuid
 
 import duckdb
 import polars as pl
 import pytest
 
-from resources.warehouse import NotAQuery, Warehouse, _extension, table_definitions
+from benchmarks.postgres_server import NoServer, running_server
+from resources import build_resources
+from resources.catalog import CATALOG_VARIABLE, CatalogError, extension_file
+from resources.read_only import NotAQuery
+from resources.warehouse import Warehouse, table_definitions
 from selection_platform.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
 
 
-@pytest.fixture
-def warehouse(tmp_path):
-    return Warehouse(folder=str(tmp_path / "it's a warehouse"))
+@pytest.fixture(scope="module")
+def server():
+    try:
+        with running_server(durable=False) as connection:
+            yield connection
+    except NoServer as error:
+        pytest.skip(str(error))
+
+
+def new_warehouse(request, folder):
+    path = str(folder / "it's a home" / "it's a warehouse")
+    if request.param == "sqlite":
+        return Warehouse(folder=path)
+    connection = f"postgres:{request.getfixturevalue('server')}"
+    return Warehouse(folder=path, catalog=connection, catalog_schema=f"it's {uuid.uuid4()}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def warehouse(tmp_path, request):
+    return new_warehouse(request, tmp_path)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def filled(tmp_path_factory, request):
+    warehouse = new_warehouse(request, tmp_path_factory.mktemp("filled"))
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    return warehouse
 
 
 def scores(warehouse, table="scores.ifd"):
@@ -80,27 +110,45 @@ def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
         "COPY (SELECT 1) TO '$folder/catalog.sqlite'",
         "COPY (SELECT 1) TO '$folder/own.csv'",
         "SELECT 1; DELETE FROM scores.ifd",
+        "FROM sqlite_scan('$other', 't')",
+        """FROM "SQLITE_scan" /* ( */ ('$other', 't')""",
+        "FROM system.main.sqlite_attach('$other')",
+        "FROM '$other'",
+        "FROM query('FROM sqlite_scan(''$other'', ''t'')')",
+        "FROM postgres_execute('__ducklake_metadata_warehouse', 'COMMIT; CREATE TABLE own (x INTEGER)')",
+        "FROM postgres_query('__ducklake_metadata_warehouse', 'SELECT pg_read_file(''/etc/hostname'')')",
+        "FROM postgres_scan('dbname=postgres host=127.0.0.1', 'public', 't')",
     ],
 )
-def test_readers_change_and_reach_nothing(warehouse, statement):
-    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
-    statement = statement.replace("$folder", warehouse.folder.replace("'", "''")).replace(
-        "$extension", _extension("ducklake")
-    )
+def test_readers_change_and_reach_nothing(filled, statement, tmp_path):
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as database:
+        database.execute("CREATE TABLE t (x INTEGER)")
+    files = {"folder": filled.folder, "extension": extension_file("ducklake"), "other": str(other)}
+    for name, path in files.items():
+        statement = statement.replace(f"${name}", path.replace("'", "''"))
     with pytest.raises((duckdb.Error, NotAQuery)):
-        warehouse.query(statement)
+        filled.query(statement)
     # Whoever has the connection itself can change nothing in the tables either, nor reach a file elsewhere.
-    with warehouse.read() as connection, pytest.raises(duckdb.Error):
+    with filled.read() as connection, pytest.raises(duckdb.Error):
         connection.execute("DELETE FROM scores.ifd; FROM read_text('/etc/hostname')")
-    assert len(scores(warehouse)) == 2
+    assert len(scores(filled)) == 2
 
 
 @pytest.mark.parametrize(
-    "statement", ["FROM scores.ifd", "DESCRIBE scores.ifd", "SUMMARIZE scores.ifd", "EXPLAIN SELECT 1", "SHOW TABLES"]
+    "statement",
+    [
+        "FROM scores.ifd",
+        "DESCRIBE scores.ifd",
+        "SUMMARIZE scores.ifd",
+        "EXPLAIN SELECT 1",
+        "SHOW TABLES",
+        "SELECT 'ä query (' AS query, (1) -- sqlite_scan (",
+        "FROM ducklake_snapshots('warehouse')",
+    ],
 )
-def test_every_statement_that_reads_is_answered(warehouse, statement):
-    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
-    assert warehouse.query(statement).width > 0
+def test_every_statement_that_reads_is_answered(filled, statement):
+    assert filled.query(statement).width > 0
 
 
 def test_reading_before_anything_was_written_says_what_to_do(warehouse):
@@ -121,18 +169,25 @@ def test_every_table_of_the_schema_is_made(warehouse):
     assert tables == set(table_definitions())
 
 
-def write_many(folder, pool):
-    warehouse = Warehouse(folder=folder)
+def write_many(fields, pool):
+    warehouse = Warehouse(**fields)
     for _ in range(5):
         warehouse.replace("scores.ifd", {"pool": pool, "model": "m"}, ROWS)
 
 
-def test_processes_write_at_once_while_one_reads(warehouse):
-    warehouse.replace("scores.ifd", {"pool": "p0", "model": "m"}, ROWS)
+def started_writers(warehouse):
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(warehouse.folder, f"p{index}")) for index in range(3)]
+    # The resource itself cannot be pickled.
+    fields = {name: getattr(warehouse, name) for name in ("folder", "catalog", "catalog_schema")}
+    writers = [context.Process(target=write_many, args=(fields, f"p{index}")) for index in range(3)]
     for writer in writers:
         writer.start()
+    return writers
+
+
+def test_processes_write_at_once_while_one_reads(warehouse):
+    warehouse.replace("scores.ifd", {"pool": "p0", "model": "m"}, ROWS)
+    writers = started_writers(warehouse)
     with warehouse.read() as connection:
         while any(writer.is_alive() for writer in writers):
             assert connection.execute("SELECT count(*) % 2 FROM scores.ifd").fetchone() == (0,)
@@ -140,3 +195,50 @@ def test_processes_write_at_once_while_one_reads(warehouse):
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert len(scores(warehouse)) == 6
+
+
+def test_several_processes_may_be_the_first_to_write(warehouse):
+    writers = started_writers(warehouse)
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert len(scores(warehouse)) == 6
+
+
+def test_writers_do_not_wait_for_a_reader(warehouse):
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    with warehouse.read() as connection:
+        connection.begin()
+        before = connection.execute("SELECT count(*) FROM scores.ifd").fetchone()
+        warehouse.replace("scores.ifd", {"pool": "q", "model": "m"}, ROWS)
+        # A transaction sees one snapshot all the time.
+        assert connection.execute("SELECT count(*) FROM scores.ifd").fetchone() == before
+    assert len(scores(warehouse)) == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("postgresql://me@db/warehouse", "must be `sqlite`, or `postgres:`"),
+        ("postgres:dbname=w password = secret", "PGPASSWORD"),
+        ("postgres:postgresql://me:secret@db/w", "PGPASSWORD"),
+    ],
+)
+def test_a_wrong_catalog_is_refused_without_its_secret(tmp_path, monkeypatch, setting, message):
+    monkeypatch.setenv(CATALOG_VARIABLE, setting)
+    warehouse = build_resources(tmp_path / "demo")["warehouse"]
+    assert isinstance(warehouse, Warehouse)
+    with pytest.raises(CatalogError, match=message) as raised:
+        warehouse.exists()
+    assert "secret" not in str(raised.value)
+
+
+def test_the_variable_chooses_the_catalog_of_every_profile(tmp_path, monkeypatch, server):
+    monkeypatch.setenv(CATALOG_VARIABLE, f"postgres:{server}")
+    rows = {"one": 2, "other": 1}
+    for profile, count in rows.items():
+        warehouse = build_resources(tmp_path / profile)["warehouse"]
+        assert isinstance(warehouse, Warehouse)
+        warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, f"{ROWS} LIMIT {count}")
+        assert len(scores(warehouse)) == count
+        assert not (tmp_path / profile / "warehouse" / "catalog.sqlite").exists()

@@ -1,0 +1,200 @@
+"""Where the warehouse keeps its catalog: which tables there are, and which Parquet files make up which snapshot.
+
+SQLite needs no server and serves one machine. PostgreSQL serves several. `docs/warehouse.md` says when to use which.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+from dagster_duckdb import DuckDBResource
+from filelock import FileLock
+
+CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
+SQLITE, POSTGRES = "sqlite", "postgres:"
+
+_KNOWN_TO_EXIST: set[str] = set()
+"""PostgreSQL catalogs that this process has seen: asking takes a connection."""
+
+
+class CatalogError(ValueError):
+    """The setting of the catalog is not understood, or holds a secret."""
+
+
+class Catalog(Protocol):
+    """What the warehouse needs to know of its catalog.
+
+    Attributes:
+        extension: the DuckDB extension that reads it.
+    """
+
+    extension: str
+
+    @property
+    def identity(self) -> str:
+        """Differs between catalogs, and between a catalog and another that was made in its place."""
+        ...
+
+    @property
+    def attach(self) -> tuple[str, str]:
+        """What DuckLake attaches, and the further options."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        ...
+
+    def turn_to_write(self) -> AbstractContextManager[object]:
+        """Wait until no other process writes, and keep the others waiting meanwhile."""
+        ...
+
+
+def open_catalog(setting: str, folder: Path, schema: str) -> Catalog:
+    """The catalog that a setting names.
+
+    Args:
+        setting: `sqlite`, or `postgres:` and what libpq needs to connect, such as `dbname=lake host=db user=me`.
+        folder: the warehouse's folder.
+        schema: schema of the PostgreSQL database, so that one database can serve several warehouses.
+
+    Raises:
+        CatalogError: the setting is neither, or has a password in it.
+    """
+    if setting == SQLITE:
+        return SqliteCatalog(folder)
+    connection = setting.removeprefix(POSTGRES)
+    if connection == setting:
+        raise CatalogError(
+            f"{CATALOG_VARIABLE} must be `sqlite`, or `postgres:` and a connection such as "
+            f"`postgres:dbname=warehouse host=db.example user=me`"
+        )
+    if "://" in connection or re.search(r"password\s*=", connection):
+        # Whoever may query can see the connection (duckdb_databases()), and so can who opens Dagster's UI.
+        raise CatalogError(
+            f"{CATALOG_VARIABLE} must be `key=value` pairs without a password; "
+            "put that into PGPASSWORD or the password file, ~/.pgpass"
+        )
+    return PostgresCatalog(connection, schema)
+
+
+class SqliteCatalog:
+    """A file beside the tables."""
+
+    extension = "sqlite_scanner"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / "catalog.sqlite"
+
+    @property
+    def identity(self) -> str:
+        """Path and inode."""
+        return f"{self._path} {self._path.stat().st_ino}"
+
+    @property
+    def attach(self) -> tuple[str, str]:
+        """The path; and a write-ahead log, as without one no writer can commit while a reader's transaction is open."""
+        return f"sqlite:{self._path}", ", META_JOURNAL_MODE 'WAL'"
+
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self._path.exists()
+
+    def turn_to_write(self) -> AbstractContextManager[object]:
+        """SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked"."""
+        return FileLock(self._folder / "write.lock")
+
+
+class PostgresCatalog:
+    """A schema of a PostgreSQL database."""
+
+    extension = "postgres_scanner"
+
+    def __init__(self, connection: str, schema: str) -> None:
+        self._connection, self._schema = connection.strip(), schema
+
+    @property
+    def identity(self) -> str:
+        """Connection and schema."""
+        return f"{self._connection} {self._schema}"
+
+    @property
+    def attach(self) -> tuple[str, str]:
+        """The connection, and the schema as an option."""
+        return f"postgres:{self._connection}", f", METADATA_SCHEMA {literal(self._schema)}"
+
+    def exists(self) -> bool:
+        """Whether the schema has DuckLake's tables."""
+        if self.identity not in _KNOWN_TO_EXIST:
+            relation = f'"{self._schema}".ducklake_snapshot'
+            with self._connected() as connection:
+                found = _ask(connection, f"SELECT to_regclass({literal(relation)}) IS NOT NULL")
+            if not found:
+                return False
+            _KNOWN_TO_EXIST.add(self.identity)
+        return True
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Hold a lock of the server, which serves every machine and is free again when the process is killed.
+
+        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions, so that nearly
+        every write of many writers must be done again; and each that fails leaves connections open (DuckLake 1.5.5),
+        until the server takes no more. `docs/warehouse.md` has the numbers.
+        """
+        with self._connected() as connection:
+            connection.begin()
+            name = literal(f"selection-platform {self._schema}")
+            _ask(connection, f"SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))::text")
+            yield
+
+    @contextmanager
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with open_duckdb(self.extension) as connection:
+            # It would count the seconds of waiting.
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(f"ATTACH {literal(self._connection)} AS server (TYPE postgres, READ_ONLY)")
+            yield connection
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+    row = connection.execute(f"FROM postgres_query('server', {literal(sql)})").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def literal(text: str) -> str:
+    """A text as SQL has to write it; ATTACH takes no bound values."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def open_duckdb(*extensions: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own in memory, with extensions that installed packages bring."""
+    verified = [_verified(name) for name in extensions]
+    database = DuckDBResource(database=":memory:", connection_config={"allow_unsigned_extensions": True})
+    # get_connection does not close when the block raises.
+    with database.get_connection() as connection, closing(connection):
+        for extension in verified:
+            connection.load_extension(extension)
+        yield connection
+
+
+@cache
+def _verified(name: str) -> str:
+    """An extension's file, its signature verified: once a process, since it takes longer than all the rest."""
+    extension = extension_file(name)
+    with closing(duckdb.connect(":memory:")) as connection:
+        connection.load_extension(extension)
+    return extension
+
+
+def extension_file(name: str) -> str:
+    """Where a package put an extension."""
+    package = f"duckdb_extension_{name}"
+    file = f"{package}/extensions/v{duckdb.__version__}/{name}.duckdb_extension"
+    return str(distribution(package.replace("_", "-")).locate_file(file))
