@@ -5,7 +5,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ class Warehouse(dg.ConfigurableResource):
             # Once a process for each catalog: looking takes longer than many writes.
             identity = catalog.identity
             if identity not in _COMPLETE_CATALOGS:
-                _create_missing_tables(connection)
+                _create_what_is_missing(connection)
                 _COMPLETE_CATALOGS.add(identity)
             yield connection
 
@@ -194,17 +194,46 @@ def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
     return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
 
 
-def _create_missing_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    existing = {name for (name,) in connection.execute(load_sql("00_warehouse/tables")).fetchall()}
-    missing = {table: statement for table, statement in table_definitions().items() if table not in existing}
-    if not missing:
+def _create_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make tables that are not there, and columns that tables of an earlier version do not have."""
+    definitions = table_definitions()
+    existing = _columns(connection)
+    wanted = _wanted_columns()
+    tables = [table for table in definitions if table not in existing]
+    columns = {
+        (table, column): kind
+        for table in existing.keys() & wanted.keys()
+        for column, kind in wanted[table].items()
+        if column not in existing[table]
+    }
+    if not tables and not columns:
         return
     # One transaction: a commit for each table would take seconds.
     connection.begin()
-    for table, statement in missing.items():
+    for table in tables:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
-        connection.execute(statement)
+        connection.execute(definitions[table])
+    for (table, column), kind in columns.items():
+        connection.execute(f'ALTER TABLE {table} ADD COLUMN "{column}" {kind}')
     connection.commit()
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """The type of each column of each table."""
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(load_sql("00_warehouse/columns")).fetchall():
+        columns.setdefault(table, {})[column] = kind
+    return columns
+
+
+def _wanted_columns() -> dict[str, dict[str, str]]:
+    """The columns that the tables' definitions give, found by making them in memory."""
+    with closing(duckdb.connect(":memory:")) as connection:
+        for table, definition in table_definitions().items():
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+            # How DuckLake partitions them comes after it, and means nothing here.
+            connection.execute(connection.extract_statements(definition)[0])
+        return _columns(connection)
 
 
 def table_definitions() -> dict[str, str]:

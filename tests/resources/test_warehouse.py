@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
 from resources import build_resources
+from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError, extension_file
 from resources.read_only import NotAQuery
 from resources.warehouse import Warehouse, table_definitions
@@ -163,9 +164,20 @@ def test_export_keeps_the_querys_order(warehouse, tmp_path):
     assert pl.read_parquet(path)["sample_id"].to_list() == ["b", "a"]
 
 
+def test_a_table_of_an_earlier_version_gets_its_new_columns(warehouse):
+    partition = {"pool": "p", "model": None}
+    warehouse.replace("scores.random", partition, ROWS)
+    with warehouse._write() as connection:
+        connection.execute("ALTER TABLE scores.random DROP COLUMN budget")
+    warehouse_module._COMPLETE_CATALOGS.clear()
+    warehouse.replace("scores.zip", partition, ROWS)
+    statement = "SELECT sample_id, score, budget FROM scores.random ORDER BY sample_id"
+    assert warehouse.query(statement).rows() == [("a", 0.5, None), ("b", 0.25, None)]
+
+
 def test_every_table_of_the_schema_is_made(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
-    tables = {name for (name,) in warehouse.query(load_sql("00_warehouse/tables")).rows()}
+    tables = set(warehouse.query(load_sql("00_warehouse/columns"))["name"])
     assert tables == set(table_definitions())
 
 

@@ -1,0 +1,7 @@
+-- The columns of each table, the table's name as SQL has to write it.
+SELECT
+    table_schema || '.' || CASE WHEN contains(table_name, '.') THEN '"' || table_name || '"' ELSE table_name END AS name,
+    column_name,
+    data_type
+FROM information_schema.columns
+WHERE table_catalog = current_database()
