@@ -83,12 +83,12 @@ def report_all(
     resources = build_resources(home(profile))
     staleness = Staleness(profile, build_assets(profile), instance, resources)
     packages = dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES})
-    steps = staleness.steps
+    steps = staleness.graph.steps
     for step in steps:
         for key, partition in step.nodes if only in (None, step.name) else []:
             inputs = {
                 input_name(*upstream): f"first version of {input_name(*upstream)}"
-                for upstream in staleness.inputs((key, partition))
+                for upstream in staleness.graph.inputs((key, partition))
             }
             metadata = {
                 SETTINGS: dg.MetadataValue.json(settings_used(profile, key, partition)),
