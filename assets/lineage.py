@@ -6,12 +6,13 @@ from typing import Any
 
 import dagster as dg
 
+from assets.graph import Node
 from assets.provenance import Provenance, input_name
-from assets.staleness import Node, Staleness
+from assets.staleness import SELECTION, Staleness
 from selection_platform.experiments import Experiment
 from selection_platform.profile import Profile
 
-BENCHMARK_RESULT, SELECTION = dg.AssetKey("benchmark_result"), dg.AssetKey("selection")
+BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
 ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
 """What a base model's manifest says of where its weights came from."""
 
@@ -114,7 +115,7 @@ def _walk(staleness: Staleness, node: Node, depth: int, seen: set[Node]) -> Iter
     if made is None or node in seen:
         return
     seen.add(node)
-    inputs = {input_name(*upstream): upstream for upstream in staleness.inputs(node)}
+    inputs = {input_name(*upstream): upstream for upstream in staleness.graph.inputs(node)}
     now = {name: staleness.provenance(*upstream) for name, upstream in inputs.items()}
     remade = tuple(
         name

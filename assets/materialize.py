@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 import resources
-from assets.staleness import Step
+from assets.graph import Step
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 

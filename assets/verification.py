@@ -7,12 +7,12 @@ import dagster as dg
 
 from assets.provenance import input_name
 from assets.selections import selection_query
-from assets.staleness import Staleness
+from assets.staleness import SELECTION, Staleness
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.queries import load_sql
 
-SELECTION, CHECKPOINT = dg.AssetKey("selection"), dg.AssetKey("checkpoint")
+CHECKPOINT = dg.AssetKey("checkpoint")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
         trained = _compare(rebuilt, experiment, warehouse, checkpoint.snapshot)
         made_from = checkpoint.inputs.get(input_name(SELECTION, experiment.key))
         trained_on_another = made_from != selection.data_version
-    code_version = staleness.code_version(SELECTION)
+    code_version = staleness.graph.code_version(SELECTION)
     return Verification(
         snapshot=selection.snapshot,
         count=len(rebuilt),

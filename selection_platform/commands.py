@@ -88,16 +88,16 @@ def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str,
 
 def _steps(staleness: Any, of: Sequence[str]) -> list[Any]:
     """The steps that are due, and those that may become so by what they change."""
-    steps = staleness.downstream(due.step for due in staleness.due())
+    steps = staleness.graph.downstream(due.step for due in staleness.due())
     if not of:
         return steps
     chosen = []
     for name in of:
-        named = [step for step in staleness.steps if name in step.names]
+        named = [step for step in staleness.graph.steps if name in step.names]
         if not named:
             raise UserError(f"no asset and no partition {name!r}; `selection-platform status` lists those that are due")
         chosen += named
-    wanted = set(staleness.upstream(chosen))
+    wanted = set(staleness.graph.upstream(chosen))
     return [step for step in steps if step in wanted]
 
 
@@ -128,8 +128,8 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
     with open_staleness(profile) as (staleness, *_):
         due = staleness.due()
         removed = staleness.removed()
-        downstream = len(staleness.downstream(each.step for each in due)) - len(due)
-        total = len(staleness.steps)
+        downstream = len(staleness.graph.downstream(each.step for each in due)) - len(due)
+        total = len(staleness.graph.steps)
     if options.json:
         print_json(
             {

@@ -10,7 +10,7 @@ import os, signal, sys
 from pathlib import Path
 import dagster as dg
 from assets.materialize import materialize_step, open_instance
-from assets.staleness import Step
+from assets.graph import Step
 
 @dg.asset(pool="gpu")
 def dies():
