@@ -141,9 +141,9 @@ class PostgresCatalog:
     def turn_to_write(self) -> Iterator[None]:
         """Hold a lock of the server, which serves every machine and is free again when the process is killed.
 
-        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions. Repeating them is no
-        way out: commits that failed seem to leave connections open (DuckLake 1.5.5), until the server takes no more.
-        `docs/warehouse.md` has the numbers.
+        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions. Repeating them is
+        no way out: commits that failed seem to leave connections open (DuckLake 1.5.5), until the server takes no
+        more. `docs/warehouse.md` has the numbers.
         """
         with self._connected() as connection:
             connection.begin()
