@@ -15,6 +15,8 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 
+from resources.faults import explained
+
 CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
 SQLITE, POSTGRES = "sqlite", "postgres:"
 
@@ -40,8 +42,7 @@ class Catalog(Protocol):
         """Differs between catalogs, and between a catalog and another that was made in its place."""
         ...
 
-    @property
-    def attach(self) -> tuple[str, str]:
+    def attach(self, *, read_only: bool) -> tuple[str, str]:
         """What DuckLake attaches, and the further options."""
         ...
 
@@ -95,14 +96,13 @@ class SqliteCatalog:
         """Path and inode."""
         return f"{self._path} {self._path.stat().st_ino}"
 
-    @property
-    def attach(self) -> tuple[str, str]:
+    def attach(self, *, read_only: bool) -> tuple[str, str]:
         """The path; and a write-ahead log, as without one no writer can commit while a reader's transaction is open."""
-        return f"sqlite:{self._path}", ", META_JOURNAL_MODE 'WAL'"
+        return f"sqlite:{self._path}", "" if read_only else ", META_JOURNAL_MODE 'WAL'"
 
     def exists(self) -> bool:
-        """Whether there is a file."""
-        return self._path.exists()
+        """Whether there is a file with something in it."""
+        return self._path.exists() and self._path.stat().st_size > 0
 
     def turn_to_write(self) -> AbstractContextManager[object]:
         """SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked"."""
@@ -122,8 +122,7 @@ class PostgresCatalog:
         """Connection and schema."""
         return f"{self._connection} {self._schema}"
 
-    @property
-    def attach(self) -> tuple[str, str]:
+    def attach(self, *, read_only: bool) -> tuple[str, str]:
         """The connection, and the schema as an option."""
         return f"postgres:{self._connection}", f", METADATA_SCHEMA {literal(self._schema)}"
 
@@ -142,9 +141,9 @@ class PostgresCatalog:
     def turn_to_write(self) -> Iterator[None]:
         """Hold a lock of the server, which serves every machine and is free again when the process is killed.
 
-        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions, so that nearly
-        every write of many writers must be done again; and each that fails leaves connections open (DuckLake 1.5.5),
-        until the server takes no more. `docs/warehouse.md` has the numbers.
+        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions. Repeating them is
+        no way out: commits that failed seem to leave connections open (DuckLake 1.5.5), until the server takes no
+        more. `docs/warehouse.md` has the numbers.
         """
         with self._connected() as connection:
             connection.begin()
@@ -181,7 +180,8 @@ def open_duckdb(*extensions: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with database.get_connection() as connection, closing(connection):
         for extension in verified:
             connection.load_extension(extension)
-        yield connection
+        with explained():
+            yield connection
 
 
 @cache

@@ -5,7 +5,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import polars as pl
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from resources.catalog import SQLITE, Catalog, literal, open_catalog, open_duckdb
+from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
+from resources.faults import WarehouseFault, leftovers_removed
 from resources.read_only import check_reads_only, confine
 from selection_platform.manifest import whole_file
 from selection_platform.methods import METHODS
@@ -102,20 +103,25 @@ class Warehouse(dg.ConfigurableResource):
 
         Returns:
             The number of rows written.
+
+        Raises:
+            WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
         """
+        condition, partition_values = _condition(partition)
+        columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
+        ordered = f" ORDER BY {order}" if order else ""
         with self._write() as connection:
-            connection.begin()
-            condition, partition_values = _condition(partition)
-            connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
-            columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
-            ordered = f" ORDER BY {order}" if order else ""
-            connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows}){ordered}",
-                {**partition_values, **(values or {})},
-            )
-            if verify is not None:
-                verify(connection)
-            row = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}", partition_values).fetchone()
+            # A table's own folder may have a name that DuckLake made up; its schema's has not.
+            with leftovers_removed(self._tables / table.split(".")[0]):
+                connection.begin()
+                connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
+                connection.execute(
+                    f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows}){ordered}",
+                    {**partition_values, **(values or {})},
+                )
+                if verify is not None:
+                    verify(connection)
+                row = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}", partition_values).fetchone()
             connection.commit()
         assert row is not None
         return int(row[0])
@@ -153,6 +159,10 @@ class Warehouse(dg.ConfigurableResource):
                     writer.write_batch(batch)
 
     @property
+    def _tables(self) -> Path:
+        return Path(self.folder) / "tables"
+
+    @property
     def _catalog(self) -> Catalog:
         return open_catalog(self.catalog, Path(self.folder), self.catalog_schema)
 
@@ -160,7 +170,10 @@ class Warehouse(dg.ConfigurableResource):
     def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         catalog = self._catalog
-        with catalog.turn_to_write(), self._attached(read_only=False) as connection:
+        with ExitStack() as stack:
+            stack.enter_context(catalog.turn_to_write())
+            self._check_catalog_of_tables(catalog)
+            connection = stack.enter_context(self._attached(read_only=False))
             # Once a process for each catalog: looking takes longer than many writes.
             identity = catalog.identity
             if identity not in _COMPLETE_CATALOGS:
@@ -168,17 +181,23 @@ class Warehouse(dg.ConfigurableResource):
                 _COMPLETE_CATALOGS.add(identity)
             yield connection
 
+    def _check_catalog_of_tables(self, catalog: Catalog) -> None:
+        """A new catalog beside old tables would know nothing of them."""
+        if not catalog.exists() and any(self._tables.rglob("*.parquet")):
+            raise WarehouseFault(
+                f"{self._tables} has tables, but their catalog is not where it is looked for: restore it, or set "
+                f"{CATALOG_VARIABLE} as it was when they were made"
+            )
+
     @contextmanager
     def _attached(self, *, read_only: bool, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         catalog = self._catalog
         with open_duckdb("ducklake", catalog.extension) as connection:
-            where, options = catalog.attach
-            data = literal(str(Path(self.folder) / "tables"))
+            where, options = catalog.attach(read_only=read_only)
             mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
+            attach = f"ATTACH {literal(f'ducklake:{where}')} AS warehouse"
             try:
-                connection.execute(
-                    f"ATTACH {literal(f'ducklake:{where}')} AS warehouse (DATA_PATH {data}{options}{mode})"
-                )
+                connection.execute(f"{attach} (DATA_PATH {literal(str(self._tables))}{options}{mode})")
             except duckdb.InvalidInputException as error:
                 if at is None:
                     raise
