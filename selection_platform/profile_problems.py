@@ -1,5 +1,6 @@
 """What pydantic finds wrong in a profile, in words that name the key and the mend."""
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -41,8 +42,12 @@ def _problem(detail: ErrorDetails, profile: type[BaseModel]) -> str:
     place = ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
         return f"{place}: unknown key{did_you_mean(str(location[-1]), _keys(profile, location[:-1]))}"
-    text = _TEXTS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    text = _TEXTS.get(detail["type"]) or re.sub(r"^Value error, |^\w+ should\b", _plainly, detail["msg"])
     return f"{place}: {text}" if place else text
+
+
+def _plainly(beginning: re.Match[str]) -> str:
+    return "must" if beginning[0].endswith("should") else ""
 
 
 def _keys(part: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from selection_platform.profile import ProfileError, load_profile, shipped_profiles
+from selection_platform.profile import load_profile, shipped_profiles
 
 SMALLEST = {
     "description": "A test.",
@@ -95,49 +95,3 @@ def test_a_part_of_the_warm_ups_recipe_keeps_the_rest_of_less_own(tmp_path):
     assert recipe.lora.model_dump(exclude={"target_modules"}) == {"rank": 8, "alpha": 512, "dropout": 0.1}
     whole = load_profile(write(tmp_path)).less.training
     assert (whole.epochs, whole.lora.rank, whole.global_batch) == (4, 128, 128)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"budget": [1]}, "budget: unknown key; did you mean 'budgets'?"),
-        (
-            {"pools": {"mine": {"source": {"files": "x"}, "langage": "en"}}},
-            "pools.mine.langage: unknown key; did you mean 'language'?",
-        ),
-        ({"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
-        ({"budgets": [10, 10]}, "budgets: must be positive and differ from each other"),
-        ({"arms": {"random": {"seeds": [1, 1]}}}, "arms.random: seeds: must differ from each other"),
-        ({"arms": {"base": {"seeds": [0, 1]}}}, "arms.base: is not trained, and has no seeds; write `base: {}`"),
-        ({"budgets": [0]}, "budgets: must be positive and differ from each other"),
-        (
-            {"pools": {"../mine": {"source": {"files": "x"}}}},
-            "'../mine' is not a name: use lower-case letters, digits and . _ @ - only",
-        ),
-        ({"models": {"m": {"hub": "a/b"}}}, "models.m: a hub model needs `revision`"),
-        ({"models": {"m": {}}}, "models.m: name exactly one of hub, package and pretraining"),
-        (
-            {"models": {"m": {"pretraining": {"steps": 1}, "fine_tune": False}}},
-            "models: none is fine-tuned; leave out `fine_tune: false` of at least one",
-        ),
-        (
-            {"selectit": {"helpers": {"tiny": ["tinny"]}}},
-            "selectit.helpers: unknown model 'tinny'; did you mean 'tiny'?",
-        ),
-        (
-            {"arms": {"less.published": {}}, "less": {"training": {"epochs": 2, "lora": {}}}},
-            "arms: less.published has weights for 4 checkpoints, and less.training has 2 epochs",
-        ),
-    ],
-)
-def test_wrong_values_name_file_key_and_mend(tmp_path, changes, message):
-    path = write(tmp_path, **changes)
-    with pytest.raises(ProfileError) as caught:
-        load_profile(path)
-    assert str(caught.value).startswith(path)
-    assert message in str(caught.value)
-
-
-def test_unknown_profile_names_the_known_ones():
-    with pytest.raises(ProfileError, match="name one of cpu, demo, paper, or the path of a YAML file"):
-        load_profile("dmo")
