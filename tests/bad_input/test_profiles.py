@@ -178,11 +178,12 @@ TEXTS = [
     ("not utf-8", b"name: \xff\n", "byte 7 is not UTF-8; save the file as UTF-8"),
     ("open bracket", b"name: a\nbudgets: [1\n",
      "line 3: not YAML: expected ',' or ']', but got '<stream end>'; repair the line"),
-    ("tab", b"pools:\n\ta: 1\n", "line 2: not YAML: found character '\\t' that cannot start any token; repair the line"),
+    ("tab", b"pools:\n\ta: 1\n",
+     "line 2: not YAML: found character '\\t' that cannot start any token; repair the line"),
     ("code", b"name: !!python/object/apply:os.system [true]\n",
      "line 1: not YAML: could not determine a constructor for the tag "
-     "'tag:yaml.org,2002:python/object/apply:os.system'; repair "
-     "the line"),
+     "'tag:yaml.org,2002:python/object/apply:os.system'; "
+     "repair the line"),
     ("key twice at the top", b"name: a\nbudgets: [1]\nname: b\n",
      "line 3: key 'name' stands in line 1 already; leave one of them out"),
     ("arm twice", b"arms:\n  random: {seeds: [0]}\n  ifd:\n  random: {seeds: [1]}\n",
