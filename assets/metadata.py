@@ -10,11 +10,13 @@ BARS = " ▏▎▍▌▋▊▉█"
 
 
 def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeResult:
-    """What is shown of a model: the numbers and names of its manifest. Its version is that of its weights."""
+    """What is shown of a model: the numbers and names of its manifest. Its version is that of weights and tokenizer."""
+    from selection_platform.models.provenance import model_identity
+
     shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
     return dg.MaterializeResult(
         metadata={**shown, "folder": dg.MetadataValue.path(folder)},
-        data_version=dg.DataVersion(manifest["weights_hash"]),
+        data_version=dg.DataVersion(model_identity(folder)),
     )
 
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
-from selection_platform.models.provenance import package_versions, recorded_weights_hash, weights_hash
+from selection_platform.models.provenance import model_identity, package_versions, weights_hash
 from selection_platform.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
 from selection_platform.training.epoch_snapshots import EpochSnapshots
@@ -146,7 +146,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
     recipe["precision"] = resolve_precision(spec.precision)
     return {
         "recipe": recipe,
-        "base_weights": recorded_weights_hash(base),
+        "base_model": model_identity(base),
         "conversations": file_identity(Path(spec.train_file)),
         "template": template_hash(),
         "code_version": CODE_VERSION,
