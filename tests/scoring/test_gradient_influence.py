@@ -349,7 +349,7 @@ def test_refuses_impossible_jobs(spec: InfluenceSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="128 positions"):
         measure(replace(spec, max_length=129), tmp_path / "out")
     write_targets(tmp_path / "targets.parquet", {"a": ["s001"], "b": ["s009"]}, random_samples(24))
-    with pytest.raises(ValueError, match="no sample of target 'b' has an answer token within max_length 60"):
+    with pytest.raises(ValueError, match=r"no sample of target 'b' has an answer token within scoring\.max_length 60"):
         measure(spec, tmp_path / "out")
 
 
