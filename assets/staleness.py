@@ -19,6 +19,7 @@ from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+from selection_platform.scoring.growing import first_job
 
 SELECTION = dg.AssetKey("selection")
 Status = Literal["missing", "stale"]
@@ -170,6 +171,8 @@ class Staleness:
             "pre_experience_checkpoint": self._artifacts.pre_experience_checkpoint,
             "warmup_checkpoint": self._artifacts.warmup_checkpoint,
             "checkpoint": self._artifacts.checkpoint,
+            # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
+            "answer_likelihood": lambda key: first_job(self._artifacts.scoring(key) / "answer_likelihood"),
         }
         return folders[asset](partition) if asset in folders else None
 

@@ -64,7 +64,7 @@ def score_new_samples(
     new_samples = wanted - done
     if new_samples or not finished:
         samples = _samples_among(new_samples, Path(spec.samples_file), folder / "new_samples.parquet")
-        part = folder / f"{len(finished):03d}"
+        part = _job(folder, len(finished))
         job(replace(spec, samples_file=str(samples)), part)
         samples.unlink()
         finished.append(part)
@@ -82,9 +82,18 @@ def finished_shards(folder: Path) -> list[Path]:
     return [file for each in _finished(folder) for file in shard_files(each)]
 
 
+def first_job(folder: Path) -> Path:
+    """The folder of the first job: where it is not finished, none is."""
+    return _job(folder, 0)
+
+
+def _job(folder: Path, number: int) -> Path:
+    return folder / f"{number:03d}"
+
+
 def _finished(folder: Path) -> list[Path]:
     finished: list[Path] = []
-    while read_manifest(part := folder / f"{len(finished):03d}") is not None:
+    while read_manifest(part := _job(folder, len(finished))) is not None:
         finished.append(part)
     return finished
 

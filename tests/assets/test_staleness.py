@@ -233,6 +233,15 @@ def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
     assert due(capsys, place) == {}
 
 
+def test_deleted_scores_of_the_shared_pass_are_made_again(place, capsys):
+    folder = build_resources(place.home)["artifacts"].scoring("letters/tiny") / "answer_likelihood"
+    shutil.rmtree(folder)
+    (causes,) = {tuple(causes) for _, causes in due(capsys, place).values()}
+    assert causes == (f"its files are gone: {folder / '000'}",)
+    assert refreshed(capsys, place) == {*FORWARD_PASS}
+    assert due(capsys, place) == {}
+
+
 def test_refresh_of_a_name_makes_that_and_what_it_is_made_from(place, capsys):
     change_profile(place, scoring={"max_length": 60}, fine_tuning={"learning_rate": 0.002})
     assert refreshed(capsys, place, "scores/entropy") == {*FORWARD_PASS, "scores/entropy letters/tiny"}
