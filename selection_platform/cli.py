@@ -2,12 +2,13 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from selection_platform import commands, lineage_commands
+from selection_platform import commands, lineage_commands, verdict_command
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
 
 
@@ -94,6 +95,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON document")
         command.set_defaults(command=run)
 
+    command = subparsers.add_parser("verdict", help="say of every arm whether it beats random selection")
+    command.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
+    command.add_argument(
+        "--margin", type=_margin, default=1.0, help="percentage points that are too few to matter (default: 1)"
+    )
+    command.add_argument(
+        "--loss-margin", type=_margin, default=0.01, help="the same for the held-out loss, in bits per byte"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=verdict_command.verdict)
+
     command = subparsers.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")
     command.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
@@ -117,6 +129,21 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
     return int(text)
+
+
+def _margin(text: str) -> float:
+    """A difference that is too small to matter.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a margin: a number above 0")
+    return margin
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def _only_run(profile: Profile) -> Iterator[None]:
 def _print_leaderboard(profile: Profile) -> None:
     from selection_platform.leaderboard import markdown_leaderboards
 
-    tables = markdown_leaderboards(_warehouse(profile).query("FROM reports.leaderboard"))
+    tables = markdown_leaderboards(open_warehouse(profile).query("FROM reports.leaderboard"))
     for title, table in tables.items():
         print(f"{title}\n\n{table}\n")
     print("**best** and _second best_ of each column.")
@@ -173,7 +173,7 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
 
     statement = sys.stdin.read() if options.statement == "-" else options.statement
     try:
-        result = _warehouse(profile).query(statement)
+        result = open_warehouse(profile).query(statement)
     except duckdb.Error as error:
         raise UserError(str(error)) from error
     if options.json:
@@ -195,7 +195,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
     one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
     if one.pool != other.pool:
         raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
-    warehouse = _warehouse(profile)
+    warehouse = open_warehouse(profile)
     keys = {"pool": one.pool, "one": one.key, "other": other.key}
     facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
     for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
@@ -243,7 +243,7 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
     experiment = selecting_experiment(profile, options.experiment)
     if options.to.exists() and not options.to.is_dir():
         raise UserError(f"--to: {options.to} is a file; name a folder")
-    warehouse = _warehouse(profile)
+    warehouse = open_warehouse(profile)
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(load_sql("50_selections/training_samples"), values)
     if rows.is_empty():
@@ -273,7 +273,8 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
         raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 
 
-def _warehouse(profile: Profile) -> Any:
+def open_warehouse(profile: Profile) -> Any:
+    """The warehouse in a profile's home folder."""
     from resources import build_resources
 
     return build_resources(home(profile))["warehouse"]

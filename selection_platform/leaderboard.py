@@ -35,7 +35,7 @@ def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool,
     arms = shown["arm"].unique(maintain_order=True).to_list()
     cells = {column: _cells(shown.filter(pl.col("column") == column), higher_is_better, digits) for column in columns}
     rows = [[arm, *(cells[column].get(arm, "") for column in columns)] for arm in arms]
-    return _table(["arm", *columns], rows)
+    return markdown_table(["arm", *columns], rows)
 
 
 def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[str, str]:
@@ -48,7 +48,8 @@ def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[st
     }
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, its columns aligned for a terminal too; all but the first to the right."""
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
     align = [f":{'-' * (widths[0] - 1)}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
 

@@ -1,0 +1,1 @@
+"""Does the choice beat picking at random?"""
