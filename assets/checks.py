@@ -59,9 +59,7 @@ SIZE = Check("size", "No setting takes more samples than there are to select fro
 COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
 TRUNCATION = Check("truncation", f"At most {MOST_TRUNCATED:.0%} of the samples are cut by the window.")
 FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
-SPREAD = Check(
-    "spread", "Not all scores are equal. Where they are, samples are picked by id, and any draw would be as good."
-)
+SPREAD = Check("spread", "Not all scores are equal. Where they are, samples are picked by id: any draw would do.")
 COVERAGE = Check(
     "coverage",
     f"At most {MOST_UNSCORED:.0%} of the rows have no score. Methods that score their picks alone always pass.",

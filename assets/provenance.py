@@ -103,7 +103,10 @@ def _with_record(
     records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
-    return result._replace(metadata={**(result.metadata or {}), **records[key]})
+    # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
+    of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
+    checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
+    return result._replace(metadata={**(result.metadata or {}), **records[key]}, check_results=checks)
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
