@@ -1,7 +1,7 @@
 """The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
 Beside the features that many methods share stand those of one alone: `pre_experience` (IFD), `influence` (LESS) and
-`ratings` (SelectIT).
+`ratings` (SelectIT). What is checked of each is in `checks`.
 
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
 """

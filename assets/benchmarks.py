@@ -3,8 +3,9 @@
 import dagster as dg
 
 from assets.checkpoints import model_folder
+from assets.checks import TEMPLATE, specs, template_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.provenance import input_name, recorded, templates
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
@@ -18,6 +19,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     @dg.asset(
         partitions_def=partitions.trained_experiments,
         deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
+        check_specs=specs([TEMPLATE], "benchmark_result"),
         group_name="benchmarks",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
@@ -35,6 +37,9 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         from selection_platform.evaluation.harness import evaluate
         from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
 
+        # Before the work: numbers of a model that was made with another template compare with no others.
+        checkpoint = input_name(dg.AssetKey("checkpoint"), context.partition_key)
+        template = template_result(templates(context, [checkpoint]))
         experiment = profile.experiments[context.partition_key]
         folder = artifacts.benchmark_result(experiment.key)
         settings = profile.evaluation
@@ -68,6 +73,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "lm-eval": manifest["lm_eval"],
                 "left out": manifest["left_out"],
             },
+            check_results=[template],
             data_version=dg.DataVersion(
                 warehouse.content_hash("benchmarks.results", partition)
                 + "-"

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.checks import FINAL_LOSS, final_loss_result, specs
 from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -27,6 +28,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_checkpoints()),
             dg.AssetDep("base_model", partition_mapping=partitions.models_to_checkpoints()),
         ],
+        check_specs=specs([FINAL_LOSS], "checkpoint"),
         group_name="checkpoints",
         kinds={"pytorch", "huggingface"},
         owners=["team:selection"],
@@ -55,7 +57,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 **fine_tuning_recipe(profile.fine_tuning),
             )
             manifest = fine_tune(spec, folder)
-        return model_result(manifest, folder)
+        return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
 
     return [checkpoint]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from assets.settings_used import wants_prompt_embedding
@@ -32,6 +33,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     @dg.asset(
         partitions_def=partitions.scorings,
         deps=inputs,
+        check_specs=specs([COMPLETENESS], "token_count"),
         group_name="features",
         kinds={"huggingface", "duckdb"},
         owners=["team:selection"],
@@ -49,7 +51,9 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         samples = samples_file(scoring.pool, folder, warehouse)
         summary = write_token_counts(artifacts.base_model(scoring.model), samples, folder / "token_count.parquet")
         partition = {"pool": scoring.pool, "model": scoring.model}
-        warehouse.replace_from_parquet("features.token_count", partition, [folder / "token_count.parquet"])
+        complete = Completeness("features.token_count", partition)
+        files = [folder / "token_count.parquet"]
+        warehouse.replace_from_parquet("features.token_count", partition, files, complete.verify)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "features.token_count",
@@ -57,6 +61,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 "prompt tokens": summary.prompt_tokens,
                 "answer tokens": summary.answer_tokens,
             },
+            check_results=[complete.result()],
             data_version=dg.DataVersion(warehouse.content_hash("features.token_count", partition)),
         )
 
@@ -85,6 +90,10 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 code_version="1",
             ),
         ],
+        check_specs=[
+            *specs([COMPLETENESS, TRUNCATION], "answer_likelihood"),
+            *specs([COMPLETENESS], "sample_embedding"),
+        ],
         pool="gpu",
     )
     @recorded(profile)
@@ -111,7 +120,12 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             ("answer_likelihood", "30_features/answer_likelihood", {"reader": "base"}),
             ("sample_embedding", "30_features/sample_embedding", {}),
         ):
-            rows = warehouse.replace(f"features.{table}", {**partition, **of_reader}, load_sql(query), values)
+            of_table = {**partition, **of_reader}
+            complete = Completeness(f"features.{table}", of_table)
+            rows = warehouse.replace(f"features.{table}", of_table, load_sql(query), values, complete.verify)
+            checks = [complete.result(table)]
+            if table == "answer_likelihood":
+                checks.append(truncation_result(complete.truncated, rows, table))
             yield dg.MaterializeResult(
                 asset_key=table,
                 metadata={
@@ -120,6 +134,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                     "samples scored now": grown.new_samples,
                     **likelihood_metadata(grown.summary),
                 },
+                check_results=checks,
                 # The jobs hash their shards; a hash made in SQL would turn every embedding into text.
                 data_version=dg.DataVersion(grown.content_hash),
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
+from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.features import job_content_hash, samples_file
 from assets.metadata import model_result
 from assets.partitions import Partitions
@@ -57,6 +58,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     @dg.asset(
         partitions_def=partitions.scorings,
         deps=["warmup_checkpoint", dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings())],
+        check_specs=specs([COMPLETENESS, TRUNCATION], "gradient_influence"),
         group_name="features",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
@@ -84,7 +86,9 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         summary = measure(spec, folder / "gradient_influence")
         table = "features.gradient_influence"
         partition = {"pool": scoring.pool, "model": scoring.model}
-        rows = warehouse.replace_from_parquet(table, partition, shard_files(folder / "gradient_influence"))
+        complete = Completeness(table, partition, summary.epochs * summary.targets * len(spec.directions))
+        files = shard_files(folder / "gradient_influence")
+        rows = warehouse.replace_from_parquet(table, partition, files, complete.verify)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": table,
@@ -92,6 +96,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "seconds": summary.seconds,
                 "peak memory, bytes": summary.peak_memory_bytes,
             },
+            check_results=[complete.result(), truncation_result(summary.truncated, summary.samples)],
             data_version=dg.DataVersion(job_content_hash(folder / "gradient_influence")),
         )
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
+from assets.checks import POOL_CHECKS, pool_results, separation_verifier, specs
 from assets.metadata import markdown_counts
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -15,7 +16,7 @@ from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from selection_platform.profile import Profile
-from selection_platform.profile_checks import check_pool_size
+from selection_platform.profile_checks import check_pool_size, pool_needs
 from selection_platform.queries import load_sql
 
 
@@ -60,6 +61,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
     @dg.asset(
         partitions_def=partitions.pools,
         deps=[raw_pool, benchmark_data],
+        check_specs=specs(POOL_CHECKS, "pool"),
         group_name="pools",
         kinds={"python", "duckdb"},
         owners=["team:selection"],
@@ -80,7 +82,8 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         check_pool_size(profile, name, report.kept["pool"])
         shards = [str(shard) for shard in shard_paths(folder)]
         for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):
-            warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards})
+            verify = separation_verifier(name, shards)
+            warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards}, verify)
         unreadable = read_raw_pool_report(artifacts.raw_pool(name)).bad_rows
         counts = Counter(report.dropped) + Counter(unreadable)
         dropped = [{"reason": reason, "samples": samples} for reason, samples in counts.items()]
@@ -102,6 +105,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
                 "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,
             },
+            check_results=pool_results(report.kept["pool"], pool_needs(profile)),
             data_version=dg.DataVersion(
                 warehouse.content_hash("pools.samples", {"pool": name})
                 + "-"

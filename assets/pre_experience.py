@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
+from assets.checks import COMPLETENESS, Completeness, specs
 from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file
 from assets.metadata import model_result
 from assets.partitions import Partitions
@@ -93,6 +94,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
             "pre_experience_checkpoint",
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
         ],
+        check_specs=specs([COMPLETENESS], name),
         group_name="features",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
@@ -116,11 +118,13 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         )
         summary = score(spec, folder / name)
         partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}
+        complete = Completeness("features.answer_likelihood", partition)
         rows = warehouse.replace(
             "features.answer_likelihood",
             partition,
             load_sql("30_features/answer_likelihood"),
             {"files": [str(file) for file in shard_files(folder / name)], "pool": scoring.pool},
+            complete.verify,
         )
         return dg.MaterializeResult(
             metadata={
@@ -128,6 +132,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
                 "dagster/partition_row_count": rows,
                 **likelihood_metadata(summary),
             },
+            check_results=[complete.result()],
             data_version=dg.DataVersion(job_content_hash(folder / name)),
         )
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +12,7 @@ import dagster as dg
 from assets.settings_used import settings_used
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
+from selection_platform.rendering import template_hash
 
 SETTINGS, INPUTS, PACKAGES, SNAPSHOT = "settings", "inputs", "packages", "warehouse snapshot"
 PACKAGE_NAMES = (
@@ -19,6 +20,9 @@ PACKAGE_NAMES = (
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
+
+UNRENDERED = ("pool", "benchmark_data")
+"""Assets that have nothing to do with the text template, and neither has what they are made from."""
 
 RECORDS_AT_ONCE = 1000
 """Dagster refuses to hand over more than some thousand."""
@@ -99,7 +103,10 @@ def _with_record(
     records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
-    return result._replace(metadata={**(result.metadata or {}), **records[key]})
+    # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
+    of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
+    checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
+    return result._replace(metadata={**(result.metadata or {}), **records[key]}, check_results=checks)
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
@@ -126,6 +133,30 @@ def latest_provenance(
         records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chosen)
         for record in instance.fetch_materializations(records, limit=len(chosen)).records:
             found[record.partition_key] = _provenance(record.event_log_entry)
+    return found
+
+
+def templates(context: dg.AssetExecutionContext, inputs: Iterable[str]) -> dict[str, str]:
+    """Hash of the text template by partition: of the one that is being made, and of its ancestors that have one.
+
+    Args:
+        context: of the partition that is being made.
+        inputs: names of the inputs whose ancestors count, by `input_name`.
+    """
+    found = {input_name(context.asset_key, context.partition_key): template_hash()}
+    waiting, seen = list(inputs), set[str]()
+    while waiting:
+        name = waiting.pop()
+        # A name begins with the asset's, which has no space in it.
+        asset, _, partition = name.partition(" ")
+        if name in seen or asset in UNRENDERED:
+            continue
+        seen.add(name)
+        made = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
+        if made is not None:
+            waiting += made.inputs
+            if "template" in made.settings:
+                found[name] = made.settings["template"]
     return found
 
 

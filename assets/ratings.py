@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.features import samples_file
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -20,6 +21,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_ratings()),
             dg.AssetDep("base_model", partition_mapping=partitions.models_to_ratings()),
         ],
+        check_specs=specs([COMPLETENESS, TRUNCATION], "rating_probability"),
         group_name="features",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
@@ -33,6 +35,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
         from selection_platform.scoring.growing import score_new_samples
         from selection_platform.scoring.selectit.rating_probability import RatingSpec, RatingSummary, job_settings, rate
+        from selection_platform.scoring.selectit.rating_prompts import RATING_PROMPTS
 
         rating = profile.ratings[context.partition_key]
         folder = artifacts.scoring(rating.key)
@@ -45,18 +48,19 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         grown = score_new_samples(spec, folder / "rating_probability", rate, RatingSummary, job_settings(spec))
         values = {"files": [str(file) for file in grown.files], "pool": rating.pool}
         partition = {"pool": rating.pool, "model": rating.model}
-        rows = warehouse.replace(
-            "features.rating_probability", partition, load_sql("30_features/rating_probability"), values
-        )
+        table, rows_each = "features.rating_probability", len(RATING_PROMPTS)
+        complete = Completeness(table, partition, rows_each)
+        rows = warehouse.replace(table, partition, load_sql("30_features/rating_probability"), values, complete.verify)
         return dg.MaterializeResult(
             metadata={
-                "dagster/table_name": "features.rating_probability",
+                "dagster/table_name": table,
                 "dagster/partition_row_count": rows,
                 "samples rated now": grown.new_samples,
                 "tokens": grown.summary.tokens,
                 "seconds": grown.summary.seconds,
                 "peak memory, bytes": grown.summary.peak_memory_bytes,
             },
+            check_results=[complete.result(), truncation_result(complete.truncated, rows // rows_each)],
             data_version=dg.DataVersion(grown.content_hash),
         )
 

@@ -1,30 +1,23 @@
 """Scores: one asset and one table for each method, higher is picked first."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from assets.checkpoints import fine_tuning_recipe
+from assets.checks import SCORE_CHECKS, specs
 from assets.features import samples_file
-from assets.metadata import markdown_counts, markdown_histogram
 from assets.partitions import Partitions
 from assets.provenance import recorded
+from assets.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
 from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
-
-HISTOGRAM_BINS = 20
-
-BEST_FIRST = "score DESC NULLS LAST, sample_id"
-"""The order in which scores are stored, so that a selection reads the head of a table."""
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -66,7 +59,7 @@ def _sql_score(
         partition = _partition(profile, method, context.partition_key)
         # A value that a statement does not name is an error.
         of_partition = {name: value for name, value in partition.items() if value is not None}
-        return _replace(warehouse, method, partition, statement, {**of_partition, **values})
+        return replace_scores(warehouse, method, partition, statement, {**of_partition, **values})
 
     return scores
 
@@ -76,7 +69,7 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, "random", context.partition_key)
         values = {"pool": partition["pool"], "seeds": list(profile.arms["random"].seeds)}
-        return _replace(warehouse, "random", partition, "random", values)
+        return replace_scores(warehouse, "random", partition, "random", values)
 
     return scores
 
@@ -99,7 +92,7 @@ def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_
             "level": profile.selectit.level,
             "softmax_twice": softmax_twice,
         }
-        return _replace(warehouse, method, _partition(profile, method, context.partition_key), "selectit", values)
+        return replace_scores(warehouse, method, _partition(profile, method, context.partition_key), "selectit", values)
 
     return scores
 
@@ -141,7 +134,9 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
             "folder": str(folder),
             "picks": [str(path) for path in picks],
         }
-        return _replace(warehouse, method, _partition(profile, method, context.partition_key), "diverse_evol", values)
+        return replace_scores(
+            warehouse, method, _partition(profile, method, context.partition_key), "diverse_evol", values
+        )
 
     return scores
 
@@ -159,7 +154,7 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
         samples = samples_file(context.partition_key, folder, warehouse)
         settings = ZipSettings(published=published, **profile.zip.model_dump())
         picks = write_picks(samples, max(profile.budgets), settings, folder)
-        return _replace(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": str(picks)})
+        return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": str(picks)})
 
     return scores
 
@@ -180,7 +175,7 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
             "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
             "budgets": list(profile.budgets),
         }
-        return _replace(warehouse, method, partition, "best_of_clusters", values)
+        return replace_scores(warehouse, method, partition, "best_of_clusters", values)
 
     return scores
 
@@ -200,6 +195,7 @@ def _score_asset(
         description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
         partitions_def=partitions.pools if per_pool else partitions.scorings,
         deps=deps,
+        check_specs=specs(SCORE_CHECKS, "scores", method),
         group_name="scores",
         kinds=kinds,
         owners=["team:selection"],
@@ -219,41 +215,3 @@ def _partition(profile: Profile, method: str, partition_key: str) -> dict[str, s
 def score_partition(method: str, pool: str, model: str) -> dict[str, str | None]:
     """The columns and values that name a partition of the method's table."""
     return {"pool": pool, "model": None if METHODS[method].scored_per == "pool" else model}
-
-
-def _replace(
-    warehouse: Warehouse, method: str, partition: dict[str, str | None], statement: str, values: dict[str, Any]
-) -> dg.MaterializeResult:
-    """Write the partition's scores, which a statement gives, and describe them."""
-    started = time.monotonic()
-    table = METHODS[method].table
-    named = {"table": table, **partition}
-
-    def verify(connection: duckdb.DuckDBPyConnection) -> None:
-        scored, not_finite, *_ = connection.execute(load_sql("40_scores/summary"), named).fetchall()[0]
-        if scored == 0 or not_finite:
-            raise ValueError(
-                f"{table} of {partition['pool']}: {scored:,} samples have a score, {not_finite:,} of them NaN or "
-                "infinite; look at the features that the scores are made of"
-            )
-
-    rows = load_sql(f"40_scores/{statement}")
-    warehouse.replace(table, partition, rows, values, verify, order=BEST_FIRST)
-    summary = warehouse.query(load_sql("40_scores/summary"), named).row(0, named=True)
-    dropped = dict(warehouse.query(load_sql("40_scores/dropped"), named).iter_rows())
-    bins = dict(warehouse.query(load_sql("40_scores/histogram"), {**named, "bins": HISTOGRAM_BINS}).iter_rows())
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/table_name": table,
-            "dagster/partition_row_count": summary["scored"],
-            "lowest": summary["lowest"],
-            "median": summary["median"],
-            "highest": summary["highest"],
-            # A constant score picks by sample_id: any draw would be as good.
-            **({"constant": "all scores equal"} if summary["lowest"] == summary["highest"] else {}),
-            "dropped": markdown_counts(dropped),
-            "seconds": time.monotonic() - started,
-            "histogram": markdown_histogram(summary["lowest"], summary["highest"], bins, HISTOGRAM_BINS),
-        },
-        data_version=dg.DataVersion(warehouse.content_hash(table, partition)),
-    )

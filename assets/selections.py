@@ -1,15 +1,15 @@
 """Selections: the sample ids that each experiment trains on."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import duckdb
 
+from assets.checks import SELECTION_CHECKS, Facts, selection_results, specs
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from assets.scores import score_partition
-from resources.warehouse import Warehouse
+from resources.warehouse import Verifier, Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
@@ -29,6 +29,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 for name in scored
             ),
         ],
+        check_specs=specs(SELECTION_CHECKS, "selection"),
         group_name="selections",
         kinds={"sql", "duckdb"},
         owners=["team:selection"],
@@ -40,7 +41,9 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         experiment = profile.experiments[context.partition_key]
         partition = {"experiment": experiment.key}
         rows, values = selection_query(experiment)
-        count = warehouse.replace("selections.samples", partition, rows, values, verify=_verifier(experiment))
+        facts: Facts = {}
+        verify = _verifier(experiment, facts)
+        count = warehouse.replace("selections.samples", partition, rows, values, verify)
         warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
         return dg.MaterializeResult(
             metadata={
@@ -48,6 +51,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "dagster/partition_row_count": count,
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
             },
+            check_results=selection_results(facts),
             # Without the scores: others that choose the same ids in the same order change nothing that is trained.
             data_version=dg.DataVersion(
                 warehouse.content_hash("selections.samples", partition, '"position", sample_id')
@@ -94,8 +98,11 @@ def scores_of(experiment: Experiment) -> dict[str, Any] | None:
     }
 
 
-def _verifier(experiment: Experiment) -> Callable[[duckdb.DuckDBPyConnection], None]:
-    """A check of the selection inside its transaction: an unsound one is never committed."""
+def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
+    """A check of the selection inside its transaction: an unsound one is never committed.
+
+    `facts` is filled with what was counted.
+    """
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
         values = {"experiment": experiment.key, "pool": experiment.pool}
@@ -105,6 +112,7 @@ def _verifier(experiment: Experiment) -> Callable[[duckdb.DuckDBPyConnection], N
             raise ValueError(f"the selection has {', '.join(found)}; materialise the method's scores anew")
         selected, pool_size = connection.execute(load_sql("50_selections/size"), values).fetchall()[0]
         wanted = pool_size if experiment.budget is None else experiment.budget
+        facts.update(faults, selected=selected, wanted=wanted)
         if selected != wanted:
             raise ValueError(
                 f"{wanted:,} samples are wanted but only {selected:,} have a score: lower the budget or enlarge the "

@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from assets.scores import BEST_FIRST
+from assets.score_table import BEST_FIRST
 from resources.warehouse import Warehouse
 from selection_platform.methods import METHODS, Method
 from selection_platform.queries import load_sql

@@ -126,11 +126,12 @@ class Warehouse(dg.ConfigurableResource):
         assert row is not None
         return int(row[0])
 
-    def replace_from_parquet(self, table: str, partition: Values, files: list[Path]) -> int:
+    def replace_from_parquet(
+        self, table: str, partition: Values, files: list[Path], verify: Verifier | None = None
+    ) -> int:
         """Replace one partition of a table by the rows of Parquet files."""
-        return self.replace(
-            table, partition, "SELECT * FROM read_parquet($files)", {"files": [str(path) for path in files]}
-        )
+        values = {"files": [str(path) for path in files]}
+        return self.replace(table, partition, "SELECT * FROM read_parquet($files)", values, verify)
 
     def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
         """Identity of a partition's rows, whatever their order: their number and the sum of their hashes.

@@ -17,6 +17,7 @@ class Method:
         seeded_scores: whether each seed draws its own scores. Every other method has one selection, and its seeds
             vary the training alone.
         budgeted_scores: whether each budget has its own scores: what is picked first depends on how much is picked.
+        picks_alone: whether what is not picked has no score, as where a method picks one by one.
         variant_of: the method that this is a variant of: the same code with another setting.
         best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
     """
@@ -26,6 +27,7 @@ class Method:
     scored_per: Literal["pool", "scoring"] | None
     seeded_scores: bool = False
     budgeted_scores: bool = False
+    picks_alone: bool = False
     variant_of: str | None = None
     best_of_clusters: str | None = None
 
@@ -57,7 +59,7 @@ def _best_of_clusters(method: Method) -> Method:
             "sql/40_scores/best_of_clusters.sql needs; wrap another method"
         )
     summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
-    return Method(f"km_{name}", summary, "scoring", budgeted_scores=True, best_of_clusters=name)
+    return Method(f"km_{name}", summary, "scoring", budgeted_scores=True, picks_alone=True, best_of_clusters=name)
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
@@ -96,11 +98,17 @@ METHODS: dict[str, Method] = {
                 "greedily, what lies farthest from what was picked, to a model trained on that",
                 "scoring",
                 budgeted_scores=True,
+                picks_alone=True,
             ),
             published="the farthest all at once, to a model that is never begun anew",
         ),
         *_with_variants(
-            Method("zip", "greedily, what compresses worst together with what was picked before", "pool"),
+            Method(
+                "zip",
+                "greedily, what compresses worst together with what was picked before",
+                "pool",
+                picks_alone=True,
+            ),
             published="the same, but a row can be picked again, and small pools are searched like large ones",
         ),
     )

@@ -1,7 +1,6 @@
 """What must hold between the parts of a profile. Each check raises ValueError with the key and the mend."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.methods import ALL_DATA, BASE, METHODS
@@ -39,31 +38,26 @@ def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
     _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
 
 
-class _Need(NamedTuple):
-    """A setting that takes so many samples, and may not be above a pool's size."""
-
-    key: str
-    samples: int
-
-
 def _check_samples(profile: "Profile", samples: int, where: str) -> None:
-    for need in _needs(profile):
-        if need.samples > samples:
-            raise ValueError(f"{need.key}: {need.samples} is above {where}; lower it, or enlarge the pool")
+    for key, needed in pool_needs(profile).items():
+        if needed > samples:
+            raise ValueError(f"{key}: {needed} is above {where}; lower it, or enlarge the pool")
 
 
-def _needs(profile: "Profile") -> Iterator[_Need]:
-    """The settings that the profile's arms use."""
+def pool_needs(profile: "Profile") -> dict[str, int]:
+    """How many samples of a pool each setting takes, of those that the profile's arms use."""
+    needs: dict[str, int] = {}
     methods = [METHODS[name] for name in profile.arms]
     if any(method not in (BASE, ALL_DATA) for method in methods):
-        yield _Need("budgets", max(profile.budgets))
+        needs["budgets"] = max(profile.budgets)
     if any(method.best_of_clusters for method in methods):
-        yield _Need("k_means.clusters", profile.k_means.clusters)
+        needs["k_means.clusters"] = profile.k_means.clusters
     if "ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms:
-        yield _Need("pre_experience.clusters", profile.pre_experience.clusters)
+        needs["pre_experience.clusters"] = profile.pre_experience.clusters
     if "zip.published" in profile.arms:
         # The published search does not scale its rounds to the pool.
-        yield _Need("zip.k1", profile.zip.k1)
+        needs["zip.k1"] = profile.zip.k1
+    return needs
 
 
 def _check_arms(profile: "Profile") -> None:

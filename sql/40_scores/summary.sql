@@ -1,5 +1,6 @@
 -- How the scores of a partition are spread.
 SELECT
+    count(*) AS rows,
     count(score) AS scored,
     count(*) FILTER (NOT isfinite(score)) AS not_finite,
     min(score) AS lowest,

@@ -20,7 +20,7 @@ def warehouse(tmp_path):
 def select(warehouse, rows, experiment=EXPERIMENT):
     statement = f'SELECT * FROM (VALUES {rows}) AS rows("position", sample_id, score)'
     return warehouse.replace(
-        "selections.samples", {"experiment": experiment.key}, statement, verify=_verifier(experiment)
+        "selections.samples", {"experiment": experiment.key}, statement, verify=_verifier(experiment, {})
     )
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from assets import build_assets
-from assets.scores import _replace
+from assets.score_table import replace_scores
 from resources import build_resources
 from resources.warehouse import Warehouse
 from selection_platform.methods import METHODS, _best_of_clusters
@@ -36,7 +36,8 @@ def entropy(warehouse, likelihoods):
     )
     columns = f"SELECT * EXCLUDE (nll) FROM ({rows})"
     warehouse.replace("features.answer_likelihood", {**PARTITION, "reader": "base"}, columns)
-    return dict(_replace(warehouse, "entropy", PARTITION, "entropy", {**PARTITION, "published": False}).metadata or {})
+    values = {**PARTITION, "published": False}
+    return replace_scores(warehouse, "entropy", PARTITION, "entropy", values)
 
 
 @pytest.mark.parametrize(("likelihoods", "message"), [pytest.param(*case, id=id) for id, *case in VALUES])
@@ -45,11 +46,6 @@ def test_scores_that_cannot_be_ranked(warehouse, likelihoods, message):
         entropy(warehouse, likelihoods)
     # Nothing of them is kept.
     assert warehouse.query("FROM scores.entropy").is_empty()
-
-
-def test_a_constant_score_says_so(warehouse):
-    assert entropy(warehouse, "('a', 2.0), ('b', 2.0)")["constant"] == "all scores equal"
-    assert "constant" not in entropy(warehouse, "('a', 2.0), ('b', 3.0)")
 
 
 @pytest.mark.parametrize("name", ["random", "diverse_evol", "km_ifd", "all_data"])
