@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from selection_platform.disk_usage import in_words
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
@@ -74,10 +75,8 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str], *, rebuild: bool = Fa
             if _is_due(staleness, step):
                 seconds[step.name] = seconds.get(step.name, 0) + _make_due(step, make, retention)
         if not of:
-            retention.drop()
-    for name, spent in seconds.items():
-        print(f"{spent:8.1f} s  {name}")
-    print(f"{time.monotonic() - started:8.1f} s  in all\n")
+            _drop_weights(retention)
+    _print_seconds(seconds, time.monotonic() - started)
 
 
 def _is_due(staleness: Any, step: Any) -> bool:
@@ -99,12 +98,23 @@ def _make_due(step: Any, make: Callable[[Any], dict[str, object]], retention: An
         retention.forget([checkpoint])
         make(checkpoint)
     rows = make(step).get("dagster/partition_row_count")
-    if retention.decides_by(step):
+    if retention.is_evaluation(step):
         # At once, so that the disk never has to hold the weights of all experiments.
-        retention.drop()
+        _drop_weights(retention)
     spent = time.monotonic() - started
     print(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""), flush=True)
     return spent
+
+
+def _drop_weights(retention: Any) -> None:
+    for experiment, freed in retention.drop().items():
+        print(f"    dropped the weights of {experiment}, {in_words(freed)}", flush=True)
+
+
+def _print_seconds(seconds: Mapping[str, float], in_all: float) -> None:
+    for name, spent in seconds.items():
+        print(f"{spent:8.1f} s  {name}")
+    print(f"{in_all:8.1f} s  in all\n")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from selection_platform.run_lock import only_run
 
 def disk(profile: Profile, options: argparse.Namespace) -> None:
     """Print what takes how much room, largest first, and what could be freed."""
-    from assets.retention import Retention, clean, uses
+    from assets.cleaning import clean, uses
+    from assets.retention import Retention
 
     with open_staleness(profile) as (staleness, _, resources, instance):
         found = uses(profile, staleness, resources, home(profile))
@@ -48,8 +49,8 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
 
 def clean(profile: Profile, options: argparse.Namespace) -> None:
     """Drop what the profile does not keep and what of the warehouse's past nothing refers to."""
+    from assets.cleaning import clean as clean_home
     from assets.materialize import end_killed_runs
-    from assets.retention import clean as clean_home
 
     with only_run(home(profile)), open_staleness(profile) as (staleness, _, resources, instance):
         if not options.dry_run:
