@@ -1,7 +1,7 @@
 """What takes room in the home folder, and freeing what nothing refers to: old snapshots and dropped weights."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Cleaning:
     snapshots: list[int]
     warehouse: int
     removed: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """All together."""
+        return self.warehouse + sum(self.weights.values()) + sum(self.removed.values())
 
 
 def clean(
@@ -167,7 +172,14 @@ def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefi
                 dry_run=config.dry_run,
                 own_run=context.run_id,
             )
-        context.add_output_metadata({name: dg.MetadataValue.json(value) for name, value in asdict(found).items()})
+        context.add_output_metadata(
+            {
+                "freed, bytes": found.bytes,
+                "snapshots": len(found.snapshots),
+                "weights": list(found.weights),
+                "removed": list(found.removed),
+            }
+        )
 
     @dg.job(name="clean", description="Drop weights that the profile does not keep, and old snapshots.")
     def clean_everything() -> None:

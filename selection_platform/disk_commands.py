@@ -64,5 +64,4 @@ def clean(profile: Profile, options: argparse.Namespace) -> None:
     for folder, count in found.removed.items():
         print(f"{in_words(count):>10}  {folder}")
     print(f"{in_words(found.warehouse):>10}  {len(found.snapshots):,} old snapshots of the warehouse")
-    total = found.warehouse + sum(found.weights.values()) + sum(found.removed.values())
-    print(f"{in_words(total):>10}  {would}freed")
+    print(f"{in_words(found.bytes):>10}  {would}freed")
