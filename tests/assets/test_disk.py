@@ -11,10 +11,12 @@ from resources import build_resources
 from resources.snapshots import snapshots
 from resources.warehouse import SnapshotMissing
 from selection_platform.cli import main
+from selection_platform.conversation import to_messages
 from selection_platform.definitions import build_definitions
 from selection_platform.disk_usage import bytes_of
 from selection_platform.dropped_weights import WEIGHTS_DROPPED, weights_dropped
 from selection_platform.manifest import MANIFEST, read_manifest, write_manifest
+from selection_platform.pools.pool import split_of
 from selection_platform.profile import load_profile
 from tests.small_run import (
     ENTROPY,
@@ -96,7 +98,12 @@ def test_weights_that_no_evaluation_needs_stay_away(place, capsys):
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
     # One more row, too short to be selected, and none of the held-out ones.
-    short = [{"role": "user", "content": "Is this number 4?"}, {"role": "assistant", "content": "Yes."}]
+    settings = load_profile(str(place.profile)).pools["letters"]
+    rows = (
+        [{"role": "user", "content": f"Is this number {number}?"}, {"role": "assistant", "content": "Yes."}]
+        for number in range(99)
+    )
+    short = next(row for row in rows if split_of(to_messages(row), settings) == "pool")
     write_pool(place, [*conversations(60, seed=0), short])
     output = output_of(capsys, place, "refresh", TOKEN_LENGTH)
     assert f"benchmark_result  {TOKEN_LENGTH}" in output
