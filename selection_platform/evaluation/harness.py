@@ -50,6 +50,7 @@ from selection_platform.manifest import (
     write_manifest,
 )
 from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity
 from selection_platform.progress import progress
 from selection_platform.rendering import template_hash
 
@@ -210,7 +211,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """What the result depends on: the spec, and the content of all it points to."""
     return {
         "spec": asdict(spec),
-        "model": read_manifest(Path(spec.model_folder)),
+        # Not its manifest: a model that was trained again took other seconds.
+        "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
         "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
         "lm_eval": version("lm_eval"),
