@@ -1,5 +1,7 @@
 """Benchmarks: how well each experiment's model does."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.checkpoints import model_folder
@@ -8,9 +10,13 @@ from assets.partitions import Partitions
 from assets.provenance import input_name, recorded, templates
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.experiments import Experiment
 from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
+
+if TYPE_CHECKING:
+    from selection_platform.evaluation.spec import EvaluationSpec
 
 
 def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -35,32 +41,13 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         Tables `benchmarks.results` and `benchmarks.items`.
         """
         from selection_platform.evaluation.harness import evaluate
-        from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
 
         # Before the work: numbers of a model that was made with another template compare with no others.
         checkpoint = input_name(dg.AssetKey("checkpoint"), context.partition_key)
         template = template_result(templates(context, [checkpoint]))
         experiment = profile.experiments[context.partition_key]
         folder = artifacts.benchmark_result(experiment.key)
-        settings = profile.evaluation
-        held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
-        for pool, file in held_out.items():
-            values = {"pool": pool, "limit": settings.held_out_limit}
-            warehouse.export(load_sql("70_benchmarks/held_out_samples"), file, values)
-        spec = EvaluationSpec(
-            model_folder=str(model_folder(experiment, artifacts)),
-            data_folder=str(artifacts.benchmark_data()),
-            benchmarks=tuple(
-                BenchmarkSpec(name=name, **benchmark.model_dump()) for name, benchmark in settings.benchmarks.items()
-            ),
-            held_out={pool: str(file) for pool, file in held_out.items()},
-            dtype=profile.dtype,
-            batch_size=settings.batch_size,
-            run_generated_code=settings.run_generated_code,
-            tokens_per_batch=profile.scoring.tokens_per_batch,
-            max_length=profile.fine_tuning.max_length,
-        )
-        evaluate(spec, folder)
+        evaluate(evaluation_spec(profile, experiment, artifacts, warehouse), folder)
         manifest = read_manifest(folder) or {}
         partition = {"experiment": experiment.key}
         for table in ("results", "items"):
@@ -82,3 +69,29 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         )
 
     return [benchmark_result]
+
+
+def evaluation_spec(
+    profile: Profile, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
+) -> "EvaluationSpec":
+    """What to measure an experiment's model on. The held-out conversations are written to the files that it names."""
+    from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+
+    settings = profile.evaluation
+    held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
+    for pool, file in held_out.items():
+        values = {"pool": pool, "limit": settings.held_out_limit}
+        warehouse.export(load_sql("70_benchmarks/held_out_samples"), file, values)
+    return EvaluationSpec(
+        model_folder=str(model_folder(experiment, artifacts)),
+        data_folder=str(artifacts.benchmark_data()),
+        benchmarks=tuple(
+            BenchmarkSpec(name=name, **benchmark.model_dump()) for name, benchmark in settings.benchmarks.items()
+        ),
+        held_out={pool: str(file) for pool, file in held_out.items()},
+        dtype=profile.dtype,
+        batch_size=settings.batch_size,
+        run_generated_code=settings.run_generated_code,
+        tokens_per_batch=profile.scoring.tokens_per_batch,
+        max_length=profile.fine_tuning.max_length,
+    )

@@ -78,12 +78,15 @@ class Staleness:
 
     def removed(self) -> list[Node]:
         """Partitions that were materialised and are in the profile no more. They stay as they are."""
-        made = {key: self._latest(key).keys() for key in sorted(self._instance.get_asset_keys())}
-        return [
-            (key, partition)
-            for key, partitions in made.items()
-            for partition in sorted(partitions - self.graph.partition_keys(key), key=str)
-        ]
+        return [node for node in self.made() if node[1] not in self.graph.partition_keys(node[0])]
+
+    def made(self) -> dict[Node, Provenance]:
+        """Every partition that was ever materialised, in the profile or not, in order; what it was made from last."""
+        return {
+            (key, partition): provenance
+            for key in sorted(self._instance.get_asset_keys())
+            for partition, provenance in sorted(self._latest(key).items(), key=lambda item: str(item[0]))
+        }
 
     def provenance(self, asset: dg.AssetKey, partition_key: str | None) -> Provenance | None:
         """What a partition was made from; None where it never was."""
@@ -168,6 +171,8 @@ class Staleness:
         folders = {
             "raw_pool": self._artifacts.raw_pool,
             "base_model": self._artifacts.base_model,
+            # The clusters read its shards. The folder is of several jobs, as a pool grows; this is the first.
+            "answer_likelihood": lambda scoring: self._artifacts.scoring(scoring) / "answer_likelihood" / "000",
             "pre_experience_checkpoint": self._artifacts.pre_experience_checkpoint,
             "warmup_checkpoint": self._artifacts.warmup_checkpoint,
             "checkpoint": self._artifacts.checkpoint,

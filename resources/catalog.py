@@ -33,9 +33,11 @@ class Catalog(Protocol):
 
     Attributes:
         extension: the DuckDB extension that reads it.
+        schema: where DuckLake's own tables are in it.
     """
 
     extension: str
+    schema: str
 
     @property
     def identity(self) -> str:
@@ -87,6 +89,7 @@ class SqliteCatalog:
     """A file beside the tables."""
 
     extension = "sqlite_scanner"
+    schema = "main"
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / "catalog.sqlite"
@@ -115,21 +118,21 @@ class PostgresCatalog:
     extension = "postgres_scanner"
 
     def __init__(self, connection: str, schema: str) -> None:
-        self._connection, self._schema = connection.strip(), schema
+        self._connection, self.schema = connection.strip(), schema
 
     @property
     def identity(self) -> str:
         """Connection and schema."""
-        return f"{self._connection} {self._schema}"
+        return f"{self._connection} {self.schema}"
 
     def attach(self, *, read_only: bool) -> tuple[str, str]:
         """The connection, and the schema as an option."""
-        return f"postgres:{self._connection}", f", METADATA_SCHEMA {literal(self._schema)}"
+        return f"postgres:{self._connection}", f", METADATA_SCHEMA {literal(self.schema)}"
 
     def exists(self) -> bool:
         """Whether the schema has DuckLake's tables."""
         if self.identity not in _KNOWN_TO_EXIST:
-            relation = f'"{self._schema}".ducklake_snapshot'
+            relation = f'"{self.schema}".ducklake_snapshot'
             with self._connected() as connection:
                 found = _ask(connection, f"SELECT to_regclass({literal(relation)}) IS NOT NULL")
             if not found:
@@ -147,7 +150,7 @@ class PostgresCatalog:
         """
         with self._connected() as connection:
             connection.begin()
-            name = literal(f"selection-platform {self._schema}")
+            name = literal(f"selection-platform {self.schema}")
             _ask(connection, f"SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))::text")
             yield
 

@@ -110,7 +110,7 @@ class Warehouse(dg.ConfigurableResource):
         condition, partition_values = _condition(partition)
         columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
         ordered = f" ORDER BY {order}" if order else ""
-        with self._write() as connection:
+        with self.write() as connection:
             # A table's own folder may have a name that DuckLake made up; its schema's has not.
             with leftovers_removed(self._tables / table.split(".")[0]):
                 connection.begin()
@@ -160,6 +160,11 @@ class Warehouse(dg.ConfigurableResource):
                     writer.write_batch(batch)
 
     @property
+    def metadata(self) -> str:
+        """Where a connection finds DuckLake's own tables, as SQL has to write it."""
+        return f'__ducklake_metadata_warehouse."{self._catalog.schema}"'
+
+    @property
     def _tables(self) -> Path:
         return Path(self.folder) / "tables"
 
@@ -168,7 +173,8 @@ class Warehouse(dg.ConfigurableResource):
         return open_catalog(self.catalog, Path(self.folder), self.catalog_schema)
 
     @contextmanager
-    def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that may change the warehouse; no other process writes meanwhile. `replace` is for rows."""
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         catalog = self._catalog
         with ExitStack() as stack:

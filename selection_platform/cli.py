@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from selection_platform import commands, lineage_commands, verdict_command
+from selection_platform import commands, disk_commands, lineage_commands, verdict_command
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
 
 
@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
     )
+    command.add_argument(
+        "--rebuild", action="store_true", help="also train those checkpoints again whose weights were dropped"
+    )
     command.set_defaults(command=commands.refresh)
 
     command = subparsers.add_parser("status", help="list what is missing or stale, and why")
@@ -113,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
         "--format", action="append", choices=("jsonl", "parquet", "dataset"), help="may be repeated (default: all)"
     )
     command.set_defaults(command=commands.export)
+
+    command = subparsers.add_parser("disk", help="list what takes how much room, and what could be freed")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=disk_commands.disk)
+
+    command = subparsers.add_parser("clean", help="free what the profile does not keep and nothing refers to")
+    command.add_argument("--removed", action="store_true", help="also what is in the profile no more")
+    command.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    command.set_defaults(command=disk_commands.clean)
 
     command = subparsers.add_parser("ui", help="open Dagster on this machine")
     command.add_argument("--port", type=_port, default=3000, help="1 to 65535 (default: 3000)")

@@ -6,16 +6,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from selection_platform.disk_usage import in_words
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile, home
+from selection_platform.run_lock import only_run
 
 
 class UserError(Exception):
@@ -34,42 +34,87 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
 
 def refresh(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise what is missing or stale of some assets or partitions and of what they are made from."""
-    _bring_up_to_date(profile, options.of)
+    if options.rebuild and not options.of:
+        raise UserError("--rebuild: name the experiments whose weights are wanted")
+    _bring_up_to_date(profile, options.of, rebuild=options.rebuild)
 
 
-def _bring_up_to_date(profile: Profile, of: Sequence[str]) -> None:
-    """Materialise what is due, upstream first, as far as content changes: of some assets or partitions, or of all."""
+def _bring_up_to_date(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -> None:
+    """Materialise what is due, upstream first, as far as content changes: of some assets or partitions, or of all.
+
+    Args:
+        profile: what to run.
+        of: names of assets or partitions; all where there are none.
+        rebuild: also train those checkpoints among them again whose weights were dropped.
+    """
     from assets.materialize import end_killed_runs, materialize_step
+    from assets.retention import Retention, by_experiment
 
     if profile.evaluation.run_generated_code == "sandboxed":
         # Better now than after an hour of training.
         check_sandbox()
     started = time.monotonic()
     seconds: dict[str, float] = {}
-    with _only_run(profile), open_staleness(profile) as (staleness, assets, resources, instance):
-        end_killed_runs(instance)
-        steps = _steps(staleness, of)
-        for index, step in enumerate(steps, start=1):
-            step_started = time.monotonic()
-            print(f"[{index}/{len(steps)}] {step}", flush=True)
-            due = staleness.cause(step)
-            if due is None:
-                print("    what it is made from came out the same", flush=True)
-                continue
-            if due.status == "stale":
-                print("".join(f"    {cause}\n" for cause in due.causes), end="", flush=True)
+    with only_run(home(profile)), open_staleness(profile) as (staleness, assets, resources, instance):
+
+        def make(step: Any) -> dict[str, object]:
             try:
                 metadata = materialize_step(step, assets, resources, instance)
             except MENDABLE as error:
                 raise UserError(f"{step}: {error}") from error
             staleness.look_again(step)
-            spent = time.monotonic() - step_started
-            seconds[step.name] = seconds.get(step.name, 0) + spent
-            rows = metadata.get("dagster/partition_row_count")
-            print(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""), flush=True)
+            return metadata
+
+        end_killed_runs(instance)
+        retention = Retention(profile, staleness, resources)
+        if rebuild:
+            retention.forget(_named(staleness, of))
+        steps = by_experiment(_steps(staleness, of))
+        for index, step in enumerate(steps, start=1):
+            print(f"[{index}/{len(steps)}] {step}", flush=True)
+            if _is_due(staleness, step):
+                seconds[step.name] = seconds.get(step.name, 0) + _make_due(step, make, retention)
+        if not of:
+            _drop_weights(retention)
+    _print_seconds(seconds, time.monotonic() - started)
+
+
+def _is_due(staleness: Any, step: Any) -> bool:
+    """Whether a step is still due when its turn comes; prints why, or why not."""
+    due = staleness.cause(step)
+    if due is None:
+        print("    what it is made from came out the same", flush=True)
+    elif due.status == "stale":
+        print("".join(f"    {cause}\n" for cause in due.causes), end="", flush=True)
+    return due is not None
+
+
+def _make_due(step: Any, make: Callable[[Any], dict[str, object]], retention: Any) -> float:
+    """Make a step, and before it the weights that it needs and that were dropped; gives the seconds that it took."""
+    started = time.monotonic()
+    checkpoint = retention.rebuilt_for(step)
+    if checkpoint is not None:
+        print("    the checkpoint's weights were dropped, so it is trained again first", flush=True)
+        retention.forget([checkpoint])
+        make(checkpoint)
+    rows = make(step).get("dagster/partition_row_count")
+    if retention.is_evaluation(step):
+        # At once, so that the disk never has to hold the weights of all experiments.
+        _drop_weights(retention)
+    spent = time.monotonic() - started
+    print(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""), flush=True)
+    return spent
+
+
+def _drop_weights(retention: Any) -> None:
+    for experiment, freed in retention.drop().items():
+        print(f"    dropped the weights of {experiment}, {in_words(freed)}", flush=True)
+
+
+def _print_seconds(seconds: Mapping[str, float], in_all: float) -> None:
     for name, spent in seconds.items():
         print(f"{spent:8.1f} s  {name}")
-    print(f"{time.monotonic() - started:8.1f} s  in all\n")
+    print(f"{in_all:8.1f} s  in all\n")
 
 
 @contextmanager
@@ -91,25 +136,19 @@ def _steps(staleness: Any, of: Sequence[str]) -> list[Any]:
     steps = staleness.graph.downstream(due.step for due in staleness.due())
     if not of:
         return steps
+    wanted = set(staleness.graph.upstream(_named(staleness, of)))
+    return [step for step in steps if step in wanted]
+
+
+def _named(staleness: Any, of: Sequence[str]) -> list[Any]:
+    """The steps of some assets or partitions."""
     chosen = []
     for name in of:
         named = [step for step in staleness.graph.steps if name in step.names]
         if not named:
             raise UserError(f"no asset and no partition {name!r}; `selection-platform status` lists those that are due")
         chosen += named
-    wanted = set(staleness.graph.upstream(chosen))
-    return [step for step in steps if step in wanted]
-
-
-@contextmanager
-def _only_run(profile: Profile) -> Iterator[None]:
-    """Hold the home folder: two runs at once would write into the same folders."""
-    home(profile).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(home(profile) / "run.lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise UserError(f"another run is going on in {home(profile)}; wait for it, or stop it") from error
+    return chosen
 
 
 def _print_leaderboard(profile: Profile) -> None:

@@ -3,14 +3,16 @@
 import dagster as dg
 
 from assets import build_assets
+from assets.cleaning import clean_job
 from resources import build_resources
 from selection_platform.profile import Profile, home, load_profile
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:
     """Definitions of a profile's graph, with the resources of its home folder."""
+    assets = build_assets(profile)
     return dg.Definitions(
-        assets=build_assets(profile),
+        assets=assets,
         resources=build_resources(home(profile)),
         jobs=[
             dg.define_asset_job(
@@ -18,7 +20,8 @@ def build_definitions(profile: Profile) -> dg.Definitions:
                 # Without the selection, which has more partitions: those of arms that only select.
                 selection=["checkpoint", "benchmark_result"],
                 description="Fine-tune and evaluate one experiment, or a backfill of many.",
-            )
+            ),
+            clean_job(profile, assets),
         ],
     )
 

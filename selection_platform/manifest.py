@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
+MANIFEST, JOB = "manifest.json", "job.json"
 
 
 def content_hash(value: Any) -> str:
@@ -52,6 +52,23 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def is_complete(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether the folder holds the complete result of the job that `identity` describes."""
+    return _is_job(folder, identity) and (folder / MANIFEST).exists()
+
+
+def remove_job_folder(folder: Path) -> None:
+    """Remove a folder and all that is in it."""
+    # First, so that a folder which is half deleted when the process dies does not count as complete.
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
+    job_file = folder / JOB
+    return job_file.exists() and json.loads(job_file.read_text()) == json.loads(json.dumps(identity))
+
+
 def open_job_folder(folder: Path, identity: dict[str, Any]) -> bool:
     """Prepare `folder` for the job that `identity` describes.
 
@@ -60,14 +77,10 @@ def open_job_folder(folder: Path, identity: dict[str, Any]) -> bool:
     Returns:
         True where the folder already holds this job's complete result.
     """
-    job_file = folder / "job.json"
-    wanted = json.loads(json.dumps(identity))
-    if job_file.exists() and json.loads(job_file.read_text()) == wanted:
+    if _is_job(folder, identity):
         return (folder / MANIFEST).exists()
     if folder.exists():
-        # First, so that a folder which is half deleted when the process dies does not count as complete.
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder)
-    with whole_file(job_file) as temporary:
-        temporary.write_text(json.dumps(wanted, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        remove_job_folder(folder)
+    with whole_file(folder / JOB) as temporary:
+        temporary.write_text(json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return False

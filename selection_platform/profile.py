@@ -26,6 +26,7 @@ from selection_platform.profile_checks import check_profile
 from selection_platform.profile_problems import problems
 from selection_platform.settings import (
     ArmSettings,
+    CheckpointSettings,
     EvaluationSettings,
     FineTuningSettings,
     ModelSettings,
@@ -63,6 +64,7 @@ class Profile(Settings):
     selectit: SelectItSettings = SelectItSettings()
     diverse_evol: DiverseEvolSettings = DiverseEvolSettings()
     fine_tuning: FineTuningSettings = FineTuningSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     evaluation: EvaluationSettings
     budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
     arms: dict[str, ArmSettings] = Field(min_length=1)

@@ -133,6 +133,19 @@ class FineTuningSettings(Settings):
         return self
 
 
+class CheckpointSettings(Settings):
+    """Whose weights stay on the disk after the evaluation. Others are trained again when an evaluation needs them."""
+
+    keep: Literal["all", "best", "none"] = Field(
+        default="all", description="Of a 7B model in bfloat16 each experiment's weights take 15 GB."
+    )
+    best: int = Field(
+        default=3,
+        gt=0,
+        description="With `keep: best`, experiments of each pool and base model, by the average of the benchmarks.",
+    )
+
+
 class BenchmarkSettings(Settings):
     """One benchmark: which lm-eval task, how many shots, how many items."""
 

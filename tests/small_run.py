@@ -69,7 +69,7 @@ def write_pool(place, rows):
 def change_profile(place, **sections):
     profile = yaml.safe_load(place.profile.read_text())
     for name, values in sections.items():
-        profile[name] |= values
+        profile[name] = profile.get(name, {}) | values
     place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
 
 

@@ -41,8 +41,16 @@ from selection_platform.evaluation.results import (
 )
 from selection_platform.evaluation.sandbox import check_sandbox
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec
-from selection_platform.manifest import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.manifest import (
+    file_hash,
+    is_complete,
+    open_job_folder,
+    read_manifest,
+    whole_file,
+    write_manifest,
+)
 from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity
 from selection_platform.progress import progress
 from selection_platform.rendering import template_hash
 
@@ -88,6 +96,11 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> None:
             "template": template_hash(),
         },
     )
+
+
+def is_evaluated(spec: EvaluationSpec, folder: Path) -> bool:
+    """Whether the folder already holds this very evaluation, so that the model's weights are not needed."""
+    return is_complete(folder, _identity(spec))
 
 
 def run_benchmark(
@@ -198,7 +211,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """What the result depends on: the spec, and the content of all it points to."""
     return {
         "spec": asdict(spec),
-        "model": read_manifest(Path(spec.model_folder)),
+        # Not its manifest: a model that was trained again took other seconds.
+        "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
         "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
         "lm_eval": version("lm_eval"),

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from selection_platform.dropped_weights import weights_dropped
 from selection_platform.manifest import MANIFEST, read_manifest
 from selection_platform.rendering import CHAT_TEMPLATE
 
@@ -167,6 +168,11 @@ def check_weights(folder: Path) -> None:
     """Raise UnreadableModel unless the folder holds safetensors weights, whole and all of them."""
     if not folder.is_dir():
         raise UnreadableModel(f"{folder}: no such folder")
+    if weights_dropped(folder):
+        raise UnreadableModel(
+            f"{folder}: its weights were dropped (`checkpoints: keep` in the profile); train it again with "
+            "`selection-platform refresh EXPERIMENT --rebuild`"
+        )
     files = sorted(folder.glob("*.safetensors"))
     if files:
         _check_files(folder, files)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 WITHOUT_EFFECT = {
     "name": "names the home folder, and with it other partitions altogether",
     "description": "is for who reads the profile; nothing shows it",
+    "checkpoints.*": "says whose weights stay after the evaluation; weights that are trained again come out the same",
     "arms.base.seeds": "is refused by the profile: the base model is not trained",
 }
 # Leaves that decide which partitions there are, and not what is in one. They show as missing and removed ones.

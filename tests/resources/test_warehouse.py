@@ -167,7 +167,7 @@ def test_export_keeps_the_querys_order(warehouse, tmp_path):
 def test_a_table_of_an_earlier_version_gets_its_new_columns(warehouse):
     partition = {"pool": "p", "model": None}
     warehouse.replace("scores.random", partition, ROWS)
-    with warehouse._write() as connection:
+    with warehouse.write() as connection:
         connection.execute("ALTER TABLE scores.random DROP COLUMN budget")
     warehouse_module._COMPLETE_CATALOGS.clear()
     warehouse.replace("scores.zip", partition, ROWS)
