@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 import resources
 from assets.graph import Step
@@ -31,6 +32,12 @@ def dagster_home(home: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dagster.yaml").write_text(DAGSTER_YAML.read_text(encoding="utf-8"), encoding="utf-8")
     return folder
+
+
+def run_lock(home: Path) -> FileLock:
+    """What a script holds while it runs, so that no other writes into the same folders."""
+    home.mkdir(parents=True, exist_ok=True)
+    return FileLock(home / "run.lock", timeout=0)
 
 
 def end_killed_runs(instance: dg.DagsterInstance) -> None:

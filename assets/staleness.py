@@ -21,6 +21,7 @@ from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
 SELECTION = dg.AssetKey("selection")
+CODE_VERSION = "code version"
 Status = Literal["missing", "stale"]
 
 
@@ -37,6 +38,11 @@ class Due:
     step: Step
     status: Status
     causes: tuple[str, ...]
+
+    @property
+    def by_code_alone(self) -> bool:
+        """Whether nothing changed but code versions."""
+        return self.status == "stale" and all(cause.startswith(f"{CODE_VERSION} ") for cause in self.causes)
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class Staleness:
         key, partition = node
         code_version = self.graph.code_version(key)
         if made.code_version != code_version:
-            yield f"code version {made.code_version} -> {code_version}"
+            yield f"{CODE_VERSION} {made.code_version} -> {code_version}"
         yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
         inputs = {input_name(*upstream): upstream for upstream in self.graph.inputs(node)}
         for name, (upstream, upstream_key) in inputs.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.experiments import Experiment
@@ -104,9 +104,10 @@ def _steps(staleness: Any, of: Sequence[str]) -> list[Any]:
 @contextmanager
 def _only_run(profile: Profile) -> Iterator[None]:
     """Hold the home folder: two runs at once would write into the same folders."""
-    home(profile).mkdir(parents=True, exist_ok=True)
+    from assets.materialize import run_lock
+
     try:
-        with FileLock(home(profile) / "run.lock", timeout=0):
+        with run_lock(home(profile)):
             yield
     except Timeout as error:
         raise UserError(f"another run is going on in {home(profile)}; wait for it, or stop it") from error

@@ -1,16 +1,18 @@
-"""What Dagster loads: the asset graph of one profile, with its resources and jobs."""
+"""What Dagster loads: the asset graph of one profile, with its resources, jobs, schedule and sensors."""
 
 import dagster as dg
 
 from assets import build_assets
+from assets.automation import build_automation
 from resources import build_resources
 from selection_platform.profile import Profile, home, load_profile
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:
     """Definitions of a profile's graph, with the resources of its home folder."""
-    return dg.Definitions(
-        assets=build_assets(profile),
+    assets = build_assets(profile)
+    graph = dg.Definitions(
+        assets=assets,
         resources=build_resources(home(profile)),
         jobs=[
             dg.define_asset_job(
@@ -21,6 +23,7 @@ def build_definitions(profile: Profile) -> dg.Definitions:
             )
         ],
     )
+    return dg.Definitions.merge(graph, build_automation(profile, assets))
 
 
 defs = build_definitions(load_profile())
