@@ -81,11 +81,10 @@ def launch_backfill(context: dg.OpExecutionContext, config: BackfillConfig) -> N
             for asset, keys in config.partitions.items()
         ],
     }
-    # Dagster has no Python call for this, and its client needs a web server, which need not be there.
-    command = [sys.executable, "-m", "dagster_graphql", "-m", "selection_platform.definitions"]
-    answer = subprocess.run(
-        [*command, "-t", LAUNCH, "-v", json.dumps({"params": params})], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    # Dagster has no public Python call for this, and its client needs a web server, which need not be there.
+    cli = [sys.executable, "-c", "from dagster_graphql.cli import main; main()", "-m", "selection_platform.definitions"]
+    command = [*cli, "-t", LAUNCH, "-v", json.dumps({"params": params})]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     launched = json.loads(answer.splitlines()[-1])
     if "errors" in launched or "backfillId" not in launched["data"]["launchPartitionBackfill"]:
         raise dg.Failure(f"Dagster launched no backfill: {answer}")
