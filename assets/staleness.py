@@ -22,6 +22,7 @@ from selection_platform.queries import load_sql
 from selection_platform.scoring.growing import first_job
 
 SELECTION = dg.AssetKey("selection")
+CODE_VERSION = "code version"
 Status = Literal["missing", "stale"]
 
 
@@ -38,6 +39,11 @@ class Due:
     step: Step
     status: Status
     causes: tuple[str, ...]
+
+    @property
+    def by_code_alone(self) -> bool:
+        """Whether nothing changed but code versions."""
+        return self.status == "stale" and all(cause.startswith(f"{CODE_VERSION} ") for cause in self.causes)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class Staleness:
         key, partition = node
         code_version = self.graph.code_version(key)
         if made.code_version != code_version:
-            yield f"code version {made.code_version} -> {code_version}"
+            yield f"{CODE_VERSION} {made.code_version} -> {code_version}"
         yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
         inputs = {input_name(*upstream): upstream for upstream in self.graph.inputs(node)}
         for name, (upstream, upstream_key) in inputs.items():
@@ -171,8 +177,6 @@ class Staleness:
         folders = {
             "raw_pool": self._artifacts.raw_pool,
             "base_model": self._artifacts.base_model,
-            # The clusters read its shards. The folder is of several jobs, as a pool grows; this is the first.
-            "answer_likelihood": lambda scoring: self._artifacts.scoring(scoring) / "answer_likelihood" / "000",
             "pre_experience_checkpoint": self._artifacts.pre_experience_checkpoint,
             "warmup_checkpoint": self._artifacts.warmup_checkpoint,
             "checkpoint": self._artifacts.checkpoint,

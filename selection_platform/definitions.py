@@ -1,8 +1,9 @@
-"""What Dagster loads: the asset graph of one profile, with its resources and jobs."""
+"""What Dagster loads: the asset graph of one profile, with its resources, jobs, schedule and sensors."""
 
 import dagster as dg
 
 from assets import build_assets
+from assets.automation import build_automation
 from assets.cleaning import clean_job
 from resources import build_resources
 from selection_platform.profile import Profile, home, load_profile
@@ -11,7 +12,7 @@ from selection_platform.profile import Profile, home, load_profile
 def build_definitions(profile: Profile) -> dg.Definitions:
     """Definitions of a profile's graph, with the resources of its home folder."""
     assets = build_assets(profile)
-    return dg.Definitions(
+    graph = dg.Definitions(
         assets=assets,
         resources=build_resources(home(profile)),
         jobs=[
@@ -24,6 +25,7 @@ def build_definitions(profile: Profile) -> dg.Definitions:
             clean_job(profile, assets),
         ],
     )
+    return dg.Definitions.merge(graph, build_automation(profile, assets))
 
 
 defs = build_definitions(load_profile())

@@ -26,6 +26,7 @@ from selection_platform.profile_checks import check_profile
 from selection_platform.profile_problems import problems
 from selection_platform.settings import (
     ArmSettings,
+    AutomationSettings,
     CheckpointSettings,
     EvaluationSettings,
     FineTuningSettings,
@@ -68,6 +69,7 @@ class Profile(Settings):
     evaluation: EvaluationSettings
     budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
     arms: dict[str, ArmSettings] = Field(min_length=1)
+    automation: AutomationSettings = AutomationSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":

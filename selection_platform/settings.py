@@ -170,6 +170,19 @@ class EvaluationSettings(Settings):
     )
 
 
+class AutomationSettings(Settings):
+    """What the schedule `refresh_nightly` starts, once it is turned on."""
+
+    cron: str = Field(
+        default="0 2 * * *",
+        pattern=r"^\S+( \S+){4}$",
+        description="When it looks for what is missing or stale, in UTC.",
+    )
+    recompute_on_code_change: bool = Field(
+        default=False, description="Whether a GPU step is made anew for nothing but a new code version."
+    )
+
+
 class ArmSettings(Settings):
     """One arm of the experiment."""
 

@@ -241,12 +241,16 @@ def _open_hub(settings: SourceSettings) -> Source:
     if Path(hub).is_dir():
         files = {str(path): file_hash(path) for path in sorted(Path(hub).rglob("*")) if path.is_file()}
         return Source(files, None, lambda: _read_hub(settings, None))
-    revision = _commit(hub, settings.revision)
+    revision = hub_commit(hub, settings.revision)
     return Source({}, revision, lambda: _read_hub(settings, revision))
 
 
-def _commit(hub: str, revision: str | None) -> str:
-    """The commit that a revision stands for now; a full commit needs no network."""
+def hub_commit(hub: str, revision: str | None) -> str:
+    """The commit that a revision of a data set stands for now; a full commit needs no network.
+
+    Raises:
+        SourceError: the hub does not say.
+    """
     if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
     from huggingface_hub import HfApi
