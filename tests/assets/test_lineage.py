@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from assets import scores
+from assets import score_table
 from assets.materialize import open_instance
 from assets.provenance import latest_provenance
 from resources import build_resources
@@ -191,7 +191,7 @@ def test_a_checkpoint_of_an_earlier_selection_is_told_from_a_forged_one(place, c
         sql = load_sql(name)
         return sql.replace("END::DOUBLE", "END::DOUBLE * -1") if name == "40_scores/token_length" else sql
 
-    monkeypatch.setattr(scores, "load_sql", load)
+    monkeypatch.setattr(score_table, "load_sql", load)
     # New rows, so that the scores are made anew.
     write_pool(place, [*conversations(60, seed=0), *conversations(20, seed=3)])
     refreshed(capsys, place, "selection")

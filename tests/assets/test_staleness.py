@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import assets
-import assets.scores
+import assets.score_table
 from assets import build_assets
 from resources import build_resources
 from selection_platform import rendering
@@ -55,7 +55,7 @@ def replace_method(monkeypatch, code_version, statement):
         return sql.replace("END::DOUBLE AS score", statement) if name == "40_scores/token_length" else sql
 
     monkeypatch.setattr(assets, "build_assets", changed)
-    monkeypatch.setattr(assets.scores, "load_sql", load)
+    monkeypatch.setattr(assets.score_table, "load_sql", load)
 
 
 def test_after_a_run_nothing_is_due(place, capsys):
