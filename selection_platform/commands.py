@@ -47,7 +47,7 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str]) -> None:
     started = time.monotonic()
     seconds: dict[str, float] = {}
     with _only_run(profile), open_staleness(profile) as (staleness, assets, resources, instance):
-        end_killed_runs(instance)
+        end_killed_runs(instance, of_scripts=True)
         steps = _steps(staleness, of)
         for index, step in enumerate(steps, start=1):
             step_started = time.monotonic()
@@ -264,12 +264,18 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
 
 def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Open Dagster's web page, with its daemon, on this machine alone."""
-    from assets.materialize import dagster_home
+    from assets.materialize import dagster_home, end_killed_runs, open_instance, ui_lock
 
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
     command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
-    print(f"http://127.0.0.1:{options.port}")
-    status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    try:
+        with ui_lock(home(profile)):
+            with open_instance(home(profile)) as instance:
+                end_killed_runs(instance, of_scripts=False)
+            print(f"http://127.0.0.1:{options.port}", flush=True)
+            status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    except Timeout as error:
+        raise UserError(f"Dagster is open already for {home(profile)}; close it first") from error
     if status:
         raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 
