@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
@@ -83,11 +84,13 @@ def launch_backfill(context: dg.OpExecutionContext, config: BackfillConfig) -> N
     }
     # Dagster has no public Python call for this, and its client needs a web server, which need not be there.
     cli = [sys.executable, "-c", "from dagster_graphql.cli import main; main()", "-m", "selection_platform.definitions"]
-    command = [*cli, "-t", LAUNCH, "-v", json.dumps({"params": params})]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    launched = json.loads(answer.splitlines()[-1])
+    with TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        command = [*cli, "--text", LAUNCH, "--variables", json.dumps({"params": params}), "--output", str(answer)]
+        subprocess.run(command, check=True)
+        launched = json.loads(answer.read_text(encoding="utf-8"))
     if "errors" in launched or "backfillId" not in launched["data"]["launchPartitionBackfill"]:
-        raise dg.Failure(f"Dagster launched no backfill: {answer}")
+        raise dg.Failure(f"Dagster launched no backfill: {launched}")
     context.log.info("Backfill %s", launched["data"]["launchPartitionBackfill"]["backfillId"])
 
 

@@ -33,13 +33,21 @@ def dagster_home(home: Path) -> Path:
     return folder
 
 
-def end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """Record as failed what a killed script left as running. To be called while no other script runs."""
-    running = dg.RunsFilter(tags={SCRIPT_TAG: "true"}, statuses=[dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(running):
-        instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
-        # The daemon would free its place in the gpu pool; without one, the next run would wait for it for ever.
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
+    """Record as failed what was killed and left as running.
+
+    Dagster cannot tell by itself: its run launcher for one machine does not look after the processes that it started.
+
+    Args:
+        instance: where no other script runs, or no other UI is open.
+        of_scripts: whether to end runs of scripts, or those that the UI's daemon launched.
+    """
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+        if (SCRIPT_TAG in run.tags) == of_scripts:
+            instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
+            # The daemon would free its place in the gpu pool late, and a script not at all.
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def materialize_step(

@@ -15,7 +15,7 @@ from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sand
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile, home
-from selection_platform.run_lock import only_run
+from selection_platform.run_lock import only_run, only_ui
 
 
 class UserError(Exception):
@@ -65,7 +65,7 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str], *, rebuild: bool = Fa
             staleness.look_again(step)
             return metadata
 
-        end_killed_runs(instance)
+        end_killed_runs(instance, of_scripts=True)
         retention = Retention(profile, staleness, resources)
         if rebuild:
             retention.forget(_named(staleness, of))
@@ -302,12 +302,15 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
 
 def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Open Dagster's web page, with its daemon, on this machine alone."""
-    from assets.materialize import dagster_home
+    from assets.materialize import dagster_home, end_killed_runs, open_instance
 
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
     command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
-    print(f"http://127.0.0.1:{options.port}")
-    status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    with only_ui(home(profile)):
+        with open_instance(home(profile)) as instance:
+            end_killed_runs(instance, of_scripts=False)
+        print(f"http://127.0.0.1:{options.port}", flush=True)
+        status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
     if status:
         raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 

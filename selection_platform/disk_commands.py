@@ -54,7 +54,7 @@ def clean(profile: Profile, options: argparse.Namespace) -> None:
 
     with only_run(home(profile)), open_staleness(profile) as (staleness, _, resources, instance):
         if not options.dry_run:
-            end_killed_runs(instance)
+            end_killed_runs(instance, of_scripts=True)
         found = clean_home(
             profile, staleness, resources, instance, removed=options.removed, dry_run=options.dry_run
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One run at a time in a home folder: two at once would write into the same folders."""
+"""One run and one UI at a time in a home folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,34 @@ class AnotherRun(ValueError):
 
 @contextmanager
 def only_run(home: Path) -> Iterator[None]:
-    """Hold the home folder.
+    """Hold the home folder: two runs at once would write into the same folders.
 
     Raises:
         AnotherRun: another process holds it.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home / "run.lock", timeout=0)
+    with _held(home / "run.lock", f"another run is going on in {home}; wait for it, or stop it"):
+        yield
+
+
+@contextmanager
+def only_ui(home: Path) -> Iterator[None]:
+    """Hold the home folder's UI: two daemons would start everything twice.
+
+    Raises:
+        AnotherRun: it is open already.
+    """
+    with _held(home / "ui.lock", f"Dagster is open already for {home}; close it first"):
+        yield
+
+
+@contextmanager
+def _held(path: Path, otherwise: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise AnotherRun(f"another run is going on in {home}; wait for it, or stop it") from error
+        raise AnotherRun(otherwise) from error
     try:
         yield
     finally:

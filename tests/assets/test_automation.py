@@ -137,7 +137,8 @@ def source_sensor(place, cursor=None):
     sensor = instigator(place, "pool_source_changed")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
     definitions = build_definitions(load_profile(str(place.profile)))
-    evaluated = sensor.evaluate_tick(dg.build_sensor_context(cursor=cursor, definitions=definitions))
+    with open_instance(place.home) as instance:
+        evaluated = sensor.evaluate_tick(dg.build_sensor_context(instance, cursor, definitions=definitions))
     return [request.partition_key for request in evaluated.run_requests or []], evaluated.cursor
 
 
