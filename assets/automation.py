@@ -1,8 +1,8 @@
 """What the daemon starts by itself: at night what is missing or stale, and raw pools whose source changed.
 
 What has to be made is known to `Staleness` alone: Dagster's own conditions know no settings. A tick asks for a run of
-the job `start_backfill`, whose configuration names the partitions, so that "Test schedule" in the UI shows them and
-starts nothing. The run launches a Dagster backfill, which goes upstream first.
+the job `start_backfill`, whose configuration names the partitions, so that they can be seen before anything starts
+("Preview tick result" in the UI). The run launches a Dagster backfill, which goes upstream first.
 
 What is downstream of a change is not queued before it is known that the change changes it: `refresh_continues` looks
 again when the backfill has ended.
@@ -19,11 +19,9 @@ from typing import Any
 import dagster as dg
 
 from assets.materialize import SCRIPT_TAG
+from assets.source_sensor import source_sensor
 from assets.staleness import Due, Staleness
 from resources import build_resources
-from selection_platform.manifest import content_hash
-from selection_platform.pools.settings import SourceSettings
-from selection_platform.pools.sources import SourceError, hub_commit, source_state
 from selection_platform.profile import Profile, home
 from selection_platform.run_lock import AnotherRun, only_run
 
@@ -114,7 +112,7 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
     return dg.Definitions(
         jobs=[start_backfill],
         schedules=[_refresh_nightly(profile, find_steps)],
-        sensors=[_refresh_continues(profile, find_steps), _pool_source_changed(profile)],
+        sensors=[_refresh_continues(profile, find_steps), source_sensor(profile)],
     )
 
 
@@ -181,7 +179,8 @@ def request(due: Iterable[Due], refresh: str, after: str | None = None) -> dg.Ru
         for asset, key in each.step.nodes:
             partitions.setdefault(asset.to_user_string(), []).extend([] if key is None else [key])
     config = dg.RunConfig(ops={"launch_backfill": BackfillConfig(partitions=partitions)})
-    return dg.RunRequest(run_key=after, run_config=config, tags={REFRESH_TAG: refresh})
+    # Not again by itself: if it was killed late, the backfill is there already.
+    return dg.RunRequest(run_key=after, run_config=config, tags={REFRESH_TAG: refresh, "dagster/max_retries": "0"})
 
 
 def asked_for(instance: dg.DagsterInstance, refresh: str) -> set[tuple[dg.AssetKey, str | None]]:
@@ -213,39 +212,3 @@ def in_the_way(instance: dg.DagsterInstance, profile: Profile) -> str | None:
             return None
     except AnotherRun:
         return "A run of the command line is going on."
-
-
-def _pool_source_changed(profile: Profile) -> dg.SensorDefinition:
-    @dg.sensor(
-        target=dg.AssetSelection.assets("raw_pool"),
-        minimum_interval_seconds=300,
-        default_status=dg.DefaultSensorStatus.STOPPED,
-    )
-    def pool_source_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Read a pool's source anew when it changed. What is made from it follows with `refresh_nightly`."""
-        seen: Mapping[str, str] = json.loads(context.cursor or "{}")
-        now: dict[str, str] = {}
-        for name, pool in profile.pools.items():
-            try:
-                state = _state(pool.source)
-            except SourceError as error:
-                context.log.warning("%s: %s", name, error)
-                state = {}
-            if state:
-                now[name] = content_hash(state)
-        # What is seen for the first time may have been read just as it is. If not, it is stale.
-        changed = [name for name in now if seen.get(name, now[name]) != now[name]]
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(partition_key=name) for name in changed],
-            skip_reason=None if changed else "No source changed.",
-            cursor=json.dumps({**seen, **now}),
-        )
-
-    return pool_source_changed
-
-
-def _state(source: SourceSettings) -> dict[str, str]:
-    """What can be seen of a source from outside; empty for what is not there, or cannot change."""
-    if source.hub is None or Path(source.hub).is_dir():
-        return source_state(source)
-    return {"commit": hub_commit(source.hub, source.revision)}

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from assets import automation, build_assets
+from assets import build_assets, source_sensor
 from assets.automation import REFRESH_TAG, build_automation, start_backfill
 from assets.materialize import dagster_home, open_instance
 from selection_platform.definitions import build_definitions
@@ -132,7 +132,7 @@ def test_a_refresh_goes_on_when_its_backfill_has_ended(place, monkeypatch, capsy
         assert "the next night tries again" in str(asked(goes_on()))
 
 
-def source_sensor(place, cursor=None):
+def look_at_sources(place, cursor=None):
     """The pools that the sensor asks for, and its cursor."""
     sensor = instigator(place, "pool_source_changed")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
@@ -143,20 +143,20 @@ def source_sensor(place, cursor=None):
 
 
 def test_a_changed_file_is_asked_for_once(place):
-    names, cursor = source_sensor(place)
+    names, cursor = look_at_sources(place)
     assert names == []
-    assert source_sensor(place, cursor) == ([], cursor)
+    assert look_at_sources(place, cursor) == ([], cursor)
     write_pool(place, conversations(61, seed=0))
-    names, changed = source_sensor(place, cursor)
+    names, changed = look_at_sources(place, cursor)
     assert names == ["letters"]
-    assert source_sensor(place, changed) == ([], changed)
+    assert look_at_sources(place, changed) == ([], changed)
     # Gone for a while, and back as it was.
     state, content = place.pool.stat(), place.pool.read_bytes()
     place.pool.unlink()
-    assert source_sensor(place, changed) == ([], changed)
+    assert look_at_sources(place, changed) == ([], changed)
     place.pool.write_bytes(content)
     os.utime(place.pool, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert source_sensor(place, changed) == ([], changed)
+    assert look_at_sources(place, changed) == ([], changed)
 
 
 def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
@@ -169,13 +169,13 @@ def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
             raise SourceError(f"hub: {hub} cannot be read")
         return commits[hub]
 
-    monkeypatch.setattr(automation, "hub_commit", commit)
-    names, cursor = source_sensor(place)
+    monkeypatch.setattr(source_sensor, "hub_commit", commit)
+    names, cursor = look_at_sources(place)
     assert names == []
     assert list(json.loads(cursor or "")) == ["letters"]
     commits.clear()
-    assert source_sensor(place, cursor) == ([], cursor)
+    assert look_at_sources(place, cursor) == ([], cursor)
     commits["someone/letters"] = "b"
-    names, changed = source_sensor(place, cursor)
+    names, changed = look_at_sources(place, cursor)
     assert names == ["letters"]
-    assert source_sensor(place, changed) == ([], changed)
+    assert look_at_sources(place, changed) == ([], changed)
