@@ -9,7 +9,7 @@ from assets.materialize import open_instance
 from assets.provenance import latest_provenance
 from resources import build_resources
 from resources.snapshots import snapshots
-from resources.warehouse import SnapshotMissing
+from resources.warehouse import SnapshotMissing, Warehouse
 from selection_platform.cli import main
 from selection_platform.conversation import to_messages
 from selection_platform.definitions import build_definitions
@@ -46,7 +46,9 @@ def with_weights(place):
 
 
 def warehouse_of(place):
-    return build_resources(place.home)["warehouse"]
+    warehouse = build_resources(place.home)["warehouse"]
+    assert isinstance(warehouse, Warehouse)
+    return warehouse
 
 
 def disk(capsys, place):
