@@ -219,7 +219,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(profile, capsys, tm
     unbroken = query(capsys, profile, statement)
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     command = [sys.executable, "-m", "selection_platform.cli", "--profile", profile, "run"]
-    for stage in ("answer_likelihood", "checkpoint  random/letters/tiny/6/s1", "benchmark_result  all_data"):
+    for stage in ("answer_likelihood", "benchmark_result  all_data", "checkpoint  random/letters/tiny/6/s1"):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert any(stage in line for line in process.stdout), f"the run ended before {stage}"
