@@ -30,12 +30,13 @@ class Retention:
         self._profile, self._staleness = profile, staleness
         self._artifacts: ArtifactStore = resources["artifacts"]
         self._warehouse: Warehouse = resources["warehouse"]
+        self._wanted: set[str] = set()
         self._steps = {node: step for step in staleness.graph.steps for node in step.nodes}
 
     def droppable(self, settings: CheckpointSettings | None = None) -> dict[str, int]:
         """The experiments whose weights are to go, and their bytes.
 
-        Only what is evaluated and up to date: weights that wait for their evaluation stay.
+        Only what is evaluated and up to date: weights that wait for their evaluation stay, and those that are wanted.
 
         Args:
             settings: what to keep; by default what the profile says.
@@ -47,7 +48,8 @@ class Retention:
         evaluated = [each for each in trained if self._is_current(each.key)]
         kept = self._best(evaluated, settings.best) if settings.keep == "best" else set()
         folders = {each.key: self._artifacts.checkpoint(each.key) for each in evaluated if each.key not in kept}
-        return {key: weights_bytes(folder) for key, folder in folders.items() if weight_files(folder)}
+        there = {key: folder for key, folder in folders.items() if weight_files(folder) and key not in self._wanted}
+        return {key: weights_bytes(folder) for key, folder in there.items()}
 
     def drop(self) -> dict[str, int]:
         """Delete the weights that are to go; of each experiment the bytes that were freed."""
@@ -73,6 +75,12 @@ class Retention:
         if is_evaluated(spec, self._artifacts.benchmark_result(experiment.key)):
             return None
         return self._steps[CHECKPOINT, experiment.key]
+
+    def want(self, steps: Iterable[Step]) -> None:
+        """Have those checkpoints among the steps trained again whose weights were dropped, and keep the weights."""
+        chosen = [step for step in steps if CHECKPOINT in step.asset.keys]
+        self._wanted |= {step.partition_key for step in chosen if step.partition_key is not None}
+        self.forget(chosen)
 
     def forget(self, steps: Iterable[Step]) -> None:
         """Remove the folders of those checkpoints among the steps whose weights were dropped, to be trained again."""

@@ -68,7 +68,7 @@ def _bring_up_to_date(profile: Profile, of: Sequence[str], *, rebuild: bool = Fa
         end_killed_runs(instance, of_scripts=True)
         retention = Retention(profile, staleness, resources)
         if rebuild:
-            retention.forget(_named(staleness, of))
+            retention.want(_named(staleness, of))
         steps = by_experiment(_steps(staleness, of))
         for index, step in enumerate(steps, start=1):
             print(f"[{index}/{len(steps)}] {step}", flush=True)

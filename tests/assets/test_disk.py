@@ -146,6 +146,16 @@ def test_killed_between_the_note_and_the_deletion(place, capsys):
     assert TOKEN_LENGTH in with_weights(place)
 
 
+def test_weights_that_were_asked_for_stay_though_their_evaluation_is_due(place, capsys):
+    change_profile(place, checkpoints={"keep": "none"})
+    output_of(capsys, place, "clean")
+    change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
+    output_of(capsys, place, "refresh", TOKEN_LENGTH, "--rebuild")
+    assert with_weights(place) == {TOKEN_LENGTH}
+    output_of(capsys, place, "clean")
+    assert with_weights(place) == set()
+
+
 def test_dropped_weights_are_not_read(place, capsys):
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
