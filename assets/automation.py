@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.materialize import SCRIPT_TAG
+from assets.materialize import AT_WORK, SCRIPT_TAG
 from assets.source_sensor import source_sensor
 from assets.staleness import Due, Staleness
 from resources import build_resources
@@ -29,13 +29,7 @@ REFRESH_TAG = "selection-platform/refresh"
 """Names the refresh that a backfill and its runs belong to: the time of the schedule's tick."""
 
 GOING_ON = {"REQUESTED", "CANCELING", "FAILING"}
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *AT_WORK]
 LATEST = 25
 """How many backfills are looked at, newest first."""
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.checkpoints import model_folder
 from assets.checks import TEMPLATE, specs, template_result
+from assets.graph import CHECKPOINT
 from assets.partitions import Partitions
 from assets.provenance import input_name, recorded, templates
 from resources.artifact_store import ArtifactStore
@@ -43,7 +44,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         from selection_platform.evaluation.harness import evaluate
 
         # Before the work: numbers of a model that was made with another template compare with no others.
-        checkpoint = input_name(dg.AssetKey("checkpoint"), context.partition_key)
+        checkpoint = input_name(CHECKPOINT, context.partition_key)
         template = template_result(templates(context, [checkpoint]))
         experiment = profile.experiments[context.partition_key]
         folder = artifacts.benchmark_result(experiment.key)

@@ -8,16 +8,15 @@ from typing import Any
 import dagster as dg
 
 from assets.graph import Node
+from assets.materialize import AT_WORK
 from assets.retention import Retention
 from assets.staleness import Staleness
 from resources.artifact_store import ArtifactStore
-from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots, tables_folder
+from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
 from resources.warehouse import Warehouse
 from selection_platform.disk_usage import Use, artifact_uses, beside, bytes_of, remove_folders, removed_folders
 from selection_platform.profile import Profile, home
 from selection_platform.run_lock import only_run
-
-AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def _needed_snapshots(staleness: Staleness, *, removed: bool) -> set[int]:
 def _old_bytes(warehouse: Warehouse, kept: set[int]) -> int:
     if not warehouse.exists():
         return 0
-    return bytes_of(tables_folder(warehouse)) - bytes_of_snapshots(warehouse, kept)
+    return bytes_of(warehouse.tables) - bytes_of_snapshots(warehouse, kept)
 
 
 def in_profile(profile: Profile, staleness: Staleness, artifacts: ArtifactStore) -> set[Path]:
@@ -136,7 +135,7 @@ def uses(profile: Profile, staleness: Staleness, resources: Mapping[str, Any], h
         in_profile(profile, staleness, artifacts),
         {key: artifacts.checkpoint(key) for key in trained},
     )
-    tables = bytes_of(tables_folder(warehouse))
+    tables = bytes_of(warehouse.tables)
     live = bytes_of_snapshots(warehouse, {warehouse.snapshot()}) if warehouse.exists() else 0
     found += [
         Use("warehouse, rows as they are now", None, live),

@@ -10,7 +10,6 @@ import dagster as dg
 from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
-from assets.settings_used import wants_prompt_embedding
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Scoring
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
-    inputs = [
-        dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
-        dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
-    ]
+    inputs = partitions.pool_and_model()
 
     @dg.asset(
         partitions_def=partitions.scorings,
@@ -110,7 +106,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             dtype=profile.dtype,
-            prompt_embedding=wants_prompt_embedding(profile),
+            prompt_embedding=profile.uses_pre_experience,
             **profile.scoring.model_dump(),
         )
         grown = score_new_samples(spec, folder / "answer_likelihood", score, LikelihoodSummary, job_settings(spec))

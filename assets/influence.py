@@ -24,10 +24,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
 
     @dg.asset(
         partitions_def=partitions.scorings,
-        deps=[
-            dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
-            dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
-        ],
+        deps=partitions.pool_and_model(),
         group_name="models",
         kinds={"pytorch", "huggingface"},
         owners=["team:selection"],

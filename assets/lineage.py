@@ -6,13 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from assets.graph import Node
+from assets.graph import BENCHMARK_RESULT, SELECTION, Node
 from assets.provenance import Provenance, input_name
-from assets.staleness import SELECTION, Staleness
+from assets.staleness import Staleness
 from selection_platform.experiments import Experiment
 from selection_platform.profile import Profile
 
-BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
 ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
 """What a base model's manifest says of where its weights came from."""
 

@@ -18,6 +18,9 @@ DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 SCRIPT_TAG = "selection-platform/from-script"
 """Marks the runs of this module, which end with their process."""
 
+AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+"""What is said of a run that has a process, or had one that was killed."""
+
 
 def open_instance(home: Path) -> dg.DagsterInstance:
     """The Dagster instance in a home folder, made with the platform's settings if there is none."""
@@ -42,8 +45,7 @@ def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
         instance: where no other script runs, or no other UI is open.
         of_scripts: whether to end runs of scripts, or those that the UI's daemon launched.
     """
-    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=AT_WORK)):
         if (SCRIPT_TAG in run.tags) == of_scripts:
             instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
             # The daemon would free its place in the gpu pool late, and a script not at all.

@@ -39,6 +39,13 @@ class Partitions:
         """A model scores every pool."""
         return _grouped(self._profile.used_models, self._profile.scorings, lambda scoring: scoring.model)
 
+    def pool_and_model(self) -> list[dg.AssetDep]:
+        """What a model makes of a pool depends on both."""
+        return [
+            dg.AssetDep("pool", partition_mapping=self.pools_to_scorings()),
+            dg.AssetDep("base_model", partition_mapping=self.models_to_scorings()),
+        ]
+
     def pools_to_ratings(self) -> dg.StaticPartitionMapping:
         """A pool is rated by every model that rates."""
         return _grouped(self._profile.pools, self._profile.ratings, lambda rating: rating.pool)

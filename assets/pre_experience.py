@@ -43,8 +43,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         deps=[
             "prompt_cluster",
             "answer_likelihood",
-            dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
-            dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
+            *partitions.pool_and_model(),
         ],
         group_name="models",
         kinds={"pytorch", "huggingface"},

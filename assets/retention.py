@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-import dagster as dg
-
 from assets.benchmarks import evaluation_spec
 from assets.checkpoints import model_folder
-from assets.graph import Step
+from assets.graph import BENCHMARK_RESULT, CHECKPOINT, Step
 from assets.staleness import Staleness
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
@@ -18,8 +16,6 @@ from selection_platform.manifest import remove_job_folder
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 from selection_platform.settings import CheckpointSettings
-
-CHECKPOINT, BENCHMARK_RESULT = dg.AssetKey("checkpoint"), dg.AssetKey("benchmark_result")
 
 
 class Retention:

@@ -98,12 +98,8 @@ def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_
 
 
 def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
-    deps = [
-        dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
-        dg.AssetDep("base_model", partition_mapping=partitions.models_to_scorings()),
-    ]
 
-    @_score_asset(profile, partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
+    @_score_asset(profile, partitions, method, partitions.pool_and_model(), {"pytorch", "duckdb"}, pool="gpu")
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

@@ -65,7 +65,7 @@ def _forward_pass(profile: Profile) -> Settings:
         **_template(profile),
         "dtype": profile.dtype,
         "scoring": profile.scoring,
-        "prompt_embedding": wants_prompt_embedding(profile),
+        "prompt_embedding": profile.uses_pre_experience,
     }
 
 
@@ -177,11 +177,6 @@ _OF_EXPERIMENT: dict[str, Callable[[Profile, Experiment], Settings]] = {
     "checkpoint": _checkpoint,
     "benchmark_result": _benchmark_result,
 }
-
-
-def wants_prompt_embedding(profile: Profile) -> bool:
-    """Whether an arm needs the embeddings of the samples' prompts."""
-    return "ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms
 
 
 def influence_directions(profile: Profile) -> "tuple[Direction, ...]":

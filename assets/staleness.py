@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from assets.graph import Graph, Node, Step
+from assets.graph import SELECTION, Graph, Node, Step
 from assets.provenance import Provenance, input_name, latest_provenance
 from assets.settings_used import settings_used
 from resources.artifact_store import ArtifactStore
@@ -21,7 +21,6 @@ from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 from selection_platform.scoring.growing import first_job
 
-SELECTION = dg.AssetKey("selection")
 CODE_VERSION = "code version"
 Status = Literal["missing", "stale"]
 

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import dagster as dg
-
+from assets.graph import CHECKPOINT, SELECTION
 from assets.provenance import input_name
 from assets.selections import selection_query
-from assets.staleness import SELECTION, Staleness
+from assets.staleness import Staleness
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.queries import load_sql
-
-CHECKPOINT = dg.AssetKey("checkpoint")
 
 
 @dataclass(frozen=True)

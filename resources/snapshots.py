@@ -1,7 +1,6 @@
 """The warehouse's past: which snapshots there are, how much room they take, and forgetting them."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 from resources.warehouse import Warehouse
 from selection_platform.queries import load_sql
@@ -35,8 +34,3 @@ def forget_snapshots(warehouse: Warehouse, forgotten: Collection[int]) -> None:
             connection.execute(load_sql("00_warehouse/expire_snapshots"), {"versions": sorted(forgotten)})
         connection.execute(load_sql("00_warehouse/delete_noted_files"))
         connection.execute(load_sql("00_warehouse/delete_unknown_files"))
-
-
-def tables_folder(warehouse: Warehouse) -> Path:
-    """Where the tables' files lie."""
-    return Path(warehouse.folder) / "tables"

@@ -112,7 +112,7 @@ class Warehouse(dg.ConfigurableResource):
         ordered = f" ORDER BY {order}" if order else ""
         with self.write() as connection:
             # A table's own folder may have a name that DuckLake made up; its schema's has not.
-            with leftovers_removed(self._tables / table.split(".")[0]):
+            with leftovers_removed(self.tables / table.split(".")[0]):
                 connection.begin()
                 connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
                 connection.execute(
@@ -165,7 +165,8 @@ class Warehouse(dg.ConfigurableResource):
         return f'__ducklake_metadata_warehouse."{self._catalog.schema}"'
 
     @property
-    def _tables(self) -> Path:
+    def tables(self) -> Path:
+        """Where the tables' files lie."""
         return Path(self.folder) / "tables"
 
     @property
@@ -190,9 +191,9 @@ class Warehouse(dg.ConfigurableResource):
 
     def _check_catalog_of_tables(self, catalog: Catalog) -> None:
         """A new catalog beside old tables would know nothing of them."""
-        if not catalog.exists() and any(self._tables.rglob("*.parquet")):
+        if not catalog.exists() and any(self.tables.rglob("*.parquet")):
             raise WarehouseFault(
-                f"{self._tables} has tables, but their catalog is not where it is looked for: restore it, or set "
+                f"{self.tables} has tables, but their catalog is not where it is looked for: restore it, or set "
                 f"{CATALOG_VARIABLE} as it was when they were made"
             )
 
@@ -204,7 +205,7 @@ class Warehouse(dg.ConfigurableResource):
             mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
             attach = f"ATTACH {literal(f'ducklake:{where}')} AS warehouse"
             try:
-                connection.execute(f"{attach} (DATA_PATH {literal(str(self._tables))}{options}{mode})")
+                connection.execute(f"{attach} (DATA_PATH {literal(str(self.tables))}{options}{mode})")
             except duckdb.InvalidInputException as error:
                 if at is None:
                     raise

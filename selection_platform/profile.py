@@ -102,9 +102,19 @@ class Profile(Settings):
         used: set[str] = set()
         if self.trained_experiments or any(method.scored_per == "scoring" for method in methods):
             used |= set(self.fine_tuned_models)
-        if any("selectit" in (method.name, method.variant_of, method.best_of_clusters) for method in methods):
+        if self.uses("selectit"):
             used |= {rating.model for rating in self.ratings.values()}
         return [name for name in self.models if name in used]
+
+    def uses(self, method: str) -> bool:
+        """Whether an arm is a method, a variant of it, or the best of its clusters."""
+        arms = (METHODS[name] for name in self.arms)
+        return any(method in (arm.name, arm.variant_of, arm.best_of_clusters) for arm in arms)
+
+    @property
+    def uses_pre_experience(self) -> bool:
+        """Whether an arm scores with IFD's pre-experience model."""
+        return "ifd.pre_experience" in self.arms or "ifd.published" in self.arms
 
     def raters_of(self, model: str) -> list[str]:
         """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""

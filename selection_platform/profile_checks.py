@@ -52,7 +52,7 @@ def pool_needs(profile: "Profile") -> dict[str, int]:
         needs["budgets"] = max(profile.budgets)
     if any(method.best_of_clusters for method in methods):
         needs["k_means.clusters"] = profile.k_means.clusters
-    if "ifd.pre_experience" in profile.arms or "ifd.published" in profile.arms:
+    if profile.uses_pre_experience:
         needs["pre_experience.clusters"] = profile.pre_experience.clusters
     if "zip.published" in profile.arms:
         # The published search does not scale its rounds to the pool.
@@ -79,7 +79,7 @@ def _check_less(profile: "Profile") -> None:
             f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
             "change its epochs, or leave out the arm"
         )
-    if {"less", "less.published", "km_less"} & set(profile.arms) and less.tokens_per_batch < longest:
+    if profile.uses("less") and less.tokens_per_batch < longest:
         raise ValueError(
             f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "
             "longest sample fits no batch; raise it, or lower scoring.max_length"

@@ -32,21 +32,6 @@ class Verdict:
     seeds_needed: int | None
 
 
-@dataclass(frozen=True)
-class RandomRuns:
-    """How random runs of a cell vary, and where one new one would lie.
-
-    Attributes:
-        measure: see `Run`.
-        cell: model, pool and budget.
-        values: of each run, by seed.
-    """
-
-    measure: str
-    cell: Cell
-    values: tuple[float, ...]
-
-
 def verdicts(runs: Iterable[Run], margins: Mapping[str, float], margin: float) -> list[Verdict]:
     """Compare every arm with random selection.
 

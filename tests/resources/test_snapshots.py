@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
-from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots, tables_folder
+from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
 from resources.warehouse import SnapshotMissing, Warehouse
 from selection_platform.disk_usage import bytes_of
 
@@ -40,7 +40,7 @@ def score(warehouse, at=None):
 
 def test_what_is_kept_can_be_read_and_the_rest_is_gone(warehouse):
     first, second, third, last = write(warehouse, 4)
-    folder = tables_folder(warehouse)
+    folder = warehouse.tables
     assert bytes_of_snapshots(warehouse, snapshots(warehouse)) == bytes_of(folder)
     kept = bytes_of_snapshots(warehouse, {second, last})
     assert 0 < bytes_of_snapshots(warehouse, {last}) < kept < bytes_of(folder)
@@ -71,7 +71,7 @@ def test_the_newest_snapshot_cannot_be_forgotten(warehouse):
 
 def test_what_killed_processes_left_goes(warehouse):
     before, last = write(warehouse, 2)
-    folder = tables_folder(warehouse)
+    folder = warehouse.tables
     orphan = folder / "scores" / "ifd" / "killed.parquet"
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"half a file")
