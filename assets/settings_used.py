@@ -163,6 +163,15 @@ _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
     "gradient_influence": _gradient_influence,
     "rating_probability": _rating_probability,
     "leaderboard": lambda profile: {"disclaimer": profile.disclaimer},
+    "verdict": lambda profile: {"verdict": profile.verdict},
+    "diversity_ablation": lambda profile: {},
+    "selection_overlap": lambda profile: {},
+    "selection_profile": lambda profile: {},
+    "report": lambda profile: {
+        "description": profile.description,
+        "disclaimer": profile.disclaimer,
+        "verdict": profile.verdict,
+    },
 }
 
 _OF_METHOD: dict[str, Callable[[Profile], Settings]] = {
