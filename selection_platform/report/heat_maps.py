@@ -107,7 +107,9 @@ def _draw(
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
         number = float(value if shown is None else shown[row, column])
         colour = "white" if dark else "black"
-        axes.text(column + 0.5, row + 0.5, text(number), ha="center", va="center", color=colour, fontsize=8)
+        label = axes.text(column + 0.5, row + 0.5, text(number), ha="center", va="center", color=colour, fontsize=8)
+        # Hundreds of them, all within the axes: the layout need not measure each.
+        label.set_in_layout(False)
     axes.invert_yaxis()
 
 

@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from selection_platform.verdict.statistics import Word
 
@@ -87,7 +88,8 @@ def drawing(finding: str, about: str, height: float, width: float = WIDTH) -> It
     whole = height + above
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, whole))
-        figure.set_layout_engine("constrained", rect=(0, 0, 1, height / whole))
+        layout = ConstrainedLayoutEngine(rect=(0, 0, 1, height / whole))
+        figure.set_layout_engine(layout)
         top = 1 - 0.06 / whole
         for lines, style in zip(
             titles, ({"weight": "bold", "size": 9.5}, {"color": "#444444", "size": 8.5}), strict=True
@@ -97,7 +99,7 @@ def drawing(finding: str, about: str, height: float, width: float = WIDTH) -> It
                 top -= LINE / whole
         yield figure, figure.add_subplot()
         # Once, and not again for each file.
-        figure.draw_without_rendering()
+        layout.execute(figure)
         figure.set_layout_engine("none")
 
 
