@@ -27,6 +27,7 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     tables = [
         _leaderboard(profile),
         _verdict(profile),
+        *([_pool_size_curve(profile)] if profile.sub_pools else []),
         *([_diversity_ablation(profile)] if profile.cluster_pairs else []),
         *([_selection_overlap(profile), _selection_profile(profile)] if profile.first_selections else []),
     ]
@@ -48,7 +49,7 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
             "reports.leaderboard",
             {},
             load_sql("90_reports/leaderboard"),
-            {"experiments": list(profile.trained_experiments), "pools": list(profile.pools)},
+            {"experiments": _of_whole_pools(profile), "pools": list(profile.pools)},
         )
         tables = markdown_leaderboards(warehouse.query("FROM reports.leaderboard"))
         return dg.MaterializeResult(
@@ -98,6 +99,28 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         return _table_result(warehouse, "reports.verdict", count, numbers)
 
     return verdict
+
+
+def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=["benchmark_result", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
+        from selection_platform.report.sections import pool_size
+
+        table = "reports.pool_size_curve"
+        values = {"experiments": _of_pool_size_study(profile)}
+        count = warehouse.replace(table, {}, load_sql("90_reports/pool_size_curve"), values)
+        section = pool_size(warehouse.query(f"FROM {table}"))
+        return _table_result(warehouse, table, count, {**_tables(section), **_pictures(section)})
+
+    return pool_size_curve
 
 
 def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
@@ -204,6 +227,19 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return report
+
+
+def _of_whole_pools(profile: Profile) -> list[str]:
+    return [key for key, experiment in profile.trained_experiments.items() if experiment.pool_size is None]
+
+
+def _of_pool_size_study(profile: Profile) -> list[str]:
+    study = profile.pool_size_study
+    return [
+        key
+        for key, each in profile.trained_experiments.items()
+        if each.pool in study.sizes and (each.method in study.arms or each.method == "random")
+    ]
 
 
 def _table_result(warehouse: Warehouse, table: str, count: int, metadata: Mapping[str, Any]) -> dg.MaterializeResult:

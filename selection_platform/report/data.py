@@ -71,6 +71,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     """The report's tables of a profile's warehouse."""
     names = ["selection_overlap", "selection_profile"]
     # A table whose arms are in the profile no more still has its rows.
+    names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     return ReportData(

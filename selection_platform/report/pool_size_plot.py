@@ -13,6 +13,15 @@ from selection_platform.verdict.verdicts import LOSS, RANDOM
 STILL = "still above random at"
 
 
+def beside_each_size(curve: pl.DataFrame) -> pl.DataFrame:
+    """Runs of arms that take all there is have no budget: they stand beside those of each."""
+    whole = curve.filter(pl.col("budget").is_null()).drop("budget")
+    sized = curve.filter(pl.col("budget").is_not_null())
+    keys = ["measure", "model", "pool"]
+    beside = whole.join(sized.select([*keys, "budget"]).unique(maintain_order=True), on=keys)
+    return pl.concat([sized, beside.select(sized.columns)])
+
+
 def catching_up(curve: pl.DataFrame) -> dict[str, str]:
     """For each method in one cell on one measure, in words, the size from which it is above random no more.
 

@@ -13,7 +13,7 @@ from selection_platform.report.data import Margins, ReportData
 from selection_platform.report.heat_maps import overlap_plot, trait_plot
 from selection_platform.report.interval_plot import finding, interval_plot
 from selection_platform.report.parts import Picture, Section, Table, TableCell, cells
-from selection_platform.report.pool_size_plot import catching_up, pool_size_plot
+from selection_platform.report.pool_size_plot import beside_each_size, catching_up, pool_size_plot
 from selection_platform.report.style import VERDICTS
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Word, interval_between_runs, interval_of_one_run, seeds_to_see
@@ -287,7 +287,7 @@ def pool_size(curve: pl.DataFrame | None) -> Section:
     if curve is None or curve.is_empty():
         return Section("pool-size", title, ["This profile selects from whole pools alone; name sub-pools to see it."])
     pictures, rows = [], []
-    shown = curve.filter(pl.col("measure").is_in(SHOWN))
+    shown = beside_each_size(curve.filter(pl.col("measure").is_in(SHOWN)))
     for place, (about, of_cell) in enumerate(_parts(shown, ["measure", "model", "pool", "budget"]), start=1):
         measure, *_ = about
         name = f"{measure_name(str(measure))}, {_about(about[1:])}"
