@@ -39,7 +39,7 @@ class Report:
     @cached_property
     def sections(self) -> Sequence[Section]:
         """What the page shows, in order."""
-        return sections(self.data)
+        return [make() for make in sections(self.data).values()]
 
     @property
     def pictures(self) -> list[Picture]:

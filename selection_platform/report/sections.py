@@ -1,6 +1,6 @@
 """The sections of the page, each from the tables that it shows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -38,23 +38,24 @@ MOST_CELLS = 12
 TRAITS = ("length", "turns", "source", "cluster")
 
 
-def sections(data: ReportData) -> list[Section]:
-    """Every section, in the page's order."""
+def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
+    """What makes each section, by its name, in the page's order."""
     runs, found = runs_of(data.runs), verdicts_of(data.verdict)
-    return [
-        trust(data.margins, runs, found),
-        leaderboard(runs, found),
-        intervals(runs, found),
-        verdict(data, found),
-        *paper(data, found),
-        benchmarks(runs, found),
-        pool_size(data.table("pool_size_curve")),
-        clusters(data.table("diversity_ablation"), found),
-        overlap(data.table("selection_overlap")),
-        looks(data.table("selection_profile")),
-        costs(data),
-        arms(runs),
-    ]
+    made = {
+        "trust": lambda: trust(data.margins, runs, found),
+        "leaderboard": lambda: leaderboard(runs, found),
+        "intervals": lambda: intervals(runs, found),
+        "verdict": lambda: verdict(data, found),
+        "paper": lambda: paper(data.paper, found),
+        "benchmarks": lambda: benchmarks(runs, found),
+        "pool-size": lambda: pool_size(data.table("pool_size_curve")),
+        "clusters": lambda: clusters(data.table("diversity_ablation"), found),
+        "overlap": lambda: overlap(data.table("selection_overlap")),
+        "looks": lambda: looks(data.table("selection_profile")),
+        "costs": lambda: costs(data),
+        "arms": lambda: arms(runs),
+    }
+    return made if data.paper is not None else {name: make for name, make in made.items() if name != "paper"}
 
 
 def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
@@ -218,16 +219,14 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
     ]
 
 
-def paper(data: ReportData, found: Sequence[Verdict]) -> list[Section]:
+def paper(published: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
     """The paper's differences from random beside ours, for the arms that both have."""
-    if data.paper is None:
-        return []
     title = "Beside the paper"
     ours = [each for each in found if each.measure == AVERAGE]
-    theirs = verdicts_of(data.paper)
+    theirs = [] if published is None else verdicts_of(published)
     methods = _in_order({each.method for each in ours} & {each.method for each in theirs})
     if not methods:
-        return [Section("paper", title, ["No arm here has a number in the paper."])]
+        return Section("paper", title, ["No arm here has a number in the paper."])
     columns = [("ours", cell) for cell in _cells(ours)[: MOST_COLUMNS - 1]] + [
         ("paper", cell) for cell in _cells(theirs)
     ]
@@ -243,7 +242,7 @@ def paper(data: ReportData, found: Sequence[Verdict]) -> list[Section]:
         "The paper's (arXiv 2410.09335) were put through the same code. Models, pools and benchmark items are "
         "others, so only the signs and the order can be compared.",
     ]
-    return [Section("paper", title, paragraphs, [Table("Difference from random", header, rows)])]
+    return Section("paper", title, paragraphs, [Table("Difference from random", header, rows)])
 
 
 def _difference(each: Verdict | None) -> TableCell:

@@ -6,6 +6,7 @@ runs by the difference of means (Welch). Differences are as a user wants them: a
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -159,7 +160,7 @@ def seeds_to_see(difference: float, spread: float) -> int | None:
         The number, at least 2; None where more than 1,000 are needed.
     """
     power = TTestIndPower().power
-    return next(
-        (seeds for seeds in range(2, MOST_SEEDS + 1) if power(difference / spread, seeds, 1 - CONFIDENCE) >= POWER),
-        None,
-    )
+    # More seeds never see less, so halving finds the first that is enough.
+    numbers = range(2, MOST_SEEDS + 1)
+    place = bisect_left(numbers, POWER, key=lambda seeds: power(difference / spread, seeds, 1 - CONFIDENCE))
+    return numbers[place] if place < len(numbers) else None
