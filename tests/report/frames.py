@@ -36,7 +36,7 @@ def data(values=VALUES, **tables):
 
 @cache
 def _data(values):
-    """Once for each set of values: statsmodels collects garbage with every adjustment, which takes half a second here."""
+    """Once for each set of values: statsmodels collects garbage with each adjustment, half a second long here."""
     made = runs(json.loads(values))
     found = verdicts(with_random(made), {LOSS: MARGINS.loss}, MARGINS.points)
     return ReportData("Test", "Invented.", MARGINS, run_rows(made), verdict_rows(found, {}))
