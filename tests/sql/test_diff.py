@@ -59,3 +59,79 @@ def test_overlap(warehouse):
         )
     overlap = warehouse.query(load_sql("60_diff/overlap"), {"pool": "p", "one": "a", "other": "b"}).row(0, named=True)
     assert overlap == {"one": 5, "other": 5, "shared": 2, "shared_by_chance": 2.5}
+
+
+@pytest.fixture(scope="module")
+def sides():
+    return {"pool": "looks", "one": "one/looks/m/3/s0", "other": "other/looks/m/3/s0"}
+
+
+@pytest.fixture(scope="module")
+def looks(warehouse, sides):
+    """Eight samples of two sources and clusters; one selects 0, 1, 2, the other 2, 6, 7."""
+    warehouse.replace(
+        "pools.samples",
+        {"pool": "looks"},
+        """
+        SELECT 'l' || i AS sample_id, CASE WHEN i < 6 THEN 'web' ELSE 'books' END AS source, i + 1 AS turns,
+            [{'role': 'user', 'content': 'Question ' || i}, {'role': 'assistant', 'content': 'Answer ' || i}]
+                AS messages
+        FROM range(8) AS numbers(i)
+        """,
+    )
+    partition = {"pool": "looks", "model": "m"}
+    warehouse.replace(
+        "features.token_count",
+        partition,
+        "SELECT 'l' || i AS sample_id, 10 * i AS prompt_tokens, 100 * i AS answer_tokens FROM range(7) AS numbers(i)",
+    )
+    warehouse.replace(
+        "features.sample_cluster",
+        partition,
+        "SELECT 'l' || i AS sample_id, (i // 4)::INTEGER AS cluster, 9.0 - i AS distance FROM range(8) AS numbers(i)",
+    )
+    for experiment, ids in ((sides["one"], ["l2", "l1", "l0"]), (sides["other"], ["l7", "l2", "l6"])):
+        warehouse.replace(
+            "selections.samples",
+            {"experiment": experiment},
+            'SELECT unnest(range(1, 4))::INTEGER AS "position", unnest($ids) AS sample_id',
+            {"ids": ids},
+        )
+    return warehouse
+
+
+def test_what_each_side_looks_like(looks, sides):
+    groups = looks.query(load_sql("60_diff/groups"), {**sides, "model": "m"}).rows()
+    # The tokens of l7 were not counted.
+    assert groups == [
+        ("only_one", 2, 5, 50, 1.5),
+        ("only_other", 2, 60, 600, 7.5),
+        ("both", 1, 20, 200, 3),
+        ("pool", 8, 30, 300, 4.5),
+    ]
+
+
+def test_sources_of_each_side(looks, sides):
+    assert looks.query(load_sql("60_diff/sources"), sides).rows() == [("web", 2, 0, 1, 6), ("books", 0, 2, 0, 2)]
+
+
+def test_clusters_that_each_side_takes_more_from(looks, sides):
+    clusters = looks.query(load_sql("60_diff/clusters"), {**sides, "model": "m", "most": 1}).rows()
+    assert clusters == [(0, 2, 0, 1, 4, "l3", "Question 3"), (1, 0, 2, 0, 4, "l7", "Question 7")]
+
+
+def test_examples_of_each_side_best_first(looks, sides):
+    examples = looks.query(load_sql("60_diff/examples"), {**sides, "most": 1}).rows()
+    assert examples == [
+        (sides["one"], 2, "l1", "Question 1", "Answer 1"),
+        (sides["other"], 1, "l7", "Question 7", "Answer 7"),
+    ]
+
+
+def test_an_experiment_differs_in_nothing_from_itself(looks, sides):
+    same = {**sides, "other": sides["one"]}
+    assert looks.query(load_sql("60_diff/examples"), {**same, "most": 3}).is_empty()
+    assert [row[:2] for row in looks.query(load_sql("60_diff/groups"), {**same, "model": "m"}).rows()] == [
+        ("both", 3),
+        ("pool", 8),
+    ]
