@@ -17,6 +17,8 @@ SOURCES = 5
 CLUSTERS = 3
 EXAMPLES = 3
 LABEL = 40
+SCORES = (("table", "table"), ("pool", "pool"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
+"""Parameters of the rank correlation, and what the selections call them."""
 
 Rows = list[dict[str, Any]]
 
@@ -53,9 +55,9 @@ def _rank_correlation(warehouse: Any, one: Experiment, other: Experiment) -> dic
     values = {
         f"{side}_{column}": (source or {})[name]
         for side, source in zip(("one", "other"), sources, strict=True)
-        for column, name in (("table", "table"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
+        for column, name in SCORES
     }
-    ranks = warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": one.pool, **values})
+    ranks = warehouse.query(load_sql("60_diff/rank_correlation"), values)
     return dict(zip(("both_scored", "rank_correlation"), ranks.row(0), strict=True))
 
 

@@ -6,7 +6,11 @@ WITH choices AS (
     SELECT DISTINCT keys.method, selected.sample_id
     FROM experiments.keys AS keys
     JOIN selections.samples AS selected USING (experiment)
-    WHERE keys.pool = $pool AND keys.method NOT IN ('all_data', 'random') AND NOT contains(keys.method, '.')
+    WHERE
+        keys.pool = $pool
+        AND keys.pool_size IS NULL
+        AND keys.method NOT IN ('all_data', 'random')
+        AND NOT contains(keys.method, '.')
 )
 SELECT
     sample_id,

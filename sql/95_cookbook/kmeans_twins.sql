@@ -6,6 +6,7 @@ WITH chosen AS (
     FROM experiments.keys AS keys
     JOIN selections.samples AS selected USING (experiment)
     JOIN features.sample_cluster AS clusters USING (pool, model, sample_id)
+    WHERE keys.pool_size IS NULL
 ),
 summaries AS (
     SELECT pool, model, budget, seed, method, list(sample_id) AS ids, count(DISTINCT cluster) AS clusters

@@ -20,7 +20,7 @@ selected AS (
     FROM experiments.keys AS keys
     JOIN selections.samples USING (experiment)
     JOIN lengths USING (model, sample_id)
-    WHERE keys.pool = $pool AND keys.method != 'all_data'
+    WHERE keys.pool = $pool AND keys.pool_size IS NULL AND keys.method != 'all_data'
 )
 SELECT
     experiment,

@@ -16,7 +16,7 @@ selected AS (
     SELECT DISTINCT keys.model, keys.seed, selected.sample_id
     FROM experiments.keys AS keys
     JOIN selections.samples AS selected USING (experiment)
-    WHERE keys.pool = $pool AND keys.method = $method
+    WHERE keys.pool = $pool AND keys.pool_size IS NULL AND keys.method = $method
 )
 SELECT
     ranked.model,

@@ -7,7 +7,7 @@ WITH selected AS (
     FROM experiments.keys AS keys
     JOIN selections.samples USING (experiment)
     JOIN features.sample_cluster AS clusters USING (pool, model, sample_id)
-    WHERE keys.pool = $pool AND keys.method != 'all_data'
+    WHERE keys.pool = $pool AND keys.pool_size IS NULL AND keys.method != 'all_data'
     GROUP BY keys.experiment, clusters.model, clusters.cluster
 ),
 sizes AS (

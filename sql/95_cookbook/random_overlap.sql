@@ -7,7 +7,7 @@ draws AS (
     SELECT pool, model, budget, seed, sample_id
     FROM experiments.keys AS keys
     JOIN selections.samples AS selected USING (experiment)
-    WHERE keys.method = 'random'
+    WHERE keys.method = 'random' AND keys.pool_size IS NULL
 ),
 seeds AS (SELECT pool, model, budget, seed, count(*) AS samples FROM draws GROUP BY ALL),
 pairs AS (

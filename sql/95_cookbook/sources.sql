@@ -6,7 +6,7 @@ WITH selected AS (
     FROM experiments.keys AS keys
     JOIN selections.samples AS selected USING (experiment)
     JOIN pools.samples AS samples USING (pool, sample_id)
-    WHERE keys.pool = $pool AND keys.method != 'all_data'
+    WHERE keys.pool = $pool AND keys.pool_size IS NULL AND keys.method != 'all_data'
     GROUP BY keys.experiment, samples.source
 ),
 shares AS (

@@ -14,7 +14,7 @@ WITH totals AS (
     FROM experiments.keys AS keys
     JOIN selections.samples USING (experiment)
     JOIN features.token_count AS tokens USING (pool, model, sample_id)
-    WHERE keys.pool = $pool
+    WHERE keys.pool = $pool AND keys.pool_size IS NULL
     GROUP BY ALL
 )
 SELECT

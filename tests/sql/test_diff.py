@@ -8,8 +8,11 @@ from scipy.stats import spearmanr
 from resources.warehouse import Warehouse
 from selection_platform.queries import load_sql
 
-ONE = {"one_table": "scores.ifd", "one_model": "m", "one_seed": None, "one_budget": None}
-OTHER = {"other_table": 'scores."ifd.published"', "other_model": "m", "other_seed": None, "other_budget": None}
+ONE = {"one_table": "scores.ifd", "one_pool": "p", "one_model": "m", "one_seed": None, "one_budget": None}
+OTHER = {
+    "other_table": 'scores."ifd.published"', "other_pool": "p", "other_model": "m", "other_seed": None,
+    "other_budget": None,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +20,17 @@ def warehouse(tmp_path_factory):
     return Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
 
 
-def fill(warehouse, table, scores):
+def fill(warehouse, table, scores, pool="p"):
     warehouse.replace(
         table,
-        {"pool": "p", "model": "m"},
+        {"pool": pool, "model": "m"},
         "SELECT unnest(range(len($scores)))::VARCHAR AS sample_id, unnest($scores::DOUBLE[]) AS score",
         {"scores": scores},
     )
 
 
-def correlation(warehouse):
-    return warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": "p", **ONE, **OTHER}).row(0)
+def correlation(warehouse, **changed):
+    return warehouse.query(load_sql("60_diff/rank_correlation"), {**ONE, **OTHER, **changed}).row(0)
 
 
 def test_ranks_with_ties_and_missing_scores(warehouse):
@@ -40,6 +43,13 @@ def test_ranks_with_ties_and_missing_scores(warehouse):
     assert samples == 6
     expected: Any = spearmanr([a for a, _ in both], [b for _, b in both])
     assert spearman == pytest.approx(expected.statistic)
+
+
+def test_scores_of_a_pool_and_of_a_part_of_it(warehouse):
+    fill(warehouse, "scores.ifd", [1.0, 2.0, 3.0])
+    fill(warehouse, 'scores."ifd.published"', [1.0, 2.0, 0.0])
+    fill(warehouse, 'scores."ifd.published"', [2.0, 1.0], pool="p@2")
+    assert correlation(warehouse, other_pool="p@2") == (2, -1.0)
 
 
 def test_equal_scores_have_no_correlation(warehouse):
