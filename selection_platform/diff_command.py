@@ -1,6 +1,7 @@
 """The command that compares two selections: what they share, and what each alone has looks like."""
 
 import argparse
+import math
 from typing import Any
 
 from selection_platform.commands import UserError, open_warehouse, print_json, selecting_experiment
@@ -29,7 +30,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
     if one.pool != other.pool:
         raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
     warehouse = open_warehouse(profile)
-    keys = {"pool": one.pool, "one": one.key, "other": other.key}
+    keys = {"pool": _larger_pool(one, other), "one": one.key, "other": other.key}
     facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
     for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
         if size == 0:
@@ -43,6 +44,11 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
     _print_overlap(one, other, facts)
     _print_groups(looks, one.model)
     _print_examples(looks["examples"], one, other)
+
+
+def _larger_pool(one: Experiment, other: Experiment) -> str | None:
+    """What the one selects from that has more to choose from: it has all that the other's pool or sub-pool has."""
+    return max((one, other), key=lambda each: math.inf if each.pool_size is None else each.pool_size).selects_from
 
 
 def _rank_correlation(warehouse: Any, one: Experiment, other: Experiment) -> dict[str, Any]:
