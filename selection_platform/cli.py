@@ -10,6 +10,7 @@ from pathlib import Path
 
 from selection_platform import (
     commands,
+    cost_command,
     diff_command,
     disk_commands,
     explain_command,
@@ -127,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=verdict_command.verdict)
+
+    command = subparsers.add_parser("cost", help="list what each arm cost, and what else could be had for it")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=cost_command.cost)
 
     command = subparsers.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")
