@@ -30,6 +30,7 @@ from selection_platform.settings import (
     CheckpointSettings,
     EvaluationSettings,
     FineTuningSettings,
+    JobSettings,
     ModelSettings,
     Name,
     ScoringSettings,
@@ -70,6 +71,7 @@ class Profile(Settings):
     budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
     arms: dict[str, ArmSettings] = Field(min_length=1)
     automation: AutomationSettings = AutomationSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":
