@@ -121,9 +121,13 @@ def _logged() -> Iterator[Callable[[dict[str, Any]], None]]:
 def _handled_by(library: logging.Logger, handlers: Sequence[logging.Handler]) -> Iterator[None]:
     for handler in handlers:
         library.addHandler(handler)
+    propagated = library.propagate
+    # Ray's own handler would print each line again.
+    library.propagate = False
     try:
         yield
     finally:
+        library.propagate = propagated
         for handler in handlers:
             library.removeHandler(handler)
 

@@ -143,8 +143,10 @@ def train(
         FloatingPointError: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
-    global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
-    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed)
+    at_once = arguments.train_batch_size * arguments.world_size
+    global_batch = at_once * arguments.gradient_accumulation_steps
+    fill_to = at_once if arguments.world_size > 1 else 1
+    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed, fill_to)
     last = last_whole_checkpoint(folder)
     steps = (
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
