@@ -6,18 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
 
 from selection_platform.job.__main__ import ERROR_MARK
 from selection_platform.job.registry import Job, write_spec
+
+# It is the message reader's own affair how many write to it.
+warnings.filterwarnings("ignore", "Function `PipesMessageReader.expected_writer_count`", dg.PreviewWarning)
 
 Spec = TypeVar("Spec", bound=Any)
 Result = TypeVar("Result")
@@ -128,13 +133,20 @@ def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: P
     reader = dg.PipesFileMessageReader(str(folder.with_name(f"{folder.name}.messages")))
     client = PipesRayJobClient(message_reader=reader)
     _stop_left_over(client.client, folder)
+    name = f"{folder.name}-{uuid4().hex}"
     entrypoint = shlex.join([*command, "--on-ray"])
     try:
         done = client.run(
-            context=context, submit_job_params={"entrypoint": entrypoint, "metadata": {_FOLDER: str(folder)}}
+            context=context,
+            submit_job_params={
+                "entrypoint": entrypoint,
+                "submission_id": name,
+                "metadata": {_FOLDER: str(folder)},
+            },
         )
     except RuntimeError as error:
-        raise JobFailed(_message(str(error).splitlines(), 1)) from error
+        # The error has a few of the last lines, and workers may print after what says why they ended.
+        raise JobFailed(_message(client.client.get_job_logs(name).splitlines(), 1)) from error
     return done.get_custom_messages()
 
 

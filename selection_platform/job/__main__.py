@@ -41,17 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.with_parent is not None:
         _end_with(options.with_parent)
-    if options.on_ray:
-        from selection_platform.job.ray_workers import run_workers
-
-        run_workers(options.job, options.spec, options.folder, options.processes)
-    elif options.processes > 1:
+    if options.processes > 1 and not options.on_ray:
         _start_processes(options)
-    else:
-        try:
-            run_job(options.job, options.spec, options.folder)
-        except CLEAR_ERRORS:
-            sys.exit(1)
+        return
+    try:
+        with ErrorLine():
+            if options.on_ray:
+                from selection_platform.job.ray_workers import run_workers
+
+                run_workers(options.job, options.spec, options.folder, options.processes)
+            else:
+                run_job(options.job, options.spec, options.folder)
+    except CLEAR_ERRORS:
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,9 +71,9 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
     """Run a job in this process, which may be one of several at it.
 
     Raises:
-        Exception: whatever the job raises, after a line with its message on standard error.
+        Exception: whatever the job raises.
     """
-    with ErrorLine(), _logged() as report:
+    with _logged() as report:
         # torch takes seconds to import, and not to be able to is an error to report.
         from selection_platform.job.processes import process_count, use_own_gpu
 

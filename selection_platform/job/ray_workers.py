@@ -9,29 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import RunConfig, ScalingConfig
+from ray.train import RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from selection_platform.job.processes import PATIENCE
+
+
+class WorkerFailed(ChildProcessError):
+    """A worker ended before the job was complete."""
 
 
 def run_workers(job: str, spec_file: Path, folder: Path, workers: int) -> None:
     """Run a job to its end. Model, data and folder must lie under the same paths on every machine of the cluster.
 
     Raises:
-        ray.train.TrainingFailedError: a worker failed.
+        WorkerFailed: a worker failed; the message is the last line that it gave.
     """
     ray.init(logging_level=logging.WARNING)
     # Ray keeps a record of each run beside what it is about; nothing reads it when the run is over.
     record = folder.with_name(f"{folder.name}.ray")
-    TorchTrainer(
+    trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job, "spec_file": str(spec_file), "folder": str(folder)},
         torch_config=TorchConfig(timeout_s=int(PATIENCE.total_seconds())),
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=ray.cluster_resources().get("GPU", 0) > 0),
         run_config=RunConfig(name=job, storage_path=str(record)),
-    ).fit()
-    shutil.rmtree(record, ignore_errors=True)
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        first = min(error.worker_failures)
+        raise WorkerFailed(str(error.worker_failures[first]).strip().splitlines()[-1]) from error
+    finally:
+        shutil.rmtree(record, ignore_errors=True)
 
 
 def _work(arguments: dict[str, Any]) -> None:
