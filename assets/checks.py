@@ -97,17 +97,19 @@ def separation_verifier(pool: str, files: Sequence[str]) -> Verifier:
     return verify
 
 
-def pool_results(samples: int, needs: Mapping[str, int]) -> list[dg.AssetCheckResult]:
-    """Of a pool that `separation_verifier` let through.
+def separation_result() -> dg.AssetCheckResult:
+    """Of a pool that `separation_verifier` let through."""
+    return SEPARATION.result(True, {"samples on both sides": 0})
+
+
+def size_result(samples: int, needs: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Whether a pool is large enough.
 
     Args:
         samples: that can be selected.
         needs: how many each setting takes.
     """
-    return [
-        SEPARATION.result(True, {"samples on both sides": 0}),
-        SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs}),
-    ]
+    return SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs})
 
 
 class Completeness:

@@ -148,8 +148,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             )
 
     @dg.asset(
-        partitions_def=partitions.scorings,
-        deps=["sample_embedding"],
+        partitions_def=partitions.clustered,
+        deps=partitions.embeddings_to_clusters(),
         group_name="features",
         kinds={"scikitlearn", "duckdb"},
         owners=["team:selection"],
@@ -160,10 +160,10 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
-        scoring = profile.scorings[context.partition_key]
-        folder = artifacts.scoring(scoring.key)
+        scoring = profile.clustered[context.partition_key]
+        embedded = Scoring(profile.whole_pool(scoring.pool), scoring.model)
         return replace_clusters(
-            warehouse, "sample_cluster", scoring, folder, "embedding", profile.k_means, "k_means.clusters"
+            warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )
 
     return [token_count, forward_pass, sample_cluster]
@@ -196,28 +196,32 @@ def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
 
 def replace_clusters(
     warehouse: Warehouse,
+    artifacts: ArtifactStore,
     table: str,
     scoring: Scoring,
-    folder: Path,
+    embedded: Scoring,
     column: str,
     settings: KMeansSettings | PreExperienceSettings,
     key: str,
 ) -> dg.MaterializeResult:
     """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
 
-    The shards hold what the warehouse holds, already as arrays. `key` is the profile's setting of how many clusters.
+    The shards, of the pass over the pool `embedded`, hold what the warehouse holds, already as arrays. `key` is the
+    profile's setting of how many clusters.
     """
     from selection_platform.scoring.growing import finished_shards
     from selection_platform.scoring.sample_cluster import write_clusters
     from selection_platform.scoring.sample_embedding import read_embeddings
 
+    folder = artifacts.scoring(scoring.key)
     output = folder / f"{table}.parquet"
     # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
     scratch = folder / f"{table}.scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     partition = {"pool": scoring.pool, "model": scoring.model}
-    wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), partition)["sample_id"])
-    files = finished_shards(folder / "answer_likelihood")
+    samples = {**partition, "embedded_pool": embedded.pool}
+    wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), samples)["sample_id"])
+    files = finished_shards(artifacts.scoring(embedded.key) / "answer_likelihood")
     sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
     write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
     shutil.rmtree(scratch)

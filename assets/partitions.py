@@ -5,9 +5,11 @@ from typing import TypeVar
 
 import dagster as dg
 
-from selection_platform.experiments import Experiment, Scoring
+from selection_platform.experiments import Experiment, Scored, Scoring
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
+
+Downstream = TypeVar("Downstream")
 
 
 class Partitions:
@@ -20,6 +22,8 @@ class Partitions:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.pools = dg.StaticPartitionsDefinition(list(profile.pools))
+        self.sub_pools = dg.StaticPartitionsDefinition(list(profile.sub_pools))
+        self.clustered = dg.StaticPartitionsDefinition(list(profile.clustered))
         self.models = dg.StaticPartitionsDefinition(profile.used_models)
         self.scorings = dg.StaticPartitionsDefinition(list(profile.scorings))
         self.ratings = dg.StaticPartitionsDefinition(list(profile.ratings))
@@ -68,14 +72,64 @@ class Partitions:
             }
         )
 
-    def scores_to_scorings(self, method: str) -> dg.PartitionMapping:
-        """A method's scores lead to those of the method that wraps it."""
-        per_pool = METHODS[method].scored_per == "pool"
-        return self.pools_to_scorings() if per_pool else dg.IdentityPartitionMapping()
+    def scored(self, method: str) -> dg.StaticPartitionsDefinition:
+        """What a method scores."""
+        return dg.StaticPartitionsDefinition(list(self._profile.scored(method)))
 
-    def pools_to_experiments(self) -> dg.StaticPartitionMapping:
-        """A pool is selected from by every experiment but the base models."""
-        return _grouped(self._profile.pools, self._profile.experiments, lambda experiment: experiment.pool)
+    def pools_to_sub_pools(self) -> dg.StaticPartitionMapping:
+        """A pool has the sub-pools that are part of it."""
+        return _grouped(self._profile.pools, self._profile.sub_pools, lambda sub_pool: sub_pool.pool)
+
+    def pools_to_scored(self, method: str) -> list[dg.AssetDep]:
+        """A method that reads the samples themselves scores each pool or sub-pool from its own."""
+        return self._pools_and_sub_pools(self._profile.scored(method), lambda scored: scored.pool)
+
+    def models_to_scored(self, method: str) -> dg.StaticPartitionMapping:
+        """A model is what a method scores for."""
+        return _grouped(self._profile.used_models, self._profile.scored(method), lambda scored: scored.model)
+
+    def embeddings_to_clusters(self) -> list[dg.AssetDep]:
+        """A sub-pool's samples were embedded with the whole pool's."""
+        to_clusters = _grouped(self._profile.scorings, self._profile.clustered, self._of_whole_pool)
+        sub_pools = self._sub_pools(self._profile.clustered, lambda scoring: scoring.pool)
+        return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
+
+    def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
+        """A method's best in each cluster: the clusters are the sub-pool's, the wrapped method's scores its pool's."""
+        wrapped = METHODS[METHODS[method].best_of_clusters or ""]
+        scored = self._profile.scored(method)
+        clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
+
+        def wrapped_partition(of: Scored) -> str:
+            pool = self._profile.whole_pool(of.pool)
+            return pool if wrapped.scored_per == "pool" or of.model is None else Scoring(pool, of.model).key
+
+        scores = _grouped(self._profile.scored(wrapped.name), scored, wrapped_partition)
+        return [
+            dg.AssetDep("sample_cluster", partition_mapping=clusters),
+            dg.AssetDep(["scores", wrapped.name], partition_mapping=scores),
+        ]
+
+    def pools_to_experiments(self) -> list[dg.AssetDep]:
+        """A pool or sub-pool is selected from by every experiment but the base models."""
+        return self._pools_and_sub_pools(self._profile.experiments, lambda experiment: experiment.selects_from)
+
+    def _of_whole_pool(self, scoring: Scoring) -> str:
+        return Scoring(self._profile.whole_pool(scoring.pool), scoring.model).key
+
+    def _pools_and_sub_pools(
+        self, downstream: Mapping[str, Downstream], pool: Callable[[Downstream], str | None]
+    ) -> list[dg.AssetDep]:
+        pools = dg.AssetDep("pool", partition_mapping=_grouped(self._profile.pools, downstream, pool))
+        return [pools, *self._sub_pools(downstream, pool)]
+
+    def _sub_pools(
+        self, downstream: Mapping[str, Downstream], pool: Callable[[Downstream], str | None]
+    ) -> list[dg.AssetDep]:
+        """None where none leads there, as in a profile without a study of pool sizes."""
+        if not any(pool(value) in self._profile.sub_pools for value in downstream.values()):
+            return []
+        return [dg.AssetDep("sub_pool", partition_mapping=_grouped(self._profile.sub_pools, downstream, pool))]
 
     def scores_to_experiments(self, method: str) -> dg.StaticPartitionMapping:
         """A method's scores are used by that method's experiments alone."""
@@ -83,11 +137,10 @@ class Partitions:
         def score_partition(experiment: Experiment) -> str | None:
             if experiment.method != method or experiment.pool is None:
                 return None
-            return experiment.pool if per_pool else Scoring(experiment.pool, experiment.model).key
+            pool = experiment.selects_from if METHODS[method].set_dependent else experiment.pool
+            return pool if METHODS[method].scored_per == "pool" else Scoring(pool or "", experiment.model).key
 
-        per_pool = METHODS[method].scored_per == "pool"
-        scored = self._profile.pools if per_pool else self._profile.scorings
-        return _grouped(scored, self._profile.experiments, score_partition)
+        return _grouped(self._profile.scored(method), self._profile.experiments, score_partition)
 
     def selections_to_checkpoints(self) -> dg.StaticPartitionMapping:
         """A selection is trained on, unless its arm only selects."""
@@ -103,9 +156,6 @@ class Partitions:
         return _grouped(
             self._profile.used_models, self._profile.trained_experiments, lambda experiment: experiment.model
         )
-
-
-Downstream = TypeVar("Downstream")
 
 
 def _grouped(

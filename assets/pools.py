@@ -4,7 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
-from assets.checks import POOL_CHECKS, pool_results, separation_verifier, specs
+from assets.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result, specs
 from assets.metadata import markdown_counts
 from assets.partitions import Partitions
 from assets.provenance import recorded
@@ -16,7 +16,7 @@ from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from selection_platform.profile import Profile
-from selection_platform.profile_checks import check_pool_size, pool_needs
+from selection_platform.profile_checks import check_pool_size, check_sub_pool, pool_needs
 from selection_platform.queries import load_sql
 
 
@@ -105,7 +105,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
                 "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,
             },
-            check_results=pool_results(report.kept["pool"], pool_needs(profile)),
+            check_results=[separation_result(), size_result(report.kept["pool"], pool_needs(profile, profile.arms))],
             data_version=dg.DataVersion(
                 warehouse.content_hash("pools.samples", {"pool": name})
                 + "-"
@@ -113,4 +113,27 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             ),
         )
 
-    return [benchmark_data, raw_pool, pool]
+    @dg.asset(
+        partitions_def=partitions.sub_pools,
+        deps=[dg.AssetDep(pool, partition_mapping=partitions.pools_to_sub_pools())],
+        check_specs=specs([SIZE], "sub_pool"),
+        group_name="pools",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def sub_pool(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """A random part of a pool, nested in the larger parts, to select from too. In table `pools.samples`."""
+        part = profile.sub_pools[context.partition_key]
+        partition = {"pool": part.name}
+        values = {"whole_pool": part.pool, "size": part.size}
+        rows = warehouse.replace("pools.samples", partition, load_sql("10_pools/sub_pool_samples"), values)
+        check_sub_pool(part, rows)
+        return dg.MaterializeResult(
+            metadata={"dagster/table_name": "pools.samples", "dagster/partition_row_count": rows},
+            check_results=[size_result(rows, pool_needs(profile, profile.pool_size_study.arms))],
+            data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition)),
+        )
+
+    return [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]

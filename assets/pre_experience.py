@@ -34,9 +34,9 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
     ) -> dg.MaterializeResult:
         """k-means clusters of the embeddings of the samples' prompts. Table `features.prompt_cluster`."""
         scoring = profile.scorings[context.partition_key]
-        folder, settings = artifacts.scoring(scoring.key), profile.pre_experience
+        settings, key = profile.pre_experience, "pre_experience.clusters"
         return replace_clusters(
-            warehouse, "prompt_cluster", scoring, folder, "prompt_embedding", settings, "pre_experience.clusters"
+            warehouse, artifacts, "prompt_cluster", scoring, scoring, "prompt_embedding", settings, key
         )
 
     @dg.asset(

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.costs import COST, CostMeter
 from assets.settings_used import settings_used
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
@@ -68,13 +69,15 @@ def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
             # Before the work: what changes while it goes on is then seen as a change after it.
             records = _records(profile, context, resources.get("warehouse"))
-            return _with_record(records, context, materialize(context, **resources))
+            meter = CostMeter(on_gpu=context.op_def.pool is not None)
+            return _with_record(records, context, materialize(context, **resources), meter)
 
         @functools.wraps(materialize)
         def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
             records = _records(profile, context, resources.get("warehouse"))
+            meter = CostMeter(on_gpu=context.op_def.pool is not None)
             for result in materialize(context, **resources):
-                yield _with_record(records, context, result)
+                yield _with_record(records, context, result, meter)
 
         return several if inspect.isgeneratorfunction(materialize) else one
 
@@ -100,13 +103,14 @@ def _records(
 
 
 def _with_record(
-    records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any
+    records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any, meter: CostMeter
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
     # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
     of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
     checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
-    return result._replace(metadata={**(result.metadata or {}), **records[key]}, check_results=checks)
+    cost = {COST: dg.MetadataValue.json(meter.read())}
+    return result._replace(metadata={**(result.metadata or {}), **records[key], **cost}, check_results=checks)
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:

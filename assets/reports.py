@@ -27,7 +27,7 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             "reports.leaderboard",
             {},
             load_sql("90_reports/leaderboard"),
-            {"experiments": list(profile.trained_experiments), "pools": list(profile.pools)},
+            {"experiments": _of_whole_pools(profile), "pools": list(profile.pools)},
         )
         tables = markdown_leaderboards(warehouse.query("FROM reports.leaderboard"))
         return dg.MaterializeResult(
@@ -38,4 +38,35 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             data_version=dg.DataVersion(warehouse.content_hash("reports.leaderboard", {})),
         )
 
-    return [leaderboard]
+    @dg.asset(
+        deps=["benchmark_result", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
+        table = "reports.pool_size_curve"
+        values = {"experiments": _of_pool_size_study(profile)}
+        rows = warehouse.replace(table, {}, load_sql("90_reports/pool_size_curve"), values)
+        return dg.MaterializeResult(
+            metadata={"dagster/table_name": table, "dagster/row_count": rows},
+            data_version=dg.DataVersion(warehouse.content_hash(table, {})),
+        )
+
+    return [leaderboard, *([pool_size_curve] if profile.sub_pools else [])]
+
+
+def _of_whole_pools(profile: Profile) -> list[str]:
+    return [key for key, experiment in profile.trained_experiments.items() if experiment.pool_size is None]
+
+
+def _of_pool_size_study(profile: Profile) -> list[str]:
+    study = profile.pool_size_study
+    return [
+        key
+        for key, each in profile.trained_experiments.items()
+        if each.pool in study.sizes and (each.method in study.arms or each.method == "random")
+    ]

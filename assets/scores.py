@@ -100,21 +100,25 @@ def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_
 
 def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
 
-    @_score_asset(profile, partitions, method, partitions.pool_and_model(), {"pytorch", "duckdb"}, pool="gpu")
+    models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
+    deps = [*partitions.pools_to_scored(method), models]
+
+    @_score_asset(profile, partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         from selection_platform.scoring.diverse_evol.selection import DIVERSE_EVOL, DiverseEvolSpec
 
-        scoring = profile.scorings[context.partition_key]
-        folder = artifacts.picks(method, scoring.key)
-        samples = samples_file(scoring.pool, folder, warehouse)
+        partition = _partition(profile, method, context.partition_key)
+        pool, model = profile.scored(method)[context.partition_key]
+        folder = artifacts.picks(method, context.partition_key)
+        samples = samples_file(pool, folder, warehouse)
         picks = [
             jobs.run(
                 context,
                 DIVERSE_EVOL,
                 DiverseEvolSpec(
-                    base_model_folder=str(artifacts.base_model(scoring.model)),
+                    base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),
                     budget=budget,
                     recipe=fine_tuning_recipe(profile.fine_tuning),
@@ -128,20 +132,18 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
             for budget in profile.budgets
         ]
         values = {
-            "pool": scoring.pool,
+            "pool": pool,
             "budgets": list(profile.budgets),
             "folder": str(folder),
             "picks": [str(path) for path in picks],
         }
-        return replace_scores(
-            warehouse, method, _partition(profile, method, context.partition_key), "diverse_evol", values
-        )
+        return replace_scores(warehouse, method, partition, "diverse_evol", values)
 
     return scores
 
 
 def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
-    @_score_asset(profile, partitions, method, ["pool"], {"python", "duckdb"})
+    @_score_asset(profile, partitions, method, partitions.pools_to_scored(method), {"python", "duckdb"})
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -160,17 +162,14 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
 
 def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
     wrapped = METHODS[METHODS[method].best_of_clusters or ""]
-    deps = [
-        "sample_cluster",
-        dg.AssetDep(["scores", wrapped.name], partition_mapping=partitions.scores_to_scorings(wrapped.name)),
-    ]
 
-    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, partitions.clusters_and_scores_to_scored(method), {"sql", "duckdb"})
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         values = {
             **partition,
             "scores": wrapped.table,
+            "scores_pool": profile.whole_pool(partition["pool"] or ""),
             "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
             "budgets": list(profile.budgets),
         }
@@ -187,12 +186,11 @@ def _score_asset(
     kinds: set[str],
     pool: str | None = None,
 ) -> Callable[..., Any]:
-    per_pool = METHODS[method].scored_per == "pool"
     summary = METHODS[method].summary
     asset = dg.asset(
         key=["scores", method],
         description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
-        partitions_def=partitions.pools if per_pool else partitions.scorings,
+        partitions_def=partitions.scored(method),
         deps=deps,
         check_specs=specs(SCORE_CHECKS, "scores", method),
         group_name="scores",
@@ -205,12 +203,4 @@ def _score_asset(
 
 
 def _partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:
-    if METHODS[method].scored_per == "pool":
-        return {"pool": partition_key, "model": None}
-    scoring = profile.scorings[partition_key]
-    return {"pool": scoring.pool, "model": scoring.model}
-
-
-def score_partition(method: str, pool: str, model: str) -> dict[str, str | None]:
-    """The columns and values that name a partition of the method's table."""
-    return {"pool": pool, "model": None if METHODS[method].scored_per == "pool" else model}
+    return profile.scored(method)[partition_key]._asdict()

@@ -8,7 +8,6 @@ import duckdb
 from assets.checks import SELECTION_CHECKS, Facts, selection_results, specs
 from assets.partitions import Partitions
 from assets.provenance import recorded
-from assets.scores import score_partition
 from resources.warehouse import Verifier, Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
@@ -23,7 +22,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     @dg.asset(
         partitions_def=partitions.experiments,
         deps=[
-            dg.AssetDep("pool", partition_mapping=partitions.pools_to_experiments()),
+            *partitions.pools_to_experiments(),
             *(
                 dg.AssetDep(["scores", name], partition_mapping=partitions.scores_to_experiments(name))
                 for name in scored
@@ -68,6 +67,7 @@ def _columns(experiment: Experiment) -> dict[str, Any]:
         "model": experiment.model,
         "budget": experiment.budget,
         "seed": experiment.seed,
+        "pool_size": experiment.pool_size,
     }
 
 
@@ -76,10 +76,12 @@ def selection_query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     method = METHODS[experiment.method]
     if method.scored_per is None:
         # The base model has no pool, and so selects nothing.
-        return load_sql("50_selections/whole_pool"), {"pool": experiment.pool}
+        return load_sql("50_selections/whole_pool"), {"pool": experiment.selects_from}
     source = scores_of(experiment)
     assert source is not None
-    return load_sql("50_selections/highest_scores"), {**source, "budget": experiment.budget}
+    # Where the scores are of the very samples that are selected from, all of them count.
+    sub_pool = None if source["pool"] == experiment.selects_from else experiment.selects_from
+    return load_sql("50_selections/highest_scores"), {**source, "sub_pool": sub_pool, "budget": experiment.budget}
 
 
 def scores_of(experiment: Experiment) -> dict[str, Any] | None:
@@ -90,9 +92,11 @@ def scores_of(experiment: Experiment) -> dict[str, Any] | None:
     method = METHODS[experiment.method]
     if method.scored_per is None or experiment.pool is None:
         return None
+    pool = experiment.selects_from if method.set_dependent else experiment.pool
     return {
         "table": method.table,
-        **score_partition(method.name, experiment.pool, experiment.model),
+        "pool": pool,
+        "model": None if method.scored_per == "pool" else experiment.model,
         "seed": experiment.seed if method.seeded_scores else None,
         "scores_budget": experiment.budget if method.budgeted_scores else None,
     }
@@ -105,7 +109,7 @@ def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
     """
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
-        values = {"experiment": experiment.key, "pool": experiment.pool}
+        values = {"experiment": experiment.key, "pool": experiment.selects_from}
         faults = connection.execute(load_sql("50_selections/faults"), values).pl().row(0, named=True)
         found = [f"{count:,} {fault}" for fault, count in faults.items() if count]
         if found:

@@ -148,6 +148,7 @@ _OF_POOL: dict[str, Callable[[Profile, str], Settings]] = {
 }
 
 _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
+    "sub_pool": lambda profile: {},
     "benchmark_data": lambda profile: {},
     "token_count": _template,
     "answer_likelihood": _forward_pass,
@@ -162,6 +163,7 @@ _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
     "warmup_checkpoint": _warmup_checkpoint,
     "gradient_influence": _gradient_influence,
     "rating_probability": _rating_probability,
+    "pool_size_curve": lambda profile: {},
     "leaderboard": lambda profile: {"disclaimer": profile.disclaimer},
 }
 

@@ -65,6 +65,7 @@ def top(connection: duckdb.DuckDBPyConnection, method: Method, budget: int) -> i
         **partition(method),
         "seed": SEEDS[0] if method.seeded_scores else None,
         "scores_budget": BUDGETS[0] if method.budgeted_scores else None,
+        "sub_pool": None,
         "budget": budget,
     }
     return connection.execute(load_sql(SELECT), values).to_arrow_table().num_rows

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
+from selection_platform.compute import SPENT, Compute
 from selection_platform.job.__main__ import ERROR_MARK
 from selection_platform.job.registry import Job, write_spec
 
@@ -62,7 +63,10 @@ class JobLauncher(dg.ConfigurableResource):
                 processes = self.processes if job.several_processes else 1
                 command += ["--processes", str(processes)]
                 start = _run_on_ray if self.run_in == "ray" else _run_child
-                _show(context, self.run_in, start(context, command, folder))
+                for told in start(context, command, folder):
+                    # Whoever keeps the costs of this step finds the job's among them.
+                    SPENT.add(Compute(**told.pop("compute")))
+                    _show(context, {"ran in": self.run_in, **told})
         return job.result(folder)
 
 
@@ -77,12 +81,10 @@ def _spec_file(spec: Any, folder: Path) -> Iterator[Path]:
         file.unlink()
 
 
-def _show(context: dg.AssetExecutionContext, run_in: str, told: Sequence[Any]) -> None:
-    """Put what the job said of itself beside what the asset says."""
-    for facts in told:
-        for key in context.selected_asset_keys:
-            context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
-            context.add_asset_metadata({"job ran in": run_in}, asset_key=key)
+def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
+    """Put what is known of the job beside what the asset says."""
+    for key in context.selected_asset_keys:
+        context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
 
 
 def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:

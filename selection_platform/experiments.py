@@ -4,6 +4,7 @@ Keys name partitions, folders and rows. They are made here and looked up everywh
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,36 @@ class Scoring:
         return f"{self.pool}/{self.model}"
 
 
+class Scored(NamedTuple):
+    """A partition of a method's scores.
+
+    Attributes:
+        pool: the pool or sub-pool whose samples are scored.
+        model: the base model; None where the scores do not depend on it.
+    """
+
+    pool: str
+    model: str | None
+
+
+@dataclass(frozen=True)
+class SubPool:
+    """The samples of a pool with the lowest ids.
+
+    Attributes:
+        pool: the whole pool.
+        size: how many samples.
+    """
+
+    pool: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What it is called where a pool is named: it lies beside the whole pools."""
+        return f"{self.pool}@{_count_text(self.size)}"
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One fine-tuned and evaluated model.
@@ -29,6 +60,7 @@ class Experiment:
         model: the base model.
         budget: samples to select; None for the whole pool.
         seed: of the draw (where the method draws) and of the training.
+        pool_size: samples of the sub-pool that is selected from; None for the whole pool.
     """
 
     method: str
@@ -36,16 +68,23 @@ class Experiment:
     model: str
     budget: int | None
     seed: int
+    pool_size: int | None = None
+
+    @property
+    def selects_from(self) -> str | None:
+        """Name of the pool or sub-pool that is selected from; None for the base model."""
+        if self.pool is None or self.pool_size is None:
+            return self.pool
+        return SubPool(self.pool, self.pool_size).name
 
     @property
     def key(self) -> str:
         """The partition key."""
         if self.pool is None:
             return f"{self.method}/{self.model}"
-        return f"{self.method}/{self.pool}/{self.model}/{_budget_text(self.budget)}/s{self.seed}"
+        budget = "all" if self.budget is None else _count_text(self.budget)
+        return f"{self.method}/{self.selects_from}/{self.model}/{budget}/s{self.seed}"
 
 
-def _budget_text(budget: int | None) -> str:
-    if budget is None:
-        return "all"
-    return f"{budget // 1000}k" if budget >= 1000 and budget % 1000 == 0 else str(budget)
+def _count_text(samples: int) -> str:
+    return f"{samples // 1000}k" if samples >= 1000 and samples % 1000 == 0 else str(samples)

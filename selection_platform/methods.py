@@ -17,6 +17,7 @@ class Method:
         seeded_scores: whether each seed draws its own scores. Every other method has one selection, and its seeds
             vary the training alone.
         budgeted_scores: whether each budget has its own scores: what is picked first depends on how much is picked.
+        set_dependent: whether a sample's score depends on which others the pool has.
         picks_alone: whether what is not picked has no score, as where a method picks one by one.
         variant_of: the method that this is a variant of: the same code with another setting.
         best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
@@ -27,6 +28,7 @@ class Method:
     scored_per: Literal["pool", "scoring"] | None
     seeded_scores: bool = False
     budgeted_scores: bool = False
+    set_dependent: bool = False
     picks_alone: bool = False
     variant_of: str | None = None
     best_of_clusters: str | None = None
@@ -59,7 +61,15 @@ def _best_of_clusters(method: Method) -> Method:
             "sql/40_scores/best_of_clusters.sql needs; wrap another method"
         )
     summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
-    return Method(f"km_{name}", summary, "scoring", budgeted_scores=True, picks_alone=True, best_of_clusters=name)
+    return Method(
+        f"km_{name}",
+        summary,
+        "scoring",
+        budgeted_scores=True,
+        set_dependent=True,
+        picks_alone=True,
+        best_of_clusters=name,
+    )
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
@@ -98,6 +108,7 @@ METHODS: dict[str, Method] = {
                 "greedily, what lies farthest from what was picked, to a model trained on that",
                 "scoring",
                 budgeted_scores=True,
+                set_dependent=True,
                 picks_alone=True,
             ),
             published="the farthest all at once, to a model that is never begun anew",
@@ -107,11 +118,15 @@ METHODS: dict[str, Method] = {
                 "zip",
                 "greedily, what compresses worst together with what was picked before",
                 "pool",
+                set_dependent=True,
                 picks_alone=True,
             ),
             published="the same, but a row can be picked again, and small pools are searched like large ones",
         ),
     )
 }
+PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")
+"""The methods that score with IFD's pre-experience model."""
+
 for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
     METHODS[f"km_{_wrapped}"] = _best_of_clusters(METHODS[_wrapped])

@@ -4,6 +4,7 @@ The profiles that ship lie in `selection_platform/profiles/`; any other file can
 """
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from selection_platform.experiments import Experiment, Scoring
+from selection_platform.experiments import Experiment, Scored, Scoring, SubPool
 from selection_platform.method_settings import (
     DiverseEvolSettings,
     KMeansSettings,
@@ -20,7 +21,7 @@ from selection_platform.method_settings import (
     SelectItSettings,
     ZipScheduleSettings,
 )
-from selection_platform.methods import ALL_DATA, BASE, METHODS, Method
+from selection_platform.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
 from selection_platform.pools.settings import FOLDER, PoolSettings
 from selection_platform.profile_checks import check_profile
 from selection_platform.profile_problems import problems
@@ -33,6 +34,7 @@ from selection_platform.settings import (
     JobSettings,
     ModelSettings,
     Name,
+    PoolSizeStudySettings,
     ScoringSettings,
     Settings,
 )
@@ -70,6 +72,7 @@ class Profile(Settings):
     evaluation: EvaluationSettings
     budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
     arms: dict[str, ArmSettings] = Field(min_length=1)
+    pool_size_study: PoolSizeStudySettings = PoolSizeStudySettings()
     automation: AutomationSettings = AutomationSettings()
     jobs: JobSettings = JobSettings()
 
@@ -87,6 +90,35 @@ class Profile(Settings):
     def scorings(self) -> dict[str, Scoring]:
         """Every pool with every model that is fine-tuned, by key."""
         scorings = (Scoring(pool, model) for pool in self.pools for model in self.fine_tuned_models)
+        return {scoring.key: scoring for scoring in scorings}
+
+    @property
+    def sub_pools(self) -> dict[str, SubPool]:
+        """The sub-pools that arms select from, by name."""
+        study = self.pool_size_study
+        sub_pools = (SubPool(pool, size) for pool, sizes in study.sizes.items() for size in sizes if study.arms)
+        return {sub_pool.name: sub_pool for sub_pool in sub_pools}
+
+    def whole_pool(self, name: str) -> str:
+        """The pool that a sub-pool is part of; a pool's own name."""
+        return self.sub_pools[name].pool if name in self.sub_pools else name
+
+    def scored(self, method: str) -> dict[str, Scored]:
+        """What a method scores, by partition key: pools, and those sub-pools that their pools' scores do not serve."""
+        sub_pools = self.sub_pools if METHODS[method].set_dependent and method in self.pool_size_study.arms else ()
+        pools = [*self.pools, *sub_pools]
+        if METHODS[method].scored_per == "pool":
+            return {pool: Scored(pool, None) for pool in pools}
+        models = self.fine_tuned_models
+        return {Scoring(pool, model).key: Scored(pool, model) for pool in pools for model in models}
+
+    @cached_property
+    def clustered(self) -> dict[str, Scoring]:
+        """Every pool, and every sub-pool that an arm needs clusters of, with every base model, by key."""
+        arms = (METHODS[name] for name in self.pool_size_study.arms)
+        sub_pools = self.sub_pools if any(arm.best_of_clusters for arm in arms) else ()
+        pools = [*self.pools, *sub_pools]
+        scorings = (Scoring(pool, model) for pool in pools for model in self.fine_tuned_models)
         return {scoring.key: scoring for scoring in scorings}
 
     @cached_property
@@ -116,7 +148,7 @@ class Profile(Settings):
     @property
     def uses_pre_experience(self) -> bool:
         """Whether an arm scores with IFD's pre-experience model."""
-        return "ifd.pre_experience" in self.arms or "ifd.published" in self.arms
+        return any(name in self.arms for name in PRE_EXPERIENCE)
 
     def raters_of(self, model: str) -> list[str]:
         """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""
@@ -130,6 +162,12 @@ class Profile(Settings):
             for model in self.fine_tuned_models
             for name, arm in self.arms.items()
             for experiment in self._experiments_of(METHODS[name], arm, model)
+        ]
+        experiments += [
+            replace(experiment, pool_size=sub_pool.size)
+            for sub_pool in self.sub_pools.values()
+            for experiment in experiments
+            if experiment.pool == sub_pool.pool and experiment.method in self.pool_size_study.arms
         ]
         return {experiment.key: experiment for experiment in experiments}
 

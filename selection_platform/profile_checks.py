@@ -1,9 +1,11 @@
 """What must hold between the parts of a profile. Each check raises ValueError with the key and the mend."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from selection_platform.experiments import SubPool
 from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
-from selection_platform.methods import ALL_DATA, BASE, METHODS
+from selection_platform.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE
 from selection_platform.settings import did_you_mean
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def check_profile(profile: "Profile") -> None:
     _check_less(profile)
     _check_helpers(profile)
     _check_processes(profile)
+    _check_pool_size_study(profile)
     for name, pool in profile.pools.items():
         if pool.limit is not None:
             _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
@@ -37,25 +40,37 @@ def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
         ValueError: a setting is above the pool's size; the message names it.
     """
     _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
+    for size in profile.pool_size_study.sizes.get(pool, ()):
+        check_sub_pool(SubPool(pool, size), samples)
+
+
+def check_sub_pool(sub_pool: SubPool, samples: int) -> None:
+    """Raise ValueError where a pool of so many samples is too small for a part of it."""
+    pool, size = sub_pool.pool, sub_pool.size
+    if size > samples:
+        raise ValueError(
+            f"pool_size_study.sizes.{pool}: {size} is above the {samples} samples of pool {pool!r}; leave it out, or "
+            "enlarge the pool"
+        )
 
 
 def _check_samples(profile: "Profile", samples: int, where: str) -> None:
-    for key, needed in pool_needs(profile).items():
+    for key, needed in pool_needs(profile, profile.arms).items():
         if needed > samples:
             raise ValueError(f"{key}: {needed} is above {where}; lower it, or enlarge the pool")
 
 
-def pool_needs(profile: "Profile") -> dict[str, int]:
-    """How many samples of a pool each setting takes, of those that the profile's arms use."""
+def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
+    """How many samples of a pool each setting takes, of those that some arms use."""
     needs: dict[str, int] = {}
-    methods = [METHODS[name] for name in profile.arms]
+    methods = [METHODS[name] for name in arms]
     if any(method not in (BASE, ALL_DATA) for method in methods):
         needs["budgets"] = max(profile.budgets)
     if any(method.best_of_clusters for method in methods):
         needs["k_means.clusters"] = profile.k_means.clusters
-    if profile.uses_pre_experience:
+    if any(method.name in PRE_EXPERIENCE for method in methods):
         needs["pre_experience.clusters"] = profile.pre_experience.clusters
-    if "zip.published" in profile.arms:
+    if any(method.name == "zip.published" for method in methods):
         # The published search does not scale its rounds to the pool.
         needs["zip.k1"] = profile.zip.k1
     return needs
@@ -95,6 +110,33 @@ def _check_processes(profile: "Profile") -> None:
                 f"jobs.processes: {key}.global_batch {recipe.global_batch} is not a multiple of batch_per_device "
                 f"{recipe.batch_per_device} x {processes} processes; change one of them"
             )
+
+
+def _check_pool_size_study(profile: "Profile") -> None:
+    study, key = profile.pool_size_study, "pool_size_study"
+    selecting = [arm for arm in profile.arms if arm != BASE.name]
+    for name in study.arms:
+        if name not in selecting:
+            known = did_you_mean(name, selecting)
+            raise ValueError(f"{key}.arms: {name!r} is no arm of this profile that selects{known}")
+    for pool, sizes in study.sizes.items():
+        if pool not in profile.pools:
+            raise ValueError(f"{key}.sizes: unknown pool {pool!r}{did_you_mean(pool, profile.pools)}")
+        _check_sub_pool_sizes(profile, pool, sizes)
+    for name in profile.sub_pools.keys() & profile.pools.keys():
+        raise ValueError(f"pools: {name!r} is the name of a sub-pool of {key}; name it otherwise")
+
+
+def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...]) -> None:
+    key = f"pool_size_study.sizes.{pool}"
+    if len(set(sizes)) != len(sizes):
+        raise ValueError(f"{key}: must differ from each other")
+    for setting, needed in pool_needs(profile, profile.pool_size_study.arms).items():
+        if needed > min(sizes):
+            raise ValueError(f"{key}: {min(sizes)} is less than {setting}, which is {needed}; raise it")
+    limit = profile.pools[pool].limit
+    if limit is not None and max(sizes) > limit:
+        raise ValueError(f"{key}: {max(sizes)} is above pools.{pool}.limit, which is {limit}; lower it")
 
 
 def _check_helpers(profile: "Profile") -> None:

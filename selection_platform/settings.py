@@ -201,6 +201,18 @@ class AutomationSettings(Settings):
     )
 
 
+class PoolSizeStudySettings(Settings):
+    """Sub-pools that some arms select from too: how does a choice fare as there is more to choose from?
+
+    A sub-pool holds the samples of its pool with the lowest ids, which are hashes: a random part, nested in the larger.
+    """
+
+    sizes: dict[Name, Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)]] = Field(
+        default={}, description="Samples of each pool's sub-pools, beside the whole pool."
+    )
+    arms: tuple[str, ...] = Field(default=(), description="Arms of the profile that select from them, with all seeds.")
+
+
 class ArmSettings(Settings):
     """One arm of the experiment."""
 

@@ -47,7 +47,7 @@ def test_scores_lead_to_their_own_methods_experiments_alone():
     mapping = Partitions(load_profile("demo")).scores_to_experiments("ifd")
     assert mapping.downstream_partition_keys_by_upstream_partition_key == {
         "instruct-mix/demo-3m": ["ifd/instruct-mix/demo-3m/32/s0"],
-        "sharegpt-en/demo-3m": ["ifd/sharegpt-en/demo-3m/32/s0"],
+        "sharegpt-en/demo-3m": ["ifd/sharegpt-en/demo-3m/32/s0", "ifd/sharegpt-en@80/demo-3m/32/s0"],
     }
 
 

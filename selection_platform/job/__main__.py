@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -75,7 +76,8 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
     """
     with _logged() as report:
         # torch takes seconds to import, and not to be able to is an error to report.
-        from selection_platform.job.processes import process_count, use_own_gpu
+        from selection_platform.compute import SPENT, Compute
+        from selection_platform.job.processes import gathered, process_count, use_own_gpu
 
         job = load_job(name)
         use_own_gpu()
@@ -83,7 +85,10 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
         logger.info("%s: begins in %s", name, folder)
         job.run(read_spec(job.spec_type, spec_file), folder)
         logger.info("%s: complete after %.1f s", name, time.monotonic() - started)
-        report({"host": socket.gethostname(), "processes": process_count()})
+        compute = Compute()
+        for spent in gathered(SPENT):
+            compute.add(spent)
+        report({"host": socket.gethostname(), "processes": process_count(), "compute": asdict(compute)})
 
 
 class ErrorLine:

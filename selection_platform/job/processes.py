@@ -8,6 +8,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others: one may have a shard more to do. Who started them notices a dead one."""
@@ -47,6 +50,17 @@ def wait_for_all() -> None:
     if not distributed.is_initialized():
         distributed.init_process_group("gloo", timeout=PATIENCE)
     distributed.barrier()
+
+
+def gathered(value: Value) -> list[Value]:
+    """The values that the processes have, in the order of their numbers. All must ask for them."""
+    values: list[Any] = [value] * process_count()
+    if process_count() > 1:
+        wait_for_all()
+        from torch import distributed
+
+        distributed.all_gather_object(values, value)
+    return values
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from selection_platform.compute import count_compute
 from selection_platform.dropped_weights import weights_dropped
 from selection_platform.manifest import MANIFEST, read_manifest
 from selection_platform.rendering import CHAT_TEMPLATE
@@ -61,6 +62,7 @@ def load_model(
     tokenizer = load_tokenizer(folder)
     # Some models' generation stops at another token than the one that ends an answer here.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
+    count_compute(model)
     return model.eval(), tokenizer
 
 

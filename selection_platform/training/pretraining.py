@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
+from selection_platform.compute import count_compute
 from selection_platform.conversation import Message, to_messages
 from selection_platform.job.registry import Job
 from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
@@ -199,7 +200,9 @@ def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
         eos_token_id=eos_token_id,
         pad_token_id=eos_token_id,
     )
-    return LlamaForCausalLM(config).to(torch.float32)  # pyright: ignore[reportArgumentType]
+    model = LlamaForCausalLM(config)
+    count_compute(model)
+    return model.to(torch.float32)  # pyright: ignore[reportArgumentType]
 
 
 def _identity(spec: PretrainingSpec) -> dict[str, Any]:

@@ -5,5 +5,6 @@ CREATE TABLE experiments.keys (
     pool VARCHAR, -- NULL: the base model, trained on nothing
     model VARCHAR,
     budget INTEGER, -- NULL: the whole pool
-    seed INTEGER
+    seed INTEGER,
+    pool_size INTEGER -- samples of the part of the pool that is selected from; NULL: the whole pool
 );

@@ -1,2 +1,5 @@
--- The samples that have an embedding.
-SELECT sample_id FROM features.sample_embedding WHERE pool = $pool AND model = $model
+-- The samples of a pool that have an embedding: its own, or that of the pool which it is part of.
+SELECT sample_id
+FROM features.sample_embedding
+SEMI JOIN (FROM pools.samples WHERE pool = $pool) AS samples USING (sample_id)
+WHERE pool = $embedded_pool AND model = $model

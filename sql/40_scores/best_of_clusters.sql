@@ -1,11 +1,12 @@
--- The best samples of each cluster, by the scores of the table $scores. A cluster's quota is its share of the samples that
--- have a score, rounded by the largest remainder (ties to the lower cluster). The score is minus the place in the order
--- of picking: every cluster's best, then every cluster's second, and so on; within a turn the higher score first.
+-- The best samples of each cluster, by the scores of the table $scores in the pool $scores_pool: the same, or that which it
+-- is part of. A cluster's quota is its share of the samples that have a score, rounded by the largest remainder (ties to
+-- the lower cluster). The score is minus the place in the order of picking: every cluster's best, then every cluster's
+-- second, and so on; within a turn the higher score first.
 WITH scored AS (
     SELECT clusters.sample_id, clusters.cluster, scores.score, scores.dropped
     FROM features.sample_cluster AS clusters
     LEFT JOIN query_table($scores) AS scores
-        ON scores.pool = clusters.pool
+        ON scores.pool = $scores_pool
         AND scores.model IS NOT DISTINCT FROM $scores_model
         AND scores.sample_id = clusters.sample_id
     WHERE clusters.pool = $pool AND clusters.model = $model

@@ -9,6 +9,8 @@ WITH scored AS (
         AND seed IS NOT DISTINCT FROM $seed
         AND budget IS NOT DISTINCT FROM $scores_budget
         AND score IS NOT NULL
+        -- $sub_pool, which holds a pool's lowest ids, is selected from by the whole pool's scores. NULL: the whole pool.
+        AND coalesce(sample_id <= (SELECT max(sample_id) FROM pools.samples WHERE pool = $sub_pool), true)
 ),
 best AS (
     SELECT sample_id, score

@@ -29,6 +29,7 @@ WITHOUT_EFFECT = {
 PARTITIONS = {
     "arms.*.seeds": "a seed is part of an experiment's key",
     "arms.*.train": "says whether an experiment has a checkpoint and results",
+    "pool_size_study.*": "says which parts of pools there are, and which arms select from them",
     "models.*.fine_tune": "says whether a model has experiments; without, it only rates",
 }
 
@@ -61,7 +62,7 @@ def changed(value, path) -> Any:
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, tuple):
-        return (*value, value[-1] + type(value[-1])("1"))
+        return value[:-1] if len(value) > 1 else (*value, value[-1] + type(value[-1])("1"))
     if isinstance(value, dict):
         return {"other": "other"}
     return f"{value or ''}other"

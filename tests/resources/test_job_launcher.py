@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import socket
+from dataclasses import replace
 
 import dagster as dg
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.job_launcher import JobFailed, JobLauncher, _message
+from selection_platform.compute import SPENT
 from selection_platform.scoring.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 from selection_platform.scoring.job_shards import shard_files
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
@@ -78,11 +80,15 @@ def losses(folder):
 
 @pytest.mark.slow
 def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_the_run(inputs, tmp_path):
+    before = replace(SPENT)
     here = ANSWER_LIKELIHOOD.run(scoring(inputs), tmp_path / "here")
+    spent_here, between = SPENT - before, replace(SPENT)
     launcher = JobLauncher(run_in="child", processes=2)
     ran = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert len(bytes_of(tmp_path / "there")) == 4
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+    assert spent_here.tokens > here.tokens
+    assert SPENT - between == spent_here
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
     assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}

@@ -10,7 +10,7 @@ from resources.warehouse import Warehouse
 from selection_platform.queries import load_sql
 
 PARTITION = {"pool": "p", "model": "m"}
-VALUES = {**PARTITION, "scores": "scores.ifd", "scores_model": "m"}
+VALUES = {**PARTITION, "scores": "scores.ifd", "scores_pool": "p", "scores_model": "m"}
 
 
 def fill(warehouse, rows):
@@ -40,6 +40,17 @@ def picked(warehouse, *budgets):
         {**VALUES, "budgets": list(budgets)},
     ).rows()
     return {budget: [name for each, name in rows if each == budget] for budget in budgets}
+
+
+def test_a_sub_pools_clusters_are_picked_from_by_the_whole_pools_scores(warehouse):
+    fill(warehouse, [("a", 0, 1.0), ("b", 1, 2.0), ("c", 1, 3.0)])
+    warehouse.replace(
+        "features.sample_cluster",
+        {**PARTITION, "pool": "p@2"},
+        "SELECT unnest(['a', 'b']) AS sample_id, 0 AS cluster, 0.0 AS distance",
+    )
+    rows = warehouse.query(load_sql("40_scores/best_of_clusters"), {**VALUES, "pool": "p@2", "budgets": [1]}).rows()
+    assert sorted(rows) == [(1, "a", None, "beyond the quota of its cluster"), (1, "b", -1.0, None)]
 
 
 def quota_by_largest_remainder(sizes: dict[int, int], budget: int) -> dict[int, int]:

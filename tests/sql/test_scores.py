@@ -198,8 +198,11 @@ def test_zip_scores_the_picks_in_order(warehouse):
     ]
 
 
-def select(warehouse, table, budget, seed: int | None = None, model: str | None = "m"):
-    values = {"table": table, "pool": "p", "model": model, "seed": seed, "scores_budget": None, "budget": budget}
+def select(warehouse, table, budget, seed: int | None = None, model: str | None = "m", sub_pool: str | None = None):
+    values = {
+        "table": table, "pool": "p", "model": model, "seed": seed, "scores_budget": None, "sub_pool": sub_pool,
+        "budget": budget,
+    }  # fmt: skip
     return warehouse.query(load_sql("50_selections/highest_scores"), values).rows()
 
 
@@ -210,10 +213,17 @@ def test_selection_takes_the_highest_and_breaks_ties_by_id(warehouse):
     assert select(warehouse, "scores.ifd", 9) == [(1, "c", 2.0), (2, "b", 1.0), (3, "d", 1.0)]
 
 
+def test_a_sub_pool_is_selected_from_by_the_whole_pools_scores(warehouse):
+    rows = "SELECT * FROM (VALUES ('d', 1.0), ('c', 2.0), ('b', 1.0), ('a', 0.5)) AS rows(sample_id, score)"
+    warehouse.replace("scores.ifd", PARTITION, rows)
+    warehouse.replace("pools.samples", {"pool": "p@2"}, "SELECT unnest(['a', 'b']) AS sample_id")
+    assert select(warehouse, "scores.ifd", 9, sub_pool="p@2") == [(1, "b", 1.0), (2, "a", 0.5)]
+
+
 def test_selection_of_a_budget_uses_that_budgets_scores(warehouse):
     rows = "SELECT * FROM (VALUES (1, 'a', -1.0), (2, 'b', -1.0), (2, 'a', -2.0)) AS rows(budget, sample_id, score)"
     warehouse.replace("scores.diverse_evol", PARTITION, rows)
-    values = {"table": "scores.diverse_evol", **PARTITION, "seed": None}
+    values = {"table": "scores.diverse_evol", **PARTITION, "seed": None, "sub_pool": None}
     for budget, picked in ((1, ["a"]), (2, ["b", "a"])):
         selected = warehouse.query(
             load_sql("50_selections/highest_scores"), {**values, "scores_budget": budget, "budget": budget}

@@ -1,0 +1,97 @@
+"""Sub-pools: what the whole pool's features and scores serve is not computed again."""
+
+import json
+
+import pytest
+
+from assets.materialize import open_instance
+from assets.provenance import latest_provenance
+from tests.small_run import change_profile, due, output_of, refreshed
+
+SIZE = 20
+STUDY = {"sizes": {"letters": [SIZE]}, "arms": ["token_length", "zip", "km_entropy"]}
+SUB = f"letters@{SIZE}"
+
+
+@pytest.fixture
+def study(place):
+    """The small profile with arms that depend on the whole set, and parts of its pool."""
+    change_profile(place, arms={"zip": {}, "km_entropy": {}}, k_means={"clusters": 3}, pool_size_study=STUDY)
+    return place
+
+
+def rows(capsys, place, query):
+    return [tuple(row.values()) for row in json.loads(output_of(capsys, place, "sql", query, "--json"))]
+
+
+def test_no_forward_pass_is_made_for_a_sub_pool(study, capsys):
+    made = refreshed(capsys, study, "selection")
+    scored = {name for name in made if name.startswith(("scores/", "sample_cluster", "sub_pool"))}
+    assert {name for name in scored if SUB in name} == {
+        f"sub_pool {SUB}",
+        f"sample_cluster {SUB}/tiny",
+        f"scores/km_entropy {SUB}/tiny",
+        f"scores/zip {SUB}",
+    }
+    assert not {name for name in made if name.startswith(("answer_likelihood", "sample_embedding", "token_count"))}
+    with open_instance(study.home) as instance:
+        keys = {key.to_user_string(): key for key in instance.get_asset_keys()}
+        tokens = {
+            name: latest_provenance(instance, keys[name])[partition].metadata["cost"]["tokens"]
+            for name, _, partition in (each.partition(" ") for each in made)
+        }
+        (whole,) = latest_provenance(instance, keys["answer_likelihood"]).values()
+    assert set(tokens.values()) == {0}
+    assert whole.metadata["cost"]["tokens"] > 0
+
+
+def test_a_sub_pools_selection_is_the_best_of_its_samples(study, capsys):
+    output_of(capsys, study, "refresh", "selection")
+    scores = rows(capsys, study, "SELECT sample_id, score FROM scores.token_length WHERE pool = 'letters'")
+    lowest = set(sorted(name for name, _ in scores)[:SIZE])
+    best = sorted((-score, name) for name, score in scores if name in lowest)[:6]
+    key = f"token_length/{SUB}/tiny/6/s0"
+    query = f"SELECT sample_id FROM selections.samples WHERE experiment = '{key}' ORDER BY position"
+    assert rows(capsys, study, query) == [(name,) for _, name in best]
+    assert rows(capsys, study, f"SELECT pool, pool_size FROM experiments.keys WHERE experiment = '{key}'") == [
+        ("letters", SIZE)
+    ]
+    output_of(capsys, study, "verify", key)
+    for method in ("zip", "km_entropy"):
+        chosen = f"SELECT sample_id FROM selections.samples WHERE experiment = '{method}/{SUB}/tiny/6/s0'"
+        assert {name for (name,) in rows(capsys, study, chosen)} <= lowest
+
+
+def test_the_curve_has_sub_pools_and_the_leaderboard_has_not(study, capsys):
+    output_of(capsys, study, "run")
+    assert due(capsys, study) == {}
+    points = rows(
+        capsys,
+        study,
+        "SELECT method, seed, pool_size, whole FROM reports.pool_size_curve WHERE measure = 'held_out_loss'",
+    )
+    (pool_size,) = {size for _, _, size, whole in points if whole}
+    assert sorted(points) == sorted(
+        [("random", seed, pool_size, True) for seed in (0, 1)]
+        + [(arm, 0, size, size != SIZE) for arm in STUDY["arms"] for size in (SIZE, pool_size)]
+    )
+    assert rows(capsys, study, f"SELECT * FROM reports.leaderboard WHERE contains(experiment, '{SUB}')") == []
+
+
+@pytest.mark.parametrize(
+    ("pool_size_study", "message"),
+    [
+        ({"sizes": {"letters": [5]}, "arms": ["token_length"]}, "letters: 5 is less than budgets, which is 6"),
+        ({"sizes": {"letters": [999]}, "arms": ["token_length"]}, "letters: 999 is above the"),
+        ({"sizes": {"letter": [9]}}, "unknown pool 'letter'; did you mean 'letters'"),
+        ({"sizes": {"letters": [9, 9]}}, "letters: must differ"),
+        ({"sizes": {"letters": [9]}, "arms": ["base"]}, "'base' is no arm of this profile that selects"),
+        ({"sizes": {"letters": [9]}, "arms": ["entropi"]}, "did you mean 'entropy'"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(place, capsys, pool_size_study, message):
+    from selection_platform.cli import main
+
+    change_profile(place, pool_size_study=pool_size_study)
+    assert main(["--profile", str(place.profile), "refresh", "sub_pool" if "999" in message else "pool"]) == 1
+    assert message in capsys.readouterr().err
