@@ -126,7 +126,7 @@ def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: P
         JobFailed: it failed, or dagster-ray is not installed.
     """
     try:
-        from dagster_ray import PipesRayJobClient
+        from dagster_ray import PipesRayJobClient  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise JobFailed(
             f"jobs.run is ray, and {error.name} is not installed; install selection-platform[ray]"

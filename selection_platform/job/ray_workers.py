@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.train import RunConfig, ScalingConfig, WorkerGroupError
-from ray.train.torch import TorchConfig, TorchTrainer
+# ray is an extra.
+import ray  # pyright: ignore[reportMissingImports]
+from ray.train import RunConfig, ScalingConfig, WorkerGroupError  # pyright: ignore[reportMissingImports]
+from ray.train.torch import TorchConfig, TorchTrainer  # pyright: ignore[reportMissingImports]
 
 from selection_platform.job.processes import PATIENCE
 

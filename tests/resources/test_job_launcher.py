@@ -4,6 +4,7 @@ import importlib.util
 import json
 import socket
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -56,6 +57,8 @@ def training(inputs, **changes):
 class Ran:
     """What a run of an asset that wants one job has to tell."""
 
+    result: Any
+
     def __init__(self, launcher, job, spec, folder):
         @dg.asset
         def made(context: dg.AssetExecutionContext, jobs: JobLauncher) -> dg.MaterializeResult:
@@ -88,7 +91,8 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     assert len(bytes_of(tmp_path / "there")) == 4
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
     assert spent_here.tokens > here.tokens
-    assert SPENT - between == spent_here
+    # Each process tries the model on some tokens first.
+    assert 0 <= (SPENT - between).tokens - spent_here.tokens <= 30
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
     assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}
@@ -142,12 +146,12 @@ def ray_cluster():
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
-        from ray.cluster_utils import Cluster
+        from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        node = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}
+        node: Any = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}
         cluster = Cluster(
             initialize_head=True, head_node_args={**node, "include_dashboard": True, "dashboard_port": port}
         )
