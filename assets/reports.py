@@ -2,9 +2,11 @@
 
 import dagster as dg
 
+from assets.cost_ledger import arms_of, costs_of_experiments, entries
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.warehouse import Warehouse
+from selection_platform.costs import Spent, arm_costs, markdown_costs
 from selection_platform.leaderboard import markdown_leaderboards
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -56,7 +58,40 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             data_version=dg.DataVersion(warehouse.content_hash(table, {})),
         )
 
-    return [leaderboard, *([pool_size_curve] if profile.sub_pools else [])]
+    @dg.asset(
+        deps=["selection", "benchmark_result"],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def cost_ledger(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """What every materialisation cost so far, and each experiment along its lineage.
+
+        Tables `reports.cost_ledger` and `reports.experiment_costs`.
+        """
+        ledger = entries(context.instance)
+        costs = costs_of_experiments(profile, context.instance, ledger)
+        rows = [{**entry._asdict(), **entry.cost} for entry in ledger]
+        warehouse.replace("reports.cost_ledger", {}, load_sql("90_reports/cost_ledger"), {"rows": rows})
+        of_experiments = [{"experiment": each.experiment, "part": each.part, **each.spent._asdict()} for each in costs]
+        warehouse.replace(
+            "reports.experiment_costs", {}, load_sql("90_reports/experiment_costs"), {"rows": of_experiments}
+        )
+        totals = {name: sum(entry.cost[name] for entry in ledger) for name in Spent._fields}
+        arms = arm_costs(costs, arms_of(profile.experiments))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "reports.cost_ledger",
+                "dagster/row_count": len(rows),
+                **{name.replace("_", " "): total for name, total in totals.items()},
+                "costs of arms": dg.MetadataValue.md(markdown_costs(arms)),
+            },
+            data_version=dg.DataVersion(warehouse.content_hash("reports.experiment_costs", {})),
+        )
+
+    return [leaderboard, *([pool_size_curve] if profile.sub_pools else []), cost_ledger]
 
 
 def _of_whole_pools(profile: Profile) -> list[str]:

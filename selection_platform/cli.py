@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from selection_platform import commands, disk_commands, lineage_commands, verdict_command
+from selection_platform import commands, cost_command, disk_commands, lineage_commands, verdict_command
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
 
 
@@ -108,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=verdict_command.verdict)
+
+    command = subparsers.add_parser("cost", help="list what each arm cost, and what else could be had for it")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=cost_command.cost)
 
     command = subparsers.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")

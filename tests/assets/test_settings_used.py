@@ -62,7 +62,8 @@ def changed(value, path) -> Any:
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, tuple):
-        return value[:-1] if len(value) > 1 else (*value, value[-1] + type(value[-1])("1"))
+        first = value[0]
+        return value[:-1] if len(value) > 1 else (first, first + type(first)("1"))
     if isinstance(value, dict):
         return {"other": "other"}
     return f"{value or ''}other"
