@@ -128,7 +128,7 @@ def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str,
 
     assets = build_assets(profile)
     with open_instance(home(profile)) as instance:
-        resources = build_resources(home(profile))
+        resources = build_resources(home(profile), profile.jobs)
         yield Staleness(profile, assets, instance, resources), assets, resources, instance
 
 

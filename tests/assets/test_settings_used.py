@@ -21,6 +21,7 @@ WITHOUT_EFFECT = {
     "name": "names the home folder, and with it other partitions altogether",
     "description": "is for who reads the profile; nothing shows it",
     "checkpoints.*": "says whose weights stay after the evaluation; weights that are trained again come out the same",
+    "jobs.*": "says where jobs run; on several processes training differs in last digits, and its manifest says so",
     "automation.*": "says when the daemon makes what is due, and what it leaves to the user; not what comes out",
     "arms.base.seeds": "is refused by the profile: the base model is not trained",
 }
