@@ -10,9 +10,9 @@ from assets.graph import CHECKPOINT
 from assets.partitions import Partitions
 from assets.provenance import input_name, recorded, templates
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
-from selection_platform.manifest import read_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
@@ -35,21 +35,20 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     )
     @recorded(profile)
     def benchmark_result(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """The model's answers to the benchmarks' items, and its loss on the pools' held-out conversations.
 
         Tables `benchmarks.results` and `benchmarks.items`.
         """
-        from selection_platform.evaluation.harness import evaluate
+        from selection_platform.evaluation.harness import EVALUATION
 
         # Before the work: numbers of a model that was made with another template compare with no others.
         checkpoint = input_name(CHECKPOINT, context.partition_key)
         template = template_result(templates(context, [checkpoint]))
         experiment = profile.experiments[context.partition_key]
         folder = artifacts.benchmark_result(experiment.key)
-        evaluate(evaluation_spec(profile, experiment, artifacts, warehouse), folder)
-        manifest = read_manifest(folder) or {}
+        manifest = jobs.run(context, EVALUATION, evaluation_spec(profile, experiment, artifacts, warehouse), folder)
         partition = {"experiment": experiment.key}
         for table in ("results", "items"):
             warehouse.replace_from_parquet(f"benchmarks.{table}", partition, [folder / f"{table}.parquet"])

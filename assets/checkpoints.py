@@ -10,6 +10,7 @@ from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Experiment
 from selection_platform.manifest import read_manifest
@@ -37,10 +38,10 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     )
     @recorded(profile)
     def checkpoint(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing."""
-        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+        from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         experiment = profile.experiments[context.partition_key]
         folder = model_folder(experiment, artifacts)
@@ -56,7 +57,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 seed=experiment.seed,
                 **fine_tuning_recipe(profile.fine_tuning),
             )
-            manifest = fine_tune(spec, folder)
+            manifest = jobs.run(context, FINE_TUNING, spec, folder)
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
 
     return [checkpoint]

@@ -11,6 +11,7 @@ from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncat
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.experiments import Scoring
 from selection_platform.manifest import read_manifest
@@ -94,10 +95,15 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     )
     @recorded(profile)
     def forward_pass(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
         """One pass over prompt and answer and one over the answer alone, for every method that needs either."""
-        from selection_platform.scoring.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
+        from selection_platform.scoring.answer_likelihood import (
+            ANSWER_LIKELIHOOD,
+            LikelihoodSpec,
+            LikelihoodSummary,
+            job_settings,
+        )
         from selection_platform.scoring.growing import score_new_samples
 
         scoring = profile.scorings[context.partition_key]
@@ -109,7 +115,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             prompt_embedding=profile.uses_pre_experience,
             **profile.scoring.model_dump(),
         )
-        grown = score_new_samples(spec, folder / "answer_likelihood", score, LikelihoodSummary, job_settings(spec))
+        grown = score_new_samples(
+            spec,
+            folder / "answer_likelihood",
+            jobs.runner(context, ANSWER_LIKELIHOOD),
+            LikelihoodSummary,
+            job_settings(spec),
+        )
         values = {"files": [str(file) for file in grown.files], "pool": scoring.pool}
         partition = {"pool": scoring.pool, "model": scoring.model}
         for table, query, of_reader in (

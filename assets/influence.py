@@ -12,6 +12,7 @@ from assets.partitions import Partitions
 from assets.provenance import recorded
 from assets.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -33,10 +34,10 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     )
     @recorded(profile)
     def warmup_checkpoint(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """LoRA adapters and Adam's moments after each epoch of a training on a random sample of the pool."""
-        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+        from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.warmup_checkpoint(scoring.key)
@@ -50,7 +51,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             keep_epochs=True,
             **fine_tuning_recipe(settings.training),
         )
-        return model_result(fine_tune(spec, folder), folder)
+        return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
     @dg.asset(
         partitions_def=partitions.scorings,
@@ -64,10 +65,10 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     )
     @recorded(profile)
     def gradient_influence(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """How far a training step on each sample would serve the targets. Table `features.gradient_influence`."""
-        from selection_platform.scoring.less.gradient_influence import InfluenceSpec, measure
+        from selection_platform.scoring.less.gradient_influence import GRADIENT_INFLUENCE, InfluenceSpec
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -80,7 +81,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             tokens_per_batch=settings.tokens_per_batch,
             **profile.scoring.model_dump(exclude={"tokens_per_batch"}),
         )
-        summary = measure(spec, folder / "gradient_influence")
+        summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / "gradient_influence")
         table = "features.gradient_influence"
         partition = {"pool": scoring.pool, "model": scoring.model}
         complete = Completeness(table, partition, summary.epochs * summary.targets * len(spec.directions))

@@ -9,6 +9,7 @@ from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -29,7 +30,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
     )
     @recorded(profile)
     def base_model(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """Weights and tokenizer of a base model, at a fixed revision.
 
@@ -38,11 +39,12 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         settings = profile.models[context.partition_key]
         folder = artifacts.base_model(context.partition_key)
         if settings.pretraining is not None:
-            from selection_platform.training.pretraining import PretrainingSpec, pretrain
+            from selection_platform.training.pretraining import PRETRAINING, PretrainingSpec
 
             conversations = folder.with_name(f"{folder.name}.conversations.parquet")
             warehouse.export(load_sql("20_models/pretraining_conversations"), conversations)
-            manifest = pretrain(PretrainingSpec(str(conversations), **settings.pretraining.model_dump()), folder)
+            spec = PretrainingSpec(str(conversations), **settings.pretraining.model_dump())
+            manifest = jobs.run(context, PRETRAINING, spec, folder)
         else:
             manifest = _ready_made(settings, folder)
         return model_result(manifest, folder)

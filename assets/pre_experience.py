@@ -9,6 +9,7 @@ from assets.metadata import model_result
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -53,10 +54,10 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
     )
     @recorded(profile)
     def pre_experience_checkpoint(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """The base model after a short training on middling prompts of every cluster, which IFD scores with."""
-        from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+        from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         scoring = profile.scorings[context.partition_key]
         folder, settings = artifacts.pre_experience_checkpoint(scoring.key), profile.pre_experience
@@ -70,7 +71,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
             seed=settings.seed,
             **fine_tuning_recipe(recipe),
         )
-        return model_result(fine_tune(spec, folder), folder)
+        return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
     return [
         prompt_cluster,
@@ -102,9 +103,9 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
     )
     @recorded(profile)
     def likelihood(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.answer_likelihood import LikelihoodSpec, score
+        from selection_platform.scoring.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -115,7 +116,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
             boundary="joint" if published else "pieces",
             **profile.scoring.model_dump(),
         )
-        summary = score(spec, folder / name)
+        summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder / name)
         partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}
         complete = Completeness("features.answer_likelihood", partition)
         rows = warehouse.replace(

@@ -7,6 +7,7 @@ from assets.features import samples_file
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -30,11 +31,16 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     )
     @recorded(profile)
     def rating_probability(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
         from selection_platform.scoring.growing import score_new_samples
-        from selection_platform.scoring.selectit.rating_probability import RatingSpec, RatingSummary, job_settings, rate
+        from selection_platform.scoring.selectit.rating_probability import (
+            RATING_PROBABILITY,
+            RatingSpec,
+            RatingSummary,
+            job_settings,
+        )
         from selection_platform.scoring.selectit.rating_prompts import RATING_PROMPTS
 
         rating = profile.ratings[context.partition_key]
@@ -45,7 +51,13 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             dtype=profile.dtype,
             **profile.scoring.model_dump(exclude={"logit_rows"}),
         )
-        grown = score_new_samples(spec, folder / "rating_probability", rate, RatingSummary, job_settings(spec))
+        grown = score_new_samples(
+            spec,
+            folder / "rating_probability",
+            jobs.runner(context, RATING_PROBABILITY),
+            RatingSummary,
+            job_settings(spec),
+        )
         values = {"files": [str(file) for file in grown.files], "pool": rating.pool}
         partition = {"pool": rating.pool, "model": rating.model}
         table, rows_each = "features.rating_probability", len(RATING_PROMPTS)

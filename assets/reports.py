@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.cost_ledger import arms_of, costs_of_experiments, entries
 from assets.metadata import markdown_picture
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.costs import Spent, arm_costs, markdown_costs
 from selection_platform.leaderboard import markdown_leaderboards
 from selection_platform.manifest import write_manifest
 from selection_platform.profile import Profile
@@ -30,6 +32,7 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         *([_pool_size_curve(profile)] if profile.sub_pools else []),
         *([_diversity_ablation(profile)] if profile.cluster_pairs else []),
         *([_selection_overlap(profile), _selection_profile(profile)] if profile.first_selections else []),
+        _cost_ledger(profile),
     ]
     return [*tables, _report(profile, [key for table in tables for key in table.keys])]
 
@@ -191,6 +194,43 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
         return _table_result(warehouse, "reports.selection_profile", count, numbers)
 
     return selection_profile
+
+
+def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=["selection", "benchmark_result"],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def cost_ledger(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """What every materialisation cost so far, and each experiment along its lineage.
+
+        Tables `reports.cost_ledger` and `reports.experiment_costs`.
+        """
+        ledger = entries(context.instance)
+        costs = costs_of_experiments(profile, context.instance, ledger)
+        rows = [{**entry._asdict(), **entry.cost} for entry in ledger]
+        warehouse.replace("reports.cost_ledger", {}, load_sql("90_reports/cost_ledger"), {"rows": rows})
+        of_experiments = [{"experiment": each.experiment, "part": each.part, **each.spent._asdict()} for each in costs]
+        warehouse.replace(
+            "reports.experiment_costs", {}, load_sql("90_reports/experiment_costs"), {"rows": of_experiments}
+        )
+        totals = {name: sum(entry.cost[name] for entry in ledger) for name in Spent._fields}
+        arms = arm_costs(costs, arms_of(profile.experiments))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "reports.cost_ledger",
+                "dagster/row_count": len(rows),
+                **{name.replace("_", " "): total for name, total in totals.items()},
+                "costs of arms": dg.MetadataValue.md(markdown_costs(arms)),
+            },
+            data_version=dg.DataVersion(warehouse.content_hash("reports.experiment_costs", {})),
+        )
+
+    return cost_ledger
 
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:

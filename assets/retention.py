@@ -65,10 +65,10 @@ class Retention:
         experiment = self._profile.experiments[step.partition_key or ""]
         if not weights_dropped(model_folder(experiment, self._artifacts)):
             return None
-        from selection_platform.evaluation.harness import is_evaluated
+        from selection_platform.evaluation.harness import EVALUATION
 
         spec = evaluation_spec(self._profile, experiment, self._artifacts, self._warehouse)
-        if is_evaluated(spec, self._artifacts.benchmark_result(experiment.key)):
+        if EVALUATION.is_complete(spec, self._artifacts.benchmark_result(experiment.key)):
             return None
         return self._steps[CHECKPOINT, experiment.key]
 

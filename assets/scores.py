@@ -13,6 +13,7 @@ from assets.partitions import Partitions
 from assets.provenance import recorded
 from assets.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.manifest import read_manifest
 from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
@@ -104,16 +105,18 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
 
     @_score_asset(profile, partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
     def scores(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.diverse_evol.selection import DiverseEvolSpec, select
+        from selection_platform.scoring.diverse_evol.selection import DIVERSE_EVOL, DiverseEvolSpec
 
         partition = _partition(profile, method, context.partition_key)
         pool, model = profile.scored(method)[context.partition_key]
         folder = artifacts.picks(method, context.partition_key)
         samples = samples_file(pool, folder, warehouse)
         picks = [
-            select(
+            jobs.run(
+                context,
+                DIVERSE_EVOL,
                 DiverseEvolSpec(
                     base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),

@@ -163,6 +163,7 @@ _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
     "warmup_checkpoint": _warmup_checkpoint,
     "gradient_influence": _gradient_influence,
     "rating_probability": _rating_probability,
+    "cost_ledger": lambda profile: {},
     "pool_size_curve": lambda profile: {},
     "leaderboard": lambda profile: {"disclaimer": profile.disclaimer},
     "verdict": lambda profile: {"verdict": profile.verdict},

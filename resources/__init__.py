@@ -1,20 +1,23 @@
-"""The outside world of the asset graph: the warehouse and the files beside it."""
+"""The outside world of the asset graph: the warehouse, the files beside it, and where jobs run."""
 
 import os
 from pathlib import Path
 
 from resources.artifact_store import ArtifactStore
 from resources.catalog import CATALOG_VARIABLE, SQLITE
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.settings import JobSettings
 
 
-def build_resources(home: Path) -> dict[str, ArtifactStore | Warehouse]:
+def build_resources(home: Path, jobs: JobSettings | None = None) -> dict[str, ArtifactStore | Warehouse | JobLauncher]:
     """Every resource of the graph, by the name that assets ask for.
 
     SELECTION_PLATFORM_CATALOG says where the warehouse's catalog is; without it, in SQLite beside the tables.
 
     Args:
         home: the profile's folder; its name is that of the catalog's schema in PostgreSQL.
+        jobs: where jobs run; without it, in the process of whoever asks for them.
     """
     return {
         "warehouse": Warehouse(
@@ -23,4 +26,5 @@ def build_resources(home: Path) -> dict[str, ArtifactStore | Warehouse]:
             catalog_schema=home.name,
         ),
         "artifacts": ArtifactStore(folder=str(home / "artifacts")),
+        "jobs": JobLauncher(run_in=jobs.run, processes=jobs.processes) if jobs else JobLauncher(),
     }

@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from selection_platform import commands, disk_commands, lineage_commands, report_command, verdict_command
+from selection_platform import (
+    commands,
+    cost_command,
+    diff_command,
+    disk_commands,
+    explain_command,
+    lineage_commands,
+    report_command,
+    verdict_command,
+)
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
 
 
@@ -77,9 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=commands.methods)
 
     command = subparsers.add_parser("sql", help='query the warehouse, such as: sql "FROM scores.ifd LIMIT 5"')
-    command.add_argument("statement", help="one SQL statement, or - to read it from standard input")
+    command.add_argument(
+        "statement",
+        help="one SQL statement, - to read it from standard input, @NAME for the cookbook's, @ to list those",
+    )
+    command.add_argument(
+        "--set", action="append", type=_value, default=[], metavar="NAME=VALUE", help="value of a parameter $NAME"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=commands.sql)
+
+    command = subparsers.add_parser("explain", help="say of one sample how each method scores it and who chose it")
+    command.add_argument("sample_id", metavar="SAMPLE_ID", help="id of a sample, or enough of its beginning")
+    command.add_argument("--full", action="store_true", help="show long messages whole")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=explain_command.explain)
 
     command = subparsers.add_parser(
         "diff", help="compare two experiments' selections and scores, such as a method's twin"
@@ -87,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("one", metavar="EXPERIMENT", help="key of an experiment")
     command.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
     command.add_argument("--json", action="store_true", help="print one JSON document")
-    command.set_defaults(command=commands.diff)
+    command.set_defaults(command=diff_command.diff)
 
     for name, run, help in (
         ("lineage", lineage_commands.lineage, "print all that an experiment was made from"),
@@ -113,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--reference", choices=("paper",), help="about the paper's published averages instead")
     command.set_defaults(command=report_command.report)
+
+    command = subparsers.add_parser("cost", help="list what each arm cost, and what else could be had for it")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.set_defaults(command=cost_command.cost)
 
     command = subparsers.add_parser("export", help="write an experiment's selected conversations to files")
     command.add_argument("experiment", help="key of an experiment, such as those that status lists")
@@ -146,6 +171,18 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
     return int(text)
+
+
+def _value(text: str) -> tuple[str, str]:
+    """A parameter's name and value.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as pool=support-chats")
+    return name, value
 
 
 def _margin(text: str) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from selection_platform.cookbook import questions
 from selection_platform.disk_usage import in_words
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.experiments import Experiment
@@ -128,7 +129,7 @@ def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str,
 
     assets = build_assets(profile)
     with open_instance(home(profile)) as instance:
-        resources = build_resources(home(profile))
+        resources = build_resources(home(profile), profile.jobs)
         yield Staleness(profile, assets, instance, resources), assets, resources, instance
 
 
@@ -211,11 +212,16 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     import duckdb
     import polars as pl
 
-    statement = sys.stdin.read() if options.statement == "-" else options.statement
-    try:
-        result = open_warehouse(profile).query(statement)
-    except duckdb.Error as error:
-        raise UserError(str(error)) from error
+    if options.statement == "@":
+        result = pl.DataFrame([(f"@{each.name}", each.question) for each in questions().values()], orient="row")
+        result.columns = ["name", "question"]
+    else:
+        statement, values = _statement(options.statement), dict(options.set)
+        try:
+            _check_values(statement, values)
+            result = open_warehouse(profile).query(statement, values)
+        except duckdb.Error as error:
+            raise UserError(str(error)) from error
     if options.json:
         print_json(result.to_dicts())
         return
@@ -227,43 +233,29 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     print(f"{result.height:,} rows")
 
 
-def diff(profile: Profile, options: argparse.Namespace) -> None:
-    """Say how much two selections of a pool overlap, and how much alike their scores rank it."""
-    from assets.selections import scores_of
-    from selection_platform.queries import load_sql
+def _statement(text: str) -> str:
+    """What `sql` is to run: the text, standard input's, or that of a question of the cookbook."""
+    if not text.startswith("@"):
+        return sys.stdin.read() if text == "-" else text
+    known = questions()
+    if text[1:] not in known:
+        listed = "".join(f"\n  @{each.name:<20} {each.question}" for each in known.values())
+        raise UserError(f"no question {text!r} in the cookbook; there are{listed}")
+    return known[text[1:]].statement
 
-    one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
-    if one.pool != other.pool:
-        raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
-    warehouse = open_warehouse(profile)
-    keys = {"pool": one.pool, "one": one.key, "other": other.key}
-    facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
-    for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
-        if size == 0:
-            raise UserError(f"{key} has not selected yet: run `selection-platform run` first")
-    one_scores, other_scores = scores_of(one), scores_of(other)
-    facts |= {"both_scored": None, "rank_correlation": None}
-    if one_scores is not None and other_scores is not None:
-        values = {
-            f"{side}_{column}": source[name]
-            for side, source in (("one", one_scores), ("other", other_scores))
-            for column, name in (("table", "table"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
-        }
-        ranks = warehouse.query(load_sql("60_diff/rank_correlation"), {"pool": one.pool, **values})
-        facts["both_scored"], facts["rank_correlation"] = ranks.row(0)
-    if options.json:
-        sizes = [facts.pop("one"), facts.pop("other")]
-        print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts})
-        return
-    share = facts["shared"] / min(facts["one"], facts["other"])
-    print(f"{one.key} selects {facts['one']:,} samples, {other.key} {facts['other']:,}.")
-    print(
-        f"They share {facts['shared']:,} ({share:.1%}); two random draws would share {facts['shared_by_chance']:.1f}."
-    )
-    if facts["rank_correlation"] is not None:
-        print(
-            f"Rank correlation of their scores: {facts['rank_correlation']:.3f}, over {facts['both_scored']:,} samples."
-        )
+
+def _check_values(statement: str, values: Mapping[str, str]) -> None:
+    """Raise unless a statement's parameters are those that have a value."""
+    import duckdb
+
+    wanted = {name for each in duckdb.extract_statements(statement) for name in each.named_parameters}
+    missing, unknown = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
+    if missing:
+        needed = " ".join(f"--set {name}=VALUE" for name in missing)
+        raise UserError(f"the statement has parameters without a value; add {needed}")
+    if unknown:
+        named = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
+        raise UserError(f"--set {unknown[0]}: the statement has no such parameter; it has {named}")
 
 
 def selecting_experiment(profile: Profile, key: str) -> Experiment:

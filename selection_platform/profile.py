@@ -31,6 +31,7 @@ from selection_platform.settings import (
     CheckpointSettings,
     EvaluationSettings,
     FineTuningSettings,
+    JobSettings,
     ModelSettings,
     Name,
     PoolSizeStudySettings,
@@ -75,6 +76,7 @@ class Profile(Settings):
     verdict: VerdictSettings = VerdictSettings()
     pool_size_study: PoolSizeStudySettings = PoolSizeStudySettings()
     automation: AutomationSettings = AutomationSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":

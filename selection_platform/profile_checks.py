@@ -21,6 +21,7 @@ def check_profile(profile: "Profile") -> None:
     _check_arms(profile)
     _check_less(profile)
     _check_helpers(profile)
+    _check_processes(profile)
     _check_pool_size_study(profile)
     for name, pool in profile.pools.items():
         if pool.limit is not None:
@@ -99,6 +100,16 @@ def _check_less(profile: "Profile") -> None:
             f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "
             "longest sample fits no batch; raise it, or lower scoring.max_length"
         )
+
+
+def _check_processes(profile: "Profile") -> None:
+    processes = profile.jobs.processes
+    for key, recipe in (("fine_tuning", profile.fine_tuning), ("less.training", profile.less.training)):
+        if recipe.global_batch % (recipe.batch_per_device * processes):
+            raise ValueError(
+                f"jobs.processes: {key}.global_batch {recipe.global_batch} is not a multiple of batch_per_device "
+                f"{recipe.batch_per_device} x {processes} processes; change one of them"
+            )
 
 
 def _check_pool_size_study(profile: "Profile") -> None:

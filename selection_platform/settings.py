@@ -177,6 +177,24 @@ class VerdictSettings(Settings):
     loss_margin: float = Field(default=0.01, gt=0, description="The same for the held-out loss, in bits per byte.")
 
 
+class JobSettings(Settings):
+    """Where jobs run that want a GPU. What comes out is the same; training differs in last digits by `processes`."""
+
+    run: Literal["in_process", "child", "ray"] = Field(
+        default="in_process",
+        description="In the step's process, in a child of it, or on the Ray cluster that RAY_ADDRESS names.",
+    )
+    processes: int = Field(
+        default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
+    )
+
+    @model_validator(mode="after")
+    def _several_somewhere(self) -> "JobSettings":
+        if self.processes > 1 and self.run == "in_process":
+            raise ValueError(f"processes {self.processes} are started by `run: child` or `run: ray`; add one of them")
+        return self
+
+
 class AutomationSettings(Settings):
     """What the schedule `refresh_nightly` starts, once it is turned on."""
 

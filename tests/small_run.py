@@ -17,7 +17,7 @@ TOKEN_LENGTH, ENTROPY = "token_length/letters/tiny/6/s0", "entropy/letters/tiny/
 TRAINED = [RANDOM[0], RANDOM[1], TOKEN_LENGTH, ENTROPY]
 RESULT_REPORTS = {"leaderboard", "verdict"}
 SELECTION_REPORTS = {"selection_overlap", "selection_profile"}
-REPORTS = {*RESULT_REPORTS, *SELECTION_REPORTS, "report"}
+REPORTS = {*RESULT_REPORTS, *SELECTION_REPORTS, "cost_ledger", "report"}
 FORWARD_PASS = {"answer_likelihood letters/tiny", "sample_embedding letters/tiny"}
 
 PROFILE: dict[str, Any] = {

@@ -41,9 +41,9 @@ from selection_platform.evaluation.results import (
 )
 from selection_platform.evaluation.sandbox import check_sandbox
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec
+from selection_platform.job.registry import Job
 from selection_platform.manifest import (
     file_hash,
-    is_complete,
     open_job_folder,
     read_manifest,
     whole_file,
@@ -64,15 +64,18 @@ Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
 
 
-def evaluate(spec: EvaluationSpec, folder: Path) -> None:
+def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     """Evaluate a model, unless the folder already holds this very evaluation.
+
+    Returns:
+        The manifest: each benchmark's facts, what was left out, versions.
 
     Raises:
         SandboxUnavailable: generated code shall run but cannot be isolated here; nothing has been evaluated.
         UnusableTask, MissingData, UnreadableModel: the spec names what cannot be used.
     """
     if open_job_folder(folder, _identity(spec)):
-        return
+        return _result(folder)
     benchmarks = [b for b in spec.benchmarks if b.task != CODE_TASK or spec.run_generated_code == "sandboxed"]
     if any(benchmark.task == CODE_TASK for benchmark in benchmarks):
         check_sandbox()
@@ -96,11 +99,11 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> None:
             "template": template_hash(),
         },
     )
+    return _result(folder)
 
 
-def is_evaluated(spec: EvaluationSpec, folder: Path) -> bool:
-    """Whether the folder already holds this very evaluation, so that the model's weights are not needed."""
-    return is_complete(folder, _identity(spec))
+def _result(folder: Path) -> dict[str, Any]:
+    return read_manifest(folder) or {}
 
 
 def run_benchmark(
@@ -255,3 +258,6 @@ def _quiet_lm_eval() -> Iterator[None]:
 def _is_not_about_language(record: logging.LogRecord) -> bool:
     """IFEval reports each answer without a word in it as an error, to the root logger, and counts it as wrong."""
     return not record.getMessage().startswith("Unable to detect language")
+
+
+EVALUATION = Job("evaluation", evaluate, EvaluationSpec, _identity, _result)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
+from selection_platform.costs import Arm, ArmCost, ExperimentCost, Part, Spent, arm_costs
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 from selection_platform.verdict.runs import paper_runs
@@ -46,7 +47,7 @@ class ReportData:
         disclaimer: what the numbers do not say.
         tables: rows of the other tables of `reports`, by the table's name.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
-        break_even: what methods cost beside training, in sentences.
+        costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
     """
 
@@ -58,7 +59,7 @@ class ReportData:
     disclaimer: str | None = None
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     paper: pl.DataFrame | None = None
-    break_even: Sequence[str] = ()
+    costs: Sequence[ArmCost] = ()
     snapshot: int | None = None
 
     def table(self, name: str) -> pl.DataFrame | None:
@@ -69,11 +70,13 @@ class ReportData:
 
 def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     """The report's tables of a profile's warehouse."""
-    names = ["selection_overlap", "selection_profile"]
+    names = ["cost_ledger", "experiment_costs"]
     # A table whose arms are in the profile no more still has its rows.
+    names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
     names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
+    tables = {name: query(f"FROM reports.{name}", {}) for name in names}
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
@@ -81,10 +84,25 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         margins=margins,
         runs=query(load_sql("90_reports/runs"), {}),
         verdict=query("FROM reports.verdict", {}),
-        tables={name: query(f"FROM reports.{name}", {}) for name in names},
+        tables=tables,
+        costs=_arm_costs(profile, tables["experiment_costs"]),
         paper=_paper_verdicts(margins),
         snapshot=snapshot,
     )
+
+
+def _arm_costs(profile: Profile, rows: pl.DataFrame) -> list[ArmCost]:
+    """The costs of the profile's arms, from rows of `reports.experiment_costs`."""
+    arms = {
+        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size)
+        for key, each in profile.experiments.items()
+    }
+    costs = [
+        ExperimentCost(experiment, cast(Part, part), Spent(*spent))
+        for experiment, part, *spent in rows.select("experiment", "part", *Spent._fields).iter_rows()
+        if experiment in arms
+    ]
+    return arm_costs(costs, arms)
 
 
 def paper_data(profile: Profile) -> ReportData:

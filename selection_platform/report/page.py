@@ -56,9 +56,7 @@ class Report:
     def identity(self) -> str:
         """Hash of what the page says, whatever the snapshot that it was read from."""
         words = [self.data.title, self.data.description, self.data.disclaimer, asdict(self.data.margins)]
-        return content_hash(
-            [*words, *self.data.break_even, {name: rows.write_csv() for name, rows in self.tables.items()}]
-        )
+        return content_hash([*words, {name: rows.write_csv() for name, rows in self.tables.items()}])
 
     @cached_property
     def html(self) -> str:

@@ -52,7 +52,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "clusters": lambda: clusters(data.table("diversity_ablation"), found),
         "overlap": lambda: overlap(data.table("selection_overlap")),
         "looks": lambda: looks(data.table("selection_profile")),
-        "costs": lambda: costs(data),
+        "costs": lambda: costs(data.costs),
         "arms": lambda: arms(runs),
     }
     return made if data.paper is not None else {name: make for name, make in made.items() if name != "paper"}
@@ -215,7 +215,7 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
         TableCell(interval_text(numbers.low, numbers.high, digits) or "not known"),
         TableCell("" if numbers.p_adjusted is None else f"{numbers.p_adjusted:.3f}"),
         TableCell(each.word, verdict=each.word),
-        TableCell(settling(data, each)),
+        TableCell(settling(data.costs, each)),
     ]
 
 

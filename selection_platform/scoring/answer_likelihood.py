@@ -21,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel
 
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.registry import Job
 from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -108,8 +110,10 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
-    if open_job_folder(folder, {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}):
-        return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
@@ -134,9 +138,18 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         load_seconds=load_seconds,
         peak_memory_bytes=peak_memory_bytes(),
     )
-    remove_plan(folder)
-    write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
     return summary
+
+
+def _result(folder: Path) -> LikelihoodSummary:
+    return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
+    return {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}
 
 
 def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
@@ -244,3 +257,6 @@ def _padding_share(spec: LikelihoodSpec, plan: TokenPlan) -> float:
                 text += int(lengths[indices].sum())
                 padded += len(indices) * int(lengths[indices].max())
     return 1 - text / padded
+
+
+ANSWER_LIKELIHOOD = Job("answer_likelihood", score, LikelihoodSpec, _identity, _result, several_processes=True)

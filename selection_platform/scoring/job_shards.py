@@ -7,6 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selection_platform.job.processes import process_count, process_number, wait_for_all
 from selection_platform.manifest import content_hash, file_hash, whole_file
 
 Work = TypeVar("Work")
@@ -17,13 +18,14 @@ def write_shards(
 ) -> str:
     """Write `part-00000.parquet` and on, one file for each piece of work.
 
-    An error in a piece ends the job, so that no shard is ever left out.
+    Several processes at the job each write the shards whose numbers fall to them. An error in a piece ends the job, so
+    that no shard is ever left out.
 
     Args:
         folder: the job's folder, opened with `open_job_folder`; shards that are there already are kept.
         work: pieces of the job, the same and in the same order at every run.
         score: makes the rows of one piece.
-        skip: told of each piece whose shard is there already.
+        skip: told of each piece whose shard is there already, or falls to another process.
 
     Returns:
         The hash of all shards' bytes.
@@ -31,12 +33,13 @@ def write_shards(
     files: list[Path] = []
     for number, piece in enumerate(work):
         files.append(folder / f"part-{number:05d}.parquet")
-        if files[-1].exists():
+        if files[-1].exists() or number % process_count() != process_number():
             skip(piece)
             continue
         table = score(piece)
         with whole_file(files[-1]) as temporary:
             pq.write_table(table, temporary, use_dictionary=False)
+    wait_for_all()
     return content_hash([file_hash(file) for file in files])
 
 

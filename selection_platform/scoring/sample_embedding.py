@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.registry import Job
 from selection_platform.manifest import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -99,8 +101,10 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
         ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
-    if open_job_folder(folder, _identity(spec)):
-        return EmbeddingSummary(**(read_manifest(folder) or {})["summary"])
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
@@ -122,9 +126,14 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
         load_seconds=load_seconds,
         peak_memory_bytes=peak_memory_bytes(),
     )
-    remove_plan(folder)
-    write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
     return summary
+
+
+def _result(folder: Path) -> EmbeddingSummary:
+    return EmbeddingSummary(**(read_manifest(folder) or {})["summary"])
 
 
 def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
@@ -209,3 +218,6 @@ def _scatter(files: Sequence[Path], column: str, place: NDArray[np.int64], rows:
                 read = values.flatten().to_numpy().reshape(-1, rows.shape[1])
                 rows[part[part >= 0]] = read[part >= 0]
                 start += batch.num_rows
+
+
+SAMPLE_EMBEDDING = Job("sample_embedding", embed, EmbeddingSpec, _identity, _result, several_processes=True)

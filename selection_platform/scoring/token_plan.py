@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
+from selection_platform.job.processes import first_process_first
 from selection_platform.manifest import whole_file
 from selection_platform.progress import progress
 from selection_platform.rendering import ANSWER_CUE, LastAnswer
@@ -112,11 +113,12 @@ def make_plan(
         ValueError: there are no samples, or their ids repeat.
     """
     lengths_file = folder / _LENGTHS_FILE
-    if not lengths_file.exists():
-        lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary)
-        _check_samples(lengths, samples_file)
-        with whole_file(lengths_file) as temporary:
-            pq.write_table(lengths, temporary)
+    with first_process_first():
+        if not lengths_file.exists():
+            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary)
+            _check_samples(lengths, samples_file)
+            with whole_file(lengths_file) as temporary:
+                pq.write_table(lengths, temporary)
     table = _in_order(pq.read_table(lengths_file))
     return TokenPlan(
         **{name: table[name].to_numpy() for name in _LENGTHS.names if name != "sample_id"},

@@ -30,8 +30,12 @@ class Row(NamedTuple):
     is_target: NDArray[np.bool_]
 
 
+BLANK = Row(np.zeros(1, np.int32), np.zeros(1, np.bool_))
+"""A row that nothing is learnt from, and that weighs nothing in a step's mean."""
+
+
 class RowDataset(Dataset[Row]):
-    """Rows as torch's data loader wants them."""
+    """Rows as torch's data loader wants them, and behind them a blank one."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -40,7 +44,7 @@ class RowDataset(Dataset[Row]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Row:
-        return self.rows[index]
+        return BLANK if index == len(self.rows) else self.rows[index]
 
 
 class Rows(NamedTuple):
@@ -113,14 +117,21 @@ class EpochOrder(Sampler[int]):
     Rows are shuffled; inside each global batch they are then put longest first. A step's gradient is a sum over its
     global batch, so this changes only which rows share a micro-batch: less padding, the same optimisation.
 
-    With several devices accelerate fills an epoch's last, smaller batch with rows of its first one, so that each
-    device has as many.
+    Several devices need as many micro-batches each. An epoch's last, smaller batch is filled with blank rows, where
+    accelerate would fill it with rows of the first one and train on those once more.
+
+    Args:
+        lengths: tokens of each row.
+        global_batch: rows of an optimiser step.
+        seed: of the shuffling.
+        fill_to: the rows of an epoch become a multiple of it, which divides the global batch; 1 with one device.
     """
 
-    def __init__(self, lengths: Sequence[int], global_batch: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], global_batch: int, seed: int, fill_to: int = 1) -> None:
         self.lengths = np.array(lengths)
         self.global_batch = global_batch
         self.seed = seed
+        self.blanks = -len(lengths) % fill_to
         self.epoch = 0
 
     @property
@@ -129,10 +140,11 @@ class EpochOrder(Sampler[int]):
         return -(-len(self.lengths) // self.global_batch)
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.lengths) + self.blanks
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
         for start in range(0, len(order), self.global_batch):
             batch = order[start : start + self.global_batch]
             yield from batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
+        yield from [len(self.lengths)] * self.blanks

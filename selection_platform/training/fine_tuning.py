@@ -11,7 +11,6 @@ devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means o
 a token in a micro-batch of few answer tokens more weight.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +18,8 @@ from typing import Any, Literal, cast
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
+from selection_platform.job.processes import process_count
+from selection_platform.job.registry import Job
 from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
@@ -134,6 +135,10 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
             write_manifest(folder, _manifest(spec, folder, rows, outcome))
     if arguments.should_save:
         remove_checkpoints(folder)
+    return _result(folder)
+
+
+def _result(folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
@@ -201,8 +206,11 @@ def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) 
         "tokens_trained": spec.epochs * sum(len(row.ids) for row in rows.kept),
         "answer_tokens_trained": spec.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
         "precision": resolve_precision(spec.precision),
-        "devices": int(os.environ.get("WORLD_SIZE", "1")),
+        "devices": process_count(),
         "template_hash": template_hash(),
         "versions": package_versions(),
         "weights_hash": weights_hash(folder),
     }
+
+
+FINE_TUNING = Job("fine_tuning", fine_tune, FineTuningSpec, _identity, _result, several_processes=True)

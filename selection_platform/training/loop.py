@@ -7,7 +7,6 @@ that leaves no optimiser state behind.
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from selection_platform.job.processes import process_count
 from selection_platform.manifest import whole_file
 from selection_platform.models.provenance import peak_memory_bytes
 from selection_platform.progress import Progress, progress
@@ -87,7 +87,7 @@ def training_arguments(
     Raises:
         ValueError: the global batch is not made of whole micro-batches on all devices.
     """
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    devices = process_count()
     if global_batch % (batch_per_device * devices):
         raise ValueError(
             f"global_batch {global_batch} is not a multiple of batch_per_device {batch_per_device} x {devices} devices;"
@@ -143,8 +143,10 @@ def train(
         FloatingPointError: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
-    global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
-    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed)
+    at_once = arguments.train_batch_size * arguments.world_size
+    global_batch = at_once * arguments.gradient_accumulation_steps
+    fill_to = at_once if arguments.world_size > 1 else 1
+    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed, fill_to)
     last = last_whole_checkpoint(folder)
     steps = (
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)

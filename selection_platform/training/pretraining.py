@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from selection_platform.compute import count_compute
 from selection_platform.conversation import Message, to_messages
+from selection_platform.job.registry import Job
 from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
@@ -78,11 +80,10 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
     Returns:
         The manifest: spec, parameters, tokens seen, steps, final loss (nats per token), seconds, hashes, versions.
     """
-    table = pq.read_table(spec.train_file, columns=["sample_id", "messages"]).sort_by("sample_id")
-    if open_job_folder(folder, _identity(spec, table["sample_id"].to_pylist())):
+    if open_job_folder(folder, _identity(spec)):
         remove_checkpoints(folder)
-        return read_manifest(folder) or {}
-    conversations = [to_messages(records) for records in table["messages"].to_pylist()]
+        return _result(folder)
+    conversations = [to_messages(records) for records in _rows(spec)["messages"].to_pylist()]
     train_tokenizer(conversations, spec.vocab_size, spec.context).save_pretrained(folder)
     tokenizer = cast(Tokenizer, load_tokenizer(folder))
     arguments = training_arguments(
@@ -115,6 +116,15 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
     write_manifest(folder, manifest)
     remove_checkpoints(folder)
     return manifest
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    return read_manifest(folder) or {}
+
+
+def _rows(spec: PretrainingSpec) -> pa.Table:
+    """The conversations, by id."""
+    return pq.read_table(spec.train_file, columns=["sample_id", "messages"]).sort_by("sample_id")
 
 
 def train_tokenizer(conversations: list[list[Message]], vocab_size: int, context: int) -> PreTrainedTokenizerFast:
@@ -195,7 +205,7 @@ def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
     return model.to(torch.float32)  # pyright: ignore[reportArgumentType]
 
 
-def _identity(spec: PretrainingSpec, sample_ids: list[str]) -> dict[str, Any]:
+def _identity(spec: PretrainingSpec) -> dict[str, Any]:
     """What decides the trained weights; the sample ids are content hashes, so they cover the text."""
     recipe = asdict(spec)
     for without_effect in ("train_file", "save_steps"):
@@ -203,7 +213,10 @@ def _identity(spec: PretrainingSpec, sample_ids: list[str]) -> dict[str, Any]:
     recipe["precision"] = resolve_precision(spec.precision)
     return {
         "recipe": recipe,
-        "conversations": content_hash(sample_ids),
+        "conversations": content_hash(_rows(spec)["sample_id"].to_pylist()),
         "template": template_hash(),
         "code_version": CODE_VERSION,
     }
+
+
+PRETRAINING = Job("pretraining", pretrain, PretrainingSpec, _identity, _result)

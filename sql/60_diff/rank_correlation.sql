@@ -3,9 +3,10 @@
 WITH both_scored AS (
     SELECT a.score AS one, b.score AS other
     FROM query_table($one_table) AS a
-    JOIN query_table($other_table) AS b USING (pool, sample_id)
+    JOIN query_table($other_table) AS b USING (sample_id)
     WHERE
-        pool = $pool
+        a.pool = $one_pool
+        AND b.pool = $other_pool
         AND a.model IS NOT DISTINCT FROM $one_model
         AND a.seed IS NOT DISTINCT FROM $one_seed
         AND a.budget IS NOT DISTINCT FROM $one_budget

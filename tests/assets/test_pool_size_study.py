@@ -60,6 +60,22 @@ def test_a_sub_pools_selection_is_the_best_of_its_samples(study, capsys):
     for method in ("zip", "km_entropy"):
         chosen = f"SELECT sample_id FROM selections.samples WHERE experiment = '{method}/{SUB}/tiny/6/s0'"
         assert {name for (name,) in rows(capsys, study, chosen)} <= lowest
+    _explain_and_diff(study, capsys, best[0][1])
+
+
+def _explain_and_diff(study, capsys, sample_id):
+    """A sample has ranks in the pool and in a part; two draws from parts share as chance in the larger has it."""
+    found = json.loads(output_of(capsys, study, "explain", sample_id, "--json"))
+    assert [each["pool"] for each in found["pools"]] == ["letters", SUB]
+    zips = {score["pool"]: score["scored"] for score in found["scores"] if score["method"] == "zip"}
+    assert zips == {"letters": 6, SUB: 6}
+    keys = [f"zip/{SUB}/tiny/6/s0", f"km_entropy/{SUB}/tiny/6/s0"]
+    facts = json.loads(output_of(capsys, study, "diff", *keys, "--json"))
+    assert facts["shared_by_chance"] == pytest.approx(6 * 6 / SIZE)
+    facts = json.loads(output_of(capsys, study, "diff", keys[0], "zip/letters/tiny/6/s0", "--json"))
+    (size,) = {row["samples"] for row in facts["groups"] if row["side"] == "pool"}
+    assert size > SIZE
+    assert facts["shared_by_chance"] == pytest.approx(6 * 6 / size)
 
 
 def test_the_curve_has_sub_pools_and_the_leaderboard_has_not(study, capsys):

@@ -94,7 +94,7 @@ def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
     others = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"]) - before
     cause = f"selection {TOKEN_LENGTH} changed, {len(others)} of 6 ids"
     assert len(others) > 0
-    changed = {f"checkpoint {TOKEN_LENGTH}", *SELECTION_REPORTS}
+    changed = {f"checkpoint {TOKEN_LENGTH}", *SELECTION_REPORTS, "cost_ledger"}
     assert due(capsys, place) == {name: ("stale", [cause]) for name in changed}
     assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}", *REPORTS}
     assert due(capsys, place) == {}
@@ -136,7 +136,7 @@ def test_another_recipe_trains_anew(place, capsys):
     cause = ("stale", ["fine_tuning.learning_rate 0.001 -> 0.002"])
     assert due(capsys, place) == {f"checkpoint {key}": cause for key in TRAINED}
     made = refreshed(capsys, place)
-    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | {*RESULT_REPORTS, "report"}
+    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | REPORTS - SELECTION_REPORTS
     assert due(capsys, place) == {}
 
 
@@ -186,6 +186,7 @@ def test_a_new_experiment_alone_is_trained(place, capsys):
         **{f"{asset} {RANDOM[2]}": missing for asset in ("selection", "checkpoint", "benchmark_result")},
         **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[2]} is new"])),
         **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[2]} is new"])),
+        "cost_ledger": ("stale", [f"{asset} {RANDOM[2]} is new" for asset in ("benchmark_result", "selection")]),
     }
     made = refreshed(capsys, place)
     assert made - REPORTS == {
@@ -201,6 +202,10 @@ def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
         "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0]"]),
         **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"])),
         **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[1]} is in the profile no more"])),
+        "cost_ledger": (
+            "stale",
+            [f"{asset} {RANDOM[1]} is in the profile no more" for asset in ("benchmark_result", "selection")],
+        ),
     }
     removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
     assert status(capsys, place)["removed"] == removed
@@ -215,7 +220,7 @@ def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
     profile = yaml.safe_load(place.profile.read_text())
     del profile["arms"]["entropy"]
     place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
-    assert set(due(capsys, place)) == {*RESULT_REPORTS, *SELECTION_REPORTS}
+    assert set(due(capsys, place)) == REPORTS - {"report"}
     removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
     of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
     assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
@@ -254,7 +259,12 @@ def test_refresh_of_a_name_makes_that_and_what_it_is_made_from(place, capsys):
     left = due(capsys, place)
     assert left[f"selection {ENTROPY}"] == ("stale", ["scores/entropy letters/tiny changed"])
     assert left["verdict"] == left["leaderboard"] == ("stale", [f"benchmark_result {TOKEN_LENGTH} changed"])
-    assert set(left) == {f"selection {ENTROPY}", *RESULT_REPORTS, *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH})}
+    assert set(left) == {
+        f"selection {ENTROPY}",
+        *RESULT_REPORTS,
+        "cost_ledger",
+        *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH}),
+    }
     refreshed(capsys, place)
     assert due(capsys, place) == {}
 

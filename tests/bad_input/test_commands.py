@@ -67,7 +67,7 @@ STATEMENTS = [
     ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"'),
     ("FROM scores.ifdd", 'Catalog Error: Table with name ifdd does not exist!\nDid you mean "ifd"?'),
     ("SELECT scor FROM scores.ifd", 'Binder Error: Referenced column "scor" not found in FROM clause!'),
-    ("SELECT $pool", "Values were not provided for the following prepared statement parameters: pool"),
+    ("SELECT $pool", "the statement has parameters without a value; add --set pool=VALUE"),
 ]
 
 
@@ -118,6 +118,11 @@ USAGE = [
     ("nowhere to export to", ["export", RANDOM], "the following arguments are required: --to"),
     ("one experiment to compare", ["diff", RANDOM], "the following arguments are required: EXPERIMENT"),
     ("no statement", ["sql"], "the following arguments are required: statement"),
+    (
+        "a value without a name",
+        ["sql", "SELECT 1", "--set", "p"],
+        "argument --set: 'p' is not NAME=VALUE, such as pool=",
+    ),
     ("a word for a port", ["ui", "--port", "http"], "argument --port: 'http' is not a port: 1 to 65535"),
     ("a port too high", ["ui", "--port", "65536"], "argument --port: '65536' is not a port: 1 to 65535"),
 ]

@@ -152,6 +152,12 @@ CASES = [
      "less.targets: no worked examples ship for 'gsm8'; did you mean 'gsm8k'?"),
     ("target without worked examples", {"less": {"targets": ["ifeval"]}},
      "less.targets: no worked examples ship for 'ifeval'; known are bbh, gsm8k, mmlu"),
+    ("processes that nobody starts", {"jobs": {"processes": 2}},
+     "jobs: processes 2 are started by `run: child` or `run: ray`; add one of them"),
+    ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
+     "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
+     "change one of them"),
+    ("unknown place of jobs", {"jobs": {"run": "slurm"}}, "jobs.run: must be 'in_process', 'child' or 'ray'"),
     ("unknown helper", helpers("helpr"), "selectit.helpers: unknown model 'helpr'; did you mean 'helper'?"),
     ("helper of itself", helpers("tiny"),
      "selectit.helpers.tiny: 'tiny' rates for itself anyway; leave it out of its helpers"),

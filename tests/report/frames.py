@@ -6,6 +6,7 @@ from functools import cache
 
 import polars as pl
 
+from selection_platform.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
 from selection_platform.report.data import Margins, ReportData
 from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.tables import run_rows, verdict_rows
@@ -30,8 +31,8 @@ def runs(values=VALUES):
     ]
 
 
-def data(values=VALUES, **tables):
-    return replace(_data(json.dumps(values)), tables=tables)
+def data(values=VALUES, costs=(), **tables):
+    return replace(_data(json.dumps(values)), costs=costs, tables=tables)
 
 
 @cache
@@ -81,19 +82,17 @@ PROFILE = pl.DataFrame(
     ],
     orient="row",
 )  # fmt: skip
-COSTS = pl.DataFrame(
+COSTS = arm_costs(
     [
-        (f"{method} s{seed}", method, "m", EVIL, 10, part, seconds, 0.0)
+        ExperimentCost(f"{method} s{seed}", part, Spent(cpu_seconds=seconds, forward_flops=2 * seconds))
         for method, seeds, selecting in (("random", 3, 1.0), ("ifd", 1, 63.0))
         for seed in range(seeds)
-        for part, seconds in (("selecting", selecting), ("training", 20.0), ("evaluating", 10.0))
+        for part, seconds in zip(PARTS, (selecting, 2 * selecting, 20.0, 10.0), strict=True)
     ],
-    schema=["experiment", "method", "model", "pool", "budget", "part", "cpu_seconds", "gpu_seconds"],
-    orient="row",
+    {f"{method} s{seed}": Arm(method, *CELL) for method, seeds in (("random", 3), ("ifd", 1)) for seed in range(seeds)},
 )
 EVERYTHING = {
     "diversity_ablation": ABLATION,
     "selection_overlap": OVERLAP,
     "selection_profile": PROFILE,
-    "method_costs": COSTS,
 }

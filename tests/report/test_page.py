@@ -9,7 +9,7 @@ import pytest
 from selection_platform.cli import main
 from selection_platform.report.page import Report, remove_others, write_report
 from selection_platform.report.style import SMALL_PNG, small_png
-from tests.report.frames import EVERYTHING, EVIL, curve, data
+from tests.report.frames import COSTS, EVERYTHING, EVIL, curve, data
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report():
-    return Report(data(**EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}})))
+    return Report(data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}})))
 
 
 def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
@@ -96,7 +96,7 @@ def test_the_files_beside_the_page(report, tmp_path):
     assert {path.name for path in others if path.suffix == ".png"} == {f"{each.name}.png" for each in report.pictures}
     for name, rows in report.tables.items():
         assert pl.read_csv(tmp_path / name, schema=rows.schema).equals(rows)
-    assert {section.file for section in report.sections if section.file} == set(report.tables)
+    assert {section.file for section in report.sections if section.file} == {*report.tables, "experiment_costs.csv"}
     remove_others(tmp_path, [page, *others])
     assert not (tmp_path / "old.png").exists()
     assert (tmp_path / "own.txt").exists()

@@ -65,7 +65,7 @@ def test_verdicts_have_differences_intervals_and_what_would_settle_them():
 
 
 def test_what_would_settle_it_has_a_price_where_costs_are_known():
-    average, _ = section("verdict", data(method_costs=COSTS)).tables
+    average, _ = section("verdict", data(costs=COSTS)).tables
     # 30 runs of 20 s of training and 10 s of evaluation: 900 s.
     assert average.rows[1][-1].text == "16 more runs of it, 14 of random: 15.0 min of CPU time"
 
@@ -149,12 +149,14 @@ def test_looks_are_measured_against_the_pool():
 
 
 def test_costs_are_means_over_seeds():
-    made = section("costs", data(method_costs=COSTS))
+    made = section("costs", data(costs=COSTS))
     (table,) = made.tables
     assert texts(table) == [
-        ["random", "1.0 s", "20.0 s", "10.0 s", "31.0 s"],
-        ["ifd", "63.0 s", "20.0 s", "10.0 s", "93.0 s"],
+        ["random", "1.0 s", "2.0 s", "20.0 s", "10.0 s", "", ""],
+        # 1 + 63 / 20, by time and, as all is proportional here, by arithmetic.
+        ["ifd", "63.0 s", "2.1 min", "20.0 s", "10.0 s", "4.2x", "4.2x"],
     ]
+    assert "ifd costs as much as training on 4.2x the data at random by CPU time" in made.paragraphs[0]
 
 
 @pytest.mark.parametrize(

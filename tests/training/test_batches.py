@@ -11,6 +11,7 @@ from selection_platform.conversation import Message
 from selection_platform.training.batches import (
     EpochOrder,
     Row,
+    RowDataset,
     collate,
     file_identity,
     read_conversations,
@@ -93,6 +94,14 @@ def test_an_epoch_is_a_shuffle_with_each_global_batch_longest_first(lengths: lis
         batch = indices[start : start + global_batch]
         assert sorted(batch) == sorted(shuffled[start : start + global_batch])
         assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
+
+
+def test_blank_rows_at_the_end_give_several_devices_as_many_micro_batches():
+    order = EpochOrder([3, 1, 2, 5, 4, 6], 4, seed=0, fill_to=4)
+    assert len(order) == 8
+    assert list(order)[:6] == list(EpochOrder([3, 1, 2, 5, 4, 6], 4, seed=0))
+    assert list(order)[6:] == [6, 6]
+    assert not RowDataset([Row(np.array([7]), np.array([True]))])[1].is_target.any()
 
 
 def test_epochs_and_seeds_differ():

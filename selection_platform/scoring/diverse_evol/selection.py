@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selection_platform.job.registry import Job
 from selection_platform.manifest import content_hash, file_hash, open_job_folder, whole_file, write_manifest
 from selection_platform.models.provenance import model_identity
 from selection_platform.progress import progress
@@ -135,6 +136,10 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
         _run(spec, folder)
     for work in folder.glob("round-*"):
         _remove(work)
+    return _result(folder)
+
+
+def _result(folder: Path) -> Path:
     return folder / PICKS_FILE
 
 
@@ -265,3 +270,6 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+DIVERSE_EVOL = Job("diverse_evol", select, DiverseEvolSpec, _identity, _result)

@@ -14,7 +14,6 @@ float32. A job that was killed goes on after its last whole shard.
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.registry import Job
 from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -128,8 +129,10 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
     started = time.monotonic()
     _check(spec)
     snapshots = epoch_snapshots(Path(spec.warmup_folder))
-    if open_job_folder(folder, _identity(spec, snapshots)):
-        return InfluenceSummary(**(read_manifest(folder) or {})["summary"])
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
     tokenizer = load_tokenizer(snapshots[0].folder)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
     targets = read_targets(Path(spec.targets_file), tokenizer, spec.max_length, folder / _TARGETS_FOLDER)
@@ -143,10 +146,15 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
             skip=lambda work: counter.advance(int(_lengths(work[1]).sum())),
         )
     summary = _summary(spec, plan, passes, len(snapshots), time.monotonic() - started)
-    remove_plan(folder)
-    shutil.rmtree(folder / _TARGETS_FOLDER)
-    write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    if is_first():
+        remove_plan(folder)
+        shutil.rmtree(folder / _TARGETS_FOLDER)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
     return summary
+
+
+def _result(folder: Path) -> InfluenceSummary:
+    return InfluenceSummary(**(read_manifest(folder) or {})["summary"])
 
 
 def _check(spec: InfluenceSpec) -> None:
@@ -159,8 +167,9 @@ def _check(spec: InfluenceSpec) -> None:
         raise ValueError(f"dtype {spec.dtype!r}: expected one of {', '.join(_DTYPES)}")
 
 
-def _identity(spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot]) -> dict[str, Any]:
+def _identity(spec: InfluenceSpec) -> dict[str, Any]:
     """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
+    snapshots = epoch_snapshots(Path(spec.warmup_folder))
     epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
     return {
         "job": "gradient_influence",
@@ -245,3 +254,6 @@ def _summary(
         target_seconds=passes.target_seconds,
         peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+GRADIENT_INFLUENCE = Job("gradient_influence", measure, InfluenceSpec, _identity, _result, several_processes=True)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from selection_platform.job.processes import first_process_first
 from selection_platform.manifest import whole_file
 from selection_platform.scoring.forward_pass import batches
 from selection_platform.scoring.less.sample_gradients import SampleGradients, single_gradients
@@ -74,7 +75,7 @@ def _plan(table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int, 
     names = table["sample_id"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(names)))}
     samples_file = folder / "samples.parquet"
-    with whole_file(samples_file) as temporary:
+    with first_process_first(), whole_file(samples_file) as temporary:
         pq.write_table(table.select(["sample_id", "messages"]).take(sorted(first.values())), temporary)
     return make_plan(samples_file, tokenizer, max_length, folder)
 

@@ -18,6 +18,8 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedModel
 
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.registry import Job
 from selection_platform.manifest import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -110,8 +112,10 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
         ValueError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
-    if open_job_folder(folder, {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}):
-        return RatingSummary(**(read_manifest(folder) or {})["summary"])
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
@@ -136,9 +140,18 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
         load_seconds=load_seconds,
         peak_memory_bytes=peak_memory_bytes(),
     )
-    remove_plan(folder)
-    write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
     return summary
+
+
+def _result(folder: Path) -> RatingSummary:
+    return RatingSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _identity(spec: RatingSpec) -> dict[str, Any]:
+    return {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}
 
 
 @torch.inference_mode()
@@ -221,3 +234,6 @@ def _padding_share(spec: RatingSpec, tokens: RatingTokens, plan: TokenPlan) -> f
             text += int(lengths[rows].sum())
             padded += len(rows) * int(lengths[rows].max())
     return 1 - text / padded
+
+
+RATING_PROBABILITY = Job("rating_probability", rate, RatingSpec, _identity, _result, several_processes=True)

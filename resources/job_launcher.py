@@ -1,0 +1,187 @@
+"""Where jobs run: in the step's own process, in a child of it, or on a Ray cluster."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+
+import dagster as dg
+from pydantic import Field
+
+from selection_platform.compute import SPENT, Compute
+from selection_platform.job.__main__ import ERROR_MARK
+from selection_platform.job.registry import Job, write_spec
+
+# It is the message reader's own affair how many write to it.
+warnings.filterwarnings("ignore", "Function `PipesMessageReader.expected_writer_count`", dg.PreviewWarning)
+
+Spec = TypeVar("Spec", bound=Any)
+Result = TypeVar("Result")
+
+_FOLDER = "selection-platform/folder"
+
+
+class JobFailed(ChildProcessError):
+    """A job ended before its folder was complete. The message is the job's own where it gave one."""
+
+
+class JobLauncher(dg.ConfigurableResource):
+    """The only way from an asset to a job."""
+
+    run_in: Literal["in_process", "child", "ray"] = Field(default="in_process", description="Where jobs run.")
+    processes: int = Field(default=1, description="Processes of each job that several can share.")
+
+    def runner(self, context: dg.AssetExecutionContext, job: Job[Spec, Result]) -> Callable[[Spec, Path], Result]:
+        """A function that runs a job as `run` does."""
+        return partial(self.run, context, job)
+
+    def run(self, context: dg.AssetExecutionContext, job: Job[Spec, Result], spec: Spec, folder: Path) -> Result:
+        """Do what is left of a job, wherever the profile says, and give its result.
+
+        Nothing is started for a folder that is complete. The job's log lines are events of the run. When this process
+        ends, however it ends, a child ends too; what it did so far is in the folder, and the next run goes on there.
+
+        Raises:
+            JobFailed: a job outside this process failed, or was killed.
+            Exception: whatever the job raises in this process.
+        """
+        if self.run_in == "in_process":
+            return job.run(spec, folder)
+        if not job.is_complete(spec, folder):
+            with _spec_file(spec, folder) as spec_file:
+                command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
+                processes = self.processes if job.several_processes else 1
+                command += ["--processes", str(processes)]
+                start = _run_on_ray if self.run_in == "ray" else _run_child
+                for told in start(context, command, folder):
+                    # Whoever keeps the costs of this step finds the job's among them.
+                    SPENT.add(Compute(**told.pop("compute")))
+                    _show(context, {"ran in": self.run_in, **told})
+        return job.result(folder)
+
+
+@contextmanager
+def _spec_file(spec: Any, folder: Path) -> Iterator[Path]:
+    """The spec as a file beside the folder, where machines that see the folder see it too."""
+    file = folder.with_name(f"{folder.name}.spec.json")
+    write_spec(spec, file)
+    try:
+        yield file
+    finally:
+        file.unlink()
+
+
+def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
+    """Put what is known of the job beside what the asset says."""
+    for key in context.selected_asset_keys:
+        context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
+
+
+def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:
+    """Run a job's command as a child; gives what it told by Pipes.
+
+    Not by dagster's own PipesSubprocessClient: it leaves the child alive when this process is killed, and says of a
+    failure only the exit status.
+
+    Raises:
+        JobFailed: it failed.
+    """
+    reader, injector = dg.PipesTempFileMessageReader(), dg.PipesTempFileContextInjector()
+    with dg.open_pipes_session(context, injector, reader) as session:
+        with subprocess.Popen(
+            [*command, "--with-parent", str(os.getpid())],
+            env={**os.environ, **session.get_bootstrap_env_vars()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C is for this process, which ends the child and says so once.
+            start_new_session=True,
+        ) as child:
+            try:
+                said = _passed_on(child.stdout or ())
+                status = child.wait()
+            finally:
+                child.kill()
+        if status != 0:
+            raise JobFailed(_message(said, status))
+    return session.get_custom_messages()
+
+
+def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:
+    """Run a job's command as a Ray job on the cluster that RAY_ADDRESS names; gives what it told by Pipes.
+
+    Raises:
+        JobFailed: it failed, or dagster-ray is not installed.
+    """
+    try:
+        from dagster_ray import PipesRayJobClient  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError as error:
+        raise JobFailed(
+            f"jobs.run is ray, and {error.name} is not installed; install selection-platform[ray]"
+        ) from error
+    # The workers write messages themselves, and only what they print would come by the job's log.
+    reader = dg.PipesFileMessageReader(str(folder.with_name(f"{folder.name}.messages")))
+    client = PipesRayJobClient(message_reader=reader)
+    _stop_left_over(client.client, folder)
+    name = f"{folder.name}-{uuid4().hex}"
+    entrypoint = shlex.join([*command, "--on-ray"])
+    try:
+        done = client.run(
+            context=context,
+            submit_job_params={
+                "entrypoint": entrypoint,
+                "submission_id": name,
+                "metadata": {_FOLDER: str(folder)},
+            },
+        )
+    except RuntimeError as error:
+        # The error has a few of the last lines, and workers may print after what says why they ended.
+        raise JobFailed(_message(client.client.get_job_logs(name).splitlines(), 1)) from error
+    return done.get_custom_messages()
+
+
+def _stop_left_over(client: Any, folder: Path) -> None:
+    """Stop the Ray jobs of a run that was killed: the cluster does not know of that, and they work in the folder."""
+    for job in client.list_jobs():
+        if job.metadata.get(_FOLDER) == str(folder) and not job.status.is_terminal():
+            client.stop_job(job.submission_id)
+            while not client.get_job_status(job.submission_id).is_terminal():
+                time.sleep(1)
+
+
+def _passed_on(lines: Iterable[str]) -> list[str]:
+    """Print a job's lines as they come; gives those in which it may say what ended it."""
+    failures: list[str] = []
+    last = deque[str](maxlen=1)
+    for line in lines:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        if ERROR_MARK in line:
+            failures.append(line)
+        elif line.strip():
+            last.append(line)
+    return failures or list(last)
+
+
+def _message(said: Sequence[str], status: int) -> str:
+    """What ended a job: the first of its processes to say it, else its last line; by its exit status where killed."""
+    for line in said:
+        if ERROR_MARK in line:
+            return line.split(ERROR_MARK, 1)[1].strip()
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"the job was killed ({name}), perhaps for want of memory; run again to go on where it was"
+    last = said[-1].strip() if said else "it printed nothing"
+    return f"the job ended with exit status {status}: {last}"

@@ -1,0 +1,52 @@
+"""A job in workers on a Ray cluster, each with a GPU where the cluster has any.
+
+Ray Train starts them as torchrun would: with numbers, an address to meet at and a process group.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+# ray is an extra.
+import ray  # pyright: ignore[reportMissingImports]
+from ray.train import RunConfig, ScalingConfig, WorkerGroupError  # pyright: ignore[reportMissingImports]
+from ray.train.torch import TorchConfig, TorchTrainer  # pyright: ignore[reportMissingImports]
+
+from selection_platform.job.processes import PATIENCE
+
+
+class WorkerFailed(ChildProcessError):
+    """A worker ended before the job was complete."""
+
+
+def run_workers(job: str, spec_file: Path, folder: Path, workers: int) -> None:
+    """Run a job to its end. Model, data and folder must lie under the same paths on every machine of the cluster.
+
+    Raises:
+        WorkerFailed: a worker failed; the message is the last line that it gave.
+    """
+    ray.init(logging_level=logging.WARNING)
+    # Ray keeps a record of each run beside what it is about; nothing reads it when the run is over.
+    record = folder.with_name(f"{folder.name}.ray")
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"job": job, "spec_file": str(spec_file), "folder": str(folder)},
+        torch_config=TorchConfig(timeout_s=int(PATIENCE.total_seconds())),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=ray.cluster_resources().get("GPU", 0) > 0),
+        run_config=RunConfig(name=job, storage_path=str(record)),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        first = min(error.worker_failures)
+        raise WorkerFailed(str(error.worker_failures[first]).strip().splitlines()[-1]) from error
+    finally:
+        shutil.rmtree(record, ignore_errors=True)
+
+
+def _work(arguments: dict[str, Any]) -> None:
+    """What each worker does."""
+    from selection_platform.job.__main__ import run_job
+
+    run_job(arguments["job"], Path(arguments["spec_file"]), Path(arguments["folder"]))

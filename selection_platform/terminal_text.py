@@ -1,0 +1,49 @@
+"""Conversations on a terminal: cut to what fits, and without characters that a terminal would obey."""
+
+import textwrap
+import unicodedata
+
+WIDTH = 100
+
+
+def first_line(text: str | None, width: int) -> str:
+    """The first line of a text that is not blank, at most `width` characters with the mark of what was cut."""
+    lines = (line.strip() for line in _printable(text or "").splitlines())
+    return _shortened(next((line for line in lines if line), ""), width)
+
+
+def shown(text: str, most: int | None) -> str:
+    """A text, wrapped and indented; of a longer one, the first characters and the number of those left.
+
+    Args:
+        text: the text.
+        most: characters to show; None for all.
+    """
+    part = _printable(text if most is None else text[:most])
+    lines = [piece for line in part.splitlines() for piece in textwrap.wrap(line, WIDTH - 2) or [""]]
+    left = len(text) - len(text[:most])
+    if left:
+        lines.append(f"... {left:,} more characters (--full shows all)")
+    return textwrap.indent("\n".join(lines), "  ", lambda line: bool(line.strip()))
+
+
+def wrapped(text: str) -> str:
+    """Words in lines that fit, all but the first indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
+
+
+def _printable(text: str) -> str:
+    """A stranger's text without what could change how a terminal shows the rest, such as escape sequences."""
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character in "\n\t" or character.isprintable():
+        return character
+    category = unicodedata.category(character)
+    # Other spaces, and characters that have no width.
+    return {"Z": " ", "Cf": ""}.get(category[0] if category[0] == "Z" else category, "\N{REPLACEMENT CHARACTER}")

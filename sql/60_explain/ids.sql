@@ -1,0 +1,6 @@
+-- The ids that begin with $prefix; first the one that is $prefix whole.
+SELECT sample_id
+FROM (SELECT sample_id FROM pools.samples UNION SELECT sample_id FROM pools.held_out)
+WHERE starts_with(sample_id, $prefix)
+ORDER BY sample_id != $prefix, sample_id
+LIMIT $most

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+
+CHILD = """
+import sys, time
+from selection_platform.job import __main__ as job
+job.run_job = lambda *_: print("at work", flush=True) or time.sleep(60)
+job.main(sys.argv[1:])
+"""
+PARENT = """
+import os, subprocess, sys
+job = ["evaluation", "spec.json", "folder", "--with-parent", str(os.getpid())]
+subprocess.run([sys.executable, "-c", sys.argv[1], *job])
+"""
+
+
+def test_a_job_ends_when_its_parent_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "at work\n"
+    parent.kill()
+    # The job holds the other end of the pipe, and would for a minute.
+    assert parent.stdout.read() == ""
+    assert parent.wait(timeout=30) == -9
+
+
+def test_a_job_that_is_not_known_is_named():
+    command = [sys.executable, "-m", "selection_platform.job", "training", "spec.json", "folder"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "invalid choice: 'training' (choose from" in done.stderr.splitlines()[-1]
