@@ -82,10 +82,12 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
         from selection_platform.verdict.words import SHOWN, measure_table, measure_title
 
-        runs = with_random(runs_of(warehouse.query(load_sql("90_reports/runs"))))
+        with warehouse.queries(warehouse.snapshot()) as query:
+            runs = with_random(runs_of(query(load_sql("90_reports/runs"), {})))
+            intervals_over_items = over_items(query(load_sql("90_reports/item_differences"), {}))
         margins = profile.verdict
         found = verdicts(runs, {LOSS: margins.loss_margin}, margins.margin)
-        rows = verdict_rows(found, over_items(warehouse.query(load_sql("90_reports/item_differences"))))
+        rows = verdict_rows(found, intervals_over_items)
         count = warehouse.replace_from_frame("reports.verdict", {}, rows)
         of_measures = {measure: [each for each in found if each.measure == measure] for measure in SHOWN}
         tables = {
@@ -249,7 +251,9 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         from selection_platform.report.data import own_data
         from selection_platform.report.page import Report, remove_others, write_report
 
-        made = Report(own_data(profile, warehouse.query, warehouse.snapshot()))
+        snapshot = warehouse.snapshot()
+        with warehouse.queries(snapshot) as query:
+            made = Report(own_data(profile, query, snapshot))
         written = write_report(made, artifacts.report())
         remove_others(artifacts.report(), written)
         write_manifest(artifacts.report(), {"files": [path.name for path in written]})

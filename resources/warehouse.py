@@ -78,6 +78,20 @@ class Warehouse(dg.ConfigurableResource):
             check_reads_only(connection, sql)
             return connection.execute(sql, dict(values or {})).pl()
 
+    @contextmanager
+    def queries(self, at: int) -> Iterator[Callable[[str, Values], pl.DataFrame]]:
+        """What answers several SELECTs of our own as the tables were at one snapshot, by one connection.
+
+        Args:
+            at: the snapshot.
+
+        Raises:
+            FileNotFoundError: nothing was ever written.
+            SnapshotMissing: there is no such snapshot.
+        """
+        with self.read(at) as connection:
+            yield lambda sql, values: connection.execute(sql, dict(values)).pl()
+
     def snapshot(self) -> int:
         """Number of the newest snapshot, for `AT (VERSION => n)`."""
         return int(self.query(load_sql("00_warehouse/current_snapshot")).item())

@@ -23,7 +23,9 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
         warehouse = open_warehouse(profile)
         if TABLE not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
             raise UserError(f"there is no table {TABLE} yet: run `selection-platform run` first")
-        data = own_data(profile, warehouse.query, warehouse.snapshot())
+        snapshot = warehouse.snapshot()
+        with warehouse.queries(snapshot) as query:
+            data = own_data(profile, query, snapshot)
     made = Report(data)
     folder = open_artifacts(profile).report()
     page, *others = write_report(made, options.to or (folder / "paper" if options.reference else folder))

@@ -5,9 +5,11 @@ is therefore compared with the interval in which one new random run would lie (S
 runs by the difference of means (Welch). Differences are as a user wants them: above 0 is better than random.
 """
 
+import gc
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -143,10 +145,21 @@ def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     counted = [index for index, each in enumerate(comparisons) if each.p_value is not None]
     adjusted = list(comparisons)
     if counted:
-        _, p_values, *_ = multipletests([comparisons[index].p_value for index in counted], method="holm")
+        with _nothing_to_collect():
+            _, p_values, *_ = multipletests([comparisons[index].p_value for index in counted], method="holm")
         for index, p_value in zip(counted, np.asarray(p_values), strict=True):
             adjusted[index] = replace(comparisons[index], p_adjusted=float(p_value))
     return adjusted
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """Keep what there is out of the garbage collector's sight: statsmodels calls it with each adjustment, for 0.2 s."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def seeds_to_see(difference: float, spread: float) -> int | None:
