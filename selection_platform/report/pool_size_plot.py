@@ -62,7 +62,7 @@ def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
     random = _random(curve)
     by_size = _by_size(curve)
     still = sum(text.startswith(STILL) for text in catching_up(curve).values())
-    said = f"{still} of {len(by_size)} methods above random with the most to choose from"
+    said = f"{still} of {len(by_size)} methods above random with the whole pool"
     with drawing(said, about, 2.9 + 0.16 * ((len(by_size) + 2) // 2)) as (figure, axes):
         if random:
             spread = compare(random, random).spread
