@@ -14,7 +14,6 @@ from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
-
 CONTENT = '"position", sample_id'
 """What a selection is, without the scores: others that choose the same ids in the same order change nothing trained."""
 
