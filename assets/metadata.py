@@ -1,5 +1,6 @@
 """How results are shown in Dagster's UI."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeRes
         metadata={**shown, "folder": dg.MetadataValue.path(folder)},
         data_version=dg.DataVersion(model_identity(folder)),
     )
+
+
+def markdown_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
+    """A picture that is held in the metadata itself. Keep it under 50 kB: it lies in Dagster's event log."""
+    plain = alternative.translate(str.maketrans("[]\n", "() "))
+    return dg.MetadataValue.md(f"![{plain}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def markdown_counts(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:

@@ -1,20 +1,43 @@
 """Reports: what the experiments say, over all partitions."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
 from assets.cost_ledger import arms_of, costs_of_experiments, entries
+from assets.metadata import markdown_picture
 from assets.partitions import Partitions
 from assets.provenance import recorded
+from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.costs import Spent, arm_costs, markdown_costs
 from selection_platform.leaderboard import markdown_leaderboards
+from selection_platform.manifest import write_manifest
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
+if TYPE_CHECKING:
+    from selection_platform.report.parts import Section
+
+MOST_PICTURES = 4
+"""In the metadata of one materialisation."""
+
 
 def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+    """The assets of this stage: the tables, and the page that is made from them."""
+    tables = [
+        _leaderboard(profile),
+        _verdict(profile),
+        *([_pool_size_curve(profile)] if profile.sub_pools else []),
+        *([_diversity_ablation(profile)] if profile.cluster_pairs else []),
+        *([_selection_overlap(profile), _selection_profile(profile)] if profile.first_selections else []),
+        _cost_ledger(profile),
+    ]
+    return [*tables, _report(profile, [key for table in tables for key in table.keys])]
 
+
+def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         deps=["benchmark_result"],
         group_name="reports",
@@ -40,6 +63,48 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             data_version=dg.DataVersion(warehouse.content_hash("reports.leaderboard", {})),
         )
 
+    return leaderboard
+
+
+def _verdict(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=["leaderboard", "benchmark_result"],
+        group_name="reports",
+        kinds={"python", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """Whether each arm differs from random selection by more than random runs do. Table `reports.verdict`."""
+        from selection_platform.report.sections import intervals, verdict_numbers
+        from selection_platform.verdict.tables import over_items, runs_of, verdict_rows
+        from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
+        from selection_platform.verdict.words import SHOWN, measure_table, measure_title
+
+        runs = with_random(runs_of(warehouse.query(load_sql("90_reports/runs"))))
+        margins = profile.verdict
+        found = verdicts(runs, {LOSS: margins.loss_margin}, margins.margin)
+        rows = verdict_rows(found, over_items(warehouse.query(load_sql("90_reports/item_differences"))))
+        count = warehouse.replace_from_frame("reports.verdict", {}, rows)
+        of_measures = {measure: [each for each in found if each.measure == measure] for measure in SHOWN}
+        tables = {
+            measure_title(measure): dg.MetadataValue.md(measure_table(of_measure))
+            for measure, of_measure in of_measures.items()
+            if of_measure
+        }
+        numbers = {
+            **verdict_numbers(found),
+            **tables,
+            **_pictures(intervals(runs, found)),
+            **({"note": profile.disclaimer} if profile.disclaimer else {}),
+        }
+        return _table_result(warehouse, "reports.verdict", count, numbers)
+
+    return verdict
+
+
+def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         deps=["benchmark_result", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
         group_name="reports",
@@ -50,14 +115,88 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     @recorded(profile)
     def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
+        from selection_platform.report.sections import pool_size
+
         table = "reports.pool_size_curve"
         values = {"experiments": _of_pool_size_study(profile)}
-        rows = warehouse.replace(table, {}, load_sql("90_reports/pool_size_curve"), values)
-        return dg.MaterializeResult(
-            metadata={"dagster/table_name": table, "dagster/row_count": rows},
-            data_version=dg.DataVersion(warehouse.content_hash(table, {})),
-        )
+        count = warehouse.replace(table, {}, load_sql("90_reports/pool_size_curve"), values)
+        section = pool_size(warehouse.query(f"FROM {table}"))
+        return _table_result(warehouse, table, count, {**_tables(section), **_pictures(section)})
 
+    return pool_size_curve
+
+
+def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=["leaderboard", "verdict"],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def diversity_ablation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """What it changes to pick the best of each k-means cluster. Table `reports.diversity_ablation`."""
+        from selection_platform.report.sections import ablation_numbers, clusters
+        from selection_platform.verdict.tables import verdicts_of
+
+        pairs = {"methods": list(profile.cluster_pairs), "wrappers": list(profile.cluster_pairs.values())}
+        count = warehouse.replace("reports.diversity_ablation", {}, load_sql("90_reports/diversity_ablation"), pairs)
+        rows = warehouse.query("FROM reports.diversity_ablation")
+        section = clusters(rows, verdicts_of(warehouse.query("FROM reports.verdict")))
+        numbers = {**ablation_numbers(rows), **_tables(section), **_pictures(section)}
+        return _table_result(warehouse, "reports.diversity_ablation", count, numbers)
+
+    return diversity_ablation
+
+
+def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=["selection", "pool"],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def selection_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """How many samples each two methods both select. Table `reports.selection_overlap`."""
+        from selection_platform.report.sections import overlap, overlap_numbers
+
+        values = {"experiments": list(profile.first_selections)}
+        count = warehouse.replace("reports.selection_overlap", {}, load_sql("90_reports/selection_overlap"), values)
+        rows = warehouse.query("FROM reports.selection_overlap")
+        numbers = {**overlap_numbers(rows), **_pictures(overlap(rows))}
+        return _table_result(warehouse, "reports.selection_overlap", count, numbers)
+
+    return selection_overlap
+
+
+def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
+    clustered = profile.has_clusters
+
+    @dg.asset(
+        deps=["selection", "pool", *(["sample_cluster"] if clustered else [])],
+        group_name="reports",
+        kinds={"sql", "duckdb"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def selection_profile(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """What each method selects, beside what there is to select from. Table `reports.selection_profile`."""
+        from selection_platform.report.sections import looks
+
+        values = {"experiments": list(profile.first_selections), "clustered": clustered}
+        count = warehouse.replace("reports.selection_profile", {}, load_sql("90_reports/selection_profile"), values)
+        section = looks(warehouse.query("FROM reports.selection_profile"))
+        numbers = {**_tables(section), **_pictures(section)}
+        return _table_result(warehouse, "reports.selection_profile", count, numbers)
+
+    return selection_profile
+
+
+def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         deps=["selection", "benchmark_result"],
         group_name="reports",
@@ -91,7 +230,43 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             data_version=dg.DataVersion(warehouse.content_hash("reports.experiment_costs", {})),
         )
 
-    return [leaderboard, *([pool_size_curve] if profile.sub_pools else []), cost_ledger]
+    return cost_ledger
+
+
+def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
+    @dg.asset(
+        deps=tables,
+        group_name="reports",
+        kinds={"python", "html"},
+        owners=["team:selection"],
+        code_version="1",
+    )
+    @recorded(profile)
+    def report(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """One page that says whether any choice beats random selection, its figures as PNG and its tables as CSV."""
+        from selection_platform.report.data import own_data
+        from selection_platform.report.page import Report, remove_others, write_report
+
+        made = Report(own_data(profile, warehouse.query, warehouse.snapshot()))
+        written = write_report(made, artifacts.report())
+        remove_others(artifacts.report(), written)
+        write_manifest(artifacts.report(), {"files": [path.name for path in written]})
+        leaderboard = next(section for section in made.sections if section.name == "leaderboard")
+        return dg.MaterializeResult(
+            metadata={
+                "page": dg.MetadataValue.path(written[0]),
+                "answer": dg.MetadataValue.md("\n\n".join([f"**{made.answer.headline}**", *made.answer.sentences])),
+                "bytes": written[0].stat().st_size,
+                "figures": len(made.pictures),
+                **_tables(leaderboard),
+                **({"note": profile.disclaimer} if profile.disclaimer else {}),
+            },
+            data_version=dg.DataVersion(made.identity),
+        )
+
+    return report
 
 
 def _of_whole_pools(profile: Profile) -> list[str]:
@@ -105,3 +280,24 @@ def _of_pool_size_study(profile: Profile) -> list[str]:
         for key, each in profile.trained_experiments.items()
         if each.pool in study.sizes and (each.method in study.arms or each.method == "random")
     ]
+
+
+def _table_result(warehouse: Warehouse, table: str, count: int, metadata: Mapping[str, Any]) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata={"dagster/table_name": table, "dagster/partition_row_count": count, **metadata},
+        data_version=dg.DataVersion(warehouse.content_hash(table, {})),
+    )
+
+
+def _tables(section: "Section") -> dict[str, dg.MetadataValue]:
+    return {table.caption: dg.MetadataValue.md(table.markdown()) for table in section.tables}
+
+
+def _pictures(section: "Section") -> dict[str, dg.MetadataValue]:
+    """The section's first figures, as far as they are small enough for the event log."""
+    from selection_platform.report.style import small_png
+
+    small = {picture: small_png(picture.figure) for picture in section.pictures[:MOST_PICTURES]}
+    return {
+        picture.name: markdown_picture(png, picture.alternative) for picture, png in small.items() if png is not None
+    }

@@ -166,6 +166,15 @@ _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
     "cost_ledger": lambda profile: {},
     "pool_size_curve": lambda profile: {},
     "leaderboard": lambda profile: {"disclaimer": profile.disclaimer},
+    "verdict": lambda profile: {"verdict": profile.verdict},
+    "diversity_ablation": lambda profile: {},
+    "selection_overlap": lambda profile: {},
+    "selection_profile": lambda profile: {},
+    "report": lambda profile: {
+        "description": profile.description,
+        "disclaimer": profile.disclaimer,
+        "verdict": profile.verdict,
+    },
 }
 
 _OF_METHOD: dict[str, Callable[[Profile], Settings]] = {

@@ -179,6 +179,7 @@ class Staleness:
             "pre_experience_checkpoint": self._artifacts.pre_experience_checkpoint,
             "warmup_checkpoint": self._artifacts.warmup_checkpoint,
             "checkpoint": self._artifacts.checkpoint,
+            "report": lambda key: self._artifacts.report(),
             # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
             "answer_likelihood": lambda key: first_job(self._artifacts.scoring(key) / "answer_likelihood"),
         }

@@ -58,5 +58,9 @@ class ArtifactStore(dg.ConfigurableResource):
         """Results of an experiment's benchmarks."""
         return self._path("benchmark_result", experiment)
 
+    def report(self) -> Path:
+        """The report's page, and its figures and tables."""
+        return self._path("report")
+
     def _path(self, *parts: str) -> Path:
         return Path(self.folder, *parts)

@@ -7,6 +7,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
@@ -132,6 +133,13 @@ class Warehouse(dg.ConfigurableResource):
         """Replace one partition of a table by the rows of Parquet files."""
         values = {"files": [str(path) for path in files]}
         return self.replace(table, partition, "SELECT * FROM read_parquet($files)", values, verify)
+
+    def replace_from_frame(self, table: str, partition: Values, rows: pl.DataFrame) -> int:
+        """Replace one partition of a table by the rows of a frame, with the table's columns by name."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "rows.parquet"
+            rows.write_parquet(file)
+            return self.replace_from_parquet(table, partition, [file])
 
     def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
         """Identity of a partition's rows, whatever their order: their number and the sum of their hashes.

@@ -15,6 +15,7 @@ from selection_platform import (
     disk_commands,
     explain_command,
     lineage_commands,
+    report_command,
     verdict_command,
 )
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
@@ -121,13 +122,18 @@ def _parser() -> argparse.ArgumentParser:
     command = subparsers.add_parser("verdict", help="say of every arm whether it beats random selection")
     command.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
     command.add_argument(
-        "--margin", type=_margin, default=1.0, help="percentage points that are too few to matter (default: 1)"
+        "--margin", type=_margin, help="percentage points that are too few to matter (default: the profile's)"
     )
-    command.add_argument(
-        "--loss-margin", type=_margin, default=0.01, help="the same for the held-out loss, in bits per byte"
-    )
+    command.add_argument("--loss-margin", type=_margin, help="the same for the held-out loss, in bits per byte")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(command=verdict_command.verdict)
+
+    command = subparsers.add_parser("report", help="write one page that says whether the choice beats random selection")
+    command.add_argument(
+        "--to", type=Path, metavar="DIR", help="folder to write to (default: the home folder's report)"
+    )
+    command.add_argument("--reference", choices=("paper",), help="about the paper's published averages instead")
+    command.set_defaults(command=report_command.report)
 
     command = subparsers.add_parser("cost", help="list what each arm cost, and what else could be had for it")
     command.add_argument("--json", action="store_true", help="print one JSON document")

@@ -31,6 +31,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise every partition that is missing or stale, upstream first, and print the leaderboard."""
     _bring_up_to_date(profile, ())
     _print_leaderboard(profile)
+    print(f"The report: {open_artifacts(profile).report() / 'index.html'}")
 
 
 def refresh(profile: Profile, options: argparse.Namespace) -> None:
@@ -312,6 +313,13 @@ def open_warehouse(profile: Profile) -> Any:
     from resources import build_resources
 
     return build_resources(home(profile))["warehouse"]
+
+
+def open_artifacts(profile: Profile) -> Any:
+    """The files beside the warehouse in a profile's home folder."""
+    from resources import build_resources
+
+    return build_resources(home(profile))["artifacts"]
 
 
 def print_json(value: Any) -> None:

@@ -1,8 +1,12 @@
 """The leaderboard as text: one row an arm, one column a model and pool, best and second best of a column marked."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 import polars as pl
 
-BEST, SECOND = "**", "_"
+Rank = Literal["best", "second"]
+MARKS: dict[Rank, str] = {"best": "**", "second": "_"}
 AVERAGE, HELD_OUT_LOSS = "average", "held_out_loss"
 
 
@@ -39,13 +43,25 @@ def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool,
 
 
 def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[str, str]:
-    """Each arm's cell. Equal values share a mark; where all are equal none is best."""
-    values = column["value"].drop_nulls().unique().sort(descending=higher_is_better).to_list()
-    marks = dict(zip(values, (BEST, SECOND), strict=False)) if len(values) > 1 else {}
+    """Each arm's cell."""
+    values = dict(column.select("arm", "value").iter_rows())
+    marks = {arm: MARKS[rank] for arm, rank in ranks(values, higher_is_better=higher_is_better).items()}
     return {
-        arm: "" if value is None else f"{marks.get(value, '')}{value:.{digits}f}{marks.get(value, '')}"
-        for arm, value in column.select("arm", "value").iter_rows()
+        arm: "" if value is None else f"{marks.get(arm, '')}{value:.{digits}f}{marks.get(arm, '')}"
+        for arm, value in values.items()
     }
+
+
+def ranks(values: Mapping[str, float | None], *, higher_is_better: bool) -> dict[str, Rank]:
+    """Who is best and who is second. Equal values share a rank; where all are equal none is best.
+
+    Args:
+        values: by name; who has none has no rank.
+        higher_is_better: whether larger values are better.
+    """
+    ordered = sorted({value for value in values.values() if value is not None}, reverse=higher_is_better)
+    ranked: dict[float, Rank] = dict(zip(ordered, ("best", "second"), strict=False)) if len(ordered) > 1 else {}
+    return {name: ranked[value] for name, value in values.items() if value in ranked}
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

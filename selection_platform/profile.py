@@ -37,6 +37,7 @@ from selection_platform.settings import (
     PoolSizeStudySettings,
     ScoringSettings,
     Settings,
+    VerdictSettings,
 )
 from selection_platform.strict_yaml import NotYaml, read_yaml
 
@@ -72,6 +73,7 @@ class Profile(Settings):
     evaluation: EvaluationSettings
     budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
     arms: dict[str, ArmSettings] = Field(min_length=1)
+    verdict: VerdictSettings = VerdictSettings()
     pool_size_study: PoolSizeStudySettings = PoolSizeStudySettings()
     automation: AutomationSettings = AutomationSettings()
     jobs: JobSettings = JobSettings()
@@ -155,6 +157,19 @@ class Profile(Settings):
         return [model, *self.selectit.helpers.get(model, ())]
 
     @cached_property
+    def cluster_pairs(self) -> dict[str, str]:
+        """The trained arms that also have their best of each cluster trained, each with that arm's name."""
+        trained = [METHODS[name] for name, arm in self.arms.items() if arm.train]
+        names = {method.name for method in trained}
+        wrappers = {method.best_of_clusters: method.name for method in trained if method.best_of_clusters}
+        return {name: wrapper for name, wrapper in wrappers.items() if name in names}
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether an arm is chosen by k-means clusters of the pools' samples."""
+        return any(METHODS[name].best_of_clusters for name in self.arms)
+
+    @cached_property
     def experiments(self) -> dict[str, Experiment]:
         """Every experiment of the profile, by key."""
         experiments = [
@@ -175,6 +190,15 @@ class Profile(Settings):
     def trained_experiments(self) -> dict[str, Experiment]:
         """The experiments that are fine-tuned and evaluated, by key; the others only select."""
         return {key: each for key, each in self.experiments.items() if self.arms[each.method].train}
+
+    @cached_property
+    def first_selections(self) -> dict[str, Experiment]:
+        """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""
+        first: dict[tuple[str, str | None, str, int | None], Experiment] = {}
+        for each in self.experiments.values():
+            if METHODS[each.method].scored_per is not None and each.pool_size is None:
+                first.setdefault((each.method, each.pool, each.model, each.budget), each)
+        return {each.key: each for each in first.values()}
 
     def _experiments_of(self, method: Method, arm: ArmSettings, model: str) -> list[Experiment]:
         if method is BASE:

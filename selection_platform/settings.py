@@ -170,6 +170,13 @@ class EvaluationSettings(Settings):
     )
 
 
+class VerdictSettings(Settings):
+    """When an arm counts as the same as random selection."""
+
+    margin: float = Field(default=1.0, gt=0, description="Percentage points that are too few to matter.")
+    loss_margin: float = Field(default=0.01, gt=0, description="The same for the held-out loss, in bits per byte.")
+
+
 class JobSettings(Settings):
     """Where jobs run that want a GPU. What comes out is the same; training differs in last digits by `processes`."""
 

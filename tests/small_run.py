@@ -15,6 +15,9 @@ THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "g
 RANDOM = [f"random/letters/tiny/6/s{seed}" for seed in range(3)]
 TOKEN_LENGTH, ENTROPY = "token_length/letters/tiny/6/s0", "entropy/letters/tiny/6/s0"
 TRAINED = [RANDOM[0], RANDOM[1], TOKEN_LENGTH, ENTROPY]
+RESULT_REPORTS = {"leaderboard", "verdict"}
+SELECTION_REPORTS = {"selection_overlap", "selection_profile"}
+REPORTS = {*RESULT_REPORTS, *SELECTION_REPORTS, "cost_ledger", "report"}
 FORWARD_PASS = {"answer_likelihood letters/tiny", "sample_embedding letters/tiny"}
 
 PROFILE: dict[str, Any] = {

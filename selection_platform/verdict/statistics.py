@@ -6,6 +6,7 @@ runs by the difference of means (Welch). Differences are as a user wants them: a
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -104,6 +105,30 @@ def compare(arm: Sequence[float], random: Sequence[float], *, higher_is_better: 
     )
 
 
+def interval_of_one_run(spread: float | None, random_runs: int) -> float | None:
+    """Half the interval around the mean of the random runs in which 95% of new ones would lie.
+
+    Args:
+        spread: standard deviation of the random runs; None where it is not known.
+        random_runs: their number.
+    """
+    if spread is None:
+        return None
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, random_runs - 1)) * spread * math.sqrt(1 + 1 / random_runs)
+
+
+def interval_between_runs(spread: float | None, random_runs: int) -> float | None:
+    """The difference that 95% of pairs of random runs stay below: one run each of two arms cannot show a smaller one.
+
+    Args:
+        spread: standard deviation of the random runs; None where it is not known.
+        random_runs: their number.
+    """
+    if spread is None:
+        return None
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, random_runs - 1)) * spread * math.sqrt(2)
+
+
 def _standard_error(arm: Sequence[float], random: Sequence[float], spread: float) -> tuple[float, float]:
     """Standard error of the difference, and its degrees of freedom."""
     if len(arm) == 1:
@@ -135,7 +160,7 @@ def seeds_to_see(difference: float, spread: float) -> int | None:
         The number, at least 2; None where more than 1,000 are needed.
     """
     power = TTestIndPower().power
-    return next(
-        (seeds for seeds in range(2, MOST_SEEDS + 1) if power(difference / spread, seeds, 1 - CONFIDENCE) >= POWER),
-        None,
-    )
+    # More seeds never see less, so halving finds the first that is enough.
+    numbers = range(2, MOST_SEEDS + 1)
+    place = bisect_left(numbers, POWER, key=lambda seeds: power(difference / spread, seeds, 1 - CONFIDENCE))
+    return numbers[place] if place < len(numbers) else None

@@ -32,6 +32,13 @@ class Verdict:
     seeds_needed: int | None
 
 
+def with_random(runs: Iterable[Run]) -> list[Run]:
+    """The runs that stand in a cell with a random one, on their measure. The others compare with nothing."""
+    runs = list(runs)
+    known = {(run.measure, run.cell) for run in runs if run.method == RANDOM}
+    return [run for run in runs if (run.measure, run.cell) in known]
+
+
 def verdicts(runs: Iterable[Run], margins: Mapping[str, float], margin: float) -> list[Verdict]:
     """Compare every arm with random selection.
 

@@ -22,6 +22,7 @@ from tests.small_run import (
     ENTROPY,
     FORWARD_PASS,
     RANDOM,
+    REPORTS,
     TOKEN_LENGTH,
     TRAINED,
     change_profile,
@@ -229,7 +230,7 @@ def test_what_is_in_the_profile_no_more_goes_when_asked_for(place, capsys):
     assert before - bytes_of(place.home / "artifacts") == found["freed_by"]["clean --removed"] > 0
     assert not folder_of(place, ENTROPY).exists()
     assert all((folder_of(place, key) / MANIFEST).exists() for key in TRAINED if key != ENTROPY)
-    assert set(due(capsys, place)) == {"leaderboard"}
+    assert set(due(capsys, place)) == REPORTS - {"report"}
     # Back again, its files are missed.
     change_profile(place, arms={"entropy": {}})
     missing = {name for name, (kind, _) in due(capsys, place).items() if kind == "missing"}

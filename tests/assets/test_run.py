@@ -20,6 +20,7 @@ from selection_platform.methods import METHODS
 from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from selection_platform.queries import load_sql
 from selection_platform.training.pretraining import END
+from tests.small_run import REPORTS
 
 pytestmark = pytest.mark.data
 
@@ -134,8 +135,8 @@ def test_a_second_run_finds_nothing_to_do_and_prints_the_leaderboard(profile, ca
 def test_status_lists_nothing_due(profile, capsys):
     status = json.loads(output_of(capsys, "--profile", profile, "status", "--json"))
     assert status["due"] == []
-    # pools, models, features, scores (km_ifd and km_token_length among them), selections, checkpoints, results, report
-    assert status["partitions"] == 3 + 2 + 11 + 18 + len(SELECTED_ONLY) + 3 * len(EXPERIMENTS) + 1
+    # pools, models, features, scores (km_ifd and km_token_length among them), selections, checkpoints, results, reports
+    assert status["partitions"] == 3 + 2 + 11 + 18 + len(SELECTED_ONLY) + 3 * len(EXPERIMENTS) + len(REPORTS)
 
 
 def test_every_selection_is_the_budget_in_rank_order_out_of_the_pool(profile, capsys):

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 # Leaves of a profile that no partition's content can depend on, and why.
 WITHOUT_EFFECT = {
     "name": "names the home folder, and with it other partitions altogether",
-    "description": "is for who reads the profile; nothing shows it",
     "checkpoints.*": "says whose weights stay after the evaluation; weights that are trained again come out the same",
     "jobs.*": "says where jobs run; on several processes training differs in last digits, and its manifest says so",
     "automation.*": "says when the daemon makes what is due, and what it leaves to the user; not what comes out",

@@ -22,6 +22,9 @@ from tests.small_run import (
     ENTROPY,
     FORWARD_PASS,
     RANDOM,
+    REPORTS,
+    RESULT_REPORTS,
+    SELECTION_REPORTS,
     TOKEN_LENGTH,
     TRAINED,
     change_profile,
@@ -63,8 +66,8 @@ def test_after_a_run_nothing_is_due(place, capsys):
     assert now["due"] == []
     assert now["removed"] == []
     assert now["downstream"] == 0
-    # pools, model, features, scores, selections, checkpoints, results, report
-    assert now["partitions"] == 3 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + 1
+    # pools, model, features, scores, selections, checkpoints, results, reports
+    assert now["partitions"] == 3 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + len(REPORTS)
     assert refreshed(capsys, place) == set()
 
 
@@ -91,10 +94,9 @@ def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
     others = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"]) - before
     cause = f"selection {TOKEN_LENGTH} changed, {len(others)} of 6 ids"
     assert len(others) > 0
-    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("stale", [cause])}
-    assert refreshed(capsys, place) == {
-        f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}", "leaderboard",
-    }  # fmt: skip
+    changed = {f"checkpoint {TOKEN_LENGTH}", *SELECTION_REPORTS, "cost_ledger"}
+    assert due(capsys, place) == {name: ("stale", [cause]) for name in changed}
+    assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}", *REPORTS}
     assert due(capsys, place) == {}
 
 
@@ -134,7 +136,7 @@ def test_another_recipe_trains_anew(place, capsys):
     cause = ("stale", ["fine_tuning.learning_rate 0.001 -> 0.002"])
     assert due(capsys, place) == {f"checkpoint {key}": cause for key in TRAINED}
     made = refreshed(capsys, place)
-    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | {"leaderboard"}
+    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | REPORTS - SELECTION_REPORTS
     assert due(capsys, place) == {}
 
 
@@ -182,12 +184,15 @@ def test_a_new_experiment_alone_is_trained(place, capsys):
     assert due(capsys, place) == {
         "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0, 1, 2]"]),
         **{f"{asset} {RANDOM[2]}": missing for asset in ("selection", "checkpoint", "benchmark_result")},
-        "leaderboard": ("stale", [f"benchmark_result {RANDOM[2]} is new"]),
+        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[2]} is new"])),
+        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[2]} is new"])),
+        "cost_ledger": ("stale", [f"{asset} {RANDOM[2]} is new" for asset in ("benchmark_result", "selection")]),
     }
-    assert refreshed(capsys, place) == {
+    made = refreshed(capsys, place)
+    assert made - REPORTS == {
         "scores/random letters", *each("selection", RANDOM), f"checkpoint {RANDOM[2]}", f"benchmark_result {RANDOM[2]}",
-        "leaderboard",
     }  # fmt: skip
+    assert made >= REPORTS
     assert due(capsys, place) == {}
 
 
@@ -195,11 +200,16 @@ def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
     change_profile(place, arms={"random": {"seeds": [0]}})
     assert due(capsys, place) == {
         "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0]"]),
-        "leaderboard": ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"]),
+        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"])),
+        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[1]} is in the profile no more"])),
+        "cost_ledger": (
+            "stale",
+            [f"{asset} {RANDOM[1]} is in the profile no more" for asset in ("benchmark_result", "selection")],
+        ),
     }
     removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
     assert status(capsys, place)["removed"] == removed
-    assert refreshed(capsys, place) == {"scores/random letters", f"selection {RANDOM[0]}", "leaderboard"}
+    assert refreshed(capsys, place) == {"scores/random letters", f"selection {RANDOM[0]}", *REPORTS}
     assert due(capsys, place) == {}
     assert status(capsys, place)["removed"] == removed
     leaderboard = json.loads(output_of(capsys, place, "sql", "--json", "SELECT DISTINCT arm FROM reports.leaderboard"))
@@ -210,15 +220,15 @@ def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
     profile = yaml.safe_load(place.profile.read_text())
     del profile["arms"]["entropy"]
     place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
-    assert set(due(capsys, place)) == {"leaderboard"}
+    assert set(due(capsys, place)) == REPORTS - {"report"}
     removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
     of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
     assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
     assert "6 were made for what is in the profile no more" in output_of(capsys, place, "status")
-    assert refreshed(capsys, place) == {"leaderboard"}
+    assert refreshed(capsys, place) == REPORTS
     # Back again, it is as it was.
     change_profile(place, arms={"entropy": {}})
-    assert refreshed(capsys, place) == {"leaderboard"}
+    assert refreshed(capsys, place) == REPORTS
     assert due(capsys, place) == {}
 
 
@@ -248,8 +258,13 @@ def test_refresh_of_a_name_makes_that_and_what_it_is_made_from(place, capsys):
     assert refreshed(capsys, place, TOKEN_LENGTH) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}"}
     left = due(capsys, place)
     assert left[f"selection {ENTROPY}"] == ("stale", ["scores/entropy letters/tiny changed"])
-    assert left["leaderboard"] == ("stale", [f"benchmark_result {TOKEN_LENGTH} changed"])
-    assert set(left) == {f"selection {ENTROPY}", "leaderboard", *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH})}
+    assert left["verdict"] == left["leaderboard"] == ("stale", [f"benchmark_result {TOKEN_LENGTH} changed"])
+    assert set(left) == {
+        f"selection {ENTROPY}",
+        *RESULT_REPORTS,
+        "cost_ledger",
+        *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH}),
+    }
     refreshed(capsys, place)
     assert due(capsys, place) == {}
 

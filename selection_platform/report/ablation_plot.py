@@ -1,0 +1,42 @@
+"""What it changes to pick the best of each k-means cluster."""
+
+import polars as pl
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from selection_platform.report.style import BLACK, BLUE, GREY, ORANGE, PALE, drawing
+from selection_platform.verdict.words import digits_of, signed, unit_of
+
+
+def ablation_plot(ablation: pl.DataFrame, about: str, visible: float | None) -> Figure:
+    """Draw each method's gain by the clusters.
+
+    Args:
+        ablation: rows of `reports.diversity_ablation`, of one measure in one cell; at least one.
+        about: the cell, as it is named.
+        visible: what two single runs differ by in 95% of pairs; None where it is not known.
+    """
+    measure = ablation["measure"][0]
+    digits = digits_of(measure)
+    gains = [round(gain, digits) for gain in ablation["gain"]]
+    better = sum(gain > 0 for gain in gains)
+    said = f"With clusters, {better} of {len(gains)} methods do better"
+    with drawing(said, about, 0.8 + 0.24 * len(gains)) as (figure, axes):
+        if visible is not None:
+            axes.axvspan(-visible, visible, color=PALE, lw=0)
+        axes.axvline(0, color=BLACK, lw=0.8)
+        for place, gain in enumerate(gains):
+            colour, marker = (BLUE, ">") if gain > 0 else (ORANGE, "<") if gain < 0 else (GREY, "o")
+            axes.plot([0, gain], [place, place], "-", color=colour, lw=1.6)
+            axes.plot([gain], [place], marker, color=colour, ms=6)
+            axes.annotate(
+                signed(gain, digits), (gain, place), xytext=(8 if gain >= 0 else -8, 0),
+                textcoords="offset points", ha="left" if gain >= 0 else "right", va="center", fontsize=8.5,
+            )  # fmt: skip
+        axes.set_yticks(range(len(gains)), ablation["method"].to_list())
+        axes.set_ylim(len(gains) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        figure.supxlabel(f"gain by clusters, {unit_of(measure)}; right is better", fontsize=9)
+    return figure

@@ -1,0 +1,124 @@
+"""What a report is made from: tables of the warehouse, or the numbers of a paper."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import polars as pl
+
+from selection_platform.costs import Arm, ArmCost, ExperimentCost, Part, Spent, arm_costs
+from selection_platform.profile import Profile
+from selection_platform.queries import load_sql
+from selection_platform.verdict.runs import paper_runs
+from selection_platform.verdict.tables import run_rows, verdict_rows
+from selection_platform.verdict.verdicts import LOSS, verdicts
+
+Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
+"""Gives the result of a SELECT with bound values."""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What is too small to matter.
+
+    Attributes:
+        points: in percentage points.
+        loss: on the held-out loss, in bits per byte.
+    """
+
+    points: float
+    loss: float
+
+    def of(self, measure: str) -> float:
+        """The margin of a measure, in its unit."""
+        return self.loss if measure == LOSS else self.points
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What the page shows. A table that is not there has no rows, and its section says so in a sentence.
+
+    Attributes:
+        title: whose numbers these are.
+        description: in a sentence or two.
+        margins: what is too small to matter.
+        runs: columns as `verdict.tables.RUN_SCHEMA` names them.
+        verdict: rows of `reports.verdict`.
+        disclaimer: what the numbers do not say.
+        tables: rows of the other tables of `reports`, by the table's name.
+        paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
+        costs: of each arm.
+        snapshot: of the warehouse; None where the numbers come from elsewhere.
+    """
+
+    title: str
+    description: str
+    margins: Margins
+    runs: pl.DataFrame
+    verdict: pl.DataFrame
+    disclaimer: str | None = None
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    paper: pl.DataFrame | None = None
+    costs: Sequence[ArmCost] = ()
+    snapshot: int | None = None
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        """Rows of `reports.<name>`; None where there are none."""
+        rows = self.tables.get(name)
+        return None if rows is None or rows.is_empty() else rows
+
+
+def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
+    """The report's tables of a profile's warehouse."""
+    names = ["cost_ledger", "experiment_costs"]
+    # A table whose arms are in the profile no more still has its rows.
+    names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
+    names += ["pool_size_curve"] if profile.sub_pools else []
+    names += ["diversity_ablation"] if profile.cluster_pairs else []
+    margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
+    tables = {name: query(f"FROM reports.{name}", {}) for name in names}
+    return ReportData(
+        title=f"Profile {profile.name}",
+        description=profile.description,
+        disclaimer=profile.disclaimer,
+        margins=margins,
+        runs=query(load_sql("90_reports/runs"), {}),
+        verdict=query("FROM reports.verdict", {}),
+        tables=tables,
+        costs=_arm_costs(profile, tables["experiment_costs"]),
+        paper=_paper_verdicts(margins),
+        snapshot=snapshot,
+    )
+
+
+def _arm_costs(profile: Profile, rows: pl.DataFrame) -> list[ArmCost]:
+    """The costs of the profile's arms, from rows of `reports.experiment_costs`."""
+    arms = {
+        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size)
+        for key, each in profile.experiments.items()
+    }
+    costs = [
+        ExperimentCost(experiment, cast(Part, part), Spent(*spent))
+        for experiment, part, *spent in rows.select("experiment", "part", *Spent._fields).iter_rows()
+        if experiment in arms
+    ]
+    return arm_costs(costs, arms)
+
+
+def paper_data(profile: Profile) -> ReportData:
+    """The paper's published averages, with the profile's margins."""
+    margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
+    return ReportData(
+        title="The paper's published averages",
+        description=(
+            'Numbers of "Rethinking Data Selection at Scale: Random Selection is Almost All You Need" (arXiv '
+            "2410.09335): averages over five benchmarks, 10,000 samples, five random runs, one run of each method."
+        ),
+        margins=margins,
+        runs=run_rows(paper_runs()),
+        verdict=_paper_verdicts(margins),
+    )
+
+
+def _paper_verdicts(margins: Margins) -> pl.DataFrame:
+    return verdict_rows(verdicts(paper_runs(), {LOSS: margins.loss}, margins.points), {})

@@ -1,0 +1,66 @@
+"""Each arm's difference from random selection, beside where new random runs would lie."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from selection_platform.report.style import BLACK, PALE, VERDICTS, drawing
+from selection_platform.verdict.statistics import interval_of_one_run
+from selection_platform.verdict.verdicts import LOSS, Verdict
+from selection_platform.verdict.words import cell_name, count, measure_name, unit_of
+
+REFERENCES = ("base", "all_data")
+"""Arms that select nothing: they are no answer to the question, but a measure for the others."""
+
+
+def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
+    """Draw the arms of one cell on one measure, the best on top; those that select nothing stand below.
+
+    Args:
+        found: the verdicts, at least one.
+        random: values of the random runs.
+    """
+    chosen = sorted((each for each in found if each.method not in REFERENCES), key=_by_difference)
+    others = sorted((each for each in found if each.method in REFERENCES), key=_by_difference)
+    names = ["random", *(each.method for each in chosen), *(each.method for each in others)]
+    about = f"{measure_name(found[0].measure)}, {cell_name(found[0].cell)}"
+    with drawing(finding(chosen), about, 0.75 + 0.2 * len(names)) as (figure, axes):
+        half = interval_of_one_run(found[0].comparison.spread, len(random))
+        if half is not None:
+            axes.axvspan(-half, half, color=PALE, lw=0)
+        axes.axvline(0, color=BLACK, lw=0.8)
+        sign = -1 if found[0].measure == LOSS else 1
+        mean = sum(random) / len(random)
+        axes.plot([sign * (value - mean) for value in random], [0] * len(random), "|", color=BLACK, ms=9, mew=1.5)
+        for place, each in enumerate([*chosen, *others], start=1):
+            _draw_arm(axes, place, each)
+        if others:
+            axes.axhline(len(chosen) + 0.5, color=PALE, lw=0.8)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        figure.supxlabel(f"difference from random, {unit_of(found[0].measure)}; right is better", fontsize=9)
+    return figure
+
+
+def finding(chosen: Sequence[Verdict]) -> str:
+    """What the verdicts on methods say, in a few words."""
+    words = (("better", "better than random"), ("worse", "worse"), ("same", "the same"), ("not enough seeds", "open"))
+    counted = [f"{count(chosen, word)} {text}" for word, text in words if word == "better" or count(chosen, word)]
+    return f"Of {len(chosen)} methods, {', '.join(counted)}"
+
+
+def _by_difference(each: Verdict) -> tuple[float, str]:
+    return -each.comparison.difference, each.method
+
+
+def _draw_arm(axes: Axes, place: int, each: Verdict) -> None:
+    _, marker, colour = VERDICTS[each.word]
+    numbers = each.comparison
+    if numbers.arm_runs > 1 and numbers.low is not None and numbers.high is not None:
+        axes.plot([numbers.low, numbers.high], [place, place], "-", color=colour, lw=1.4, solid_capstyle="butt")
+    filled = "white" if each.word == "not enough seeds" else colour
+    axes.plot([numbers.difference], [place], marker, color=colour, markerfacecolor=filled, ms=6, mew=1.4)

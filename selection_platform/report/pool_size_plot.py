@@ -1,0 +1,106 @@
+"""How the choice fares as there is more to choose from, and where random selection catches up with it."""
+
+from collections.abc import Iterable
+
+import polars as pl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from selection_platform.report.style import BLACK, LINES, PALE, drawing
+from selection_platform.verdict.statistics import compare, interval_of_one_run
+from selection_platform.verdict.verdicts import LOSS, RANDOM
+
+STILL = "still above random at"
+
+
+def beside_each_size(curve: pl.DataFrame) -> pl.DataFrame:
+    """Runs of arms that take all there is have no budget: they stand beside those of each."""
+    whole = curve.filter(pl.col("budget").is_null()).drop("budget")
+    sized = curve.filter(pl.col("budget").is_not_null())
+    keys = ["measure", "model", "pool"]
+    beside = whole.join(sized.select([*keys, "budget"]).unique(maintain_order=True), on=keys)
+    return pl.concat([sized, beside.select(sized.columns)])
+
+
+def catching_up(curve: pl.DataFrame) -> dict[str, str]:
+    """For each method in one cell on one measure, in words, the size from which it is above random no more.
+
+    A method is above random at a size where the mean of its runs lies above the interval in which one new random run
+    would lie; of several runs, above the interval of the difference of means.
+
+    Args:
+        curve: rows of `reports.pool_size_curve`, of one measure, model, pool and budget.
+    """
+    random = _random(curve)
+    sentences = {}
+    for method, sizes in _by_size(curve).items():
+        above = {
+            size: (compare(values, random, higher_is_better=not _is_loss(curve)).low or 0) > 0 if random else False
+            for size, values in sizes.items()
+        }
+        sentences[method] = _in_words(above, known=len(set(random)) > 1)
+    return sentences
+
+
+def _in_words(above: dict[int, bool], *, known: bool) -> str:
+    if not known:
+        return "not known: random runs are too few, or all equal"
+    last = max((size for size, is_above in above.items() if is_above), default=None)
+    if last is None:
+        return "above random at no size"
+    later = [size for size in above if size > last]
+    return f"random has caught up at {min(later):,}" if later else f"{STILL} {last:,}"
+
+
+def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
+    """Draw each method's mean by the size of the pool that it chose from, random runs as a band.
+
+    Args:
+        curve: rows of `reports.pool_size_curve`, of one measure, model, pool and budget; at least one.
+        about: the cell, as it is named.
+    """
+    random = _random(curve)
+    by_size = _by_size(curve)
+    still = sum(text.startswith(STILL) for text in catching_up(curve).values())
+    said = f"{still} of {len(by_size)} methods above random with the most to choose from"
+    with drawing(said, about, 2.9 + 0.16 * ((len(by_size) + 2) // 2)) as (figure, axes):
+        if random:
+            spread = compare(random, random).spread
+            half = interval_of_one_run(spread, len(random)) or 0
+            mean = sum(random) / len(random)
+            axes.axhspan(mean - half, mean + half, color=PALE, lw=0)
+            axes.axhline(mean, color=BLACK, lw=0.9, label="random, and where new runs would lie")
+        for (method, sizes), (colour, marker, line) in zip(by_size.items(), _repeated(len(by_size)), strict=True):
+            means = [sum(values) / len(values) for values in sizes.values()]
+            axes.plot(list(sizes), means, line, marker=marker, color=colour, ms=4.5, lw=1.3, label=method)
+        ticks = sorted({size for sizes in by_size.values() for size in sizes})
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_major_formatter(FixedFormatter([f"{size:,}" for size in ticks]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("conversations to choose from")
+        axes.set_ylabel("bits per byte; lower is better" if _is_loss(curve) else "percent; higher is better")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
+def _is_loss(curve: pl.DataFrame) -> bool:
+    return curve["measure"][0] == LOSS
+
+
+def _random(curve: pl.DataFrame) -> list[float]:
+    """Values of the random runs: of the whole pool, as a random draw of a random part is a random draw."""
+    return curve.filter(pl.col("method") == RANDOM)["value"].to_list()
+
+
+def _by_size(curve: pl.DataFrame) -> dict[str, dict[int, list[float]]]:
+    """Values of each other method's runs by the size of the pool, the smallest first."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for method, size, value in curve.sort("pool_size").select("method", "pool_size", "value").iter_rows():
+        if method != RANDOM:
+            found.setdefault(method, {}).setdefault(size, []).append(value)
+    return dict(sorted(found.items()))
+
+
+def _repeated(count: int) -> Iterable[tuple[str, str, str]]:
+    return (LINES[index % len(LINES)] for index in range(count))

@@ -1,0 +1,117 @@
+"""What verdicts are made from, and verdicts themselves, as the warehouse's rows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import NamedTuple, cast
+
+import polars as pl
+
+from selection_platform.verdict.items import Items, item_interval
+from selection_platform.verdict.runs import AVERAGE, Cell, Run
+from selection_platform.verdict.statistics import Comparison, Word
+from selection_platform.verdict.verdicts import Verdict
+
+NUMBERS = {
+    "arm_runs": pl.Int32,
+    "random_runs": pl.Int32,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "visible": pl.Float64,
+    "p_value": pl.Float64,
+    "p_adjusted": pl.Float64,
+    "equivalent_within": pl.Float64,
+    "spread": pl.Float64,
+}
+SCHEMA = {
+    "measure": pl.String,
+    "model": pl.String,
+    "pool": pl.String,
+    "budget": pl.Int32,
+    "method": pl.String,
+    "verdict": pl.String,
+    "seeds_needed": pl.Int32,
+    **NUMBERS,
+    "items_low": pl.Float64,
+    "items_high": pl.Float64,
+}
+RUN_SCHEMA = {
+    "measure": pl.String,
+    "model": pl.String,
+    "pool": pl.String,
+    "budget": pl.Int32,
+    "method": pl.String,
+    "seed": pl.Int32,
+    "value": pl.Float64,
+}
+
+
+class ItemInterval(NamedTuple):
+    """How an arm's average differs from random, and the 95% interval over items, in percentage points."""
+
+    difference: float
+    low: float
+    high: float
+
+
+OverItems = Mapping[tuple[Cell, str], ItemInterval]
+"""The interval over items of each arm in each cell."""
+
+
+def runs_of(rows: pl.DataFrame) -> list[Run]:
+    """The runs in a table of columns as RUN_SCHEMA names them: those of `90_reports/runs.sql`."""
+    return [
+        Run(measure, Cell(model, pool, budget), *rest)
+        for measure, model, pool, budget, *rest in rows.select(list(RUN_SCHEMA)).iter_rows()
+    ]
+
+
+def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
+    """Runs as a table of columns as RUN_SCHEMA names them."""
+    rows = [(run.measure, *run.cell, run.method, run.seed, run.value) for run in runs]
+    return pl.DataFrame(rows, schema=RUN_SCHEMA, orient="row")
+
+
+def over_items(rows: pl.DataFrame) -> OverItems:
+    """The interval over items of each arm, from the rows of `90_reports/item_differences.sql`."""
+    found: dict[tuple[Cell, str], dict[str, Items]] = {}
+    keys = ["model", "pool", "budget", "method", "benchmark"]
+    for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
+        of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
+        of_arm[str(benchmark)] = Items(items["difference"].to_numpy(), items["weight"].to_numpy())
+    return {key: ItemInterval(*item_interval(benchmarks)) for key, benchmarks in found.items()}
+
+
+def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
+    """Verdicts as rows of `reports.verdict`; the interval over items stands beside the average."""
+    rows = []
+    for each in found:
+        interval = intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None
+        rows.append(
+            {
+                "measure": each.measure,
+                **each.cell._asdict(),
+                "method": each.method,
+                "verdict": each.word,
+                "seeds_needed": each.seeds_needed,
+                **asdict(each.comparison),
+                "items_low": interval.low if interval else None,
+                "items_high": interval.high if interval else None,
+            }
+        )
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def verdicts_of(rows: pl.DataFrame) -> list[Verdict]:
+    """The verdicts in rows of `reports.verdict`."""
+    return [
+        Verdict(
+            measure=row["measure"],
+            cell=Cell(row["model"], row["pool"], row["budget"]),
+            method=row["method"],
+            comparison=Comparison(**{name: row[name] for name in NUMBERS}),
+            word=cast(Word, row["verdict"]),
+            seeds_needed=row["seeds_needed"],
+        )
+        for row in rows.iter_rows(named=True)
+    ]

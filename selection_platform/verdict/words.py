@@ -1,0 +1,127 @@
+"""Verdicts in words and Markdown tables: for the terminal, for Dagster and for the report."""
+
+from collections.abc import Sequence
+
+from selection_platform.leaderboard import markdown_table
+from selection_platform.verdict.runs import AVERAGE, Cell, Run
+from selection_platform.verdict.tables import OverItems
+from selection_platform.verdict.verdicts import LOSS, RANDOM, Verdict
+
+SHOWN = (AVERAGE, LOSS)
+"""The measures that sum a run up; the others are single benchmarks."""
+
+HEADER = ["model · pool · samples", "arm", "runs", "difference", "95% interval", "p", "p (Holm)", "verdict"]
+ITEMS_TITLE = "The same averages with other items of the same benchmarks, for the runs that there are (bootstrap)"
+
+
+def digits_of(measure: str) -> int:
+    """Digits behind the point with which a measure is shown."""
+    return 4 if measure == LOSS else 2
+
+
+def unit_of(measure: str) -> str:
+    """The unit of differences on a measure."""
+    return "bits per byte" if measure == LOSS else "percentage points"
+
+
+def measure_name(measure: str) -> str:
+    """A measure as sentences name it."""
+    names = {AVERAGE: "average of the benchmarks", LOSS: "held-out loss"}
+    return names.get(measure, measure)
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign; none where it rounds to 0."""
+    return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
+
+
+def measure_title(measure: str) -> str:
+    """What a table of verdicts on a measure is about."""
+    return f"{measure}, against random selection; above 0 is better; {unit_of(measure)}"
+
+
+def measure_table(found: Sequence[Verdict]) -> str:
+    """A Markdown table of verdicts on one measure."""
+    return markdown_table(HEADER, [_row(each, digits_of(each.measure)) for each in found])
+
+
+def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
+    """How many of the verdicts on one measure are what, one by one and all together."""
+    compared = [each.comparison for each in found]
+    above = sum(each.low is not None and each.low > 0 for each in compared)
+    below = sum(each.high is not None and each.high < 0 for each in compared)
+    return (
+        f"Of {len(found)} comparisons, looked at one by one, {above} lie above their interval of no difference and "
+        f"{below} below it. Looked at together (Holm), {count(found, 'better')} are better, {count(found, 'worse')} "
+        f"worse, {count(found, 'same')} the same within {margin:g}, and {count(found, 'not enough seeds')} open."
+    )
+
+
+def random_runs_in_words(found: Sequence[Verdict], runs: Sequence[Run], margin: float) -> dict[Cell, str]:
+    """How far random runs vary on one measure, and what can be seen against that: a sentence for each cell.
+
+    Args:
+        found: verdicts on the measure.
+        runs: on the measure, random ones among them.
+        margin: what is too small to matter, in the measure's unit.
+    """
+    sentences = {}
+    for cell in dict.fromkeys(each.cell for each in found):
+        of_cell = [each for each in found if each.cell == cell]
+        values = [run.value for run in runs if run.cell == cell and run.method == RANDOM]
+        sentences[cell] = _random_in_words(values, of_cell, margin)
+    return sentences
+
+
+def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float) -> str:
+    digits = digits_of(of_cell[0].measure)
+    single = next((each.comparison for each in of_cell if each.comparison.arm_runs == 1), None)
+    if single is None or single.visible is None or single.spread is None:
+        return f"{len(values)} random runs, too few or too equal to say how far one can vary."
+    mean = sum(values) / len(values)
+    needed = next((each.seeds_needed for each in of_cell if each.word == "not enough seeds"), None)
+    more = f" To see {margin:g}, {needed} seeds of each arm are needed." if needed else ""
+    return (
+        f"{len(values)} random runs, {mean:.{digits}f} on average, standard deviation {single.spread:.{digits}f}; 95% "
+        f"of new ones lie within {single.visible:.{digits}f} of it: no smaller difference of one run can be seen.{more}"
+    )
+
+
+def items_table(intervals: OverItems) -> str:
+    """A Markdown table of the intervals over items."""
+    rows = [
+        [cell_name(cell), method, f"{difference:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+        for (cell, method), (difference, low, high) in intervals.items()
+    ]
+    return markdown_table(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell as tables name it."""
+    return f"{cell.model} · {cell.pool} · {cell.budget:,}"
+
+
+def count(found: Sequence[Verdict], word: str) -> int:
+    """How many of the verdicts are of a word."""
+    return sum(each.word == word for each in found)
+
+
+def interval_text(low: float | None, high: float | None, digits: int) -> str:
+    """An interval of differences; nothing where there is none."""
+    return "" if low is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def _row(each: Verdict, digits: int) -> list[str]:
+    numbers = each.comparison
+    p_values = ["" if p is None else f"{p:.3f}" for p in (numbers.p_value, numbers.p_adjusted)]
+    runs = f"{numbers.arm_runs} : {numbers.random_runs}"
+    interval = interval_text(numbers.low, numbers.high, digits)
+    return [
+        cell_name(each.cell),
+        each.method,
+        runs,
+        f"{numbers.difference:+.{digits}f}",
+        interval,
+        *p_values,
+        each.word,
+    ]

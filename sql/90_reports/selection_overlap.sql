@@ -1,0 +1,32 @@
+-- $experiments: one of each method in each pool, model and budget, in the order in which methods are to appear.
+WITH chosen AS (
+    SELECT *, list_position($experiments::VARCHAR[], experiment) AS place
+    FROM experiments.keys
+    WHERE list_contains($experiments::VARCHAR[], experiment)
+),
+samples AS (
+    SELECT experiment, sample_id
+    FROM selections.samples
+    WHERE list_contains($experiments::VARCHAR[], experiment)
+),
+shared AS (
+    SELECT a.experiment AS one, b.experiment AS other, count(*) AS shared
+    FROM samples AS a
+    JOIN samples AS b USING (sample_id)
+    GROUP BY ALL
+),
+pool_sizes AS (SELECT pool, count(*) AS samples FROM pools.samples GROUP BY pool)
+SELECT
+    pool,
+    model,
+    budget,
+    a.method AS one,
+    b.method AS other,
+    coalesce(shared.shared, 0)::INTEGER AS shared,
+    budget * budget / pool_sizes.samples AS by_chance
+FROM chosen AS a
+JOIN chosen AS b USING (pool, model, budget)
+JOIN pool_sizes USING (pool)
+LEFT JOIN shared ON shared.one = a.experiment AND shared.other = b.experiment
+WHERE a.place < b.place
+ORDER BY a.place, b.place

@@ -1,0 +1,98 @@
+"""Hand-made tables for a page: one model and pool, with numbers that can be worked out in the head."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import polars as pl
+
+from selection_platform.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
+from selection_platform.report.data import Margins, ReportData
+from selection_platform.verdict.runs import Cell, Run
+from selection_platform.verdict.tables import run_rows, verdict_rows
+from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
+
+EVIL = '<img src="https://example.org/x.png">&"'
+CELL = Cell("m", EVIL, 10)
+MARGINS = Margins(1.0, 0.01)
+VALUES = {
+    "average": {"random": [10, 11, 12], "ifd": [16], "zip": [5, 5.5], "base": [11]},
+    LOSS: {"random": [2.0, 2.1, 2.2], "ifd": [2.0], "zip": [3.0, 3.0], "base": [2.1]},
+    "mmlu": {"random": [10, 11, 12], "ifd": [16], "zip": [5, 5.5], "base": [11]},
+}
+
+
+def runs(values=VALUES):
+    return [
+        Run(measure, CELL, method, seed, value)
+        for measure, methods in values.items()
+        for method, of_method in methods.items()
+        for seed, value in enumerate(of_method)
+    ]
+
+
+def data(values=VALUES, costs=(), **tables):
+    return replace(_data(json.dumps(values)), costs=costs, tables=tables)
+
+
+@cache
+def _data(values):
+    """Once for each set of values: statsmodels collects garbage with each adjustment, half a second long here."""
+    made = runs(json.loads(values))
+    found = verdicts(with_random(made), {LOSS: MARGINS.loss}, MARGINS.points)
+    return ReportData("Test", "Invented.", MARGINS, run_rows(made), verdict_rows(found, {}))
+
+
+def curve(values):
+    """Rows of `reports.pool_size_curve`: random runs of 10, 11 and 12, and values of methods by pool size."""
+    rows = [("average", "m", EVIL, 10, 400, True, "random", seed, 10.0 + seed) for seed in range(3)]
+    rows += [
+        ("average", "m", EVIL, 10, size, size == 400, method, 0, float(value))
+        for method, sizes in values.items()
+        for size, value in sizes.items()
+    ]
+    names = ["measure", "model", "pool", "budget", "pool_size", "whole", "method", "seed", "value"]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+ABLATION = pl.DataFrame(
+    {
+        "measure": ["average", "average"], "model": ["m", "m"], "pool": [EVIL, EVIL], "budget": [10, 10],
+        "method": ["ifd", "less"], "runs": [1, 1], "clustered_runs": [2, 1], "value": [16.0, 12.0],
+        "clustered_value": [14.5, 12.0], "gain": [-1.5, 0.0],
+    }
+)  # fmt: skip
+OVERLAP = pl.DataFrame(
+    {
+        "pool": [EVIL] * 3, "model": ["m"] * 3, "budget": [10] * 3, "one": ["random", "random", "ifd"],
+        "other": ["ifd", "zip", "zip"], "shared": [2, 0, 7], "by_chance": [2.5] * 3,
+    }
+)  # fmt: skip
+PROFILE = pl.DataFrame(
+    [
+        (EVIL, "m", 10, "random", "source", 1, "<b>books</b>", 5, 15, 0.5, 0.75),
+        (EVIL, "m", 10, "random", "source", 2, "$x$", 5, 5, 0.5, 0.25),
+        (EVIL, "m", 10, "random", "turns", 1, "1", 10, 20, 1.0, 1.0),
+        (EVIL, "m", 10, "ifd", "source", 1, "<b>books</b>", 10, 15, 1.0, 0.75),
+        (EVIL, "m", 10, "ifd", "source", 2, "$x$", 0, 5, 0.0, 0.25),
+        (EVIL, "m", 10, "ifd", "turns", 1, "1", 10, 20, 1.0, 1.0),
+    ],
+    schema=[
+        "pool", "model", "budget", "method", "trait", "place", "value", "selected", "there", "share", "pool_share",
+    ],
+    orient="row",
+)  # fmt: skip
+COSTS = arm_costs(
+    [
+        ExperimentCost(f"{method} s{seed}", part, Spent(cpu_seconds=seconds, forward_flops=2 * seconds))
+        for method, seeds, selecting in (("random", 3, 1.0), ("ifd", 1, 63.0))
+        for seed in range(seeds)
+        for part, seconds in zip(PARTS, (selecting, 2 * selecting, 20.0, 10.0), strict=True)
+    ],
+    {f"{method} s{seed}": Arm(method, *CELL) for method, seeds in (("random", 3), ("ifd", 1)) for seed in range(seeds)},
+)
+EVERYTHING = {
+    "diversity_ablation": ABLATION,
+    "selection_overlap": OVERLAP,
+    "selection_profile": PROFILE,
+}

@@ -1,0 +1,220 @@
+"""The numbers of each section are those of its table, worked out by hand."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from selection_platform.report.answer import answer
+from selection_platform.report.cost_section import duration
+from selection_platform.report.pool_size_plot import beside_each_size, catching_up
+from selection_platform.report.sections import (
+    ablation_numbers,
+    overlap_numbers,
+    sections,
+    unlikeness,
+    verdict_numbers,
+)
+from selection_platform.verdict.tables import verdict_rows, verdicts_of
+from selection_platform.verdict.words import cell_name, signed
+from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, OVERLAP, PROFILE, curve, data
+
+
+def section(name, of):
+    """One section alone: drawing all takes a second."""
+    made = sections(of)[name]()
+    assert made.name == name
+    return made
+
+
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_the_leaderboard_has_means_and_marks_best_and_second():
+    average, loss = section("leaderboard", data()).tables
+    assert average.header == ["arm", "seeds", cell_name(CELL)]
+    assert texts(average) == [
+        ["base", "1", "11.00"],
+        ["random", "3", "11.00"],
+        ["ifd", "1", "16.00"],
+        ["zip", "2", "5.25"],
+    ]
+    assert [row[2].rank for row in average.rows] == ["second", "second", "best", None]
+    assert [row[2].text for row in loss.rows] == ["2.1000", "2.1000", "2.0000", "3.0000"]
+    assert [row[2].rank for row in loss.rows] == ["second", "second", "best", None]
+    # Random is what the others are held against.
+    assert [row[2].verdict for row in average.rows][1] is None
+    assert average.markdown().splitlines()[4].split("|")[3].strip() == "**16.00** ?"
+
+
+def test_each_benchmark_has_its_column():
+    (table,) = section("benchmarks", data()).tables
+    assert (table.caption, table.header) == (cell_name(CELL), ["arm", "mmlu"])
+    assert texts(table) == [["base", "11.00"], ["random", "11.00"], ["ifd", "16.00"], ["zip", "5.25"]]
+
+
+def test_verdicts_have_differences_intervals_and_what_would_settle_them():
+    average, _ = section("verdict", data()).tables
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in average.rows}
+    # t of two degrees of freedom times sqrt(1 + 1/3), as in tests/verdict.
+    assert rows["ifd"][:3] == ["1 : 3", "+5.00", "+0.03 to +9.97"]
+    # 17 seeds of each for one standard deviation.
+    assert rows["ifd"][4:] == ["not enough seeds", "16 more runs of it, 14 of random"]
+    assert rows["zip"][4:] == ["worse", "settled"]
+
+
+def test_what_would_settle_it_has_a_price_where_costs_are_known():
+    average, _ = section("verdict", data(costs=COSTS)).tables
+    # 30 runs of 20 s of training and 10 s of evaluation: 900 s.
+    assert average.rows[1][-1].text == "16 more runs of it, 14 of random: 15.0 min of CPU time"
+
+
+def test_an_arm_without_seeds_says_so():
+    made = data({"average": {"random": [10, 10, 10], "ifd": [16]}})
+    (table,) = section("verdict", made).tables
+    assert [cell.text for cell in table.rows[0]] == [
+        "ifd", "1 : 3", "+6.00", "not known", "", "not enough seeds", "two random runs or more that differ",
+    ]  # fmt: skip
+    assert "too few, or all equal" in answer(made).sentences[-1]
+
+
+@pytest.mark.parametrize(
+    ("values", "headline"),
+    [
+        ({"random": [10, 11, 12], "ifd": [40]}, f"Yes, in 1 of 1 comparisons: ifd ({cell_name(CELL)})."),
+        ({"random": [10, 10.1, 10.2], "ifd": [1]}, "No: no choice beats random selection."),
+        # The base model chooses nothing, so that it beats random is no choice's merit.
+        (
+            {"random": [10, 11, 12], "ifd": [15], "base": [90]},
+            "Not shown: no choice is seen to beat random selection, and 1 of 1 comparisons are open.",
+        ),
+        ({"ifd": [16]}, "Not known yet."),
+        ({}, "Not known yet."),
+    ],
+)
+def test_the_answer(values, headline):
+    assert answer(data({"average": values})).headline == headline
+
+
+def test_the_answer_says_how_far_to_trust_it():
+    counts, loss, trust = answer(data()).sentences
+    assert "of 2 comparisons of a method with random selection 0 are better, 1 worse" in counts
+    assert "within 0.01 bits per byte" in loss
+    assert "there are 3 random runs" in trust
+    assert "has to differ by 4.97 percentage points" in trust
+    assert "To see a difference of 1, it takes 17 seeds of each arm." in trust
+
+
+def test_the_trust_table():
+    (table,) = section("trust", data()).tables
+    assert texts(table)[0] == [
+        cell_name(CELL), "average of the benchmarks", "3", "11.00", "1.00", "4.97", "17 for 1",
+    ]  # fmt: skip
+
+
+def test_the_papers_differences_stand_beside_ours():
+    paper = data({"average": {"random": [50, 51, 52], "ifd": [49], "less": [60]}}).verdict
+    made = data()
+    (table,) = section("paper", replace(made, paper=paper)).tables
+    assert table.header[1:] == [f"ours: {cell_name(CELL)}", f"paper: {cell_name(CELL)}"]
+    assert texts(table) == [["ifd", "+5.00", "-2.00"]]
+
+
+def test_clusters_show_with_and_without():
+    made = section("clusters", data(diversity_ablation=ABLATION))
+    (table,) = made.tables
+    assert texts(table) == [["ifd", "16.00", "14.50", "-1.50"], ["less", "12.00", "12.00", "0.00"]]
+    assert [row[2].note for row in table.rows] == ["2 seeds", "1 seed"]
+    assert "ifd -1.50, less 0.00" in made.pictures[0].alternative
+    assert ablation_numbers(ABLATION) == {f"average: mean gain, {cell_name(CELL)}": -0.75}
+
+
+def test_overlap_names_the_most_alike():
+    made = section("overlap", data(selection_overlap=OVERLAP))
+    assert (
+        "two random draws share 25.0% on average. Most alike: ifd and zip 70%, random and ifd 20%" in made.paragraphs[1]
+    )
+    (share,) = overlap_numbers(OVERLAP).values()
+    assert share == pytest.approx(0.3)
+
+
+def test_looks_are_measured_against_the_pool():
+    made = section("looks", data(selection_profile=PROFILE))
+    # Half of |0.5 - 0.75| + |0.5 - 0.25|, and of |1 - 0.75| + |0 - 0.25|.
+    assert unlikeness(PROFILE.filter(pl.col("trait") == "source")) == {"random": 0.25, "ifd": 0.25}
+    (table,) = made.tables
+    assert (table.header, texts(table)) == (["method", "source"], [["random", "25%"], ["ifd", "25%"]])
+    assert "the whole pool is alike in turns" in made.paragraphs[1]
+
+
+def test_costs_are_means_over_seeds():
+    made = section("costs", data(costs=COSTS))
+    (table,) = made.tables
+    assert texts(table) == [
+        ["random", "1.0 s", "2.0 s", "20.0 s", "10.0 s", "", ""],
+        # 1 + 63 / 20, by time and, as all is proportional here, by arithmetic.
+        ["ifd", "63.0 s", "2.1 min", "20.0 s", "10.0 s", "4.2x", "4.2x"],
+    ]
+    assert "ifd costs as much as training on 4.2x the data at random by CPU time" in made.paragraphs[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(119, "119.0 s"), (120, "2.0 min"), (7200, "2.0 h"), (259_200, "3.0 days")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_size_where_random_catches_up():
+    # New random runs would lie within 4.97 of 11.
+    made = curve(
+        {
+            "ifd": {100: 17, 200: 15, 400: 12},
+            "zip": {100: 12, 200: 12, 400: 12},
+            "less": {100: 12, 200: 17, 400: 18},
+        }
+    )
+    assert catching_up(made) == {
+        "ifd": "random has caught up at 200",
+        "less": "still above random at 400",
+        "zip": "above random at no size",
+    }
+    assert set(catching_up(made.filter(pl.col("method") != "random")).values()) == {
+        "not known: random runs are too few, or all equal"
+    }
+    (table,) = section("pool-size", data(pool_size_curve=made)).tables
+    assert [row[1:] for row in texts(table)] == [[method, text] for method, text in catching_up(made).items()]
+
+
+def test_all_data_stands_beside_each_size_of_selection():
+    made = curve({"ifd": {100: 17}, "all_data": {100: 13}})
+    made = made.with_columns(pl.when(pl.col("method") == "all_data").then(None).otherwise("budget").alias("budget"))
+    assert beside_each_size(made).filter(pl.col("method") == "all_data")["budget"].to_list() == [10]
+
+
+def test_sections_without_rows_are_one_sentence():
+    empty = {name: rows.clear() for name, rows in EVERYTHING.items()} | {"pool_size_curve": curve({}).clear()}
+    for name in ("pool-size", "clusters", "overlap", "looks", "costs"):
+        for made in (data(), data(**empty)):
+            found = section(name, made)
+            assert (len(found.paragraphs), len(found.tables), len(found.pictures)) == (1, 0, 0)
+
+
+def test_many_cells_are_cut_and_said_so():
+    rows = pl.concat([OVERLAP.with_columns(pl.lit(f"p{index}").alias("pool")) for index in range(13)])
+    found = section("overlap", data(selection_overlap=rows))
+    assert len(found.pictures) == 12
+    assert found.paragraphs[-1].startswith("The first 12 of 13 combinations")
+
+
+def test_verdicts_come_back_from_their_table():
+    found = verdicts_of(data().verdict)
+    assert verdict_rows(found, {}).equals(data().verdict)
+    numbers = verdict_numbers(found)
+    assert (numbers["average: worse"], numbers["average: not enough seeds"]) == (1, 2)
+    assert numbers[f"average: best difference, {cell_name(CELL)}"] == 5
+
+
+def test_a_difference_that_rounds_to_0_has_no_sign():
+    assert [signed(value, 2) for value in (0.004, -0.004, -0.01)] == ["0.00", "0.00", "-0.01"]
