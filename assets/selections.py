@@ -14,6 +14,9 @@ from selection_platform.methods import METHODS
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 
+CONTENT = '"position", sample_id'
+"""What a selection is, without the scores: others that choose the same ids in the same order change nothing trained."""
+
 
 def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
@@ -51,10 +54,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
             },
             check_results=selection_results(facts),
-            # Without the scores: others that choose the same ids in the same order change nothing that is trained.
-            data_version=dg.DataVersion(
-                warehouse.content_hash("selections.samples", partition, '"position", sample_id')
-            ),
+            data_version=dg.DataVersion(warehouse.content_hash("selections.samples", partition, CONTENT)),
         )
 
     return [selection]

@@ -26,8 +26,10 @@ from typing import TypeVar
 import dagster as dg
 import duckdb
 
+from assets.graph import SELECTION
 from assets.materialize import open_instance
 from assets.provenance import latest_provenance
+from assets.selections import CONTENT
 from benchmarks.postgres_server import NoServer, running_server
 from benchmarks.soak_processes import Read, Soak, Written, fill, hold, read, write
 from resources.catalog import POSTGRES, SQLITE
@@ -109,7 +111,7 @@ def compare(soak: Soak, snapshot: int) -> Compared:
         for asset, table in (
             (dg.AssetKey(["scores", "random"]), "scores.random"),
             (dg.AssetKey(["scores", "token_length"]), "scores.token_length"),
-            (dg.AssetKey("selection"), "selections.samples"),
+            (SELECTION, "selections.samples"),
         ):
             for key, made in latest_provenance(instance, asset).items():
                 partition = _columns(table, str(key))
@@ -118,7 +120,8 @@ def compare(soak: Soak, snapshot: int) -> Compared:
                 compared.partitions += 1
                 compared.lost += max(0, said - distinct)
                 compared.doubled += rows - distinct
-                compared.other += warehouse.content_hash(table, partition) != made.data_version
+                content = CONTENT if asset == SELECTION else "*"
+                compared.other += warehouse.content_hash(table, partition, content) != made.data_version
     compared.snapshots = warehouse.snapshot() - snapshot
     return compared
 

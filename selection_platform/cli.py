@@ -34,9 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Dagster's processes load the definitions by themselves, and find the profile here.
             os.environ[PROFILE_VARIABLE] = options.profile
         options.command(load_profile(options.profile), options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped; run again to go on", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, wants no more of it; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except commands.MENDABLE as error:
         print(f"selection-platform: {error}", file=sys.stderr)
         return 1

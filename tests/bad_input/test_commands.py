@@ -1,5 +1,8 @@
 """Command lines that cannot be followed: exit status 1 and one message, or 2 and the usage."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -146,3 +149,12 @@ def test_an_unknown_profile_and_a_wrong_one(place, monkeypatch, capsys):
     assert capsys.readouterr().err == (
         f"selection-platform: {place}/wrong.yaml: budget: unknown key; did you mean 'budgets'?\n"
     )
+
+
+def test_output_that_nobody_wants_more_of_is_no_error():
+    command = [sys.executable, "-m", "selection_platform.cli", "methods"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate()
+    assert (process.returncode, said) == (0, "")
