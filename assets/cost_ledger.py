@@ -7,8 +7,7 @@ import dagster as dg
 
 from assets.costs import COST
 from assets.provenance import RECORDS_AT_ONCE, Provenance, input_name, latest_provenance
-from selection_platform.costs import Arm, ExperimentCost, Spent, experiment_costs
-from selection_platform.experiments import Experiment
+from selection_platform.costs import ExperimentCost, Spent, experiment_costs
 from selection_platform.profile import Profile
 
 
@@ -90,13 +89,6 @@ def costs_of_experiments(profile: Profile, instance: dg.DagsterInstance, ledger:
     known = {key: names for key, names in made_from.items() if names}
     methods = {key: profile.experiments[key].method for key in known}
     return experiment_costs(known, methods, spent_by_partition(ledger))
-
-
-def arms_of(experiments: Mapping[str, Experiment]) -> dict[str, Arm]:
-    """The arm of each experiment, by its key."""
-    return {
-        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size) for key, each in experiments.items()
-    }
 
 
 def _made_from(experiment: str, made: Mapping[str, Provenance]) -> set[str]:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.cost_ledger import arms_of, costs_of_experiments, entries
+from assets.cost_ledger import costs_of_experiments, entries
 from assets.metadata import markdown_picture
 from assets.partitions import Partitions
 from assets.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
-from selection_platform.costs import Spent, arm_costs, markdown_costs
+from selection_platform.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.leaderboard import markdown_leaderboards
 from selection_platform.manifest import write_manifest
 from selection_platform.profile import Profile

@@ -3,14 +3,14 @@
 import argparse
 
 from selection_platform.commands import UserError, print_json
-from selection_platform.costs import ArmCost, Spent, arm_costs, break_even, markdown_costs
+from selection_platform.costs import ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
 from selection_platform.leaderboard import markdown_table
 from selection_platform.profile import Profile, home
 
 
 def cost(profile: Profile, options: argparse.Namespace) -> None:
     """Print the costs of each arm, what they would have bought at random, and the costs of each asset so far."""
-    from assets.cost_ledger import arms_of, costs_of_experiments, entries
+    from assets.cost_ledger import costs_of_experiments, entries
     from assets.materialize import open_instance
 
     with open_instance(home(profile)) as instance:

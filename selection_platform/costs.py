@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from selection_platform.experiments import SubPool
+from selection_platform.experiments import Experiment, SubPool
 from selection_platform.leaderboard import markdown_table
 
 Part = Literal["selecting", "selecting alone", "training", "evaluating"]
@@ -134,6 +134,13 @@ def _parts(name: str, users: int) -> list[tuple[Part, float]]:
     if asset == "benchmark_result":
         return [("evaluating", 1)]
     return [("selecting", 1 / users), ("selecting alone", 1)]
+
+
+def arms_of(experiments: Mapping[str, Experiment]) -> dict[str, Arm]:
+    """The arm of each experiment, by its key."""
+    return {
+        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size) for key, each in experiments.items()
+    }
 
 
 def arm_costs(costs: Sequence[ExperimentCost], arms: Mapping[str, Arm]) -> list[ArmCost]:

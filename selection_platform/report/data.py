@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from selection_platform.costs import Arm, ArmCost, ExperimentCost, Part, Spent, arm_costs
+from selection_platform.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
 from selection_platform.verdict.runs import paper_runs
@@ -93,10 +93,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
 
 def _arm_costs(profile: Profile, rows: pl.DataFrame) -> list[ArmCost]:
     """The costs of the profile's arms, from rows of `reports.experiment_costs`."""
-    arms = {
-        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size)
-        for key, each in profile.experiments.items()
-    }
+    arms = arms_of(profile.experiments)
     costs = [
         ExperimentCost(experiment, cast(Part, part), Spent(*spent))
         for experiment, part, *spent in rows.select("experiment", "part", *Spent._fields).iter_rows()
