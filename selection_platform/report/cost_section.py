@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from selection_platform.costs import Arm, ArmCost, Part, break_even
+from selection_platform.methods import BASE
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
 from selection_platform.verdict.runs import Cell
@@ -53,11 +54,13 @@ def settling(found: Sequence[ArmCost], each: Verdict) -> str:
         return "two random runs or more that differ"
     if each.seeds_needed is None:
         return "over 1,000 seeds of each"
+    if each.method == BASE.name:
+        return "not by runs: the base model is one, and has no seeds"
     of_arm = max(0, each.seeds_needed - each.comparison.arm_runs)
     of_random = max(0, each.seeds_needed - each.comparison.random_runs)
     cost = run_cost(found, each.cell)
     price = "" if cost is None else f": {duration((of_arm + of_random) * cost[0])} of {cost[1]}"
-    return f"{of_arm} more runs of it, {of_random} of random{price}"
+    return f"{of_arm} more run{'s' * (of_arm != 1)} of it, {of_random} of random{price}"
 
 
 def run_cost(found: Sequence[ArmCost], cell: Cell) -> tuple[float, str] | None:

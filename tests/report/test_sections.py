@@ -62,6 +62,7 @@ def test_verdicts_have_differences_intervals_and_what_would_settle_them():
     # 17 seeds of each for one standard deviation.
     assert rows["ifd"][4:] == ["not enough seeds", "16 more runs of it, 14 of random"]
     assert rows["zip"][4:] == ["worse", "settled"]
+    assert rows["base"][4:] == ["not enough seeds", "not by runs: the base model is one, and has no seeds"]
 
 
 def test_what_would_settle_it_has_a_price_where_costs_are_known():
