@@ -35,6 +35,11 @@ class Entry(NamedTuple):
         """Asset and partition."""
         return input_name(dg.AssetKey.from_user_string(self.asset), self.partition)
 
+    @property
+    def spent(self) -> Spent:
+        """What is summed along lineages."""
+        return Spent(*(self.cost[field] for field in Spent._fields))
+
 
 def entries(instance: dg.DagsterInstance) -> list[Entry]:
     """Every materialisation whose cost was recorded, of each asset the newest first."""
@@ -73,8 +78,7 @@ def spent_by_partition(ledger: list[Entry]) -> dict[str, Spent]:
         if newest.setdefault(name, entry.data_version) != entry.data_version:
             older.add(name)
         if name not in older:
-            cost = Spent(*(entry.cost[field] for field in Spent._fields))
-            spent[name] = spent.get(name, Spent()).plus(cost)
+            spent[name] = spent.get(name, Spent()).plus(entry.spent)
     return spent
 
 

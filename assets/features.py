@@ -161,7 +161,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     ) -> dg.MaterializeResult:
         """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
         scoring = profile.clustered[context.partition_key]
-        embedded = Scoring(profile.whole_pool(scoring.pool), scoring.model)
+        embedded = profile.of_whole_pool(scoring)
         return replace_clusters(
             warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )

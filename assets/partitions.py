@@ -90,8 +90,9 @@ class Partitions:
 
     def embeddings_to_clusters(self) -> list[dg.AssetDep]:
         """A sub-pool's samples were embedded with the whole pool's."""
-        to_clusters = _grouped(self._profile.scorings, self._profile.clustered, self._of_whole_pool)
-        sub_pools = self._sub_pools(self._profile.clustered, lambda scoring: scoring.pool)
+        clustered, of_whole_pool = self._profile.clustered, self._profile.of_whole_pool
+        to_clusters = _grouped(self._profile.scorings, clustered, lambda scoring: of_whole_pool(scoring).key)
+        sub_pools = self._sub_pools(clustered, lambda scoring: scoring.pool)
         return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
@@ -113,9 +114,6 @@ class Partitions:
     def pools_to_experiments(self) -> list[dg.AssetDep]:
         """A pool or sub-pool is selected from by every experiment but the base models."""
         return self._pools_and_sub_pools(self._profile.experiments, lambda experiment: experiment.selects_from)
-
-    def _of_whole_pool(self, scoring: Scoring) -> str:
-        return Scoring(self._profile.whole_pool(scoring.pool), scoring.model).key
 
     def _pools_and_sub_pools(
         self, downstream: Mapping[str, Downstream], pool: Callable[[Downstream], str | None]

@@ -21,8 +21,7 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
     arms = arm_costs(costs, arms_of(profile.experiments))
     by_asset: dict[str, Spent] = {}
     for entry in ledger:
-        spent = Spent(*(entry.cost[name] for name in Spent._fields))
-        by_asset[entry.asset] = by_asset.get(entry.asset, Spent()).plus(spent)
+        by_asset[entry.asset] = by_asset.get(entry.asset, Spent()).plus(entry.spent)
     if options.json:
         print_json(
             {

@@ -105,6 +105,10 @@ class Profile(Settings):
         """The pool that a sub-pool is part of; a pool's own name."""
         return self.sub_pools[name].pool if name in self.sub_pools else name
 
+    def of_whole_pool(self, scoring: Scoring) -> Scoring:
+        """The scoring whose features serve a sub-pool's; of a whole pool itself."""
+        return Scoring(self.whole_pool(scoring.pool), scoring.model)
+
     def scored(self, method: str) -> dict[str, Scored]:
         """What a method scores, by partition key: pools, and those sub-pools that their pools' scores do not serve."""
         sub_pools = self.sub_pools if METHODS[method].set_dependent and method in self.pool_size_study.arms else ()
