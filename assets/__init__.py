@@ -20,7 +20,7 @@ from assets.ratings import rating_assets
 from assets.reports import report_assets
 from assets.scores import score_assets
 from assets.selections import selection_assets
-from selection_platform.profile import Profile
+from selection_platform.configuration.profile import Profile
 
 
 def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.checkpoints import model_folder
-from assets.checks import TEMPLATE, specs, template_result
-from assets.graph import CHECKPOINT
 from assets.partitions import Partitions
-from assets.provenance import input_name, recorded, templates
+from assets.record.checks import TEMPLATE, specs, template_result
+from assets.record.provenance import input_name, recorded, templates
+from orchestration.graph import CHECKPOINT
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.experiments import Experiment
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Experiment
+from sql.queries import load_sql
 
 if TYPE_CHECKING:
     from selection_platform.evaluation.spec import EvaluationSpec

@@ -5,18 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from assets.checks import FINAL_LOSS, final_loss_result, specs
-from assets.metadata import model_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import FINAL_LOSS, final_loss_result, specs
+from assets.record.metadata import model_result
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.experiments import Experiment
-from selection_platform.manifest import read_manifest
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
-from selection_platform.settings import FineTuningSettings
+from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.experiments.keys import Experiment
+from selection_platform.job.folder import read_manifest
+from sql.queries import load_sql
 
 
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.experiments import Scoring
-from selection_platform.manifest import read_manifest
-from selection_platform.method_settings import KMeansSettings, PreExperienceSettings
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.method_settings import KMeansSettings, PreExperienceSettings
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Scoring
+from selection_platform.job.folder import read_manifest
+from sql.queries import load_sql
 
 if TYPE_CHECKING:
-    from selection_platform.scoring.answer_likelihood import LikelihoodSummary
+    from selection_platform.features.answer_likelihood import LikelihoodSummary
 
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -41,7 +41,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """Tokens of each sample's prompt and last answer, by the model's tokenizer. Table `features.token_count`."""
-        from selection_platform.scoring.token_count import write_token_counts
+        from selection_platform.features.token_count import write_token_counts
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -98,13 +98,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
         """One pass over prompt and answer and one over the answer alone, for every method that needs either."""
-        from selection_platform.scoring.answer_likelihood import (
+        from selection_platform.features.answer_likelihood import (
             ANSWER_LIKELIHOOD,
             LikelihoodSpec,
             LikelihoodSummary,
             job_settings,
         )
-        from selection_platform.scoring.growing import score_new_samples
+        from selection_platform.job.growing import score_new_samples
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -209,9 +209,9 @@ def replace_clusters(
     The shards, of the pass over the pool `embedded`, hold what the warehouse holds, already as arrays. `key` is the
     profile's setting of how many clusters.
     """
-    from selection_platform.scoring.growing import finished_shards
-    from selection_platform.scoring.sample_cluster import write_clusters
-    from selection_platform.scoring.sample_embedding import read_embeddings
+    from selection_platform.features.sample_cluster import write_clusters
+    from selection_platform.features.sample_embedding import read_embeddings
+    from selection_platform.job.growing import finished_shards
 
     folder = artifacts.scoring(scoring.key)
     output = folder / f"{table}.parquet"

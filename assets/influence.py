@@ -5,18 +5,18 @@ from pathlib import Path
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
-from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.features import job_content_hash, samples_file
-from assets.metadata import model_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
-from assets.settings_used import influence_directions
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.metadata import model_result
+from assets.record.provenance import recorded
+from assets.record.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
-from selection_platform.scoring.job_shards import shard_files
+from selection_platform.configuration.profile import Profile
+from selection_platform.job.shards import shard_files
+from sql.queries import load_sql
 
 
 def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -68,7 +68,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """How far a training step on each sample would serve the targets. Table `features.gradient_influence`."""
-        from selection_platform.scoring.less.gradient_influence import GRADIENT_INFLUENCE, InfluenceSpec
+        from selection_platform.methods.less.gradient_influence import GRADIENT_INFLUENCE, InfluenceSpec
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)

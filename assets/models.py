@@ -5,15 +5,15 @@ from typing import Any
 
 import dagster as dg
 
-from assets.metadata import model_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.metadata import model_result
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
-from selection_platform.settings import ModelSettings
+from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import ModelSettings
+from sql.queries import load_sql
 
 
 def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 import dagster as dg
 
-from selection_platform.experiments import Experiment, Scored, Scoring
-from selection_platform.methods import METHODS
-from selection_platform.profile import Profile
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Experiment, Scored, Scoring
+from selection_platform.experiments.methods import METHODS
 
 Downstream = TypeVar("Downstream")
 

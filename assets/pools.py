@@ -4,20 +4,20 @@ from collections import Counter
 
 import dagster as dg
 
-from assets.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result, specs
-from assets.metadata import markdown_counts
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result, specs
+from assets.record.metadata import markdown_counts
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
+from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
+from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
-from selection_platform.manifest import content_hash
+from selection_platform.job.folder import content_hash
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
-from selection_platform.profile import Profile
-from selection_platform.profile_checks import check_pool_size, check_sub_pool, pool_needs
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 
 def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:

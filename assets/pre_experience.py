@@ -3,17 +3,17 @@
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
-from assets.checks import COMPLETENESS, Completeness, specs
 from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file
-from assets.metadata import model_result
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import COMPLETENESS, Completeness, specs
+from assets.record.metadata import model_result
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
-from selection_platform.scoring.job_shards import shard_files
+from selection_platform.configuration.profile import Profile
+from selection_platform.job.shards import shard_files
+from sql.queries import load_sql
 
 
 def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -105,7 +105,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
     def likelihood(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+        from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)

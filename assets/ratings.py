@@ -2,15 +2,15 @@
 
 import dagster as dg
 
-from assets.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
 from assets.features import samples_file
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.profile import Profile
+from sql.queries import load_sql
 
 
 def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -34,14 +34,14 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
-        from selection_platform.scoring.growing import score_new_samples
-        from selection_platform.scoring.selectit.rating_probability import (
+        from selection_platform.job.growing import score_new_samples
+        from selection_platform.methods.selectit.rating_probability import (
             RATING_PROBABILITY,
             RatingSpec,
             RatingSummary,
             job_settings,
         )
-        from selection_platform.scoring.selectit.rating_prompts import RATING_PROMPTS
+        from selection_platform.methods.selectit.rating_prompts import RATING_PROMPTS
 
         rating = profile.ratings[context.partition_key]
         folder = artifacts.scoring(rating.key)

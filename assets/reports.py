@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.cost_ledger import costs_of_experiments, entries
-from assets.metadata import markdown_picture
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.cost_ledger import costs_of_experiments, entries
+from assets.record.metadata import markdown_picture
+from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
-from selection_platform.costs import Spent, arm_costs, arms_of, markdown_costs
-from selection_platform.leaderboard import markdown_leaderboards
-from selection_platform.manifest import write_manifest
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.profile import Profile
+from selection_platform.job.folder import write_manifest
+from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
+from selection_platform.report.leaderboard import markdown_leaderboards
+from sql.queries import load_sql
 
 if TYPE_CHECKING:
     from selection_platform.report.parts import Section

@@ -7,18 +7,18 @@ from typing import Any
 import dagster as dg
 
 from assets.checkpoints import fine_tuning_recipe
-from assets.checks import SCORE_CHECKS, specs
 from assets.features import samples_file
 from assets.partitions import Partitions
-from assets.provenance import recorded
-from assets.score_table import replace_scores
+from assets.record.checks import SCORE_CHECKS, specs
+from assets.record.provenance import recorded
+from assets.record.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.manifest import read_manifest
-from selection_platform.method_settings import PUBLISHED_LESS_WEIGHTS
-from selection_platform.methods import METHODS
-from selection_platform.profile import Profile
+from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.methods import METHODS
+from selection_platform.job.folder import read_manifest
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -107,7 +107,7 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.diverse_evol.selection import DIVERSE_EVOL, DiverseEvolSpec
+        from selection_platform.methods.diverse_evol.selection import DIVERSE_EVOL, DiverseEvolSpec
 
         partition = _partition(profile, method, context.partition_key)
         pool, model = profile.scored(method)[context.partition_key]
@@ -147,8 +147,8 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        from selection_platform.scoring.zip.picks import write_picks
-        from selection_platform.scoring.zip.selection import ZipSettings
+        from selection_platform.methods.zip.picks import write_picks
+        from selection_platform.methods.zip.selection import ZipSettings
 
         partition = _partition(profile, method, context.partition_key)
         folder = artifacts.picks(method, context.partition_key)

@@ -5,14 +5,14 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from assets.checks import SELECTION_CHECKS, Facts, selection_results, specs
 from assets.partitions import Partitions
-from assets.provenance import recorded
+from assets.record.checks import SELECTION_CHECKS, Facts, selection_results, specs
+from assets.record.provenance import recorded
 from resources.warehouse import Verifier, Warehouse
-from selection_platform.experiments import Experiment
-from selection_platform.methods import METHODS
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.methods import METHODS
+from sql.queries import load_sql
 
 CONTENT = '"position", sample_id'
 """What a selection is, without the scores: others that choose the same ids in the same order change nothing trained."""

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from selection_platform.scoring.diverse_evol.k_center import k_center
+from selection_platform.methods.diverse_evol.k_center import k_center
 
 CLUSTERS = 1000
 EFFECTIVE_DIM = 32

@@ -36,10 +36,10 @@ from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
 from selection_platform.evaluation.worked_examples import write_targets
-from selection_platform.scoring.answer_likelihood import LikelihoodSpec, score
-from selection_platform.scoring.less.gradient_influence import InfluenceSpec, measure
-from selection_platform.scoring.zip.picks import write_picks
-from selection_platform.scoring.zip.selection import ZipSettings
+from selection_platform.features.answer_likelihood import LikelihoodSpec, score
+from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
+from selection_platform.methods.zip.picks import write_picks
+from selection_platform.methods.zip.selection import ZipSettings
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 from tests.warm_ups import warm_up_spec

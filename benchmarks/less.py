@@ -28,10 +28,10 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from benchmarks.shared_pass import machine, save_random_model, save_samples, seconds_of
+from selection_platform.features.token_plan import TokenPlan, make_plan
+from selection_platform.job.shards import shard_files
+from selection_platform.methods.less.gradient_influence import InfluenceSpec, InfluenceSummary, measure
 from selection_platform.models.loading import base_model_folder, load_model
-from selection_platform.scoring.job_shards import shard_files
-from selection_platform.scoring.less.gradient_influence import InfluenceSpec, InfluenceSummary, measure
-from selection_platform.scoring.token_plan import TokenPlan, make_plan
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 

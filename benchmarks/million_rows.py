@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.settings import PoolSettings, SourceSettings
 
 SYLLABLES = ("ba", "de", "li", "mo", "nu", "ra", "se", "ti", "vo", "ka", "pe", "sho")
 SOUP_WORDS = 2_000_000

@@ -20,11 +20,11 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.shared_pass import machine, matmul_rate, save_random_model, save_samples, seconds_of
+from selection_platform.features.token_plan import TokenPlan, make_plan
+from selection_platform.job.shards import shard_files
+from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
+from selection_platform.methods.selectit.rating_prompts import RatingTokens, conversation_tokens, rating_tokens
 from selection_platform.models.loading import load_model
-from selection_platform.scoring.job_shards import shard_files
-from selection_platform.scoring.selectit.rating_probability import RatingSpec, RatingSummary, rate
-from selection_platform.scoring.selectit.rating_prompts import RatingTokens, conversation_tokens, rating_tokens
-from selection_platform.scoring.token_plan import TokenPlan, make_plan
 
 
 def arguments() -> argparse.Namespace:

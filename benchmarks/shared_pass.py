@@ -26,9 +26,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, score
+from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.models.loading import load_model
-from selection_platform.scoring.answer_likelihood import LikelihoodSpec, LikelihoodSummary, score
-from selection_platform.scoring.token_plan import TokenPlan, make_plan
 
 
 def arguments() -> argparse.Namespace:

@@ -13,11 +13,11 @@ import polars as pl
 import yaml
 
 from assets import build_assets
-from assets.materialize import open_instance
+from orchestration.materialize import open_instance
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Values, Verifier, Warehouse
-from selection_platform.profile import Profile, load_profile
+from selection_platform.configuration.profile import Profile, load_profile
 
 MODEL, BUDGET, SAMPLES = "tiny", 50, 500
 SEED_COUNTS = (1, 2, 3)

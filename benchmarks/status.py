@@ -29,15 +29,15 @@ import dagster as dg
 import yaml
 
 from assets import build_assets
-from assets.materialize import open_instance
-from assets.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, SNAPSHOT, input_name
-from assets.settings_used import settings_used
-from assets.staleness import Staleness
+from assets.record.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, SNAPSHOT, input_name
+from assets.record.settings_used import settings_used
+from orchestration.materialize import open_instance
+from orchestration.staleness import Staleness
 from resources import build_resources
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
-from selection_platform.manifest import write_manifest
-from selection_platform.profile import HOME_VARIABLE, Profile, home, load_profile
+from selection_platform.configuration.profile import HOME_VARIABLE, Profile, home, load_profile
+from selection_platform.job.folder import write_manifest
 
 PROFILE = {
     "description": "Many random draws.",
@@ -129,7 +129,7 @@ def timed(file: Path, command: list[str], repetitions: int) -> tuple[list[Second
     output = ""
     for _ in range(repetitions):
         started, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        line = [sys.executable, "-m", "selection_platform.cli", "--profile", str(file), *command]
+        line = [sys.executable, "-m", "selection_platform.cli.main", "--profile", str(file), *command]
         output = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
         now = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime

@@ -17,10 +17,10 @@ from typing import Any
 
 import duckdb
 
-from assets.score_table import BEST_FIRST
+from assets.record.score_table import BEST_FIRST
 from resources.warehouse import Warehouse
-from selection_platform.methods import METHODS, Method
-from selection_platform.queries import load_sql
+from selection_platform.experiments.methods import METHODS, Method
+from sql.queries import load_sql
 
 POOL, MODEL = "million", "qwen2-7b"
 SEEDS = (0, 1, 2, 3, 4)

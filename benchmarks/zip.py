@@ -37,9 +37,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selection_platform.conversation import Message, sample_id
-from selection_platform.scoring.zip.picks import write_picks
-from selection_platform.scoring.zip.selection import ZipSettings, record_text, select
+from selection_platform.methods.zip.picks import write_picks
+from selection_platform.methods.zip.selection import ZipSettings, record_text, select
+from selection_platform.text.conversation import Message, sample_id
 
 THREADS = os.cpu_count() or 1
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"

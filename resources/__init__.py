@@ -7,7 +7,7 @@ from resources.artifact_store import ArtifactStore
 from resources.catalog import CATALOG_VARIABLE, SQLITE
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.settings import JobSettings
+from selection_platform.configuration.settings import JobSettings
 
 
 def build_resources(home: Path, jobs: JobSettings | None = None) -> dict[str, ArtifactStore | Warehouse | JobLauncher]:

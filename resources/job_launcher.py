@@ -18,8 +18,8 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
-from selection_platform.compute import SPENT, Compute
 from selection_platform.job.__main__ import ERROR_MARK
+from selection_platform.job.compute import SPENT, Compute
 from selection_platform.job.registry import Job, write_spec
 
 # It is the message reader's own affair how many write to it.

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 
 def snapshots(warehouse: Warehouse) -> list[int]:

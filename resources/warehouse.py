@@ -19,9 +19,9 @@ from pydantic import Field
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, leftovers_removed
 from resources.read_only import check_reads_only, confine
-from selection_platform.manifest import whole_file
-from selection_platform.methods import METHODS
-from selection_platform.queries import list_sql, load_sql
+from selection_platform.experiments.methods import METHODS
+from selection_platform.job.folder import whole_file
+from sql.queries import list_sql, load_sql
 
 EXPORT_BATCH = 10_000
 """Rows in memory at a time when a query is written to a file."""

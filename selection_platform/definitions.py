@@ -3,10 +3,10 @@
 import dagster as dg
 
 from assets import build_assets
-from assets.automation import build_automation
-from assets.cleaning import clean_job
+from orchestration.automation import build_automation
+from orchestration.cleaning import clean_job
 from resources import build_resources
-from selection_platform.profile import Profile, home, load_profile
+from selection_platform.configuration.profile import Profile, home, load_profile
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from assets.materialize import open_instance
-from assets.provenance import input_name, latest_provenance
-from selection_platform.cli import main
+from assets.record.provenance import input_name, latest_provenance
+from orchestration.materialize import open_instance
+from selection_platform.cli.main import main
 
 THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
 RANDOM = [f"random/letters/tiny/6/s{seed}" for seed in range(3)]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from selection_platform.cli import main
-from selection_platform.methods import METHODS
-from selection_platform.profile import shipped_profiles
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import shipped_profiles
+from selection_platform.experiments.methods import METHODS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 METHODS_PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from selection_platform.conversation import Message
+from selection_platform.text.conversation import Message
 
 VOCAB = 300
 SIZES = {

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedConfig
 
-from selection_platform.conversation import Message
+from selection_platform.text.conversation import Message
 from selection_platform.training.fine_tuning import FineTuningSpec
 from tests.tiny import random_samples, save_model, write_samples
 

@@ -12,8 +12,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from selection_platform.cli import main
-from selection_platform.cookbook import FOLDER, Question, questions
+from selection_platform.cli.cookbook import FOLDER, Question, questions
+from selection_platform.cli.main import main
 
 PAGE = Path(__file__).parents[1] / "docs" / "cookbook.md"
 INTRODUCTION = """\

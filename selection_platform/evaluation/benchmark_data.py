@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from selection_platform.manifest import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
 
 Row = dict[str, Any]
 

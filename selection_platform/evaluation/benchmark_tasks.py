@@ -19,7 +19,7 @@ from lm_eval.tasks import TaskManager
 
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
-from selection_platform.manifest import content_hash
+from selection_platform.job.folder import content_hash
 
 _TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
 

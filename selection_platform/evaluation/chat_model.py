@@ -15,8 +15,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
-from selection_platform.conversation import to_messages
-from selection_platform.rendering import pieces, tokenize
+from selection_platform.text.conversation import to_messages
+from selection_platform.text.rendering import pieces, tokenize
 
 NEXT_TURN = "\nHuman:"
 """Where a model that does not end its answer begins to speak for the user; generation stops there in every task."""

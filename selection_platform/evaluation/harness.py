@@ -24,7 +24,6 @@ import torch
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from selection_platform.conversation import to_messages
 from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, item_hash, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
@@ -41,18 +40,19 @@ from selection_platform.evaluation.results import (
 )
 from selection_platform.evaluation.sandbox import check_sandbox
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec
-from selection_platform.job.registry import Job
-from selection_platform.manifest import (
+from selection_platform.job.folder import (
     file_hash,
     open_job_folder,
     read_manifest,
     whole_file,
     write_manifest,
 )
+from selection_platform.job.progress import progress
+from selection_platform.job.registry import Job
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
-from selection_platform.progress import progress
-from selection_platform.rendering import template_hash
+from selection_platform.text.conversation import to_messages
+from selection_platform.text.rendering import template_hash
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""

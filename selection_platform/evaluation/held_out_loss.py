@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from selection_platform.conversation import Message
-from selection_platform.progress import progress
-from selection_platform.rendering import Tokenizer, Tokens, tokenize
-from selection_platform.scoring.forward_pass import batches, check_model, forward
+from selection_platform.job.progress import progress
+from selection_platform.models.forward_pass import batches, check_model, forward
+from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import Tokenizer, Tokens, tokenize
 
 METRIC = "bits_per_byte"
 _LOGIT_ROWS = 1024

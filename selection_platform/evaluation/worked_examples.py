@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from selection_platform.conversation import Message, sample_id
-from selection_platform.manifest import whole_file
+from selection_platform.job.folder import whole_file
+from selection_platform.text.conversation import Message, sample_id
 
 
 class _Source(NamedTuple):

@@ -76,7 +76,7 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
     """
     with _logged() as report:
         # torch takes seconds to import, and not to be able to is an error to report.
-        from selection_platform.compute import SPENT, Compute
+        from selection_platform.job.compute import SPENT, Compute
         from selection_platform.job.processes import gathered, process_count, use_own_gpu
 
         job = load_job(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from selection_platform.manifest import is_complete, whole_file
+from selection_platform.job.folder import is_complete, whole_file
 
 Spec = TypeVar("Spec", bound=Any)
 Result = TypeVar("Result")

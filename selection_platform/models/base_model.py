@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from selection_platform.manifest import file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import check_weights, load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
 

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from selection_platform.compute import count_compute
-from selection_platform.dropped_weights import weights_dropped
-from selection_platform.manifest import MANIFEST, read_manifest
-from selection_platform.rendering import CHAT_TEMPLATE
+from selection_platform.job.compute import count_compute
+from selection_platform.job.folder import MANIFEST, read_manifest
+from selection_platform.models.dropped_weights import weights_dropped
+from selection_platform.text.rendering import CHAT_TEMPLATE
 
 # The platform reports progress itself; a bar for each file read or written hides it.
 logging.disable_progress_bar()

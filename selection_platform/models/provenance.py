@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from selection_platform.manifest import content_hash, file_hash, read_manifest
+from selection_platform.job.folder import content_hash, file_hash, read_manifest
 from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder
 
 _PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")

@@ -6,7 +6,7 @@ Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from selection_platform.conversation import Message
+from selection_platform.text.conversation import Message
 
 WORDS = 13
 ANCHOR = 6

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from selection_platform.conversation import Message
-from selection_platform.pools.settings import PoolSettings
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.text.conversation import Message
 
 DETECTED_CHARACTERS = 1000
 """The language of a longer message shows in its beginning."""

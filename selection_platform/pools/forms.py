@@ -1,12 +1,12 @@
-"""The three forms that rows come in, turned into the one normal form (`selection_platform.conversation`)."""
+"""The three forms that rows come in, turned into the one normal form (`selection_platform.text.conversation`)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from selection_platform.conversation import Message, Role
+from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.settings import PoolSettings
+from selection_platform.text.conversation import Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
     "user": "user",

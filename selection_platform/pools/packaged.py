@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, cast
 
-from selection_platform.manifest import file_hash
+from selection_platform.configuration.pool_settings import Package
+from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.settings import Package
 from selection_platform.pools.sources import RawRow, Rows, Source, SourceError, read_json_lines, to_json
 
 REQUIREMENTS = "requirements-data.txt"

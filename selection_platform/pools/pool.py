@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from selection_platform.conversation import Message, sample_id
-from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
 from selection_platform.pools.contamination import ContaminationFilter
 from selection_platform.pools.filters import (
@@ -26,9 +27,8 @@ from selection_platform.pools.filters import (
 )
 from selection_platform.pools.forms import read_conversation, text_of
 from selection_platform.pools.raw_pool import read_raw_pool_report
-from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
-from selection_platform.progress import progress
+from selection_platform.text.conversation import Message, sample_id
 
 CODE_VERSION = "1"
 """Raise it when the same raw pool and settings would give another pool than before."""

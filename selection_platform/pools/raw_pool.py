@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
+from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
-from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import ShardWriter
 from selection_platform.pools.sources import Source, SourceError, open_source
-from selection_platform.progress import progress
 
 CODE_VERSION = "1"
 """Raise it when the same source would give other rows than before."""

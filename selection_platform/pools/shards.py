@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selection_platform.manifest import whole_file
+from selection_platform.job.folder import whole_file
 
 ROWS_PER_SHARD = 20_000
 CHARACTERS_PER_SHARD = 32_000_000

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selection_platform.manifest import file_hash
+from selection_platform.configuration.pool_settings import SourceSettings
+from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.settings import SourceSettings
 
 ROWS_PER_BATCH = 1000
 JSONL_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json.gz")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from selection_platform.costs import Arm, ArmCost, Part, break_even
-from selection_platform.methods import BASE
+from selection_platform.experiments.methods import BASE
+from selection_platform.report.costs import Arm, ArmCost, Part, break_even
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
 from selection_platform.verdict.runs import Cell

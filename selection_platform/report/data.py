@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import polars as pl
 
-from selection_platform.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
-from selection_platform.profile import Profile
-from selection_platform.queries import load_sql
+from selection_platform.configuration.profile import Profile
+from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.verdict.runs import paper_runs
 from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, verdicts
+from sql.queries import load_sql
 
 Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
 """Gives the result of a SELECT with bound values."""

@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from selection_platform.manifest import content_hash, whole_file
+from selection_platform.job.folder import content_hash, whole_file
 from selection_platform.report.answer import Answer, answer
 from selection_platform.report.data import ReportData
 from selection_platform.report.parts import Picture, Section

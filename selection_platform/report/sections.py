@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from selection_platform.leaderboard import ranks
-from selection_platform.methods import METHODS
+from selection_platform.experiments.methods import METHODS
 from selection_platform.report.ablation_plot import ablation_plot
 from selection_platform.report.answer import NO_RANDOM, span
 from selection_platform.report.cost_section import costs, settling
 from selection_platform.report.data import Margins, ReportData
 from selection_platform.report.heat_maps import overlap_plot, trait_plot
 from selection_platform.report.interval_plot import finding, interval_plot
+from selection_platform.report.leaderboard import ranks
 from selection_platform.report.parts import Picture, Section, Table, TableCell, cells
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up, pool_size_plot
 from selection_platform.report.style import VERDICTS

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from selection_platform.conversation import Message, to_messages
-from selection_platform.manifest import content_hash
-from selection_platform.rendering import Tokenizer, tokenize
+from selection_platform.job.folder import content_hash
+from selection_platform.text.conversation import Message, to_messages
+from selection_platform.text.rendering import Tokenizer, tokenize
 
 IGNORED = -100
 """The label that transformers leaves out of the loss."""

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from selection_platform.manifest import MANIFEST, file_hash, read_manifest, write_manifest
+from selection_platform.job.folder import MANIFEST, file_hash, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, save_tokenizer
 from selection_platform.models.provenance import weights_hash
 

@@ -4,7 +4,7 @@ The recipe is the paper's (arXiv 2410.09335, section 4.1 and its training script
 conversation and the end-of-sequence token after it, prompts masked, no packing.
 
 It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises in pieces and labels the tokens
-itself (`selection_platform.rendering`): SFTTrainer would only put a second data path beside that one.
+itself (`selection_platform.text.rendering`): SFTTrainer would only put a second data path beside that one.
 
 Loss: a step's gradient is that of the mean over all answer tokens of the global batch, whatever the micro-batches and
 devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means of the micro-batches instead, which gives
@@ -18,12 +18,12 @@ from typing import Any, Literal, cast
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
+from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
 from selection_platform.job.registry import Job
-from selection_platform.manifest import open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
-from selection_platform.rendering import Tokenizer, template_hash
+from selection_platform.text.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
 from selection_platform.training.epoch_snapshots import EpochSnapshots
 from selection_platform.training.loop import (

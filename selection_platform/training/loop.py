@@ -27,10 +27,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import process_count
-from selection_platform.manifest import whole_file
+from selection_platform.job.progress import Progress, progress
 from selection_platform.models.provenance import peak_memory_bytes
-from selection_platform.progress import Progress, progress
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
 
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -18,13 +18,13 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
-from selection_platform.compute import count_compute
-from selection_platform.conversation import Message, to_messages
+from selection_platform.job.compute import count_compute
+from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.registry import Job
-from selection_platform.manifest import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
-from selection_platform.rendering import Tokenizer, pieces, template_hash, tokenize
+from selection_platform.text.conversation import Message, to_messages
+from selection_platform.text.rendering import Tokenizer, pieces, template_hash, tokenize
 from selection_platform.training.batches import Row
 from selection_platform.training.loop import Precision, remove_checkpoints, resolve_precision, train, training_arguments
 

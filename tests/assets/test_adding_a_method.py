@@ -15,7 +15,7 @@ import yaml
 pytestmark = pytest.mark.data
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("selection_platform", "assets", "resources", "sql")
+PACKAGES = ("selection_platform", "orchestration", "assets", "resources", "sql")
 GUIDE = (ROOT / "docs" / "adding_a_method.md").read_text(encoding="utf-8")
 
 
@@ -35,7 +35,7 @@ def project(tmp_path):
     """The packages with the guide's three pieces in place, and a profile that has an arm for the new method."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    insert_after(tmp_path / "selection_platform" / "methods.py", 'Method("random"', block("methods.py"))
+    insert_after(tmp_path / "selection_platform" / "experiments" / "methods.py", 'Method("random"', block("methods.py"))
     insert_after(tmp_path / "assets" / "scores.py", "_random(profile, partitions),", block("scores.py"))
     (tmp_path / "sql" / "40_scores" / "shortest_answer.sql").write_text(block("shortest_answer.sql"))
     generator = random.Random(0)
@@ -70,7 +70,7 @@ def project(tmp_path):
 def test_the_guides_method_runs_through_to_a_benchmark(project):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "selection_platform.cli", "--profile", "toy.yaml", *arguments],
+            [sys.executable, "-m", "selection_platform.cli.main", "--profile", "toy.yaml", *arguments],
             cwd=project,
             env={**os.environ, "PYTHONPATH": str(project), "SELECTION_PLATFORM_HOME": str(project / "home")},
             capture_output=True,

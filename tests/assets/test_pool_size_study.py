@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from assets.materialize import open_instance
-from assets.provenance import latest_provenance
+from assets.record.provenance import latest_provenance
+from orchestration.materialize import open_instance
 from tests.small_run import change_profile, due, output_of, refreshed
 
 SIZE = 20
@@ -106,7 +106,7 @@ def test_the_curve_has_sub_pools_and_the_leaderboard_has_not(study, capsys):
     ],
 )
 def test_sizes_that_cannot_be_are_refused(place, capsys, pool_size_study, message):
-    from selection_platform.cli import main
+    from selection_platform.cli.main import main
 
     change_profile(place, pool_size_study=pool_size_study)
     assert main(["--profile", str(place.profile), "refresh", "sub_pool" if "999" in message else "pool"]) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from assets.selections import _verifier
 from resources.warehouse import Warehouse
-from selection_platform.experiments import Experiment
+from selection_platform.experiments.keys import Experiment
 
 EXPERIMENT = Experiment("ifd", "p", "m", 3, 0)
 ALL_DATA = Experiment("all_data", "p", "m", None, 0)

@@ -2,10 +2,10 @@
 
 import json
 
+from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.pool import EmptyPool, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.sources import SourceError
 
 SKIP = ", or set on_bad_row: skip for this pool"

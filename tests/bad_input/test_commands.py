@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from resources.warehouse import Warehouse
-from selection_platform.cli import main
-from selection_platform.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 
 RANDOM = "random/mine/tiny/2/s0"
 PROFILE = {
@@ -152,7 +152,7 @@ def test_an_unknown_profile_and_a_wrong_one(place, monkeypatch, capsys):
 
 
 def test_output_that_nobody_wants_more_of_is_no_error():
-    command = [sys.executable, "-m", "selection_platform.cli", "methods"]
+    command = [sys.executable, "-m", "selection_platform.cli.main", "methods"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()

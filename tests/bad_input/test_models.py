@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from selection_platform.configuration.settings import PackagedModelName
 from selection_platform.models.base_model import PACKAGED_MODELS
+from selection_platform.models.forward_pass import check_sizes
 from selection_platform.models.loading import UnreadableModel, load_model
-from selection_platform.scoring.forward_pass import check_sizes
-from selection_platform.settings import PackagedModelName
 from tests.tiny import CONFIGS, save_model
 
 WEIGHTS = "model.safetensors"

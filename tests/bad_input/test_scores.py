@@ -4,14 +4,14 @@ import dagster as dg
 import pytest
 
 from assets import build_assets
-from assets.score_table import replace_scores
+from assets.record.score_table import replace_scores
 from resources import build_resources
 from resources.warehouse import Warehouse
-from selection_platform.methods import METHODS, _best_of_clusters
+from selection_platform.configuration.checks import check_pool_size
+from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.settings import ArmSettings
+from selection_platform.experiments.methods import METHODS, _best_of_clusters
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.profile import load_profile
-from selection_platform.profile_checks import check_pool_size
-from selection_platform.settings import ArmSettings
 from tests.bad_input.pools import chat, lines
 
 PARTITION: dict[str, str | None] = {"pool": "p", "model": "m"}

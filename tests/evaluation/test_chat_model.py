@@ -4,9 +4,9 @@ from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.conversation import to_messages
 from selection_platform.evaluation.chat_model import ChatModel
-from selection_platform.rendering import CHAT_TEMPLATE, tokenize
+from selection_platform.text.conversation import to_messages
+from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
 
 HISTORY = [
     {"role": "system", "content": "Answer the question."},

@@ -19,7 +19,7 @@ from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
-from selection_platform.manifest import read_manifest
+from selection_platform.job.folder import read_manifest
 
 pytestmark = pytest.mark.data
 

@@ -6,9 +6,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.conversation import Message
 from selection_platform.evaluation.held_out_loss import held_out_loss, ratio_and_stderr
-from selection_platform.rendering import pieces
+from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import pieces
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from selection_platform.conversation import Message, check_normal_form, sample_id
 from selection_platform.evaluation import worked_examples as module
 from selection_platform.evaluation.benchmark_data import BBH_FOLDER
 from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES, worked_examples, write_targets
+from selection_platform.text.conversation import Message, check_normal_form, sample_id
 from tools.rebuild_bbh import essence
 
 

@@ -2,8 +2,8 @@ import pytest
 
 from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
 from selection_platform.job.registry import JOB_NAMES, load_job, read_spec, write_spec
-from selection_platform.scoring.diverse_evol.selection import DiverseEvolSpec
-from selection_platform.scoring.less.gradient_influence import InfluenceSpec
+from selection_platform.methods.diverse_evol.selection import DiverseEvolSpec
+from selection_platform.methods.less.gradient_influence import InfluenceSpec
 from selection_platform.training.fine_tuning import FineTuningSpec
 from selection_platform.training.pretraining import PretrainingSpec
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from selection_platform.conversation import Message
 from selection_platform.models.base_model import (
     SMOLLM2_135M_INSTRUCT,
     HubModel,
@@ -16,6 +15,7 @@ from selection_platform.models.base_model import (
 )
 from selection_platform.models.loading import UnreadableModel, load_model
 from selection_platform.models.provenance import weights_hash
+from selection_platform.text.conversation import Message
 from selection_platform.training.pretraining import train_tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

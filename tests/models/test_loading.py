@@ -8,10 +8,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from selection_platform.conversation import Message
-from selection_platform.manifest import write_manifest
+from selection_platform.job.folder import write_manifest
 from selection_platform.models.loading import UnreadableModel, base_entry, load_model, load_tokenizer
-from selection_platform.rendering import CHAT_TEMPLATE, Tokenizer, tokenize
+from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import CHAT_TEMPLATE, Tokenizer, tokenize
 from selection_platform.training.pretraining import train_tokenizer
 
 CONVERSATION = [Message("user", "What is 2+2?"), Message("assistant", "It is 4.")]

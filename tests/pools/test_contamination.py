@@ -3,8 +3,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection_platform.conversation import Message
 from selection_platform.pools.contamination import WORDS, ContaminationFilter, split_words
+from selection_platform.text.conversation import Message
 
 ITEM = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
 

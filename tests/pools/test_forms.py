@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection_platform.conversation import ROLES, Message, check_normal_form
+from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import CUT, EMPTY_SYSTEM, ROLE_NAMES, UNANSWERED, normalise, read_conversation
-from selection_platform.pools.settings import PoolSettings
+from selection_platform.text.conversation import ROLES, Message, check_normal_form
 
 SKIP = "or set on_bad_row: skip for this pool"
 ROLES_KNOWN = "user, human, assistant, gpt, chatgpt, bing, bard, model, system"

@@ -4,12 +4,12 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.pools import packaged
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.packaged import read_json_array
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.settings import PoolSettings, SourceSettings
 from selection_platform.pools.shards import read_rows
 from selection_platform.pools.sources import SourceError, open_source
 

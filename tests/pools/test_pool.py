@@ -5,14 +5,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.conversation import Message, sample_id, to_messages
+from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
+from selection_platform.configuration.profile import load_profile
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.pool import read_pool_report, split_at, split_of, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.settings import PoolSettings, SourceSettings
 from selection_platform.pools.shards import read_rows
-from selection_platform.profile import load_profile
+from selection_platform.text.conversation import Message, sample_id, to_messages
 
 
 def chat(question, answer="Because it is so.", **fields):

@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from selection_platform.manifest import MANIFEST
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.job.folder import MANIFEST
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
-from selection_platform.pools.settings import PoolSettings
 from selection_platform.pools.shards import read_rows, shard_paths
 
 

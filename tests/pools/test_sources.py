@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.pools.settings import SourceSettings
+from selection_platform.configuration.pool_settings import SourceSettings
 from selection_platform.pools.sources import RawRow, SourceError, open_source
 
 SKIP = "or set on_bad_row: skip for this pool"

@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from selection_platform.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
+from selection_platform.report.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
 from selection_platform.report.data import Margins, ReportData
 from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.tables import run_rows, verdict_rows

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from selection_platform.cli import main
+from selection_platform.cli.main import main
 from selection_platform.report.page import Report, remove_others, write_report
 from selection_platform.report.style import SMALL_PNG, small_png
 from tests.report.frames import COSTS, EVERYTHING, EVIL, curve, data

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.job_launcher import JobFailed, JobLauncher, _message
-from selection_platform.compute import SPENT
-from selection_platform.scoring.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
-from selection_platform.scoring.job_shards import shard_files
+from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+from selection_platform.job.compute import SPENT
+from selection_platform.job.shards import shard_files
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 

@@ -5,9 +5,9 @@ import uuid
 import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
+from orchestration.disk_usage import bytes_of
 from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
 from resources.warehouse import SnapshotMissing, Warehouse
-from selection_platform.disk_usage import bytes_of
 
 PARTITION = {"pool": "p", "model": "m"}
 

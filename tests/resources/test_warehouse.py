@@ -12,7 +12,7 @@ from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError, extension_file
 from resources.read_only import NotAQuery
 from resources.warehouse import Warehouse, table_definitions
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
 

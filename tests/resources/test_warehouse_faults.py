@@ -11,8 +11,8 @@ import pytest
 from resources.catalog import CATALOG_VARIABLE
 from resources.faults import WarehouseFault
 from resources.warehouse import Warehouse
-from selection_platform.cli import main
-from selection_platform.profile import HOME_VARIABLE
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE
 
 PARTITION = {"pool": "p", "model": "m"}
 MANY = 100_000

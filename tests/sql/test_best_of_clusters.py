@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 PARTITION = {"pool": "p", "model": "m"}
 VALUES = {**PARTITION, "scores": "scores.ifd", "scores_pool": "p", "scores_model": "m"}

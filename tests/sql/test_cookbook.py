@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resources.warehouse import Warehouse
-from selection_platform.cookbook import questions
+from selection_platform.cli.cookbook import questions
 
 # The ids that each experiment of two samples selects, best first.
 CHOSEN = {

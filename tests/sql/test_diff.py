@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 ONE = {"one_table": "scores.ifd", "one_pool": "p", "one_model": "m", "one_seed": None, "one_budget": None}
 OTHER = {

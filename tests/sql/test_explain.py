@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import percentileofscore
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 SCORES = [0.5, 0.9, 0.5, None, 0.1, 0.5]
 PARTITION = {"pool": "p", "model": "m"}

@@ -3,7 +3,7 @@
 import pytest
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 CHOSEN = {"random": [0, 1, 2, 3], "ifd": [2, 3, 4, 5], "zip": [6, 7, 8, 9]}
 

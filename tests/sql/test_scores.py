@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 PARTITION = {"pool": "p", "model": "m"}
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from resources.warehouse import Warehouse
-from selection_platform.queries import load_sql
+from sql.queries import load_sql
 
 VALUES = {
     "raters": ["m"],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection_platform.conversation import Message
+from selection_platform.text.conversation import Message
 from selection_platform.training.batches import (
     EpochOrder,
     Row,

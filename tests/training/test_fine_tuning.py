@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-from selection_platform.conversation import Message, sample_id
 from selection_platform.models.loading import load_model
+from selection_platform.text.conversation import Message, sample_id
 from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.pretraining import train_tokenizer

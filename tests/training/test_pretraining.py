@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selection_platform.conversation import Message, sample_id
 from selection_platform.models.loading import load_model
+from selection_platform.text.conversation import Message, sample_id
 from selection_platform.training.pretraining import PretrainingSpec, pretrain, train_tokenizer
 
 CONVERSATIONS = [

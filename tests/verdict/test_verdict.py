@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from selection_platform.cli import main
+from selection_platform.cli.main import main
 from selection_platform.verdict.items import Items, item_interval
 from selection_platform.verdict.runs import Cell, Run, paper_runs
 from selection_platform.verdict.statistics import Comparison, adjust, compare, seeds_to_see

@@ -1,0 +1,207 @@
+"""Asset checks: what must hold of a partition, and what is worth a look. They come with every materialisation.
+
+Dagster stops what is downstream of a failed blocking check within the same run alone. So what must hold is raised
+inside the asset too, before anything is committed, and its check shows the numbers. A failed check that is not blocking
+is a warning and stops nothing.
+
+Each check costs about 0.03 s, which Dagster takes to record it: facts that belong together are one check.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from resources.warehouse import Verifier
+from sql.queries import load_sql
+
+MOST_TRUNCATED = 0.2
+MOST_UNSCORED = 0.2
+STRONGEST_LENGTH_CORRELATION = 0.9
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of an asset.
+
+    Attributes:
+        name: a noun.
+        description: when it passes.
+        blocking: whether it must hold; if not, it warns.
+    """
+
+    name: str
+    description: str
+    blocking: bool = False
+
+    def spec(self, asset: Sequence[str]) -> dg.AssetCheckSpec:
+        """The check as part of an asset's definition."""
+        return dg.AssetCheckSpec(self.name, asset=asset, description=self.description, blocking=self.blocking)
+
+    def result(self, passed: bool, numbers: Mapping[str, Any], asset: str | None = None) -> dg.AssetCheckResult:
+        """What came of it. `asset` is needed where one computation gives several."""
+        return dg.AssetCheckResult(
+            check_name=self.name,
+            asset_key=asset,
+            passed=passed,
+            metadata=numbers,
+            severity=dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN,
+        )
+
+
+SEPARATION = Check("separation", "No sample is both to select from and held out.", blocking=True)
+SIZE = Check("size", "No setting takes more samples than there are to select from.", blocking=True)
+COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
+TRUNCATION = Check("truncation", f"At most {MOST_TRUNCATED:.0%} of the samples are cut by the window.")
+FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
+SPREAD = Check("spread", "Not all scores are equal. Where they are, samples are picked by id: any draw would do.")
+COVERAGE = Check(
+    "coverage",
+    f"At most {MOST_UNSCORED:.0%} of the rows have no score. Methods that score their picks alone always pass.",
+)
+LENGTH_CORRELATION = Check(
+    "length_correlation",
+    f"Spearman's correlation of the scores with the characters of the last answers is at most "
+    f"{STRONGEST_LENGTH_CORRELATION} either way. Beyond it, the method picks by length; `token_length` does by design.",
+)
+BUDGET = Check("budget", "As many samples are selected as are wanted.", blocking=True)
+IDS = Check("ids", "No id is selected twice, all are in the pool, and they are in rank order.", blocking=True)
+FINAL_LOSS = Check("final_loss", "The loss at the end of the training is a number.", blocking=True)
+TEMPLATE = Check("template", "Scores, training and evaluation rendered text with the same template.", blocking=True)
+
+POOL_CHECKS = (SEPARATION, SIZE)
+SCORE_CHECKS = (FINITENESS, SPREAD, COVERAGE, LENGTH_CORRELATION)
+SELECTION_CHECKS = (BUDGET, IDS)
+
+
+def specs(checks: Sequence[Check], *asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks as parts of the definition of the asset with this key."""
+    return [check.spec(asset) for check in checks]
+
+
+def separation_verifier(pool: str, files: Sequence[str]) -> Verifier:
+    """Raises where a pool's shards, about to be written to the warehouse, have a sample on both sides."""
+
+    def verify(connection: duckdb.DuckDBPyConnection) -> None:
+        ((shared,),) = connection.execute(load_sql("10_pools/on_both_sides"), {"files": list(files)}).fetchall()
+        if shared:
+            raise ValueError(
+                f"pool {pool!r}: {shared:,} samples are both to select from and held out; a fault of the platform"
+            )
+
+    return verify
+
+
+def separation_result() -> dg.AssetCheckResult:
+    """Of a pool that `separation_verifier` let through."""
+    return SEPARATION.result(True, {"samples on both sides": 0})
+
+
+def size_result(samples: int, needs: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Whether a pool is large enough.
+
+    Args:
+        samples: that can be selected.
+        needs: how many each setting takes.
+    """
+    return SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs})
+
+
+class Completeness:
+    """Whether each sample of the pool has all its rows in a partition of features, and no other has any."""
+
+    def __init__(self, table: str, partition: Mapping[str, str], rows_each: int = 1) -> None:
+        """Takes the table, the columns and values that name the partition, and the rows that each sample must have."""
+        self._table, self._partition, self._rows_each = table, partition, rows_each
+        self._counted: dict[str, int] = {}
+
+    def verify(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Count, before the rows are committed.
+
+        Raises:
+            ValueError: the rows are not complete.
+        """
+        values = {"table": self._table, "reader": None, **self._partition, "rows_each": self._rows_each}
+        counted = connection.execute(load_sql("30_features/completeness"), values).pl().row(0, named=True)
+        incomplete, strange = counted["incomplete samples"], counted["samples that are not in the pool"]
+        if incomplete or strange:
+            raise ValueError(
+                f"{self._table} of {self._partition['pool']}: {incomplete:,} samples of the pool do not have "
+                f"{self._rows_each} rows each, and {strange:,} samples that are not in the pool have some; "
+                "materialise the pool and then these features anew"
+            )
+        self._counted = counted
+
+    @property
+    def truncated(self) -> int:
+        """How many samples are marked as truncated, where the table has such a column."""
+        return self._counted["truncated"]
+
+    def result(self, asset: str | None = None) -> dg.AssetCheckResult:
+        """Of rows that `verify` let through. `asset` is needed where one computation gives several."""
+        shown = {name: count for name, count in self._counted.items() if name != "truncated"}
+        return COMPLETENESS.result(True, {**shown, "rows for each": self._rows_each}, asset)
+
+
+def truncation_result(truncated: int, samples: int, asset: str | None = None) -> dg.AssetCheckResult:
+    """Of how many samples a window cuts."""
+    share = truncated / samples if samples else 0.0
+    return TRUNCATION.result(share <= MOST_TRUNCATED, {"truncated": truncated, "share": share}, asset)
+
+
+def score_results(
+    summary: Facts, correlation: float | None, compared: int, *, picks_alone: bool
+) -> list[dg.AssetCheckResult]:
+    """Of scores that are finite.
+
+    Args:
+        summary: by `sql/40_scores/summary.sql`.
+        correlation: with the answers' length; None where scores or lengths do not differ.
+        compared: the rows that it is over.
+        picks_alone: whether the method scores what it picks, and nothing else.
+    """
+    unscored = 1 - summary["scored"] / summary["rows"]
+    shown = {} if correlation is None else {"Spearman's correlation": correlation}
+    return [
+        FINITENESS.result(True, {"NaN or infinite": summary["not_finite"]}),
+        SPREAD.result(summary["lowest"] < summary["highest"], {"width": summary["highest"] - summary["lowest"]}),
+        COVERAGE.result(picks_alone or unscored <= MOST_UNSCORED, {"share without a score": unscored}),
+        LENGTH_CORRELATION.result(abs(correlation or 0) <= STRONGEST_LENGTH_CORRELATION, {"rows": compared, **shown}),
+    ]
+
+
+def selection_results(facts: Facts) -> list[dg.AssetCheckResult]:
+    """Of a selection that was let through, by what was counted in it."""
+    size = {name: facts[name] for name in ("selected", "wanted")}
+    return [
+        BUDGET.result(size["selected"] == size["wanted"], size),
+        IDS.result(True, {name: count for name, count in facts.items() if name not in size}),
+    ]
+
+
+def final_loss_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Of a model. The training itself raises at the first loss that is no number, and then leaves no manifest."""
+    loss = manifest.get("final_loss")
+    # A model that others trained states none.
+    return FINAL_LOSS.result(loss is None or math.isfinite(loss), {} if loss is None else {"nats per token": loss})
+
+
+def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:
+    """Of the text templates that an experiment was made with.
+
+    Args:
+        templates: the hash by the partition that was made with it.
+
+    Raises:
+        ValueError: they differ, and so the benchmarks' numbers would say nothing.
+    """
+    hashes = sorted(set(templates.values()))
+    if len(hashes) > 1:
+        made = "; ".join(f"{name}: {template[:12]}" for name, template in sorted(templates.items()))
+        raise ValueError(f"different text templates; run `selection-platform refresh` for this experiment: {made}")
+    return TEMPLATE.result(True, {"template": ", ".join(hashes), "partitions": len(templates)})

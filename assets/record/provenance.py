@@ -1,0 +1,194 @@
+"""What each partition was made from: recorded with its materialisation, where UI, `status` and `lineage` read it."""
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+
+from assets.record.cost_meter import COST, CostMeter
+from assets.record.settings_used import settings_used
+from resources.warehouse import Warehouse
+from selection_platform.configuration.profile import Profile
+from selection_platform.text.rendering import template_hash
+
+SETTINGS, INPUTS, PACKAGES, SNAPSHOT = "settings", "inputs", "packages", "warehouse snapshot"
+PACKAGE_NAMES = (
+    "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
+    "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+UNRENDERED = ("pool", "benchmark_data")
+"""Assets that have nothing to do with the text template, and neither has what they are made from."""
+
+RECORDS_AT_ONCE = 1000
+"""Dagster refuses to hand over more than some thousand."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one partition was made from.
+
+    Attributes:
+        asset: name of the asset, as the UI shows it.
+        partition: partition key; None where the asset has none.
+        run_id: the run that made it.
+        code_version: of the asset.
+        data_version: identity of the content.
+        settings: values of the profile, by their dotted paths.
+        inputs: data version of each partition that it was made from, by `asset partition`.
+        packages: version of each package that can change a number.
+        snapshot: snapshot of the warehouse that it read; None where it reads none.
+        metadata: all else that was recorded.
+    """
+
+    asset: str
+    partition: str | None
+    run_id: str
+    code_version: str | None
+    data_version: str | None
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    packages: Mapping[str, str]
+    snapshot: int | None
+    metadata: Mapping[str, Any]
+
+
+Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
+
+
+def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
+    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns."""
+
+    def decorate(materialize: Materialize) -> Materialize:
+        @functools.wraps(materialize)
+        def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
+            # Before the work: what changes while it goes on is then seen as a change after it.
+            records = _records(profile, context, resources.get("warehouse"))
+            meter = CostMeter(on_gpu=context.op_def.pool is not None)
+            return _with_record(records, context, materialize(context, **resources), meter)
+
+        @functools.wraps(materialize)
+        def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
+            records = _records(profile, context, resources.get("warehouse"))
+            meter = CostMeter(on_gpu=context.op_def.pool is not None)
+            for result in materialize(context, **resources):
+                yield _with_record(records, context, result, meter)
+
+        return several if inspect.isgeneratorfunction(materialize) else one
+
+    return decorate
+
+
+Record = dict[str, Any]
+
+
+def _records(
+    profile: Profile, context: dg.AssetExecutionContext, warehouse: Warehouse | None
+) -> dict[dg.AssetKey, Record]:
+    """What each asset of a computation is made from, as metadata."""
+    record: Record = {
+        INPUTS: dg.MetadataValue.json(_input_versions(context)),
+        PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
+    }
+    if warehouse is not None and warehouse.exists():
+        record[SNAPSHOT] = warehouse.snapshot()
+    partition_key = context.partition_key if context.has_partition_key else None
+    settings = {key: settings_used(profile, key, partition_key) for key in context.selected_asset_keys}
+    return {key: {**record, SETTINGS: dg.MetadataValue.json(used)} for key, used in settings.items()}
+
+
+def _with_record(
+    records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any, meter: CostMeter
+) -> dg.MaterializeResult:
+    key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
+    # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
+    of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
+    checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
+    cost = {COST: dg.MetadataValue.json(meter.read())}
+    return result._replace(metadata={**(result.metadata or {}), **records[key], **cost}, check_results=checks)
+
+
+def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
+    """How a partition is named among the inputs."""
+    return f"{asset.to_user_string()} {partition_key or ''}".rstrip()
+
+
+def latest_provenance(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str] | None = None
+) -> dict[str | None, Provenance]:
+    """The newest materialisation of each partition of an asset, or of those asked for, by partition key."""
+    newest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if not newest:
+        # An asset without partitions, or one that was never materialised.
+        event = instance.get_latest_materialization_event(asset)
+        return {} if event is None or event.asset_materialization is None else {None: _provenance(event)}
+    wanted = newest if partition_keys is None else newest.keys() & set(partition_keys)
+    if not wanted:
+        return {}
+    found: dict[str | None, Provenance] = {}
+    storage_ids = sorted(newest[key] for key in wanted)
+    for start in range(0, len(storage_ids), RECORDS_AT_ONCE):
+        chosen = storage_ids[start : start + RECORDS_AT_ONCE]
+        records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chosen)
+        for record in instance.fetch_materializations(records, limit=len(chosen)).records:
+            found[record.partition_key] = _provenance(record.event_log_entry)
+    return found
+
+
+def templates(context: dg.AssetExecutionContext, inputs: Iterable[str]) -> dict[str, str]:
+    """Hash of the text template by partition: of the one that is being made, and of its ancestors that have one.
+
+    Args:
+        context: of the partition that is being made.
+        inputs: names of the inputs whose ancestors count, by `input_name`.
+    """
+    found = {input_name(context.asset_key, context.partition_key): template_hash()}
+    waiting, seen = list(inputs), set[str]()
+    while waiting:
+        name = waiting.pop()
+        # A name begins with the asset's, which has no space in it.
+        asset, _, partition = name.partition(" ")
+        if name in seen or asset in UNRENDERED:
+            continue
+        seen.add(name)
+        made = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
+        if made is not None:
+            waiting += made.inputs
+            if "template" in made.settings:
+                found[name] = made.settings["template"]
+    return found
+
+
+def _provenance(event: dg.EventLogEntry) -> Provenance:
+    materialization = event.asset_materialization
+    assert materialization is not None
+    tags = materialization.tags or {}
+    metadata: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
+    return Provenance(
+        asset=materialization.asset_key.to_user_string(),
+        partition=materialization.partition,
+        run_id=event.run_id,
+        code_version=tags.get("dagster/code_version"),
+        data_version=tags.get("dagster/data_version"),
+        settings=metadata.pop(SETTINGS, {}),
+        inputs=metadata.pop(INPUTS, {}),
+        packages=metadata.pop(PACKAGES, {}),
+        snapshot=metadata.pop(SNAPSHOT, None),
+        metadata=metadata,
+    )
+
+
+def _input_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Data versions of the newest materialisations that the partition is made from."""
+    versions: dict[str, str] = {}
+    for name, asset in context.assets_def.keys_by_input_name.items():
+        partitioned = context.instance.get_materialized_partitions(asset)
+        keys = context.asset_partition_keys_for_input(name) if partitioned else None
+        for key, provenance in latest_provenance(context.instance, asset, keys).items():
+            versions[input_name(asset, key)] = provenance.data_version or ""
+    return dict(sorted(versions.items()))

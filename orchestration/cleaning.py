@@ -1,0 +1,187 @@
+"""What takes room in the home folder, and freeing what nothing refers to: old snapshots and dropped weights."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration.disk_usage import Use, artifact_uses, beside, bytes_of, remove_folders, removed_folders
+from orchestration.graph import Node
+from orchestration.materialize import AT_WORK
+from orchestration.retention import Retention
+from orchestration.run_lock import only_run
+from orchestration.staleness import Staleness
+from resources.artifact_store import ArtifactStore
+from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
+from resources.warehouse import Warehouse
+from selection_platform.configuration.profile import Profile, home
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What cleaning frees, in bytes.
+
+    Attributes:
+        weights: of each experiment whose weights go.
+        snapshots: the snapshots of the warehouse that go.
+        warehouse: the files that only these had, and those that killed writes left.
+        removed: of each folder that belongs to nothing in the profile.
+    """
+
+    weights: dict[str, int]
+    snapshots: list[int]
+    warehouse: int
+    removed: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """All together."""
+        return self.warehouse + sum(self.weights.values()) + sum(self.removed.values())
+
+
+def clean(
+    profile: Profile,
+    staleness: Staleness,
+    resources: Mapping[str, Any],
+    instance: dg.DagsterInstance,
+    *,
+    removed: bool = False,
+    dry_run: bool = False,
+    own_run: str | None = None,
+) -> Cleaning:
+    """Drop the weights that the profile does not keep, and what of the warehouse's past nothing refers to.
+
+    A snapshot stays while the newest materialisation of any partition was made at it: `verify`, `lineage` and `status`
+    read these. The newest snapshot stays always. To be called while the home folder is held.
+
+    Args:
+        profile: what is run in this home folder.
+        staleness: fresh, so that it has seen nothing yet.
+        resources: of the home folder.
+        instance: of the home folder.
+        removed: also remove the folders that belong to nothing in the profile, and forget what only these refer to.
+        dry_run: only say what would be done.
+        own_run: id of the Dagster run that this is part of.
+
+    Raises:
+        ValueError: a Dagster run is at work, whose snapshot no materialisation names yet.
+    """
+    warehouse: Warehouse = resources["warehouse"]
+    artifacts: ArtifactStore = resources["artifacts"]
+    # In this order: what starts after this reads the newest of these or a later one, and what started before is either
+    # still at work or has left its materialisation.
+    there = snapshots(warehouse) if warehouse.exists() else []
+    others = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=AT_WORK)) if run.run_id != own_run]
+    if others and not dry_run:
+        raise ValueError(f"Dagster's run {others[0]} is at work; wait for it, or end it in Dagster's UI")
+    retention = Retention(profile, staleness, resources)
+    kept = _needed_snapshots(staleness, removed=removed) | set(there[-1:])
+    folders = removed_folders(Path(artifacts.folder), in_profile(profile, staleness, artifacts)) if removed else []
+    found = Cleaning(
+        weights=retention.droppable(),
+        snapshots=[snapshot for snapshot in there if snapshot not in kept],
+        warehouse=_old_bytes(warehouse, kept),
+        removed={str(folder): sum(map(bytes_of, beside(folder))) for folder in folders},
+    )
+    if not dry_run:
+        retention.drop()
+        remove_folders(folders)
+        if there:
+            forget_snapshots(warehouse, found.snapshots)
+    return found
+
+
+def _needed_snapshots(staleness: Staleness, *, removed: bool) -> set[int]:
+    made = staleness.made()
+    gone = set(staleness.removed()) if removed else set()
+    return {each.snapshot for node, each in made.items() if each.snapshot is not None and node not in gone}
+
+
+def _old_bytes(warehouse: Warehouse, kept: set[int]) -> int:
+    if not warehouse.exists():
+        return 0
+    return bytes_of(warehouse.tables) - bytes_of_snapshots(warehouse, kept)
+
+
+def in_profile(profile: Profile, staleness: Staleness, artifacts: ArtifactStore) -> set[Path]:
+    """Every folder of artifacts that belongs to something in the profile."""
+    nodes = (node for step in staleness.graph.steps for node in step.nodes)
+    return {folder for node in nodes for folder in _folders(node, artifacts)} | {Path(artifacts.folder) / "held_out"}
+
+
+def _folders(node: Node, artifacts: ArtifactStore) -> Iterator[Path]:
+    key, partition = node
+    name = key.to_user_string()
+    group, _, method = name.partition("/")
+    if partition is None:
+        yield Path(artifacts.folder) / name
+    elif group == "scores":
+        yield artifacts.picks(method, partition)
+    else:
+        yield Path(artifacts.folder, name, partition)
+        # What is computed for a pool with a model lies together.
+        yield artifacts.scoring(partition) / name
+
+
+def uses(profile: Profile, staleness: Staleness, resources: Mapping[str, Any], home: Path) -> list[Use]:
+    """What takes room in the home folder, largest first."""
+    warehouse: Warehouse = resources["warehouse"]
+    artifacts: ArtifactStore = resources["artifacts"]
+    trained = [key for key, each in profile.trained_experiments.items() if each.pool is not None]
+    found = artifact_uses(
+        Path(artifacts.folder),
+        in_profile(profile, staleness, artifacts),
+        {key: artifacts.checkpoint(key) for key in trained},
+    )
+    tables = bytes_of(warehouse.tables)
+    live = bytes_of_snapshots(warehouse, {warehouse.snapshot()}) if warehouse.exists() else 0
+    found += [
+        Use("warehouse, rows as they are now", None, live),
+        Use("warehouse, rows as they were before", None, tables - live),
+        Use("warehouse, catalog", None, bytes_of(Path(warehouse.folder)) - tables),
+        Use("Dagster's instance", None, bytes_of(home / "dagster")),
+    ]
+    return sorted((use for use in found if use.bytes), key=lambda use: -use.bytes)
+
+
+class CleanConfig(dg.Config):
+    """What `clean` is asked for."""
+
+    removed: bool = False
+    dry_run: bool = False
+
+
+def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefinition:
+    """The command `clean` as a job of Dagster's."""
+
+    @dg.op(name="free")
+    def free(
+        context: dg.OpExecutionContext, config: CleanConfig, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> None:
+        resources = {"artifacts": artifacts, "warehouse": warehouse}
+        with only_run(home(profile)):
+            found = clean(
+                profile,
+                Staleness(profile, assets, context.instance, resources),
+                resources,
+                context.instance,
+                removed=config.removed,
+                dry_run=config.dry_run,
+                own_run=context.run_id,
+            )
+        context.add_output_metadata(
+            {
+                "freed, bytes": found.bytes,
+                "snapshots": len(found.snapshots),
+                "weights": list(found.weights),
+                "removed": list(found.removed),
+            }
+        )
+
+    @dg.job(name="clean", description="Drop weights that the profile does not keep, and old snapshots.")
+    def clean_everything() -> None:
+        free()
+
+    return clean_everything

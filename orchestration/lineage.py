@@ -1,0 +1,126 @@
+"""What an experiment's model and numbers were made from, partition by partition, back to the source's rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets.record.provenance import Provenance, input_name
+from orchestration.graph import BENCHMARK_RESULT, SELECTION, Node
+from orchestration.staleness import Staleness
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Experiment
+
+ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
+"""What a base model's manifest says of where its weights came from."""
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One partition that an experiment was made from, the experiment's own result first.
+
+    Attributes:
+        name: asset and partition.
+        depth: steps from the experiment's result, on the way by which it was found first.
+        provenance: of its newest materialisation.
+        remade_since: names of its inputs that were made anew with other content since.
+    """
+
+    name: str
+    depth: int
+    provenance: Provenance
+    remade_since: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """An experiment's ancestors, and what is the same for all of them.
+
+    Attributes:
+        experiment: key of the experiment.
+        seed: of the draw, where the method draws, and of the training.
+        packages: versions with which the result was made.
+        base_model: where the base model's weights came from, by its manifest.
+        templates: hashes of the text templates with which the ancestors were made: one, where none is stale.
+        ancestors: each partition once; what a partition was made from follows it, one deeper.
+    """
+
+    experiment: str
+    seed: int
+    packages: dict[str, str]
+    base_model: dict[str, Any]
+    templates: tuple[str, ...]
+    ancestors: tuple[Ancestor, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The lineage as one JSON document."""
+        return {
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "packages": self.packages,
+            "base_model": self.base_model,
+            "templates": list(self.templates),
+            "partitions": [
+                {
+                    "asset": ancestor.provenance.asset,
+                    "partition": ancestor.provenance.partition,
+                    "depth": ancestor.depth,
+                    "data_version": ancestor.provenance.data_version,
+                    "code_version": ancestor.provenance.code_version,
+                    "warehouse_snapshot": ancestor.provenance.snapshot,
+                    "run_id": ancestor.provenance.run_id,
+                    "settings": ancestor.provenance.settings,
+                    "inputs": ancestor.provenance.inputs,
+                    "remade_since": list(ancestor.remade_since),
+                    "other_packages": other_packages(ancestor.provenance, self.packages),
+                }
+                for ancestor in self.ancestors
+            ],
+        }
+
+
+def lineage_of(profile: Profile, experiment: Experiment, staleness: Staleness) -> Lineage:
+    """Follow an experiment back from its benchmark result, or from its selection where the arm only selects.
+
+    Raises:
+        ValueError: that was never materialised.
+    """
+    key = BENCHMARK_RESULT if experiment.key in profile.trained_experiments else SELECTION
+    ancestors = tuple(_walk(staleness, (key, experiment.key), 0, set()))
+    if not ancestors:
+        name = input_name(key, experiment.key)
+        raise ValueError(f"{name} was never materialised: run `selection-platform run` first")
+    base_model = staleness.provenance(dg.AssetKey("base_model"), experiment.model)
+    origin = base_model.metadata if base_model else {}
+    all_settings = [ancestor.provenance.settings for ancestor in ancestors]
+    return Lineage(
+        experiment=experiment.key,
+        seed=experiment.seed,
+        packages=dict(ancestors[0].provenance.packages),
+        base_model={"name": experiment.model, **{name: origin[name] for name in ORIGIN if name in origin}},
+        templates=tuple(sorted({settings["template"] for settings in all_settings if "template" in settings})),
+        ancestors=ancestors,
+    )
+
+
+def other_packages(made: Provenance, packages: dict[str, str]) -> dict[str, str]:
+    """The packages that were of another version when a partition was made."""
+    return {name: version for name, version in made.packages.items() if packages.get(name) != version}
+
+
+def _walk(staleness: Staleness, node: Node, depth: int, seen: set[Node]) -> Iterator[Ancestor]:
+    made = staleness.provenance(*node)
+    if made is None or node in seen:
+        return
+    seen.add(node)
+    inputs = {input_name(*upstream): upstream for upstream in staleness.graph.inputs(node)}
+    now = {name: staleness.provenance(*upstream) for name, upstream in inputs.items()}
+    remade = tuple(
+        name
+        for name, provenance in now.items()
+        if provenance and name in made.inputs and made.inputs[name] != provenance.data_version
+    )
+    yield Ancestor(input_name(*node), depth, made, remade)
+    for upstream in inputs.values():
+        yield from _walk(staleness, upstream, depth + 1, seen)

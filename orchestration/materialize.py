@@ -1,0 +1,82 @@
+"""Run steps of the graph from a script, in this process.
+
+Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
+neither. The runs are recorded in the instance like any other and show in the UI.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+import resources
+from orchestration.graph import Step
+
+DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
+
+
+SCRIPT_TAG = "selection-platform/from-script"
+"""Marks the runs of this module, which end with their process."""
+
+AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+"""What is said of a run that has a process, or had one that was killed."""
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The Dagster instance in a home folder, made with the platform's settings if there is none."""
+    folder = dagster_home(home)
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+def dagster_home(home: Path) -> Path:
+    """The folder that DAGSTER_HOME must name, with its settings file in place."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text(DAGSTER_YAML.read_text(encoding="utf-8"), encoding="utf-8")
+    return folder
+
+
+def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
+    """Record as failed what was killed and left as running.
+
+    Dagster cannot tell by itself: its run launcher for one machine does not look after the processes that it started.
+
+    Args:
+        instance: where no other script runs, or no other UI is open.
+        of_scripts: whether to end runs of scripts, or those that the UI's daemon launched.
+    """
+    for run in instance.get_runs(dg.RunsFilter(statuses=AT_WORK)):
+        if (SCRIPT_TAG in run.tags) == of_scripts:
+            instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
+            # The daemon would free its place in the gpu pool late, and a script not at all.
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def materialize_step(
+    step: Step, assets: list[dg.AssetsDefinition], with_resources: Mapping[str, object], instance: dg.DagsterInstance
+) -> dict[str, object]:
+    """Run one step.
+
+    Returns:
+        The metadata of what was materialised.
+
+    Raises:
+        Exception: whatever the asset raised; the run is recorded as failed.
+    """
+    try:
+        result = dg.materialize(
+            assets,
+            selection=[step.asset],
+            partition_key=step.partition_key,
+            resources=dict(with_resources),
+            instance=instance,
+            tags={SCRIPT_TAG: "true"},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    except dg.DagsterExecutionInterruptedError as error:
+        # What Ctrl-C becomes inside a run.
+        raise KeyboardInterrupt from error
+    metadata: dict[str, object] = {}
+    for event in result.get_asset_materialization_events():
+        metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
+    return metadata

@@ -1,0 +1,113 @@
+"""Whose weights stay on the disk, and whose have to be trained again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from assets.benchmarks import evaluation_spec
+from assets.checkpoints import model_folder
+from orchestration.graph import BENCHMARK_RESULT, CHECKPOINT, Step
+from orchestration.staleness import Staleness
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import CheckpointSettings
+from selection_platform.experiments.keys import Experiment
+from selection_platform.job.folder import remove_job_folder
+from selection_platform.models.dropped_weights import drop_weights, weight_files, weights_bytes, weights_dropped
+from sql.queries import load_sql
+
+
+class Retention:
+    """Drops the weights of checkpoints as the profile says, and knows when one has to be trained again."""
+
+    def __init__(self, profile: Profile, staleness: Staleness, resources: Mapping[str, Any]) -> None:
+        """Takes what compares the profile with what was made, and the resources of the home folder."""
+        self._profile, self._staleness = profile, staleness
+        self._artifacts: ArtifactStore = resources["artifacts"]
+        self._warehouse: Warehouse = resources["warehouse"]
+        self._wanted: set[str] = set()
+        self._steps = {node: step for step in staleness.graph.steps for node in step.nodes}
+
+    def droppable(self, settings: CheckpointSettings | None = None) -> dict[str, int]:
+        """The experiments whose weights are to go, and their bytes.
+
+        Only what is evaluated and up to date: weights that wait for their evaluation stay, and those that are wanted.
+
+        Args:
+            settings: what to keep; by default what the profile says.
+        """
+        settings = settings or self._profile.checkpoints
+        if settings.keep == "all" or not self._warehouse.exists():
+            return {}
+        trained = [each for each in self._profile.trained_experiments.values() if each.pool is not None]
+        evaluated = [each for each in trained if self._is_current(each.key)]
+        kept = self._best(evaluated, settings.best) if settings.keep == "best" else set()
+        folders = {each.key: self._artifacts.checkpoint(each.key) for each in evaluated if each.key not in kept}
+        there = {key: folder for key, folder in folders.items() if weight_files(folder) and key not in self._wanted}
+        return {key: weights_bytes(folder) for key, folder in there.items()}
+
+    def drop(self) -> dict[str, int]:
+        """Delete the weights that are to go; of each experiment the bytes that were freed."""
+        return {key: drop_weights(self._artifacts.checkpoint(key)) for key in self.droppable()}
+
+    def is_evaluation(self, step: Step) -> bool:
+        """Whether a step gives the result after which weights may go."""
+        return BENCHMARK_RESULT in step.asset.keys
+
+    def rebuilt_for(self, step: Step) -> Step | None:
+        """The checkpoint that has to be trained again before a step, because its weights went and the step needs them.
+
+        An evaluation of the same conversations with the same settings is there already, and needs none.
+        """
+        if BENCHMARK_RESULT not in step.asset.keys:
+            return None
+        experiment = self._profile.experiments[step.partition_key or ""]
+        if not weights_dropped(model_folder(experiment, self._artifacts)):
+            return None
+        from selection_platform.evaluation.harness import EVALUATION
+
+        spec = evaluation_spec(self._profile, experiment, self._artifacts, self._warehouse)
+        if EVALUATION.is_complete(spec, self._artifacts.benchmark_result(experiment.key)):
+            return None
+        return self._steps[CHECKPOINT, experiment.key]
+
+    def want(self, steps: Iterable[Step]) -> None:
+        """Have those checkpoints among the steps trained again whose weights were dropped, and keep the weights."""
+        chosen = [step for step in steps if CHECKPOINT in step.asset.keys]
+        self._wanted |= {step.partition_key for step in chosen if step.partition_key is not None}
+        self.forget(chosen)
+
+    def forget(self, steps: Iterable[Step]) -> None:
+        """Remove the folders of those checkpoints among the steps whose weights were dropped, to be trained again."""
+        for step in steps:
+            if CHECKPOINT in step.asset.keys and step.partition_key is not None:
+                folder = self._artifacts.checkpoint(step.partition_key)
+                if weights_dropped(folder):
+                    remove_job_folder(folder)
+
+    def _is_current(self, experiment: str) -> bool:
+        return not any(self._staleness.cause(self._steps[key, experiment]) for key in (CHECKPOINT, BENCHMARK_RESULT))
+
+    def _best(self, experiments: Sequence[Experiment], count: int) -> set[str]:
+        """The best of each pool and base model, of equals the first in the profile; and those without an average."""
+        averages = dict(self._warehouse.query(load_sql("70_benchmarks/averages")).iter_rows())
+
+        def group(experiment: Experiment) -> tuple[str, str]:
+            return experiment.pool or "", experiment.model
+
+        ranked = [each for each in experiments if each.key in averages]
+        ranked.sort(key=lambda each: (group(each), -averages[each.key]))
+        best = {each.key for _, rivals in groupby(ranked, group) for each in list(rivals)[:count]}
+        return best | {each.key for each in experiments if each.key not in averages}
+
+
+def by_experiment(steps: Sequence[Step]) -> list[Step]:
+    """The steps, each evaluation right after its training, so that the weights need not wait for all the others."""
+    results = {step.partition_key: step for step in steps if BENCHMARK_RESULT in step.asset.keys}
+    ordered: dict[Step, None] = {}
+    for step in steps:
+        ordered[step] = None
+        if CHECKPOINT in step.asset.keys and step.partition_key in results:
+            ordered[results[step.partition_key]] = None
+    return list(ordered)

@@ -1,0 +1,54 @@
+"""The command that says what each arm cost, and what else could be had for it."""
+
+import argparse
+
+from selection_platform.cli.run import UserError, print_json
+from selection_platform.configuration.profile import Profile, home
+from selection_platform.report.costs import ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
+from selection_platform.report.leaderboard import markdown_table
+
+
+def cost(profile: Profile, options: argparse.Namespace) -> None:
+    """Print the costs of each arm, what they would have bought at random, and the costs of each asset so far."""
+    from assets.record.cost_ledger import costs_of_experiments, entries
+    from orchestration.materialize import open_instance
+
+    with open_instance(home(profile)) as instance:
+        ledger = entries(instance)
+        costs = costs_of_experiments(profile, instance, ledger)
+    if not ledger:
+        raise UserError("no cost was recorded yet: run `selection-platform run` first")
+    arms = arm_costs(costs, arms_of(profile.experiments))
+    by_asset: dict[str, Spent] = {}
+    for entry in ledger:
+        by_asset[entry.asset] = by_asset.get(entry.asset, Spent()).plus(entry.spent)
+    if options.json:
+        print_json(
+            {
+                "arms": [_json(each) for each in arms],
+                "assets": {name: spent._asdict() for name, spent in by_asset.items()},
+            }
+        )
+        return
+    print("What each arm cost, on average over its seeds: seconds of the GPU where one was used, else of CPU cores\n")
+    print(markdown_costs(arms))
+    print()
+    for each in arms:
+        words = break_even(each)
+        if words:
+            print(f"{each.name}: {words}.")
+    print("\nAll materialisations so far\n")
+    rows = [
+        [name, f"{spent.cpu_seconds:,.1f}", f"{spent.gpu_seconds:,.1f}", f"{spent.flops / 1e12:,.2f}"]
+        for name, spent in sorted(by_asset.items(), key=lambda item: -item[1].cpu_seconds)
+    ]
+    print(markdown_table(["asset", "CPU s", "GPU s", "TFLOP"], rows))
+
+
+def _json(each: ArmCost) -> dict[str, object]:
+    return {
+        **each.arm._asdict(),
+        **{part.replace(" ", "_"): spent._asdict() for part, spent in each.parts.items()},
+        "times_by_seconds": each.times_by_seconds,
+        "times_by_flops": each.times_by_flops,
+    }

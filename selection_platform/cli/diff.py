@@ -1,0 +1,144 @@
+"""The command that compares two selections: what they share, and what each alone has looks like."""
+
+import argparse
+import math
+from typing import Any
+
+from selection_platform.cli.run import UserError, open_warehouse, print_json, selecting_experiment
+from selection_platform.cli.terminal_text import WIDTH, first_line
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Experiment
+from selection_platform.report.leaderboard import markdown_table
+from sql.queries import load_sql
+
+GROUPS = ("only_one", "only_other", "both", "pool")
+HEADER = ["", "only A", "only B", "both", "pool"]
+SOURCES = 5
+"""Sources in the table: those that differ most from the pool. The JSON has all."""
+CLUSTERS = 3
+EXAMPLES = 3
+LABEL = 40
+SCORES = (("table", "table"), ("pool", "pool"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
+"""Parameters of the rank correlation, and what the selections call them."""
+
+Rows = list[dict[str, Any]]
+
+
+def diff(profile: Profile, options: argparse.Namespace) -> None:
+    """Say how much two selections of a pool overlap, how alike their scores rank it, and what only one of them has."""
+    one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
+    if one.pool != other.pool:
+        raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
+    warehouse = open_warehouse(profile)
+    keys = {"pool": _larger_pool(one, other), "one": one.key, "other": other.key}
+    facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
+    for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
+        if size == 0:
+            raise UserError(f"{key} has not selected yet: run `selection-platform run` first")
+    facts |= _rank_correlation(warehouse, one, other)
+    looks = _looks(warehouse, one, other)
+    if options.json:
+        sizes = [facts.pop("one"), facts.pop("other")]
+        print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts, **looks})
+        return
+    _print_overlap(one, other, facts)
+    _print_groups(looks, one.model)
+    _print_examples(looks["examples"], one, other)
+
+
+def _larger_pool(one: Experiment, other: Experiment) -> str | None:
+    """What the one selects from that has more to choose from: it has all that the other's pool or sub-pool has."""
+    return max((one, other), key=lambda each: math.inf if each.pool_size is None else each.pool_size).selects_from
+
+
+def _rank_correlation(warehouse: Any, one: Experiment, other: Experiment) -> dict[str, Any]:
+    """Spearman's correlation of the two scores; None where one has no scores."""
+    from assets.selections import scores_of
+
+    sources = scores_of(one), scores_of(other)
+    if None in sources:
+        return {"both_scored": None, "rank_correlation": None}
+    values = {
+        f"{side}_{column}": (source or {})[name]
+        for side, source in zip(("one", "other"), sources, strict=True)
+        for column, name in SCORES
+    }
+    ranks = warehouse.query(load_sql("60_diff/rank_correlation"), values)
+    return dict(zip(("both_scored", "rank_correlation"), ranks.row(0), strict=True))
+
+
+def _looks(warehouse: Any, one: Experiment, other: Experiment) -> dict[str, Rows]:
+    """What the samples look like that only one selects; tokens and clusters are those of the first one's model."""
+    keys = {"pool": one.pool, "one": one.key, "other": other.key}
+    more = {
+        "groups": {"model": one.model},
+        "sources": {},
+        "clusters": {"model": one.model, "most": CLUSTERS},
+        "examples": {"most": EXAMPLES},
+    }
+    return {
+        name: warehouse.query(load_sql(f"60_diff/{name}"), {**keys, **values}).to_dicts()
+        for name, values in more.items()
+    }
+
+
+def _print_overlap(one: Experiment, other: Experiment, facts: dict[str, Any]) -> None:
+    share = facts["shared"] / min(facts["one"], facts["other"])
+    print(f"A  {one.key} selects {facts['one']:,} samples.")
+    print(f"B  {other.key} selects {facts['other']:,}.")
+    print(
+        f"They share {facts['shared']:,} ({share:.1%}); two random draws would share {facts['shared_by_chance']:.1f}."
+    )
+    if facts["rank_correlation"] is not None:
+        print(
+            f"Rank correlation of their scores: {facts['rank_correlation']:.3f}, over {facts['both_scored']:,} samples."
+        )
+
+
+def _print_groups(looks: dict[str, Rows], model: str) -> None:
+    """One table: a column for each group, its sources and clusters as shares of it."""
+    groups = {row["side"]: row for row in looks["groups"]}
+    sizes = {group: groups.get(group, {}).get("samples", 0) for group in GROUPS}
+
+    def cells(label: str, name: str, form: str) -> list[str]:
+        values = [groups.get(group, {}).get(name) for group in GROUPS]
+        return [label, *("" if value is None else format(value, form) for value in values)]
+
+    def shares(label: str, row: dict[str, Any]) -> list[str]:
+        return [first_line(label, LABEL), *(f"{row[each] / sizes[each]:.1%}" if sizes[each] else "" for each in GROUPS)]
+
+    table = [
+        cells("samples", "samples", ",d"),
+        cells("tokens of prompt, median", "prompt_tokens", ",.0f"),
+        cells("tokens of last answer, median", "answer_tokens", ",.0f"),
+        cells("turns, mean", "turns", ".2f"),
+    ]
+
+    def difference(row: dict[str, Any]) -> float:
+        sides = [row[each] / sizes[each] for each in ("only_one", "only_other") if sizes[each]]
+        return max((abs(share - row["pool"] / sizes["pool"]) for share in sides), default=0)
+
+    telling = sorted(looks["sources"], key=difference, reverse=True)[:SOURCES]
+    table += [shares(f"source {row['source']}", row) for row in looks["sources"] if row in telling]
+    table += [shares(f"cluster {row['cluster']}", row) for row in looks["clusters"]]
+    print()
+    print(markdown_table(HEADER, table))
+    left = len(looks["sources"]) - len(telling)
+    if left:
+        print(f"{left:,} more source{'s' * (left != 1)} differ less from the pool")
+    if looks["clusters"]:
+        print(f"\nTokens and clusters are those of {model}. Nearest to the centre of")
+    for row in looks["clusters"]:
+        start = f"  cluster {row['cluster']:<3} "
+        print(start + first_line(row["central_question"], WIDTH - len(start)))
+
+
+def _print_examples(examples: Rows, one: Experiment, other: Experiment) -> None:
+    for side, experiment in (("A", one), ("B", other)):
+        of_side = [row for row in examples if row["experiment"] == experiment.key]
+        if of_side:
+            print(f"\nOnly {side} selects")
+        for row in of_side:
+            print(f"  {row['position']:,}. {row['sample_id']}")
+            print(f"    user       {first_line(row['question'], WIDTH - 15)}")
+            print(f"    assistant  {first_line(row['answer'], WIDTH - 15)}")

@@ -1,0 +1,142 @@
+"""The command that explains one sample: its text, what each method thinks of it, what it is like, who chose it."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from selection_platform.cli.run import UserError, open_warehouse, print_json
+from selection_platform.cli.terminal_text import WIDTH, first_line, shown, wrapped
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.methods import METHODS
+from selection_platform.report.leaderboard import markdown_table
+from selection_platform.text.conversation import to_messages
+from sql.queries import load_sql
+
+NEIGHBOURS = 5
+LISTED_IDS = 5
+CUT_MESSAGE = 600
+"""Characters of a message that are shown without --full."""
+SHORT_ID = 12
+"""Characters of an id in a list: as a beginning they name one of many millions."""
+
+Rows = list[dict[str, Any]]
+
+
+def explain(profile: Profile, options: argparse.Namespace) -> None:
+    """Say of one sample what it reads, how each method scores it, what lies near it, and which experiments chose it."""
+    with open_warehouse(profile).read() as connection:
+
+        def rows(name: str, **values: object) -> Rows:
+            return connection.execute(load_sql(name), values).pl().to_dicts()
+
+        sample_id = _whole_id(rows, options.sample_id)
+        there = {name for name, _, _ in connection.execute(load_sql("00_warehouse/columns")).fetchall()}
+        found = {
+            "sample_id": sample_id,
+            "pools": rows("60_explain/conversations", sample_id=sample_id),
+            "tokens": rows("60_explain/tokens", sample_id=sample_id),
+            "scores": [
+                {"method": method.name, **score}
+                for method in METHODS.values()
+                # A method that is new to this warehouse has no table before the first write.
+                if method.scored_per is not None and method.table in there
+                for score in rows("60_explain/score", table=method.table, sample_id=sample_id)
+            ],
+            "clusters": rows("60_explain/clusters", sample_id=sample_id),
+            "neighbours": rows("60_explain/neighbours", sample_id=sample_id, most=NEIGHBOURS),
+            "selected_by": rows("60_explain/selected_by", sample_id=sample_id),
+        }
+    if options.json:
+        print_json(found)
+        return
+    _print_text(found, None if options.full else CUT_MESSAGE)
+    _print_scores(found["scores"])
+    _print_surroundings(found["clusters"], found["neighbours"])
+    _print_selections(found["selected_by"])
+
+
+def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
+    """The one id that begins so.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    ids = [row["sample_id"] for row in rows("60_explain/ids", prefix=prefix, most=LISTED_IDS + 1)]
+    if len(ids) == 1 or prefix in ids:
+        return ids[0]
+    if ids:
+        more = "\n  ..." if len(ids) > LISTED_IDS else ""
+        listed = "".join(f"\n  {each}" for each in ids[:LISTED_IDS])
+        raise UserError(f"more than one sample's id begins with {prefix!r}; give more of it:{listed}{more}")
+    nearest = [row["sample_id"] for row in rows("60_explain/nearest_ids", prefix=prefix, most=LISTED_IDS)]
+    listed = "".join(f"\n  {each}" for each in nearest) or " none, as no pool has been made"
+    raise UserError(
+        f"no sample's id begins with {prefix!r}; nearest are{listed}\n"
+        'To find ids: selection-platform sql "FROM selections.samples LIMIT 10"'
+    )
+
+
+def _print_text(found: dict[str, Any], most: int | None) -> None:
+    print(f"Sample {found['sample_id']}")
+    for pool in found["pools"]:
+        split = "" if pool["split"] == "samples" else f", in the split {pool['split']} and so never selected"
+        print(
+            f"  {pool['pool']}{split}: source {pool['source']}, licence {pool['licence'] or 'not stated'}, "
+            f"{pool['turns']} turn{'s' * (pool['turns'] != 1)}, {pool['characters']:,} characters"
+        )
+    for tokens in found["tokens"]:
+        print(
+            f"  {tokens['prompt_tokens']:,} tokens of prompt and {tokens['answer_tokens']:,} of last answer "
+            f"({tokens['pool']}, {tokens['model']})"
+        )
+    # The id is the messages' hash, so they are the same in every pool.
+    for message in to_messages(found["pools"][0]["messages"]):
+        print(f"\n{message.role}\n{shown(message.content, most)}")
+
+
+def _print_scores(scores: Rows) -> None:
+    for pool, model in dict.fromkeys((score["pool"], score["model"]) for score in scores):
+        of_part = [score for score in scores if (score["pool"], score["model"]) == (pool, model)]
+        print(f"\nScores in {pool}, {'whatever the model' if model is None else f'by {model}'}\n")
+        scored = [score for score in of_part if score["score"] is not None]
+        if scored:
+            header = ["method", "score", "rank", "scored", "percentile"]
+            print(markdown_table(header, [_score_cells(score) for score in scored]))
+        without = [score for score in of_part if score["score"] is None]
+        for reason in dict.fromkeys(score["dropped"] for score in without):
+            names = ", ".join(_name(score) for score in without if score["dropped"] == reason)
+            print(wrapped(f"no score from {names}: {reason}"))
+
+
+def _score_cells(score: dict[str, Any]) -> list[str]:
+    best = score["rank"]
+    rank = f"{best:,}" if score["tied"] == 1 else f"{best:,} to {best + score['tied'] - 1:,}"
+    return [_name(score), f"{score['score']:.6g}", rank, f"{score['scored']:,}", f"{score['percentile']:.1f}"]
+
+
+def _name(score: dict[str, Any]) -> str:
+    """The method, and which of its scores."""
+    seed = "" if score["seed"] is None else f" s{score['seed']}"
+    return score["method"] + seed + ("" if score["budget"] is None else f" of {score['budget']:,}")
+
+
+def _print_surroundings(clusters: Rows, neighbours: Rows) -> None:
+    for cluster in clusters:
+        share = cluster["cluster_size"] / cluster["samples"]
+        print(
+            f"\nCluster {cluster['cluster']} of {cluster['pool']}, {cluster['model']}: {cluster['cluster_size']:,} of "
+            f"{cluster['samples']:,} samples ({share:.1%}); {cluster['nearer']:,} of them lie nearer to its centre"
+        )
+    for pool, model in dict.fromkeys((row["pool"], row["model"]) for row in neighbours):
+        print(f"\nNearest in {pool} by the embeddings of {model} (cosine, id, first question)")
+        for row in neighbours:
+            if (row["pool"], row["model"]) == (pool, model):
+                start = f"  {row['similarity']:.4f}  {row['sample_id'][:SHORT_ID]}  "
+                print(start + first_line(row["question"], WIDTH - len(start)))
+
+
+def _print_selections(selected_by: Rows) -> None:
+    print(f"\nChosen by {len(selected_by)} experiment{'s' * (len(selected_by) != 1)}")
+    for row in selected_by:
+        place = "all" if row["budget"] is None else f"{row['position']:,} of {row['size']:,}"
+        print(f"  {place:>16}  {row['experiment']}")

@@ -1,0 +1,89 @@
+"""The commands that look back: what an experiment was made from, and whether its selection follows from it."""
+
+import argparse
+import textwrap
+from dataclasses import asdict
+from typing import Any
+
+from selection_platform.cli.run import UserError, open_staleness, print_json, selecting_experiment
+from selection_platform.configuration.profile import Profile
+
+WIDTH = 120
+
+
+def lineage(profile: Profile, options: argparse.Namespace) -> None:
+    """Print what an experiment was made from, partition by partition, back to the source's rows."""
+    from orchestration.lineage import lineage_of, other_packages
+
+    experiment = profile.experiments.get(options.experiment)
+    if experiment is None:
+        known = "\n  ".join(profile.experiments)
+        raise UserError(f"no experiment {options.experiment!r}; there are\n  {known}")
+    with open_staleness(profile) as (staleness, *_):
+        found = lineage_of(profile, experiment, staleness)
+    if options.json:
+        print_json(found.to_json())
+        return
+    print(f"experiment  {found.experiment}")
+    print(f"seed        {found.seed}")
+    _print_wrapped("base model  ", _pairs(found.base_model))
+    _print_wrapped("template    ", ", ".join(found.templates) or "none was used")
+    _print_wrapped("packages    ", _pairs(found.packages))
+    for ancestor in found.ancestors:
+        made, margin = ancestor.provenance, "  " * ancestor.depth
+        print(f"\n{margin}{ancestor.name}")
+        print(f"{margin}  data      {made.data_version}")
+        snapshot = "" if made.snapshot is None else f", warehouse snapshot {made.snapshot}"
+        print(f"{margin}  code      version {made.code_version}{snapshot}, run {made.run_id}")
+        if made.settings:
+            _print_wrapped(f"{margin}  settings  ", _pairs(made.settings))
+        others = other_packages(made, found.packages)
+        if others:
+            _print_wrapped(f"{margin}  packages  ", _pairs(others))
+        for name in ancestor.remade_since:
+            print(f"{margin}  since then {name} was made anew; it was {made.inputs[name]}")
+
+
+def verify(profile: Profile, options: argparse.Namespace) -> None:
+    """Select again from the warehouse as it was, and compare with what is stored and what was trained on."""
+    from orchestration.verification import verify_selection
+
+    experiment = selecting_experiment(profile, options.experiment)
+    with open_staleness(profile) as (staleness, _, resources, _):
+        found = verify_selection(experiment, staleness, resources["warehouse"])
+    if options.json:
+        print_json({"experiment": experiment.key, "same": found.same, **asdict(found)})
+    else:
+        print(f"{experiment.key}: {found.count:,} ids rebuilt from the warehouse's snapshot {found.snapshot}")
+        print(f"  selections.samples now: {found.selected}")
+        trained = "there is no checkpoint" if found.trained is None else str(found.trained)
+        print(f"  what the checkpoint was trained on: {trained}")
+    if not found.same:
+        raise UserError(f"{experiment.key}: {_reason(found)}")
+
+
+def _reason(found: Any) -> str:
+    """What does not fit, what may be the cause, and what to do."""
+    reasons = []
+    if not found.selected.same:
+        reasons.append(
+            f"selections.samples holds {found.selected}; either its rows were changed behind the platform's back, or "
+            "the statement that selects was: materialise the selection anew"
+        )
+    if found.trained is not None and not found.trained.same:
+        if found.trained_on_another:
+            mend = "an earlier selection, which was replaced since: `selection-platform refresh` trains anew"
+        else:
+            mend = "rows that were changed before the training: materialise selection and checkpoint anew"
+        reasons.append(f"the checkpoint was trained on {found.trained}; it is of {mend}")
+    if found.new_code:
+        reasons.append(f"the code version of the selection changed since, {found.new_code}")
+    return "\n  ".join(reasons)
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} {'unset' if value is None else value}" for name, value in values.items())
+
+
+def _print_wrapped(head: str, text: str) -> None:
+    print(textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False))

@@ -1,0 +1,34 @@
+"""The command that writes the report."""
+
+import argparse
+
+from selection_platform.cli.run import UserError, open_artifacts, open_warehouse
+from selection_platform.configuration.profile import Profile
+from sql.queries import load_sql
+
+TABLE = "reports.verdict"
+
+
+def report(profile: Profile, options: argparse.Namespace) -> None:
+    """Write the page that says whether any choice beats random selection, and its figures and tables."""
+    # Here: matplotlib, SciPy and statsmodels take seconds, which no other command should wait for.
+    from selection_platform.report.data import own_data, paper_data
+    from selection_platform.report.page import Report, write_report
+
+    if options.to is not None and options.to.exists() and not options.to.is_dir():
+        raise UserError(f"--to: {options.to} is a file; name a folder")
+    if options.reference == "paper":
+        data = paper_data(profile)
+    else:
+        warehouse = open_warehouse(profile)
+        if TABLE not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
+            raise UserError(f"there is no table {TABLE} yet: run `selection-platform run` first")
+        snapshot = warehouse.snapshot()
+        with warehouse.queries(snapshot) as query:
+            data = own_data(profile, query, snapshot)
+    made = Report(data)
+    folder = open_artifacts(profile).report()
+    page, *others = write_report(made, options.to or (folder / "paper" if options.reference else folder))
+    print(f"{made.answer.headline}\n{page}\n{len(others)} figures and tables beside it")
+    if data.disclaimer:
+        print(data.disclaimer)

@@ -1,0 +1,82 @@
+"""The command that answers the question: does the choice beat picking at random?"""
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from selection_platform.cli.run import UserError, open_warehouse, print_json
+from selection_platform.configuration.profile import Profile
+from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from selection_platform.verdict.runs import Run
+    from selection_platform.verdict.tables import OverItems
+    from selection_platform.verdict.verdicts import Verdict
+
+
+def verdict(profile: Profile, options: argparse.Namespace) -> None:
+    """Say of every arm whether it is better than random, the same, worse, or what is missing to say so."""
+    # Here: SciPy and statsmodels take a second, which no other command should wait for.
+    from selection_platform.verdict.runs import paper_runs
+    from selection_platform.verdict.tables import over_items
+    from selection_platform.verdict.verdicts import LOSS, verdicts
+    from selection_platform.verdict.words import ITEMS_TITLE, SHOWN, items_table
+
+    reference = options.reference == "paper"
+    margin = profile.verdict.margin if options.margin is None else options.margin
+    loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
+    runs = paper_runs() if reference else _own_runs(profile)
+    found = verdicts(runs, {LOSS: loss_margin}, margin)
+    items = load_sql("90_reports/item_differences")
+    intervals = {} if reference else over_items(open_warehouse(profile).query(items))
+    if options.json:
+        print_json([_json(each, intervals) for each in found])
+        return
+    for measure in SHOWN:
+        of_measure = [each for each in found if each.measure == measure]
+        if of_measure:
+            _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
+    if not reference:
+        print(f"{ITEMS_TITLE}\n\n{items_table(intervals)}\n")
+        if profile.disclaimer:
+            print(profile.disclaimer)
+
+
+def _own_runs(profile: Profile) -> "list[Run]":
+    from selection_platform.verdict.tables import runs_of
+
+    runs = runs_of(open_warehouse(profile).query(load_sql("90_reports/runs")))
+    if not runs:
+        raise UserError("no arm has been evaluated beside others: run `selection-platform run` first")
+    return runs
+
+
+def _json(each: "Verdict", intervals: "OverItems") -> dict[str, Any]:
+    from selection_platform.verdict.runs import AVERAGE
+
+    return {
+        "measure": each.measure,
+        **each.cell._asdict(),
+        "method": each.method,
+        "verdict": each.word,
+        "seeds_needed": each.seeds_needed,
+        **asdict(each.comparison),
+        "over_items": intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None,
+    }
+
+
+def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> None:
+    from selection_platform.verdict.words import (
+        cell_name,
+        counts_in_words,
+        measure_table,
+        measure_title,
+        random_runs_in_words,
+    )
+
+    measure = found[0].measure
+    print(f"{measure_title(measure)}\n\n{measure_table(found)}\n\n{counts_in_words(found, margin)}")
+    of_measure = [run for run in runs if run.measure == measure]
+    for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
+        print(f"{cell_name(cell)}: {sentence}")
+    print()

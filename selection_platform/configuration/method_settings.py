@@ -1,0 +1,132 @@
+"""The parts of a profile that say how methods score. Defaults are those of arXiv 2410.09335, where they are known."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed, Settings, did_you_mean
+from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES
+
+
+class ZipScheduleSettings(Settings):
+    """The three stages of ZIP (paper: K1, K2, K3)."""
+
+    k1: int = Field(default=10_000, gt=0)
+    k2: int = Field(default=200, gt=0)
+    k3: int = Field(default=100, gt=0)
+
+    @model_validator(mode="after")
+    def _narrowing(self) -> "ZipScheduleSettings":
+        if not self.k1 >= self.k2 >= self.k3:
+            raise ValueError(
+                f"k1 {self.k1}, k2 {self.k2} and k3 {self.k3} must not rise: each stage takes from the one before; "
+                "set all three"
+            )
+        return self
+
+
+PUBLISHED_LESS_WEIGHTS = (1.6854e-05, 1.4868e-05, 1.2483e-05, 9.9999e-06)
+"""Of the warm-up's checkpoints, in the paper's scripts. They do not fit the learning rates of the same scripts."""
+
+
+class KMeansSettings(Settings):
+    """The clusters of `km_*`. The paper does not say how many it made."""
+
+    clusters: int = Field(default=1000, gt=0)
+    seed: Seed = 0
+
+
+class WarmUpLoraSettings(LoraSettings):
+    """The adapter of LESS's warm-up. The defaults are LESS's (arXiv 2402.04333), and so the paper's."""
+
+    rank: int = Field(default=128, gt=0)
+    alpha: int = Field(default=512, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class WarmUpSettings(FineTuningSettings):
+    """The recipe of LESS's warm-up. The defaults are LESS's, each by itself, so that a profile names what differs."""
+
+    epochs: int = Field(default=4, gt=0)
+    learning_rate: float = Field(default=2e-5, gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "linear"
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    # A narrower type than the parent's: pyright does not know that pydantic freezes it.
+    lora: WarmUpLoraSettings = WarmUpLoraSettings()  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _no_full_training(cls, given: Any) -> Any:
+        if given is None:
+            raise ValueError("cannot be left empty: the gradients that are compared are those of an adapter")
+        return given
+
+
+class LessSettings(Settings):
+    """LESS: the warm-up on a sample of the pool, and what the pool's gradients are compared with."""
+
+    warmup_samples: int = Field(default=10_000, gt=0, description="Conversations drawn from the pool to train on.")
+    targets: Literal["pool"] | tuple[str, ...] = Field(
+        default="pool",
+        description="`pool`: a random sample of the pool, as the paper ran it. Or a list of benchmarks, whose worked "
+        "examples are the targets: a sample counts for the group that it serves best, as in LESS.",
+    )
+    target_samples: int = Field(default=1000, gt=0, description="Conversations drawn where the pool is the target.")
+    seed: Seed = Field(default=0, description="Of both draws and of the training.")
+    training: WarmUpSettings = Field(
+        default=WarmUpSettings(), description="The warm-up's recipe: LoRA, one checkpoint an epoch."
+    )
+    tokens_per_batch: int = Field(default=16_384, gt=0, description="Padded tokens of one forward and backward pass.")
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _known_targets(cls, given: Any) -> Any:
+        if given == "pool":
+            return given
+        # Before pydantic looks, which would say for each of the two types why it is not that.
+        if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
+            raise ValueError("write `pool`, or a list of benchmarks with worked examples, such as [gsm8k, mmlu]")
+        for name in given:
+            if name not in WORKED_EXAMPLES:
+                raise ValueError(f"no worked examples ship for {name!r}{did_you_mean(name, WORKED_EXAMPLES)}")
+        if len(set(given)) != len(given):
+            raise ValueError("must differ from each other")
+        return given
+
+
+class PreExperienceSettings(Settings):
+    """The model that `ifd.pre_experience` scores with: trained on middling prompts of every cluster."""
+
+    clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's prompts.")
+    samples_per_cluster: int = Field(default=10, gt=0)
+    epochs: int = Field(default=1, gt=0, description="Of the recipe of `fine_tuning` otherwise.")
+    seed: Seed = 0
+
+
+class SelectItSettings(Settings):
+    """SelectIT: how ratings become a score."""
+
+    level: Literal["token", "sentence", "model"] = Field(
+        default="model", description="One prompt; five prompts; five prompts and every rating model."
+    )
+    alpha: float = Field(default=0.2, ge=0, description="Weight of the disagreement between prompts.")
+    helpers: dict[str, tuple[str, ...]] = Field(
+        default={}, description="For each base model, the models that rate beside it, weighted by their parameters."
+    )
+
+    @model_validator(mode="after")
+    def _helpers_are_used(self) -> "SelectItSettings":
+        if self.helpers and self.level != "model":
+            raise ValueError(
+                f"helpers: rate at level `model` alone, and the level is `{self.level}`; leave out one of the two"
+            )
+        return self
+
+
+class DiverseEvolSettings(Settings):
+    """DiverseEvol: a random start, then rounds of training on what is selected and adding what lies farthest."""
+
+    initial_share: float = Field(default=0.1, gt=0, lt=1, description="Share of the budget that is drawn at random.")
+    rounds: int = Field(default=3, gt=0)
+    seed: Seed = 0

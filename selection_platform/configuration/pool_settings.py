@@ -1,0 +1,135 @@
+"""The settings of a pool: the part of a profile that says where its conversations come from and which are kept."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from selection_platform.configuration.settings import Settings
+
+Form = Literal["messages", "sharegpt", "alpaca"]
+Package = Literal["instruct-mix", "sharegpt-en"]
+FOLDER = "folder"
+"""Key of the validation context: the folder that relative paths start from."""
+
+
+def _check_scalar(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("infinity and NaN equal nothing in JSON; write a number")
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise ValueError("must be text, a number, true, false or null; put quotes around anything else")
+    return value
+
+
+# Checked before pydantic looks, which would say for each of the types why the value is not that.
+Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_check_scalar)]
+
+DEFAULT_COLUMNS: dict[Form, str] = {"messages": "messages", "sharegpt": "conversations"}
+
+
+class SourceSettings(Settings):
+    """Where the rows come from. Name exactly one of hub, files and package."""
+
+    hub: str | None = Field(
+        default=None, description="Hugging Face data set, such as teknium/OpenHermes-2.5, or a folder laid out as one."
+    )
+    revision: str | None = Field(
+        default=None, description="Commit, tag or branch of the hub repository. The newest commit if left out."
+    )
+    config: str | None = Field(default=None, description="Configuration of the hub data set, where it has several.")
+    split: str = Field(default="train", description="Split of the hub data set.")
+    files: str | None = Field(
+        default=None, description="Path or pattern (data/*.jsonl) of .jsonl, .jsonl.gz, .json.gz or .parquet files."
+    )
+    package: Package | None = Field(default=None, description="Pool made of rows inside installed Python packages.")
+
+    @field_validator("files")
+    @classmethod
+    def _from_the_profiles_folder(cls, files: str | None, info: ValidationInfo) -> str | None:
+        """Relative paths start from the folder that the validation context names, where it names one."""
+        folder = (info.context or {}).get(FOLDER)
+        return files if files is None or folder is None else str(Path(folder) / files)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SourceSettings":
+        if sum(origin is not None for origin in (self.hub, self.files, self.package)) != 1:
+            raise ValueError("name exactly one of hub, files and package")
+        if self.hub is None and self.model_fields_set & {"revision", "config", "split"}:
+            raise ValueError("revision, config and split belong to a hub source only")
+        return self
+
+
+class PoolSettings(Settings):
+    """One pool. A row is kept where it passes every filter that is set."""
+
+    source: SourceSettings
+    form: Form = Field(
+        default="messages",
+        description="messages: a list of {role, content}. sharegpt: a list of {from, value}. "
+        "alpaca: instruction, input (optional), output, system (optional).",
+    )
+    column: str | None = Field(
+        default=None, description="Field that holds the list of messages: `messages` or `conversations` if left out."
+    )
+    source_column: str | None = Field(default=None, description="Field that names each row's source within the pool.")
+    licence: str | None = Field(default=None, description="Licence of the whole pool, kept with each row.")
+
+    where: dict[str, Scalar] = Field(
+        default={}, description="Raw fields and the values they must equal, such as {language: English}."
+    )
+    language: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]{2}$",
+        description="ISO 639-1 code, such as en, of the language detected in the first user message.",
+    )
+    system: Literal["keep", "drop_message", "drop_row"] = Field(
+        default="keep", description="What to do with a system message: keep it, leave it out, or drop the row."
+    )
+    min_turns: int | None = Field(default=None, ge=1, description="Fewest pairs of user and assistant message.")
+    max_turns: int | None = Field(default=None, ge=1, description="Most pairs of user and assistant message.")
+    min_characters: int | None = Field(default=None, ge=1, description="Fewest characters of all messages together.")
+    max_characters: int | None = Field(default=None, ge=1, description="Most characters of all messages together.")
+    min_answer_characters: int | None = Field(default=None, ge=1, description="Fewest characters of every answer.")
+    decontaminate: bool = Field(
+        default=True, description="Drop rows that share 13 words in a row with a text of the benchmarks."
+    )
+
+    on_bad_row: Literal["stop", "skip"] = Field(
+        default="stop", description="A row that cannot be read: stop with where and why, or count it and go on."
+    )
+    out_of_turn: Literal["bad_row", "cut"] = Field(
+        default="bad_row",
+        description="A message that is not of the role whose turn it is: a bad row, or cut the conversation before it.",
+    )
+
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Rows of the pool to keep: those whose content hashes are smallest, so that a smaller limit keeps "
+        "a part of what a larger one keeps. Rows set aside by the two fractions do not count.",
+    )
+    held_out: float = Field(default=0.0, ge=0, lt=1, description="Fraction of rows set aside to measure loss on.")
+    base_model: float = Field(
+        default=0.0, ge=0, lt=1, description="Fraction of rows set aside to pre-train a base model on."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PoolSettings":
+        if self.held_out + self.base_model >= 1:
+            raise ValueError("held_out and base_model together must leave something: keep their sum below 1")
+        if self.form == "alpaca" and self.column is not None:
+            raise ValueError("column: the alpaca form has no list of messages; leave it out")
+        given = self.model_fields_set & {"form", "column", "source_column", "licence"}
+        if self.source.package is not None and given:
+            raise ValueError(f"{', '.join(sorted(given))}: a packaged pool says these itself; leave them out")
+        for unit in ("turns", "characters"):
+            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"min_{unit} {least} is above max_{unit} {most}, so that no row passes; change one")
+        return self
+
+    @property
+    def turns_column(self) -> str:
+        """The field that holds the list of messages; not for the alpaca form."""
+        return self.column or DEFAULT_COLUMNS[self.form]

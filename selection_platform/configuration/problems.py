@@ -1,0 +1,67 @@
+"""What pydantic finds wrong in a profile, in words that name the key and the mend."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from selection_platform.configuration.settings import did_you_mean
+
+_TEXTS = {
+    "missing": "is missing; add it",
+    "tuple_type": "write a list, such as [1, 2]",
+    "dict_type": "write keys with values below it",
+    "model_type": "write keys with values below it",
+    "too_short": "must not be empty",
+    "string_type": "must be text; put quotes around it",
+    "finite_number": "infinity and NaN are no values; write a number",
+}
+"""For the kinds of error whose own text says nothing of YAML."""
+
+
+def problems(error: ValidationError, profile: type[BaseModel]) -> list[str]:
+    """One line for each thing that is wrong, without those that follow from others."""
+    details = error.errors()
+    return [_problem(detail, profile) for detail in details if not _follows(detail, details)]
+
+
+def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """Whether a collection is too short only because an item in it is wrong."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in details
+    )
+
+
+def _problem(detail: ErrorDetails, profile: type[BaseModel]) -> str:
+    location = detail["loc"]
+    if location and location[-1] == "[key]":
+        # The text says which key it is.
+        location = location[:-2]
+    place = ".".join(map(str, location))
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown key{did_you_mean(str(location[-1]), _keys(profile, location[:-1]))}"
+    text = _TEXTS.get(detail["type"]) or re.sub(r"^Value error, |^\w+ should\b", _plainly, detail["msg"])
+    return f"{place}: {text}" if place else text
+
+
+def _plainly(beginning: re.Match[str]) -> str:
+    return "must" if beginning[0].endswith("should") else ""
+
+
+def _keys(part: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+    """The keys that are known at a place, or where it is not found, those of the whole profile."""
+    for depth, name in enumerate(location):
+        field = part.model_fields.get(str(name))
+        inner = _models_in(field.annotation) if field else []
+        if len(inner) != 1:
+            continue
+        return _keys(inner[0], location[depth + 1 :])
+    return set(part.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -1,0 +1,255 @@
+"""A profile: what to run, at which size. One YAML file says all of it.
+
+The profiles that ship lie in `selection_platform/profiles/`; any other file can be named by its path.
+"""
+
+import os
+from dataclasses import replace
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from selection_platform.configuration.checks import check_profile
+from selection_platform.configuration.method_settings import (
+    DiverseEvolSettings,
+    KMeansSettings,
+    LessSettings,
+    PreExperienceSettings,
+    SelectItSettings,
+    ZipScheduleSettings,
+)
+from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
+from selection_platform.configuration.problems import problems
+from selection_platform.configuration.settings import (
+    ArmSettings,
+    AutomationSettings,
+    CheckpointSettings,
+    EvaluationSettings,
+    FineTuningSettings,
+    JobSettings,
+    ModelSettings,
+    Name,
+    PoolSizeStudySettings,
+    ScoringSettings,
+    Settings,
+    VerdictSettings,
+)
+from selection_platform.configuration.strict_yaml import NotYaml, read_yaml
+from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
+from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
+
+PROFILE_VARIABLE = "SELECTION_PLATFORM_PROFILE"
+HOME_VARIABLE = "SELECTION_PLATFORM_HOME"
+DEFAULT_PROFILE = "demo"
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used, with what is wrong and how to mend it."""
+
+
+class Profile(Settings):
+    """Everything that decides what is run."""
+
+    name: Name
+    description: str
+    disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="bfloat16", description="Of the weights when scoring and evaluating."
+    )
+    pools: dict[Name, PoolSettings] = Field(min_length=1)
+    models: dict[Name, ModelSettings] = Field(min_length=1)
+    scoring: ScoringSettings = ScoringSettings()
+    zip: ZipScheduleSettings = ZipScheduleSettings()
+    k_means: KMeansSettings = KMeansSettings()
+    less: LessSettings = LessSettings()
+    pre_experience: PreExperienceSettings = PreExperienceSettings()
+    selectit: SelectItSettings = SelectItSettings()
+    diverse_evol: DiverseEvolSettings = DiverseEvolSettings()
+    fine_tuning: FineTuningSettings = FineTuningSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    evaluation: EvaluationSettings
+    budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
+    arms: dict[str, ArmSettings] = Field(min_length=1)
+    verdict: VerdictSettings = VerdictSettings()
+    pool_size_study: PoolSizeStudySettings = PoolSizeStudySettings()
+    automation: AutomationSettings = AutomationSettings()
+    jobs: JobSettings = JobSettings()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Profile":
+        check_profile(self)
+        return self
+
+    @cached_property
+    def fine_tuned_models(self) -> list[str]:
+        """The base models that arms are fine-tuned from; the others are raters alone."""
+        return [name for name, model in self.models.items() if model.fine_tune]
+
+    @cached_property
+    def scorings(self) -> dict[str, Scoring]:
+        """Every pool with every model that is fine-tuned, by key."""
+        scorings = (Scoring(pool, model) for pool in self.pools for model in self.fine_tuned_models)
+        return {scoring.key: scoring for scoring in scorings}
+
+    @property
+    def sub_pools(self) -> dict[str, SubPool]:
+        """The sub-pools that arms select from, by name."""
+        study = self.pool_size_study
+        sub_pools = (SubPool(pool, size) for pool, sizes in study.sizes.items() for size in sizes if study.arms)
+        return {sub_pool.name: sub_pool for sub_pool in sub_pools}
+
+    def whole_pool(self, name: str) -> str:
+        """The pool that a sub-pool is part of; a pool's own name."""
+        return self.sub_pools[name].pool if name in self.sub_pools else name
+
+    def of_whole_pool(self, scoring: Scoring) -> Scoring:
+        """The scoring whose features serve a sub-pool's; of a whole pool itself."""
+        return Scoring(self.whole_pool(scoring.pool), scoring.model)
+
+    def scored(self, method: str) -> dict[str, Scored]:
+        """What a method scores, by partition key: pools, and those sub-pools that their pools' scores do not serve."""
+        sub_pools = self.sub_pools if METHODS[method].set_dependent and method in self.pool_size_study.arms else ()
+        pools = [*self.pools, *sub_pools]
+        if METHODS[method].scored_per == "pool":
+            return {pool: Scored(pool, None) for pool in pools}
+        models = self.fine_tuned_models
+        return {Scoring(pool, model).key: Scored(pool, model) for pool in pools for model in models}
+
+    @cached_property
+    def clustered(self) -> dict[str, Scoring]:
+        """Every pool, and every sub-pool that an arm needs clusters of, with every base model, by key."""
+        arms = (METHODS[name] for name in self.pool_size_study.arms)
+        sub_pools = self.sub_pools if any(arm.best_of_clusters for arm in arms) else ()
+        pools = [*self.pools, *sub_pools]
+        scorings = (Scoring(pool, model) for pool in pools for model in self.fine_tuned_models)
+        return {scoring.key: scoring for scoring in scorings}
+
+    @cached_property
+    def ratings(self) -> dict[str, Scoring]:
+        """Every pool with every model that rates it, by key."""
+        used = {rater for model in self.fine_tuned_models for rater in self.raters_of(model)}
+        raters = [name for name in self.models if name in used]
+        ratings = (Scoring(pool, model) for pool in self.pools for model in raters)
+        return {rating.key: rating for rating in ratings}
+
+    @cached_property
+    def used_models(self) -> list[str]:
+        """The models that an arm is fine-tuned from, scored by or rated by: all that must be there."""
+        methods = [METHODS[name] for name in self.arms]
+        used: set[str] = set()
+        if self.trained_experiments or any(method.scored_per == "scoring" for method in methods):
+            used |= set(self.fine_tuned_models)
+        if self.uses("selectit"):
+            used |= {rating.model for rating in self.ratings.values()}
+        return [name for name in self.models if name in used]
+
+    def uses(self, method: str) -> bool:
+        """Whether an arm is a method, a variant of it, or the best of its clusters."""
+        arms = (METHODS[name] for name in self.arms)
+        return any(method in (arm.name, arm.variant_of, arm.best_of_clusters) for arm in arms)
+
+    @property
+    def uses_pre_experience(self) -> bool:
+        """Whether an arm scores with IFD's pre-experience model."""
+        return any(name in self.arms for name in PRE_EXPERIENCE)
+
+    def raters_of(self, model: str) -> list[str]:
+        """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""
+        return [model, *self.selectit.helpers.get(model, ())]
+
+    @cached_property
+    def cluster_pairs(self) -> dict[str, str]:
+        """The trained arms that also have their best of each cluster trained, each with that arm's name."""
+        trained = [METHODS[name] for name, arm in self.arms.items() if arm.train]
+        names = {method.name for method in trained}
+        wrappers = {method.best_of_clusters: method.name for method in trained if method.best_of_clusters}
+        return {name: wrapper for name, wrapper in wrappers.items() if name in names}
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether an arm is chosen by k-means clusters of the pools' samples."""
+        return any(METHODS[name].best_of_clusters for name in self.arms)
+
+    @cached_property
+    def experiments(self) -> dict[str, Experiment]:
+        """Every experiment of the profile, by key."""
+        experiments = [
+            experiment
+            for model in self.fine_tuned_models
+            for name, arm in self.arms.items()
+            for experiment in self._experiments_of(METHODS[name], arm, model)
+        ]
+        experiments += [
+            replace(experiment, pool_size=sub_pool.size)
+            for sub_pool in self.sub_pools.values()
+            for experiment in experiments
+            if experiment.pool == sub_pool.pool and experiment.method in self.pool_size_study.arms
+        ]
+        return {experiment.key: experiment for experiment in experiments}
+
+    @cached_property
+    def trained_experiments(self) -> dict[str, Experiment]:
+        """The experiments that are fine-tuned and evaluated, by key; the others only select."""
+        return {key: each for key, each in self.experiments.items() if self.arms[each.method].train}
+
+    @cached_property
+    def first_selections(self) -> dict[str, Experiment]:
+        """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""
+        first: dict[tuple[str, str | None, str, int | None], Experiment] = {}
+        for each in self.experiments.values():
+            if METHODS[each.method].scored_per is not None and each.pool_size is None:
+                first.setdefault((each.method, each.pool, each.model, each.budget), each)
+        return {each.key: each for each in first.values()}
+
+    def _experiments_of(self, method: Method, arm: ArmSettings, model: str) -> list[Experiment]:
+        if method is BASE:
+            return [Experiment(method.name, None, model, 0, 0)]
+        budgets = (None,) if method is ALL_DATA else self.budgets
+        return [
+            Experiment(method.name, pool, model, budget, seed)
+            for pool in self.pools
+            for budget in budgets
+            for seed in arm.seeds
+        ]
+
+
+def shipped_profiles() -> dict[str, Path]:
+    """The profiles that ship with the platform, by name."""
+    folder = Path(str(files("selection_platform") / "profiles"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_profile(name_or_file: str | None = None) -> Profile:
+    """Read a profile.
+
+    Args:
+        name_or_file: name of a shipped profile or path of a YAML file; by default what the environment variable
+            SELECTION_PLATFORM_PROFILE says, else `demo`.
+
+    Raises:
+        ProfileError: no such profile, or a value in it is wrong; the message names the file, the key and the mend.
+    """
+    wanted = name_or_file or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
+    shipped = shipped_profiles()
+    path = shipped.get(wanted) or Path(wanted)
+    if not path.is_file():
+        known = ", ".join(shipped)
+        raise ProfileError(f"no profile {wanted!r}: name one of {known}, or the path of a YAML file")
+    try:
+        content = read_yaml(path)
+    except NotYaml as error:
+        raise ProfileError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ProfileError(f"{path}: expected keys and values at the top, such as `pools:`")
+    try:
+        return Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.absolute().parent})
+    except ValidationError as error:
+        raise ProfileError("\n".join(f"{path}: {problem}" for problem in problems(error, Profile))) from error
+
+
+def home(profile: Profile) -> Path:
+    """The folder for warehouse, models and Dagster's instance: one for each profile, under SELECTION_PLATFORM_HOME."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".platform").absolute() / profile.name

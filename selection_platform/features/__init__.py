@@ -1,0 +1,1 @@
+"""What a base model makes of each sample, computed once for every method that needs it."""

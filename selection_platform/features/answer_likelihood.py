@@ -1,0 +1,262 @@
+"""One forward pass for many methods: likelihood of prompt and answer, and an embedding, of every sample.
+
+Each sample takes two passes. The joint pass, over prompt and answer, gives the prompt's and the answer's negative log
+likelihood (NLL) and the mean hidden state; under causal attention the prompt's part of it is exactly what a pass over
+the prompt alone would give, so that Entropy, IFD's numerator, IFD's pre-experience perplexity and every embedding
+share it. The direct pass, over `Assistant: ` and the answer, gives IFD's denominator (arXiv 2308.12032). The scores
+themselves are SQL on these columns.
+
+Memory is bounded: a forward has at most `tokens_per_batch` padded tokens, at most `logit_rows` rows of logits exist
+at a time, and token ids wait in a file of the job's folder. Work is planned from the lengths alone, longest first, and
+cut into shards; a job that was killed goes on after its last whole shard and ends with the same bytes.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedModel
+
+from selection_platform.features.token_count import Boundary
+from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
+from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.progress import Progress, progress
+from selection_platform.job.registry import Job
+from selection_platform.job.shards import write_shards
+from selection_platform.models.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
+from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity, peak_memory_bytes
+from selection_platform.text.rendering import template_hash
+
+CODE_VERSION = 2
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
+
+
+@dataclass(frozen=True)
+class LikelihoodSpec:
+    """One scoring job.
+
+    Attributes:
+        model_folder: weights and tokenizer.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        max_length: tokens of prompt and answer that are scored; the prompt is cut to it, then the answer to the rest.
+        tokens_per_batch: most padded tokens of one forward; this bounds activations.
+        logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
+        samples_per_shard: samples between two points that a killed job can go on from.
+        dtype: of the weights: "float32", "bfloat16" or "float16". Sums are made in float64 whatever it is.
+        boundary: "pieces", or "joint" for the twin of the published IFD script.
+        prompt_embedding: whether to write the embedding of each sample's prompt too.
+    """
+
+    model_folder: str
+    samples_file: str
+    max_length: int = 4096
+    tokens_per_batch: int = 16384
+    logit_rows: int = 1024
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+    boundary: Boundary = "pieces"
+    prompt_embedding: bool = False
+
+
+@dataclass(frozen=True)
+class LikelihoodSummary:
+    """What a scoring job did. Counts are of the whole job; seconds and memory are of the run that completed it.
+
+    Attributes:
+        samples: rows written.
+        tokens: tokens of both passes, without padding.
+        padding_share: padding tokens / all tokens of the forwards.
+        truncated: samples whose end did not fit into `max_length`.
+        prompt_fills_context: of those, the ones that have no scored answer token left; their answer NLLs are null.
+        empty_answers: samples whose answer has no tokens to begin with; null likewise.
+        seconds: wall time, loading included.
+        load_seconds: wall time of loading the model.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+    """
+
+    samples: int
+    tokens: int
+    padding_share: float
+    truncated: int
+    prompt_fills_context: int
+    empty_answers: int
+    seconds: float
+    load_seconds: float
+    peak_memory_bytes: int
+
+
+def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
+    """Score all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+
+    Columns: `sample_id`; `prompt_tokens` and `answer_tokens` (int32, those scored); `prompt_nll` (float64, nats, summed
+    over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (given
+    `Assistant: ` alone), both null where no answer token is scored; `direct_answer_tokens`, as many as `answer_tokens`
+    unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which the published entropy
+    script takes for the answer's (`_unshifted`); `truncated`; `embedding` (fixed-size list of float32: mean over prompt
+    and answer tokens of the last hidden state, after the final norm); where asked for, `prompt_embedding`.
+
+    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
+    one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
+        ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
+    """
+    started = time.monotonic()
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
+    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    load_seconds = time.monotonic() - started
+    check_sizes(model, spec.max_length, spec.tokens_per_batch)
+    check_model(model)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, spec.boundary)
+    tokens = int(plan.joint_lengths.sum() + plan.direct_lengths.sum())
+    with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
+        content = write_shards(
+            folder,
+            plan.shards(spec.samples_per_shard),
+            score=lambda shard: _score_shard(spec, model, shard, counter),
+            skip=lambda shard: counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum())),
+        )
+    summary = LikelihoodSummary(
+        samples=len(plan.sample_id),
+        tokens=tokens,
+        padding_share=_padding_share(spec, plan),
+        truncated=int(plan.truncated.sum()),
+        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+        empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
+        seconds=time.monotonic() - started,
+        load_seconds=load_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    return summary
+
+
+def _result(folder: Path) -> LikelihoodSummary:
+    return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
+    return {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}
+
+
+def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
+    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
+    return {
+        "job": "answer_likelihood",
+        "code_version": CODE_VERSION,
+        "template": template_hash(),
+        "model": model_identity(Path(spec.model_folder)),
+        "max_length": spec.max_length,
+        "tokens_per_batch": spec.tokens_per_batch,
+        "logit_rows": spec.logit_rows,
+        "samples_per_shard": spec.samples_per_shard,
+        "dtype": spec.dtype,
+        "boundary": spec.boundary,
+        "prompt_embedding": spec.prompt_embedding,
+    }
+
+
+def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:
+    """Both passes over the samples of a shard; the table that `score` describes."""
+    samples = len(shard.sample_id)
+    embedding, prompt_embedding = np.empty((2, samples, output_head(model).in_features), dtype=np.float32)
+    prompt_nll, answer_nll, direct_answer_nll, unshifted_nll = np.zeros((4, samples))
+    unshifted_tokens = np.zeros(samples, dtype=np.int32)
+    for indices, result in _passes(spec, model, shard, counter, direct=False):
+        embedding[indices] = result.mean_hidden
+        if result.mean_prefix_hidden is not None:
+            prompt_embedding[indices] = result.mean_prefix_hidden
+        for index, nll, unshifted in zip(indices, result.nll, result.unshifted_nll, strict=True):
+            # The first token has no NLL, so that of the first answer token stands at prompt_tokens - 1.
+            border = shard.prompt_tokens[index] - 1
+            prompt_nll[index] = nll[:border].sum()
+            answer_nll[index] = nll[border:].sum()
+            unshifted_nll[index], unshifted_tokens[index] = _unshifted(shard, index, unshifted)
+    for indices, result in _passes(spec, model, shard, counter, direct=True):
+        direct_answer_nll[indices] = [nll.sum() for nll in result.nll]
+    unscored = shard.answer_tokens == 0
+    columns = {
+        "sample_id": shard.sample_id,
+        "prompt_tokens": shard.prompt_tokens,
+        "answer_tokens": shard.answer_tokens,
+        "direct_answer_tokens": shard.direct_answer_tokens,
+        "unshifted_answer_tokens": unshifted_tokens,
+        "prompt_nll": prompt_nll,
+        "answer_nll": pa.array(answer_nll, mask=unscored),
+        "direct_answer_nll": pa.array(direct_answer_nll, mask=shard.direct_answer_tokens == 0),
+        "unshifted_answer_nll": pa.array(unshifted_nll, mask=unscored),
+        "truncated": shard.truncated,
+        "embedding": _vectors(embedding),
+    }
+    return pa.table(columns | ({"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}))
+
+
+def _unshifted(shard: TokenPlan, index: int, nll: np.ndarray) -> tuple[float, int]:
+    """What the published entropy script sums as the answer's NLL, and over how many tokens.
+
+    It takes the prompt to be as long as it has non-zero ids, so each token 0 of a prompt ("!" in Qwen's vocabulary)
+    moves the border one token to the left.
+
+    Args:
+        shard: samples.
+        index: of the sample.
+        nll: unshifted NLL of its tokens, without the first.
+    """
+    prompt = int(shard.prompt_tokens[index])
+    border = max(1, int(np.count_nonzero(shard.joint(index)[:prompt])))
+    return float(nll[border - 1 :].sum()), len(nll) - (border - 1)
+
+
+def _vectors(rows: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+
+
+def _passes(
+    spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress, direct: bool
+) -> Iterator[tuple[np.ndarray, BatchResult]]:
+    """Run the samples of a shard, batch by batch: positions in the shard, and what the model gave for them.
+
+    Raises:
+        FloatingPointError: a number is not finite.
+    """
+    lengths = shard.direct_lengths if direct else shard.joint_lengths
+    first = shard.cue_length if direct else 1
+    for indices in batches(lengths, spec.tokens_per_batch):
+        rows = [shard.direct(index) if direct else shard.joint(index) for index in indices]
+        prefixes = shard.prompt_tokens[indices] if spec.prompt_embedding and not direct else None
+        result = forward(model, rows, first, spec.logit_rows, prefixes)
+        for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
+            if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
+                raise FloatingPointError(
+                    f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "
+                    f"{spec.dtype}; check the weights, or score with dtype bfloat16 or float32"
+                )
+        counter.advance(int(lengths[indices].sum()))
+        yield indices, result
+
+
+def _padding_share(spec: LikelihoodSpec, plan: TokenPlan) -> float:
+    """Padding tokens / all tokens of the forwards."""
+    text = padded = 0
+    for shard in plan.shards(spec.samples_per_shard):
+        for lengths in (shard.joint_lengths, shard.direct_lengths):
+            for indices in batches(lengths, spec.tokens_per_batch):
+                text += int(lengths[indices].sum())
+                padded += len(indices) * int(lengths[indices].max())
+    return 1 - text / padded
+
+
+ANSWER_LIKELIHOOD = Job("answer_likelihood", score, LikelihoodSpec, _identity, _result, several_processes=True)

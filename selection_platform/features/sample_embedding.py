@@ -1,0 +1,223 @@
+"""Embeddings of samples, where nothing else is wanted of a model: mean last hidden states, without any logits.
+
+`answer_likelihood` gives the same embeddings beside its likelihoods; this job is for models that are only embedded
+with, such as those of DiverseEvol's rounds. It runs the decoder once a sample and never its head. Shards, resuming and
+the order of work are those of `answer_likelihood`.
+"""
+
+import time
+from collections.abc import Container, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
+from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.progress import Progress, progress
+from selection_platform.job.registry import Job
+from selection_platform.job.shards import write_shards
+from selection_platform.models.forward_pass import (
+    batches,
+    check_model,
+    check_sizes,
+    last_hidden_state,
+    mean_hidden,
+    output_head,
+    pad,
+)
+from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity, peak_memory_bytes
+from selection_platform.text.rendering import template_hash
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
+
+_ROWS_PER_READ = 4096
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """One embedding job.
+
+    Attributes:
+        model_folder: weights and tokenizer.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        max_length: tokens of prompt and answer that are embedded; the rest is cut off.
+        tokens_per_batch: most padded tokens of one forward; this bounds activations.
+        samples_per_shard: samples between two points that a killed job can go on from.
+        dtype: of the weights: "float32", "bfloat16" or "float16". Means are made in float32 whatever it is.
+    """
+
+    model_folder: str
+    samples_file: str
+    max_length: int = 4096
+    tokens_per_batch: int = 16384
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class EmbeddingSummary:
+    """What an embedding job did. Counts are of the whole job; seconds and memory are of the run that completed it.
+
+    Attributes:
+        samples: rows written.
+        tokens: tokens embedded, without padding.
+        truncated: samples whose end did not fit into `max_length`.
+        seconds: wall time, loading included.
+        load_seconds: wall time of loading the model.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+    """
+
+    samples: int
+    tokens: int
+    truncated: int
+    seconds: float
+    load_seconds: float
+    peak_memory_bytes: int
+
+
+def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
+    """Embed all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+
+    Columns: `sample_id`; `embedding` (fixed-size list of float32: mean over prompt and answer tokens of the last
+    hidden state, after the final norm).
+
+    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
+    one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
+        ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
+    """
+    started = time.monotonic()
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
+    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    load_seconds = time.monotonic() - started
+    check_sizes(model, spec.max_length, spec.tokens_per_batch)
+    check_model(model)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    tokens = int(plan.joint_lengths.sum())
+    with progress(f"embedding with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
+        content = write_shards(
+            folder,
+            plan.shards(spec.samples_per_shard),
+            score=lambda shard: _embed_shard(spec, model, shard, counter),
+            skip=lambda shard: counter.advance(int(shard.joint_lengths.sum())),
+        )
+    summary = EmbeddingSummary(
+        samples=len(plan.sample_id),
+        tokens=tokens,
+        truncated=int(plan.truncated.sum()),
+        seconds=time.monotonic() - started,
+        load_seconds=load_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    return summary
+
+
+def _result(folder: Path) -> EmbeddingSummary:
+    return EmbeddingSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
+    """What the numbers and their order depend on: contents, not paths."""
+    return {
+        "job": "sample_embedding",
+        "code_version": CODE_VERSION,
+        "template": template_hash(),
+        "model": model_identity(Path(spec.model_folder)),
+        "samples": file_hash(Path(spec.samples_file)),
+        "max_length": spec.max_length,
+        "tokens_per_batch": spec.tokens_per_batch,
+        "samples_per_shard": spec.samples_per_shard,
+        "dtype": spec.dtype,
+    }
+
+
+@torch.inference_mode()
+def _embed_shard(spec: EmbeddingSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:
+    """The table that `embed` describes, of one shard's samples."""
+    hidden_size = output_head(model).in_features
+    embedding = np.zeros((len(shard.sample_id), hidden_size), dtype=np.float32)
+    for indices in batches(shard.joint_lengths, spec.tokens_per_batch):
+        rows = [shard.joint(index) for index in indices]
+        hidden = last_hidden_state(model, pad(rows).to(model.device))
+        embedding[indices] = mean_hidden(hidden, shard.joint_lengths[indices])
+        for index in indices[~np.isfinite(embedding[indices]).all(axis=1)]:
+            raise FloatingPointError(
+                f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "
+                f"{spec.dtype}; check the weights, or embed with dtype bfloat16 or float32"
+            )
+        counter.advance(int(shard.joint_lengths[indices].sum()))
+    values = pa.FixedSizeListArray.from_arrays(pa.array(embedding.reshape(-1)), hidden_size)
+    return pa.table({"sample_id": shard.sample_id, "embedding": values})
+
+
+def read_embeddings(
+    files: Sequence[Path], into: Path, column: str = "embedding", wanted: Container[str] | None = None
+) -> tuple[list[str], NDArray[np.float32]]:
+    """The embeddings in some shards, in the order of sample ids, as an array that is mapped from a file.
+
+    Args:
+        files: shards of `embed` or of `answer_likelihood`.
+        into: the file to write the array to (NumPy's .npy format, whatever its name). Delete it after use.
+        column: fixed-size list of float32, without nulls.
+        wanted: ids to read; all where it is None.
+
+    Returns:
+        Ids, sorted; and rows x dim in the same order, read-only. Only what is used of it is in memory.
+
+    Raises:
+        ValueError: there are no rows, an id occurs twice, or the files' embeddings differ in size.
+    """
+    names = [name for file in files for name in pq.read_table(file, columns=["sample_id"])["sample_id"].to_pylist()]
+    kept = (index for index, name in enumerate(names) if wanted is None or name in wanted)
+    order = np.array(sorted(kept, key=names.__getitem__), dtype=np.int64)
+    sorted_ids = [names[index] for index in order]
+    for before, after in pairwise(sorted_ids):
+        if before == after:
+            raise ValueError(f"sample_id {after!r} occurs more than once in {files[0].parent}; remove the copies")
+    sizes = {pq.read_schema(file).field(column).type.list_size for file in files}
+    if not sorted_ids or len(sizes) != 1:
+        raise ValueError(f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool anew")
+    place = np.full(len(names), -1)
+    place[order] = np.arange(len(order))
+    with whole_file(into) as temporary:
+        shape = (len(order), sizes.pop())
+        rows = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        _scatter(files, column, place, rows)
+        rows.flush()
+    return sorted_ids, np.load(into, mmap_mode="r")
+
+
+def _scatter(files: Sequence[Path], column: str, place: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+    """Copy each embedding, in the order of the files, to its place among the rows."""
+    start = 0
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_PER_READ, columns=[column]):
+                part = place[start : start + batch.num_rows]
+                values: Any = batch.column(column)
+                read = values.flatten().to_numpy().reshape(-1, rows.shape[1])
+                rows[part[part >= 0]] = read[part >= 0]
+                start += batch.num_rows
+
+
+SAMPLE_EMBEDDING = Job("sample_embedding", embed, EmbeddingSpec, _identity, _result, several_processes=True)

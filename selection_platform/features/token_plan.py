@@ -1,0 +1,195 @@
+"""Which tokens of which sample are scored, and in which order: everything that is known before a model runs.
+
+Token ids of a million samples do not fit in memory beside a model, so they wait in a file; the plan keeps lengths.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerBase
+
+from selection_platform.features.token_count import Boundary, read_last_answers, sample_batches
+from selection_platform.job.folder import whole_file
+from selection_platform.job.processes import first_process_first
+from selection_platform.job.progress import progress
+from selection_platform.text.rendering import ANSWER_CUE, LastAnswer
+
+_IDS_FILE = "tokens.int32"
+_LENGTHS_FILE = "tokens.parquet"
+_LENGTHS = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("answer_tokens", pa.int32()),
+        ("direct_answer_tokens", pa.int32()),
+        ("truncated", pa.bool_()),
+        ("offset", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """Samples in the order of scoring: longest first, ties by sample_id. Arrays have one entry a sample.
+
+    Attributes:
+        sample_id: string.
+        prompt_tokens: int32, tokens of the prompt that are scored.
+        answer_tokens: int32, tokens of the answer that are scored.
+        direct_answer_tokens: int32, tokens of the answer that are scored in the direct pass; as many, unless the
+            published script's border is used.
+        truncated: bool, whether prompt or answer was cut.
+        offset: int64, where the sample's tokens start in `ids`: the joint pass's, then the direct pass's.
+        ids: int32, the tokens of all samples, mapped from a file.
+        cue_length: tokens that stand before the answer in the direct pass.
+    """
+
+    sample_id: pa.Array
+    prompt_tokens: np.ndarray
+    answer_tokens: np.ndarray
+    direct_answer_tokens: np.ndarray
+    truncated: np.ndarray
+    offset: np.ndarray
+    ids: np.ndarray
+    cue_length: int
+
+    @property
+    def joint_lengths(self) -> np.ndarray:
+        """Tokens of each sample in the pass over prompt and answer."""
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def direct_lengths(self) -> np.ndarray:
+        """Tokens of each sample in the pass over cue and answer; 0 where no answer token is scored."""
+        return np.where(self.direct_answer_tokens > 0, self.direct_answer_tokens + self.cue_length, 0)
+
+    def joint(self, index: int) -> np.ndarray:
+        """Prompt and answer tokens of one sample."""
+        start = self.offset[index]
+        return self.ids[start : start + self.prompt_tokens[index] + self.answer_tokens[index]]
+
+    def direct(self, index: int) -> np.ndarray:
+        """Cue and answer tokens of one sample."""
+        start = self.offset[index] + self.joint_lengths[index]
+        return self.ids[start : start + self.direct_lengths[index]]
+
+    def shards(self, samples_per_shard: int) -> Iterator["TokenPlan"]:
+        """The plan cut into runs of samples."""
+        for start in range(0, len(self.sample_id), samples_per_shard):
+            part = slice(start, start + samples_per_shard)
+            yield TokenPlan(
+                self.sample_id[part],
+                self.prompt_tokens[part],
+                self.answer_tokens[part],
+                self.direct_answer_tokens[part],
+                self.truncated[part],
+                self.offset[part],
+                self.ids,
+                self.cue_length,
+            )
+
+
+def make_plan(
+    samples_file: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    folder: Path,
+    boundary: Boundary = "pieces",
+) -> TokenPlan:
+    """Tokenise the samples into files of `folder`, or read those that an earlier run left there.
+
+    Args:
+        samples_file: Parquet with `sample_id` and `messages`.
+        tokenizer: as `load_tokenizer` returns it.
+        max_length: the prompt is cut to it, then the answer to what remains, as the paper's scripts do.
+        folder: a job's folder; what it holds is of this job.
+        boundary: how prompt and answer are told apart.
+
+    Raises:
+        ValueError: there are no samples, or their ids repeat.
+    """
+    lengths_file = folder / _LENGTHS_FILE
+    with first_process_first():
+        if not lengths_file.exists():
+            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary)
+            _check_samples(lengths, samples_file)
+            with whole_file(lengths_file) as temporary:
+                pq.write_table(lengths, temporary)
+    table = _in_order(pq.read_table(lengths_file))
+    return TokenPlan(
+        **{name: table[name].to_numpy() for name in _LENGTHS.names if name != "sample_id"},
+        sample_id=table["sample_id"].combine_chunks(),
+        ids=np.memmap(folder / _IDS_FILE, dtype=np.int32, mode="r"),
+        cue_length=len(tokenizer.encode(ANSWER_CUE, add_special_tokens=False)),
+    )
+
+
+def remove_plan(folder: Path) -> None:
+    """Remove the files of `make_plan`; they are large, and can be made again."""
+    for name in (_LENGTHS_FILE, _IDS_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """The rows, longest first, ties by sample_id."""
+    tokens = table["prompt_tokens"].to_numpy() + table["answer_tokens"].to_numpy()
+    table = table.append_column("tokens", pa.array(tokens))
+    return table.sort_by([("tokens", "descending"), ("sample_id", "ascending")])
+
+
+def _tokenize_to_files(
+    samples_file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path, boundary: Boundary
+) -> pa.Table:
+    """Write the scored tokens of all samples, in the order of the file; the table of `_LENGTHS` says where they are."""
+    parts: list[pa.Table] = []
+    offset = 0
+    with (
+        whole_file(folder / _IDS_FILE) as temporary,
+        temporary.open("wb") as file,
+        progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
+    ):
+        for sample_ids, answers in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
+            part = _lengths(sample_ids, answers, max_length, offset)
+            for last, direct in zip(answers, part["direct_answer_tokens"].to_pylist(), strict=True):
+                joint = (last.prompt + last.answer)[:max_length]
+                without_prompt = [*last.cue, *last.answer_after_cue[:direct]] if direct else []
+                np.array(joint + without_prompt, dtype=np.int32).tofile(file)
+            offset = file.tell() // np.dtype(np.int32).itemsize
+            parts.append(part)
+            counter.advance(len(answers))
+    return pa.concat_tables([_LENGTHS.empty_table(), *parts])
+
+
+def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], max_length: int, offset: int) -> pa.Table:
+    """Rows of `_LENGTHS` for samples whose tokens are written one after another from `offset` on."""
+    prompt = np.array([len(last.prompt) for last in answers])
+    answer = np.array([len(last.answer) for last in answers])
+    after_cue = np.array([len(last.answer_after_cue) for last in answers])
+    scored_prompt = np.minimum(prompt, max_length)
+    scored = np.minimum(answer, max_length - scored_prompt)
+    direct = np.minimum(after_cue, max_length - scored_prompt)
+    cue = np.array([len(last.cue) for last in answers])
+    written = scored_prompt + scored + np.where(direct > 0, cue + direct, 0)
+    columns = [
+        sample_ids,
+        pa.array(scored_prompt, pa.int32()),
+        pa.array(scored, pa.int32()),
+        pa.array(direct, pa.int32()),
+        pa.array(prompt + answer > max_length),
+        pa.array(offset + np.cumsum(written) - written, pa.int64()),
+    ]
+    return pa.table(columns, schema=_LENGTHS)
+
+
+def _check_samples(lengths: pa.Table, samples_file: Path) -> None:
+    """Raise ValueError unless there are samples, each with an id of its own."""
+    if lengths.num_rows == 0:
+        raise ValueError(f"{samples_file}: no samples")
+    counts = lengths["sample_id"].value_counts()
+    repeated = [entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1]
+    if repeated:
+        raise ValueError(f"{samples_file}: sample_id {repeated[0]!r} occurs more than once; remove the copies")

@@ -1,0 +1,1 @@
+"""Methods with a computation of their own, a folder each. The others are SQL alone: `sql/40_scores`."""

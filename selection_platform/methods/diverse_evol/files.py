@@ -1,0 +1,46 @@
+"""The files that DiverseEvol reads and writes beside models and embeddings."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selection_platform.job.folder import whole_file
+
+PICKS = pa.schema([("sample_id", pa.string()), ("position", pa.int64()), ("round", pa.int32())])
+
+
+def sorted_ids(samples_file: Path) -> list[str]:
+    """The pool's ids, sorted; rows of the pool are meant in this order."""
+    sample_ids = sorted(pq.read_table(samples_file, columns=["sample_id"])["sample_id"].to_pylist())
+    if not sample_ids:
+        raise ValueError(f"{samples_file}: no samples")
+    for before, after in pairwise(sample_ids):
+        if before == after:
+            raise ValueError(f"{samples_file}: sample_id {after!r} occurs more than once; remove the copies")
+    return sample_ids
+
+
+def write_training_file(samples_file: Path, sample_ids: Sequence[str], train_file: Path) -> None:
+    """Write the samples of some ids, in their order, as `fine_tune` reads them."""
+    table = pq.read_table(
+        samples_file, columns=["sample_id", "messages"], filters=[("sample_id", "in", list(sample_ids))]
+    )
+    position = {sample_id: place for place, sample_id in enumerate(sample_ids, start=1)}
+    table = table.add_column(0, "position", pa.array([position[each] for each in table["sample_id"].to_pylist()]))
+    with whole_file(train_file) as temporary:
+        pq.write_table(table.sort_by("position"), temporary)
+
+
+def write_picks(sample_ids: Sequence[str], chosen: Sequence[Sequence[int]], path: Path) -> None:
+    """Write the rows that each round chose, the random start first."""
+    columns = [
+        [sample_ids[row] for rows in chosen for row in rows],
+        list(range(1, 1 + sum(map(len, chosen)))),
+        [number for number, rows in enumerate(chosen) for _ in rows],
+    ]
+    arrays = [pa.array(values, each.type) for values, each in zip(columns, PICKS, strict=True)]
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table(arrays, schema=PICKS), temporary)

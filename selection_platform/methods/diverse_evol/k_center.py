@@ -1,0 +1,160 @@
+"""Rows that cover a pool: greedy k-center (farthest-first, Gonzalez 1985), exact, without a pass over the pool a pick.
+
+Greedy k-center picks, again and again, the row that is farthest (Euclidean) from its nearest selected row; the lowest
+row wins a tie. A new pick can only shorten that distance, so a distance that is out of date is still an upper bound,
+and a row has to be looked at again only when its bound is among the largest:
+
+1. One pass over the pool, in float32, bounds every row's distance to the rows that were selected beforehand.
+2. The front is the rows with the largest bounds. They are brought up to date with the selected rows that they have not
+   seen yet, by matrix products, each until its distance is exact or falls below the largest bound outside the front.
+3. Greedy picks are made inside the front, for as long as its farthest row beats every bound outside. Then there is a
+   new front.
+
+Most rows are never in a front again after they have come near a selected row. No row is compared to a selected row
+twice after the first pass, but for the edges of blocks, so the worst case is the plain way's work, as matrix products
+in place of matrix-vector products.
+
+What is exact: the squared distances that decide are |x|^2 + |s|^2 - 2 x.s in float64, of rows moved towards their mean
+(which float64 does practically without rounding). What lies within float64's error of 0 counts as 0: no NaN, and
+copies are at distance 0. They are compared after rounding to float32, so rows whose squared distances agree to about
+7 digits may tie. The bounds of step 1 carry the largest possible rounding error on top, so that they never decide. The
+picks are those of plain greedy search on these numbers. Device, threads and the sizes of fronts and blocks change no
+more than the last digits of float64, which rounding to float32 hides, but for the rare number that lies between two
+float32s. With small integers nothing rounds at all.
+
+Memory: the embeddings, 8 bytes a row, the rows selected beforehand once more, and blocks: up to 100 MiB on a CPU and
+2 GiB on a GPU.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from selection_platform.job.progress import progress
+from selection_platform.methods.diverse_evol.k_center_search import Pool, Search, slices
+
+FIRST_FRONT = 2048
+
+
+class Cover(NamedTuple):
+    """What a greedy search picked.
+
+    Attributes:
+        rows: int64, picked rows in the order of picking.
+        distances: float64, for each how far it was from the nearest selected row when it was picked; they never rise.
+        radius: distance of the row that is now farthest from its nearest selected or picked row; low is a good cover.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    radius: float
+
+
+def k_center(
+    embeddings: NDArray[np.float32],
+    selected: NDArray[np.integer],
+    count: int,
+    *,
+    device: str | None = None,
+    first_front: int = FIRST_FRONT,
+) -> NDArray[np.int64]:
+    """The rows that greedy k-center picks, in order; arguments and errors are those of `farthest_first`."""
+    return farthest_first(embeddings, selected, count, device=device, first_front=first_front).rows
+
+
+def farthest_first(
+    embeddings: NDArray[np.float32],
+    selected: NDArray[np.integer],
+    count: int,
+    *,
+    device: str | None = None,
+    first_front: int = FIRST_FRONT,
+) -> Cover:
+    """Pick `count` rows by greedy k-center, each the farthest from all that is selected or picked already.
+
+    Args:
+        embeddings: rows x dim, float32; may be mapped from a file. A GPU holds all of them.
+        selected: rows that are selected already, at least one, all different; they are not picked.
+        count: rows to pick, at most as many as are not selected; 0 only measures the radius.
+        device: where to compute; None is the GPU where there is one, else the CPU.
+        first_front: rows in the first front; it changes speed only, and adapts.
+
+    Raises:
+        ValueError: a value is NaN, infinite or above 1e15, and the message names its row; `selected` is
+            empty, repeats itself or lies outside the pool; fewer than `count` rows are left.
+    """
+    _check(embeddings, selected, count)
+    with torch.inference_mode(), _full_float32(), progress("k-center: picking", count, "samples") as counter:
+        search = Search(Pool(embeddings, device), selected, first_front)
+        for picked in search.pick(count):
+            counter.advance(picked)
+        # The next pick's distance is the radius.
+        sum(search.pick(min(1, len(embeddings) - len(selected) - count)))
+    distances = np.sqrt(np.array(search.squared, dtype=np.float64))
+    radius = float(distances[count]) if len(distances) > count else 0.0
+    return Cover(np.array(search.picks[:count], dtype=np.int64), distances[:count], radius)
+
+
+def farthest_at_once(
+    embeddings: NDArray[np.float32], selected: NDArray[np.integer], count: int, *, device: str | None = None
+) -> NDArray[np.int64]:
+    """The `count` rows farthest from `selected`, all at once: what arXiv 2410.09335's scripts do for DiverseEvol.
+
+    A quirk to compare with, and no good way to cover a pool: picks do not see each other, so one remote cluster can
+    take them all. As in the scripts, distances are sqrt(|x|^2 + |s|^2 - 2 x.s) in float32, of rows as they are, and not
+    clamped. Near copies of selected rows can round below 0; the root is then NaN, which their minimum passes on and
+    their ranking takes for the largest. Which near copies do so, and come first, is up to the machine's rounding.
+
+    Arguments and errors are those of `farthest_first`.
+
+    Returns:
+        int64, rows that were not selected: NaN first, then farthest first; ties by lowest row.
+    """
+    _check(embeddings, selected, count)
+    with torch.inference_mode(), _full_float32():
+        pool = Pool(embeddings, device)
+        centres = pool.rows[pool.index(selected)]
+        centre_norms = centres.square().sum(dim=1)
+        distance = torch.full((len(pool.rows),), torch.inf, device=pool.device)
+        for rows in slices(len(pool.rows), pool.block):
+            block = pool.rows[rows]
+            norms = block.square().sum(dim=1, keepdim=True)
+            for part in slices(len(centres), pool.block):
+                squared = norms + centre_norms[part] - 2 * (block @ centres[part].T)
+                # Both minima pass NaN on.
+                distance[rows] = torch.minimum(distance[rows], squared.sqrt().amin(dim=1))
+        return _largest_first(distance.cpu().numpy(), selected)[:count]
+
+
+def _largest_first(distance: NDArray[np.float32], left_out: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rows by falling distance, NaN before all, ties by lowest row, without those `left_out`."""
+    order = np.argsort(-np.where(np.isnan(distance), np.inf, distance), kind="stable")
+    return order[~np.isin(order, left_out)].astype(np.int64)
+
+
+def _check(embeddings: NDArray[np.float32], selected: NDArray[np.integer], count: int) -> None:
+    """Raise ValueError for arguments that do not fit; `Pool` checks the values."""
+    if embeddings.ndim != 2 or embeddings.dtype != np.float32:
+        raise ValueError(f"embeddings must be rows x dim in float32, not {embeddings.ndim}-d {embeddings.dtype}")
+    rows, known = len(embeddings), len(selected)
+    if known == 0:
+        raise ValueError("no row is selected, so no distance is defined; select at least one row first, at random")
+    if len(np.unique(selected)) != known or min(selected) < 0 or max(selected) >= rows:
+        raise ValueError(f"selected must hold different rows from 0 to {rows - 1:,}; remove repeats and others")
+    if not 0 <= count <= rows - known:
+        raise ValueError(f"cannot pick {count:,} of the {rows - known:,} rows that are not selected; pick fewer")
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Products of float32 in float32: the bounds allow for its rounding, not for TF32's."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

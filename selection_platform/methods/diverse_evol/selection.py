@@ -1,0 +1,275 @@
+"""DiverseEvol: a model says what it has not seen yet (arXiv 2311.08182).
+
+It begins with a random draw. Each round then trains the base model on all that is selected so far, embeds the pool
+with the trained model (mean of the last hidden states over prompt and answer), and adds what greedy k-center finds
+farthest from the selected samples. The last picks are not trained on: training on the selection is another job.
+
+`published` is what the scripts of arXiv 2410.09335 do in its place. Each round goes on training the model of the
+round before, and a round's samples are taken all at once (`farthest_at_once`). With 10,000 samples they too draw 1,000
+and then add 3 x 3,000.
+
+One round's model and embeddings are on disk at a time; `published` also keeps the model of the round before, or with
+LoRA all adapters, each of which stands on the one before.
+"""
+
+import gc
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from selection_platform.features import sample_embedding
+from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
+from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
+from selection_platform.job.progress import progress
+from selection_platform.job.registry import Job
+from selection_platform.job.shards import shard_files
+from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
+from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
+from selection_platform.models.provenance import model_identity
+from selection_platform.text.rendering import template_hash
+from selection_platform.training import fine_tuning
+from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+from selection_platform.training.loop import resolve_precision
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other picks."""
+
+PICKS_FILE = "picks.parquet"
+
+_OWN_FIELDS = ("base_model_folder", "train_file", "seed")
+
+
+@dataclass(frozen=True)
+class DiverseEvolSpec:
+    """One selection job.
+
+    Attributes:
+        base_model_folder: the model that is trained, and its tokenizer.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        budget: samples to select; all of them where there are fewer.
+        initial_share: share of the budget that is drawn at random, in (0, 1]; at least one sample is.
+        rounds: of training and adding; the rest of the budget is spread over them evenly, earlier ones adding one more.
+        seed: of the draw and of every training.
+        recipe: fields of `FineTuningSpec` that differ from its defaults, except folder, file and seed.
+        max_length: tokens of prompt and answer that are embedded.
+        tokens_per_batch: most padded tokens of one forward of the embedding.
+        samples_per_shard: samples between two points that a killed embedding can go on from.
+        dtype: of the embedding model's weights: "float32", "bfloat16" or "float16".
+        published: do as the scripts of arXiv 2410.09335 did.
+    """
+
+    base_model_folder: str
+    samples_file: str
+    budget: int
+    initial_share: float = 0.1
+    rounds: int = 3
+    seed: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    max_length: int = 4096
+    tokens_per_batch: int = 16384
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        if self.budget < 1 or self.rounds < 1 or not 0 < self.initial_share <= 1:
+            raise ValueError(
+                f"DiverseEvol needs budget >= 1, rounds >= 1 and initial_share in (0, 1], "
+                f"got {self.budget}, {self.rounds}, {self.initial_share}"
+            )
+        allowed = {each.name for each in fields(FineTuningSpec)} - {*_OWN_FIELDS}
+        if unknown := sorted(set(self.recipe) - allowed):
+            raise ValueError(f"recipe has {', '.join(unknown)}; it takes only {', '.join(sorted(allowed))}")
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What one round did.
+
+    Attributes:
+        rows: picked rows of the pool in the order of sample ids, in the order of picking.
+        cover_radius: largest distance of a sample to the nearest selected one, these picks included, to this round's
+            model. Models differ, so compare it between jobs rather than rounds.
+        train_seconds: wall time of the run that finished it; likewise the other two.
+        embed_seconds: of the embedding.
+        pick_seconds: of reading the embeddings and picking.
+    """
+
+    rows: list[int]
+    cover_radius: float
+    train_seconds: float
+    embed_seconds: float
+    pick_seconds: float
+
+
+def round_sizes(budget: int, initial_share: float, rounds: int) -> list[int]:
+    """Samples of the random start and of each round; rounds that would add none are left out."""
+    start = max(1, round(initial_share * budget))
+    each, more = divmod(budget - start, rounds)
+    return [start, *(size for size in (each + (number < more) for number in range(rounds)) if size)]
+
+
+def select(spec: DiverseEvolSpec, folder: Path) -> Path:
+    """Select samples; a run on a folder that holds part of the same job goes on with it, in its round.
+
+    On a CPU the bytes of the picks do not depend on that; on a GPU, whose sums come in no fixed order, a training that
+    is done again may end elsewhere. One process runs it, on one GPU or the CPU.
+
+    Returns:
+        `picks.parquet` in `folder`: `sample_id`; `position` (int64, from 1, in the order of picking); `round` (int32,
+        0 is the random start). The manifest beside it tells of each round, by `cover_radius` and seconds.
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        FloatingPointError: a training diverged, or a model gave NaN or infinity for a sample.
+        ValueError: the recipe or the sizes do not fit, or there are no samples, or their ids repeat.
+    """
+    if not open_job_folder(folder, _identity(spec)):
+        _run(spec, folder)
+    for work in folder.glob("round-*"):
+        _remove(work)
+    return _result(folder)
+
+
+def _result(folder: Path) -> Path:
+    return folder / PICKS_FILE
+
+
+def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
+    """What the picks depend on: contents, not paths."""
+    recipe = asdict(_training(spec, Path(), Path()))
+    for without_effect in (*_OWN_FIELDS, "save_steps"):
+        del recipe[without_effect]
+    recipe["precision"] = resolve_precision(recipe["precision"])
+    return {
+        "job": "diverse_evol",
+        "code_versions": [CODE_VERSION, fine_tuning.CODE_VERSION, sample_embedding.CODE_VERSION],
+        "template": template_hash(),
+        "model": model_identity(Path(spec.base_model_folder)),
+        "samples": file_hash(Path(spec.samples_file)),
+        **{
+            each.name: getattr(spec, each.name)
+            for each in fields(spec)
+            if each.name not in ("base_model_folder", "samples_file", "recipe")
+        },
+        "recipe": recipe,
+    }
+
+
+def _run(spec: DiverseEvolSpec, folder: Path) -> None:
+    """Do what is left of a job, and declare it complete."""
+    sample_ids = sorted_ids(Path(spec.samples_file))
+    budget = min(spec.budget, len(sample_ids))
+    start, *adds = round_sizes(budget, spec.initial_share, spec.rounds)
+    draw = np.random.default_rng(spec.seed).choice(len(sample_ids), start, replace=False)
+    chosen = [draw.tolist()]
+    rounds: list[_Round] = []
+    with progress("DiverseEvol", len(adds), "rounds") as counter:
+        for number, count in enumerate(adds, start=1):
+            selected = [row for rows in chosen for row in rows]
+            rounds.append(_round(spec, folder, number, sample_ids, selected, count))
+            _remove_what_is_done(spec, folder, number)
+            chosen.append(rounds[-1].rows)
+            counter.advance()
+    write_picks(sample_ids, chosen, folder / PICKS_FILE)
+    summary = {
+        "samples": len(sample_ids),
+        "selected": budget,
+        "start": start,
+        "rounds": [{key: value for key, value in asdict(each).items() if key != "rows"} for each in rounds],
+        "seconds": sum(each.train_seconds + each.embed_seconds + each.pick_seconds for each in rounds),
+    }
+    write_manifest(folder, {"summary": summary, "content_hash": content_hash([file_hash(folder / PICKS_FILE)])})
+
+
+def _round(
+    spec: DiverseEvolSpec, folder: Path, number: int, sample_ids: Sequence[str], selected: list[int], count: int
+) -> _Round:
+    """Train, embed and pick, or read what an earlier run picked."""
+    picked_file = folder / f"round-{number}.json"
+    if picked_file.exists():
+        return _Round(**json.loads(picked_file.read_text()))
+    work = folder / f"round-{number}"
+    times = [time.monotonic()]
+    train_file = work / "train.parquet"
+    write_training_file(Path(spec.samples_file), [sample_ids[row] for row in selected], train_file)
+    before = folder / f"round-{number - 1}" / "model"
+    goes_on = spec.published and number > 1
+    fine_tune(_training(spec, before if goes_on else Path(spec.base_model_folder), train_file), work / "model")
+    _free_memory()
+    times.append(time.monotonic())
+    embed(_embedding(spec, work / "model"), work / "embedding")
+    _free_memory()
+    times.append(time.monotonic())
+    _, embeddings = read_embeddings(shard_files(work / "embedding"), work / "embeddings.npy")
+    rows, radius = _pick(embeddings, np.array(selected), count, published=spec.published)
+    times.append(time.monotonic())
+    done = _Round(rows.tolist(), radius, *np.diff(times).tolist())
+    with whole_file(picked_file) as temporary:
+        temporary.write_text(json.dumps(asdict(done)) + "\n")
+    return done
+
+
+def _pick(
+    embeddings: NDArray[np.float32], selected: NDArray[np.int64], count: int, *, published: bool
+) -> tuple[NDArray[np.int64], float]:
+    """Rows to add, in order, and the cover radius with them."""
+    if not published:
+        cover = farthest_first(embeddings, selected, count)
+        return cover.rows, cover.radius
+    rows = farthest_at_once(embeddings, selected, count)
+    return rows, farthest_first(embeddings, np.concatenate([selected, rows]), 0).radius
+
+
+def _training(spec: DiverseEvolSpec, base: Path, train_file: Path) -> FineTuningSpec:
+    return FineTuningSpec(str(base), str(train_file), seed=spec.seed, **spec.recipe)
+
+
+def _embedding(spec: DiverseEvolSpec, model: Path) -> EmbeddingSpec:
+    return EmbeddingSpec(
+        model_folder=str(model),
+        samples_file=spec.samples_file,
+        max_length=spec.max_length,
+        tokens_per_batch=spec.tokens_per_batch,
+        samples_per_shard=spec.samples_per_shard,
+        dtype=spec.dtype,
+    )
+
+
+def _remove_what_is_done(spec: DiverseEvolSpec, folder: Path, number: int) -> None:
+    """Delete what no later round needs, now that a round's picks are written."""
+    work = folder / f"round-{number}"
+    if not spec.published:
+        _remove(work)
+        return
+    _remove(work / "embedding")
+    _remove(work / "embeddings.npy")
+    # A LoRA adapter stands on that of the round before.
+    if spec.recipe.get("method") != "lora":
+        _remove(folder / f"round-{number - 1}")
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _free_memory() -> None:
+    """Let go of a model that is no longer used: Trainer's parts refer to each other, and torch keeps GPU memory."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+DIVERSE_EVOL = Job("diverse_evol", select, DiverseEvolSpec, _identity, _result)

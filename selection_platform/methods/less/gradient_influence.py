@@ -1,0 +1,259 @@
+"""LESS: how much a training step on a sample would help with target samples (arXiv 2402.04333).
+
+For each epoch of a LoRA warm-up: the cosine between the direction in which Adam would move the adapter for the sample
+and the loss gradient of a target sample, averaged over a target group's samples. The sum over epochs, weighted by
+their mean learning rates, and the maximum over groups are SQL on these columns.
+
+The official code runs samples one by one, projects every gradient to 8,192 dimensions, stores it and then makes a
+matrix of pool x targets. Here samples share passes (`sample_gradients`), nothing is projected, and one number a
+group is kept (`target_gradients`): the cosine itself, where the projection gives an estimate of it.
+
+Memory beside the model and its activations: Adam's moments and one vector a group, each as large as the adapter in
+float32. A job that was killed goes on after its last whole shard.
+"""
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
+from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.progress import Progress, progress
+from selection_platform.job.registry import Job
+from selection_platform.job.shards import write_shards
+from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
+from selection_platform.methods.less.influence_pass import InfluencePasses
+from selection_platform.methods.less.target_gradients import read_targets
+from selection_platform.methods.less.warmed_up import WarmedUp, load_warmed_up
+from selection_platform.models.forward_pass import batches
+from selection_platform.models.loading import load_tokenizer
+from selection_platform.models.provenance import model_identity, peak_memory_bytes
+from selection_platform.text.rendering import template_hash
+from selection_platform.training.epoch_snapshots import EpochSnapshot, epoch_snapshots
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
+
+_TARGETS_FOLDER = "targets"
+# Gradients of float16 activations vanish below 6e-8, as those of long answers do.
+_DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class InfluenceSpec:
+    """One scoring job.
+
+    Attributes:
+        warmup_folder: what `fine_tune` made with `keep_epochs`.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        targets_file: the same of the target samples, and `target` (string): the group. A sample may be in several.
+        directions: "adam", "published" or both (see `adam_direction`); the second costs little.
+        max_length: tokens of prompt and answer; the prompt is cut to it, then the answer to the rest.
+        tokens_per_batch: most padded tokens of one pass; this bounds activations.
+        logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
+        samples_per_shard: samples between two points that a killed job can go on from.
+        dtype: of weights and activations: "float32" or "bfloat16"; single gradients are float32 whatever it is.
+    """
+
+    warmup_folder: str
+    samples_file: str
+    targets_file: str
+    directions: tuple[Direction, ...] = ("adam",)
+    max_length: int = 4096
+    tokens_per_batch: int = 8192
+    logit_rows: int = 1024
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class InfluenceSummary:
+    """What a job did. Counts are of the whole job; seconds and memory are of the run that completed it.
+
+    Attributes:
+        samples: of the pool.
+        epochs: snapshots that each was measured at.
+        targets: groups.
+        target_samples: distinct samples in them, those dropped left out.
+        target_samples_dropped: samples without an answer token in the window.
+        tokens: of pool samples with an answer in the window, without padding, at one epoch.
+        padding_share: padding tokens / all tokens of the passes over them.
+        truncated: samples of the pool whose end did not fit into `max_length`.
+        prompt_fills_context: of those, the ones that have no answer token left; their influence is null.
+        empty_answers: samples whose answer has no tokens to begin with; null likewise.
+        seconds: wall time, loading included.
+        load_seconds: wall time of loading models.
+        target_seconds: wall time of the targets' vectors.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+    """
+
+    samples: int
+    epochs: int
+    targets: int
+    target_samples: int
+    target_samples_dropped: int
+    tokens: int
+    padding_share: float
+    truncated: int
+    prompt_fills_context: int
+    empty_answers: int
+    seconds: float
+    load_seconds: float
+    target_seconds: float
+    peak_memory_bytes: int
+
+
+def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
+    """Measure all samples at all epochs into `folder`: shards `part-00000.parquet` and on, then a manifest.
+
+    Columns: `sample_id`; `epoch` (int32); `direction`; `target`; `influence` (float64 in [-1, 1], higher means that the
+    sample helps more; null where no answer token is scored); `mean_learning_rate` (float64) of the epoch's steps.
+
+    A run on a folder that holds part of the same job goes on with it; on CPUs of one kind, with as many threads, the
+    bytes of the shards do not depend on it. On a GPU last digits do: the attention's backward pass sums in no fixed
+    order there.
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
+        ValueError: the spec does not fit the model or the warm-up, there are no samples, their ids repeat, or a target
+            has no sample with an answer in the window.
+    """
+    started = time.monotonic()
+    _check(spec)
+    snapshots = epoch_snapshots(Path(spec.warmup_folder))
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
+    tokenizer = load_tokenizer(snapshots[0].folder)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    targets = read_targets(Path(spec.targets_file), tokenizer, spec.max_length, folder / _TARGETS_FOLDER)
+    shards = list(plan.shards(spec.samples_per_shard))
+    passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.tokens_per_batch)
+    with progress("measuring influence", len(snapshots) * int(_lengths(plan).sum()), "tokens") as counter:
+        content = write_shards(
+            folder,
+            ((snapshot, shard) for snapshot in snapshots for shard in shards),
+            score=lambda work: _table(spec, passes, *work, counter),
+            skip=lambda work: counter.advance(int(_lengths(work[1]).sum())),
+        )
+    summary = _summary(spec, plan, passes, len(snapshots), time.monotonic() - started)
+    if is_first():
+        remove_plan(folder)
+        shutil.rmtree(folder / _TARGETS_FOLDER)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    return summary
+
+
+def _result(folder: Path) -> InfluenceSummary:
+    return InfluenceSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _check(spec: InfluenceSpec) -> None:
+    """Raise ValueError for settings that are wrong whatever the model."""
+    if not spec.directions or not set(spec.directions) <= set(DIRECTIONS):
+        raise ValueError(f"directions {spec.directions!r}: expected one or more of {', '.join(DIRECTIONS)}")
+    if len(set(spec.directions)) < len(spec.directions):
+        raise ValueError(f"directions {spec.directions!r}: each only once")
+    if spec.dtype not in _DTYPES:
+        raise ValueError(f"dtype {spec.dtype!r}: expected one of {', '.join(_DTYPES)}")
+
+
+def _identity(spec: InfluenceSpec) -> dict[str, Any]:
+    """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
+    snapshots = epoch_snapshots(Path(spec.warmup_folder))
+    epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
+    return {
+        "job": "gradient_influence",
+        "code_version": CODE_VERSION,
+        "template": template_hash(),
+        "epochs": epochs,
+        "samples": file_hash(Path(spec.samples_file)),
+        "targets": file_hash(Path(spec.targets_file)),
+        "directions": spec.directions,
+        "max_length": spec.max_length,
+        "tokens_per_batch": spec.tokens_per_batch,
+        "logit_rows": spec.logit_rows,
+        "samples_per_shard": spec.samples_per_shard,
+        "dtype": spec.dtype,
+    }
+
+
+def _lengths(plan: TokenPlan) -> np.ndarray:
+    """Tokens of each sample in a pass; 0 where no answer token is scored."""
+    return np.where(plan.answer_tokens > 0, plan.joint_lengths, 0)
+
+
+def _load(spec: InfluenceSpec, snapshot: EpochSnapshot) -> WarmedUp:
+    """The model as an epoch left it."""
+    return load_warmed_up(
+        snapshot,
+        spec.directions,
+        dtype=spec.dtype,
+        max_length=spec.max_length,
+        tokens_per_batch=spec.tokens_per_batch,
+        logit_rows=spec.logit_rows,
+    )
+
+
+def _table(
+    spec: InfluenceSpec, passes: InfluencePasses, snapshot: EpochSnapshot, shard: TokenPlan, counter: Progress
+) -> pa.Table:
+    """The rows of a shard at an epoch: by sample, direction and target."""
+    directions, groups = spec.directions, passes.targets.groups
+    influence = np.zeros((len(shard.sample_id), len(directions), len(groups)))
+    lengths = _lengths(shard)
+    for indices in batches(lengths, spec.tokens_per_batch):
+        influence[indices] = passes.influence(snapshot, shard, indices)
+        counter.advance(int(lengths[indices].sum()))
+    sample, direction, group = (index.reshape(-1) for index in np.indices(influence.shape))
+    return pa.table(
+        {
+            "sample_id": shard.sample_id.take(pa.array(sample)),
+            "epoch": np.full(influence.size, snapshot.epoch, dtype=np.int32),
+            "direction": pa.array(directions).take(pa.array(direction)),
+            "target": pa.array(groups).take(pa.array(group)),
+            "influence": pa.array(influence.reshape(-1), mask=(shard.answer_tokens == 0)[sample]),
+            "mean_learning_rate": np.full(influence.size, snapshot.mean_learning_rate),
+        }
+    )
+
+
+def _summary(
+    spec: InfluenceSpec, plan: TokenPlan, passes: InfluencePasses, epochs: int, seconds: float
+) -> InfluenceSummary:
+    """The finished job's summary."""
+    targets = passes.targets
+    text = padded = 0
+    for shard in plan.shards(spec.samples_per_shard):
+        lengths = _lengths(shard)
+        for indices in batches(lengths, spec.tokens_per_batch):
+            text += int(lengths[indices].sum())
+            padded += len(indices) * int(lengths[indices].max())
+    return InfluenceSummary(
+        samples=len(plan.sample_id),
+        epochs=epochs,
+        targets=len(targets.groups),
+        target_samples=len(targets.plan.sample_id) - targets.dropped,
+        target_samples_dropped=targets.dropped,
+        tokens=text,
+        padding_share=1 - text / padded if padded else 0.0,
+        truncated=int(plan.truncated.sum()),
+        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+        empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
+        seconds=seconds,
+        load_seconds=passes.load_seconds,
+        target_seconds=passes.target_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+
+
+GRADIENT_INFLUENCE = Job("gradient_influence", measure, InfluenceSpec, _identity, _result, several_processes=True)

@@ -1,0 +1,239 @@
+"""How a model rates each sample's answer: the probabilities of the digits 1 to 5 after five rating prompts.
+
+This is what SelectIT (arXiv 2402.16705) is computed from; the score itself is SQL on these columns.
+
+The rating line stands first in a prompt, as in the paper, so nothing of a pass can be shared between the five. The
+cost is kept down otherwise: rows of like length are batched across samples and prompts, without an attention mask, and
+only the last row of logits is made of each. Work is planned from the lengths alone, longest first, and cut into shards;
+a job that was killed goes on after its last whole shard and ends with the same bytes.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PreTrainedModel
+
+from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
+from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.processes import first_process_first, is_first
+from selection_platform.job.progress import Progress, progress
+from selection_platform.job.registry import Job
+from selection_platform.job.shards import write_shards
+from selection_platform.methods.selectit.rating_prompts import (
+    RATING_CUE,
+    RATING_PROMPTS,
+    RATINGS,
+    RatingTokens,
+    conversation_tokens,
+    rating_tokens,
+)
+from selection_platform.models.forward_pass import (
+    batches,
+    check_model,
+    check_sizes,
+    last_hidden_state,
+    output_head,
+    pad,
+)
+from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import model_identity, peak_memory_bytes
+from selection_platform.text.rendering import template_hash
+
+CODE_VERSION = 1
+"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
+
+
+@dataclass(frozen=True)
+class RatingSpec:
+    """One rating job.
+
+    Attributes:
+        model_folder: the rater's weights and tokenizer.
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        max_length: tokens of the longest sequence, rating line and cue included.
+        tokens_per_batch: most padded tokens of one forward; this bounds activations.
+        samples_per_shard: samples, of five sequences each, between two points that a killed job can go on from.
+        dtype: of the weights: "float32", "bfloat16" or "float16". Probabilities are of float32 logits whatever it is.
+    """
+
+    model_folder: str
+    samples_file: str
+    max_length: int = 4096
+    tokens_per_batch: int = 16384
+    samples_per_shard: int = 4096
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class RatingSummary:
+    """What a rating job did. Counts are of the whole job; seconds and memory are of the run that completed it.
+
+    Attributes:
+        samples: samples rated; there are five rows of each.
+        tokens: tokens of all five prompts of all samples, without padding.
+        padding_share: padding tokens / all tokens of the forwards.
+        truncated: samples whose end did not fit into `max_length`.
+        prompt_fills_context: of those, the ones that have no answer token left: a request is rated without its answer.
+        seconds: wall time, loading included.
+        load_seconds: wall time of loading the model.
+        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+    """
+
+    samples: int
+    tokens: int
+    padding_share: float
+    truncated: int
+    prompt_fills_context: int
+    seconds: float
+    load_seconds: float
+    peak_memory_bytes: int
+
+
+def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
+    """Rate all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+
+    Columns: `sample_id`; `prompt` (int32, 1 to 5); `probabilities` (fixed-size list of 5 float64: of the digits 1 to 5
+    as the next token, among all tokens, so that their sum says how far the model answers in digits at all); `truncated`
+    (whether the conversation was cut). A sample's five rows stand together, in the order of the prompts.
+
+    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
+    one kind of machine. An error in a row ends the job: the published code skips the row instead, and so gives every
+    later sample another's score.
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        NoDigitTokens: as `digit_tokens` says.
+        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
+        ValueError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
+    """
+    started = time.monotonic()
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
+        return _result(folder)
+    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    load_seconds = time.monotonic() - started
+    check_sizes(model, spec.max_length, spec.tokens_per_batch)
+    check_model(model)
+    tokens = rating_tokens(tokenizer)
+    plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.max_length), folder)
+    total = int(tokens.lengths(plan).sum())
+    with progress(f"rating with {Path(spec.model_folder).name}", total, "tokens") as counter:
+        content = write_shards(
+            folder,
+            plan.shards(spec.samples_per_shard),
+            score=lambda shard: _rate_shard(spec, model, tokens, shard, counter),
+            skip=lambda shard: counter.advance(int(tokens.lengths(shard).sum())),
+        )
+    summary = RatingSummary(
+        samples=len(plan.sample_id),
+        tokens=total,
+        padding_share=_padding_share(spec, tokens, plan),
+        truncated=int(plan.truncated.sum()),
+        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+        seconds=time.monotonic() - started,
+        load_seconds=load_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    if is_first():
+        remove_plan(folder)
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+    return summary
+
+
+def _result(folder: Path) -> RatingSummary:
+    return RatingSummary(**(read_manifest(folder) or {})["summary"])
+
+
+def _identity(spec: RatingSpec) -> dict[str, Any]:
+    return {**job_settings(spec), "samples": file_hash(Path(spec.samples_file))}
+
+
+@torch.inference_mode()
+def next_token_log_probabilities(
+    model: PreTrainedModel, rows: list[np.ndarray], candidates: np.ndarray
+) -> torch.Tensor:
+    """Log-probabilities, in nats, of candidates for the token after each row.
+
+    Args:
+        model: one that passes `check_model`.
+        rows: token ids, at least one a row; they are run as one batch, padded on the right.
+        candidates: token ids.
+
+    Returns:
+        float32, rows x candidates, on the CPU.
+    """
+    hidden = last_hidden_state(model, pad(rows).to(model.device))
+    ends = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
+    last = hidden[torch.arange(len(rows), device=hidden.device), ends]
+    logits = output_head(model)(last).float()
+    wanted = logits[:, torch.from_numpy(candidates).to(logits.device)]
+    return (wanted - logits.logsumexp(dim=-1, keepdim=True)).cpu()
+
+
+def job_settings(spec: RatingSpec) -> dict[str, Any]:
+    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
+    return {
+        "job": "rating_probability",
+        "code_version": CODE_VERSION,
+        "template": template_hash(),
+        "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
+        "model": model_identity(Path(spec.model_folder)),
+        "max_length": spec.max_length,
+        "tokens_per_batch": spec.tokens_per_batch,
+        "samples_per_shard": spec.samples_per_shard,
+        "dtype": spec.dtype,
+    }
+
+
+def _rate_shard(
+    spec: RatingSpec, model: PreTrainedModel, tokens: RatingTokens, shard: TokenPlan, counter: Progress
+) -> pa.Table:
+    """All prompts of the samples of a shard; the table that `rate` describes.
+
+    Raises:
+        FloatingPointError: a number is not finite.
+    """
+    prompts = len(tokens.heads)
+    lengths = tokens.lengths(shard).reshape(-1)
+    log_probability = np.empty((len(lengths), len(RATINGS)), dtype=np.float64)
+    for rows in batches(lengths, spec.tokens_per_batch):
+        sequences = [tokens.sequence(row % prompts, shard.joint(row // prompts)) for row in rows]
+        log_probability[rows] = next_token_log_probabilities(model, sequences, tokens.digits).numpy()
+        broken = rows[~np.isfinite(log_probability[rows]).all(axis=1)]
+        if len(broken):
+            raise FloatingPointError(
+                f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[broken[0] // prompts].as_py()} "
+                f"in {spec.dtype}; check the weights, or rate with dtype bfloat16 or float32"
+            )
+        counter.advance(int(lengths[rows].sum()))
+    samples = np.repeat(np.arange(len(shard.sample_id)), prompts)
+    return pa.table(
+        {
+            "sample_id": shard.sample_id.take(pa.array(samples)),
+            "prompt": pa.array(np.tile(np.arange(1, prompts + 1), len(shard.sample_id)), pa.int32()),
+            "probabilities": pa.FixedSizeListArray.from_arrays(
+                pa.array(np.exp(log_probability).reshape(-1)), len(RATINGS)
+            ),
+            "truncated": shard.truncated[samples],
+        }
+    )
+
+
+def _padding_share(spec: RatingSpec, tokens: RatingTokens, plan: TokenPlan) -> float:
+    """Padding tokens / all tokens of the forwards."""
+    text = padded = 0
+    for shard in plan.shards(spec.samples_per_shard):
+        lengths = tokens.lengths(shard).reshape(-1)
+        for rows in batches(lengths, spec.tokens_per_batch):
+            text += int(lengths[rows].sum())
+            padded += len(rows) * int(lengths[rows].max())
+    return 1 - text / padded
+
+
+RATING_PROBABILITY = Job("rating_probability", rate, RatingSpec, _identity, _result, several_processes=True)

@@ -1,0 +1,114 @@
+"""What a rater is asked, and the tokens that its answer is read from.
+
+A prompt is a rating line and an empty line, the conversation as the platform renders it (up to its last answer, without
+an end-of-sequence token), and a cue after which a digit is expected. The pieces are tokenised apart and joined. A
+conversation that is too long is cut at its end before line and cue are added, so that both are always whole.
+
+The cue ends in a space, since Qwen2 and Llama 3 tokenise a digit apart from the space before it. A vocabulary in which
+the two are one token (GPT-2's) leaves little probability to the digits alone; their sum in the result shows it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from selection_platform.features.token_plan import TokenPlan
+
+RATING_PROMPTS = (
+    "Read the exchange below and judge, from 1 (not at all) to 5 (completely), how well the assistant's answer does "
+    "what the human asked for.",
+    "On a scale from 1 to 5, how faithfully does the assistant carry out the human's request? 5 is the best.",
+    "You check the work of an assistant. Give its reply a mark between 1 and 5; the higher, the more closely the reply "
+    "follows the request.",
+    "Below, a human wants something and an assistant replies. Grade the reply: 1 means that it misses the request, 5 "
+    "that it meets the request in full.",
+    "How good is this answer to this request? Choose one whole number: 1 for useless, 2 for weak, 3 for fair, 4 for "
+    "good, 5 for excellent.",
+)
+"""What asks for a rating, in our own words; SelectIT's sentence level is a mean over five such lines."""
+
+RATING_CUE = "\nRating: "
+"""What stands between the last answer and the digit. It names no digit, which a small model would repeat."""
+
+RATINGS = (1, 2, 3, 4, 5)
+
+
+class NoDigitTokens(ValueError):
+    """A tokenizer in which the digits 1 to 5 are not five single tokens."""
+
+
+@dataclass(frozen=True)
+class RatingTokens:
+    """The token ids that every sample's prompts share.
+
+    Attributes:
+        heads: of each rating line and the empty line after it.
+        cue: of `RATING_CUE`.
+        digits: of the digits 1 to 5, in this order.
+    """
+
+    heads: list[np.ndarray]
+    cue: np.ndarray
+    digits: np.ndarray
+
+    @property
+    def longest(self) -> int:
+        """Tokens that have to be kept free for the longest rating line and the cue."""
+        return max(len(head) for head in self.heads) + len(self.cue)
+
+    def lengths(self, plan: TokenPlan) -> np.ndarray:
+        """Samples x prompts: tokens of each sequence."""
+        return plan.joint_lengths[:, None] + np.array([len(head) + len(self.cue) for head in self.heads])
+
+    def sequence(self, prompt: int, conversation: np.ndarray) -> np.ndarray:
+        """The token ids of one conversation under the prompt of this index, from 0."""
+        return np.concatenate([self.heads[prompt], conversation, self.cue])
+
+
+def rating_tokens(tokenizer: PreTrainedTokenizerBase) -> RatingTokens:
+    """Tokenise what every sample's prompts share.
+
+    Raises:
+        NoDigitTokens: as `digit_tokens` says.
+    """
+
+    def encode(text: str) -> np.ndarray:
+        return np.array(tokenizer.encode(text, add_special_tokens=False), dtype=np.int32)
+
+    heads = [encode(f"{line}\n\n") for line in RATING_PROMPTS]
+    return RatingTokens(heads, encode(RATING_CUE), digit_tokens(tokenizer))
+
+
+def digit_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """The ids of the tokens "1" to "5" (int64). The published code has one vocabulary's ids written into it.
+
+    Raises:
+        NoDigitTokens: a digit is no token of its own, which would make its probability that of something else.
+    """
+    found: list[int] = []
+    for rating in RATINGS:
+        ids = tokenizer.encode(str(rating), add_special_tokens=False)
+        # Some tokenizers put a token for the start of a word first; the digit is the last.
+        if not ids or str(tokenizer.decode(ids[-1:])).strip() != str(rating):
+            raise NoDigitTokens(
+                f"{tokenizer.name_or_path}: the digit {rating} is no token of its own, but SelectIT reads the "
+                "probabilities of the tokens 1 to 5; rate with another model"
+            )
+        found.append(ids[-1])
+    return np.array(found, dtype=np.int64)
+
+
+def conversation_tokens(tokens: RatingTokens, max_length: int) -> int:
+    """Most tokens of a conversation, so that every prompt has its line and its cue within `max_length`.
+
+    Raises:
+        ValueError: they leave no room.
+    """
+    room = max_length - tokens.longest
+    if room < 1:
+        raise ValueError(
+            f"scoring.max_length {max_length} leaves no room for a conversation: the longest rating prompt takes "
+            f"{tokens.longest} tokens; raise it in the profile"
+        )
+    return room

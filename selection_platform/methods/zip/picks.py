@@ -1,0 +1,44 @@
+"""ZIP's picks as a file."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selection_platform.job.folder import whole_file
+from selection_platform.methods.zip.selection import ZipSettings, record_text, select
+from selection_platform.text.conversation import to_messages
+
+
+def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: Path) -> Path:
+    """Pick from the samples of a Parquet file; a killed run goes on from its checkpoint in `folder`.
+
+    Args:
+        samples_file: columns `sample_id` and `messages` (list of `{role, content}`).
+        budget: samples to pick; all of them where there are fewer.
+        settings: sizes of ZIP's three stages.
+        folder: where the checkpoint and the picks go.
+
+    Returns:
+        A Parquet file of `sample_id`, `position` (from 1, in the order of picking) and `ratio` (raw bytes by compressed
+        bytes of the picks of the round up to this one).
+    """
+    file = pq.ParquetFile(samples_file)
+    sample_ids = pq.read_table(samples_file, columns=["sample_id"])["sample_id"].to_pylist()
+    records = (
+        record_text(to_messages(messages))
+        for batch in file.iter_batches(batch_size=10_000, columns=["messages"])
+        for messages in batch["messages"].to_pylist()
+    )
+    picks = select(sample_ids, records, min(budget, len(sample_ids)), settings, folder / "checkpoint.npz")
+    table = pa.table(
+        {
+            "sample_id": [pick.sample_id for pick in picks],
+            "position": [pick.position + 1 for pick in picks],
+            "ratio": [pick.ratio for pick in picks],
+        }
+    )
+    path = folder / "picks.parquet"
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)
+    return path

@@ -1,0 +1,49 @@
+"""Model folders whose weights were deleted to save room. All else stays: what the weights were, and their hash.
+
+The manifest says that they were dropped, so one atomic write decides, and who trains it again writes another manifest.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from selection_platform.job.folder import read_manifest, write_manifest
+
+WEIGHTS_DROPPED = "weights_dropped"
+"""The manifest's entry: when, and how many bytes."""
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The folder's weights that are there."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def weights_bytes(folder: Path) -> int:
+    """Size of the folder's weights."""
+    return sum(path.stat().st_size for path in weight_files(folder))
+
+
+def weights_dropped(folder: Path) -> bool:
+    """Whether the folder's weights were dropped; a killed process may have left some of them."""
+    return WEIGHTS_DROPPED in (read_manifest(folder) or {})
+
+
+def drop_weights(folder: Path) -> int:
+    """Delete the weights of a finished model folder; nothing else.
+
+    Returns:
+        The bytes that were freed.
+
+    Raises:
+        ValueError: the folder is not finished, or its manifest does not say which weights they were.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or "weights_hash" not in manifest:
+        raise ValueError(f"{folder}: no manifest with a weights_hash, without which nobody would know what is dropped")
+    freed = weights_bytes(folder)
+    if WEIGHTS_DROPPED not in manifest:
+        note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "bytes": freed}
+        # First: a folder that has lost a part of its weights must not be taken for a whole one.
+        write_manifest(folder, {**manifest, WEIGHTS_DROPPED: note})
+    for path in weight_files(folder):
+        path.unlink()
+    return freed

@@ -1,0 +1,77 @@
+"""A selection as files that a training framework reads, with a card that says what it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from selection_platform.job.folder import whole_file
+
+Format = Literal["jsonl", "parquet", "dataset"]
+
+SECTIONS = {"source": "Sources", "licence": "Licences"}
+
+
+def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, formats: Sequence[Format]) -> list[Path]:
+    """Write the selected conversations and their data card.
+
+    Args:
+        rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), best first.
+        facts: what the card's table says: name and value.
+        folder: where the files go; made if missing.
+        formats: "jsonl" (train.jsonl), "parquet" (train.parquet), "dataset" (a folder that
+            `datasets.load_from_disk` reads).
+
+    Returns:
+        What was written, the card (README.md) last.
+    """
+    writers = {"jsonl": _write_jsonl, "parquet": _write_parquet, "dataset": _write_dataset}
+    written = [writers[name](rows, folder) for name in formats]
+    card = folder / "README.md"
+    with whole_file(card) as temporary:
+        temporary.write_text(data_card(rows, facts), encoding="utf-8")
+    return [*written, card]
+
+
+def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
+    """The data card, in Markdown."""
+    lines = [
+        f"# {facts['experiment']}",
+        "",
+        f"{rows.height:,} conversations, in the order in which the method ranks them.",
+        "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`).",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts.items() if value is not None),
+    ]
+    for column, title in SECTIONS.items():
+        counts = rows.group_by(column).len("rows").sort(["rows", column], descending=[True, False])
+        lines += ["", f"## {title}", "", f"| {column} | rows |", "|---|---:|"]
+        lines += [f"| {name or 'not stated'} | {count:,} |" for name, count in counts.iter_rows()]
+    if rows["licence"].null_count():
+        lines += ["", "No licence is stated for some rows: find out what you may do with them before you use them."]
+    return "\n".join(lines) + "\n"
+
+
+def _write_jsonl(rows: pl.DataFrame, folder: Path) -> Path:
+    path = folder / "train.jsonl"
+    with whole_file(path) as temporary:
+        rows.write_ndjson(temporary)
+    return path
+
+
+def _write_parquet(rows: pl.DataFrame, folder: Path) -> Path:
+    path = folder / "train.parquet"
+    with whole_file(path) as temporary:
+        rows.write_parquet(temporary)
+    return path
+
+
+def _write_dataset(rows: pl.DataFrame, folder: Path) -> Path:
+    from datasets import Dataset
+
+    path = folder / "dataset"
+    Dataset.from_polars(rows).save_to_disk(path)
+    return path

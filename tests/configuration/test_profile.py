@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from selection_platform.configuration.profile import load_profile, shipped_profiles
+
+SMALLEST = {
+    "description": "A test.",
+    "pools": {"mine": {"source": {"files": "rows.jsonl"}}},
+    "models": {"tiny": {"pretraining": {"steps": 1}}},
+    "evaluation": {"benchmarks": {}},
+    "budgets": [10],
+    "arms": {"base": {}, "all_data": {}, "random": {"seeds": [0, 7]}, "ifd": {}},
+}
+
+
+def write(folder: Path, **changes: object) -> str:
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({**SMALLEST, **changes}, sort_keys=False))
+    return str(path)
+
+
+def test_keys_of_all_partitions(tmp_path):
+    profile = load_profile(write(tmp_path, budgets=[10, 2000]))
+    assert list(profile.scorings) == ["mine/tiny"]
+    assert list(profile.experiments) == [
+        "base/tiny",
+        "all_data/mine/tiny/all/s0",
+        "random/mine/tiny/10/s0",
+        "random/mine/tiny/10/s7",
+        "random/mine/tiny/2k/s0",
+        "random/mine/tiny/2k/s7",
+        "ifd/mine/tiny/10/s0",
+        "ifd/mine/tiny/2k/s0",
+    ]
+
+
+def test_an_arm_that_only_selects_has_no_training(tmp_path):
+    profile = load_profile(write(tmp_path, arms={"random": {}, "ifd": {"train": False}}))
+    assert list(profile.experiments) == ["random/mine/tiny/10/s0", "ifd/mine/tiny/10/s0"]
+    assert list(profile.trained_experiments) == ["random/mine/tiny/10/s0"]
+
+
+def test_a_helper_rates_and_is_not_fine_tuned(tmp_path):
+    models = {"tiny": {"pretraining": {"steps": 1}}, "helper": {"pretraining": {"steps": 1}, "fine_tune": False}}
+    helpers = {"tiny": ["helper"]}
+    profile = load_profile(write(tmp_path, models=models, selectit={"helpers": helpers}))
+    assert list(profile.scorings) == ["mine/tiny"]
+    assert list(profile.ratings) == ["mine/tiny", "mine/helper"]
+    assert profile.raters_of("tiny") == ["tiny", "helper"]
+    assert {experiment.model for experiment in profile.experiments.values()} == {"tiny"}
+    alone = load_profile(write(tmp_path, models=models, selectit={"level": "sentence"}))
+    assert alone.raters_of("tiny") == ["tiny"]
+    assert list(alone.ratings) == ["mine/tiny"]
+
+
+def test_the_name_is_the_files(tmp_path):
+    assert load_profile(write(tmp_path)).name == "own"
+
+
+def test_files_are_found_from_the_profiles_folder(tmp_path):
+    assert load_profile(write(tmp_path)).pools["mine"].source.files == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("name", ["demo", "cpu", "paper"])
+def test_shipped_profiles_load(name):
+    assert load_profile(name).name == name
+    assert name in shipped_profiles()
+
+
+def test_the_papers_recipe():
+    profile = load_profile("paper")
+    recipe = profile.fine_tuning
+    assert (recipe.epochs, recipe.learning_rate, recipe.warmup_ratio, recipe.weight_decay) == (3, 7e-6, 0.01, 0.1)
+    assert (recipe.global_batch, recipe.max_length, recipe.lora) == (128, 4096, None)
+    assert profile.budgets == (10_000,)
+    assert profile.arms["random"].seeds == (0, 1, 2, 3, 4)
+    assert {name: benchmark.shots for name, benchmark in profile.evaluation.benchmarks.items()} == {
+        "bbh": 3,
+        "gsm8k": 8,
+        "humaneval": None,
+        "mmlu": 5,
+        "ifeval": None,
+    }
+    # base per model; for each of 4 pools x models: all data, 5 random draws, 7 methods, 5 wrapped in k-means
+    assert len(profile.experiments) == 2 + 4 * (1 + 5 + 7 + 5)
+
+
+def test_a_part_of_the_warm_ups_recipe_keeps_the_rest_of_less_own(tmp_path):
+    training = {"epochs": 2, "lora": {"rank": 8}}
+    recipe = load_profile(write(tmp_path, less={"training": training})).less.training
+    assert (recipe.epochs, recipe.learning_rate, recipe.schedule) == (2, 2e-5, "linear")
+    assert (recipe.warmup_ratio, recipe.weight_decay) == (0.03, 0.0)
+    assert recipe.lora.model_dump(exclude={"target_modules"}) == {"rank": 8, "alpha": 512, "dropout": 0.1}
+    whole = load_profile(write(tmp_path)).less.training
+    assert (whole.epochs, whole.lora.rank, whole.global_batch) == (4, 128, 128)

@@ -1,0 +1,39 @@
+import shutil
+
+import pytest
+import yaml
+
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from tests.small_run import PROFILE, Place, conversations, write_pool
+
+
+def enter(patch, place):
+    """Let the command line find the home folder."""
+    patch.setenv(HOME_VARIABLE, str(place.folder / "home"))
+    # The command line sets it for the processes it starts; here it must not outlive the test.
+    patch.setenv(PROFILE_VARIABLE, str(place.profile))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The small profile, all of it materialised, and a copy beside it."""
+    folder = tmp_path_factory.mktemp("platform") / "here"
+    folder.mkdir()
+    place = Place(folder, folder / "small.yaml", folder / "letters.jsonl")
+    write_pool(place, conversations(60, seed=0))
+    place.profile.write_text(yaml.safe_dump(PROFILE, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, place)
+        assert main(["--profile", str(place.profile), "run"]) == 0
+    shutil.copytree(folder, folder.with_name("finished"))
+    return place
+
+
+@pytest.fixture
+def place(finished, monkeypatch):
+    """The small profile as it was when all was materialised. Paths and times of change are the same in every test."""
+    shutil.rmtree(finished.folder)
+    shutil.copytree(finished.folder.with_name("finished"), finished.folder)
+    enter(monkeypatch, finished)
+    return finished

@@ -1,0 +1,129 @@
+"""A pool that grows and shrinks: only new samples are run, and the rest of the job's promises stay."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from selection_platform.features import answer_likelihood
+from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
+from selection_platform.job.growing import finished_shards, score_new_samples
+from selection_platform.methods.selectit import rating_probability
+from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
+from tests.tiny import CONFIGS, random_samples, save_model, write_samples
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> LikelihoodSpec:
+    save_model(tmp_path / "model", CONFIGS["llama"])
+    return LikelihoodSpec(str(tmp_path / "model"), str(tmp_path / "samples.parquet"), 60, 256, 50, samples_per_shard=7)
+
+
+@pytest.fixture
+def forwards(monkeypatch) -> list[int]:
+    """Rows of each forward pass."""
+    rows: list[int] = []
+    forward = answer_likelihood.forward
+
+    def counted(model, batch, *arguments):
+        rows.append(len(batch))
+        return forward(model, batch, *arguments)
+
+    monkeypatch.setattr(answer_likelihood, "forward", counted)
+    return rows
+
+
+def samples(count, start=0):
+    return dict(list(random_samples(count).items())[start:])
+
+
+def grow(spec: LikelihoodSpec, pool, folder: Path, **changes):
+    write_samples(Path(spec.samples_file), pool)
+    changed = replace(spec, **changes)
+    return score_new_samples(changed, folder, score, LikelihoodSummary, job_settings(changed))
+
+
+def scores(files) -> dict[str, tuple[float, float]]:
+    table = pa.concat_tables([pq.read_table(file) for file in files])
+    return {
+        name: (answer, direct)
+        for name, answer, direct in zip(
+            *(table[column].to_pylist() for column in ("sample_id", "answer_nll", "direct_answer_nll")), strict=True
+        )
+    }
+
+
+def test_only_new_samples_are_run(spec, tmp_path, forwards):
+    grow(spec, samples(19, start=15), tmp_path / "four")
+    rows_of_four = sum(forwards)
+    first = grow(spec, samples(15), tmp_path / "out")
+    assert (first.new_samples, sum(forwards) > 3 * rows_of_four) == (15, True)
+    before = [file.read_bytes() for file in first.files]
+    forwards.clear()
+    second = grow(spec, samples(19, start=2), tmp_path / "out")
+    assert (second.new_samples, sum(forwards)) == (4, rows_of_four)
+    assert [file.read_bytes() for file in second.files[: len(before)]] == before
+    assert second.content_hash != first.content_hash
+    assert second.summary.samples == 19
+    assert second.files == finished_shards(tmp_path / "out")
+    whole = grow(spec, samples(19), tmp_path / "at once")
+    found, expected = scores(second.files), scores(whole.files)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name] == (pytest.approx(values) if None not in values else values)
+
+
+def test_the_same_or_a_smaller_pool_is_not_run_again(spec, tmp_path, forwards):
+    first = grow(spec, samples(15), tmp_path / "out")
+    forwards.clear()
+    assert grow(spec, samples(15), tmp_path / "out").content_hash == first.content_hash
+    smaller = grow(spec, samples(9), tmp_path / "out")
+    assert forwards == []
+    assert smaller.new_samples == 0
+    assert smaller.content_hash != first.content_hash
+
+
+def test_other_settings_begin_anew(spec, tmp_path, forwards):
+    grow(spec, samples(15), tmp_path / "out")
+    forwards.clear()
+    assert grow(spec, samples(16), tmp_path / "out", max_length=50).new_samples == 16
+    assert sum(forwards) > 16
+
+
+def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypatch):
+    grow(spec, samples(15), tmp_path / "out")
+    whole = grow(spec, samples(24), tmp_path / "out")
+    expected = [file.read_bytes() for file in whole.files]
+    grow(spec, samples(15), tmp_path / "killed")
+    forwards.clear()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_likelihood, "write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            grow(spec, samples(24), tmp_path / "killed")
+    assert sum(forwards) > 0
+    forwards.clear()
+    resumed = grow(spec, samples(24), tmp_path / "killed")
+    assert forwards == []
+    assert [file.read_bytes() for file in resumed.files] == expected
+
+
+def test_ratings_grow_too(spec, tmp_path):
+    config = copy.deepcopy(CONFIGS["llama"])
+    # The rating prompts need room, as this vocabulary is hardly more than the bytes.
+    config.max_position_embeddings = 512
+    save_model(Path(spec.model_folder), config)
+    rating = RatingSpec(spec.model_folder, spec.samples_file, max_length=256, tokens_per_batch=512)
+    counts = []
+    for count in (3, 5):
+        write_samples(Path(spec.samples_file), samples(count))
+        settings = rating_probability.job_settings(rating)
+        counts.append(score_new_samples(rating, tmp_path / "ratings", rate, RatingSummary, settings))
+    assert [grown.new_samples for grown in counts] == [3, 2]
+    assert counts[1].summary.samples == 5

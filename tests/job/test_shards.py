@@ -1,0 +1,31 @@
+import pyarrow as pa
+import pytest
+
+from selection_platform.job import shards as job_shards
+from selection_platform.job.shards import shard_files, write_shards
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """Makes this the process of a number, of two."""
+    monkeypatch.setattr(job_shards, "wait_for_all", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    return lambda number: monkeypatch.setenv("RANK", str(number))
+
+
+def test_each_process_writes_the_shards_whose_numbers_fall_to_it(process, tmp_path):
+    scored, skipped = [], []
+
+    def score(piece):
+        scored.append(piece)
+        return pa.table({"piece": [piece]})
+
+    process(1)
+    with pytest.raises(FileNotFoundError):
+        # Nobody wrote the others' shards, so there is no hash of them.
+        write_shards(tmp_path, "abcde", score, skipped.append)
+    assert (scored, skipped) == (["b", "d"], ["a", "c", "e"])
+    process(0)
+    write_shards(tmp_path, "abcde", score, skipped.append)
+    assert scored == ["b", "d", "a", "c", "e"]
+    assert len(shard_files(tmp_path)) == 5

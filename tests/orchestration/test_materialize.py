@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+from dagster import DagsterRunStatus, job, op
+
+from orchestration.materialize import end_killed_runs, open_instance
+from orchestration.run_lock import only_ui
+from selection_platform.cli.main import main
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+import dagster as dg
+from orchestration.materialize import materialize_step, open_instance
+from orchestration.graph import Step
+
+@dg.asset(pool="gpu")
+def dies():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with open_instance(Path(sys.argv[1])) as instance:
+    materialize_step(Step(dies, None), [dies], {}, instance)
+"""
+
+
+@op
+def work():
+    pass
+
+
+@job
+def works():
+    work()
+
+
+SURVIVOR = PROGRAM.replace("os.kill(os.getpid(), signal.SIGKILL)", "pass")
+
+
+def test_the_run_of_a_killed_process_ends_as_failed(tmp_path):
+    process = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, check=False)
+    assert process.returncode == -9, process.stderr
+    with open_instance(tmp_path) as instance:
+        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.STARTED]
+        # The UI does not know whether a script is still at work.
+        end_killed_runs(instance, of_scripts=False)
+        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.STARTED]
+        end_killed_runs(instance, of_scripts=True)
+        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.FAILURE]
+    # Its place in the pool is free again: another run does not wait for it.
+    subprocess.run([sys.executable, "-c", SURVIVOR, str(tmp_path)], capture_output=True, check=True, timeout=120)
+
+
+def test_a_launched_run_that_was_killed_ends_as_failed_and_is_to_be_made_again(tmp_path):
+    with open_instance(tmp_path) as instance:
+        run = instance.create_run_for_job(works, status=DagsterRunStatus.STARTED)
+        end_killed_runs(instance, of_scripts=True)
+        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.STARTED]
+        end_killed_runs(instance, of_scripts=False)
+        (ended,) = instance.get_runs()
+        assert (ended.run_id, ended.status) == (run.run_id, DagsterRunStatus.FAILURE)
+        assert ended.tags["dagster/will_retry"] == "true"
+
+
+def test_the_ui_is_open_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))
+    monkeypatch.setenv("SELECTION_PLATFORM_PROFILE", "demo")
+    with only_ui(tmp_path / "demo"):
+        assert main(["--profile", "demo", "ui"]) == 1
+    assert f"Dagster is open already for {tmp_path / 'demo'}" in capsys.readouterr().err

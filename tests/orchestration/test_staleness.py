@@ -1,0 +1,279 @@
+"""One thing changes at a time: what `status` says, what `refresh` really makes anew, and that nothing is due then."""
+
+import json
+import os
+import shutil
+
+import pytest
+import yaml
+
+import assets
+import assets.record.score_table
+from assets import build_assets
+from resources import build_resources
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import load_profile
+from selection_platform.features import token_count, token_plan
+from selection_platform.pools.pool import split_of
+from selection_platform.text import rendering
+from selection_platform.text.conversation import to_messages
+from sql.queries import load_sql
+from tests.small_run import (
+    ENTROPY,
+    FORWARD_PASS,
+    RANDOM,
+    REPORTS,
+    RESULT_REPORTS,
+    SELECTION_REPORTS,
+    TOKEN_LENGTH,
+    TRAINED,
+    change_profile,
+    conversations,
+    due,
+    each,
+    output_of,
+    refreshed,
+    status,
+    version,
+    write_pool,
+)
+
+pytestmark = pytest.mark.data
+
+
+def replace_method(monkeypatch, code_version, statement):
+    """The asset of `token_length` as if its author had changed the statement, and said so by the code version."""
+
+    def with_version(spec):
+        return spec.replace_attributes(code_version=code_version)
+
+    def changed(profile):
+        return [
+            asset.map_asset_specs(with_version) if "token_length" in str(asset.keys) else asset
+            for asset in build_assets(profile)
+        ]
+
+    def load(name):
+        sql = load_sql(name)
+        return sql.replace("END::DOUBLE AS score", statement) if name == "40_scores/token_length" else sql
+
+    monkeypatch.setattr(assets, "build_assets", changed)
+    monkeypatch.setattr(assets.record.score_table, "load_sql", load)
+
+
+def test_after_a_run_nothing_is_due(place, capsys):
+    now = status(capsys, place)
+    assert now["due"] == []
+    assert now["removed"] == []
+    assert now["downstream"] == 0
+    # pools, model, features, scores, selections, checkpoints, results, reports
+    assert now["partitions"] == 3 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + len(REPORTS)
+    assert refreshed(capsys, place) == set()
+
+
+def test_new_code_that_chooses_the_same_ids_trains_nothing(place, capsys, monkeypatch):
+    replace_method(monkeypatch, "2", "END::DOUBLE * 2 AS score")
+    assert due(capsys, place) == {"scores/token_length letters/tiny": ("stale", ["code version 1 -> 2"])}
+    assert refreshed(capsys, place) == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
+    assert due(capsys, place) == {}
+
+
+def test_new_code_with_the_same_scores_goes_no_further(place, capsys, monkeypatch):
+    replace_method(monkeypatch, "2", "END::DOUBLE AS score")
+    assert refreshed(capsys, place) == {"scores/token_length letters/tiny"}
+    assert due(capsys, place) == {}
+
+
+def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
+    samples = "SELECT sample_id FROM selections.samples WHERE experiment = $experiment"
+    warehouse = build_resources(place.home)["warehouse"]
+    before = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"])
+    replace_method(monkeypatch, "2", "END::DOUBLE * -1 AS score")
+    made = refreshed(capsys, place, "selection")
+    assert made == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
+    others = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"]) - before
+    cause = f"selection {TOKEN_LENGTH} changed, {len(others)} of 6 ids"
+    assert len(others) > 0
+    changed = {f"checkpoint {TOKEN_LENGTH}", *SELECTION_REPORTS, "cost_ledger"}
+    assert due(capsys, place) == {name: ("stale", [cause]) for name in changed}
+    assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}", *REPORTS}
+    assert due(capsys, place) == {}
+
+
+def test_new_rows_go_through_the_whole_graph(place, capsys):
+    # None of them is set aside for the base model or the held-out loss.
+    settings = load_profile(str(place.profile)).pools["letters"]
+    new = [row for row in conversations(60, seed=1) if split_of(to_messages(row), settings) == "pool"]
+    assert len(new) > 20
+    write_pool(place, [*conversations(60, seed=0), *new])
+    before = version(place, "base_model", "tiny")
+    ((step, (kind, (cause,))),) = due(capsys, place).items()
+    assert (step, kind) == ("raw_pool letters", "stale")
+    assert cause.startswith(f"source.{place.pool} ")
+    made = refreshed(capsys, place)
+    assert {"raw_pool letters", "pool letters", "base_model tiny", "token_count letters/tiny", *FORWARD_PASS} <= made
+    assert each("selection", TRAINED) <= made
+    # The base model was pre-trained on the same rows, so its own benchmarks are not run for it.
+    assert version(place, "base_model", "tiny") == before
+    assert "checkpoint base/tiny" not in made
+    assert due(capsys, place) == {}
+
+
+def test_a_file_that_was_only_touched_is_read_and_nothing_else(place, capsys):
+    rows = place.pool.read_bytes()
+    place.pool.write_bytes(rows)
+    os.utime(place.pool, (1_000_000_000, 1_000_000_000))
+    ((step, (kind, (cause,))),) = due(capsys, place).items()
+    assert (step, kind) == ("raw_pool letters", "stale")
+    assert cause.endswith(f"-> {len(rows):,} bytes of 2001-09-09 01:46:40.000000000 UTC")
+    assert status(capsys, place)["downstream"] > 20
+    assert refreshed(capsys, place) == {"raw_pool letters"}
+    assert due(capsys, place) == {}
+
+
+def test_another_recipe_trains_anew(place, capsys):
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    cause = ("stale", ["fine_tuning.learning_rate 0.001 -> 0.002"])
+    assert due(capsys, place) == {f"checkpoint {key}": cause for key in TRAINED}
+    made = refreshed(capsys, place)
+    assert made == each("checkpoint", TRAINED) | each("benchmark_result", TRAINED) | REPORTS - SELECTION_REPORTS
+    assert due(capsys, place) == {}
+
+
+def test_a_setting_of_the_scoring_touches_what_is_scored_by_it(place, capsys):
+    change_profile(place, scoring={"max_length": 60})
+    cause = ("stale", ["scoring.max_length 128 -> 60"])
+    assert due(capsys, place) == {"answer_likelihood, sample_embedding letters/tiny": cause}
+    made = refreshed(capsys, place)
+    assert FORWARD_PASS | {"scores/entropy letters/tiny", f"selection {ENTROPY}"} <= made
+    assert not any("token_length" in name or "random" in name for name in made)
+    assert due(capsys, place) == {}
+
+
+def test_a_setting_that_changes_no_choice_trains_nothing(place, capsys):
+    change_profile(place, scoring={"samples_per_shard": 7})
+    assert set(due(capsys, place)) == {"answer_likelihood, sample_embedding letters/tiny"}
+    made = refreshed(capsys, place)
+    assert made >= FORWARD_PASS
+    # Other batches may round otherwise.
+    assert made - FORWARD_PASS <= {"scores/entropy letters/tiny", f"selection {ENTROPY}"}
+    assert due(capsys, place) == {}
+
+
+def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch):
+    old = rendering.template_hash()
+    for module in (rendering, token_count, token_plan):
+        monkeypatch.setattr(module, "ANSWER_CUE", "Answer: ")
+    cause = ("stale", [f"template {old} -> {rendering.template_hash()}"])
+    assert due(capsys, place) == {
+        "base_model tiny": cause,
+        "token_count letters/tiny": cause,
+        "answer_likelihood, sample_embedding letters/tiny": cause,
+        **{f"checkpoint {key}": cause for key in TRAINED},
+        **{f"benchmark_result {key}": cause for key in ("base/tiny", *TRAINED)},
+    }
+    made = refreshed(capsys, place)
+    assert {"base_model tiny", *FORWARD_PASS, *each("checkpoint", ["base/tiny", *TRAINED])} <= made
+    assert not {"raw_pool letters", "pool letters", "scores/random letters"} & made
+    assert due(capsys, place) == {}
+
+
+def test_a_new_experiment_alone_is_trained(place, capsys):
+    change_profile(place, arms={"random": {"seeds": [0, 1, 2]}})
+    missing = ("missing", ["never materialised"])
+    assert due(capsys, place) == {
+        "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0, 1, 2]"]),
+        **{f"{asset} {RANDOM[2]}": missing for asset in ("selection", "checkpoint", "benchmark_result")},
+        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[2]} is new"])),
+        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[2]} is new"])),
+        "cost_ledger": ("stale", [f"{asset} {RANDOM[2]} is new" for asset in ("benchmark_result", "selection")]),
+    }
+    made = refreshed(capsys, place)
+    assert made - REPORTS == {
+        "scores/random letters", *each("selection", RANDOM), f"checkpoint {RANDOM[2]}", f"benchmark_result {RANDOM[2]}",
+    }  # fmt: skip
+    assert made >= REPORTS
+    assert due(capsys, place) == {}
+
+
+def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
+    change_profile(place, arms={"random": {"seeds": [0]}})
+    assert due(capsys, place) == {
+        "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0]"]),
+        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"])),
+        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[1]} is in the profile no more"])),
+        "cost_ledger": (
+            "stale",
+            [f"{asset} {RANDOM[1]} is in the profile no more" for asset in ("benchmark_result", "selection")],
+        ),
+    }
+    removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
+    assert status(capsys, place)["removed"] == removed
+    assert refreshed(capsys, place) == {"scores/random letters", f"selection {RANDOM[0]}", *REPORTS}
+    assert due(capsys, place) == {}
+    assert status(capsys, place)["removed"] == removed
+    leaderboard = json.loads(output_of(capsys, place, "sql", "--json", "SELECT DISTINCT arm FROM reports.leaderboard"))
+    assert {row["arm"] for row in leaderboard} == {"base", "random", "token_length", "entropy"}
+
+
+def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
+    profile = yaml.safe_load(place.profile.read_text())
+    del profile["arms"]["entropy"]
+    place.profile.write_text(yaml.safe_dump(profile, sort_keys=False))
+    assert set(due(capsys, place)) == REPORTS - {"report"}
+    removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
+    of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
+    assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
+    assert "6 were made for what is in the profile no more" in output_of(capsys, place, "status")
+    assert refreshed(capsys, place) == REPORTS
+    # Back again, it is as it was.
+    change_profile(place, arms={"entropy": {}})
+    assert refreshed(capsys, place) == REPORTS
+    assert due(capsys, place) == {}
+
+
+def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
+    folder = build_resources(place.home)["artifacts"].checkpoint(TOKEN_LENGTH)
+    before = version(place, "checkpoint", TOKEN_LENGTH)
+    shutil.rmtree(folder)
+    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("missing", [f"its files are gone: {folder}"])}
+    assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}"}
+    assert version(place, "checkpoint", TOKEN_LENGTH) == before
+    assert (folder / "model.safetensors").exists()
+    assert due(capsys, place) == {}
+
+
+def test_deleted_scores_of_the_shared_pass_are_made_again(place, capsys):
+    folder = build_resources(place.home)["artifacts"].scoring("letters/tiny") / "answer_likelihood"
+    shutil.rmtree(folder)
+    (causes,) = {tuple(causes) for _, causes in due(capsys, place).values()}
+    assert causes == (f"its files are gone: {folder / '000'}",)
+    assert refreshed(capsys, place) == {*FORWARD_PASS}
+    assert due(capsys, place) == {}
+
+
+def test_refresh_of_a_name_makes_that_and_what_it_is_made_from(place, capsys):
+    change_profile(place, scoring={"max_length": 60}, fine_tuning={"learning_rate": 0.002})
+    assert refreshed(capsys, place, "scores/entropy") == {*FORWARD_PASS, "scores/entropy letters/tiny"}
+    assert refreshed(capsys, place, TOKEN_LENGTH) == {f"checkpoint {TOKEN_LENGTH}", f"benchmark_result {TOKEN_LENGTH}"}
+    left = due(capsys, place)
+    assert left[f"selection {ENTROPY}"] == ("stale", ["scores/entropy letters/tiny changed"])
+    assert left["verdict"] == left["leaderboard"] == ("stale", [f"benchmark_result {TOKEN_LENGTH} changed"])
+    assert set(left) == {
+        f"selection {ENTROPY}",
+        *RESULT_REPORTS,
+        "cost_ledger",
+        *each("checkpoint", {*TRAINED} - {TOKEN_LENGTH}),
+    }
+    refreshed(capsys, place)
+    assert due(capsys, place) == {}
+
+
+def test_refresh_finds_each_asset_of_a_shared_pass(place, capsys):
+    change_profile(place, scoring={"max_length": 60}, fine_tuning={"learning_rate": 0.002})
+    assert refreshed(capsys, place, "sample_embedding") == FORWARD_PASS
+
+
+def test_refresh_of_an_unknown_name_says_so(place, capsys):
+    assert main(["--profile", str(place.profile), "refresh", "scores/entropi"]) == 1
+    assert "no asset and no partition 'scores/entropi'" in capsys.readouterr().err
