@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.checkpoints import model_folder
+from assets.keys import CHECKPOINT
 from assets.partitions import Partitions
 from assets.record.checks import TEMPLATE, specs, template_result
 from assets.record.provenance import input_name, recorded, templates
-from orchestration.graph import CHECKPOINT
+from assets.record.recipes import model_folder
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse

@@ -1,20 +1,16 @@
 """Checkpoints: each experiment's fine-tuned model."""
 
-from pathlib import Path
-from typing import Any
-
 import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.checks import FINAL_LOSS, final_loss_result, specs
 from assets.record.metadata import model_result
 from assets.record.provenance import recorded
+from assets.record.recipes import fine_tuning_recipe, model_folder
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.settings import FineTuningSettings
-from selection_platform.experiments.keys import Experiment
 from selection_platform.job.folder import read_manifest
 from sql.queries import load_sql
 
@@ -61,19 +57,3 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
 
     return [checkpoint]
-
-
-def model_folder(experiment: Experiment, artifacts: ArtifactStore) -> Path:
-    """Where the experiment's model lies: the base arm has no checkpoint of its own."""
-    if experiment.pool is None:
-        return artifacts.base_model(experiment.model)
-    return artifacts.checkpoint(experiment.key)
-
-
-def fine_tuning_recipe(settings: FineTuningSettings) -> dict[str, Any]:
-    """The recipe as a FineTuningSpec has it."""
-    recipe = settings.model_dump(exclude={"lora"})
-    if settings.lora is not None:
-        recipe["method"] = "lora"
-        recipe |= {f"lora_{name}": value for name, value in settings.lora.model_dump().items()}
-    return recipe

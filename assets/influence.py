@@ -4,12 +4,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.checkpoints import fine_tuning_recipe
-from assets.features import job_content_hash, samples_file
 from assets.partitions import Partitions
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.provenance import recorded
+from assets.record.recipes import fine_tuning_recipe
 from assets.record.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher

@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from assets.checkpoints import fine_tuning_recipe
-from assets.features import job_content_hash, likelihood_metadata, replace_clusters, samples_file
 from assets.partitions import Partitions
 from assets.record.checks import COMPLETENESS, Completeness, specs
+from assets.record.features import likelihood_metadata, replace_clusters
+from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.provenance import recorded
+from assets.record.recipes import fine_tuning_recipe
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse

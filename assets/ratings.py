@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from assets.features import samples_file
 from assets.partitions import Partitions
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.job_inputs import samples_file
 from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher

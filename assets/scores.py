@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.checkpoints import fine_tuning_recipe
-from assets.features import samples_file
 from assets.partitions import Partitions
 from assets.record.checks import SCORE_CHECKS, specs
+from assets.record.job_inputs import samples_file
 from assets.record.provenance import recorded
+from assets.record.recipes import fine_tuning_recipe
 from assets.record.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher

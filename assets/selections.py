@@ -10,6 +10,7 @@ from assets.record.checks import SELECTION_CHECKS, Facts, selection_results, spe
 from assets.record.provenance import recorded
 from resources.warehouse import Verifier, Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 from sql.queries import load_sql
@@ -113,12 +114,12 @@ def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
         faults = connection.execute(load_sql("50_selections/faults"), values).pl().row(0, named=True)
         found = [f"{count:,} {fault}" for fault, count in faults.items() if count]
         if found:
-            raise ValueError(f"the selection has {', '.join(found)}; materialise the method's scores anew")
+            raise PlatformError(f"the selection has {', '.join(found)}; materialise the method's scores anew")
         selected, pool_size = connection.execute(load_sql("50_selections/size"), values).fetchall()[0]
         wanted = pool_size if experiment.budget is None else experiment.budget
         facts.update(faults, selected=selected, wanted=wanted)
         if selected != wanted:
-            raise ValueError(
+            raise PlatformError(
                 f"{wanted:,} samples are wanted but only {selected:,} have a score: lower the budget or enlarge the "
                 "pool; if seeds or budgets were added to the profile, materialise the method's scores anew"
             )

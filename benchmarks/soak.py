@@ -26,11 +26,11 @@ from typing import TypeVar
 import dagster as dg
 import duckdb
 
+from assets.keys import SELECTION
 from assets.record.provenance import latest_provenance
 from assets.selections import CONTENT
 from benchmarks.postgres_server import NoServer, running_server
 from benchmarks.soak_processes import Read, Soak, Written, fill, hold, read, write
-from orchestration.graph import SELECTION
 from orchestration.materialize import open_instance
 from resources.catalog import POSTGRES, SQLITE
 from resources.warehouse import Warehouse

@@ -77,7 +77,7 @@ def write_profile(file: Path, seeds: int, learning_rate: float) -> None:
 
 def select(profile: Profile, first: int) -> int:
     """Fill the selections with 1,000 made-up ids each; the snapshot after it."""
-    warehouse = build_resources(home(profile))["warehouse"]
+    warehouse = build_resources(home(profile)).warehouse
     assert isinstance(warehouse, Warehouse)
     values = {"experiments": [key for key, each in profile.experiments.items() if each.pool], "first": first}
     warehouse.replace("selections.samples", {}, SELECT, values)
@@ -116,7 +116,7 @@ def report_all(
 
 def write_folders(profile: Profile) -> None:
     """The manifests that status looks for."""
-    artifacts = build_resources(home(profile))["artifacts"]
+    artifacts = build_resources(home(profile)).artifacts
     assert isinstance(artifacts, ArtifactStore)
     folders = [artifacts.raw_pool("rows"), artifacts.base_model("tiny"), artifacts.report()]
     for folder in (*folders, *map(artifacts.checkpoint, profile.trained_experiments)):

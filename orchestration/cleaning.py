@@ -1,22 +1,25 @@
 """What takes room in the home folder, and freeing what nothing refers to: old snapshots and dropped weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
+from assets.keys import Node
 from orchestration.disk_usage import Use, artifact_uses, beside, bytes_of, remove_folders, removed_folders
-from orchestration.graph import Node
 from orchestration.materialize import AT_WORK
 from orchestration.retention import Retention
 from orchestration.run_lock import only_run
 from orchestration.staleness import Staleness
+from orchestration.workspace import Workspace
+from resources import Resources
 from resources.artifact_store import ArtifactStore
+from resources.job_launcher import JobLauncher
 from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile, home
+from selection_platform.errors import PlatformError
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,7 @@ class Cleaning:
 
 
 def clean(
-    profile: Profile,
-    staleness: Staleness,
-    resources: Mapping[str, Any],
-    instance: dg.DagsterInstance,
+    workspace: Workspace,
     *,
     removed: bool = False,
     dry_run: bool = False,
@@ -57,26 +57,25 @@ def clean(
     read these. The newest snapshot stays always. To be called while the home folder is held.
 
     Args:
-        profile: what is run in this home folder.
-        staleness: fresh, so that it has seen nothing yet.
-        resources: of the home folder.
-        instance: of the home folder.
+        workspace: fresh, so that its staleness has seen nothing yet.
         removed: also remove the folders that belong to nothing in the profile, and forget what only these refer to.
         dry_run: only say what would be done.
         own_run: id of the Dagster run that this is part of.
 
     Raises:
-        ValueError: a Dagster run is at work, whose snapshot no materialisation names yet.
+        PlatformError: a Dagster run is at work, whose snapshot no materialisation names yet.
     """
-    warehouse: Warehouse = resources["warehouse"]
-    artifacts: ArtifactStore = resources["artifacts"]
+    profile, staleness = workspace.profile, workspace.staleness
+    warehouse, artifacts, _ = workspace.resources
     # In this order: what starts after this reads the newest of these or a later one, and what started before is either
     # still at work or has left its materialisation.
     there = snapshots(warehouse) if warehouse.exists() else []
-    others = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=AT_WORK)) if run.run_id != own_run]
+    others = [
+        run.run_id for run in workspace.instance.get_runs(dg.RunsFilter(statuses=AT_WORK)) if run.run_id != own_run
+    ]
     if others and not dry_run:
-        raise ValueError(f"Dagster's run {others[0]} is at work; wait for it, or end it in Dagster's UI")
-    retention = Retention(profile, staleness, resources)
+        raise PlatformError(f"Dagster's run {others[0]} is at work; wait for it, or end it in Dagster's UI")
+    retention = Retention(profile, staleness, workspace.resources)
     kept = _needed_snapshots(staleness, removed=removed) | set(there[-1:])
     folders = removed_folders(Path(artifacts.folder), in_profile(profile, staleness, artifacts)) if removed else []
     found = Cleaning(
@@ -125,10 +124,10 @@ def _folders(node: Node, artifacts: ArtifactStore) -> Iterator[Path]:
         yield artifacts.scoring(partition) / name
 
 
-def uses(profile: Profile, staleness: Staleness, resources: Mapping[str, Any], home: Path) -> list[Use]:
+def uses(workspace: Workspace) -> list[Use]:
     """What takes room in the home folder, largest first."""
-    warehouse: Warehouse = resources["warehouse"]
-    artifacts: ArtifactStore = resources["artifacts"]
+    profile, staleness = workspace.profile, workspace.staleness
+    warehouse, artifacts, _ = workspace.resources
     trained = [key for key, each in profile.trained_experiments.items() if each.pool is not None]
     found = artifact_uses(
         Path(artifacts.folder),
@@ -141,7 +140,7 @@ def uses(profile: Profile, staleness: Staleness, resources: Mapping[str, Any], h
         Use("warehouse, rows as they are now", None, live),
         Use("warehouse, rows as they were before", None, tables - live),
         Use("warehouse, catalog", None, bytes_of(Path(warehouse.folder)) - tables),
-        Use("Dagster's instance", None, bytes_of(home / "dagster")),
+        Use("Dagster's instance", None, bytes_of(workspace.home / "dagster")),
     ]
     return sorted((use for use in found if use.bytes), key=lambda use: -use.bytes)
 
@@ -160,13 +159,10 @@ def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefi
     def free(
         context: dg.OpExecutionContext, config: CleanConfig, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> None:
-        resources = {"artifacts": artifacts, "warehouse": warehouse}
+        resources = Resources(warehouse, artifacts, JobLauncher())
         with only_run(home(profile)):
             found = clean(
-                profile,
-                Staleness(profile, assets, context.instance, resources),
-                resources,
-                context.instance,
+                Workspace.of(profile, assets, resources, context.instance),
                 removed=config.removed,
                 dry_run=config.dry_run,
                 own_run=context.run_id,

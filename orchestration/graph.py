@@ -6,12 +6,7 @@ from functools import cache, cached_property
 
 import dagster as dg
 
-SELECTION = dg.AssetKey("selection")
-CHECKPOINT = dg.AssetKey("checkpoint")
-BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
-
-Node = tuple[dg.AssetKey, str | None]
-"""One partition of one asset."""
+from assets.keys import Node
 
 
 @dataclass(frozen=True)

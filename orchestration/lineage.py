@@ -6,10 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from assets.keys import BENCHMARK_RESULT, SELECTION, Node
 from assets.record.provenance import Provenance, input_name
-from orchestration.graph import BENCHMARK_RESULT, SELECTION, Node
 from orchestration.staleness import Staleness
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 
 ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
@@ -84,13 +85,13 @@ def lineage_of(profile: Profile, experiment: Experiment, staleness: Staleness) -
     """Follow an experiment back from its benchmark result, or from its selection where the arm only selects.
 
     Raises:
-        ValueError: that was never materialised.
+        PlatformError: that was never materialised.
     """
     key = BENCHMARK_RESULT if experiment.key in profile.trained_experiments else SELECTION
     ancestors = tuple(_walk(staleness, (key, experiment.key), 0, set()))
     if not ancestors:
         name = input_name(key, experiment.key)
-        raise ValueError(f"{name} was never materialised: run `selection-platform run` first")
+        raise PlatformError(f"{name} was never materialised: run `selection-platform run` first")
     base_model = staleness.provenance(dg.AssetKey("base_model"), experiment.model)
     origin = base_model.metadata if base_model else {}
     all_settings = [ancestor.provenance.settings for ancestor in ancestors]

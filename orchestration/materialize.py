@@ -4,13 +4,13 @@ Dagster's own job can hold assets of one partitions definition only, and a backf
 neither. The runs are recorded in the instance like any other and show in the UI.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
 
 import resources
 from orchestration.graph import Step
+from resources import Resources
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
@@ -53,7 +53,7 @@ def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
 
 
 def materialize_step(
-    step: Step, assets: list[dg.AssetsDefinition], with_resources: Mapping[str, object], instance: dg.DagsterInstance
+    step: Step, assets: list[dg.AssetsDefinition], with_resources: Resources, instance: dg.DagsterInstance
 ) -> dict[str, object]:
     """Run one step.
 
@@ -68,7 +68,7 @@ def materialize_step(
             assets,
             selection=[step.asset],
             partition_key=step.partition_key,
-            resources=dict(with_resources),
+            resources=with_resources._asdict(),
             instance=instance,
             tags={SCRIPT_TAG: "true"},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

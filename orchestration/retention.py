@@ -1,15 +1,14 @@
 """Whose weights stay on the disk, and whose have to be trained again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
 from assets.benchmarks import evaluation_spec
-from assets.checkpoints import model_folder
-from orchestration.graph import BENCHMARK_RESULT, CHECKPOINT, Step
+from assets.keys import BENCHMARK_RESULT, CHECKPOINT
+from assets.record.recipes import model_folder
+from orchestration.graph import Step
 from orchestration.staleness import Staleness
-from resources.artifact_store import ArtifactStore
-from resources.warehouse import Warehouse
+from resources import Resources
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import CheckpointSettings
 from selection_platform.experiments.keys import Experiment
@@ -21,11 +20,11 @@ from sql.queries import load_sql
 class Retention:
     """Drops the weights of checkpoints as the profile says, and knows when one has to be trained again."""
 
-    def __init__(self, profile: Profile, staleness: Staleness, resources: Mapping[str, Any]) -> None:
+    def __init__(self, profile: Profile, staleness: Staleness, resources: Resources) -> None:
         """Takes what compares the profile with what was made, and the resources of the home folder."""
         self._profile, self._staleness = profile, staleness
-        self._artifacts: ArtifactStore = resources["artifacts"]
-        self._warehouse: Warehouse = resources["warehouse"]
+        self._artifacts = resources.artifacts
+        self._warehouse = resources.warehouse
         self._wanted: set[str] = set()
         self._steps = {node: step for step in staleness.graph.steps for node in step.nodes}
 

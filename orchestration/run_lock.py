@@ -6,8 +6,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from selection_platform.errors import PlatformError
 
-class AnotherRun(ValueError):
+
+class AnotherRun(PlatformError):
     """Somebody else is at work in the home folder."""
 
 

@@ -9,7 +9,8 @@ import dagster as dg
 from selection_platform.configuration.pool_settings import SourceSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import content_hash
-from selection_platform.pools.sources import SourceError, hub_commit, source_state
+from selection_platform.pools.rows import SourceError
+from selection_platform.pools.sources import hub_commit, source_state
 
 
 def source_sensor(profile: Profile) -> dg.SensorDefinition:

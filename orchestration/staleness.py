@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from assets.keys import SELECTION, Node
 from assets.record.provenance import Provenance, input_name, latest_provenance
 from assets.record.settings_used import settings_used
-from orchestration.graph import SELECTION, Graph, Node, Step
-from resources.artifact_store import ArtifactStore
-from resources.warehouse import Warehouse
+from orchestration.graph import Graph, Step
+from resources import Resources
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import read_manifest
 from selection_platform.job.growing import first_job
@@ -64,13 +64,13 @@ class Staleness:
         profile: Profile,
         assets: list[dg.AssetsDefinition],
         instance: dg.DagsterInstance,
-        resources: Mapping[str, Any],
+        resources: Resources,
     ) -> None:
         """Takes every asset of the profile, upstream before downstream, and the resources of its home folder."""
         self.graph = Graph(assets)
         self._profile, self._instance = profile, instance
-        self._artifacts: ArtifactStore = resources["artifacts"]
-        self._warehouse: Warehouse = resources["warehouse"]
+        self._artifacts = resources.artifacts
+        self._warehouse = resources.warehouse
         self._known: dict[dg.AssetKey, dict[str | None, Provenance]] = {}
 
     def due(self) -> list[Due]:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assets.keys import CHECKPOINT, SELECTION
 from assets.record.provenance import input_name
 from assets.selections import selection_query
-from orchestration.graph import CHECKPOINT, SELECTION
 from orchestration.staleness import Staleness
 from resources.warehouse import Warehouse
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from sql.queries import load_sql
 
@@ -77,11 +78,11 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
     """Select again from the warehouse as it was when the selection was made, and compare.
 
     Raises:
-        ValueError: the experiment has not selected yet, or the snapshot is there no more.
+        PlatformError: the experiment has not selected yet, or the snapshot is there no more.
     """
     selection = staleness.provenance(SELECTION, experiment.key)
     if selection is None or selection.snapshot is None:
-        raise ValueError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
+        raise PlatformError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
     statement, values = selection_query(experiment)
     rebuilt = warehouse.query(statement, values, at=selection.snapshot).sort("position")["sample_id"].to_list()
     checkpoint = staleness.provenance(CHECKPOINT, experiment.key)

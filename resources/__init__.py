@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from resources.artifact_store import ArtifactStore
 from resources.catalog import CATALOG_VARIABLE, SQLITE
@@ -10,8 +11,16 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.settings import JobSettings
 
 
-def build_resources(home: Path, jobs: JobSettings | None = None) -> dict[str, ArtifactStore | Warehouse | JobLauncher]:
-    """Every resource of the graph, by the name that assets ask for.
+class Resources(NamedTuple):
+    """Every resource of the graph, by the name that assets ask for."""
+
+    warehouse: Warehouse
+    artifacts: ArtifactStore
+    jobs: JobLauncher
+
+
+def build_resources(home: Path, jobs: JobSettings | None = None) -> Resources:
+    """The resources of a home folder.
 
     SELECTION_PLATFORM_CATALOG says where the warehouse's catalog is; without it, in SQLite beside the tables.
 
@@ -19,12 +28,12 @@ def build_resources(home: Path, jobs: JobSettings | None = None) -> dict[str, Ar
         home: the profile's folder; its name is that of the catalog's schema in PostgreSQL.
         jobs: where jobs run; without it, in the process of whoever asks for them.
     """
-    return {
-        "warehouse": Warehouse(
+    return Resources(
+        warehouse=Warehouse(
             folder=str(home / "warehouse"),
             catalog=os.environ.get(CATALOG_VARIABLE) or SQLITE,
             catalog_schema=home.name,
         ),
-        "artifacts": ArtifactStore(folder=str(home / "artifacts")),
-        "jobs": JobLauncher(run_in=jobs.run, processes=jobs.processes) if jobs else JobLauncher(),
-    }
+        artifacts=ArtifactStore(folder=str(home / "artifacts")),
+        jobs=JobLauncher(run_in=jobs.run, processes=jobs.processes) if jobs else JobLauncher(),
+    )

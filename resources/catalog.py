@@ -16,6 +16,7 @@ from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 
 from resources.faults import explained
+from selection_platform.errors import PlatformError
 
 CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
 SQLITE, POSTGRES = "sqlite", "postgres:"
@@ -24,7 +25,7 @@ _KNOWN_TO_EXIST: set[str] = set()
 """PostgreSQL catalogs that this process has seen: asking takes a connection."""
 
 
-class CatalogError(ValueError):
+class CatalogError(PlatformError):
     """The setting of the catalog is not understood, or holds a secret."""
 
 

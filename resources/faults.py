@@ -7,6 +7,8 @@ from pathlib import Path
 
 import duckdb
 
+from selection_platform.errors import PlatformError
+
 ADVICE = {
     r"No space left on device|File too large|disk is full|disk I/O error": (
         "there is no room to write; make some, and run again"
@@ -25,7 +27,7 @@ ADVICE = {
 """What to do, by what the message matches."""
 
 
-class WarehouseFault(OSError):
+class WarehouseFault(PlatformError):
     """The warehouse cannot be read or written as things stand. What was committed before is still there."""
 
 

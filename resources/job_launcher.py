@@ -18,9 +18,10 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
-from selection_platform.job.__main__ import ERROR_MARK
+from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
 from selection_platform.job.registry import Job, write_spec
+from selection_platform.job.run import ERROR_MARK
 
 # It is the message reader's own affair how many write to it.
 warnings.filterwarnings("ignore", "Function `PipesMessageReader.expected_writer_count`", dg.PreviewWarning)
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 _FOLDER = "selection-platform/folder"
 
 
-class JobFailed(ChildProcessError):
+class JobFailed(PlatformError):
     """A job ended before its folder was complete. The message is the job's own where it gave one."""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import duckdb
 
+from selection_platform.errors import PlatformError
+
 READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
 """A read-only connection can still COPY to files, those of the warehouse itself included."""
 
@@ -22,7 +24,7 @@ RUNNING_TEXT = ("query", "json_execute_serialized_sql")
 NAME = re.compile(r'"[^"]*"|\w+')
 
 
-class NotAQuery(ValueError):
+class NotAQuery(PlatformError):
     """A statement that does more than read."""
 
 

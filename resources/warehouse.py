@@ -19,6 +19,7 @@ from pydantic import Field
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, leftovers_removed
 from resources.read_only import check_reads_only, confine
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import whole_file
 from sql.queries import list_sql, load_sql
@@ -33,7 +34,7 @@ Values = Mapping[str, Any]
 Verifier = Callable[[duckdb.DuckDBPyConnection], None]
 
 
-class SnapshotMissing(ValueError):
+class SnapshotMissing(PlatformError):
     """A snapshot that the warehouse does not have, or has no more."""
 
 
@@ -59,11 +60,11 @@ class Warehouse(dg.ConfigurableResource):
             at: see all tables as they were at this snapshot instead.
 
         Raises:
-            FileNotFoundError: nothing was ever written.
+            PlatformError: nothing was ever written.
             SnapshotMissing: there is no such snapshot.
         """
         if not self.exists():
-            raise FileNotFoundError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
+            raise PlatformError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
         with self._attached(read_only=True, at=at) as connection:
             yield connection
 
@@ -86,7 +87,7 @@ class Warehouse(dg.ConfigurableResource):
             at: the snapshot.
 
         Raises:
-            FileNotFoundError: nothing was ever written.
+            PlatformError: nothing was ever written.
             SnapshotMissing: there is no such snapshot.
         """
         with self.read(at) as connection:

@@ -14,7 +14,7 @@ def build_definitions(profile: Profile) -> dg.Definitions:
     assets = build_assets(profile)
     graph = dg.Definitions(
         assets=assets,
-        resources=build_resources(home(profile), profile.jobs),
+        resources=build_resources(home(profile), profile.jobs)._asdict(),
         jobs=[
             dg.define_asset_job(
                 "experiment",

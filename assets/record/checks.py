@@ -16,6 +16,7 @@ import dagster as dg
 import duckdb
 
 from resources.warehouse import Verifier
+from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
 MOST_TRUNCATED = 0.2
@@ -90,7 +91,7 @@ def separation_verifier(pool: str, files: Sequence[str]) -> Verifier:
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
         ((shared,),) = connection.execute(load_sql("10_pools/on_both_sides"), {"files": list(files)}).fetchall()
         if shared:
-            raise ValueError(
+            raise PlatformError(
                 f"pool {pool!r}: {shared:,} samples are both to select from and held out; a fault of the platform"
             )
 
@@ -124,13 +125,13 @@ class Completeness:
         """Count, before the rows are committed.
 
         Raises:
-            ValueError: the rows are not complete.
+            PlatformError: the rows are not complete.
         """
         values = {"table": self._table, "reader": None, **self._partition, "rows_each": self._rows_each}
         counted = connection.execute(load_sql("30_features/completeness"), values).pl().row(0, named=True)
         incomplete, strange = counted["incomplete samples"], counted["samples that are not in the pool"]
         if incomplete or strange:
-            raise ValueError(
+            raise PlatformError(
                 f"{self._table} of {self._partition['pool']}: {incomplete:,} samples of the pool do not have "
                 f"{self._rows_each} rows each, and {strange:,} samples that are not in the pool have some; "
                 "materialise the pool and then these features anew"
@@ -198,10 +199,10 @@ def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:
         templates: the hash by the partition that was made with it.
 
     Raises:
-        ValueError: they differ, and so the benchmarks' numbers would say nothing.
+        PlatformError: they differ, and so the benchmarks' numbers would say nothing.
     """
     hashes = sorted(set(templates.values()))
     if len(hashes) > 1:
         made = "; ".join(f"{name}: {template[:12]}" for name, template in sorted(templates.items()))
-        raise ValueError(f"different text templates; run `selection-platform refresh` for this experiment: {made}")
+        raise PlatformError(f"different text templates; run `selection-platform refresh` for this experiment: {made}")
     return TEMPLATE.result(True, {"template": ", ".join(hashes), "partitions": len(templates)})

@@ -9,6 +9,7 @@ import duckdb
 from assets.record.checks import Facts, score_results
 from assets.record.metadata import markdown_counts, markdown_histogram
 from resources.warehouse import Warehouse
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from sql.queries import load_sql
 
@@ -31,7 +32,7 @@ def replace_scores(
         summary.update(connection.execute(load_sql("40_scores/summary"), named).pl().row(0, named=True))
         scored, not_finite = summary["scored"], summary["not_finite"]
         if scored == 0 or not_finite:
-            raise ValueError(
+            raise PlatformError(
                 f"{table} of {partition['pool']}: {scored:,} samples have a score, {not_finite:,} of them NaN or "
                 "infinite; look at the features that the scores are made of"
             )

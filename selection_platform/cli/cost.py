@@ -2,10 +2,18 @@
 
 import argparse
 
-from selection_platform.cli.run import UserError, print_json
+from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile, home
+from selection_platform.errors import PlatformError
 from selection_platform.report.costs import ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
-from selection_platform.report.leaderboard import markdown_table
+from selection_platform.text.tables import markdown_table
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("cost", help="list what each arm cost, and what else could be had for it")
+    add_json(parser)
+    parser.set_defaults(command=cost)
 
 
 def cost(profile: Profile, options: argparse.Namespace) -> None:
@@ -17,7 +25,7 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
         ledger = entries(instance)
         costs = costs_of_experiments(profile, instance, ledger)
     if not ledger:
-        raise UserError("no cost was recorded yet: run `selection-platform run` first")
+        raise PlatformError("no cost was recorded yet: run `selection-platform run` first")
     arms = arm_costs(costs, arms_of(profile.experiments))
     by_asset: dict[str, Spent] = {}
     for entry in ledger:

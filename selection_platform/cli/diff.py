@@ -2,14 +2,18 @@
 
 import argparse
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.run import UserError, open_warehouse, print_json, selecting_experiment
+from selection_platform.cli.shared import Commands, add_json, open_resources, print_json, selecting_experiment
 from selection_platform.cli.terminal_text import WIDTH, first_line
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.report.leaderboard import markdown_table
+from selection_platform.text.tables import markdown_table
 from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from resources.warehouse import Warehouse
 
 GROUPS = ("only_one", "only_other", "both", "pool")
 HEADER = ["", "only A", "only B", "both", "pool"]
@@ -24,17 +28,26 @@ SCORES = (("table", "table"), ("pool", "pool"), ("model", "model"), ("seed", "se
 Rows = list[dict[str, Any]]
 
 
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("diff", help="compare two experiments' selections and scores, such as a method's twin")
+    parser.add_argument("one", metavar="EXPERIMENT", help="key of an experiment")
+    parser.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
+    add_json(parser)
+    parser.set_defaults(command=diff)
+
+
 def diff(profile: Profile, options: argparse.Namespace) -> None:
     """Say how much two selections of a pool overlap, how alike their scores rank it, and what only one of them has."""
     one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
     if one.pool != other.pool:
-        raise UserError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
-    warehouse = open_warehouse(profile)
+        raise PlatformError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
+    warehouse = open_resources(profile).warehouse
     keys = {"pool": _larger_pool(one, other), "one": one.key, "other": other.key}
     facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
     for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
         if size == 0:
-            raise UserError(f"{key} has not selected yet: run `selection-platform run` first")
+            raise PlatformError(f"{key} has not selected yet: run `selection-platform run` first")
     facts |= _rank_correlation(warehouse, one, other)
     looks = _looks(warehouse, one, other)
     if options.json:
@@ -51,7 +64,7 @@ def _larger_pool(one: Experiment, other: Experiment) -> str | None:
     return max((one, other), key=lambda each: math.inf if each.pool_size is None else each.pool_size).selects_from
 
 
-def _rank_correlation(warehouse: Any, one: Experiment, other: Experiment) -> dict[str, Any]:
+def _rank_correlation(warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Any]:
     """Spearman's correlation of the two scores; None where one has no scores."""
     from assets.selections import scores_of
 
@@ -67,7 +80,7 @@ def _rank_correlation(warehouse: Any, one: Experiment, other: Experiment) -> dic
     return dict(zip(("both_scored", "rank_correlation"), ranks.row(0), strict=True))
 
 
-def _looks(warehouse: Any, one: Experiment, other: Experiment) -> dict[str, Rows]:
+def _looks(warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Rows]:
     """What the samples look like that only one selects; tokens and clusters are those of the first one's model."""
     keys = {"pool": one.pool, "one": one.key, "other": other.key}
     more = {

@@ -3,26 +3,37 @@
 import argparse
 from dataclasses import asdict
 
-from orchestration.disk_usage import in_words
-from orchestration.run_lock import only_run
-from selection_platform.cli.run import open_staleness, print_json
+from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile, home
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add both commands."""
+    parser = commands.add_parser("disk", help="list what takes how much room, and what could be freed")
+    add_json(parser)
+    parser.set_defaults(command=disk)
+    parser = commands.add_parser("clean", help="free what the profile does not keep and nothing refers to")
+    parser.add_argument("--removed", action="store_true", help="also what was removed from the profile")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    parser.set_defaults(command=clean)
 
 
 def disk(profile: Profile, options: argparse.Namespace) -> None:
     """Print what takes how much room, largest first, and what could be freed."""
     from orchestration.cleaning import clean, uses
+    from orchestration.disk_usage import in_words
     from orchestration.retention import Retention
+    from orchestration.workspace import open_workspace
 
-    with open_staleness(profile) as (staleness, _, resources, instance):
-        found = uses(profile, staleness, resources, home(profile))
-        retention = Retention(profile, staleness, resources)
+    with open_workspace(profile) as workspace:
+        found = uses(workspace)
+        retention = Retention(profile, workspace.staleness, workspace.resources)
         settings = profile.checkpoints
         weights = {
             keep: sum(retention.droppable(settings.model_copy(update={"keep": keep})).values())
             for keep in ("all", "best", "none")
         }
-        cleaning = clean(profile, staleness, resources, instance, dry_run=True)
+        cleaning = clean(workspace, dry_run=True)
     total, removed = sum(use.bytes for use in found), sum(use.bytes for use in found if not use.in_profile)
     if options.json:
         print_json(
@@ -50,14 +61,15 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
 def clean(profile: Profile, options: argparse.Namespace) -> None:
     """Drop what the profile does not keep and what of the warehouse's past nothing refers to."""
     from orchestration.cleaning import clean as clean_home
+    from orchestration.disk_usage import in_words
     from orchestration.materialize import end_killed_runs
+    from orchestration.run_lock import only_run
+    from orchestration.workspace import open_workspace
 
-    with only_run(home(profile)), open_staleness(profile) as (staleness, _, resources, instance):
+    with only_run(home(profile)), open_workspace(profile) as workspace:
         if not options.dry_run:
-            end_killed_runs(instance, of_scripts=True)
-        found = clean_home(
-            profile, staleness, resources, instance, removed=options.removed, dry_run=options.dry_run
-        )  # fmt: skip
+            end_killed_runs(workspace.instance, of_scripts=True)
+        found = clean_home(workspace, removed=options.removed, dry_run=options.dry_run)
     would = "would be " if options.dry_run else ""
     for key, count in found.weights.items():
         print(f"{in_words(count):>10}  weights of {key}")

@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from selection_platform.cli.run import UserError, open_warehouse, print_json
+from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
 from selection_platform.cli.terminal_text import WIDTH, first_line, shown, wrapped
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
-from selection_platform.report.leaderboard import markdown_table
 from selection_platform.text.conversation import to_messages
+from selection_platform.text.tables import markdown_table
 from sql.queries import load_sql
 
 NEIGHBOURS = 5
@@ -22,9 +23,18 @@ SHORT_ID = 12
 Rows = list[dict[str, Any]]
 
 
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("explain", help="say of one sample how each method scores it and who chose it")
+    parser.add_argument("sample_id", metavar="SAMPLE_ID", help="id of a sample, or enough of its beginning")
+    parser.add_argument("--full", action="store_true", help="show long messages whole")
+    add_json(parser)
+    parser.set_defaults(command=explain)
+
+
 def explain(profile: Profile, options: argparse.Namespace) -> None:
     """Say of one sample what it reads, how each method scores it, what lies near it, and which experiments chose it."""
-    with open_warehouse(profile).read() as connection:
+    with open_resources(profile).warehouse.read() as connection:
 
         def rows(name: str, **values: object) -> Rows:
             return connection.execute(load_sql(name), values).pl().to_dicts()
@@ -59,7 +69,7 @@ def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
     """The one id that begins so.
 
     Raises:
-        UserError: there is none, or several.
+        PlatformError: there is none, or several.
     """
     ids = [row["sample_id"] for row in rows("60_explain/ids", prefix=prefix, most=LISTED_IDS + 1)]
     if len(ids) == 1 or prefix in ids:
@@ -67,10 +77,10 @@ def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
     if ids:
         more = "\n  ..." if len(ids) > LISTED_IDS else ""
         listed = "".join(f"\n  {each}" for each in ids[:LISTED_IDS])
-        raise UserError(f"more than one sample's id begins with {prefix!r}; give more of it:{listed}{more}")
+        raise PlatformError(f"more than one sample's id begins with {prefix!r}; give more of it:{listed}{more}")
     nearest = [row["sample_id"] for row in rows("60_explain/nearest_ids", prefix=prefix, most=LISTED_IDS)]
     listed = "".join(f"\n  {each}" for each in nearest) or " none, as no pool has been made"
-    raise UserError(
+    raise PlatformError(
         f"no sample's id begins with {prefix!r}; nearest are{listed}\n"
         'To find ids: selection-platform sql "FROM selections.samples LIMIT 10"'
     )

@@ -3,24 +3,41 @@
 import argparse
 import textwrap
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.run import UserError, open_staleness, print_json, selecting_experiment
+from selection_platform.cli.shared import Commands, add_json, print_json, selecting_experiment
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from orchestration.verification import Verification
 
 WIDTH = 120
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add both commands."""
+    for name, command, what in (
+        ("lineage", lineage, "print all that an experiment was made from"),
+        ("verify", verify, "select again from the warehouse as it was, and compare"),
+    ):
+        parser = commands.add_parser(name, help=what)
+        parser.add_argument("experiment", metavar="EXPERIMENT", help="key of an experiment")
+        add_json(parser)
+        parser.set_defaults(command=command)
 
 
 def lineage(profile: Profile, options: argparse.Namespace) -> None:
     """Print what an experiment was made from, partition by partition, back to the source's rows."""
     from orchestration.lineage import lineage_of, other_packages
+    from orchestration.workspace import open_workspace
 
     experiment = profile.experiments.get(options.experiment)
     if experiment is None:
         known = "\n  ".join(profile.experiments)
-        raise UserError(f"no experiment {options.experiment!r}; there are\n  {known}")
-    with open_staleness(profile) as (staleness, *_):
-        found = lineage_of(profile, experiment, staleness)
+        raise PlatformError(f"no experiment {options.experiment!r}; there are\n  {known}")
+    with open_workspace(profile) as workspace:
+        found = lineage_of(profile, experiment, workspace.staleness)
     if options.json:
         print_json(found.to_json())
         return
@@ -47,10 +64,11 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
 def verify(profile: Profile, options: argparse.Namespace) -> None:
     """Select again from the warehouse as it was, and compare with what is stored and what was trained on."""
     from orchestration.verification import verify_selection
+    from orchestration.workspace import open_workspace
 
     experiment = selecting_experiment(profile, options.experiment)
-    with open_staleness(profile) as (staleness, _, resources, _):
-        found = verify_selection(experiment, staleness, resources["warehouse"])
+    with open_workspace(profile) as workspace:
+        found = verify_selection(experiment, workspace.staleness, workspace.resources.warehouse)
     if options.json:
         print_json({"experiment": experiment.key, "same": found.same, **asdict(found)})
     else:
@@ -59,10 +77,10 @@ def verify(profile: Profile, options: argparse.Namespace) -> None:
         trained = "there is no checkpoint" if found.trained is None else str(found.trained)
         print(f"  what the checkpoint was trained on: {trained}")
     if not found.same:
-        raise UserError(f"{experiment.key}: {_reason(found)}")
+        raise PlatformError(f"{experiment.key}: {_reason(found)}")
 
 
-def _reason(found: Any) -> str:
+def _reason(found: "Verification") -> str:
     """What does not fit, what may be the cause, and what to do."""
     reasons = []
     if not found.selected.same:

@@ -1,12 +1,22 @@
 """The command that writes the report."""
 
 import argparse
+from pathlib import Path
 
-from selection_platform.cli.run import UserError, open_artifacts, open_warehouse
+from selection_platform.cli.shared import Commands, open_resources
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
 TABLE = "reports.verdict"
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("report", help="write one page that says whether the choice beats random selection")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="folder to write to (default: the home folder's report)")
+    parser.add_argument("--reference", choices=("paper",), help="about the paper's published averages instead")
+    parser.set_defaults(command=report)
 
 
 def report(profile: Profile, options: argparse.Namespace) -> None:
@@ -16,18 +26,18 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.report.page import Report, write_report
 
     if options.to is not None and options.to.exists() and not options.to.is_dir():
-        raise UserError(f"--to: {options.to} is a file; name a folder")
+        raise PlatformError(f"--to: {options.to} is a file; name a folder")
     if options.reference == "paper":
         data = paper_data(profile)
     else:
-        warehouse = open_warehouse(profile)
+        warehouse = open_resources(profile).warehouse
         if TABLE not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
-            raise UserError(f"there is no table {TABLE} yet: run `selection-platform run` first")
+            raise PlatformError(f"there is no table {TABLE} yet: run `selection-platform run` first")
         snapshot = warehouse.snapshot()
         with warehouse.queries(snapshot) as query:
             data = own_data(profile, query, snapshot)
     made = Report(data)
-    folder = open_artifacts(profile).report()
+    folder = open_resources(profile).artifacts.report()
     page, *others = write_report(made, options.to or (folder / "paper" if options.reference else folder))
     print(f"{made.answer.headline}\n{page}\n{len(others)} figures and tables beside it")
     if data.disclaimer:

@@ -1,17 +1,31 @@
 """The command that answers the question: does the choice beat picking at random?"""
 
 import argparse
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.run import UserError, open_warehouse, print_json
+from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
 from selection_platform.configuration.profile import Profile
+from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
     from selection_platform.verdict.runs import Run
     from selection_platform.verdict.tables import OverItems
     from selection_platform.verdict.verdicts import Verdict
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("verdict", help="say of every arm whether it beats random selection")
+    parser.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
+    parser.add_argument(
+        "--margin", type=_margin, help="percentage points that are too few to matter (default: the profile's)"
+    )
+    parser.add_argument("--loss-margin", type=_margin, help="the same for the held-out loss, in bits per byte")
+    add_json(parser)
+    parser.set_defaults(command=verdict)
 
 
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
@@ -28,7 +42,7 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     runs = paper_runs() if reference else _own_runs(profile)
     found = verdicts(runs, {LOSS: loss_margin}, margin)
     items = load_sql("90_reports/item_differences")
-    intervals = {} if reference else over_items(open_warehouse(profile).query(items))
+    intervals = {} if reference else over_items(open_resources(profile).warehouse.query(items))
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
@@ -45,9 +59,9 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
 def _own_runs(profile: Profile) -> "list[Run]":
     from selection_platform.verdict.tables import runs_of
 
-    runs = runs_of(open_warehouse(profile).query(load_sql("90_reports/runs")))
+    runs = runs_of(open_resources(profile).warehouse.query(load_sql("90_reports/runs")))
     if not runs:
-        raise UserError("no arm has been evaluated beside others: run `selection-platform run` first")
+        raise PlatformError("no arm has been evaluated beside others: run `selection-platform run` first")
     return runs
 
 
@@ -80,3 +94,18 @@ def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> 
     for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
         print(f"{cell_name(cell)}: {sentence}")
     print()
+
+
+def _margin(text: str) -> float:
+    """A difference that is too small to matter.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a margin: a number above 0")
+    return margin

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.settings import did_you_mean
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE
 
@@ -16,7 +17,7 @@ def check_profile(profile: "Profile") -> None:
     """Run every check of this module.
 
     Raises:
-        ValueError: the first thing that does not fit.
+        PlatformError: the first thing that does not fit.
     """
     _check_arms(profile)
     _check_less(profile)
@@ -37,7 +38,7 @@ def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
         samples: how many can be selected.
 
     Raises:
-        ValueError: a setting is above the pool's size; the message names it.
+        PlatformError: a setting is above the pool's size; the message names it.
     """
     _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
     for size in profile.pool_size_study.sizes.get(pool, ()):
@@ -48,7 +49,7 @@ def check_sub_pool(sub_pool: SubPool, samples: int) -> None:
     """Raise ValueError where a pool of so many samples is too small for a part of it."""
     pool, size = sub_pool.pool, sub_pool.size
     if size > samples:
-        raise ValueError(
+        raise PlatformError(
             f"pool_size_study.sizes.{pool}: {size} is above the {samples} samples of pool {pool!r}; leave it out, or "
             "enlarge the pool"
         )
@@ -57,7 +58,7 @@ def check_sub_pool(sub_pool: SubPool, samples: int) -> None:
 def _check_samples(profile: "Profile", samples: int, where: str) -> None:
     for key, needed in pool_needs(profile, profile.arms).items():
         if needed > samples:
-            raise ValueError(f"{key}: {needed} is above {where}; lower it, or enlarge the pool")
+            raise PlatformError(f"{key}: {needed} is above {where}; lower it, or enlarge the pool")
 
 
 def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
@@ -79,24 +80,24 @@ def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
 def _check_arms(profile: "Profile") -> None:
     for name in profile.arms:
         if name not in METHODS:
-            raise ValueError(f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}")
+            raise PlatformError(f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}")
     base = profile.arms.get(BASE.name)
     if base is not None and (base.seeds != (0,) or not base.train):
-        raise ValueError(f"arms.{BASE.name}: is not trained, and has no seeds; write `{BASE.name}: {{}}`")
+        raise PlatformError(f"arms.{BASE.name}: is not trained, and has no seeds; write `{BASE.name}: {{}}`")
     if len(set(profile.budgets)) != len(profile.budgets) or min(profile.budgets) < 1:
-        raise ValueError("budgets: must be positive and differ from each other")
+        raise PlatformError("budgets: must be positive and differ from each other")
 
 
 def _check_less(profile: "Profile") -> None:
     less, longest = profile.less, profile.scoring.max_length
     epochs, weights = less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
     if "less.published" in profile.arms and epochs != weights:
-        raise ValueError(
+        raise PlatformError(
             f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
             "change its epochs, or leave out the arm"
         )
     if profile.uses("less") and less.tokens_per_batch < longest:
-        raise ValueError(
+        raise PlatformError(
             f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "
             "longest sample fits no batch; raise it, or lower scoring.max_length"
         )
@@ -106,7 +107,7 @@ def _check_processes(profile: "Profile") -> None:
     processes = profile.jobs.processes
     for key, recipe in (("fine_tuning", profile.fine_tuning), ("less.training", profile.less.training)):
         if recipe.global_batch % (recipe.batch_per_device * processes):
-            raise ValueError(
+            raise PlatformError(
                 f"jobs.processes: {key}.global_batch {recipe.global_batch} is not a multiple of batch_per_device "
                 f"{recipe.batch_per_device} x {processes} processes; change one of them"
             )
@@ -118,39 +119,39 @@ def _check_pool_size_study(profile: "Profile") -> None:
     for name in study.arms:
         if name not in selecting:
             known = did_you_mean(name, selecting)
-            raise ValueError(f"{key}.arms: {name!r} is no arm of this profile that selects{known}")
+            raise PlatformError(f"{key}.arms: {name!r} is no arm of this profile that selects{known}")
     for pool, sizes in study.sizes.items():
         if pool not in profile.pools:
-            raise ValueError(f"{key}.sizes: unknown pool {pool!r}{did_you_mean(pool, profile.pools)}")
+            raise PlatformError(f"{key}.sizes: unknown pool {pool!r}{did_you_mean(pool, profile.pools)}")
         _check_sub_pool_sizes(profile, pool, sizes)
     for name in profile.sub_pools.keys() & profile.pools.keys():
-        raise ValueError(f"pools: {name!r} is the name of a sub-pool of {key}; name it otherwise")
+        raise PlatformError(f"pools: {name!r} is the name of a sub-pool of {key}; name it otherwise")
 
 
 def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...]) -> None:
     key = f"pool_size_study.sizes.{pool}"
     if len(set(sizes)) != len(sizes):
-        raise ValueError(f"{key}: must differ from each other")
+        raise PlatformError(f"{key}: must differ from each other")
     for setting, needed in pool_needs(profile, profile.pool_size_study.arms).items():
         if needed > min(sizes):
-            raise ValueError(f"{key}: {min(sizes)} is less than {setting}, which is {needed}; raise it")
+            raise PlatformError(f"{key}: {min(sizes)} is less than {setting}, which is {needed}; raise it")
     limit = profile.pools[pool].limit
     if limit is not None and max(sizes) > limit:
-        raise ValueError(f"{key}: {max(sizes)} is above pools.{pool}.limit, which is {limit}; lower it")
+        raise PlatformError(f"{key}: {max(sizes)} is above pools.{pool}.limit, which is {limit}; lower it")
 
 
 def _check_helpers(profile: "Profile") -> None:
     models = profile.models
     if not any(model.fine_tune for model in models.values()):
-        raise ValueError("models: none is fine-tuned; leave out `fine_tune: false` of at least one")
+        raise PlatformError("models: none is fine-tuned; leave out `fine_tune: false` of at least one")
     for model, helpers in profile.selectit.helpers.items():
         for name in (model, *helpers):
             if name not in models:
-                raise ValueError(f"selectit.helpers: unknown model {name!r}{did_you_mean(name, models)}")
+                raise PlatformError(f"selectit.helpers: unknown model {name!r}{did_you_mean(name, models)}")
         key = f"selectit.helpers.{model}"
         if not models[model].fine_tune:
-            raise ValueError(f"{key}: {model!r} is not fine-tuned, so nothing is rated for it; leave it out")
+            raise PlatformError(f"{key}: {model!r} is not fine-tuned, so nothing is rated for it; leave it out")
         if model in helpers:
-            raise ValueError(f"{key}: {model!r} rates for itself anyway; leave it out of its helpers")
+            raise PlatformError(f"{key}: {model!r} rates for itself anyway; leave it out of its helpers")
         if len(set(helpers)) != len(helpers):
-            raise ValueError(f"{key}: must differ from each other")
+            raise PlatformError(f"{key}: must differ from each other")

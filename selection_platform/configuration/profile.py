@@ -38,6 +38,7 @@ from selection_platform.configuration.settings import (
     VerdictSettings,
 )
 from selection_platform.configuration.strict_yaml import NotYaml, read_yaml
+from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
 
@@ -46,7 +47,7 @@ HOME_VARIABLE = "SELECTION_PLATFORM_HOME"
 DEFAULT_PROFILE = "demo"
 
 
-class ProfileError(ValueError):
+class ProfileError(PlatformError):
     """A profile that cannot be used, with what is wrong and how to mend it."""
 
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
 
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ _LETTERS = "ABCD"
 _FORMAT_VERSION = 1
 
 
-class MissingData(FileNotFoundError):
+class MissingData(PlatformError):
     """Benchmark items that are not on this machine."""
 
 
@@ -60,12 +61,12 @@ def mmlu_row(row: Row) -> Row:
     """The question, its four choices, and the index of the right one.
 
     Raises:
-        ValueError: the options are not lines `A.` to `D.`, or the answer does not begin with one of the letters.
+        PlatformError: the options are not lines `A.` to `D.`, or the answer does not begin with one of the letters.
     """
     match = re.fullmatch(r"A\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)", row["options"], re.DOTALL)
     letter = row["answer"][:1]
     if match is None or not letter or letter not in _LETTERS:
-        raise ValueError(f"not four choices and a letter: {row['options']!r}, {row['answer']!r}")
+        raise PlatformError(f"not four choices and a letter: {row['options']!r}, {row['answer']!r}")
     return {"question": row["question"], "choices": list(match.groups()), "answer": _LETTERS.index(letter)}
 
 
@@ -174,7 +175,7 @@ def _read_rows(path: Path) -> list[Row]:
             if line:
                 rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+            raise PlatformError(f"{path}, line {number}: not JSON ({error})") from error
     return rows
 
 

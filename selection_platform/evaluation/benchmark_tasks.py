@@ -17,6 +17,7 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
+from selection_platform.errors import PlatformError
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
 from selection_platform.job.folder import content_hash
@@ -24,7 +25,7 @@ from selection_platform.job.folder import content_hash
 _TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
 
 
-class UnusableTask(ValueError):
+class UnusableTask(PlatformError):
     """A task that a profile names but that cannot be run."""
 
 

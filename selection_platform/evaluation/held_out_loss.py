@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.models.forward_pass import batches, check_model, forward
 from selection_platform.text.conversation import Message
@@ -43,7 +44,7 @@ class HeldOutLoss:
         """All bits over all bytes: long answers weigh more.
 
         Raises:
-            ValueError: no conversation was scored.
+            PlatformError: no conversation was scored.
         """
         return ratio_and_stderr(*self._columns())[0]
 
@@ -74,7 +75,7 @@ def held_out_loss(
 
     Raises:
         UnsupportedModel: see `forward_pass.check_model`.
-        ValueError: the model gives an answer no finite loss.
+        PlatformError: the model gives an answer no finite loss.
     """
     check_model(model)
     longest = min(max_length, model.config.get_text_config().max_position_embeddings)
@@ -93,7 +94,7 @@ def held_out_loss(
     ids = [conversations[index][0] for index in kept]
     if not np.isfinite(bits).all():
         broken = ids[int(np.argmin(np.isfinite(bits)))]
-        raise ValueError(f"held-out conversation {broken}: the model's loss is not finite; its weights are broken")
+        raise PlatformError(f"held-out conversation {broken}: the model's loss is not finite; its weights are broken")
     size = np.array([fitted[index].scored_bytes for index in kept], dtype=np.int64)
     items = pa.table({"sample_id": pa.array(ids, pa.string()), "bits": bits, "bytes": size, METRIC: bits / size})
     return HeldOutLoss(items, sum(fitted[index].was_cut for index in kept), len(conversations) - len(kept))
@@ -103,11 +104,11 @@ def ratio_and_stderr(bits: np.ndarray, size: np.ndarray) -> tuple[float, float |
     """The ratio of two sums over items, and its standard error (linearised ratio estimator, Cochran 1977, 2.11).
 
     Raises:
-        ValueError: there are no items.
+        PlatformError: there are no items.
     """
     count = len(bits)
     if count == 0:
-        raise ValueError("no held-out conversation could be scored: none has an answer that fits the context")
+        raise PlatformError("no held-out conversation could be scored: none has an answer that fits the context")
     ratio = float(bits.sum() / size.sum())
     if count == 1:
         return ratio, None

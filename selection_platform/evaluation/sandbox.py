@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from selection_platform.errors import PlatformError
 from selection_platform.evaluation.sandbox_child import SETUP_FAILED
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 
 
-class SandboxUnavailable(RuntimeError):
+class SandboxUnavailable(PlatformError):
     """This machine cannot isolate a child process, so generated code must not run here."""
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.text.conversation import Message, sample_id
 
@@ -69,11 +70,11 @@ def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
         Groups by name, in alphabetical order. Some groups of BBH have the same examples.
 
     Raises:
-        ValueError: no worked examples ship for the benchmark, or the installed lm-eval has them elsewhere.
+        PlatformError: no worked examples ship for the benchmark, or the installed lm-eval has them elsewhere.
     """
     source = _SOURCES.get(benchmark)
     if source is None:
-        raise ValueError(
+        raise PlatformError(
             f"benchmark {benchmark!r}: lm-eval ships no worked examples in its task files, only for "
             f"{', '.join(WORKED_EXAMPLES)}; take samples of a pool as targets instead"
         )
@@ -84,7 +85,7 @@ def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
         name = benchmark if benchmark == "gsm8k" else f"{benchmark}/{task['dataset_name']}"
         groups[name] = _conversations(task, source, path)
     if not groups:
-        raise ValueError(f"lm-eval {distribution('lm_eval').version} has no {source.files} among its tasks")
+        raise PlatformError(f"lm-eval {distribution('lm_eval').version} has no {source.files} among its tasks")
     return dict(sorted(groups.items()))
 
 
@@ -92,11 +93,11 @@ def _conversations(task: Mapping[str, Any], source: _Source, path: Path) -> list
     """The examples of a task file, each once, in its order.
 
     Raises:
-        ValueError: the file has none.
+        PlatformError: the file has none.
     """
     examples = cast(dict[str, Any], task.get("fewshot_config") or {}).get("samples")
     if not isinstance(examples, list) or not examples:
-        raise ValueError(f"{path}: no worked examples under fewshot_config: samples")
+        raise PlatformError(f"{path}: no worked examples under fewshot_config: samples")
     conversations = {
         (str(example[source.question]).strip(), str(example[source.answer]).strip()): None for example in examples
     }

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel
 
+from selection_platform.errors import NotFinite
 from selection_platform.features.token_count import Boundary
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
@@ -106,8 +107,8 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
-        ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
+        NotFinite: the model gave NaN or infinity for a sample, which the message names.
+        PlatformError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
     with first_process_first():
@@ -230,7 +231,7 @@ def _passes(
     """Run the samples of a shard, batch by batch: positions in the shard, and what the model gave for them.
 
     Raises:
-        FloatingPointError: a number is not finite.
+        NotFinite: a number is not finite.
     """
     lengths = shard.direct_lengths if direct else shard.joint_lengths
     first = shard.cue_length if direct else 1
@@ -240,7 +241,7 @@ def _passes(
         result = forward(model, rows, first, spec.logit_rows, prefixes)
         for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
             if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
-                raise FloatingPointError(
+                raise NotFinite(
                     f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "
                     f"{spec.dtype}; check the weights, or score with dtype bfloat16 or float32"
                 )

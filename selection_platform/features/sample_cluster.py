@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 BATCH = 8192
@@ -34,7 +35,7 @@ def cluster(
         Each row's cluster, and its Euclidean distance to the cluster's centre.
 
     Raises:
-        ValueError: there are fewer rows than clusters.
+        PlatformError: there are fewer rows than clusters.
     """
     # Not on the machines that need no clusters, and half a second to import.
     from sklearn.cluster import KMeans
@@ -42,7 +43,7 @@ def cluster(
 
     rows = len(embeddings)
     if clusters > rows:
-        raise ValueError(f"{key}: {clusters:,} clusters are wanted of {rows:,} samples; lower it in the profile")
+        raise PlatformError(f"{key}: {clusters:,} clusters are wanted of {rows:,} samples; lower it in the profile")
     with threadpool_limits(THREADS, "openmp"):
         k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
     distance = np.empty(rows, dtype=np.float64)

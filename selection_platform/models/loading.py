@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import MANIFEST, read_manifest
 from selection_platform.models.dropped_weights import weights_dropped
@@ -36,7 +37,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class UnreadableModel(ValueError):
+class UnreadableModel(PlatformError):
     """A folder that holds no model which can be loaded safely."""
 
 
@@ -121,7 +122,7 @@ def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
     """The model of a folder, on the CPU."""
     check_weights(folder)
     if dtype not in _DTYPES:
-        raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
+        raise PlatformError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
     if (folder / ADAPTER_CONFIG).exists():
         return _merged_adapter(folder, dtype)
     with _named(folder, "model"):

@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Literal
 
+from selection_platform.errors import PlatformError
 
-class BadRow(ValueError):
+
+class BadRow(PlatformError):
     """A row that cannot be read.
 
     Attributes:

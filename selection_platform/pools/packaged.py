@@ -20,7 +20,7 @@ from typing import Any, cast
 from selection_platform.configuration.pool_settings import Package
 from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.sources import RawRow, Rows, Source, SourceError, read_json_lines, to_json
+from selection_platform.pools.rows import RawRow, Rows, Source, SourceError, read_json_lines, to_json
 
 REQUIREMENTS = "requirements-data.txt"
 CHARACTERS_PER_READ = 1 << 20

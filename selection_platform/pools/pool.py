@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
@@ -54,7 +55,7 @@ BEYOND_LIMIT = "beyond the pool's limit"
 SYSTEM_LEFT_OUT = "system message left out"
 
 
-class EmptyPool(ValueError):
+class EmptyPool(PlatformError):
     """No row is left to select from."""
 
 
@@ -99,7 +100,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     Raises:
         BadRow: a row holds no conversation and the settings say stop.
         EmptyPool: nothing is left to select from.
-        FileNotFoundError: the raw pool is not finished.
+        PlatformError: the raw pool is not finished.
     """
     raw = read_raw_pool_report(raw_folder)
     texts = list(benchmark_texts) if settings.decontaminate else []
@@ -120,11 +121,11 @@ def read_pool_report(folder: Path) -> PoolReport:
     """The report of a finished pool.
 
     Raises:
-        FileNotFoundError: there is none in the folder.
+        PlatformError: there is none in the folder.
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise FileNotFoundError(f"{folder} holds no finished pool; make the pool first")
+        raise PlatformError(f"{folder} holds no finished pool; make the pool first")
     return PoolReport(**manifest)
 
 

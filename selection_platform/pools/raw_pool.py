@@ -8,11 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
+from selection_platform.pools.rows import Source, SourceError
 from selection_platform.pools.shards import ShardWriter
-from selection_platform.pools.sources import Source, SourceError, open_source
+from selection_platform.pools.sources import open_source
 
 CODE_VERSION = "1"
 """Raise it when the same source would give other rows than before."""
@@ -77,11 +79,11 @@ def read_raw_pool_report(folder: Path) -> RawPoolReport:
     """The report of a finished raw pool.
 
     Raises:
-        FileNotFoundError: there is none in the folder.
+        PlatformError: there is none in the folder.
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise FileNotFoundError(f"{folder} holds no finished raw pool; make the raw pool first")
+        raise PlatformError(f"{folder} holds no finished raw pool; make the raw pool first")
     return RawPoolReport(**manifest)
 
 

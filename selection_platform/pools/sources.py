@@ -3,15 +3,11 @@
 A row that cannot even be parsed is handed on as a `BadRow`, so that whoever reads decides whether to stop or to count.
 """
 
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,49 +15,12 @@ import pyarrow.parquet as pq
 from selection_platform.configuration.pool_settings import SourceSettings
 from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.rows import RawRow, Rows, Source, SourceError, read_json_lines, to_json
 
 ROWS_PER_BATCH = 1000
 JSONL_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json.gz")
-MAGIC = {b"\x1f\x8b": ("compressed with gzip", ".jsonl.gz"), b"PAR1": ("Parquet", ".parquet")}
-"""How files begin that are no lines of text, what they are, and the ending that they need."""
 
 READABLE = "Readable are .jsonl, .jsonl.gz, .json.gz (one JSON object a line) and .parquet"
-
-
-class SourceError(ValueError):
-    """A source that cannot be read at all, with what is wrong and how to mend it."""
-
-
-class RawRow(NamedTuple):
-    """A row as its source holds it.
-
-    Attributes:
-        file: path of the file, or id of the hub data set.
-        row: number of the row or line in the file, from 1.
-        record: the row as the text of a JSON object.
-    """
-
-    file: str
-    row: int
-    record: str
-
-
-Rows = Iterator[RawRow | BadRow]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A source whose content is pinned down, ready to be read.
-
-    Attributes:
-        files: SHA-256 of each file that is read, by path; none for a hub data set.
-        revision: commit of the hub data set.
-        rows: starts to read; each call from the beginning.
-    """
-
-    files: dict[str, str]
-    revision: str | None
-    rows: Callable[[], Rows]
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -126,66 +85,6 @@ def _reader_of(path: Path) -> Callable[[Path, str], Rows]:
     raise SourceError(f"{path}: a file of this ending cannot be read. {READABLE}{mend}")
 
 
-def read_json_lines(path: Path, name: str) -> Rows:
-    r"""Rows of a file with one JSON object a line, compressed or not. Empty lines are no rows.
-
-    Lines end at "\n" only: texts hold other characters, such as U+2028, that `str.splitlines` would break them at.
-
-    Raises:
-        SourceError: the file is not what its ending says, or is compressed and broken.
-    """
-    _check_beginning(path)
-    with _open_binary(path) as file:
-        lines = enumerate(file, start=1)
-        while True:
-            try:
-                number, line = next(lines)
-            except StopIteration:
-                return
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise SourceError(f"{path}: the compressed file is broken ({error}); fetch it again") from error
-            if line.strip():
-                yield _parse_line(line, name, number)
-
-
-def _check_beginning(path: Path) -> None:
-    """Raise SourceError where uncompressed lines are expected and the file is of another kind.
-
-    All of its lines would be bad rows, which can be skipped.
-    """
-    if path.suffix == ".gz":
-        return
-    with path.open("rb") as file:
-        beginning = file.read(4)
-    for magic, (kind, ending) in MAGIC.items():
-        if beginning.startswith(magic):
-            raise SourceError(f"{path}: the file is {kind}; give it the ending {ending}")
-
-
-def _open_binary(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        record = json.loads(text)
-    except UnicodeDecodeError as error:
-        problem = f"byte {error.start + 1} of the line is not UTF-8"
-        return BadRow("not UTF-8", None, problem, "save the file as UTF-8").at(name, number)
-    except json.JSONDecodeError as error:
-        problem = f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1} of the line"
-        return BadRow("not JSON", None, problem, "repair the line").at(name, number)
-    except (ValueError, RecursionError) as error:
-        # An integer of thousands of digits, or brackets nested by the thousand.
-        return BadRow("not JSON", None, f"JSON that cannot be read: {error}", "repair the line").at(name, number)
-    if not isinstance(record, dict):
-        return BadRow(
-            "not a JSON object", None, "the line is not a JSON object", "write each row as one {...} on its own line"
-        ).at(name, number)
-    return RawRow(name, number, text)
-
-
 def read_parquet(path: Path, name: str) -> Rows:
     """Rows of a Parquet file, a batch at a time.
 
@@ -217,23 +116,6 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | BadRow]:
             yield from batch.slice(row, 1).to_pylist()
         except UnicodeDecodeError as error:
             yield BadRow("not UTF-8", None, f"byte {error.start + 1} of a text is not UTF-8", "write texts as UTF-8")
-
-
-def to_json(record: dict[str, Any]) -> str:
-    """A record as JSON text; dates and other values that JSON does not know become strings."""
-    # Escaped to ASCII: half of a surrogate pair has no other form that Parquet can hold.
-    return json.dumps(record, separators=(",", ":"), default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON does not know as one that it does. Bytes are text where they can be, as older writers did."""
-    if not isinstance(value, bytes):
-        return str(value)
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        # No text, so that where one is wanted this is a bad row.
-        return {"bytes": len(value)}
 
 
 def _open_hub(settings: SourceSettings) -> Source:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from selection_platform.experiments.keys import Experiment, SubPool
-from selection_platform.report.leaderboard import markdown_table
+from selection_platform.text.tables import markdown_table
 
 Part = Literal["selecting", "selecting alone", "training", "evaluating"]
 PARTS: tuple[Part, ...] = ("selecting", "selecting alone", "training", "evaluating")

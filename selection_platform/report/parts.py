@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from selection_platform.report.leaderboard import MARKS, Rank, markdown_table
 from selection_platform.report.style import VERDICTS, WIDTH
+from selection_platform.text.tables import MARKS, Rank, markdown_table
 from selection_platform.verdict.statistics import Word
 
 

@@ -11,10 +11,10 @@ from selection_platform.report.cost_section import costs, settling
 from selection_platform.report.data import Margins, ReportData
 from selection_platform.report.heat_maps import overlap_plot, trait_plot
 from selection_platform.report.interval_plot import finding, interval_plot
-from selection_platform.report.leaderboard import ranks
 from selection_platform.report.parts import Picture, Section, Table, TableCell, cells
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up, pool_size_plot
 from selection_platform.report.style import VERDICTS
+from selection_platform.text.tables import ranks
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Word, interval_between_runs, interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import runs_of, verdicts_of

@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast, get_args
 
+from selection_platform.errors import PlatformError
+
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -19,7 +21,7 @@ class Message(NamedTuple):
     content: str
 
 
-class NotNormal(ValueError):
+class NotNormal(PlatformError):
     """A conversation that is not in normal form."""
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.rendering import Tokenizer, tokenize
@@ -71,7 +72,9 @@ def read_conversations(train_file: Path) -> Iterator[list[Message]]:
     """Conversations of a Parquet file with columns position and messages, by position, in bounded memory."""
     positions = pq.read_table(train_file, columns=["position"])["position"].to_numpy()
     if np.any(np.diff(positions) <= 0):
-        raise ValueError(f"{train_file}: rows are not in strictly rising order of position; sort them before writing")
+        raise PlatformError(
+            f"{train_file}: rows are not in strictly rising order of position; sort them before writing"
+        )
     for batch in pq.ParquetFile(train_file).iter_batches(batch_size=1024, columns=["messages"]):
         yield from (to_messages(records) for records in batch.column("messages").to_pylist())
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import MANIFEST, file_hash, read_manifest, write_manifest
 from selection_platform.models.loading import base_entry, save_tokenizer
 from selection_platform.models.provenance import weights_hash
@@ -47,13 +48,13 @@ def epoch_snapshots(folder: Path) -> list[EpochSnapshot]:
     """The snapshots of a finished training, by epoch.
 
     Raises:
-        ValueError: the training is not finished, or kept none.
+        PlatformError: the training is not finished, or kept none.
     """
     if not (folder / MANIFEST).exists():
-        raise ValueError(f"{folder}: no finished training; run fine_tune on it")
+        raise PlatformError(f"{folder}: no finished training; run fine_tune on it")
     manifests = [(path.parent, read_manifest(path.parent) or {}) for path in folder.glob(f"epoch-*/{MANIFEST}")]
     if not manifests:
-        raise ValueError(f"{folder}: the training kept no epochs; train it with keep_epochs=True")
+        raise PlatformError(f"{folder}: the training kept no epochs; train it with keep_epochs=True")
     snapshots = [
         EpochSnapshot(
             folder=path,
@@ -129,14 +130,14 @@ def _moments(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[s
     """Adam's moments of every trained parameter, by name, on the CPU.
 
     Raises:
-        ValueError: the optimiser's state is spread over devices.
+        PlatformError: the optimiser's state is spread over devices.
     """
     moments: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if parameter not in optimizer.state:
-            raise ValueError(f"no optimiser state for {name}: keep_epochs cannot be used with FSDP or DeepSpeed")
+            raise PlatformError(f"no optimiser state for {name}: keep_epochs cannot be used with FSDP or DeepSpeed")
         for moment in ("exp_avg", "exp_avg_sq"):
             moments[f"{name}.{moment}"] = optimizer.state[parameter][moment].cpu().contiguous()
     return moments

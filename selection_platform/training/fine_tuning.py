@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
 from selection_platform.job.registry import Job
@@ -100,12 +101,12 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         Empty on all but the first of several processes.
 
     Raises:
-        ValueError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
+        PlatformError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
             are to be kept of full weights.
-        FloatingPointError: the training diverged.
+        NotFinite: the training diverged.
     """
     if spec.keep_epochs and spec.method != "lora":
-        raise ValueError(
+        raise PlatformError(
             f"keep_epochs is for method lora, not {spec.method}: full weights and moments would fill disks"
         )
     # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
@@ -163,7 +164,7 @@ def _rows(spec: FineTuningSpec) -> Rows:
     tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
     rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.max_length)
     if not rows.kept:
-        raise ValueError(
+        raise PlatformError(
             f"{spec.train_file}: no answer token within max_length {spec.max_length}; raise the recipe's max_length in "
             "the profile (`fine_tuning`, or `less: training`)"
         )

@@ -27,6 +27,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import process_count
 from selection_platform.job.progress import Progress, progress
@@ -85,11 +86,11 @@ def training_arguments(
         recipe: learning rate, schedule and length, by Trainer's names.
 
     Raises:
-        ValueError: the global batch is not made of whole micro-batches on all devices.
+        PlatformError: the global batch is not made of whole micro-batches on all devices.
     """
     devices = process_count()
     if global_batch % (batch_per_device * devices):
-        raise ValueError(
+        raise PlatformError(
             f"global_batch {global_batch} is not a multiple of batch_per_device {batch_per_device} x {devices} devices;"
             " change one of them"
         )
@@ -140,7 +141,7 @@ def train(
         callbacks: called beside the platform's own.
 
     Raises:
-        FloatingPointError: the loss became infinite or not a number.
+        NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
     at_once = arguments.train_batch_size * arguments.world_size
@@ -258,7 +259,7 @@ class _Follow(TrainerCallback):
     ) -> None:
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {state.global_step}; lower learning_rate")
+            raise NotFinite(f"the loss is {loss} at step {state.global_step}; lower learning_rate")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # Each process saves a part, and the checkpoint is whole when all have.

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.registry import Job
@@ -169,7 +170,7 @@ def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: Pret
     """Conversations one after another, cut into blocks, as many as the training needs or the file has.
 
     Raises:
-        ValueError: the file has fewer tokens than one block.
+        PlatformError: the file has fewer tokens than one block.
     """
     wanted = spec.steps * spec.batch * spec.block_length
     ids: list[int] = []
@@ -179,7 +180,7 @@ def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: Pret
             break
     count = min(len(ids), wanted) // spec.block_length
     if count == 0:
-        raise ValueError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {spec.block_length}")
+        raise PlatformError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {spec.block_length}")
     blocks: NDArray[np.int32] = np.array(ids[: count * spec.block_length], dtype=np.int32)
     is_target = np.ones(spec.block_length, dtype=np.bool_)
     return [Row(block, is_target) for block in blocks.reshape(count, spec.block_length)]

@@ -18,6 +18,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
 
+from selection_platform.errors import PlatformError
+
 Word = Literal["better", "worse", "same", "not enough seeds"]
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -77,12 +79,12 @@ def compare(arm: Sequence[float], random: Sequence[float], *, higher_is_better: 
         higher_is_better: whether larger values are better.
 
     Raises:
-        ValueError: there is no run, or a value is NaN or infinite.
+        PlatformError: there is no run, or a value is NaN or infinite.
     """
     if not arm or not random:
-        raise ValueError("both sides need at least one run")
+        raise PlatformError("both sides need at least one run")
     if not all(math.isfinite(value) for value in (*arm, *random)):
-        raise ValueError("a run's value is NaN or infinite; evaluate it anew")
+        raise PlatformError("a run's value is NaN or infinite; evaluate it anew")
     sign = 1 if higher_is_better else -1
     difference = sign * (float(np.mean(arm)) - float(np.mean(random)))
     spread = float(np.std(random, ddof=1)) if len(random) > 1 else 0.0

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from selection_platform.errors import PlatformError
 from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word, adjust, compare, seeds_to_see
 
@@ -50,7 +51,7 @@ def verdicts(runs: Iterable[Run], margins: Mapping[str, float], margin: float) -
         margin: in percentage points.
 
     Raises:
-        ValueError: a cell has no random run to compare with.
+        PlatformError: a cell has no random run to compare with.
     """
     by_measure: dict[str, dict[Cell, dict[str, list[Run]]]] = {}
     for run in runs:
@@ -67,7 +68,7 @@ def _of_measure(measure: str, cells: Mapping[Cell, Mapping[str, Sequence[Run]]],
     compared: list[tuple[Cell, str, Comparison]] = []
     for cell, arms in cells.items():
         if RANDOM not in arms:
-            raise ValueError(
+            raise PlatformError(
                 f"{cell.model} on {cell.pool}: there is no random run to compare with; add an arm `random`"
             )
         random = [run.value for run in arms[RANDOM]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from selection_platform.report.leaderboard import markdown_table
+from selection_platform.text.tables import markdown_table
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.tables import OverItems
 from selection_platform.verdict.verdicts import LOSS, RANDOM, Verdict

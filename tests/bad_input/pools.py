@@ -6,7 +6,7 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.pool import EmptyPool, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from selection_platform.pools.sources import SourceError
+from selection_platform.pools.rows import SourceError
 
 SKIP = ", or set on_bad_row: skip for this pool"
 FIRST = "@/a.jsonl, row 1"

@@ -84,9 +84,9 @@ def test_the_pool_asset_looks_at_its_size(tmp_path):
         "models: {tiny: {pretraining: {steps: 1}}}, evaluation: {benchmarks: {}}}"
     )
     profile, resources = load_profile(str(file)), build_resources(tmp_path / "home")
-    write_raw_pool(profile.pools["mine"], resources["artifacts"].raw_pool("mine"))
+    write_raw_pool(profile.pools["mine"], resources.artifacts.raw_pool("mine"))
     with pytest.raises(
         ValueError, match="budgets: 3 is above the 2 samples of pool 'mine'; lower it, or enlarge the pool"
     ):
-        dg.materialize(build_assets(profile), selection=["pool"], partition_key="mine", resources=resources)
-    assert not resources["warehouse"].exists()
+        dg.materialize(build_assets(profile), selection=["pool"], partition_key="mine", resources=resources._asdict())
+    assert not resources.warehouse.exists()

@@ -23,6 +23,7 @@ from transformers import (
     Gemma2Config,
 )
 
+from selection_platform.errors import NotFinite
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.features.token_count import Boundary
 from selection_platform.models.forward_pass import UnsupportedModel, batches, check_model, forward
@@ -267,7 +268,7 @@ def test_nan_names_the_sample(spec: LikelihoodSpec, tmp_path: Path):
         "sick": [Message("user", "cat"), Message("assistant", "X")],
     }
     write_samples(tmp_path / "samples.parquet", samples)
-    with pytest.raises(FloatingPointError, match="sample sick in float32"):
+    with pytest.raises(NotFinite, match="sample sick in float32"):
         score(spec, tmp_path / "out")
     assert not (tmp_path / "out/manifest.json").exists()
 

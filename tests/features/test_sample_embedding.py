@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
+from selection_platform.errors import NotFinite
 from selection_platform.features import answer_likelihood, sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.shards import shard_files
@@ -135,7 +136,7 @@ def test_nan_names_the_sample(spec: EmbeddingSpec, tmp_path: Path):
         "sick": [Message("user", "cat"), Message("assistant", "X")],
     }
     write_samples(tmp_path / "samples.parquet", samples)
-    with pytest.raises(FloatingPointError, match="sample sick in float32"):
+    with pytest.raises(NotFinite, match="sample sick in float32"):
         embed(spec, tmp_path / "out")
     assert not (tmp_path / "out/manifest.json").exists()
 

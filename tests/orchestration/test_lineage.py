@@ -40,7 +40,7 @@ def verify(capsys, place, experiment):
 
 
 def warehouse_of(place):
-    return build_resources(place.home)["warehouse"]
+    return build_resources(place.home).warehouse
 
 
 def overwrite(place, experiment, statement):
@@ -70,7 +70,7 @@ def test_lineage_goes_back_to_the_source(place, capsys):
     assert (found["experiment"], found["seed"]) == (ENTROPY, 0)
     assert found["templates"] == [template_hash()]
     assert {"torch", "duckdb", "transformers"} <= set(found["packages"])
-    manifest = read_manifest(build_resources(place.home)["artifacts"].base_model("tiny")) or {}
+    manifest = read_manifest(build_resources(place.home).artifacts.base_model("tiny")) or {}
     assert found["base_model"] == {
         "name": "tiny",
         "source": "pretrained",

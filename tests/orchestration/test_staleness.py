@@ -86,7 +86,7 @@ def test_new_code_with_the_same_scores_goes_no_further(place, capsys, monkeypatc
 
 def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
     samples = "SELECT sample_id FROM selections.samples WHERE experiment = $experiment"
-    warehouse = build_resources(place.home)["warehouse"]
+    warehouse = build_resources(place.home).warehouse
     before = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"])
     replace_method(monkeypatch, "2", "END::DOUBLE * -1 AS score")
     made = refreshed(capsys, place, "selection")
@@ -233,7 +233,7 @@ def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
 
 
 def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
-    folder = build_resources(place.home)["artifacts"].checkpoint(TOKEN_LENGTH)
+    folder = build_resources(place.home).artifacts.checkpoint(TOKEN_LENGTH)
     before = version(place, "checkpoint", TOKEN_LENGTH)
     shutil.rmtree(folder)
     assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("missing", [f"its files are gone: {folder}"])}
@@ -244,7 +244,7 @@ def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
 
 
 def test_deleted_scores_of_the_shared_pass_are_made_again(place, capsys):
-    folder = build_resources(place.home)["artifacts"].scoring("letters/tiny") / "answer_likelihood"
+    folder = build_resources(place.home).artifacts.scoring("letters/tiny") / "answer_likelihood"
     shutil.rmtree(folder)
     (causes,) = {tuple(causes) for _, causes in due(capsys, place).values()}
     assert causes == (f"its files are gone: {folder / '000'}",)

@@ -10,8 +10,9 @@ from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.packaged import read_json_array
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
+from selection_platform.pools.rows import SourceError
 from selection_platform.pools.shards import read_rows
-from selection_platform.pools.sources import SourceError, open_source
+from selection_platform.pools.sources import open_source
 
 
 @pytest.mark.parametrize("characters", [1, 7, 1000])

@@ -7,6 +7,7 @@ import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.configuration.profile import load_profile
+from selection_platform.errors import PlatformError
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.pool import read_pool_report, split_at, split_of, write_pool
@@ -186,7 +187,7 @@ def test_the_same_again_does_no_work_and_other_settings_do(tmp_path):
 
 def test_a_pool_needs_a_finished_raw_pool(tmp_path):
     settings = PoolSettings.model_validate({"source": {"files": "x"}})
-    with pytest.raises(FileNotFoundError, match="make the raw pool first"):
+    with pytest.raises(PlatformError, match="make the raw pool first"):
         write_pool(settings, tmp_path / "raw", [], tmp_path / "pool")
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import MANIFEST
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
@@ -34,7 +35,7 @@ def test_a_bad_row_stops_and_leaves_nothing_that_counts(tmp_path):
     path = write(tmp_path / "a.jsonl", b'{"a": 1}', b"{")
     with pytest.raises(BadRow, match=r"a\.jsonl, row 2: not JSON"):
         write_raw_pool(settings(path), tmp_path / "raw")
-    with pytest.raises(FileNotFoundError, match="no finished raw pool"):
+    with pytest.raises(PlatformError, match="no finished raw pool"):
         read_raw_pool_report(tmp_path / "raw")
 
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from selection_platform.configuration.pool_settings import SourceSettings
-from selection_platform.pools.sources import RawRow, SourceError, open_source
+from selection_platform.pools.rows import RawRow, SourceError
+from selection_platform.pools.sources import open_source
 
 SKIP = "or set on_bad_row: skip for this pool"
 

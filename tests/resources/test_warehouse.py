@@ -12,6 +12,7 @@ from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError, extension_file
 from resources.read_only import NotAQuery
 from resources.warehouse import Warehouse, table_definitions
+from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
@@ -153,7 +154,7 @@ def test_every_statement_that_reads_is_answered(filled, statement):
 
 
 def test_reading_before_anything_was_written_says_what_to_do(warehouse):
-    with pytest.raises(FileNotFoundError, match="selection-platform run"):
+    with pytest.raises(PlatformError, match="selection-platform run"):
         warehouse.query("SELECT 1")
 
 
@@ -238,7 +239,7 @@ def test_writers_do_not_wait_for_a_reader(warehouse):
 )
 def test_a_wrong_catalog_is_refused_without_its_secret(tmp_path, monkeypatch, setting, message):
     monkeypatch.setenv(CATALOG_VARIABLE, setting)
-    warehouse = build_resources(tmp_path / "demo")["warehouse"]
+    warehouse = build_resources(tmp_path / "demo").warehouse
     assert isinstance(warehouse, Warehouse)
     with pytest.raises(CatalogError, match=message) as raised:
         warehouse.exists()
@@ -249,7 +250,7 @@ def test_the_variable_chooses_the_catalog_of_every_profile(tmp_path, monkeypatch
     monkeypatch.setenv(CATALOG_VARIABLE, f"postgres:{server}")
     rows = {"one": 2, "other": 1}
     for profile, count in rows.items():
-        warehouse = build_resources(tmp_path / profile)["warehouse"]
+        warehouse = build_resources(tmp_path / profile).warehouse
         assert isinstance(warehouse, Warehouse)
         warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, f"{ROWS} LIMIT {count}")
         assert len(scores(warehouse)) == count

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
+from selection_platform.errors import NotFinite
 from selection_platform.training.batches import Row
 from selection_platform.training.loop import last_whole_checkpoint, train, training_arguments
 
@@ -68,7 +69,7 @@ def test_weights_and_log_are_left_and_no_pickle(tmp_path: Path):
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path):
     model = tiny_model()
     torch.nn.init.constant_(model.model.norm.weight, float("nan"))
-    with pytest.raises(FloatingPointError, match="nan at step 1; lower learning_rate"):
+    with pytest.raises(NotFinite, match="nan at step 1; lower learning_rate"):
         train(model, [row(1, 2)], arguments(tmp_path), label="test")
 
 

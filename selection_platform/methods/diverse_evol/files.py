@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 PICKS = pa.schema([("sample_id", pa.string()), ("position", pa.int64()), ("round", pa.int32())])
@@ -16,10 +17,10 @@ def sorted_ids(samples_file: Path) -> list[str]:
     """The pool's ids, sorted; rows of the pool are meant in this order."""
     sample_ids = sorted(pq.read_table(samples_file, columns=["sample_id"])["sample_id"].to_pylist())
     if not sample_ids:
-        raise ValueError(f"{samples_file}: no samples")
+        raise PlatformError(f"{samples_file}: no samples")
     for before, after in pairwise(sample_ids):
         if before == after:
-            raise ValueError(f"{samples_file}: sample_id {after!r} occurs more than once; remove the copies")
+            raise PlatformError(f"{samples_file}: sample_id {after!r} occurs more than once; remove the copies")
     return sample_ids
 
 

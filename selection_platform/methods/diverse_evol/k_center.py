@@ -34,6 +34,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.methods.diverse_evol.k_center_search import Pool, Search, slices
 
@@ -84,7 +85,7 @@ def farthest_first(
         first_front: rows in the first front; it changes speed only, and adapts.
 
     Raises:
-        ValueError: a value is NaN, infinite or above 1e15, and the message names its row; `selected` is
+        PlatformError: a value is NaN, infinite or above 1e15, and the message names its row; `selected` is
             empty, repeats itself or lies outside the pool; fewer than `count` rows are left.
     """
     _check(embeddings, selected, count)
@@ -139,14 +140,14 @@ def _largest_first(distance: NDArray[np.float32], left_out: NDArray[np.integer])
 def _check(embeddings: NDArray[np.float32], selected: NDArray[np.integer], count: int) -> None:
     """Raise ValueError for arguments that do not fit; `Pool` checks the values."""
     if embeddings.ndim != 2 or embeddings.dtype != np.float32:
-        raise ValueError(f"embeddings must be rows x dim in float32, not {embeddings.ndim}-d {embeddings.dtype}")
+        raise PlatformError(f"embeddings must be rows x dim in float32, not {embeddings.ndim}-d {embeddings.dtype}")
     rows, known = len(embeddings), len(selected)
     if known == 0:
-        raise ValueError("no row is selected, so no distance is defined; select at least one row first, at random")
+        raise PlatformError("no row is selected, so no distance is defined; select at least one row first, at random")
     if len(np.unique(selected)) != known or min(selected) < 0 or max(selected) >= rows:
-        raise ValueError(f"selected must hold different rows from 0 to {rows - 1:,}; remove repeats and others")
+        raise PlatformError(f"selected must hold different rows from 0 to {rows - 1:,}; remove repeats and others")
     if not 0 <= count <= rows - known:
-        raise ValueError(f"cannot pick {count:,} of the {rows - known:,} rows that are not selected; pick fewer")
+        raise PlatformError(f"cannot pick {count:,} of the {rows - known:,} rows that are not selected; pick fewer")
 
 
 @contextmanager

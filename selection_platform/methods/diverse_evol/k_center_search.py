@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selection_platform.errors import PlatformError
+
 LARGEST_VALUE = 1e15  # squares of larger ones could overflow float32
 
 _ACTIVE = 1024  # rows of a front among which picks are made
@@ -57,7 +59,7 @@ class Pool:
         usable = (block.abs() <= LARGEST_VALUE).all(dim=1)
         if not usable.all():
             row = part.start + int(usable.logical_not().nonzero()[0])
-            raise ValueError(f"row {row:,} has NaN, infinity or a value above {LARGEST_VALUE:g}; leave the row out")
+            raise PlatformError(f"row {row:,} has NaN, infinity or a value above {LARGEST_VALUE:g}; leave the row out")
         return block
 
     def index(self, rows: NDArray[np.integer]) -> torch.Tensor:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selection_platform.errors import PlatformError
 from selection_platform.features import sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
@@ -81,13 +82,13 @@ class DiverseEvolSpec:
 
     def __post_init__(self) -> None:
         if self.budget < 1 or self.rounds < 1 or not 0 < self.initial_share <= 1:
-            raise ValueError(
+            raise PlatformError(
                 f"DiverseEvol needs budget >= 1, rounds >= 1 and initial_share in (0, 1], "
                 f"got {self.budget}, {self.rounds}, {self.initial_share}"
             )
         allowed = {each.name for each in fields(FineTuningSpec)} - {*_OWN_FIELDS}
         if unknown := sorted(set(self.recipe) - allowed):
-            raise ValueError(f"recipe has {', '.join(unknown)}; it takes only {', '.join(sorted(allowed))}")
+            raise PlatformError(f"recipe has {', '.join(unknown)}; it takes only {', '.join(sorted(allowed))}")
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        FloatingPointError: a training diverged, or a model gave NaN or infinity for a sample.
-        ValueError: the recipe or the sizes do not fit, or there are no samples, or their ids repeat.
+        NotFinite: a training diverged, or a model gave NaN or infinity for a sample.
+        PlatformError: the recipe or the sizes do not fit, or there are no samples, or their ids repeat.
     """
     if not open_job_folder(folder, _identity(spec)):
         _run(spec, folder)

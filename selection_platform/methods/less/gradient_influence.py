@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from selection_platform.errors import PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
@@ -122,9 +123,9 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
-        ValueError: the spec does not fit the model or the warm-up, there are no samples, their ids repeat, or a target
-            has no sample with an answer in the window.
+        NotFinite: the model gave NaN or infinity for a sample, which the message names.
+        PlatformError: the spec does not fit the model or the warm-up, there are no samples, their ids repeat, or a
+            target has no sample with an answer in the window.
     """
     started = time.monotonic()
     _check(spec)
@@ -160,11 +161,11 @@ def _result(folder: Path) -> InfluenceSummary:
 def _check(spec: InfluenceSpec) -> None:
     """Raise ValueError for settings that are wrong whatever the model."""
     if not spec.directions or not set(spec.directions) <= set(DIRECTIONS):
-        raise ValueError(f"directions {spec.directions!r}: expected one or more of {', '.join(DIRECTIONS)}")
+        raise PlatformError(f"directions {spec.directions!r}: expected one or more of {', '.join(DIRECTIONS)}")
     if len(set(spec.directions)) < len(spec.directions):
-        raise ValueError(f"directions {spec.directions!r}: each only once")
+        raise PlatformError(f"directions {spec.directions!r}: each only once")
     if spec.dtype not in _DTYPES:
-        raise ValueError(f"dtype {spec.dtype!r}: expected one of {', '.join(_DTYPES)}")
+        raise PlatformError(f"dtype {spec.dtype!r}: expected one of {', '.join(_DTYPES)}")
 
 
 def _identity(spec: InfluenceSpec) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
+from selection_platform.errors import NotFinite
 from selection_platform.features.token_plan import TokenPlan
 from selection_platform.methods.less.adam_direction import Direction, update_direction
 from selection_platform.methods.less.sample_gradients import single_gradients
@@ -47,7 +48,7 @@ class InfluencePasses:
         """`batch_influence` of samples of a shard, at an epoch: samples x directions x groups.
 
         Raises:
-            FloatingPointError: a number is not finite.
+            NotFinite: a number is not finite.
         """
         _, model, vectors = self._at(snapshot)
         rows = [shard.joint(index) for index in indices]
@@ -55,7 +56,7 @@ class InfluencePasses:
         broken = np.flatnonzero(~np.isfinite(influence).all(axis=(1, 2)))
         if broken.size:
             name = shard.sample_id[int(indices[broken[0]])].as_py()
-            raise FloatingPointError(f"{snapshot.folder} gives NaN or infinity for sample {name}; check the weights")
+            raise NotFinite(f"{snapshot.folder} gives NaN or infinity for sample {name}; check the weights")
         return influence
 
     def _at(self, snapshot: EpochSnapshot) -> tuple[int, WarmedUp, dict[str, torch.Tensor]]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from selection_platform.errors import PlatformError
 from selection_platform.models.forward_pass import last_hidden_state, output_head, pad
 
 Receiver = Callable[[str, torch.Tensor, torch.Tensor], None]
@@ -54,7 +55,7 @@ class SampleGradients:
             receive: called inside the backward pass, without gradient tracking.
 
         Raises:
-            ValueError: a layer is not used exactly once.
+            PlatformError: a layer is not used exactly once.
         """
         used: Counter[str] = Counter()
 
@@ -74,7 +75,7 @@ class SampleGradients:
         hidden.backward(_hidden_gradient(self.model, hidden.detach(), tokens, answer, self.logit_rows))
         wrong = [name for name in self.layers if used[name] != 1]
         if wrong:
-            raise ValueError(f"{wrong[0]} has a part in the loss {used[wrong[0]]} times, expected once")
+            raise PlatformError(f"{wrong[0]} has a part in the loss {used[wrong[0]]} times, expected once")
 
 
 def _watch(

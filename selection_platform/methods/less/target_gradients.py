@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
@@ -48,11 +49,11 @@ def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_len
         folder: where tokens wait; what it holds is of this job.
 
     Raises:
-        ValueError: there are no samples, one has no group, or a group has no sample with an answer in the window.
+        PlatformError: there are no samples, one has no group, or a group has no sample with an answer in the window.
     """
     table = pq.read_table(targets_file, columns=["sample_id", "messages", "target"])
     if table["target"].null_count:
-        raise ValueError(f"{targets_file}: a row has no target; name the group of each")
+        raise PlatformError(f"{targets_file}: a row has no target; name the group of each")
     plan = _plan(table, tokenizer, max_length, folder)
     groups = sorted(set(table["target"].to_pylist()))
     position = {name: index for index, name in enumerate(plan.sample_id.to_pylist())}
@@ -63,7 +64,7 @@ def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_len
     member[unscored] = 0
     size = member.sum(axis=0)
     if not size.all():
-        raise ValueError(
+        raise PlatformError(
             f"{targets_file}: no sample of target {groups[int(size.argmin())]!r} has an answer token within "
             f"scoring.max_length {max_length}; raise it in the profile, or leave the target out"
         )
@@ -90,7 +91,7 @@ def target_vectors(
     Two passes: a gradient's norm is only known at the end of a backward pass, and gradients are not kept.
 
     Raises:
-        FloatingPointError: the model gives NaN or infinity for a sample, which the message names.
+        NotFinite: the model gives NaN or infinity for a sample, which the message names.
     """
     device = gradients.model.device
     plan = targets.plan
@@ -105,7 +106,7 @@ def target_vectors(
         broken = np.flatnonzero(~np.isfinite(norms))
         if broken.size:
             name = plan.sample_id[int(indices[broken[0]])].as_py()
-            raise FloatingPointError(f"{model_name} gives NaN or infinity for target sample {name}; check the weights")
+            raise NotFinite(f"{model_name} gives NaN or infinity for target sample {name}; check the weights")
         inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
         weight = (targets.share[indices] * inverse[:, None]).astype(np.float32)
         _add(gradients, rows, plan.prompt_tokens[indices], torch.from_numpy(weight).to(device), vectors)

@@ -10,6 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from selection_platform.errors import PlatformError
 from selection_platform.methods.less.adam_direction import Direction, Moments, prepare_moments
 from selection_platform.methods.less.sample_gradients import SampleGradients
 from selection_platform.models.forward_pass import check_model, check_sizes, output_head
@@ -53,7 +54,7 @@ def load_warmed_up(
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        ValueError: the sizes do not fit the model, or something else than linear layers of the decoder was trained.
+        PlatformError: the sizes do not fit the model, or something else than linear layers of the decoder was trained.
     """
     base, _ = load_model(base_model_folder(snapshot.folder), dtype)
     check_sizes(base, max_length, tokens_per_batch)
@@ -81,7 +82,7 @@ def _trained_layers(adapted: PeftModel, states: Iterable[str], folder: Path) -> 
     """The layers whose weights Adam's state is of, by name.
 
     Raises:
-        ValueError: there is state of something else than the weight of a linear layer in the decoder.
+        PlatformError: there is state of something else than the weight of a linear layer in the decoder.
     """
     modules = dict(adapted.named_modules())
     head = set(output_head(cast(PreTrainedModel, adapted.get_base_model())).modules())
@@ -90,6 +91,8 @@ def _trained_layers(adapted: PeftModel, states: Iterable[str], folder: Path) -> 
         name, _, kind = parameter.rpartition(".")
         module = modules.get(name)
         if kind != "weight" or not isinstance(module, torch.nn.Linear) or module in head:
-            raise ValueError(f"{folder}: {parameter} was trained; only adapters of the decoder's linear layers will do")
+            raise PlatformError(
+                f"{folder}: {parameter} was trained; only adapters of the decoder's linear layers will do"
+            )
         layers[name] = module
     return layers

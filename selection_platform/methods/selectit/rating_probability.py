@@ -18,6 +18,7 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedModel
 
+from selection_platform.errors import NotFinite
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
@@ -108,8 +109,8 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
     Raises:
         UnsupportedModel: as `check_model` says.
         NoDigitTokens: as `digit_tokens` says.
-        FloatingPointError: the model gave NaN or infinity for a sample, which the message names.
-        ValueError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
+        NotFinite: the model gave NaN or infinity for a sample, which the message names.
+        PlatformError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
     """
     started = time.monotonic()
     with first_process_first():
@@ -197,7 +198,7 @@ def _rate_shard(
     """All prompts of the samples of a shard; the table that `rate` describes.
 
     Raises:
-        FloatingPointError: a number is not finite.
+        NotFinite: a number is not finite.
     """
     prompts = len(tokens.heads)
     lengths = tokens.lengths(shard).reshape(-1)
@@ -207,7 +208,7 @@ def _rate_shard(
         log_probability[rows] = next_token_log_probabilities(model, sequences, tokens.digits).numpy()
         broken = rows[~np.isfinite(log_probability[rows]).all(axis=1)]
         if len(broken):
-            raise FloatingPointError(
+            raise NotFinite(
                 f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[broken[0] // prompts].as_py()} "
                 f"in {spec.dtype}; check the weights, or rate with dtype bfloat16 or float32"
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from selection_platform.errors import PlatformError
 from selection_platform.features.token_plan import TokenPlan
 
 RATING_PROMPTS = (
@@ -34,7 +35,7 @@ RATING_CUE = "\nRating: "
 RATINGS = (1, 2, 3, 4, 5)
 
 
-class NoDigitTokens(ValueError):
+class NoDigitTokens(PlatformError):
     """A tokenizer in which the digits 1 to 5 are not five single tokens."""
 
 
@@ -103,11 +104,11 @@ def conversation_tokens(tokens: RatingTokens, max_length: int) -> int:
     """Most tokens of a conversation, so that every prompt has its line and its cue within `max_length`.
 
     Raises:
-        ValueError: they leave no room.
+        PlatformError: they leave no room.
     """
     room = max_length - tokens.longest
     if room < 1:
-        raise ValueError(
+        raise PlatformError(
             f"scoring.max_length {max_length} leaves no room for a conversation: the longest rating prompt takes "
             f"{tokens.longest} tokens; raise it in the profile"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Saver:
         """The saved state, or None where there is none of this work.
 
         Raises:
-            ValueError: the file is not a checkpoint.
+            PlatformError: the file is not a checkpoint.
         """
         if not self._path.exists():
             return None
@@ -79,7 +80,9 @@ class Saver:
                     int(saved["idle_rounds"]),
                 )
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self._path} is not a checkpoint of ZIP ({error}); delete it to begin anew") from error
+            raise PlatformError(
+                f"{self._path} is not a checkpoint of ZIP ({error}); delete it to begin anew"
+            ) from error
 
     def save_now_and_then(self, state: SearchState) -> None:
         """Save if the last time is long enough ago. Call it between rounds only."""

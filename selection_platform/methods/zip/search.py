@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.methods.zip.checkpoint import BURNT, LIVE, PICKED, Saver, SearchState
 from selection_platform.methods.zip.ratio import Anchor, Ratios, Rows, lowest
@@ -30,7 +31,7 @@ class ZipSettings:
 
     def __post_init__(self) -> None:
         if not self.k1 >= self.k2 >= self.k3 >= 1:
-            raise ValueError(f"ZIP needs k1 >= k2 >= k3 >= 1, got {self.k1}, {self.k2}, {self.k3}")
+            raise PlatformError(f"ZIP needs k1 >= k2 >= k3 >= 1, got {self.k1}, {self.k2}, {self.k3}")
 
     def scaled(self, pool_size: int) -> "ZipSettings":
         """The sizes used on a pool of `pool_size` rows.
@@ -41,11 +42,11 @@ class ZipSettings:
         picks a prefix of what a larger one picks. The published search never scales.
 
         Raises:
-            ValueError: the search is the published one, and the pool is smaller than k1.
+            PlatformError: the search is the published one, and the pool is smaller than k1.
         """
         if self.published:
             if pool_size < self.k1:
-                raise ValueError(
+                raise PlatformError(
                     f"the published ZIP refreshes k1 = {self.k1:,} rows a round, but the pool has {pool_size:,}; lower "
                     "k1 in the profile's `zip` (k2 and k3 must not exceed it)"
                 )
@@ -89,7 +90,7 @@ class Search:
         """Run rounds until `budget` different rows are picked; the last round stops there.
 
         Raises:
-            ValueError: a published search only repeats itself.
+            PlatformError: a published search only repeats itself.
         """
         state = self.state
         anchor = Anchor()
@@ -151,7 +152,7 @@ class Search:
         state.idle_rounds = 0 if new_rows else state.idle_rounds + 1
         patience = -(-len(state.ratio) // self._settings.k2)
         if state.idle_rounds > patience:
-            raise ValueError(
+            raise PlatformError(
                 f"the published ZIP picked {len(state.picks):,} of the pool's {len(state.ratio):,} rows, and in the "
                 f"{state.idle_rounds:,} rounds since then none of the others; lower the budget to "
                 f"{len(state.picks):,}, or k1 in the profile's `zip`"

@@ -38,6 +38,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.methods.zip.checkpoint import Saver
 from selection_platform.methods.zip.ratio import Ratios
@@ -86,7 +87,7 @@ def select(
         `budget` picks of different rows, in the order of picking.
 
     Raises:
-        ValueError: ids repeat, ids and records differ in number, the budget is negative or exceeds the pool, the
+        PlatformError: ids repeat, ids and records differ in number, the budget is negative or exceeds the pool, the
             checkpoint cannot be read, or the published search cannot do it: the pool is smaller than k1, or it only
             repeats itself before the budget is reached.
     """
@@ -94,9 +95,9 @@ def select(
     scaled = settings.scaled(len(order))
     unordered = [record.encode("utf-8", "surrogatepass") for record in records]
     if len(unordered) != len(order):
-        raise ValueError(f"{len(order):,} sample ids but {len(unordered):,} records")
+        raise PlatformError(f"{len(order):,} sample ids but {len(unordered):,} records")
     if not 0 <= budget <= len(order):
-        raise ValueError(f"budget {budget:,} is not between 0 and the pool's {len(order):,} rows")
+        raise PlatformError(f"budget {budget:,} is not between 0 and the pool's {len(order):,} rows")
     texts = [unordered[row] for row in order]
     saver = None
     if checkpoint is not None:
@@ -115,7 +116,7 @@ def _order_by_id(sample_ids: Sequence[str]) -> list[int]:
     order = sorted(range(len(sample_ids)), key=sample_ids.__getitem__)
     for before, after in pairwise(order):
         if sample_ids[before] == sample_ids[after]:
-            raise ValueError(f"sample id {sample_ids[after]} is in the pool twice; drop one of the rows")
+            raise PlatformError(f"sample id {sample_ids[after]} is in the pool twice; drop one of the rows")
     return order
 
 

@@ -17,6 +17,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from selection_platform.errors import NotFinite
 from selection_platform.methods.less import influence_pass
 from selection_platform.methods.less.adam_direction import prepare_moments, update_direction
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
@@ -329,10 +330,10 @@ def test_nan_names_the_sample(spec: InfluenceSpec, warm_ups: dict[str, Path], tm
     write_samples(tmp_path / "samples.parquet", samples)
     write_targets(tmp_path / "targets.parquet", {"t": ["healthy"]}, samples)
     broken = replace(spec, warmup_folder=str(tmp_path / "broken/warm"))
-    with pytest.raises(FloatingPointError, match="for sample sick; check"):
+    with pytest.raises(NotFinite, match="for sample sick; check"):
         measure(broken, tmp_path / "out")
     write_targets(tmp_path / "targets.parquet", {"t": ["healthy", "sick"]}, samples)
-    with pytest.raises(FloatingPointError, match="for target sample sick"):
+    with pytest.raises(NotFinite, match="for target sample sick"):
         measure(broken, tmp_path / "out")
     assert not (tmp_path / "out/manifest.json").exists()
 

@@ -18,6 +18,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
+from selection_platform.errors import NotFinite
 from selection_platform.job.folder import read_manifest
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, rate
@@ -265,7 +266,7 @@ def test_a_broken_row_fails_the_job_and_is_named(value: float, spec: RatingSpec,
         "sick": [Message("user", "cat"), Message("assistant", "X")],
     }
     write_samples(tmp_path / "samples.parquet", samples)
-    with pytest.raises(FloatingPointError, match="sample sick in float32"):
+    with pytest.raises(NotFinite, match="sample sick in float32"):
         rate(replace(spec, samples_per_shard=1), tmp_path / "out")
     assert set(read_ratings(tmp_path / "out")["sample_id"].to_pylist()) == {"healthy"}
     assert not (tmp_path / "out/manifest.json").exists()

@@ -1,0 +1,15 @@
+"""The assets that others ask for by name, and how one partition is named."""
+
+import dagster as dg
+
+SELECTION = dg.AssetKey("selection")
+
+
+CHECKPOINT = dg.AssetKey("checkpoint")
+
+
+BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
+
+
+Node = tuple[dg.AssetKey, str | None]
+"""One partition of one asset."""

@@ -1,0 +1,71 @@
+"""What the assets of several features share."""
+
+import shutil
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.configuration.method_settings import KMeansSettings, PreExperienceSettings
+from selection_platform.experiments.keys import Scoring
+from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from selection_platform.features.answer_likelihood import LikelihoodSummary
+
+
+def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
+    """What a scoring job says of itself."""
+    return {
+        "tokens": summary.tokens,
+        "padding": summary.padding_share,
+        "samples cut by the scoring window": summary.truncated,
+        "samples whose prompt fills the window": summary.prompt_fills_context,
+        "samples with an empty answer": summary.empty_answers,
+        "seconds": summary.seconds,
+        "peak memory, bytes": summary.peak_memory_bytes,
+    }
+
+
+def replace_clusters(
+    warehouse: Warehouse,
+    artifacts: ArtifactStore,
+    table: str,
+    scoring: Scoring,
+    embedded: Scoring,
+    column: str,
+    settings: KMeansSettings | PreExperienceSettings,
+    key: str,
+) -> dg.MaterializeResult:
+    """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
+
+    The shards, of the pass over the pool `embedded`, hold what the warehouse holds, already as arrays. `key` is the
+    profile's setting of how many clusters.
+    """
+    from selection_platform.features.sample_cluster import write_clusters
+    from selection_platform.features.sample_embedding import read_embeddings
+    from selection_platform.job.growing import finished_shards
+
+    folder = artifacts.scoring(scoring.key)
+    output = folder / f"{table}.parquet"
+    # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
+    scratch = folder / f"{table}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    partition = {"pool": scoring.pool, "model": scoring.model}
+    samples = {**partition, "embedded_pool": embedded.pool}
+    wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), samples)["sample_id"])
+    files = finished_shards(artifacts.scoring(embedded.key) / "answer_likelihood")
+    sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
+    write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
+    shutil.rmtree(scratch)
+    rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
+    sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/table_name": f"features.{table}",
+            "dagster/partition_row_count": rows,
+            **sizes.row(0, named=True),
+        },
+        data_version=dg.DataVersion(warehouse.content_hash(f"features.{table}", partition)),
+    )

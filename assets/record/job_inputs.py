@@ -1,0 +1,23 @@
+"""What the assets of scoring jobs share: the samples they read, and the identity of what they wrote."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources.warehouse import Warehouse
+from selection_platform.job.folder import read_manifest
+from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    pass
+
+
+def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:
+    """The pool's conversations as a file in `folder`, for a job to read."""
+    samples = folder / "samples.parquet"
+    warehouse.export(load_sql("30_features/samples_to_score"), samples, {"pool": pool})
+    return samples
+
+
+def job_content_hash(folder: Path) -> str:
+    """Identity of what a finished job wrote."""
+    return (read_manifest(folder) or {})["content_hash"]

@@ -1,0 +1,124 @@
+"""Bring the graph up to date: one step after the other, upstream first, as far as content changes."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from orchestration.disk_usage import in_words
+from orchestration.graph import Step
+from orchestration.materialize import end_killed_runs, materialize_step
+from orchestration.retention import Retention, by_experiment
+from orchestration.run_lock import only_run
+from orchestration.workspace import Workspace, open_workspace
+from selection_platform.configuration.profile import Profile, home
+from selection_platform.errors import PlatformError, is_fixable
+from selection_platform.evaluation.sandbox import check_sandbox
+
+Tell = Callable[[str], None]
+"""Says one line to whoever waits."""
+
+
+def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, tell: Tell) -> None:
+    """Materialise what is due of some assets or partitions and of what they are made from, or all that is due.
+
+    Args:
+        profile: what to run.
+        of: names of assets or partitions; all where there are none.
+        rebuild: also train those checkpoints among them again whose weights were dropped.
+        tell: is told of each step.
+
+    Raises:
+        PlatformError: a name is not known, or a step failed for something that the user can put right.
+    """
+    if profile.evaluation.run_generated_code == "sandboxed":
+        # Better now than after an hour of training.
+        check_sandbox()
+    with only_run(home(profile)), open_workspace(profile) as workspace:
+        _Refresh(workspace, tell).run(of, rebuild=rebuild)
+
+
+class _Refresh:
+    """One refresh of a workspace, which this process holds."""
+
+    def __init__(self, workspace: Workspace, tell: Tell) -> None:
+        self._workspace, self._tell = workspace, tell
+        self._staleness = workspace.staleness
+        self._retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
+        self._seconds: dict[str, float] = {}
+
+    def run(self, of: Sequence[str], *, rebuild: bool) -> None:
+        started = time.monotonic()
+        end_killed_runs(self._workspace.instance, of_scripts=True)
+        if rebuild:
+            self._retention.want(self._named(of))
+        steps = by_experiment(self._steps(of))
+        for index, step in enumerate(steps, start=1):
+            self._tell(f"[{index}/{len(steps)}] {step}")
+            if self._is_due(step):
+                self._seconds[step.name] = self._seconds.get(step.name, 0) + self._make_due(step)
+        if not of:
+            self._drop_weights()
+        for name, spent in self._seconds.items():
+            self._tell(f"{spent:8.1f} s  {name}")
+        self._tell(f"{time.monotonic() - started:8.1f} s  in all\n")
+
+    def _steps(self, of: Sequence[str]) -> list[Step]:
+        """The steps that are due, and those that may become so by what they change."""
+        steps = self._staleness.graph.downstream(due.step for due in self._staleness.due())
+        if not of:
+            return steps
+        wanted = set(self._staleness.graph.upstream(self._named(of)))
+        return [step for step in steps if step in wanted]
+
+    def _named(self, of: Sequence[str]) -> list[Step]:
+        """The steps of some assets or partitions."""
+        chosen: list[Step] = []
+        for name in of:
+            named = [step for step in self._staleness.graph.steps if name in step.names]
+            if not named:
+                raise PlatformError(
+                    f"no asset and no partition {name!r}; `selection-platform status` lists those that are due"
+                )
+            chosen += named
+        return chosen
+
+    def _is_due(self, step: Step) -> bool:
+        """Whether a step is still due when its turn comes; says why, or why not."""
+        due = self._staleness.cause(step)
+        if due is None:
+            self._tell("    what it is made from came out the same")
+        elif due.status == "stale":
+            for cause in due.causes:
+                self._tell(f"    {cause}")
+        return due is not None
+
+    def _make_due(self, step: Step) -> float:
+        """Make a step, and before it the weights that it needs and that were dropped; gives the seconds it took."""
+        started = time.monotonic()
+        checkpoint = self._retention.rebuilt_for(step)
+        if checkpoint is not None:
+            self._tell("    the checkpoint's weights were dropped, so it is trained again first")
+            self._retention.forget([checkpoint])
+            self._make(checkpoint)
+        rows = self._make(step).get("dagster/partition_row_count")
+        if self._retention.is_evaluation(step):
+            # At once, so that the disk never has to hold the weights of all experiments.
+            self._drop_weights()
+        spent = time.monotonic() - started
+        self._tell(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""))
+        return spent
+
+    def _make(self, step: Step) -> dict[str, object]:
+        workspace = self._workspace
+        try:
+            metadata = materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
+        except Exception as error:
+            if is_fixable(error):
+                raise PlatformError(f"{step}: {error}") from error
+            error.add_note(f"in the step {step}")
+            raise
+        self._staleness.look_again(step)
+        return metadata
+
+    def _drop_weights(self) -> None:
+        for experiment, freed in self._retention.drop().items():
+            self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")

@@ -1,0 +1,53 @@
+"""A profile's graph with all that it works on: what stands between the command line and the assets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from assets import build_assets
+from orchestration.materialize import open_instance
+from orchestration.staleness import Staleness
+from resources import Resources, build_resources
+from selection_platform.configuration.profile import Profile, home
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One profile in its home folder.
+
+    Attributes:
+        profile: what is run.
+        assets: of the profile, upstream before downstream.
+        resources: the warehouse, the files beside it, and where jobs run.
+        instance: what Dagster knows of the home folder.
+        staleness: compares the profile with what was made.
+    """
+
+    profile: Profile
+    assets: list[dg.AssetsDefinition]
+    resources: Resources
+    instance: dg.DagsterInstance
+    staleness: Staleness
+
+    @classmethod
+    def of(
+        cls, profile: Profile, assets: list[dg.AssetsDefinition], resources: Resources, instance: dg.DagsterInstance
+    ) -> "Workspace":
+        """The workspace of what is open already; its staleness has seen nothing yet."""
+        return cls(profile, assets, resources, instance, Staleness(profile, assets, instance, resources))
+
+    @property
+    def home(self) -> Path:
+        """The profile's folder."""
+        return home(self.profile)
+
+
+@contextmanager
+def open_workspace(profile: Profile) -> Iterator[Workspace]:
+    """Open the home folder of a profile, and make it where there is none."""
+    with open_instance(home(profile)) as instance:
+        resources = build_resources(home(profile), profile.jobs)
+        yield Workspace.of(profile, build_assets(profile), resources, instance)

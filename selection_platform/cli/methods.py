@@ -1,0 +1,21 @@
+"""List the arms."""
+
+import argparse
+
+from selection_platform.cli.shared import Commands
+from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.methods import METHODS
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("methods", help="list the arms of the experiment")
+    parser.set_defaults(command=methods)
+
+
+def methods(profile: Profile, options: argparse.Namespace) -> None:
+    """List the arms, and which of them the profile runs."""
+    for method in METHODS.values():
+        seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
+        in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"
+        print(f"{method.name:<23} {in_profile:<8} {method.summary}")

@@ -1,0 +1,42 @@
+"""What several commands share."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from selection_platform.configuration.profile import Profile, home
+from selection_platform.errors import PlatformError
+from selection_platform.experiments.keys import Experiment
+
+if TYPE_CHECKING:
+    from resources import Resources
+
+Commands = argparse._SubParsersAction  # The class has no public name.
+"""What each command adds its parser to."""
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that turns what a command prints into one JSON document."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def open_resources(profile: Profile) -> "Resources":
+    """What lies in a profile's home folder."""
+    # Here: it imports Dagster, which takes seconds that no help text should wait for.
+    from resources import build_resources
+
+    return build_resources(home(profile))
+
+
+def selecting_experiment(profile: Profile, key: str) -> Experiment:
+    """The experiment of a key, which must select samples."""
+    experiment = profile.experiments.get(key)
+    if experiment is None or experiment.pool is None:
+        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
+        raise PlatformError(f"no experiment {key!r} that selects samples; there are\n  {known}")
+    return experiment
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, and nothing else."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
