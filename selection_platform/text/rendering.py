@@ -8,10 +8,15 @@ published scripts do, lets a tokenizer merge characters across the border and mo
 """
 
 import hashlib
-import inspect
+import json
+import re
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Protocol
+
+from jinja2 import Environment
 
 from selection_platform.text.conversation import Message
 
@@ -131,10 +136,45 @@ def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokeniz
     return LastAnswer(joint[:border], joint[border:], direct[:cue], direct[cue:])
 
 
+_PROBES: tuple[tuple[Message, ...], ...] = (
+    (Message("user", "What is 2 + 2?"), Message("assistant", "Four.")),
+    (Message("system", "Be short."), Message("user", "Hi"), Message("assistant", "Hello!")),
+    (
+        Message("user", "First"), Message("assistant", "one"), Message("user", "Second"), Message("assistant", "two"),
+        Message("user", "Third"), Message("assistant", "three"),
+    ),
+    (Message("user", " blanks before, after "), Message("assistant", " and here ")),
+    (Message("user", "line\nbreaks\n"), Message("assistant", "\n\nat both ends\n")),
+    (Message("user", "no answer"), Message("assistant", "")),
+    (Message("user", ""), Message("assistant", "no question")),
+    (Message("system", ""), Message("user", "Human: who?"), Message("assistant", "Assistant: me </s>")),
+    (Message("user", "Grüße, 世界 🌍"), Message("assistant", "caf\u0065\u0301 \u00a0 {{ x }} <|im_end|>")),
+)  # fmt: skip
+"""Conversations in which every part of the rendering shows."""
+
+
+class _ProbeTokenizer:
+    """Words, each with the blank before it as in BPE, so that it matters where a text is cut."""
+
+    eos_token_id = 0
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return [zlib.crc32(word.encode()) + 1 for word in re.findall(r" ?\w+|\W", text)]
+
+
+@cache
 def template_hash() -> str:
-    """Identity of the renderer: changes whenever the text of a conversation could."""
-    source = "".join(
-        inspect.getsource(part)
-        for part in (pieces, tokenize, tokenize_last_answer, joint_texts, tokenize_last_answer_jointly)
-    )
-    return hashlib.sha256((ANSWER_CUE + CHAT_TEMPLATE + source).encode()).hexdigest()[:16]
+    """Identity of the renderer: of what it makes of the probes, whatever its code looks like."""
+    tokenizer = _ProbeTokenizer()
+    chat_template = Environment().from_string(CHAT_TEMPLATE)
+    rendered = [
+        [
+            asdict(tokenize(probe, tokenizer)),
+            asdict(tokenize_last_answer(probe, tokenizer)),
+            asdict(tokenize_last_answer_jointly(probe, tokenizer)),
+            joint_texts(probe),
+            chat_template.render(messages=[message._asdict() for message in probe], eos_token="</s>"),
+        ]
+        for probe in _PROBES
+    ]
+    return hashlib.sha256(json.dumps(rendered).encode()).hexdigest()[:16]

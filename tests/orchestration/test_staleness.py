@@ -160,10 +160,13 @@ def test_a_setting_that_changes_no_choice_trains_nothing(place, capsys):
     assert due(capsys, place) == {}
 
 
-def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch):
+def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch, request):
     old = rendering.template_hash()
     for module in (rendering, token_count, token_plan):
         monkeypatch.setattr(module, "ANSWER_CUE", "Answer: ")
+    # Known once a process.
+    rendering.template_hash.cache_clear()
+    request.addfinalizer(rendering.template_hash.cache_clear)
     cause = ("stale", [f"template {old} -> {rendering.template_hash()}"])
     assert due(capsys, place) == {
         "base_model tiny": cause,
