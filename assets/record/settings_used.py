@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import BaseModel
 
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import Settings
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 from selection_platform.pools.sources import source_state
@@ -19,7 +19,8 @@ from selection_platform.text.rendering import template_hash
 if TYPE_CHECKING:
     from selection_platform.methods.less.gradient_influence import Direction
 
-Settings = Mapping[str, Any]
+Used = Mapping[str, Any]
+"""Parts of a profile, or values, by their dotted paths."""
 
 
 def settings_used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> dict[str, Any]:
@@ -37,30 +38,30 @@ def settings_used(profile: Profile, asset: dg.AssetKey, partition_key: str | Non
     return dict(_flat(settings))
 
 
-def _raw_pool(profile: Profile, pool: str) -> Settings:
+def _raw_pool(profile: Profile, pool: str) -> Used:
     settings = profile.pools[pool]
     return {
-        f"pools.{pool}": settings.model_dump(include={"source", "on_bad_row"}),
+        f"pools.{pool}": _only(settings, "source", "on_bad_row"),
         "source": source_state(settings.source),
     }
 
 
-def _pool(profile: Profile, pool: str) -> Settings:
-    return {f"pools.{pool}": profile.pools[pool].model_dump(exclude={"source"})}
+def _pool(profile: Profile, pool: str) -> Used:
+    return {f"pools.{pool}": _without(profile.pools[pool], "source")}
 
 
-def _base_model(profile: Profile, model: str) -> Settings:
+def _base_model(profile: Profile, model: str) -> Used:
     settings = profile.models[model]
     # What is pre-trained here reads conversations as they are rendered; what others trained does not.
     rendered = _template(profile) if settings.pretraining else {}
-    return {**rendered, f"models.{model}": settings.model_dump(exclude={"fine_tune"})}
+    return {**rendered, f"models.{model}": _without(settings, "fine_tune")}
 
 
-def _template(profile: Profile) -> Settings:
+def _template(profile: Profile) -> Used:
     return {"template": template_hash()}
 
 
-def _forward_pass(profile: Profile) -> Settings:
+def _forward_pass(profile: Profile) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
@@ -69,94 +70,91 @@ def _forward_pass(profile: Profile) -> Settings:
     }
 
 
-def _pre_experience_checkpoint(profile: Profile) -> Settings:
+def _pre_experience_checkpoint(profile: Profile) -> Used:
     return {
         **_template(profile),
-        "pre_experience": profile.pre_experience.model_dump(exclude={"clusters"}),
-        "fine_tuning": profile.fine_tuning.model_dump(exclude={"epochs"}),
+        "pre_experience": _without(profile.pre_experience, "clusters"),
+        "fine_tuning": _without(profile.fine_tuning, "epochs"),
     }
 
 
-def _pre_experience_likelihood(profile: Profile) -> Settings:
+def _pre_experience_likelihood(profile: Profile) -> Used:
     return {**_template(profile), "dtype": profile.dtype, "scoring": profile.scoring}
 
 
-def _warmup_checkpoint(profile: Profile) -> Settings:
-    return {**_template(profile), "less": profile.less.model_dump(include={"warmup_samples", "seed", "training"})}
+def _warmup_checkpoint(profile: Profile) -> Used:
+    return {**_template(profile), "less": _only(profile.less, "warmup_samples", "seed", "training")}
 
 
-def _gradient_influence(profile: Profile) -> Settings:
+def _gradient_influence(profile: Profile) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
-        "scoring": profile.scoring.model_dump(exclude={"tokens_per_batch"}),
-        "less": profile.less.model_dump(include={"targets", "target_samples", "seed", "tokens_per_batch"}),
+        "scoring": profile.scoring,
+        "less": _only(profile.less, "targets", "target_samples", "seed"),
         "directions": influence_directions(profile),
     }
 
 
-def _rating_probability(profile: Profile) -> Settings:
+def _rating_probability(profile: Profile) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
-        "scoring": profile.scoring.model_dump(exclude={"logit_rows"}),
+        "scoring": profile.scoring,
     }
 
 
-def _of_scores(profile: Profile, method: str) -> Settings:
+def _of_scores(profile: Profile, method: str) -> Used:
     if METHODS[method].best_of_clusters:
         return {"budgets": profile.budgets}
     base = METHODS[method].variant_of or method
     return _OF_METHOD[base](profile) if base in _OF_METHOD else {}
 
 
-def _diverse_evol(profile: Profile) -> Settings:
+def _diverse_evol(profile: Profile) -> Used:
     return {
         **_template(profile),
         "budgets": profile.budgets,
         "dtype": profile.dtype,
-        "scoring": profile.scoring.model_dump(exclude={"logit_rows"}),
+        "scoring": profile.scoring,
         "fine_tuning": profile.fine_tuning,
         "diverse_evol": profile.diverse_evol,
     }
 
 
-def _selectit(profile: Profile) -> Settings:
+def _selectit(profile: Profile) -> Used:
     return {"selectit": profile.selectit}
 
 
-def _checkpoint(profile: Profile, experiment: Experiment) -> Settings:
+def _checkpoint(profile: Profile, experiment: Experiment) -> Used:
     if experiment.pool is None:
         return {}
     return {**_template(profile), "fine_tuning": profile.fine_tuning}
 
 
-def _benchmark_result(profile: Profile, experiment: Experiment) -> Settings:
+def _benchmark_result(profile: Profile, experiment: Experiment) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
         "evaluation": profile.evaluation,
-        "scoring": profile.scoring.model_dump(include={"tokens_per_batch"}),
-        "fine_tuning": profile.fine_tuning.model_dump(include={"max_length"}),
+        "fine_tuning": _only(profile.fine_tuning, "max_length"),
     }
 
 
-_OF_POOL: dict[str, Callable[[Profile, str], Settings]] = {
+_OF_POOL: dict[str, Callable[[Profile, str], Used]] = {
     "raw_pool": _raw_pool,
     "pool": _pool,
     "base_model": _base_model,
 }
 
-_OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
+_OF_ASSET: dict[str, Callable[[Profile], Used]] = {
     "sub_pool": lambda profile: {},
     "benchmark_data": lambda profile: {},
     "token_count": _template,
     "answer_likelihood": _forward_pass,
     "sample_embedding": _forward_pass,
     "sample_cluster": lambda profile: {"k_means": profile.k_means},
-    "prompt_cluster": lambda profile: {
-        "pre_experience": profile.pre_experience.model_dump(include={"clusters", "seed"})
-    },
+    "prompt_cluster": lambda profile: {"pre_experience": _only(profile.pre_experience, "clusters", "seed")},
     "pre_experience_checkpoint": _pre_experience_checkpoint,
     "pre_experience_likelihood": _pre_experience_likelihood,
     "pre_experience_likelihood.published": _pre_experience_likelihood,
@@ -177,14 +175,14 @@ _OF_ASSET: dict[str, Callable[[Profile], Settings]] = {
     },
 }
 
-_OF_METHOD: dict[str, Callable[[Profile], Settings]] = {
+_OF_METHOD: dict[str, Callable[[Profile], Used]] = {
     "random": lambda profile: {"arms.random.seeds": profile.arms["random"].seeds},
     "selectit": _selectit,
     "diverse_evol": _diverse_evol,
     "zip": lambda profile: {"zip": profile.zip, "budgets": max(profile.budgets)},
 }
 
-_OF_EXPERIMENT: dict[str, Callable[[Profile, Experiment], Settings]] = {
+_OF_EXPERIMENT: dict[str, Callable[[Profile, Experiment], Used]] = {
     "selection": lambda profile, experiment: {},
     "checkpoint": _checkpoint,
     "benchmark_result": _benchmark_result,
@@ -196,9 +194,17 @@ def influence_directions(profile: Profile) -> "tuple[Direction, ...]":
     return ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
 
+def _only(settings: Settings, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.content().items() if name in names}
+
+
+def _without(settings: Settings, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.content().items() if name not in names}
+
+
 def _flat(settings: Any, path: str = "") -> list[tuple[str, Any]]:
-    if isinstance(settings, BaseModel):
-        settings = settings.model_dump()
+    if isinstance(settings, Settings):
+        settings = settings.content()
     if isinstance(settings, Mapping) and settings:
         return [
             leaf for name, value in settings.items() for leaf in _flat(value, f"{path}.{name}" if path else str(name))

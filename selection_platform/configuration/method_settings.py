@@ -1,10 +1,17 @@
 """The parts of a profile that say how methods score. Defaults are those of arXiv 2410.09335, where they are known."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed, Settings, did_you_mean
+from selection_platform.configuration.settings import (
+    SPEED,
+    FineTuningSettings,
+    LoraSettings,
+    Seed,
+    Settings,
+    did_you_mean,
+)
 from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES
 
 
@@ -77,7 +84,9 @@ class LessSettings(Settings):
     training: WarmUpSettings = Field(
         default=WarmUpSettings(), description="The warm-up's recipe: LoRA, one checkpoint an epoch."
     )
-    tokens_per_batch: int = Field(default=16_384, gt=0, description="Padded tokens of one forward and backward pass.")
+    tokens_per_batch: Annotated[int, SPEED] = Field(
+        default=16_384, gt=0, description="Padded tokens of one forward and backward pass."
+    )
 
     @field_validator("targets", mode="before")
     @classmethod

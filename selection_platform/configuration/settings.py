@@ -33,10 +33,37 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
+SPEED = "speed"
+"""Marks a setting that decides how fast something is computed and in how much memory, and not what comes out.
+
+Last digits may differ, as sums are made in another order; with dropout, batches of another size also draw other zeros.
+"""
+
+
 class Settings(BaseModel):
     """Base of all parts of a profile: unknown keys, infinity and NaN are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def content(self) -> dict[str, Any]:
+        """The settings that decide what comes out, those of inner parts included."""
+        return self._settings(speed=False)
+
+    def speed(self) -> dict[str, Any]:
+        """The settings that are marked `SPEED`, those of inner parts included."""
+        return self._settings(speed=True)
+
+    def _settings(self, *, speed: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                inner = value._settings(speed=speed)
+                if inner or not speed:
+                    found[name] = inner
+            elif (SPEED in field.metadata) == speed:
+                found[name] = self.model_dump(include={name})[name]
+        return found
 
 
 class PretrainingSettings(Settings):
@@ -83,9 +110,13 @@ class ScoringSettings(Settings):
     """How the forward passes that scores are made of are run."""
 
     max_length: int = Field(default=4096, gt=1, description="Tokens of prompt and answer together.")
-    tokens_per_batch: int = Field(default=32_768, gt=0, description="Padded tokens of one forward pass.")
-    logit_rows: int = Field(default=4096, gt=0, description="Rows of logits made at once.")
-    samples_per_shard: int = Field(default=10_000, gt=0, description="Samples between two points to resume from.")
+    tokens_per_batch: Annotated[int, SPEED] = Field(
+        default=32_768, gt=0, description="Padded tokens of one forward pass."
+    )
+    logit_rows: Annotated[int, SPEED] = Field(default=4096, gt=0, description="Rows of logits made at once.")
+    samples_per_shard: Annotated[int, SPEED] = Field(
+        default=10_000, gt=0, description="Samples between two points to resume from."
+    )
 
     @model_validator(mode="after")
     def _longest_fits(self) -> "ScoringSettings":
@@ -117,11 +148,13 @@ class FineTuningSettings(Settings):
     warmup_ratio: float = Field(default=0.01, ge=0, lt=1)
     weight_decay: float = Field(default=0.1, ge=0)
     global_batch: int = Field(default=128, gt=0, description="Conversations an optimizer step.")
-    batch_per_device: int = Field(default=4, gt=0, description="Conversations a forward pass.")
+    batch_per_device: Annotated[int, SPEED] = Field(default=4, gt=0, description="Conversations a forward pass.")
     max_length: int = Field(default=4096, gt=1, description="Tokens after which a conversation is cut.")
     lora: LoraSettings | None = Field(default=None, description="Leave out for full fine-tuning.")
-    save_steps: int = Field(default=100, gt=0, description="Steps between two points to resume from.")
-    gradient_checkpointing: bool = False
+    save_steps: Annotated[int, SPEED] = Field(default=100, gt=0, description="Steps between two points to resume from.")
+    gradient_checkpointing: Annotated[bool, SPEED] = Field(
+        default=False, description="Compute activations again in the backward pass, for less memory."
+    )
 
     @model_validator(mode="after")
     def _whole_batches(self) -> "FineTuningSettings":
@@ -159,7 +192,7 @@ class EvaluationSettings(Settings):
     """What a model is measured on."""
 
     benchmarks: dict[Name, BenchmarkSettings]
-    batch_size: int = Field(default=8, gt=0)
+    batch_size: Annotated[int, SPEED] = Field(default=8, gt=0, description="Prompts that are answered at once.")
     run_generated_code: Literal["never", "sandboxed"] = Field(
         default="never",
         description="HumanEval runs code that the model wrote. `sandboxed`: in a child process with limits of time and "

@@ -11,19 +11,71 @@ from pydantic import BaseModel
 from assets import build_assets
 from assets.record.settings_used import settings_used
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
+from selection_platform.configuration.settings import SPEED
 from selection_platform.experiments.methods import METHODS
 
 # A changed value need not be valid.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
-# Leaves of a profile that no partition's content can depend on, and why.
-WITHOUT_EFFECT = {
-    "name": "names the home folder, and with it other partitions altogether",
-    "checkpoints.*": "says whose weights stay after the evaluation; weights that are trained again come out the same",
-    "jobs.*": "says where jobs run; on several processes training differs in last digits, and its manifest says so",
-    "automation.*": "says when the daemon makes what is due, and what it leaves to the user; not what comes out",
-    "arms.base.seeds": "is refused by the profile: the base model is not trained",
+NOTHING: frozenset[str] = frozenset()
+DIVERSE_EVOL = {"scores/diverse_evol", "scores/diverse_evol.published"}
+FORWARD_PASSES = {
+    "answer_likelihood", "sample_embedding", "pre_experience_likelihood", "pre_experience_likelihood.published",
+    "gradient_influence", "rating_probability", *DIVERSE_EVOL,
+}  # fmt: skip
+FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
+ZIP = {"scores/zip", "scores/zip.published"}
+BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
+NOTICED_BY = {
+    # Speed: marked so in the settings, see `test_what_is_marked_as_speed`.
+    "scoring.tokens_per_batch": NOTHING,
+    "scoring.logit_rows": NOTHING,
+    "scoring.samples_per_shard": NOTHING,
+    "less.tokens_per_batch": NOTHING,
+    "less.training.batch_per_device": NOTHING,
+    "less.training.save_steps": NOTHING,
+    "less.training.gradient_checkpointing": NOTHING,
+    "fine_tuning.batch_per_device": NOTHING,
+    "fine_tuning.save_steps": NOTHING,
+    "fine_tuning.gradient_checkpointing": NOTHING,
+    "evaluation.batch_size": NOTHING,
+    # What the platform does around the content.
+    "name": NOTHING,  # names the home folder, and with it other partitions altogether
+    "checkpoints.*": NOTHING,  # weights that are trained again come out the same
+    "jobs.*": NOTHING,  # on several processes training differs in last digits, and its manifest says so
+    "automation.*": NOTHING,  # when the daemon makes what is due
+    "arms.base.seeds": NOTHING,  # refused by the profile: the base model is not trained
+    # Content.
+    "description": {"report"},
+    "disclaimer": {"leaderboard", "report"},
+    "dtype": {"benchmark_result", *FORWARD_PASSES},
+    "pools.*.source.*": {"raw_pool"},
+    "pools.*.on_bad_row": {"raw_pool", "pool"},
+    "pools.*": {"pool"},
+    "models.*": {"base_model"},
+    "scoring.max_length": FORWARD_PASSES,
+    "zip.*": ZIP,
+    "k_means.*": {"sample_cluster"},
+    "less.targets": {"gradient_influence"},
+    "less.target_samples": {"gradient_influence"},
+    "less.seed": {"gradient_influence", "warmup_checkpoint"},
+    "less.*": {"warmup_checkpoint"},
+    "pre_experience.clusters": {"prompt_cluster"},
+    "pre_experience.seed": {"prompt_cluster", "pre_experience_checkpoint"},
+    "pre_experience.*": {"pre_experience_checkpoint"},
+    "selectit.*": {"scores/selectit", "scores/selectit.published"},
+    "diverse_evol.*": DIVERSE_EVOL,
+    # The pre-experience has epochs of its own.
+    "fine_tuning.epochs": FINE_TUNINGS - {"pre_experience_checkpoint"},
+    # Held-out conversations are cut where those that are trained on are.
+    "fine_tuning.max_length": {"benchmark_result", *FINE_TUNINGS},
+    "fine_tuning.*": FINE_TUNINGS,
+    "evaluation.*": {"benchmark_result"},
+    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS},
+    "verdict.*": {"verdict", "report"},
 }
+"""Which assets notice that a setting changed, by the first pattern that fits its path. None may be missing."""
+
 # Leaves that decide which partitions there are, and not what is in one. They show as missing and removed ones.
 PARTITIONS = {
     "arms.*.seeds": "a seed is part of an experiment's key",
@@ -94,16 +146,16 @@ def used():
 
 def test_the_profile_has_every_method_and_the_lists_name_leaves_that_exist():
     assert set(demo().arms) == set(METHODS)
-    for pattern in WITHOUT_EFFECT | PARTITIONS:
+    for pattern in NOTICED_BY | PARTITIONS:
         assert any(matches(path, [pattern]) for path in LEAVES), pattern
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=".".join)
-def test_a_changed_setting_is_noticed(path, used):
+def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(path, used):
     experiments = demo().experiments
     profile = changed(demo(), path)
     assert profile != demo()
-    if matches(path, PARTITIONS) and not matches(path, WITHOUT_EFFECT):
+    if matches(path, PARTITIONS) and not matches(path, ["arms.base.seeds"]):
         assert nodes(profile) != used.keys()
         return
     touched = {
@@ -113,7 +165,23 @@ def test_a_changed_setting_is_noticed(path, used):
         if partition in profile.experiments or partition not in experiments
         if settings_used(profile, key, partition) != settings
     }
-    assert bool(touched) != matches(path, WITHOUT_EFFECT), touched
+    pattern = next(pattern for pattern in NOTICED_BY if matches(path, [pattern]))
+    assert touched == set(NOTICED_BY[pattern])
+
+
+def test_what_is_marked_as_speed():
+    def paths(settings, path=""):
+        for name, field in type(settings).model_fields.items():
+            value = getattr(settings, name)
+            if SPEED in field.metadata:
+                yield f"{path}{name}"
+            elif isinstance(value, BaseModel):
+                yield from paths(value, f"{path}{name}.")
+
+    marked = set(paths(demo()))
+    assert marked == {pattern for pattern in list(NOTICED_BY)[: len(marked)]}
+    assert demo().fine_tuning.speed().keys() == {"batch_per_device", "save_steps", "gradient_checkpointing"}
+    assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
 
 
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
