@@ -6,8 +6,9 @@ import dagster as dg
 
 from assets.keys import CHECKPOINT
 from assets.partitions import Partitions
-from assets.record.checks import TEMPLATE, specs, template_result
-from assets.record.provenance import input_name, recorded, templates
+from assets.record.asset import platform_asset
+from assets.record.checks import TEMPLATE, template_result
+from assets.record.provenance import input_name, templates
 from assets.record.recipes import model_folder
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
-    @dg.asset(
-        partitions_def=partitions.trained_experiments,
+    @platform_asset(
+        profile,
+        partitions=partitions.trained_experiments,
         deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
-        check_specs=specs([TEMPLATE], "benchmark_result"),
-        group_name="benchmarks",
+        checks=[TEMPLATE],
+        group="benchmarks",
         kinds={"pytorch", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["70_benchmarks/held_out_samples"],
+        by=["evaluation"],
     )
-    @recorded(profile)
     def benchmark_result(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

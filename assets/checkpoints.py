@@ -3,9 +3,9 @@
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import FINAL_LOSS, final_loss_result, specs
+from assets.record.asset import platform_asset
+from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
-from assets.record.provenance import recorded
 from assets.record.recipes import fine_tuning_recipe, model_folder
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -18,21 +18,21 @@ from sql.queries import load_sql
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
-    @dg.asset(
-        partitions_def=partitions.trained_experiments,
+    @platform_asset(
+        profile,
+        partitions=partitions.trained_experiments,
         deps=[
             dg.AssetDep("selection", partition_mapping=partitions.selections_to_checkpoints()),
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_checkpoints()),
             dg.AssetDep("base_model", partition_mapping=partitions.models_to_checkpoints()),
         ],
-        check_specs=specs([FINAL_LOSS], "checkpoint"),
-        group_name="checkpoints",
+        checks=[FINAL_LOSS],
+        group="checkpoints",
         kinds={"pytorch", "huggingface"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["50_selections/training_samples"],
+        by=["fine_tuning"],
     )
-    @recorded(profile)
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.record.asset import platform_asset, platform_spec
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
-from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     pass
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
+from assets.record.provenance import recorded
 
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     inputs = partitions.pool_and_model()
 
-    @dg.asset(
-        partitions_def=partitions.scorings,
+    @platform_asset(
+        profile,
+        partitions=partitions.scorings,
         deps=inputs,
-        check_specs=specs([COMPLETENESS], "token_count"),
-        group_name="features",
+        checks=[COMPLETENESS],
+        group="features",
         kinds={"huggingface", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["30_features/samples_to_score"],
+        by=["token_count"],
     )
-    @recorded(profile)
     def token_count(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -63,25 +64,25 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         name="forward_pass",
         partitions_def=partitions.scorings,
         specs=[
-            dg.AssetSpec(
+            platform_spec(
                 "answer_likelihood",
                 description="How likely the base model finds each sample's prompt, its last answer given the prompt, "
                 "and the answer alone. Table `features.answer_likelihood`, in nats.",
                 deps=inputs,
-                group_name="features",
+                group="features",
                 kinds={"pytorch", "duckdb"},
-                owners=["team:selection"],
-                code_version="1",
+                sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
+                by=["answer_likelihood"],
             ),
-            dg.AssetSpec(
+            platform_spec(
                 "sample_embedding",
                 description="Mean of the base model's last hidden state over each sample's prompt and last answer. "
                 "Table `features.sample_embedding`.",
                 deps=inputs,
-                group_name="features",
+                group="features",
                 kinds={"pytorch", "duckdb"},
-                owners=["team:selection"],
-                code_version="1",
+                sql=["30_features/samples_to_score", "30_features/sample_embedding"],
+                by=["answer_likelihood"],
             ),
         ],
         check_specs=[
@@ -144,15 +145,15 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 data_version=dg.DataVersion(grown.content_hash),
             )
 
-    @dg.asset(
-        partitions_def=partitions.clustered,
+    @platform_asset(
+        profile,
+        partitions=partitions.clustered,
         deps=partitions.embeddings_to_clusters(),
-        group_name="features",
+        group="features",
         kinds={"scikitlearn", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["30_features/embedded_samples"],
+        by=["sample_cluster"],
     )
-    @recorded(profile)
     def sample_cluster(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

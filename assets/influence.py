@@ -5,10 +5,10 @@ from pathlib import Path
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.asset import platform_asset
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.provenance import recorded
 from assets.record.recipes import fine_tuning_recipe
 from assets.record.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
@@ -23,16 +23,16 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
     settings = profile.less
 
-    @dg.asset(
-        partitions_def=partitions.scorings,
+    @platform_asset(
+        profile,
+        partitions=partitions.scorings,
         deps=partitions.pool_and_model(),
-        group_name="models",
+        group="models",
         kinds={"pytorch", "huggingface"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["36_influence/random_samples"],
+        by=["fine_tuning"],
     )
-    @recorded(profile)
     def warmup_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
@@ -53,17 +53,17 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
-    @dg.asset(
-        partitions_def=partitions.scorings,
+    @platform_asset(
+        profile,
+        partitions=partitions.scorings,
         deps=["warmup_checkpoint", dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings())],
-        check_specs=specs([COMPLETENESS, TRUNCATION], "gradient_influence"),
-        group_name="features",
+        checks=[COMPLETENESS, TRUNCATION],
+        group="features",
         kinds={"pytorch", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["30_features/samples_to_score", "36_influence/random_samples"],
+        by=["gradient_influence"],
     )
-    @recorded(profile)
     def gradient_influence(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

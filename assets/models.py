@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.record.asset import platform_asset
 from assets.record.metadata import model_result
-from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -19,16 +19,16 @@ from sql.queries import load_sql
 def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
-    @dg.asset(
-        partitions_def=partitions.models,
+    @platform_asset(
+        profile,
+        partitions=partitions.models,
         deps=[dg.AssetDep("pool", partition_mapping=partitions.pools_to_pretrained_models())],
-        group_name="models",
+        group="models",
         kinds={"pytorch", "huggingface"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["20_models/pretraining_conversations"],
+        by=["pretraining"],
     )
-    @recorded(profile)
     def base_model(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

@@ -5,9 +5,9 @@ from collections import Counter
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result, specs
+from assets.record.asset import platform_asset
+from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result
 from assets.record.metadata import markdown_counts
-from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
@@ -23,8 +23,12 @@ from sql.queries import load_sql
 def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage, in the data's order."""
 
-    @dg.asset(group_name="pools", kinds={"python", "parquet"}, owners=["team:selection"], code_version="1")
-    @recorded(profile)
+    @platform_asset(
+        profile,
+        group="pools",
+        kinds={"python", "parquet"},
+        by=["benchmark_data"],
+    )
     def benchmark_data(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The benchmarks' items, written out from installed packages so that evaluation needs no network."""
         report = prepare(artifacts.benchmark_data())
@@ -36,14 +40,13 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             data_version=dg.DataVersion(content_hash(report)),
         )
 
-    @dg.asset(
-        partitions_def=partitions.pools,
-        group_name="pools",
+    @platform_asset(
+        profile,
+        partitions=partitions.pools,
+        group="pools",
         kinds={"python", "parquet"},
-        owners=["team:selection"],
-        code_version="1",
+        by=["raw_pool"],
     )
-    @recorded(profile)
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""
         folder = artifacts.raw_pool(context.partition_key)
@@ -58,16 +61,16 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             data_version=dg.DataVersion(report.content_hash),
         )
 
-    @dg.asset(
-        partitions_def=partitions.pools,
+    @platform_asset(
+        profile,
+        partitions=partitions.pools,
         deps=[raw_pool, benchmark_data],
-        check_specs=specs(POOL_CHECKS, "pool"),
-        group_name="pools",
+        checks=POOL_CHECKS,
+        group="pools",
         kinds={"python", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["10_pools/pool_samples", "10_pools/held_out_samples", "10_pools/dropped"],
+        by=["pool"],
     )
-    @recorded(profile)
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
         """Conversations in one normal form, filtered, without duplicates.
 
@@ -113,16 +116,15 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             ),
         )
 
-    @dg.asset(
-        partitions_def=partitions.sub_pools,
+    @platform_asset(
+        profile,
+        partitions=partitions.sub_pools,
         deps=[dg.AssetDep(pool, partition_mapping=partitions.pools_to_sub_pools())],
-        check_specs=specs([SIZE], "sub_pool"),
-        group_name="pools",
+        checks=[SIZE],
+        group="pools",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["10_pools/sub_pool_samples"],
     )
-    @recorded(profile)
     def sub_pool(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """A random part of a pool, nested in the larger parts, to select from too. In table `pools.samples`."""
         part = profile.sub_pools[context.partition_key]

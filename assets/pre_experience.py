@@ -3,11 +3,11 @@
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import COMPLETENESS, Completeness, specs
+from assets.record.asset import platform_asset
+from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.provenance import recorded
 from assets.record.recipes import fine_tuning_recipe
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -20,16 +20,16 @@ from sql.queries import load_sql
 def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
-    @dg.asset(
-        partitions_def=partitions.scorings,
+    @platform_asset(
+        profile,
+        partitions=partitions.scorings,
         # The embeddings of the prompts are in the shards of this asset's job.
         deps=["answer_likelihood"],
-        group_name="features",
+        group="features",
         kinds={"scikitlearn", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["30_features/embedded_samples"],
+        by=["sample_cluster"],
     )
-    @recorded(profile)
     def prompt_cluster(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -40,20 +40,20 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
             warehouse, artifacts, "prompt_cluster", scoring, scoring, "prompt_embedding", settings, key
         )
 
-    @dg.asset(
-        partitions_def=partitions.scorings,
+    @platform_asset(
+        profile,
+        partitions=partitions.scorings,
         deps=[
             "prompt_cluster",
             "answer_likelihood",
             *partitions.pool_and_model(),
         ],
-        group_name="models",
+        group="models",
         kinds={"pytorch", "huggingface"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["35_pre_experience/samples"],
+        by=["fine_tuning"],
     )
-    @recorded(profile)
     def pre_experience_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
@@ -86,23 +86,23 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
 
-    @dg.asset(
-        key=name,
+    @platform_asset(
+        profile,
+        key=[name],
         description=f"How likely the pre-experience model finds each sample's last answer; tokenised {border}. "
         f"Table `features.answer_likelihood`, reader `{reader}`.",
-        partitions_def=partitions.scorings,
+        partitions=partitions.scorings,
         deps=[
             "pre_experience_checkpoint",
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
         ],
-        check_specs=specs([COMPLETENESS], name),
-        group_name="features",
+        checks=[COMPLETENESS],
+        group="features",
         kinds={"pytorch", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
+        by=["answer_likelihood"],
     )
-    @recorded(profile)
     def likelihood(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

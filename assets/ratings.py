@@ -3,9 +3,9 @@
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.asset import platform_asset
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import samples_file
-from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -16,20 +16,20 @@ from sql.queries import load_sql
 def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
 
-    @dg.asset(
-        partitions_def=partitions.ratings,
+    @platform_asset(
+        profile,
+        partitions=partitions.ratings,
         deps=[
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_ratings()),
             dg.AssetDep("base_model", partition_mapping=partitions.models_to_ratings()),
         ],
-        check_specs=specs([COMPLETENESS, TRUNCATION], "rating_probability"),
-        group_name="features",
+        checks=[COMPLETENESS, TRUNCATION],
+        group="features",
         kinds={"pytorch", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
-        pool="gpu",
+        gpu=True,
+        sql=["30_features/samples_to_score", "30_features/rating_probability"],
+        by=["rating_probability"],
     )
-    @recorded(profile)
     def rating_probability(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:

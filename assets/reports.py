@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.record.asset import platform_asset
 from assets.record.cost_ledger import costs_of_experiments, entries
 from assets.record.metadata import markdown_picture
-from assets.record.provenance import recorded
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
@@ -38,14 +38,13 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 
 def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["benchmark_result"],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/leaderboard"],
     )
-    @recorded(profile)
     def leaderboard(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """One row an arm, one column a model and pool; best and second best are marked. Table `reports.leaderboard`."""
         warehouse.replace(
@@ -67,14 +66,14 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _verdict(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["leaderboard", "benchmark_result"],
-        group_name="reports",
+        group="reports",
         kinds={"python", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/runs", "90_reports/item_differences"],
+        by=["verdict"],
     )
-    @recorded(profile)
     def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """Whether each arm differs from random selection by more than random runs do. Table `reports.verdict`."""
         from selection_platform.report.sections import intervals, verdict_numbers
@@ -107,14 +106,13 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["benchmark_result", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/pool_size_curve"],
     )
-    @recorded(profile)
     def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
         from selection_platform.report.sections import pool_size
@@ -129,14 +127,13 @@ def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["leaderboard", "verdict"],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/diversity_ablation"],
     )
-    @recorded(profile)
     def diversity_ablation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """What it changes to pick the best of each k-means cluster. Table `reports.diversity_ablation`."""
         from selection_platform.report.sections import ablation_numbers, clusters
@@ -153,14 +150,13 @@ def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["selection", "pool"],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/selection_overlap"],
     )
-    @recorded(profile)
     def selection_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """How many samples each two methods both select. Table `reports.selection_overlap`."""
         from selection_platform.report.sections import overlap, overlap_numbers
@@ -177,14 +173,13 @@ def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
 def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
     clustered = profile.has_clusters
 
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["selection", "pool", *(["sample_cluster"] if clustered else [])],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/selection_profile"],
     )
-    @recorded(profile)
     def selection_profile(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """What each method selects, beside what there is to select from. Table `reports.selection_profile`."""
         from selection_platform.report.sections import looks
@@ -199,14 +194,13 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=["selection", "benchmark_result"],
-        group_name="reports",
+        group="reports",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
     )
-    @recorded(profile)
     def cost_ledger(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """What every materialisation cost so far, and each experiment along its lineage.
 
@@ -236,14 +230,13 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
-    @dg.asset(
+    @platform_asset(
+        profile,
         deps=tables,
-        group_name="reports",
+        group="reports",
         kinds={"python", "html"},
-        owners=["team:selection"],
-        code_version="1",
+        by=["report"],
     )
-    @recorded(profile)
     def report(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import Partitions
-from assets.record.checks import SCORE_CHECKS, specs
+from assets.record.asset import platform_asset
+from assets.record.checks import SCORE_CHECKS
 from assets.record.job_inputs import samples_file
-from assets.record.provenance import recorded
+from assets.record.provenance import Materialize
 from assets.record.recipes import fine_tuning_recipe
 from assets.record.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
@@ -19,6 +20,7 @@ from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIG
 from selection_platform.configuration.profile import Profile
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
+from selection_platform.job.versions import Computation
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -55,7 +57,7 @@ def _sql_score(
 ) -> dg.AssetsDefinition:
     """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`."""
 
-    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"}, sql=[f"40_scores/{statement}"])
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         # A value that a statement does not name is an error.
@@ -66,7 +68,7 @@ def _sql_score(
 
 
 def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    @_score_asset(profile, partitions, "random", ["pool"], {"sql", "duckdb"})
+    @_score_asset(profile, partitions, "random", ["pool"], {"sql", "duckdb"}, sql=["40_scores/random"])
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, "random", context.partition_key)
         values = {"pool": partition["pool"], "seeds": list(profile.arms["random"].seeds)}
@@ -78,7 +80,7 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
 def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_twice: bool) -> dg.AssetsDefinition:
     ratings = dg.AssetDep("rating_probability", partition_mapping=partitions.ratings_to_scorings())
 
-    @_score_asset(profile, partitions, method, [ratings], {"sql", "duckdb"})
+    @_score_asset(profile, partitions, method, [ratings], {"sql", "duckdb"}, sql=["40_scores/selectit"])
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -103,7 +105,16 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
     models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
     deps = [*partitions.pools_to_scored(method), models]
 
-    @_score_asset(profile, partitions, method, deps, {"pytorch", "duckdb"}, pool="gpu")
+    @_score_asset(
+        profile,
+        partitions,
+        method,
+        deps,
+        {"pytorch", "duckdb"},
+        sql=["30_features/samples_to_score", "40_scores/diverse_evol"],
+        by=["diverse_evol", "fine_tuning", "sample_embedding"],
+        gpu=True,
+    )
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
@@ -143,7 +154,15 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
 
 
 def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
-    @_score_asset(profile, partitions, method, partitions.pools_to_scored(method), {"python", "duckdb"})
+    @_score_asset(
+        profile,
+        partitions,
+        method,
+        partitions.pools_to_scored(method),
+        {"python", "duckdb"},
+        sql=["30_features/samples_to_score", "40_scores/zip"],
+        by=["zip"],
+    )
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -163,7 +182,14 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
 def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
     wrapped = METHODS[METHODS[method].best_of_clusters or ""]
 
-    @_score_asset(profile, partitions, method, partitions.clusters_and_scores_to_scored(method), {"sql", "duckdb"})
+    @_score_asset(
+        profile,
+        partitions,
+        method,
+        partitions.clusters_and_scores_to_scored(method),
+        {"sql", "duckdb"},
+        sql=["40_scores/best_of_clusters"],
+    )
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         values = {
@@ -184,22 +210,25 @@ def _score_asset(
     method: str,
     deps: Sequence[str | dg.AssetDep],
     kinds: set[str],
-    pool: str | None = None,
-) -> Callable[..., Any]:
+    *,
+    sql: Sequence[str],
+    by: Sequence[Computation] = (),
+    gpu: bool = False,
+) -> Callable[[Materialize], dg.AssetsDefinition]:
     summary = METHODS[method].summary
-    asset = dg.asset(
+    return platform_asset(
+        profile,
         key=["scores", method],
         description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
-        partitions_def=partitions.scored(method),
+        partitions=partitions.scored(method),
         deps=deps,
-        check_specs=specs(SCORE_CHECKS, "scores", method),
-        group_name="scores",
+        checks=SCORE_CHECKS,
+        group="scores",
         kinds=kinds,
-        owners=["team:selection"],
-        code_version="1",
-        pool=pool,
+        sql=sql,
+        by=by,
+        gpu=gpu,
     )
-    return lambda materialize: asset(recorded(profile)(materialize))
 
 
 def _partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:

@@ -6,8 +6,8 @@ import dagster as dg
 import duckdb
 
 from assets.partitions import Partitions
-from assets.record.checks import SELECTION_CHECKS, Facts, selection_results, specs
-from assets.record.provenance import recorded
+from assets.record.asset import platform_asset
+from assets.record.checks import SELECTION_CHECKS, Facts, selection_results
 from resources.warehouse import Verifier, Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -23,8 +23,9 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
     scored = [name for name in profile.arms if METHODS[name].scored_per is not None]
 
-    @dg.asset(
-        partitions_def=partitions.experiments,
+    @platform_asset(
+        profile,
+        partitions=partitions.experiments,
         deps=[
             *partitions.pools_to_experiments(),
             *(
@@ -32,13 +33,11 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 for name in scored
             ),
         ],
-        check_specs=specs(SELECTION_CHECKS, "selection"),
-        group_name="selections",
+        checks=SELECTION_CHECKS,
+        group="selections",
         kinds={"sql", "duckdb"},
-        owners=["team:selection"],
-        code_version="1",
+        sql=["50_selections/whole_pool", "50_selections/highest_scores", "50_selections/experiment"],
     )
-    @recorded(profile)
     def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """The samples that an experiment trains on, best first. Table `selections.samples`."""
         experiment = profile.experiments[context.partition_key]

@@ -4,7 +4,8 @@
 notices, so `tests/assets/record/test_settings_used.py` changes each setting of a profile and looks for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,17 +26,24 @@ Used = Mapping[str, Any]
 
 def settings_used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> dict[str, Any]:
     """The settings that decide a partition's content, each by its dotted path in the profile."""
+    return dict(_flat(_used(profile, asset, partition_key), speed=False))
+
+
+def speed_used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> dict[str, Any]:
+    """The settings that decide how fast a partition is made and in how much memory, likewise."""
+    return dict(_flat(_used(profile, asset, partition_key), speed=True))
+
+
+def _used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> Used:
     name = asset.to_user_string()
     group, _, method = name.partition("/")
     if group == "scores":
-        settings = _of_scores(profile, method)
-    elif group in _OF_POOL:
-        settings = _OF_POOL[group](profile, partition_key or "")
-    elif group in _OF_EXPERIMENT:
-        settings = _OF_EXPERIMENT[group](profile, profile.experiments[partition_key or ""])
-    else:
-        settings = _OF_ASSET[group](profile)
-    return dict(_flat(settings))
+        return _of_scores(profile, method)
+    if group in _OF_POOL:
+        return _OF_POOL[group](profile, partition_key or "")
+    if group in _OF_EXPERIMENT:
+        return _OF_EXPERIMENT[group](profile, profile.experiments[partition_key or ""])
+    return _OF_ASSET[group](profile)
 
 
 def _raw_pool(profile: Profile, pool: str) -> Used:
@@ -90,8 +98,8 @@ def _gradient_influence(profile: Profile) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
-        "scoring": profile.scoring,
-        "less": _only(profile.less, "targets", "target_samples", "seed"),
+        "scoring": _without(profile.scoring, "tokens_per_batch"),
+        "less": _only(profile.less, "targets", "target_samples", "seed", "tokens_per_batch"),
         "directions": influence_directions(profile),
     }
 
@@ -100,7 +108,7 @@ def _rating_probability(profile: Profile) -> Used:
     return {
         **_template(profile),
         "dtype": profile.dtype,
-        "scoring": profile.scoring,
+        "scoring": _without(profile.scoring, "logit_rows"),
     }
 
 
@@ -116,7 +124,7 @@ def _diverse_evol(profile: Profile) -> Used:
         **_template(profile),
         "budgets": profile.budgets,
         "dtype": profile.dtype,
-        "scoring": profile.scoring,
+        "scoring": _without(profile.scoring, "logit_rows"),
         "fine_tuning": profile.fine_tuning,
         "diverse_evol": profile.diverse_evol,
     }
@@ -137,6 +145,7 @@ def _benchmark_result(profile: Profile, experiment: Experiment) -> Used:
         **_template(profile),
         "dtype": profile.dtype,
         "evaluation": profile.evaluation,
+        "scoring": _only(profile.scoring, "tokens_per_batch"),
         "fine_tuning": _only(profile.fine_tuning, "max_length"),
     }
 
@@ -194,19 +203,42 @@ def influence_directions(profile: Profile) -> "tuple[Direction, ...]":
     return ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
 
-def _only(settings: Settings, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.content().items() if name in names}
+@dataclass(frozen=True)
+class _Part:
+    """Some of the settings of a part of the profile."""
+
+    settings: Settings
+    names: Set[str]
 
 
-def _without(settings: Settings, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.content().items() if name not in names}
+def _only(settings: Settings, *names: str) -> _Part:
+    return _Part(settings, set(names))
 
 
-def _flat(settings: Any, path: str = "") -> list[tuple[str, Any]]:
-    if isinstance(settings, Settings):
-        settings = settings.content()
-    if isinstance(settings, Mapping) and settings:
+def _without(settings: Settings, *names: str) -> _Part:
+    return _Part(settings, type(settings).model_fields.keys() - set(names))
+
+
+def _flat(used: Any, path: str = "", *, speed: bool) -> list[tuple[str, Any]]:
+    if isinstance(used, Settings):
+        used = _without(used)
+    if isinstance(used, _Part):
+        chosen = used.settings.speed() if speed else used.settings.content()
         return [
-            leaf for name, value in settings.items() for leaf in _flat(value, f"{path}.{name}" if path else str(name))
+            leaf for name, value in chosen.items() if name in used.names for leaf in _leaves(value, f"{path}.{name}")
         ]
-    return [(path, list(settings) if isinstance(settings, tuple) else settings)] if path else []
+    if isinstance(used, Mapping) and used:
+        return [
+            leaf
+            for name, value in used.items()
+            for leaf in _flat(value, f"{path}.{name}" if path else str(name), speed=speed)
+        ]
+    return [] if speed else list(_leaves(used, path))
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{name}")
+    elif path:
+        yield path, list(value) if isinstance(value, tuple) else value

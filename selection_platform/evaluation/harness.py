@@ -49,6 +49,7 @@ from selection_platform.job.folder import (
 )
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
 from selection_platform.text.conversation import to_messages
@@ -56,9 +57,6 @@ from selection_platform.text.rendering import template_hash
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
@@ -222,7 +220,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": template_hash(),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["evaluation"],
     }
 
 

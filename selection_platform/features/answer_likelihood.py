@@ -29,13 +29,11 @@ from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import write_shards
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
-
-CODE_VERSION = 2
-"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
     """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
     return {
         "job": "answer_likelihood",
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["answer_likelihood"],
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
         "max_length": spec.max_length,

@@ -26,6 +26,7 @@ from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import write_shards
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     batches,
     check_model,
@@ -38,9 +39,6 @@ from selection_platform.models.forward_pass import (
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 _ROWS_PER_READ = 4096
 
@@ -141,7 +139,7 @@ def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
     """What the numbers and their order depend on: contents, not paths."""
     return {
         "job": "sample_embedding",
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["sample_embedding"],
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
         "samples": file_hash(Path(spec.samples_file)),

@@ -17,6 +17,7 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.progress import progress
+from selection_platform.job.versions import VERSIONS
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
 from selection_platform.pools.contamination import ContaminationFilter
 from selection_platform.pools.filters import (
@@ -30,9 +31,6 @@ from selection_platform.pools.forms import read_conversation, text_of
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
 from selection_platform.text.conversation import Message, sample_id
-
-CODE_VERSION = "1"
-"""Raise it when the same raw pool and settings would give another pool than before."""
 
 POOL_SCHEMA = pa.schema(
     [
@@ -152,7 +150,7 @@ def split_at(position: float, settings: PoolSettings) -> str:
 def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[str, object]:
     return {
         "job": "pool",
-        "code": CODE_VERSION,
+        "code": str(VERSIONS["pool"]),
         "settings": settings.model_dump(),
         "raw_pool": raw_hash,
         "benchmark_texts": content_hash(texts),

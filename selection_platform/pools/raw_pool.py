@@ -11,13 +11,11 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.progress import progress
+from selection_platform.job.versions import VERSIONS
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
 from selection_platform.pools.rows import Source, SourceError
 from selection_platform.pools.shards import ShardWriter
 from selection_platform.pools.sources import open_source
-
-CODE_VERSION = "1"
-"""Raise it when the same source would give other rows than before."""
 
 RAW_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("record", pa.string())])
 
@@ -90,7 +88,7 @@ def read_raw_pool_report(folder: Path) -> RawPoolReport:
 def _identity(settings: PoolSettings, source: Source) -> dict[str, object]:
     return {
         "job": "raw_pool",
-        "code": CODE_VERSION,
+        "code": str(VERSIONS["raw_pool"]),
         "source": settings.source.model_dump(),
         "on_bad_row": settings.on_bad_row,
         "files": source.files,

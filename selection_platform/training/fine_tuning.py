@@ -22,6 +22,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
 from selection_platform.job.registry import Job
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
 from selection_platform.text.rendering import Tokenizer, template_hash
@@ -35,9 +36,6 @@ from selection_platform.training.loop import (
     train,
     training_arguments,
 )
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other weights."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
         "base_model": model_identity(base),
         "conversations": file_identity(Path(spec.train_file)),
         "template": template_hash(),
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["fine_tuning"],
     }
 
 

@@ -22,6 +22,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.registry import Job
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
 from selection_platform.text.conversation import Message, to_messages
@@ -31,9 +32,6 @@ from selection_platform.training.loop import Precision, remove_checkpoints, reso
 
 END = "<|endoftext|>"
 """Ends every answer; also the padding token."""
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other weights."""
 
 _TOKENIZER_CHARACTERS = 4_000_000
 
@@ -216,7 +214,7 @@ def _identity(spec: PretrainingSpec) -> dict[str, Any]:
         "recipe": recipe,
         "conversations": content_hash(_rows(spec)["sample_id"].to_pylist()),
         "template": template_hash(),
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["pretraining"],
     }
 
 

@@ -26,22 +26,18 @@ import torch
 from numpy.typing import NDArray
 
 from selection_platform.errors import PlatformError
-from selection_platform.features import sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import shard_files
+from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
 from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
 from selection_platform.models.provenance import model_identity
 from selection_platform.text.rendering import template_hash
-from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.loop import resolve_precision
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other picks."""
 
 PICKS_FILE = "picks.parquet"
 
@@ -152,7 +148,7 @@ def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
     recipe["precision"] = resolve_precision(recipe["precision"])
     return {
         "job": "diverse_evol",
-        "code_versions": [CODE_VERSION, fine_tuning.CODE_VERSION, sample_embedding.CODE_VERSION],
+        "code_versions": [VERSIONS[name] for name in ("diverse_evol", "fine_tuning", "sample_embedding")],
         "template": template_hash(),
         "model": model_identity(Path(spec.base_model_folder)),
         "samples": file_hash(Path(spec.samples_file)),

@@ -29,6 +29,7 @@ from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import write_shards
+from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
 from selection_platform.methods.less.influence_pass import InfluencePasses
 from selection_platform.methods.less.target_gradients import read_targets
@@ -38,9 +39,6 @@ from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 from selection_platform.training.epoch_snapshots import EpochSnapshot, epoch_snapshots
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 _TARGETS_FOLDER = "targets"
 # Gradients of float16 activations vanish below 6e-8, as those of long answers do.
@@ -174,7 +172,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
     epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
     return {
         "job": "gradient_influence",
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["gradient_influence"],
         "template": template_hash(),
         "epochs": epochs,
         "samples": file_hash(Path(spec.samples_file)),

@@ -25,6 +25,7 @@ from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import write_shards
+from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit.rating_prompts import (
     RATING_CUE,
     RATING_PROMPTS,
@@ -44,9 +45,6 @@ from selection_platform.models.forward_pass import (
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
-
-CODE_VERSION = 1
-"""Part of a job's identity: raise it whenever the same spec would give other numbers."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def job_settings(spec: RatingSpec) -> dict[str, Any]:
     """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
     return {
         "job": "rating_probability",
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["rating_probability"],
         "template": template_hash(),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),

@@ -1,0 +1,117 @@
+"""The one way to declare an asset of the platform: what it is, what it is made by, and what is recorded with it."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from assets.record.checks import Check, specs
+from assets.record.provenance import Materialize, recorded
+from selection_platform.configuration.profile import Profile
+from selection_platform.job.versions import VERSIONS, Computation
+from sql.queries import load_sql
+
+OWNERS = ["team:selection"]
+SQL = "sql"
+"""Metadata of an asset: the statements that its content is made by."""
+
+_SQL_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL)
+
+
+def code_version(sql: Sequence[str], by: Sequence[Computation], code: int) -> str:
+    """What an asset's content is made by, as Dagster records it: other text means that it would come out otherwise.
+
+    Args:
+        sql: names of the statements that make content. Their comments and white space do not count.
+        by: computations of the library, each with its version.
+        code: raised by hand for a change of the asset's own lines, which neither of the two sees.
+    """
+    parts = [str(code), *(f"{name} {VERSIONS[name]}" for name in by)]
+    if sql:
+        text = "\n".join(f"{name} {_meaning(load_sql(name))}" for name in sorted(sql))
+        parts.append(f"sql {hashlib.sha256(text.encode()).hexdigest()[:8]}")
+    return ", ".join(parts)
+
+
+def _meaning(statement: str) -> str:
+    """A statement without comments, with one blank between tokens."""
+    tokens = (match[0] for match in _SQL_TOKEN.finditer(statement))
+    return " ".join(token for token in tokens if not token.isspace() and not token.startswith(("--", "/*")))
+
+
+def platform_spec(
+    key: str,
+    *,
+    group: str,
+    kinds: set[str],
+    description: str | None = None,
+    deps: Sequence[Any] = (),
+    sql: Sequence[str] = (),
+    by: Sequence[Computation] = (),
+    code: int = 1,
+) -> dg.AssetSpec:
+    """One of several assets that one computation gives. See `platform_asset`."""
+    return dg.AssetSpec(
+        key,
+        description=description,
+        deps=deps,
+        group_name=group,
+        kinds=kinds,
+        owners=OWNERS,
+        metadata={SQL: list(sql)},
+        code_version=code_version(sql, by, code),
+    )
+
+
+def platform_asset(
+    profile: Profile,
+    *,
+    group: str,
+    kinds: set[str],
+    key: Sequence[str] | None = None,
+    description: str | None = None,
+    partitions: dg.PartitionsDefinition[str] | None = None,
+    deps: Sequence[Any] = (),
+    checks: Sequence[Check] = (),
+    sql: Sequence[str] = (),
+    by: Sequence[Computation] = (),
+    code: int = 1,
+    gpu: bool = False,
+) -> Callable[[Materialize], dg.AssetsDefinition]:
+    """Decorates the function that materialises an asset.
+
+    Args:
+        profile: that the asset is made for.
+        group: where it stands in the graph.
+        kinds: what it is made with, as the UI shows it.
+        key: of the asset; the function's name if left out.
+        description: of the asset; the function's docstring if left out.
+        partitions: of the asset.
+        deps: the assets that it is made from.
+        checks: whose results it returns.
+        sql: names of the statements that make its content; those that only check or describe it do not count.
+        by: the library's computations that make its content.
+        code: raise it for a change of content that neither `sql` nor `by` sees.
+        gpu: whether it wants a GPU: such steps run one at a time.
+    """
+
+    def decorate(materialize: Materialize) -> dg.AssetsDefinition:
+        path = list(key) if key else [materialize.__name__]
+        declare = dg.asset(
+            key=path,
+            description=description,
+            partitions_def=partitions,
+            deps=deps,
+            check_specs=specs(checks, *path),
+            group_name=group,
+            kinds=kinds,
+            owners=OWNERS,
+            metadata={SQL: list(sql)},
+            code_version=code_version(sql, by, code),
+            pool="gpu" if gpu else None,
+        )
+        return declare(recorded(profile)(materialize))
+
+    return decorate
