@@ -235,6 +235,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         deps=tables,
         group="reports",
         kinds={"python", "html"},
+        sql=["90_reports/runs"],
         by=["report"],
     )
     def report(

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.keys import SELECTION, Node
 from assets.record.provenance import Provenance, input_name, latest_provenance
-from assets.record.settings_used import settings_used
+from assets.record.settings_used import settings_used, speed_used
 from orchestration.graph import Graph, Step
 from resources import Resources
 from selection_platform.configuration.profile import Profile
@@ -84,6 +84,20 @@ class Staleness:
     def removed(self) -> list[Node]:
         """Partitions that were materialised and are in the profile no more. They stay as they are."""
         return [node for node in self.made() if node[1] not in self.graph.partition_keys(node[0])]
+
+    def other_speed(self) -> dict[str, int]:
+        """Changed settings of speed, in words, and how many partitions were made with the earlier value.
+
+        None of these is due for it: made again, last digits would differ.
+        """
+        changed: dict[str, int] = {}
+        for key, partition in (node for step in self.graph.steps for node in step.nodes):
+            made = self._latest(key).get(partition)
+            # What an earlier version made does not say.
+            if made is not None and made.speed:
+                for cause in _changed_settings(made.speed, speed_used(self._profile, key, partition)):
+                    changed[cause] = changed.get(cause, 0) + 1
+        return changed
 
     def made(self) -> dict[Node, Provenance]:
         """Every partition that was ever materialised, in the profile or not, in order; what it was made from last."""

@@ -9,21 +9,20 @@ from typing import Any
 
 import dagster as dg
 
+from assets.record import earlier_homes
 from assets.record.cost_meter import COST, CostMeter
-from assets.record.settings_used import settings_used
+from assets.record.settings_used import settings_used, speed_used
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.text.rendering import template_hash
 
-SETTINGS, INPUTS, PACKAGES, SNAPSHOT = "settings", "inputs", "packages", "warehouse snapshot"
+SETTINGS, SPEED_SETTINGS, INPUTS = "settings", "speed settings", "inputs"
+PACKAGES, SNAPSHOT = "packages", "warehouse snapshot"
 PACKAGE_NAMES = (
     "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
-
-UNRENDERED = ("pool", "benchmark_data")
-"""Assets that have nothing to do with the text template, and neither has what they are made from."""
 
 RECORDS_AT_ONCE = 1000
 """Dagster refuses to hand over more than some thousand."""
@@ -39,7 +38,8 @@ class Provenance:
         run_id: the run that made it.
         code_version: of the asset.
         data_version: identity of the content.
-        settings: values of the profile, by their dotted paths.
+        settings: values of the profile that decide the content, by their dotted paths.
+        speed: those that decide how fast it was made, likewise.
         inputs: data version of each partition that it was made from, by `asset partition`.
         packages: version of each package that can change a number.
         snapshot: snapshot of the warehouse that it read; None where it reads none.
@@ -52,6 +52,7 @@ class Provenance:
     code_version: str | None
     data_version: str | None
     settings: Mapping[str, Any]
+    speed: Mapping[str, Any]
     inputs: Mapping[str, str]
     packages: Mapping[str, str]
     snapshot: int | None
@@ -98,8 +99,14 @@ def _records(
     if warehouse is not None and warehouse.exists():
         record[SNAPSHOT] = warehouse.snapshot()
     partition_key = context.partition_key if context.has_partition_key else None
-    settings = {key: settings_used(profile, key, partition_key) for key in context.selected_asset_keys}
-    return {key: {**record, SETTINGS: dg.MetadataValue.json(used)} for key, used in settings.items()}
+    return {
+        key: {
+            **record,
+            SETTINGS: dg.MetadataValue.json(settings_used(profile, key, partition_key)),
+            SPEED_SETTINGS: dg.MetadataValue.json(speed_used(profile, key, partition_key)),
+        }
+        for key in context.selected_asset_keys
+    }
 
 
 def _with_record(
@@ -153,7 +160,7 @@ def templates(context: dg.AssetExecutionContext, inputs: Iterable[str]) -> dict[
         name = waiting.pop()
         # A name begins with the asset's, which has no space in it.
         asset, _, partition = name.partition(" ")
-        if name in seen or asset in UNRENDERED:
+        if name in seen:
             continue
         seen.add(name)
         made = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
@@ -168,14 +175,16 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
     materialization = event.asset_materialization
     assert materialization is not None
     tags = materialization.tags or {}
+    asset = materialization.asset_key.to_user_string()
     metadata: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
     return Provenance(
-        asset=materialization.asset_key.to_user_string(),
+        asset=asset,
         partition=materialization.partition,
         run_id=event.run_id,
-        code_version=tags.get("dagster/code_version"),
+        code_version=earlier_homes.code_version(asset, tags.get("dagster/code_version")),
         data_version=tags.get("dagster/data_version"),
-        settings=metadata.pop(SETTINGS, {}),
+        settings=earlier_homes.settings(metadata.pop(SETTINGS, {})),
+        speed=metadata.pop(SPEED_SETTINGS, {}),
         inputs=metadata.pop(INPUTS, {}),
         packages=metadata.pop(PACKAGES, {}),
         snapshot=metadata.pop(SNAPSHOT, None),

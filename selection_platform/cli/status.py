@@ -23,6 +23,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
         removed = staleness.removed()
         downstream = len(staleness.graph.downstream(each.step for each in due)) - len(due)
         total = len(staleness.graph.steps)
+        other_speed = staleness.other_speed()
     if options.json:
         print_json(
             {
@@ -38,6 +39,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
                     for each in due
                 ],
                 "downstream": downstream,
+                "other_speed": other_speed,
                 "removed": [{"asset": key.to_user_string(), "partition": partition} for key, partition in removed],
             }
         )
@@ -47,5 +49,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
     print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
     if downstream:
         print(f"{downstream} more are made from these, and are due where these come out otherwise than before")
+    for cause, count in other_speed.items():
+        print(f"{count} were made with another {cause}: made again, only last digits would differ")
     if removed:
-        print(f"{len(removed)} were made for what is in the profile no more")
+        print(f"{len(removed)} were made for what was removed from the profile")

@@ -7,9 +7,7 @@ import shutil
 import pytest
 import yaml
 
-import assets
-import assets.record.score_table
-from assets import build_assets
+from assets.record import asset, score_table
 from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
@@ -41,24 +39,15 @@ from tests.small_run import (
 pytestmark = pytest.mark.data
 
 
-def replace_method(monkeypatch, code_version, statement):
-    """The asset of `token_length` as if its author had changed the statement, and said so by the code version."""
-
-    def with_version(spec):
-        return spec.replace_attributes(code_version=code_version)
-
-    def changed(profile):
-        return [
-            asset.map_asset_specs(with_version) if "token_length" in str(asset.keys) else asset
-            for asset in build_assets(profile)
-        ]
+def replace_method(monkeypatch, statement):
+    """The asset of `token_length` as if its author had changed the statement."""
 
     def load(name):
         sql = load_sql(name)
         return sql.replace("END::DOUBLE AS score", statement) if name == "40_scores/token_length" else sql
 
-    monkeypatch.setattr(assets, "build_assets", changed)
-    monkeypatch.setattr(assets.record.score_table, "load_sql", load)
+    for module in (asset, score_table):
+        monkeypatch.setattr(module, "load_sql", load)
 
 
 def test_after_a_run_nothing_is_due(place, capsys):
@@ -72,14 +61,16 @@ def test_after_a_run_nothing_is_due(place, capsys):
 
 
 def test_new_code_that_chooses_the_same_ids_trains_nothing(place, capsys, monkeypatch):
-    replace_method(monkeypatch, "2", "END::DOUBLE * 2 AS score")
-    assert due(capsys, place) == {"scores/token_length letters/tiny": ("stale", ["code version 1 -> 2"])}
+    replace_method(monkeypatch, "END::DOUBLE * 2 AS score")
+    ((step, (kind, (cause,))),) = due(capsys, place).items()
+    assert (step, kind) == ("scores/token_length letters/tiny", "stale")
+    assert cause.startswith("code version 1, sql ")
     assert refreshed(capsys, place) == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
     assert due(capsys, place) == {}
 
 
 def test_new_code_with_the_same_scores_goes_no_further(place, capsys, monkeypatch):
-    replace_method(monkeypatch, "2", "END::DOUBLE AS score")
+    replace_method(monkeypatch, "END::DOUBLE * 1 AS score")
     assert refreshed(capsys, place) == {"scores/token_length letters/tiny"}
     assert due(capsys, place) == {}
 
@@ -88,7 +79,7 @@ def test_new_code_that_chooses_others_says_how_many(place, capsys, monkeypatch):
     samples = "SELECT sample_id FROM selections.samples WHERE experiment = $experiment"
     warehouse = build_resources(place.home).warehouse
     before = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"])
-    replace_method(monkeypatch, "2", "END::DOUBLE * -1 AS score")
+    replace_method(monkeypatch, "END::DOUBLE * -1 AS score")
     made = refreshed(capsys, place, "selection")
     assert made == {"scores/token_length letters/tiny", f"selection {TOKEN_LENGTH}"}
     others = set(warehouse.query(samples, {"experiment": TOKEN_LENGTH})["sample_id"]) - before
@@ -150,14 +141,16 @@ def test_a_setting_of_the_scoring_touches_what_is_scored_by_it(place, capsys):
     assert due(capsys, place) == {}
 
 
-def test_a_setting_that_changes_no_choice_trains_nothing(place, capsys):
-    change_profile(place, scoring={"samples_per_shard": 7})
-    assert set(due(capsys, place)) == {"answer_likelihood, sample_embedding letters/tiny"}
-    made = refreshed(capsys, place)
-    assert made >= FORWARD_PASS
-    # Other batches may round otherwise.
-    assert made - FORWARD_PASS <= {"scores/entropy letters/tiny", f"selection {ENTROPY}"}
-    assert due(capsys, place) == {}
+def test_a_setting_of_speed_makes_nothing_due(place, capsys):
+    change_profile(place, scoring={"samples_per_shard": 7}, fine_tuning={"batch_per_device": 2})
+    now = status(capsys, place)
+    assert now["due"] == []
+    assert now["other_speed"] == {
+        "scoring.samples_per_shard 20 -> 7": len(FORWARD_PASS),
+        "fine_tuning.batch_per_device 4 -> 2": len(TRAINED),
+    }
+    assert "made again, only last digits would differ" in output_of(capsys, place, "status")
+    assert refreshed(capsys, place) == set()
 
 
 def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch, request):
