@@ -60,7 +60,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         group_name="features",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
-        code_version="1",
+        code_version="2",
         pool="gpu",
     )
     @recorded(profile)
