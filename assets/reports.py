@@ -241,7 +241,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         group_name="reports",
         kinds={"python", "html"},
         owners=["team:selection"],
-        code_version="1",
+        code_version="2",
     )
     @recorded(profile)
     def report(

@@ -3,7 +3,7 @@
 import argparse
 
 from selection_platform.commands import UserError, print_json
-from selection_platform.costs import ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
+from selection_platform.costs import UNITS, ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
 from selection_platform.leaderboard import markdown_table
 from selection_platform.profile import Profile, home
 
@@ -30,7 +30,7 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
             }
         )
         return
-    print("What each arm cost, on average over its seeds: seconds of the GPU where one was used, else of CPU cores\n")
+    print("What each arm cost, on average over its seeds: seconds of all CPU cores, and of steps that held a GPU\n")
     print(markdown_costs(arms))
     print()
     for each in arms:
@@ -49,6 +49,5 @@ def _json(each: ArmCost) -> dict[str, object]:
     return {
         **each.arm._asdict(),
         **{part.replace(" ", "_"): spent._asdict() for part, spent in each.parts.items()},
-        "times_by_seconds": each.times_by_seconds,
-        "times_by_flops": each.times_by_flops,
+        **{f"times_by_{unit}": each.times.get(unit) for unit in UNITS},
     }
