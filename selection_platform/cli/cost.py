@@ -5,7 +5,7 @@ import argparse
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
-from selection_platform.report.costs import ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
+from selection_platform.report.costs import UNITS, ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
 from selection_platform.text.tables import markdown_table
 
 
@@ -38,7 +38,7 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
             }
         )
         return
-    print("What each arm cost, on average over its seeds: seconds of the GPU where one was used, else of CPU cores\n")
+    print("What each arm cost, on average over its seeds: seconds of all CPU cores, and of steps that held a GPU\n")
     print(markdown_costs(arms))
     print()
     for each in arms:
@@ -57,6 +57,5 @@ def _json(each: ArmCost) -> dict[str, object]:
     return {
         **each.arm._asdict(),
         **{part.replace(" ", "_"): spent._asdict() for part, spent in each.parts.items()},
-        "times_by_seconds": each.times_by_seconds,
-        "times_by_flops": each.times_by_flops,
+        **{f"times_by_{unit}": each.times.get(unit) for unit in UNITS},
     }

@@ -4,7 +4,7 @@ Token ids of a million samples do not fit in memory beside a model, so they wait
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +40,11 @@ class TokenPlan:
     Attributes:
         sample_id: string.
         prompt_tokens: int32, tokens of the prompt that are scored.
-        answer_tokens: int32, tokens of the answer that are scored.
+        answer_tokens: int32, tokens of the answer that are scored, its end-of-sequence token among them where the plan
+            has it.
         direct_answer_tokens: int32, tokens of the answer that are scored in the direct pass; as many, unless the
             published script's border is used.
-        truncated: bool, whether prompt or answer was cut.
+        truncated: bool, whether prompt or answer was cut, or the end-of-sequence token.
         offset: int64, where the sample's tokens start in `ids`: the joint pass's, then the direct pass's.
         ids: int32, the tokens of all samples, mapped from a file.
         cue_length: tokens that stand before the answer in the direct pass.
@@ -100,6 +101,8 @@ def make_plan(
     max_length: int,
     folder: Path,
     boundary: Boundary = "pieces",
+    *,
+    with_end: bool = False,
 ) -> TokenPlan:
     """Tokenise the samples into files of `folder`, or read those that an earlier run left there.
 
@@ -109,14 +112,17 @@ def make_plan(
         max_length: the prompt is cut to it, then the answer to what remains, as the paper's scripts do.
         folder: a job's folder; what it holds is of this job.
         boundary: how prompt and answer are told apart.
+        with_end: whether the answer has the end-of-sequence token behind it, as in training. It is cut first, so that
+            an answer which does not fit has none; an empty answer is this token alone. Never in the direct pass.
 
     Raises:
         PlatformError: there are no samples, or their ids repeat.
     """
+    end = [int(tokenizer.eos_token_id)] if with_end else []  # pyright: ignore[reportArgumentType]
     lengths_file = folder / _LENGTHS_FILE
     with first_process_first():
         if not lengths_file.exists():
-            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary)
+            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary, end)
             _check_samples(lengths, samples_file)
             with whole_file(lengths_file) as temporary:
                 pq.write_table(lengths, temporary)
@@ -143,9 +149,17 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 
 def _tokenize_to_files(
-    samples_file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path, boundary: Boundary
+    samples_file: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    folder: Path,
+    boundary: Boundary,
+    end: list[int],
 ) -> pa.Table:
-    """Write the scored tokens of all samples, in the order of the file; the table of `_LENGTHS` says where they are."""
+    """Write the scored tokens of all samples, in the order of the file; the table of `_LENGTHS` says where they are.
+
+    `end` is what stands behind each answer.
+    """
     parts: list[pa.Table] = []
     offset = 0
     with (
@@ -153,7 +167,8 @@ def _tokenize_to_files(
         temporary.open("wb") as file,
         progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
     ):
-        for sample_ids, answers in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
+        for sample_ids, bare in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
+            answers = [replace(last, answer=last.answer + end) for last in bare]
             part = _lengths(sample_ids, answers, max_length, offset)
             for last, direct in zip(answers, part["direct_answer_tokens"].to_pylist(), strict=True):
                 joint = (last.prompt + last.answer)[:max_length]

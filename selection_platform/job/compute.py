@@ -1,8 +1,13 @@
 """How much arithmetic this process's models have done: counted as they run, and read by whoever keeps the costs.
 
 Only shapes are counted, as in PaLM's appendix B (https://arxiv.org/abs/2204.02311): two operations for each weight of a
-matrix and each token, and attention's products of all pairs of places. Norms and activations are left out, causal masks
-are not taken off, and the output head counts for every token, though some passes spare part of it.
+matrix and each token that it meets, and attention's products of all pairs of places. The output head meets only the
+tokens that logits are made for. Causal masks are not taken off. Norms and activations are left out, and so is what is
+done with a model's results: distances, clusters, Adam's steps, LESS's products with its targets.
+
+A backward pass is counted when it comes, through all layers, also those below the lowest that is trained. Where
+activations are recomputed for it, that is the decoder's forward arithmetic once more, of which torch saves each layer's
+last product.
 """
 
 from dataclasses import dataclass
@@ -19,8 +24,8 @@ class Compute:
 
     Attributes:
         tokens: given to a model, padding included, once for each pass.
-        forward_flops: floating-point operations (a multiplication and an addition are two).
-        backward_flops: likewise of the backward passes that these forward passes were made for.
+        forward_flops: of forward passes: floating-point operations (a multiplication and an addition are two).
+        backward_flops: likewise of backward passes.
     """
 
     tokens: int = 0
@@ -47,44 +52,65 @@ SPENT = Compute()
 
 
 def count_compute(model: "PreTrainedModel") -> None:
-    """Count every pass of the model into `SPENT` from now on."""
-    import torch
+    """Count every pass of the model into `SPENT` from now on.
 
+    A gradient that is computed beside autograd is not seen here; whoever computes it adds it.
+    """
     config = model.config.get_text_config()
     # Of grouped queries too: each query's head meets all keys.
     width = config.num_attention_heads * (
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
-    head = model.get_output_embeddings()
 
-    def count(decoder: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def count_decoder(decoder: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         inputs = kwargs.get("input_ids", args[0] if args else None)
         if inputs is None:
             inputs = kwargs["inputs_embeds"][..., 0]
         cache = kwargs.get("past_key_values")
-        places = inputs.shape[-1] + (0 if cache is None else cache.get_seq_length())
-        weights, trained = _weights(decoder, *([] if head is None else [head]))
-        of_attention = 4 * config.num_hidden_layers * places * width
-        tokens = inputs.numel()
-        SPENT.tokens += tokens
-        SPENT.forward_flops += tokens * (2 * weights + of_attention)
-        if torch.is_grad_enabled() and trained:
-            # Gradients of activations, and of those weights that are trained.
-            SPENT.backward_flops += tokens * (2 * weights + 2 * of_attention + 2 * trained)
+        # After the pass, the cache has this pass's places too.
+        places = inputs.shape[-1] if cache is None else cache.get_seq_length()
+        attention = inputs.numel() * 4 * config.num_hidden_layers * places * width
+        SPENT.tokens += inputs.numel()
+        _count(decoder, inputs.numel(), output[0], attention)
 
-    model.get_decoder().register_forward_pre_hook(count, with_kwargs=True)
+    def count_head(head: "torch.nn.Module", args: tuple[Any, ...], output: Any) -> None:
+        _count(head, args[0].shape[:-1].numel(), output)
+
+    model.get_decoder().register_forward_hook(count_decoder, with_kwargs=True)
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_hook(count_head)
 
 
-def _weights(*parts: "torch.nn.Module") -> tuple[int, int]:
-    """Weights of the parts' matrices, and how many of them are trained. Looking up embeddings is no arithmetic."""
+def _count(module: "torch.nn.Module", tokens: int, output: "torch.Tensor", attention: float = 0.0) -> None:
+    """Count a forward pass of tokens through a module, and its backward pass if one comes to its output.
+
+    `attention` is the arithmetic of the forward pass that has no weights.
+    """
+    weights, trained = _weights(module)
+    forward = 2 * tokens * weights + attention
+    SPENT.forward_flops += forward
+    if not output.requires_grad:
+        return
+    again = forward if module.training and getattr(module, "gradient_checkpointing", False) else 0.0
+
+    def count_backward(_: "torch.Tensor") -> None:
+        SPENT.forward_flops += again
+        # Gradients of activations, and of those weights that are trained.
+        SPENT.backward_flops += 2 * tokens * weights + 2 * attention + 2 * tokens * trained
+
+    output.register_hook(count_backward)
+
+
+def _weights(module: "torch.nn.Module") -> tuple[int, int]:
+    """Weights of a module's matrices, and how many of them are trained. Looking up embeddings is no arithmetic."""
     import torch
 
     matrices = [
         weight
-        for part in parts
-        for module in part.modules()
-        if not isinstance(module, torch.nn.Embedding)
-        for weight in module.parameters(recurse=False)
+        for part in module.modules()
+        if not isinstance(part, torch.nn.Embedding)
+        for weight in part.parameters(recurse=False)
         if weight.ndim == 2
     ]
     return sum(each.numel() for each in matrices), sum(each.numel() for each in matrices if each.requires_grad)

@@ -22,11 +22,11 @@ VERSIONS: dict[Computation, int] = {
     "answer_likelihood": 2,
     "sample_embedding": 1,
     "sample_cluster": 1,
-    "gradient_influence": 1,
+    "gradient_influence": 2,
     "rating_probability": 1,
     "diverse_evol": 1,
     "zip": 1,
     "evaluation": 1,
     "verdict": 1,
-    "report": 1,
+    "report": 2,
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from selection_platform.experiments.methods import BASE
-from selection_platform.report.costs import Arm, ArmCost, Part, break_even
+from selection_platform.report.costs import TIMES, Arm, ArmCost, Part, Time, break_even, times_used
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
 from selection_platform.verdict.runs import Cell
@@ -27,21 +27,18 @@ def costs(found: Sequence[ArmCost]) -> Section:
     pictures, tables, sentences = [], [], []
     for place, cell in enumerate(cells[:MOST_CELLS], start=1):
         of_cell = [each for each in found if _is_in(each.arm, cell)]
-        name, device = cell_name(cell), _device(of_cell)
+        name, used = cell_name(cell), times_used(spent for each in of_cell for spent in each.parts.values())
         words = [text for text in map(break_even, of_cell) if text]
         sentences += [f"{name}: {'; '.join(words)}."] if words else []
-        rows = [_row(each) for each in of_cell]
-        header = ["arm", *SHOWN, "random data for it, by time", "by arithmetic"]
-        tables.append(Table(f"{device} of one run, {name}", header, rows))
-        picture = _plot(of_cell, name, device)
-        drawn = "; ".join(f"{row[0].text}: choosing {row[1].text}, training {row[3].text}" for row in rows)
-        pictures.append(Picture(f"costs-{place}", picture, f"{device} of one run, {name}: {drawn}."))
+        tables += [_table(of_cell, name, time) for time in used]
+        pictures.append(_picture(of_cell, name, used[0], f"costs-{place}"))
     paragraphs = [
         *sentences,
         "Means over seeds. Selecting has of each feature that several methods use an equal share for each of them; "
         "selecting alone has all of it, as if no other method were run. The last columns say on how many times as much "
         "data, picked at random, a model could have been trained for the cost of selecting and training: a choice that "
-        "does no better than that is not worth its cost.",
+        "does no better than that is not worth its cost. GPU time is by the clock while a step holds the GPU, CPU time "
+        "is over all cores; each is held against its own kind.",
     ]
     return Section("costs", title, paragraphs, tables, pictures, "experiment_costs.csv")
 
@@ -58,17 +55,17 @@ def settling(found: Sequence[ArmCost], each: Verdict) -> str:
         return "not by runs: the base model is one, and has no seeds"
     of_arm = max(0, each.seeds_needed - each.comparison.arm_runs)
     of_random = max(0, each.seeds_needed - each.comparison.random_runs)
-    cost = run_cost(found, each.cell)
-    price = "" if cost is None else f": {duration((of_arm + of_random) * cost[0])} of {cost[1]}"
+    price = _price(found, each.cell, of_arm + of_random)
     return f"{of_arm} more run{'s' * (of_arm != 1)} of it, {of_random} of random{price}"
 
 
-def run_cost(found: Sequence[ArmCost], cell: Cell) -> tuple[float, str] | None:
-    """What one more run of a cell costs, trained and evaluated, by its random runs: seconds, and on what."""
+def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
+    """What more runs of a cell cost, trained and evaluated, by its random runs; nothing where that is not known."""
     random = next((each for each in found if each.arm == Arm(RANDOM, *cell)), None)
-    if random is None or not random.parts["training"].seconds:
-        return None
-    return random.parts["training"].seconds + random.parts["evaluating"].seconds, _device([random])
+    if random is None or not times_used([random.parts["training"]]):
+        return ""
+    one = random.parts["training"].plus(random.parts["evaluating"])
+    return ": " + ", ".join(f"{duration(runs * getattr(one, time))} of {TIMES[time]}" for time in times_used([one]))
 
 
 def duration(seconds: float) -> str:
@@ -82,7 +79,7 @@ def duration(seconds: float) -> str:
 def _cells(found: Sequence[ArmCost]) -> list[Cell]:
     """The models, whole pools and sizes that something was selected for, and at some cost."""
     sized = [each for each in found if each.arm.pool is not None and each.arm.budget and each.arm.pool_size is None]
-    known = [each.arm for each in sized if any(spent.seconds for spent in each.parts.values())]
+    known = [each.arm for each in sized if times_used(each.parts.values())]
     return list(dict.fromkeys(Cell(arm.model, arm.pool or "", arm.budget or 0) for arm in known))
 
 
@@ -93,31 +90,38 @@ def _is_in(arm: Arm, cell: Cell) -> bool:
     )
 
 
-def _device(found: Sequence[ArmCost]) -> str:
-    return "GPU time" if any(spent.gpu_seconds for each in found for spent in each.parts.values()) else "CPU time"
+def _table(of_cell: Sequence[ArmCost], name: str, time: Time) -> Table:
+    header = ["arm", *SHOWN, f"random data for it, by {TIMES[time]}", "by arithmetic"]
+    return Table(f"{TIMES[time]} of one run, {name}", header, [_row(each, time) for each in of_cell])
 
 
-def _row(each: ArmCost) -> list[TableCell]:
-    times = [each.times_by_seconds, each.times_by_flops]
+def _picture(of_cell: Sequence[ArmCost], name: str, time: Time, file: str) -> Picture:
+    rows = [_row(each, time) for each in of_cell]
+    drawn = "; ".join(f"{row[0].text}: choosing {row[1].text}, training {row[3].text}" for row in rows)
+    return Picture(file, _plot(of_cell, name, time), f"{TIMES[time]} of one run, {name}: {drawn}.")
+
+
+def _row(each: ArmCost, time: Time) -> list[TableCell]:
+    ratios = [each.times.get(time), each.times.get("flops")]
     return [
         TableCell(each.arm.method),
-        *(TableCell(duration(each.parts[part].seconds)) for part in SHOWN),
-        *(TableCell("" if each.arm.method == RANDOM or time is None else f"{time:.1f}x") for time in times),
+        *(TableCell(duration(getattr(each.parts[part], time))) for part in SHOWN),
+        *(TableCell("" if each.arm.method == RANDOM or ratio is None else f"{ratio:.1f}x") for ratio in ratios),
     ]
 
 
-def _plot(found: Sequence[ArmCost], name: str, device: str) -> Figure:
-    most = max(sum(each.parts[part].seconds for part in DRAWN) for each in found)
+def _plot(found: Sequence[ArmCost], name: str, time: Time) -> Figure:
+    most = max(sum(getattr(each.parts[part], time) for part in DRAWN) for each in found)
     unit, length = next((each for each in (("hours", 3600), ("minutes", 60)) if most >= 2 * each[1]), ("seconds", 1))
     methods = [each.arm.method for each in found]
     with drawing("How much goes into choosing?", name, 1 + 0.2 * len(methods)) as (figure, axes):
         left = [0.0] * len(methods)
         for part, (colour, hatch) in DRAWN.items():
-            widths = [each.parts[part].seconds / length for each in found]
+            widths = [getattr(each.parts[part], time) / length for each in found]
             axes.barh(methods, widths, 0.7, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=part)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"{device} of one run, {unit}")
+        axes.set_xlabel(f"{TIMES[time]} of one run, {unit}")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure

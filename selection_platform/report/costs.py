@@ -9,6 +9,12 @@ from selection_platform.text.tables import markdown_table
 Part = Literal["selecting", "selecting alone", "training", "evaluating"]
 PARTS: tuple[Part, ...] = ("selecting", "selecting alone", "training", "evaluating")
 
+Time = Literal["gpu_seconds", "cpu_seconds"]
+TIMES: Mapping[Time, str] = {"gpu_seconds": "GPU time", "cpu_seconds": "CPU time"}
+"""Kinds of time, what is scarce first. They are never added, nor is one divided by the other."""
+Unit = Literal[Time, "flops"]
+UNITS: Mapping[Unit, str] = {**TIMES, "flops": "arithmetic"}
+
 PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "base_model")
 """Assets that every arm needs, whatever it selects: they are no cost of any."""
 
@@ -18,7 +24,7 @@ class Spent(NamedTuple):
 
     Attributes:
         cpu_seconds: over all cores.
-        gpu_seconds: of steps that held a GPU.
+        gpu_seconds: by the clock, of steps that held a GPU.
         forward_flops: of models' forward passes.
         backward_flops: of their backward passes.
     """
@@ -27,11 +33,6 @@ class Spent(NamedTuple):
     gpu_seconds: float = 0.0
     forward_flops: float = 0.0
     backward_flops: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of what is scarce: of the GPU where one was used, else of the CPU's cores."""
-        return self.gpu_seconds or self.cpu_seconds
 
     @property
     def flops(self) -> float:
@@ -75,15 +76,14 @@ class ArmCost(NamedTuple):
     Attributes:
         arm: which.
         parts: what each part cost.
-        times_by_seconds: on how many times as much data, picked at random, a model could have been trained for the cost
-            of selecting and training; None where no random run of the same model, pool and budget was trained.
-        times_by_flops: the same by arithmetic.
+        times: on how many times as much data, picked at random, a model could have been trained for the cost of
+            selecting and training: by each unit in which the training of the random runs of the same model, pool and
+            budget cost something.
     """
 
     arm: Arm
     parts: Mapping[Part, Spent]
-    times_by_seconds: float | None
-    times_by_flops: float | None
+    times: Mapping[Unit, float]
 
     @property
     def name(self) -> str:
@@ -159,8 +159,7 @@ def arm_costs(costs: Sequence[ExperimentCost], arms: Mapping[str, Arm]) -> list[
     found = []
     for arm, parts in means.items():
         random = means.get(arm._replace(method="random", pool_size=None), {}).get("training", Spent())
-        chosen = parts["selecting"]
-        found.append(ArmCost(arm, parts, _times(chosen, random, "seconds"), _times(chosen, random, "flops")))
+        found.append(ArmCost(arm, parts, _times(parts["selecting"], random)))
     return found
 
 
@@ -168,31 +167,45 @@ def _mean(spent: Sequence[Spent]) -> Spent:
     return Spent(*(sum(values) / len(spent) for values in zip(*spent, strict=True)))
 
 
-def _times(chosen: Spent, random_training: Spent, unit: Literal["seconds", "flops"]) -> float | None:
-    one_run = getattr(random_training, unit)
-    return 1 + getattr(chosen, unit) / one_run if one_run else None
+def _times(chosen: Spent, random_training: Spent) -> dict[Unit, float]:
+    return {
+        unit: 1 + getattr(chosen, unit) / getattr(random_training, unit)
+        for unit in UNITS
+        if getattr(random_training, unit)
+    }
+
+
+def times_used(spent: Iterable[Spent]) -> list[Time]:
+    """The kinds of time of which any was spent."""
+    together = Spent()
+    for each in spent:
+        together = together.plus(each)
+    return [time for time in TIMES if getattr(together, time)]
 
 
 def break_even(cost: ArmCost) -> str:
     """What an arm's cost would have bought at random, in words; nothing where that is not known."""
-    if cost.times_by_seconds is None or cost.times_by_flops is None or cost.arm.method == "random":
+    if not cost.times or cost.arm.method == "random":
         return ""
-    device = "GPU" if cost.parts["training"].gpu_seconds else "CPU"
-    return (
-        f"{cost.arm.method} costs as much as training on {cost.times_by_seconds:.1f}x the data at random by {device} "
-        f"time, {cost.times_by_flops:.1f}x by arithmetic"
-    )
+    first, *others = [(f"{times:.1f}x", f"by {UNITS[unit]}") for unit, times in cost.times.items()]
+    words = [" the data at random ".join(first), *map(" ".join, others)]
+    return f"{cost.arm.method} costs as much as training on {', '.join(words)}"
 
 
 def markdown_costs(arms: Sequence[ArmCost]) -> str:
-    """A table of what each arm cost, part by part."""
+    """What each arm cost, part by part: a table for each kind of time."""
+    used = times_used(spent for each in arms for spent in each.parts.values())
+    return "\n\n".join(_markdown_table(arms, time) for time in used)
+
+
+def _markdown_table(arms: Sequence[ArmCost], time: Time) -> str:
     rows = [
         [
             each.name,
-            *(f"{each.parts[part].seconds:,.1f}" for part in PARTS),
+            *(f"{getattr(each.parts[part], time):,.1f}" for part in PARTS),
             *(f"{each.parts[part].flops / 1e12:,.2f}" for part in ("selecting", "training")),
         ]
         for each in arms
     ]
-    units = ["selecting, TFLOP", "training, TFLOP"]
-    return markdown_table(["arm · model · pool · samples", *(f"{part}, s" for part in PARTS), *units], rows)
+    seconds = [f"{part}, {TIMES[time].split()[0]} s" for part in PARTS]
+    return markdown_table(["arm · model · pool · samples", *seconds, "selecting, TFLOP", "training, TFLOP"], rows)

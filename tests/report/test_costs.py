@@ -2,7 +2,17 @@
 
 import pytest
 
-from selection_platform.report.costs import Arm, Spent, arm_costs, break_even, experiment_costs
+from selection_platform.report.costs import (
+    PARTS,
+    Arm,
+    ArmCost,
+    ExperimentCost,
+    Spent,
+    arm_costs,
+    break_even,
+    experiment_costs,
+    markdown_costs,
+)
 
 SPENT = {
     "pool p": Spent(1000.0),
@@ -47,8 +57,7 @@ def test_break_even_is_selecting_and_training_by_a_random_training():
     by_method = {each.arm.method: each for each in arm_costs(costs(), arms)}
     ifd = by_method["ifd"]
     assert ifd.parts["training"].cpu_seconds == 23.0
-    assert ifd.times_by_seconds == pytest.approx(1 + 31 / 20)
-    assert ifd.times_by_flops == pytest.approx(1 + 300 / 300)
+    assert ifd.times == pytest.approx({"cpu_seconds": 1 + 31 / 20, "flops": 1 + 300 / 300})
     assert break_even(ifd) == (
         "ifd costs as much as training on 2.5x the data at random by CPU time, 2.0x by arithmetic"
     )
@@ -59,10 +68,44 @@ def test_without_a_random_run_nothing_is_said():
     (alone,) = arm_costs(
         experiment_costs({"ifd s0": MADE_FROM["ifd s0"]}, METHODS, SPENT), {"ifd s0": Arm("ifd", "m", "p", 10)}
     )
-    assert alone.times_by_seconds is None
+    assert alone.times == {}
     assert break_even(alone) == ""
 
 
-def test_seconds_are_of_the_gpu_where_one_was_used():
-    assert Spent(5.0, 2.0).seconds == 2.0
-    assert Spent(5.0).seconds == 5.0
+def mixed(random_training: Spent, **selecting: Spent) -> dict[str, ArmCost]:
+    """Costs of a random arm and of others, trained and evaluated alike, by method."""
+    parts = {method: (chosen, chosen, random_training, Spent(8.0, 4.0)) for method, chosen in selecting.items()}
+    parts["random"] = (Spent(0.5), Spent(0.5), random_training, Spent(8.0, 4.0))
+    found = arm_costs(
+        [ExperimentCost(m, part, spent) for m in parts for part, spent in zip(PARTS, parts[m], strict=True)],
+        {method: Arm(method, "m", "p", 10) for method in parts},
+    )
+    return {each.arm.method: each for each in found}
+
+
+def test_each_kind_of_time_is_held_against_its_own():
+    # Training: 10 s on a GPU, 25 s of cores, 100 operations. ZIP takes cores alone, LESS both.
+    found = mixed(Spent(25.0, 10.0, 40.0, 60.0), zip=Spent(1000.0), less=Spent(50.0, 30.0, 100.0, 150.0))
+    assert found["zip"].times == {"gpu_seconds": 1.0, "cpu_seconds": 41.0, "flops": 1.0}
+    assert found["less"].times == {"gpu_seconds": 4.0, "cpu_seconds": 3.0, "flops": 3.5}
+    assert break_even(found["zip"]) == (
+        "zip costs as much as training on 1.0x the data at random by GPU time, 41.0x by CPU time, 1.0x by arithmetic"
+    )
+
+
+def test_where_random_was_trained_without_a_gpu_nothing_is_said_of_gpu_time():
+    found = mixed(Spent(100.0, 0.0, 40.0, 60.0), less=Spent(50.0, 30.0, 100.0, 150.0))
+    assert found["less"].times == {"cpu_seconds": 1.5, "flops": 3.5}
+
+
+def test_a_table_for_each_kind_of_time():
+    found = mixed(Spent(25.0, 10.0), zip=Spent(1000.0))
+    of_gpu, of_cpu = markdown_costs(list(found.values())).split("\n\n")
+    cells = [[cell.strip() for cell in table.splitlines()[-2].split("|")[1:6]] for table in (of_gpu, of_cpu)]
+    assert cells == [
+        ["zip · m · p · 10", "0.0", "0.0", "10.0", "4.0"],
+        ["zip · m · p · 10", "1,000.0", "1,000.0", "25.0", "8.0"],
+    ]
+    assert ("training, GPU s" in of_gpu, "training, CPU s" in of_cpu) == (True, True)
+    # Nothing of a GPU is said where there is none.
+    assert "GPU" not in markdown_costs(arm_costs(costs(), {name: Arm(METHODS[name], "m", "p", 10) for name in METHODS}))

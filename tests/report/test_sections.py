@@ -7,6 +7,7 @@ import pytest
 
 from selection_platform.report.answer import answer
 from selection_platform.report.cost_section import duration
+from selection_platform.report.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up
 from selection_platform.report.sections import (
     ablation_numbers,
@@ -158,6 +159,32 @@ def test_costs_are_means_over_seeds():
         ["ifd", "63.0 s", "2.1 min", "20.0 s", "10.0 s", "4.2x", "4.2x"],
     ]
     assert "ifd costs as much as training on 4.2x the data at random by CPU time" in made.paragraphs[0]
+
+
+def test_gpu_and_cpu_time_have_tables_and_prices_of_their_own():
+    # Choosing takes 1000 s of cores; training 25 s of cores and 10 s on a GPU, and evaluating 5 s and 2 s.
+    spent = {"random": Spent(), "ifd": Spent(1000.0)}
+    arms = arm_costs(
+        [
+            ExperimentCost(method, part, cost)
+            for method, chosen in spent.items()
+            for part, cost in zip(PARTS, (chosen, chosen, Spent(25.0, 10.0), Spent(5.0, 2.0)), strict=True)
+        ],
+        {method: Arm(method, *CELL) for method in spent},
+    )
+    made = section("costs", data(costs=arms))
+    of_gpu, of_cpu = made.tables
+    assert (of_gpu.caption.split(",")[0], of_cpu.caption.split(",")[0]) == (
+        "GPU time of one run",
+        "CPU time of one run",
+    )
+    assert texts(of_gpu)[1] == ["ifd", "0.0 s", "0.0 s", "10.0 s", "2.0 s", "1.0x", ""]
+    assert texts(of_cpu)[1] == ["ifd", "16.7 min", "16.7 min", "25.0 s", "5.0 s", "41.0x", ""]
+    (picture,) = made.pictures
+    assert "ifd: choosing 0.0 s, training 10.0 s" in picture.alternative
+    average, _ = section("verdict", data(costs=arms)).tables
+    # 30 runs, each 12 s on the GPU and 30 s of cores.
+    assert average.rows[1][-1].text.endswith("14 of random: 6.0 min of GPU time, 15.0 min of CPU time")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ For each epoch of a LoRA warm-up: the cosine between the direction in which Adam
 and the loss gradient of a target sample, averaged over a target group's samples. The sum over epochs, weighted by
 their mean learning rates, and the maximum over groups are SQL on these columns.
 
+The loss is that of training, on both sides: the mean over the last answer's tokens and the end-of-sequence token behind
+it, as the published code labels it. An answer that is cut at `max_length` has no such token.
+
 The official code runs samples one by one, projects every gradient to 8,192 dimensions, stores it and then makes a
 matrix of pool x targets. Here samples share passes (`sample_gradients`), nothing is projected, and one number a
 group is kept (`target_gradients`): the cosine itself, where the projection gives an estimate of it.
@@ -54,7 +57,8 @@ class InfluenceSpec:
         samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
         targets_file: the same of the target samples, and `target` (string): the group. A sample may be in several.
         directions: "adam", "published" or both (see `adam_direction`); the second costs little.
-        max_length: tokens of prompt and answer; the prompt is cut to it, then the answer to the rest.
+        max_length: tokens of prompt, answer and end-of-sequence token; the prompt is cut to it, then the others to the
+            rest.
         tokens_per_batch: most padded tokens of one pass; this bounds activations.
         logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
         samples_per_shard: samples between two points that a killed job can go on from.
@@ -81,12 +85,11 @@ class InfluenceSummary:
         epochs: snapshots that each was measured at.
         targets: groups.
         target_samples: distinct samples in them, those dropped left out.
-        target_samples_dropped: samples without an answer token in the window.
-        tokens: of pool samples with an answer in the window, without padding, at one epoch.
+        target_samples_dropped: samples whose prompt fills the window.
+        tokens: of pool samples that are measured, end-of-sequence tokens included, without padding, at one epoch.
         padding_share: padding tokens / all tokens of the passes over them.
         truncated: samples of the pool whose end did not fit into `max_length`.
-        prompt_fills_context: of those, the ones that have no answer token left; their influence is null.
-        empty_answers: samples whose answer has no tokens to begin with; null likewise.
+        prompt_fills_context: of those, the ones that have no token of the answer left; their influence is null.
         seconds: wall time, loading included.
         load_seconds: wall time of loading models.
         target_seconds: wall time of the targets' vectors.
@@ -102,7 +105,6 @@ class InfluenceSummary:
     padding_share: float
     truncated: int
     prompt_fills_context: int
-    empty_answers: int
     seconds: float
     load_seconds: float
     target_seconds: float
@@ -113,7 +115,7 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
     """Measure all samples at all epochs into `folder`: shards `part-00000.parquet` and on, then a manifest.
 
     Columns: `sample_id`; `epoch` (int32); `direction`; `target`; `influence` (float64 in [-1, 1], higher means that the
-    sample helps more; null where no answer token is scored); `mean_learning_rate` (float64) of the epoch's steps.
+    sample helps more; null where the prompt fills the window); `mean_learning_rate` (float64) of the epoch's steps.
 
     A run on a folder that holds part of the same job goes on with it; on CPUs of one kind, with as many threads, the
     bytes of the shards do not depend on it. On a GPU last digits do: the attention's backward pass sums in no fixed
@@ -133,7 +135,7 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
     if complete:
         return _result(folder)
     tokenizer = load_tokenizer(snapshots[0].folder)
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, with_end=True)
     targets = read_targets(Path(spec.targets_file), tokenizer, spec.max_length, folder / _TARGETS_FOLDER)
     shards = list(plan.shards(spec.samples_per_shard))
     passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.tokens_per_batch)
@@ -187,7 +189,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
 
 
 def _lengths(plan: TokenPlan) -> np.ndarray:
-    """Tokens of each sample in a pass; 0 where no answer token is scored."""
+    """Tokens of each sample in a pass; 0 where the prompt fills the window."""
     return np.where(plan.answer_tokens > 0, plan.joint_lengths, 0)
 
 
@@ -246,8 +248,7 @@ def _summary(
         tokens=text,
         padding_share=1 - text / padded if padded else 0.0,
         truncated=int(plan.truncated.sum()),
-        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
-        empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
+        prompt_fills_context=int((plan.answer_tokens == 0).sum()),
         seconds=seconds,
         load_seconds=passes.load_seconds,
         target_seconds=passes.target_seconds,

@@ -19,6 +19,7 @@ import torch
 from transformers import PreTrainedModel
 
 from selection_platform.errors import PlatformError
+from selection_platform.job.compute import SPENT
 from selection_platform.models.forward_pass import last_hidden_state, output_head, pad
 
 Receiver = Callable[[str, torch.Tensor, torch.Tensor], None]
@@ -116,6 +117,7 @@ def _hidden_gradient(
         error = head(hidden[at]).float().softmax(dim=-1)
         target = tokens[at[0], at[1] + 1]
         error[torch.arange(len(target), device=target.device), target] -= 1
+        SPENT.backward_flops += 2 * len(target) * head.weight.numel()
         gradient[at] = (error.to(hidden.dtype) @ head.weight) * share[at[0], None].to(hidden.dtype)
     return gradient
 
@@ -130,7 +132,8 @@ def single_gradients(inputs: torch.Tensor, output_gradients: torch.Tensor) -> It
     Yields:
         Which samples, and their gradients: samples x (out * in), float32, in the order of the weight's elements.
     """
-    samples, _, width = inputs.shape
+    samples, tokens, width = inputs.shape
+    SPENT.backward_flops += 2 * samples * tokens * width * output_gradients.shape[2]
     chunk = _CPU_CHUNK if inputs.device.type == "cpu" else _GPU_CHUNK
     step = max(1, chunk // (width * output_gradients.shape[2]))
     for start in range(0, samples, step):

@@ -78,7 +78,7 @@ def _plan(table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int, 
     samples_file = folder / "samples.parquet"
     with first_process_first(), whole_file(samples_file) as temporary:
         pq.write_table(table.select(["sample_id", "messages"]).take(sorted(first.values())), temporary)
-    return make_plan(samples_file, tokenizer, max_length, folder)
+    return make_plan(samples_file, tokenizer, max_length, folder, with_end=True)
 
 
 def target_vectors(

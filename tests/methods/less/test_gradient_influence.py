@@ -64,13 +64,16 @@ def write_targets(path: Path, groups: dict[str, list[str]], samples: dict[str, l
     pq.write_table(table.append_column("target", pa.array([group for _, group in rows])), path)
 
 
-# s010 is in two groups and is cut off; s009 has nothing left to be scored.
+# s010 is in two groups and is cut off; the prompt of s009 fills the window.
 GROUPS = {"z/one": ["s002"], "a/some": ["s001", "s004", "s009", "s010"], "a/others": ["s010", "s012", "s014"]}
 
 
 @pytest.fixture
 def spec(warm_ups: dict[str, Path], tmp_path: Path) -> InfluenceSpec:
-    """24 samples, two epochs: 8 shards, and batches of a few rows. Some are cut off, some have no answer left."""
+    """24 samples, two epochs: 8 shards, and batches of a few rows. Some are cut off, some have no answer left.
+
+    Of s019, whose answer is empty, the end-of-sequence token is left.
+    """
     samples = random_samples(24)
     write_samples(tmp_path / "samples.parquet", samples)
     write_targets(tmp_path / "targets.parquet", GROUPS, samples)
@@ -110,10 +113,11 @@ class Plain:
         )
         self.step = snapshot.adam_steps + 1
 
-    def gradient(self, messages: list[Message]) -> Vector | None:
+    def gradient(self, messages: list[Message], *, with_end: bool = True) -> Vector | None:
         last = tokenize_last_answer(messages, self.tokenizer)
         prompt = last.prompt[:MAX_LENGTH]
-        answer = last.answer[: MAX_LENGTH - len(prompt)]
+        end = [self.tokenizer.eos_token_id] if with_end else []
+        answer = (last.answer + end)[: MAX_LENGTH - len(prompt)]
         if not answer:
             return None
         self.model.zero_grad()
@@ -162,8 +166,40 @@ def test_equals_autograd_of_one_sample_at_a_time(
     assert (summary.samples, summary.epochs, summary.targets) == (24, 2, 3)
     assert (summary.target_samples, summary.target_samples_dropped) == (6, 1)
     assert summary.truncated > summary.prompt_fills_context > 0
-    assert summary.empty_answers > 0
-    assert table["influence"].null_count == 12 * (summary.prompt_fills_context + summary.empty_answers)
+    assert table["influence"].null_count == 12 * summary.prompt_fills_context
+    assert expected["s019", 1, "adam", "z/one"] is not None
+
+
+def test_the_end_of_sequence_token_counts_in_samples_and_in_targets(
+    spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path
+):
+    asked = [Message("user", "the cat sat")]
+    samples = {"short": [*asked, Message("assistant", "a hat")], "silent": [*asked, Message("assistant", "")]}
+    write_samples(tmp_path / "samples.parquet", samples)
+    write_targets(tmp_path / "targets.parquet", {name: [name] for name in samples}, samples)
+    summary = measure(replace(spec, directions=("published",)), tmp_path / "out")
+    found = {
+        (row["sample_id"], row["target"]): row["influence"]
+        for row in read_influence(tmp_path / "out").to_pylist()
+        if row["epoch"] == 1
+    }
+    plain = Plain(epoch_snapshots(warm_ups["llama"])[0])
+
+    def influence(one: str, other: str, sample_end: bool = True, target_end: bool = True) -> float:
+        gradient = plain.gradient(samples[one], with_end=sample_end)
+        assert gradient is not None
+        return mean_cosine(
+            plain.direction(gradient, "published"), [plain.gradient(samples[other], with_end=target_end)]
+        )
+
+    for pair, value in found.items():
+        assert value == pytest.approx(influence(*pair), abs=2e-5), pair
+    # Without the token, on one side or the other, it is another number, by far more than the tolerance.
+    assert abs(found["short", "silent"] - influence("short", "silent", sample_end=False)) > 1e-3
+    assert abs(found["silent", "short"] - influence("silent", "short", target_end=False)) > 1e-3
+    lengths = [len(tokenize_last_answer(messages, plain.tokenizer).prompt) for messages in samples.values()]
+    answer = len(tokenize_last_answer(samples["short"], plain.tokenizer).answer)
+    assert (summary.tokens, summary.truncated) == (sum(lengths) + answer + 2, 0)
 
 
 def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):

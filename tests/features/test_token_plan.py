@@ -1,0 +1,88 @@
+"""Which tokens of a sample are scored, by hand: with the end-of-sequence token behind the answer, and without it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from selection_platform.features.token_plan import TokenPlan, make_plan
+from selection_platform.text.conversation import Message
+from tests.tiny import CONFIGS, save_model, write_samples
+
+PROMPT = "Human: Hi\nAssistant: "
+SAMPLES = {
+    name: [Message("user", "Hi"), Message("assistant", answer)]
+    for name, answer in {"empty": "", "one": "x", "two": "xy", "three": "xyz"}.items()
+}
+
+
+def encode(tokenizer, text: str) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path):
+    """Answers of x, y and z have a token for each letter."""
+    save_model(tmp_path / "model", CONFIGS["llama"])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert len(encode(tokenizer, "xyz")) == 3
+    return tokenizer
+
+
+def plan_of(tokenizer, folder: Path, room: int, *, with_end: bool = False) -> TokenPlan:
+    """The plan of the samples where the window has room for so many tokens behind the prompt."""
+    folder.mkdir()
+    write_samples(folder / "samples.parquet", SAMPLES)
+    window = len(encode(tokenizer, PROMPT)) + room
+    return make_plan(folder / "samples.parquet", tokenizer, window, folder, with_end=with_end)
+
+
+def rows(plan: TokenPlan) -> dict[str, tuple[list[int], list[int], int, bool]]:
+    """Of each sample the tokens of both passes, the number of those of its answer, and whether it was cut."""
+    return {
+        name: (
+            plan.joint(index).tolist(),
+            plan.direct(index).tolist(),
+            int(plan.answer_tokens[index]),
+            bool(plan.truncated[index]),
+        )
+        for index, name in enumerate(plan.sample_id.to_pylist())
+    }
+
+
+def test_the_end_stands_behind_whole_answers_and_cut_ones_have_none(tokenizer, tmp_path: Path):
+    plan = plan_of(tokenizer, tmp_path / "plan", 2, with_end=True)
+    prompt, cue, xy = (encode(tokenizer, text) for text in (PROMPT, "Assistant: ", "xy"))
+    end = tokenizer.eos_token_id
+    assert rows(plan) == {
+        "three": (prompt + xy, cue + xy, 2, True),
+        # Only the end does not fit.
+        "two": (prompt + xy, cue + xy, 2, True),
+        "one": ([*prompt, xy[0], end], [*cue, xy[0]], 2, False),
+        "empty": ([*prompt, end], [], 1, False),
+    }
+    # Longest first, the end counted: one is as long as those that were cut.
+    assert plan.sample_id.to_pylist() == ["one", "three", "two", "empty"]
+
+
+def test_without_the_end_the_answer_alone_is_scored(tokenizer, tmp_path: Path):
+    plan = plan_of(tokenizer, tmp_path / "plan", 2)
+    prompt, cue, xy = (encode(tokenizer, text) for text in (PROMPT, "Assistant: ", "xy"))
+    assert rows(plan) == {
+        "three": (prompt + xy, cue + xy, 2, True),
+        "two": (prompt + xy, cue + xy, 2, False),
+        "one": ([*prompt, xy[0]], [*cue, xy[0]], 1, False),
+        "empty": (prompt, [], 0, False),
+    }
+    # In the order of the file: empty, one, two, three.
+    written = [prompt, [*prompt, xy[0], *cue, xy[0]], *2 * [prompt + xy + cue + xy]]
+    np.testing.assert_array_equal(plan.ids, np.concatenate(written))
+    assert tokenizer.eos_token_id not in plan.ids
+
+
+def test_where_the_prompt_fills_the_window_nothing_is_scored(tokenizer, tmp_path: Path):
+    for with_end in (True, False):
+        plan = plan_of(tokenizer, tmp_path / f"plan-{with_end}", 0, with_end=with_end)
+        assert plan.answer_tokens.tolist() == [0] * 4
+        assert dict(zip(plan.sample_id.to_pylist(), plan.truncated.tolist(), strict=True))["empty"] is with_end
