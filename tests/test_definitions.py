@@ -14,7 +14,7 @@ from selection_platform.methods import METHODS
 from selection_platform.profile import load_profile
 from selection_platform.settings import ArmSettings
 
-HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate", "matplotlib", "scipy", "statsmodels")
+HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate", "matplotlib", "scipy")
 
 
 @pytest.mark.parametrize("name", ["demo", "cpu", "paper"])
