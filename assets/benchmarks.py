@@ -12,6 +12,7 @@ from assets.provenance import input_name, recorded, templates
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.evaluation.spec import code_version
 from selection_platform.experiments import Experiment
 from selection_platform.profile import Profile
 from selection_platform.queries import load_sql
@@ -30,7 +31,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         group_name="benchmarks",
         kinds={"pytorch", "duckdb"},
         owners=["team:selection"],
-        code_version="1",
+        code_version=str(code_version(benchmark.task for benchmark in profile.evaluation.benchmarks.values())),
         pool="gpu",
     )
     @recorded(profile)

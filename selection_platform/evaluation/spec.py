@@ -1,11 +1,20 @@
 """What an evaluation job is asked to do. Importable without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 OFFLINE_PREFIX = "offline_"
 """Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
+
+CODE_VERSION, STOCK_CODE_VERSION = 1, 2
+"""Part of an evaluation's identity: raise it whenever the same spec would give other numbers. The second is for those
+with a task of lm-eval's own: what changes those alone leaves the others as they are."""
+
+
+def code_version(tasks: Iterable[str]) -> int:
+    """The version of an evaluation on tasks of these names."""
+    return CODE_VERSION if all(task.startswith(OFFLINE_PREFIX) for task in tasks) else STOCK_CODE_VERSION
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class EvaluationSpec:
         batch_size: prompts generated for at once.
         tokens_per_batch: size of a batch of the held-out loss, padding included.
         max_length: longest held-out conversation, in tokens.
-        seed: of the choice of worked examples, where a task draws them.
+        seed: of what tasks draw, such as worked examples.
     """
 
     model_folder: str

@@ -61,9 +61,9 @@ class PublishedSettings(GenerationConfig):
     servers answer, and adding do_sample would change how transformers does.
     """
 
-    def validate(self, strict: bool = False, **settings: Any) -> None:
+    def validate(self, strict: bool = False, *arguments: Any, **options: Any) -> None:
         """Refuse what no generation could use, and warn of the rest."""
-        super().validate(strict=False, **settings)
+        super().validate(False, *arguments, **options)
 
 
 def load_model(

@@ -156,7 +156,7 @@ def train(
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
     )
     try_saving(model.name_or_path or folder, lambda scratch: model.save_pretrained(scratch, state_dict={}))
-    _check_room(folder, model, saves=(steps - 1) // arguments.save_steps, resumed=last is not None)
+    _check_room(folder, model, saves=int((steps - 1) // arguments.save_steps), resumed=last is not None)
     with progress(label, steps, "steps") as counter:
         follow = _Follow(order, counter, _seconds_at(last))
         trainer = _OrderedTrainer(

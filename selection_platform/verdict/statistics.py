@@ -10,7 +10,7 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -92,7 +92,7 @@ def compare(arm: Sequence[float], random: Sequence[float], *, higher_is_better: 
         # SciPy warns of values that are nearly equal, as the arm's own may be.
         warnings.simplefilter("ignore", RuntimeWarning)
         # Pooled with one run, which has no variance of its own, else Welch's.
-        test = stats.ttest_ind(ours, theirs, equal_var=len(arm) == 1)
+        test: Any = stats.ttest_ind(ours, theirs, equal_var=len(arm) == 1)
     low, high = test.confidence_interval(CONFIDENCE)
     # The interval of two one-sided tests at 5% is the 90% interval.
     one_sided = test.confidence_interval(2 * CONFIDENCE - 1)
