@@ -14,6 +14,7 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.evaluation.spec import computations
 from selection_platform.experiments.keys import Experiment
 from sql.queries import load_sql
 
@@ -33,7 +34,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         kinds={"pytorch", "duckdb"},
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
-        by=["evaluation"],
+        by=computations(benchmark.task for benchmark in profile.evaluation.benchmarks.values()),
     )
     def benchmark_result(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

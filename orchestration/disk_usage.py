@@ -7,7 +7,6 @@ from pathlib import Path
 
 from selection_platform.job.folder import MANIFEST, remove_job_folder
 
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
 BESIDE = (".samples.parquet", ".conversations.parquet")
 """How the names of the files end that a model was trained on."""
 
@@ -114,11 +113,3 @@ def remove_folders(folders: Collection[Path]) -> int:
             else:
                 path.unlink()
     return freed
-
-
-def in_words(count: int) -> str:
-    """A number of bytes, as `1.5 GB`."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.0f} {UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {UNITS[unit]}"

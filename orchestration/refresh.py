@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-from orchestration.disk_usage import in_words
 from orchestration.graph import Step
 from orchestration.materialize import end_killed_runs, materialize_step
 from orchestration.retention import Retention, by_experiment
@@ -12,6 +11,7 @@ from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.evaluation.sandbox import check_sandbox
+from selection_platform.text.numbers import in_words
 
 Tell = Callable[[str], None]
 """Says one line to whoever waits."""

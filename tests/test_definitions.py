@@ -14,7 +14,7 @@ from selection_platform.configuration.settings import ArmSettings
 from selection_platform.definitions import build_definitions
 from selection_platform.experiments.methods import METHODS
 
-HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate", "matplotlib", "scipy", "statsmodels")
+HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval", "accelerate", "matplotlib", "scipy")
 
 
 @pytest.mark.parametrize("name", ["demo", "cpu", "paper"])

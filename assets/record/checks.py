@@ -17,6 +17,7 @@ import duckdb
 
 from resources.warehouse import Verifier
 from selection_platform.errors import PlatformError
+from selection_platform.text.numbers import is_rounding
 from sql.queries import load_sql
 
 MOST_TRUNCATED = 0.2
@@ -60,7 +61,10 @@ SIZE = Check("size", "No setting takes more samples than there are to select fro
 COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
 TRUNCATION = Check("truncation", f"At most {MOST_TRUNCATED:.0%} of the samples are cut by the window.")
 FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
-SPREAD = Check("spread", "Not all scores are equal. Where they are, samples are picked by id: any draw would do.")
+SPREAD = Check(
+    "spread",
+    "Scores differ by more than rounding. Where they do not, samples are picked by id: any draw would do.",
+)
 COVERAGE = Check(
     "coverage",
     f"At most {MOST_UNSCORED:.0%} of the rows have no score. Methods that score their picks alone always pass.",
@@ -168,9 +172,11 @@ def score_results(
     """
     unscored = 1 - summary["scored"] / summary["rows"]
     shown = {} if correlation is None else {"Spearman's correlation": correlation}
+    ends = summary["lowest"], summary["highest"]
+    width = ends[1] - ends[0]
     return [
         FINITENESS.result(True, {"NaN or infinite": summary["not_finite"]}),
-        SPREAD.result(summary["lowest"] < summary["highest"], {"width": summary["highest"] - summary["lowest"]}),
+        SPREAD.result(not is_rounding(width, ends), {"width": width}),
         COVERAGE.result(picks_alone or unscored <= MOST_UNSCORED, {"share without a score": unscored}),
         LENGTH_CORRELATION.result(abs(correlation or 0) <= STRONGEST_LENGTH_CORRELATION, {"rows": compared, **shown}),
     ]

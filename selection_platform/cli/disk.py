@@ -21,9 +21,9 @@ def add_parsers(commands: Commands) -> None:
 def disk(profile: Profile, options: argparse.Namespace) -> None:
     """Print what takes how much room, largest first, and what could be freed."""
     from orchestration.cleaning import clean, uses
-    from orchestration.disk_usage import in_words
     from orchestration.retention import Retention
     from orchestration.workspace import open_workspace
+    from selection_platform.text.numbers import in_words
 
     with open_workspace(profile) as workspace:
         found = uses(workspace)
@@ -61,10 +61,10 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
 def clean(profile: Profile, options: argparse.Namespace) -> None:
     """Drop what the profile does not keep and what of the warehouse's past nothing refers to."""
     from orchestration.cleaning import clean as clean_home
-    from orchestration.disk_usage import in_words
     from orchestration.materialize import end_killed_runs
     from orchestration.run_lock import only_run
     from orchestration.workspace import open_workspace
+    from selection_platform.text.numbers import in_words
 
     with only_run(home(profile)), open_workspace(profile) as workspace:
         if not options.dry_run:

@@ -21,7 +21,7 @@ def add_parsers(commands: Commands) -> None:
 
 def report(profile: Profile, options: argparse.Namespace) -> None:
     """Write the page that says whether any choice beats random selection, and its figures and tables."""
-    # Here: matplotlib, SciPy and statsmodels take seconds, which no other command should wait for.
+    # Here: matplotlib and SciPy take seconds, which no other command should wait for.
     from selection_platform.report.data import own_data, paper_data
     from selection_platform.report.page import Report, write_report
 

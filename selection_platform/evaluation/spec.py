@@ -1,11 +1,18 @@
 """What an evaluation job is asked to do. Importable without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from selection_platform.job.versions import Computation
+
 OFFLINE_PREFIX = "offline_"
 """Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
+
+
+def computations(tasks: Iterable[str]) -> tuple[Computation, ...]:
+    """What an evaluation on tasks of these names is made by: how lm-eval's own are run is no matter of ours."""
+    return ("evaluation",) if all(task.startswith(OFFLINE_PREFIX) for task in tasks) else ("evaluation", "stock_tasks")
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class EvaluationSpec:
         batch_size: prompts generated for at once.
         tokens_per_batch: size of a batch of the held-out loss, padding included.
         max_length: longest held-out conversation, in tokens.
-        seed: of the choice of worked examples, where a task draws them.
+        seed: of what tasks draw, such as worked examples.
     """
 
     model_folder: str

@@ -9,7 +9,7 @@ from typing import Literal
 Computation = Literal[
     "raw_pool", "pool", "benchmark_data", "pretraining", "fine_tuning", "token_count", "answer_likelihood",
     "sample_embedding", "sample_cluster", "gradient_influence", "rating_probability", "diverse_evol", "zip",
-    "evaluation", "verdict", "report",
+    "evaluation", "stock_tasks", "verdict", "report",
 ]  # fmt: skip
 
 VERSIONS: dict[Computation, int] = {
@@ -27,6 +27,8 @@ VERSIONS: dict[Computation, int] = {
     "diverse_evol": 1,
     "zip": 1,
     "evaluation": 1,
-    "verdict": 1,
+    # Beside it, where a benchmark is a task of lm-eval's own.
+    "stock_tasks": 1,
+    "verdict": 2,
     "report": 2,
 }

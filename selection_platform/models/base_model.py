@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.models.loading import check_weights, load_tokenizer
+from selection_platform.models.loading import check_savable, check_weights, load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
 
 _HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
@@ -65,7 +65,8 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
-        UnreadableModel: the model has no safetensors weights, or a tokenizer that cannot be used.
+        UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
+        UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source)}):
         from huggingface_hub import snapshot_download
@@ -146,7 +147,8 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Check that the folder's tokenizer can be used, and write its manifest."""
+    """Check that the folder's tokenizer can be used and that trainings can save theirs, and write its manifest."""
     load_tokenizer(folder)
+    check_savable(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
     write_manifest(folder, {**manifest, **counted})

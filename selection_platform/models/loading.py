@@ -5,14 +5,23 @@ Nothing in a folder is ever executed: weights are safetensors only, and code tha
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from selection_platform.errors import PlatformError
@@ -41,6 +50,23 @@ class UnreadableModel(PlatformError):
     """A folder that holds no model which can be loaded safely."""
 
 
+class UnsavableModel(PlatformError):
+    """A model that can be loaded, but what is trained from it could not be saved."""
+
+
+class PublishedSettings(GenerationConfig):
+    """A model's own settings of generation: what transformers warns of when it reads them does not stop it saving them.
+
+    It checks settings that were changed since they were read, as here by the end token, and refuses to save a
+    temperature without do_sample, which many models on the hub have. Leaving the temperature out would change how
+    servers answer, and adding do_sample would change how transformers does.
+    """
+
+    def validate(self, strict: bool = False, *arguments: Any, **options: Any) -> None:
+        """Refuse what no generation could use, and warn of the rest."""
+        super().validate(False, *arguments, **options)
+
+
 def load_model(
     folder: Path, dtype: str = "float32", device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -61,6 +87,7 @@ def load_model(
     # torch types Module.to as a wrapped callable, which pyright cannot bind to a PreTrainedModel.
     model = cast(PreTrainedModel, torch.nn.Module.to(_read_model(folder, dtype), device))
     tokenizer = load_tokenizer(folder)
+    model.generation_config.__class__ = PublishedSettings
     # Some models' generation stops at another token than the one that ends an answer here.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     count_compute(model)
@@ -94,6 +121,43 @@ def save_tokenizer(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
+
+
+def check_savable(folder: Path) -> None:
+    """Check, without reading its weights, that what is trained from a model could be saved.
+
+    Raises:
+        UnsavableModel: it could not.
+        UnreadableModel: configuration or tokenizer cannot be read.
+    """
+    with _named(folder, "model"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try_saving(folder, config.save_pretrained)
+    try_saving(folder, lambda scratch: save_tokenizer(folder, scratch))
+
+
+def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:
+    """Call `save` with a temporary folder, which is removed.
+
+    Args:
+        base: the model that is trained, for the message.
+        save: writes what a training leaves, apart from its weights.
+
+    Raises:
+        UnsavableModel: it failed.
+    """
+    try:
+        with TemporaryDirectory() as scratch:
+            save(Path(scratch))
+    except OSError:
+        raise
+    # Libraries raise whatever they like, and each would come again after the training.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UnsavableModel(
+            f"{base}: what is trained from this model cannot be saved ({reason}); correct its config.json, "
+            "generation_config.json or tokenizer_config.json, or name another model"
+        ) from error
 
 
 def base_entry(adapter_folder: Path, base: Path) -> dict[str, str]:
@@ -152,8 +216,10 @@ def _named(folder: Path, part: str) -> Iterator[None]:
     """Say of what transformers raises for a broken folder which one it is, in a line."""
     try:
         yield
-    except (ValueError, OSError, KeyError, SafetensorError) as error:
-        reason, mend = str(error).strip().split("\n")[0].rstrip(": "), _MENDS[part]
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, SafetensorError, StrictDataclassError) as error:
+        lines, mend = str(error).strip().split("\n"), _MENDS[part]
+        # Of a setting that is wrong, the first line names it and the second says why.
+        reason = " ".join(" ".join(lines[: 2 if isinstance(error, StrictDataclassError) else 1]).split()).rstrip(": ")
         if "custom code" in reason:
             reason, mend = "it needs code of its own, which is never run", "name one that transformers knows"
         raise UnreadableModel(f"{folder}: the {part} cannot be read ({reason}); {mend}") from error

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from selection_platform.report.style import BLACK, LINES, PALE, drawing
-from selection_platform.verdict.statistics import compare, interval_of_one_run
+from selection_platform.verdict.statistics import compare, interval_of_one_run, spread_of
 from selection_platform.verdict.verdicts import LOSS, RANDOM
 
 STILL = "still above random at"
@@ -32,13 +32,14 @@ def catching_up(curve: pl.DataFrame) -> dict[str, str]:
         curve: rows of `reports.pool_size_curve`, of one measure, model, pool and budget.
     """
     random = _random(curve)
+    known = bool(random) and spread_of(random) is not None
     sentences = {}
     for method, sizes in _by_size(curve).items():
         above = {
-            size: (compare(values, random, higher_is_better=not _is_loss(curve)).low or 0) > 0 if random else False
+            size: known and (compare(values, random, higher_is_better=not _is_loss(curve)).low or 0) > 0
             for size, values in sizes.items()
         }
-        sentences[method] = _in_words(above, known=len(set(random)) > 1)
+        sentences[method] = _in_words(above, known=known)
     return sentences
 
 
@@ -65,8 +66,7 @@ def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
     said = f"{still} of {len(by_size)} methods above random with the whole pool"
     with drawing(said, about, 2.9 + 0.16 * ((len(by_size) + 2) // 2)) as (figure, axes):
         if random:
-            spread = compare(random, random).spread
-            half = interval_of_one_run(spread, len(random)) or 0
+            half = interval_of_one_run(spread_of(random), len(random)) or 0
             mean = sum(random) / len(random)
             axes.axhspan(mean - half, mean + half, color=PALE, lw=0)
             axes.axhline(mean, color=BLACK, lw=0.9, label="random, and where new runs would lie")

@@ -1,7 +1,10 @@
 """Markdown tables."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal
+
+from selection_platform.text.numbers import is_rounding
 
 Rank = Literal["best", "second"]
 
@@ -10,15 +13,22 @@ MARKS: dict[Rank, str] = {"best": "**", "second": "_"}
 
 
 def ranks(values: Mapping[str, float | None], *, higher_is_better: bool) -> dict[str, Rank]:
-    """Who is best and who is second. Equal values share a rank; where all are equal none is best.
+    """Who is best and who is second. Values that are equal but for rounding share a rank; of equals none is best.
 
     Args:
         values: by name; who has none has no rank.
         higher_is_better: whether larger values are better.
     """
-    ordered = sorted({value for value in values.values() if value is not None}, reverse=higher_is_better)
-    ranked: dict[float, Rank] = dict(zip(ordered, ("best", "second"), strict=False)) if len(ordered) > 1 else {}
-    return {name: ranked[value] for name, value in values.items() if value in ranked}
+    known = {name: value for name, value in values.items() if value is not None}
+    groups: list[list[str]] = []
+    last = math.inf
+    for name in sorted(known, key=known.__getitem__, reverse=higher_is_better):
+        if not is_rounding(abs(known[name] - last), known.values()):
+            groups.append([])
+        groups[-1].append(name)
+        last = known[name]
+    marked: tuple[Rank, ...] = ("best", "second") if len(groups) > 1 else ()
+    return {name: rank for group, rank in zip(groups, marked, strict=False) for name in group}
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -23,7 +23,7 @@ from selection_platform.job.folder import open_job_folder, read_manifest, write_
 from selection_platform.job.processes import process_count
 from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
-from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer
+from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer, try_saving
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
 from selection_platform.text.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
@@ -101,6 +101,7 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
     Raises:
         PlatformError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
             are to be kept of full weights.
+        UnsavableModel: what is trained could not be saved; no step has been done.
         NotFinite: the training diverged.
     """
     if spec.keep_epochs and spec.method != "lora":
@@ -124,13 +125,13 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
     with arguments.main_process_first(local=False):
         complete = open_job_folder(folder, _identity(spec))
     if not complete:
+        base = Path(spec.base_model_folder)
+        try_saving(base, lambda scratch: save_tokenizer(base, scratch))
         rows = _rows(spec)
-        callbacks: list[TrainerCallback] = (
-            [EpochSnapshots(folder, Path(spec.base_model_folder))] if spec.keep_epochs else []
-        )
+        callbacks: list[TrainerCallback] = [EpochSnapshots(folder, base)] if spec.keep_epochs else []
         outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
         if arguments.should_save:
-            save_tokenizer(Path(spec.base_model_folder), folder)
+            save_tokenizer(base, folder)
             write_manifest(folder, _manifest(spec, folder, rows, outcome))
     if arguments.should_save:
         remove_checkpoints(folder)

@@ -31,7 +31,9 @@ from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import process_count
 from selection_platform.job.progress import Progress, progress
+from selection_platform.models.loading import try_saving
 from selection_platform.models.provenance import peak_memory_bytes
+from selection_platform.text.numbers import in_words
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -141,6 +143,8 @@ def train(
         callbacks: called beside the platform's own.
 
     Raises:
+        UnsavableModel: the model could not be saved; no step has been done.
+        PlatformError: the disk has no room for checkpoints and weights; no step has been done.
         NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
@@ -152,6 +156,8 @@ def train(
     steps = (
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
     )
+    try_saving(model.name_or_path or folder, lambda scratch: model.save_pretrained(scratch, state_dict={}))
+    _check_room(folder, model, saves=int((steps - 1) // arguments.save_steps), resumed=last is not None)
     with progress(label, steps, "steps") as counter:
         follow = _Follow(order, counter, _seconds_at(last))
         trainer = _OrderedTrainer(
@@ -169,6 +175,22 @@ def train(
     losses = _write_log(folder, trainer.state)
     tail = losses[-max(1, len(losses) // 10) :]
     return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes())
+
+
+def _check_room(folder: Path, model: PreTrainedModel, *, saves: int, resumed: bool) -> None:
+    """Raise PlatformError where the disk has too little room for what the training writes.
+
+    A checkpoint is 12 bytes a trained parameter: the weight and Adam's two moments in float32. A new one is written
+    before the old one goes. The weights at the end are at least 2 bytes each.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    needed = parameters * (max(12 * min(saves, 2), 12 * min(saves, 1) + 2) - 12 * resumed)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PlatformError(
+            f"{folder}: {in_words(free)} of the disk are free, and the training's checkpoints and weights need "
+            f"{in_words(needed)}; free some (`selection-platform disk` lists what takes room)"
+        )
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

@@ -5,20 +5,18 @@ is therefore compared with the interval in which one new random run would lie (S
 runs by the difference of means (Welch). Differences are as a user wants them: above 0 is better than random.
 """
 
-import gc
 import math
+import warnings
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestIndPower
 
 from selection_platform.errors import PlatformError
+from selection_platform.text.numbers import is_rounding
 
 Word = Literal["better", "worse", "same", "not enough seeds"]
 CONFIDENCE = 0.95
@@ -34,13 +32,13 @@ class Comparison:
         arm_runs: runs of the arm.
         random_runs: runs of random selection.
         difference: mean of the arm's runs minus that of the random ones; above 0 is better.
-        low: lower end of the 95% interval of the difference; None where the random runs are too few, or all equal.
+        low: lower end of the 95% interval of the difference; None where `spread` is.
         high: upper end.
         visible: the smallest difference that could have been told from 0: half the interval.
         p_value: two-sided, of no difference.
         p_adjusted: by Holm, for all comparisons that are looked at together.
         equivalent_within: the smallest margin within which the two are equivalent (two one-sided tests at 5%).
-        spread: standard deviation of one run, by the random ones; None as above.
+        spread: standard deviation of one run, by the random ones; see `spread_of`.
     """
 
     arm_runs: int
@@ -71,7 +69,8 @@ def compare(arm: Sequence[float], random: Sequence[float], *, higher_is_better: 
     """Compare an arm's runs with random ones; `p_adjusted` is the p-value until `adjust` has seen all comparisons.
 
     One run of the arm is taken to vary as random runs do. With fewer than two random runs there is no interval, and
-    none where they are all equal, as on a benchmark of a few items: how far a run can vary is then not known.
+    none where they are all equal but for rounding, as on a benchmark of a few items: how far a run can vary is then not
+    known. The arm's own runs may be equal, since random ones still say how far a mean can be off.
 
     Args:
         arm: value of each of its runs, at least one.
@@ -84,29 +83,42 @@ def compare(arm: Sequence[float], random: Sequence[float], *, higher_is_better: 
     if not arm or not random:
         raise PlatformError("both sides need at least one run")
     if not all(math.isfinite(value) for value in (*arm, *random)):
-        raise PlatformError("a run's value is NaN or infinite; evaluate it anew")
-    sign = 1 if higher_is_better else -1
-    difference = sign * (float(np.mean(arm)) - float(np.mean(random)))
-    spread = float(np.std(random, ddof=1)) if len(random) > 1 else 0.0
-    if spread == 0:
+        raise PlatformError("a run's value is NaN or infinite; evaluate it again")
+    ours, theirs = (np.array(values) * (1 if higher_is_better else -1) for values in (arm, random))
+    difference = float(ours.mean() - theirs.mean())
+    spread = spread_of(random)
+    if spread is None:
         return Comparison(len(arm), len(random), difference, *[None] * 7)
-    error, freedom = _standard_error(arm, random, spread)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    with warnings.catch_warnings():
+        # SciPy warns of values that are nearly equal, as the arm's own may be.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # Pooled with one run, which has no variance of its own, else Welch's.
+        test: Any = stats.ttest_ind(ours, theirs, equal_var=len(arm) == 1)
+    low, high = test.confidence_interval(CONFIDENCE)
     # The interval of two one-sided tests at 5% is the 90% interval.
-    one_sided = float(stats.t.ppf(CONFIDENCE, freedom)) * error
+    one_sided = test.confidence_interval(2 * CONFIDENCE - 1)
     return Comparison(
         arm_runs=len(arm),
         random_runs=len(random),
         difference=difference,
-        low=difference - half,
-        high=difference + half,
-        visible=half,
-        p_value=p_value,
-        p_adjusted=p_value,
-        equivalent_within=abs(difference) + one_sided,
+        low=float(low),
+        high=float(high),
+        visible=float(high - low) / 2,
+        p_value=float(test.pvalue),
+        p_adjusted=float(test.pvalue),
+        equivalent_within=float(max(abs(one_sided.low), abs(one_sided.high))),
         spread=spread,
     )
+
+
+def spread_of(random: Sequence[float]) -> float | None:
+    """The standard deviation of one run; None where random runs are fewer than two, or equal but for rounding.
+
+    Args:
+        random: value of each random run, at least one.
+    """
+    spread = float(np.std(random, ddof=1)) if len(random) > 1 else 0.0
+    return None if is_rounding(spread, random) else spread
 
 
 def interval_of_one_run(spread: float | None, random_runs: int) -> float | None:
@@ -133,35 +145,15 @@ def interval_between_runs(spread: float | None, random_runs: int) -> float | Non
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, random_runs - 1)) * spread * math.sqrt(2)
 
 
-def _standard_error(arm: Sequence[float], random: Sequence[float], spread: float) -> tuple[float, float]:
-    """Standard error of the difference, and its degrees of freedom."""
-    if len(arm) == 1:
-        return spread * math.sqrt(1 + 1 / len(random)), len(random) - 1
-    ours, theirs = float(np.var(arm, ddof=1)) / len(arm), spread**2 / len(random)
-    freedom = (ours + theirs) ** 2 / (ours**2 / (len(arm) - 1) + theirs**2 / (len(random) - 1))
-    return math.sqrt(ours + theirs), freedom
-
-
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with p-values adjusted by Holm for all of them; those without a p-value do not count."""
-    counted = [index for index, each in enumerate(comparisons) if each.p_value is not None]
+    p_values = [(each.p_value, index) for index, each in enumerate(comparisons) if each.p_value is not None]
     adjusted = list(comparisons)
-    if counted:
-        with _nothing_to_collect():
-            _, p_values, *_ = multipletests([comparisons[index].p_value for index in counted], method="holm")
-        for index, p_value in zip(counted, np.asarray(p_values), strict=True):
-            adjusted[index] = replace(comparisons[index], p_adjusted=float(p_value))
+    highest = 0.0
+    for place, (p_value, index) in enumerate(sorted(p_values)):
+        highest = max(highest, min(1.0, p_value * (len(p_values) - place)))
+        adjusted[index] = replace(comparisons[index], p_adjusted=highest)
     return adjusted
-
-
-@contextmanager
-def _nothing_to_collect() -> Iterator[None]:
-    """Keep what there is out of the garbage collector's sight: statsmodels calls it with each adjustment, for 0.2 s."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def seeds_to_see(difference: float, spread: float) -> int | None:
@@ -174,8 +166,14 @@ def seeds_to_see(difference: float, spread: float) -> int | None:
     Returns:
         The number, at least 2; None where more than 1,000 are needed.
     """
-    power = TTestIndPower().power
     # More seeds never see less, so halving finds the first that is enough.
     numbers = range(2, MOST_SEEDS + 1)
-    place = bisect_left(numbers, POWER, key=lambda seeds: power(difference / spread, seeds, 1 - CONFIDENCE))
+    place = bisect_left(numbers, POWER, key=lambda seeds: _power(difference / spread, seeds))
     return numbers[place] if place < len(numbers) else None
+
+
+def _power(effect: float, seeds: int) -> float:
+    """The chance to see a difference of `effect` standard deviations, with as many seeds of each of two arms."""
+    freedom, shift = 2 * seeds - 2, effect * math.sqrt(seeds / 2)
+    critical = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))

@@ -10,7 +10,7 @@ CREATE TABLE reports.verdict (
     arm_runs INTEGER,
     random_runs INTEGER,
     difference DOUBLE, -- mean of the arm's runs less that of the random ones; above 0 is better, on every measure
-    low DOUBLE, -- of the 95% interval of the difference; NULL where random runs are too few, or all equal
+    low DOUBLE, -- of the 95% interval of the difference; NULL where random runs are too few, or all equal but for rounding
     high DOUBLE,
     visible DOUBLE, -- half of that interval: the smallest difference that could have been seen
     p_value DOUBLE, -- two-sided, of no difference

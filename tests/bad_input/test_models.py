@@ -127,6 +127,16 @@ CASES = [
         f"{AGAIN}",
     ),
     (
+        "a setting of another type", edit("config.json", rms_norm_eps="1e-5"),
+        f"@: the model cannot be read (Validation error for field 'rms_norm_eps': TypeError: Field 'rms_norm_eps' "
+        f"expected float, got str (value: '1e-5')); {AGAIN}",
+    ),
+    (
+        "sizes that do not fit each other", edit("config.json", num_attention_heads=5),
+        f"@: the model cannot be read (Class validation error for validator 'validate_architecture': ValueError: The "
+        f"hidden size (32) is not a multiple of the number of attention heads (5).); {AGAIN}",
+    ),
+    (
         "unknown architecture", edit("config.json", model_type="frobnicate"),
         "@: the model cannot be read (The checkpoint you are trying to load has model type `frobnicate` but "
         "Transformers "
@@ -168,6 +178,7 @@ def test_models_that_are_refused(folder, change, message):
 FINE = [
     ("no chat template", lambda folder: None),
     ("no architectures", edit("config.json", architectures=None)),
+    ("a temperature without sampling", edit("generation_config.json", temperature=0.6)),
     ("padding is the end", edit("tokenizer_config.json", pad_token="<eos>")),
     ("code beside a known architecture", with_code("config.json", auto_map={"AutoModelForCausalLM": "evil.Evil"})),
 ]

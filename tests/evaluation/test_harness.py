@@ -13,10 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from selection_platform.evaluation import benchmark_tasks, harness
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
-from selection_platform.evaluation.benchmark_tasks import UnusableTask, item_hash, load_tasks
+from selection_platform.evaluation.benchmark_tasks import UnusableTask, load_tasks
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
+from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
 from selection_platform.job.folder import read_manifest

@@ -14,7 +14,7 @@ from selection_platform.models.base_model import (
     convert_packaged,
     download,
 )
-from selection_platform.models.loading import UnreadableModel, load_model
+from selection_platform.models.loading import UnreadableModel, UnsavableModel, load_model
 from selection_platform.models.provenance import weights_hash
 from selection_platform.text.conversation import Message
 from selection_platform.training.pretraining import train_tokenizer
@@ -56,6 +56,23 @@ def test_a_hub_model_is_pinned_to_its_commit(hub: Path, tmp_path: Path):
 def test_a_hub_model_without_safetensors_leaves_no_finished_folder(hub: Path, tmp_path: Path):
     (hub / "model.safetensors").rename(hub / "pytorch_model.bin")
     with pytest.raises(UnreadableModel, match="pickled"):
+        download(HubModel("someone/model", "main"), tmp_path / "base")
+    assert not (tmp_path / "base" / "manifest.json").exists()
+
+
+def test_a_hub_model_whose_trainings_cannot_be_saved_is_refused_at_once(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (hub / "generation_config.json").write_text('{"temperature": 0.6}')
+    assert download(HubModel("someone/model", "main"), tmp_path / "fine")
+    monkeypatch.undo()
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(hub))
+
+    def refuse(*_: object) -> None:
+        raise ValueError("`temperature` belongs\ninto the generation config")
+
+    monkeypatch.setattr(LlamaConfig, "save_pretrained", refuse)
+    with pytest.raises(UnsavableModel, match=r"base: .* \(`temperature` belongs into the generation config\); correct"):
         download(HubModel("someone/model", "main"), tmp_path / "base")
     assert not (tmp_path / "base" / "manifest.json").exists()
 

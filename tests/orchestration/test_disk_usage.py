@@ -1,8 +1,9 @@
 import pytest
 
-from orchestration.disk_usage import Use, artifact_uses, bytes_of, in_words, remove_folders, removed_folders
+from orchestration.disk_usage import Use, artifact_uses, bytes_of, remove_folders, removed_folders
 from selection_platform.job.folder import read_manifest, remove_job_folder, write_manifest
 from selection_platform.models.dropped_weights import drop_weights, weights_dropped
+from selection_platform.text.numbers import in_words
 
 
 def put(folder, **files):

@@ -1,8 +1,6 @@
 """Hand-made tables for a page: one model and pool, with numbers that can be worked out in the head."""
 
-import json
 from dataclasses import replace
-from functools import cache
 
 import polars as pl
 
@@ -32,15 +30,10 @@ def runs(values=VALUES):
 
 
 def data(values=VALUES, costs=(), **tables):
-    return replace(_data(json.dumps(values)), costs=costs, tables=tables)
-
-
-@cache
-def _data(values):
-    """Once for each set of values: statsmodels collects garbage with each adjustment, half a second long here."""
-    made = runs(json.loads(values))
+    made = runs(values)
     found = verdicts(with_random(made), {LOSS: MARGINS.loss}, MARGINS.points)
-    return ReportData("Test", "Invented.", MARGINS, run_rows(made), verdict_rows(found, {}))
+    about = ReportData("Test", "Invented.", MARGINS, run_rows(made), verdict_rows(found, {}))
+    return replace(about, costs=costs, tables=tables)
 
 
 def curve(values):

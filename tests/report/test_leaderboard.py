@@ -1,6 +1,7 @@
 import polars as pl
 
 from selection_platform.report.leaderboard import markdown_leaderboards
+from selection_platform.text.tables import ranks
 
 ROWS = [
     ("average", "base", "m", "p", 10.0),
@@ -41,3 +42,10 @@ def test_best_and_second_of_each_column_are_marked():
         "| random s0 | **2.2500** |",
         "| ifd       |     2.7500 |",
     ]
+
+
+def test_values_that_differ_by_rounding_share_a_rank():
+    twice = {"a": 0.1 + 0.2, "b": 0.3, "c": 0.2, "d": None, "e": 0.1}
+    assert ranks(twice, higher_is_better=True) == {"a": "best", "b": "best", "c": "second"}
+    assert ranks(twice, higher_is_better=False) == {"e": "best", "c": "second"}
+    assert ranks({"a": 0.1 + 0.2, "b": 0.3}, higher_is_better=True) == {}

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
-from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
-from selection_platform.models.loading import load_model
+from selection_platform.models.loading import UnsavableModel, load_model
 from selection_platform.text.conversation import Message, sample_id
 from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
@@ -163,3 +163,58 @@ def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSp
 def test_a_file_without_an_answer_in_reach_is_refused(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     with pytest.raises(ValueError, match=r"10\.parquet: no answer token within max_length 5"):
         fine_tune(spec(max_length=5), tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("settings", [{"temperature": 0.6, "top_p": 0.9}, {"early_stopping": True, "pad_token_id": -1}])
+def test_odd_settings_of_generation_are_kept(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, method: str, settings: dict[str, Any]
+):
+    # Saves a checkpoint after the first step as well.
+    recipe = spec(method=method, epochs=1, lora_rank=4, save_steps=1)
+    published = {"eos_token_id": [7, 8], "transformers_version": "4.40.0", **settings}
+    (Path(recipe.base_model_folder) / "generation_config.json").write_text(json.dumps(published))
+    fine_tune(recipe, tmp_path / "out")
+    model, tokenizer = load_model(tmp_path / "out", device="cpu")
+    assert model.generation_config.to_diff_dict().items() >= settings.items()
+    if method == "full":
+        saved = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+        assert "do_sample" not in saved
+        # An answer ends here as the trained ones do.
+        assert saved.items() >= {**settings, "eos_token_id": tokenizer.eos_token_id}.items()
+
+
+@pytest.fixture
+def no_step(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a step was done")
+
+    monkeypatch.setattr(Trainer, "training_step", refuse)
+
+
+@pytest.mark.usefixtures("no_step")
+def test_a_model_that_cannot_be_saved_is_not_trained(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def unsavable(*arguments: Any, **options: Any) -> Any:
+        model, tokenizer = load_model(*arguments, **options)
+        cast(Any, model.config).temperature = 0.5
+        return model, tokenizer
+
+    monkeypatch.setattr(fine_tuning, "load_model", unsavable)
+    recipe = spec()
+    with pytest.raises(UnsavableModel, match=rf"{recipe.base_model_folder}: .* cannot be saved .*'temperature': 0\.5"):
+        fine_tune(recipe, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("no_step")
+def test_a_tokenizer_that_cannot_be_saved_stops_the_training(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("no vocabulary to save")
+
+    recipe = spec()
+    monkeypatch.setattr(PreTrainedTokenizerBase, "save_pretrained", refuse)
+    with pytest.raises(UnsavableModel, match=r"base: .* cannot be saved \(no vocabulary to save\); correct its"):
+        fine_tune(recipe, tmp_path / "out")

@@ -1,12 +1,16 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
-from selection_platform.errors import NotFinite
+from selection_platform.errors import NotFinite, PlatformError
+from selection_platform.models.loading import UnsavableModel
+from selection_platform.training import loop
 from selection_platform.training.batches import Row
 from selection_platform.training.loop import last_whole_checkpoint, train, training_arguments
 
@@ -71,6 +75,48 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path):
     torch.nn.init.constant_(model.model.norm.weight, float("nan"))
     with pytest.raises(NotFinite, match="nan at step 1; lower learning_rate"):
         train(model, [row(1, 2)], arguments(tmp_path), label="test")
+
+
+class Started(Exception):
+    """The training began."""
+
+
+def refuse_steps(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a step was done")
+
+    monkeypatch.setattr(Trainer, "training_step", refuse)
+
+
+def test_an_adapter_that_cannot_be_saved_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    refuse_steps(monkeypatch)
+    adapted: Any = get_peft_model(tiny_model(), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"]))
+    adapted.peft_config["default"].revision = object()
+    with pytest.raises(UnsavableModel, match=r"cannot be saved .*not JSON serializable"):
+        train(adapted, [row(1, 2)], arguments(tmp_path), label="test")
+
+
+# 2 bytes a parameter for the weights; 12 for each of two checkpoints, of which a resumed training has one already.
+@pytest.mark.parametrize(
+    ("save_steps", "resumed", "bytes_each"), [(8, False, 2), (4, False, 14), (2, False, 24), (2, True, 12)]
+)
+def test_a_training_without_room_on_the_disk_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_steps: int, resumed: bool, bytes_each: int
+):
+    model = tiny_model()
+    if resumed:
+        (tmp_path / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+        (tmp_path / "checkpoints" / "checkpoint-2" / "whole.json").write_text('{"seconds": 1.0}')
+    needed = sum(parameter.numel() for parameter in model.parameters()) * bytes_each
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Started
+
+    monkeypatch.setattr(Trainer, "train", stop)
+    for free, ends in ((needed - 1, PlatformError), (needed, Started)):
+        monkeypatch.setattr(loop.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with pytest.raises(ends):
+            train(model, [row(1, 2)] * 4, arguments(tmp_path, max_steps=8, save_steps=save_steps), label="test")
 
 
 def test_only_whole_checkpoints_count_and_the_latest_is_taken(tmp_path: Path):

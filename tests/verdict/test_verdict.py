@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from selection_platform.cli.main import main
 from selection_platform.verdict.items import Items, item_interval
@@ -40,11 +42,54 @@ def test_lower_is_better_turns_the_sign():
     assert compare([9], [10, 11, 12], higher_is_better=False).difference == pytest.approx(2)
 
 
-@pytest.mark.parametrize("random", [[10], [10, 10, 10]])
+def has_no_interval(found):
+    numbers = (found.low, found.p_value, found.equivalent_within, found.spread)
+    return numbers == (None,) * 4 and found.word(1) == "not enough seeds"
+
+
+@pytest.mark.parametrize("random", [[10], [10, 10, 10], [50, 50, 50 + 1e-13], [1.3, 1.3 * (1 + 1e-12)], [0.0, 0.0]])
 def test_too_few_or_equal_random_runs_give_no_interval(random):
-    found = compare([16], random)
-    assert (found.low, found.p_value, found.spread) == (None, None, None)
-    assert found.word(1) == "not enough seeds"
+    for arm in ([16], [16, 17], [50, 50], [50 + 1e-13]):
+        assert has_no_interval(compare(arm, random))
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_equal_random_runs_give_no_verdict_at_any_score(seeds):
+    # NumPy's standard deviation of 116 of these is not 0.
+    scores = [100 * right / 541 for right in range(542)]
+    for arm in (1, seeds):
+        for step in (-1, 1):
+            assert all(has_no_interval(compare([score + step] * arm, [score] * seeds)) for score in scores)
+
+
+def test_the_smallest_true_step_gives_a_verdict():
+    # One item of 100,000 in one of five benchmarks.
+    step = 100 / 100_000 / 5
+    assert compare([90 + 40 * step], [90, 90, 90 + step]).word(1) == "better"
+    assert compare([90, 90], [90, 90, 90 + step]).word(1) == "same"
+
+
+def test_an_arm_whose_runs_are_equal_is_compared_by_the_spread_of_random(recwarn):
+    # Standard error sqrt(0 + 1/3), two degrees of freedom.
+    found = compare([16, 16, 16], [10, 11, 12])
+    assert found.visible == pytest.approx(4.3027 / math.sqrt(3), abs=1e-3)
+    assert compare([16 + 1e-14, 16, 16], [10, 11, 12]).p_value == pytest.approx(found.p_value)
+    assert not recwarn.list
+
+
+SCORES = st.integers(0, 541).map(lambda right: 100 * right / 541)
+RUNS = st.lists(SCORES, min_size=1, max_size=5)
+
+
+@given(RUNS, RUNS, st.floats(-100, 100), st.floats(0.01, 100))
+def test_the_word_depends_on_neither_the_zero_nor_the_unit(arm, random, shift, unit):
+    found = compare(arm, random)
+    assume(found.p_value is None or abs(found.p_value - 0.05) > 1e-6)
+    assume(found.equivalent_within is None or abs(found.equivalent_within - 1) > 1e-6)
+    moved = [[(value + shift) * unit for value in runs] for runs in (arm, random)]
+    assert compare(*moved).word(unit) == found.word(1)
+    lower_is_better = compare(*([-value for value in runs] for runs in moved), higher_is_better=False)
+    assert lower_is_better.word(unit) == found.word(1)
 
 
 def test_runs_must_be_numbers():

@@ -7,6 +7,7 @@ from assets import build_assets
 from assets.record.checks import (
     Completeness,
     final_loss_result,
+    score_results,
     separation_verifier,
     size_result,
     template_result,
@@ -139,6 +140,13 @@ def test_scores_that_are_worth_a_look_are_written_with_a_warning(warehouse, toke
     assert {result.check_name for result in results if not result.passed} == failed
     assert all(result.severity == dg.AssetCheckSeverity.WARN for result in results if not result.passed)
     assert warehouse.query("SELECT count(*) FROM scores.token_length").item() == 4
+
+
+@pytest.mark.parametrize(("highest", "spread"), [(0.5, False), (0.5 + 1e-15, False), (0.5 + 1e-7, True)])
+def test_scores_that_differ_by_rounding_are_equal(highest, spread):
+    summary = {"rows": 3, "scored": 3, "not_finite": 0, "lowest": 0.5, "highest": highest}
+    passed = {result.check_name: result.passed for result in score_results(summary, None, 3, picks_alone=False)}
+    assert passed["spread"] == spread
 
 
 def test_bounds():

@@ -1,0 +1,147 @@
+"""lm-eval's own tasks give an item the same prompt and the same verdict, in any order and beside any others."""
+
+import random
+from importlib.metadata import distribution
+from typing import Any, cast
+
+import lm_eval.api.task
+import numpy as np
+import pytest
+from datasets import Dataset, is_caching_enabled
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks.gpqa.n_shot.utils import process_docs as with_a_stream_of_its_own
+from lm_eval.tasks.gpqa.zeroshot.utils import process_docs as with_the_shared_stream
+
+from selection_platform.configuration.profile import load_profile
+from selection_platform.evaluation import benchmark_tasks
+from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
+from selection_platform.evaluation.harness import run_items
+from selection_platform.evaluation.repeatable import make_repeatable
+from selection_platform.evaluation.spec import BenchmarkSpec, computations
+
+# langdetect takes it for French about every second time, else for Italian.
+EITHER = "Fine: la vie"
+
+
+def question(number, instruction="language:response_language", **kwargs):
+    return {"key": number, "prompt": f"{number}?", "instruction_id_list": [instruction], "kwargs": [kwargs]}
+
+
+# The last ones leave open how many sentences there must be, which lm-eval's checker then draws.
+QUESTIONS = [
+    *(question(number, language="fr") for number in range(60)),
+    *(question(number, "length_constraints:number_sentences") for number in range(60, 76)),
+]
+
+
+class OneAnswer:
+    """Stands for a model that writes the same whatever it is asked."""
+
+    rank, world_size, tokenizer_name = 0, 1, ""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.prompts = []
+
+    def apply_chat_template(self, chat_history, add_generation_prompt=True):
+        return "\n".join(message["content"] for message in chat_history)
+
+    def generate_until(self, requests):
+        self.prompts += [request.arguments[0] for request in requests]
+        return [self.answer] * len(requests)
+
+
+@pytest.fixture
+def ifeval(monkeypatch):
+    """Loads lm-eval's own task `ifeval` on items of ours."""
+    folder = str(distribution("lm_eval").locate_file("lm_eval/tasks/ifeval"))
+    manager = TaskManager(include_path=folder, include_defaults=False)
+    monkeypatch.setattr(benchmark_tasks, "_task_manager", lambda: manager)
+
+    def load(questions, limit=None):
+        data = {"train": Dataset.from_list(questions)}
+        monkeypatch.setattr(lm_eval.api.task.datasets, "load_dataset", lambda **_: data)
+        load_tasks.cache_clear()
+        return load_tasks(BenchmarkSpec("ifeval", "ifeval", limit=limit), "nowhere", 0)
+
+    yield load
+    load_tasks.cache_clear()
+
+
+def verdicts(tasks, limit=None):
+    samples = run_items(tasks, limit, cast(Any, OneAnswer(EITHER)))["ifeval"]
+    return {sample["doc"]["key"]: sample["prompt_level_strict_acc"] for sample in samples}
+
+
+@pytest.mark.data
+def test_one_text_has_one_verdict_in_any_order_and_with_any_limit(ifeval):
+    tasks = ifeval(QUESTIONS)
+    found = verdicts(tasks)
+    assert len(set(list(found.values())[:60])) == 1
+    random.random()
+    np.random.rand()  # noqa: NPY002
+    # Again in the same process, as for the next model.
+    assert verdicts(tasks) == found
+    assert verdicts(ifeval(QUESTIONS[::-1])) == found
+    few = verdicts(ifeval(QUESTIONS, limit=20), limit=20)
+    assert len(few) == 20
+    assert few.items() <= found.items()
+
+
+def gpqa(process_docs, shots=0) -> Any:
+    """A task whose choices are shuffled, and whose worked examples are drawn."""
+    rows = [
+        {"Question": f"{number}?", "Correct Answer": "yes", **{f"Incorrect Answer {n}": f"no {n}" for n in (1, 2, 3)}}
+        for number in range(20)
+    ]
+    task = ConfigurableTask(
+        config={
+            "task": "shuffled",
+            "output_type": "generate_until",
+            "custom_dataset": lambda **_: {"train": Dataset.from_list(rows), "test": Dataset.from_list(rows[:8])},
+            "training_split": "train",
+            "test_split": "test",
+            "fewshot_split": "train",
+            "process_docs": process_docs,
+            "doc_to_text": "{{Question}} {{choice1}} {{choice2}} {{choice3}} {{choice4}}",
+            "doc_to_target": "answer",
+            "num_fewshot": shots,
+        }
+    )
+    make_repeatable(task, 0)
+    return task
+
+
+def prompts(task, places=None):
+    task.build_all_requests(samples=places)
+    return {instance.doc["Question"]: instance.arguments[0] for instance in task.instances}
+
+
+@pytest.mark.parametrize("process_docs", [with_the_shared_stream, with_a_stream_of_its_own])
+def test_choices_and_worked_examples_are_drawn_by_the_item(process_docs):
+    task = gpqa(process_docs, shots=2)
+    assert [dict(item) for item in task.eval_docs] == [dict(item) for item in task.eval_docs]
+    assert len(set(task.eval_docs["answer"])) > 1
+    found = prompts(task)
+    assert len({prompt.rpartition("\n")[0] for prompt in found.values()}) > 1
+    assert prompts(task) == found
+    assert prompts(task, [5, 2]).items() <= found.items()
+    assert chosen_items(task, 3) == chosen_items(gpqa(process_docs), 3)
+    # Loaded again, after others have drawn.
+    gpqa(with_the_shared_stream if process_docs is with_a_stream_of_its_own else with_a_stream_of_its_own)
+    assert prompts(gpqa(process_docs, shots=2)) == found
+    assert is_caching_enabled()
+
+
+def test_another_seed_draws_others():
+    task = gpqa(with_the_shared_stream, shots=2)
+    found = prompts(task)
+    make_repeatable(task, 1)
+    assert prompts(task) != found
+
+
+@pytest.mark.parametrize(("profile", "stock"), [("demo", False), ("cpu", False), ("paper", True)])
+def test_how_stock_tasks_are_run_is_no_matter_of_evaluations_on_ours(profile, stock):
+    found = computations(each.task for each in load_profile(profile).evaluation.benchmarks.values())
+    assert found == ("evaluation", *(["stock_tasks"] if stock else []))
