@@ -47,7 +47,7 @@ from selection_platform.job.folder import (
     write_manifest,
 )
 from selection_platform.job.progress import progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
@@ -56,6 +56,9 @@ from selection_platform.text.rendering import template_hash
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
+
+PATHS = ("model_folder", "data_folder", "held_out")
+SPEED = ("batch_size", "tokens_per_batch")
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
@@ -214,7 +217,8 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """What the result depends on: the spec, and the content of all it points to."""
     return {
-        "spec": asdict(spec),
+        "spec": other_settings(spec, PATHS, SPEED, ("benchmarks",)),
+        "benchmarks": [asdict(benchmark) for benchmark in spec.benchmarks],
         # Not its manifest: a model that was trained again took other seconds.
         "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),

@@ -27,13 +27,16 @@ from selection_platform.features.token_plan import TokenPlan, make_plan, remove_
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.shards import write_shards
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
+
+PATHS = ("model_folder", "samples_file")
+SPEED = ("tokens_per_batch", "logit_rows", "samples_per_shard")
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
         content = write_shards(
             folder,
+            spec.samples_per_shard,
             plan.shards(spec.samples_per_shard),
             score=lambda shard: _score_shard(spec, model, shard, counter),
             skip=lambda shard: counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum())),
@@ -139,7 +143,8 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     )
     if is_first():
         remove_plan(folder)
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+        speed = {name: getattr(spec, name) for name in SPEED}
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
     return summary
 
 
@@ -152,19 +157,13 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
 
 
 def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
-    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
+    """All that the numbers depend on beside the samples: contents, not paths."""
     return {
         "job": "answer_likelihood",
         "code_version": VERSIONS["answer_likelihood"],
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
-        "max_length": spec.max_length,
-        "tokens_per_batch": spec.tokens_per_batch,
-        "logit_rows": spec.logit_rows,
-        "samples_per_shard": spec.samples_per_shard,
-        "dtype": spec.dtype,
-        "boundary": spec.boundary,
-        "prompt_embedding": spec.prompt_embedding,
+        **other_settings(spec, PATHS, SPEED),
     }
 
 

@@ -24,7 +24,7 @@ from selection_platform.features.token_plan import TokenPlan, make_plan, remove_
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.shards import write_shards
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
@@ -41,6 +41,10 @@ from selection_platform.models.provenance import model_identity, peak_memory_byt
 from selection_platform.text.rendering import template_hash
 
 _ROWS_PER_READ = 4096
+
+
+PATHS = ("model_folder", "samples_file")
+SPEED = ("tokens_per_batch", "samples_per_shard")
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
     with progress(f"embedding with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
         content = write_shards(
             folder,
+            spec.samples_per_shard,
             plan.shards(spec.samples_per_shard),
             score=lambda shard: _embed_shard(spec, model, shard, counter),
             skip=lambda shard: counter.advance(int(shard.joint_lengths.sum())),
@@ -127,7 +132,8 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
     )
     if is_first():
         remove_plan(folder)
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+        speed = {name: getattr(spec, name) for name in SPEED}
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
     return summary
 
 
@@ -143,10 +149,7 @@ def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
-        "max_length": spec.max_length,
-        "tokens_per_batch": spec.tokens_per_batch,
-        "samples_per_shard": spec.samples_per_shard,
-        "dtype": spec.dtype,
+        **other_settings(spec, PATHS, SPEED),
     }
 
 

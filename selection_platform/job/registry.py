@@ -1,8 +1,8 @@
 """Every job by its name, and how its spec is written down for another process."""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -50,6 +50,17 @@ class Job(Generic[Spec, Result]):
     def is_complete(self, spec: Spec, folder: Path) -> bool:
         """Whether the folder already holds all that this very spec asks for."""
         return is_complete(folder, self.identity(spec))
+
+
+def other_settings(spec: Any, *names: Collection[str]) -> dict[str, Any]:
+    """The fields of a spec that decide content by themselves: all but those that lead to it, and those of speed.
+
+    Args:
+        spec: a dataclass.
+        names: of the fields that are left out, such as paths, whose content takes their place.
+    """
+    left_out = {name for each in names for name in each}
+    return {each.name: getattr(spec, each.name) for each in fields(spec) if each.name not in left_out}
 
 
 def load_job(name: str) -> Job[Any, Any]:

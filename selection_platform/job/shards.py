@@ -8,13 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import content_hash, file_hash, whole_file
-from selection_platform.job.processes import process_count, process_number, wait_for_all
+from selection_platform.job.processes import first_process_first, process_count, process_number, wait_for_all
 
 Work = TypeVar("Work")
 
 
+CUT_FILE = "samples_per_shard"
+
+
 def write_shards(
-    folder: Path, work: Iterable[Work], score: Callable[[Work], pa.Table], skip: Callable[[Work], None]
+    folder: Path,
+    samples_per_shard: int,
+    work: Iterable[Work],
+    score: Callable[[Work], pa.Table],
+    skip: Callable[[Work], None],
 ) -> str:
     """Write `part-00000.parquet` and on, one file for each piece of work.
 
@@ -22,7 +29,9 @@ def write_shards(
     that no shard is ever left out.
 
     Args:
-        folder: the job's folder, opened with `open_job_folder`; shards that are there already are kept.
+        folder: the job's folder, opened with `open_job_folder`; shards that are there already are kept, unless they
+            were cut otherwise.
+        samples_per_shard: how the work was cut into pieces.
         work: pieces of the job, the same and in the same order at every run.
         score: makes the rows of one piece.
         skip: told of each piece whose shard is there already, or falls to another process.
@@ -30,6 +39,8 @@ def write_shards(
     Returns:
         The hash of all shards' bytes.
     """
+    with first_process_first():
+        _remove_other_cuts(folder, samples_per_shard)
     files: list[Path] = []
     for number, piece in enumerate(work):
         files.append(folder / f"part-{number:05d}.parquet")
@@ -41,6 +52,17 @@ def write_shards(
             pq.write_table(table, temporary, use_dictionary=False)
     wait_for_all()
     return content_hash([file_hash(file) for file in files])
+
+
+def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
+    """Remove what an interrupted run left that cut the same job into other pieces."""
+    cut = folder / CUT_FILE
+    if cut.exists() and cut.read_text() == str(samples_per_shard):
+        return
+    for file in shard_files(folder):
+        file.unlink()
+    with whole_file(cut) as temporary:
+        temporary.write_text(str(samples_per_shard))
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback, set_seed
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer, try_saving
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
@@ -36,6 +36,9 @@ from selection_platform.training.loop import (
     train,
     training_arguments,
 )
+
+PATHS = ("base_model_folder", "train_file")
+SPEED = ("batch_per_device", "save_steps", "gradient_checkpointing")
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,7 @@ def _result(folder: Path) -> dict[str, Any]:
 def _identity(spec: FineTuningSpec) -> dict[str, Any]:
     """What decides the trained weights: the spec with its paths replaced by the content they lead to."""
     base = Path(spec.base_model_folder)
-    recipe = asdict(spec)
-    for without_effect in ("base_model_folder", "train_file", "save_steps"):
-        del recipe[without_effect]
+    recipe = other_settings(spec, PATHS, SPEED)
     recipe["precision"] = resolve_precision(spec.precision)
     return {
         "recipe": recipe,

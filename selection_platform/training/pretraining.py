@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
@@ -34,6 +34,10 @@ END = "<|endoftext|>"
 """Ends every answer; also the padding token."""
 
 _TOKENIZER_CHARACTERS = 4_000_000
+
+
+PATHS = ("train_file",)
+SPEED = ("save_steps",)
 
 
 @dataclass(frozen=True)
@@ -206,9 +210,7 @@ def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
 
 def _identity(spec: PretrainingSpec) -> dict[str, Any]:
     """What decides the trained weights; the sample ids are content hashes, so they cover the text."""
-    recipe = asdict(spec)
-    for without_effect in ("train_file", "save_steps"):
-        del recipe[without_effect]
+    recipe = other_settings(spec, PATHS, SPEED)
     recipe["precision"] = resolve_precision(spec.precision)
     return {
         "recipe": recipe,

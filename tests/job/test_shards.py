@@ -23,9 +23,23 @@ def test_each_process_writes_the_shards_whose_numbers_fall_to_it(process, tmp_pa
     process(1)
     with pytest.raises(FileNotFoundError):
         # Nobody wrote the others' shards, so there is no hash of them.
-        write_shards(tmp_path, "abcde", score, skipped.append)
+        write_shards(tmp_path, 1, "abcde", score, skipped.append)
     assert (scored, skipped) == (["b", "d"], ["a", "c", "e"])
     process(0)
-    write_shards(tmp_path, "abcde", score, skipped.append)
+    write_shards(tmp_path, 1, "abcde", score, skipped.append)
     assert scored == ["b", "d", "a", "c", "e"]
     assert len(shard_files(tmp_path)) == 5
+
+
+def test_shards_that_were_cut_otherwise_are_written_again(tmp_path):
+    def table(piece):
+        return pa.table({"letter": list(piece)})
+
+    skipped = []
+    write_shards(tmp_path, 2, ["ab", "cd"], table, skipped.append)
+    (tmp_path / "part-00001.parquet").unlink()
+    write_shards(tmp_path, 1, "abcd", table, skipped.append)
+    assert skipped == []
+    assert [pq.read_table(file)["letter"].to_pylist() for file in shard_files(tmp_path)] == [["a"], ["b"], ["c"], ["d"]]
+    write_shards(tmp_path, 1, "abcd", table, skipped.append)
+    assert skipped == ["a", "b", "c", "d"]

@@ -29,19 +29,24 @@ from selection_platform.errors import PlatformError
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
 from selection_platform.job.progress import progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.shards import shard_files
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
 from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
 from selection_platform.models.provenance import model_identity
 from selection_platform.text.rendering import template_hash
+from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.loop import resolve_precision
 
 PICKS_FILE = "picks.parquet"
 
 _OWN_FIELDS = ("base_model_folder", "train_file", "seed")
+
+
+PATHS = ("base_model_folder", "samples_file")
+SPEED = ("tokens_per_batch", "samples_per_shard")
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,7 @@ def _result(folder: Path) -> Path:
 
 def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
     """What the picks depend on: contents, not paths."""
-    recipe = asdict(_training(spec, Path(), Path()))
-    for without_effect in (*_OWN_FIELDS, "save_steps"):
-        del recipe[without_effect]
+    recipe = other_settings(_training(spec, Path(), Path()), _OWN_FIELDS, fine_tuning.SPEED)
     recipe["precision"] = resolve_precision(recipe["precision"])
     return {
         "job": "diverse_evol",
@@ -152,11 +155,7 @@ def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
         "template": template_hash(),
         "model": model_identity(Path(spec.base_model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
-        **{
-            each.name: getattr(spec, each.name)
-            for each in fields(spec)
-            if each.name not in ("base_model_folder", "samples_file", "recipe")
-        },
+        **other_settings(spec, PATHS, SPEED, ("recipe",)),
         "recipe": recipe,
     }
 

@@ -30,7 +30,7 @@ from selection_platform.features.token_plan import TokenPlan, make_plan, remove_
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.shards import write_shards
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
@@ -46,6 +46,10 @@ from selection_platform.training.epoch_snapshots import EpochSnapshot, epoch_sna
 _TARGETS_FOLDER = "targets"
 # Gradients of float16 activations vanish below 6e-8, as those of long answers do.
 _DTYPES = ("float32", "bfloat16")
+
+
+PATHS = ("warmup_folder", "samples_file", "targets_file")
+SPEED = ("tokens_per_batch", "logit_rows", "samples_per_shard")
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
     with progress("measuring influence", len(snapshots) * int(_lengths(plan).sum()), "tokens") as counter:
         content = write_shards(
             folder,
+            spec.samples_per_shard,
             ((snapshot, shard) for snapshot in snapshots for shard in shards),
             score=lambda work: _table(spec, passes, *work, counter),
             skip=lambda work: counter.advance(int(_lengths(work[1]).sum())),
@@ -150,7 +155,8 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
     if is_first():
         remove_plan(folder)
         shutil.rmtree(folder / _TARGETS_FOLDER)
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+        speed = {name: getattr(spec, name) for name in SPEED}
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
     return summary
 
 
@@ -169,7 +175,7 @@ def _check(spec: InfluenceSpec) -> None:
 
 
 def _identity(spec: InfluenceSpec) -> dict[str, Any]:
-    """What the numbers and their order depend on: contents, not paths. Sizes of batches decide the last digits."""
+    """What the numbers and their order depend on: contents, not paths."""
     snapshots = epoch_snapshots(Path(spec.warmup_folder))
     epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
     return {
@@ -179,12 +185,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
         "epochs": epochs,
         "samples": file_hash(Path(spec.samples_file)),
         "targets": file_hash(Path(spec.targets_file)),
-        "directions": spec.directions,
-        "max_length": spec.max_length,
-        "tokens_per_batch": spec.tokens_per_batch,
-        "logit_rows": spec.logit_rows,
-        "samples_per_shard": spec.samples_per_shard,
-        "dtype": spec.dtype,
+        **other_settings(spec, PATHS, SPEED),
     }
 
 

@@ -23,7 +23,7 @@ from selection_platform.features.token_plan import TokenPlan, make_plan, remove_
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.registry import Job
+from selection_platform.job.registry import Job, other_settings
 from selection_platform.job.shards import write_shards
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit.rating_prompts import (
@@ -45,6 +45,9 @@ from selection_platform.models.forward_pass import (
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
+
+PATHS = ("model_folder", "samples_file")
+SPEED = ("tokens_per_batch", "samples_per_shard")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
     with progress(f"rating with {Path(spec.model_folder).name}", total, "tokens") as counter:
         content = write_shards(
             folder,
+            spec.samples_per_shard,
             plan.shards(spec.samples_per_shard),
             score=lambda shard: _rate_shard(spec, model, tokens, shard, counter),
             skip=lambda shard: counter.advance(int(tokens.lengths(shard).sum())),
@@ -141,7 +145,8 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
     )
     if is_first():
         remove_plan(folder)
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content})
+        speed = {name: getattr(spec, name) for name in SPEED}
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
     return summary
 
 
@@ -176,17 +181,14 @@ def next_token_log_probabilities(
 
 
 def job_settings(spec: RatingSpec) -> dict[str, Any]:
-    """All that the numbers depend on beside the samples: contents, not paths. Batch sizes decide the last digits."""
+    """All that the numbers depend on beside the samples: contents, not paths."""
     return {
         "job": "rating_probability",
         "code_version": VERSIONS["rating_probability"],
         "template": template_hash(),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),
-        "max_length": spec.max_length,
-        "tokens_per_batch": spec.tokens_per_batch,
-        "samples_per_shard": spec.samples_per_shard,
-        "dtype": spec.dtype,
+        **other_settings(spec, PATHS, SPEED),
     }
 
 

@@ -38,7 +38,9 @@ WITHOUT_CONTENT = {
 
 
 def every_arm():
-    return load_profile("demo").model_copy(update={"arms": {name: ArmSettings() for name in METHODS}})
+    arms = {name: ArmSettings() for name in METHODS}
+    # With benchmarks that are tasks of lm-eval's own.
+    return load_profile("demo").model_copy(update={"arms": arms, "evaluation": load_profile("paper").evaluation})
 
 
 @pytest.fixture(scope="module")
