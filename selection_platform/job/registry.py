@@ -14,14 +14,14 @@ Spec = TypeVar("Spec", bound=Any)
 Result = TypeVar("Result")
 
 _PLACES = {
-    "answer_likelihood": "scoring.answer_likelihood:ANSWER_LIKELIHOOD",
-    "diverse_evol": "scoring.diverse_evol.selection:DIVERSE_EVOL",
+    "answer_likelihood": "features.answer_likelihood:ANSWER_LIKELIHOOD",
+    "diverse_evol": "methods.diverse_evol.selection:DIVERSE_EVOL",
     "evaluation": "evaluation.harness:EVALUATION",
     "fine_tuning": "training.fine_tuning:FINE_TUNING",
-    "gradient_influence": "scoring.less.gradient_influence:GRADIENT_INFLUENCE",
+    "gradient_influence": "methods.less.gradient_influence:GRADIENT_INFLUENCE",
     "pretraining": "training.pretraining:PRETRAINING",
-    "rating_probability": "scoring.selectit.rating_probability:RATING_PROBABILITY",
-    "sample_embedding": "scoring.sample_embedding:SAMPLE_EMBEDDING",
+    "rating_probability": "methods.selectit.rating_probability:RATING_PROBABILITY",
+    "sample_embedding": "features.sample_embedding:SAMPLE_EMBEDDING",
 }
 # Names and not the jobs themselves: their modules import torch.
 JOB_NAMES = tuple(_PLACES)
