@@ -51,14 +51,15 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
         print(f"\n{margin}{ancestor.name}")
         print(f"{margin}  data      {made.data_version}")
         snapshot = "" if made.snapshot is None else f", warehouse snapshot {made.snapshot}"
-        print(f"{margin}  code      version {made.code_version}{snapshot}, run {made.run_id}")
+        code = f"version {made.code_version}{snapshot}, run {made.run_id}"
+        _print_wrapped(f"{margin}  code      ", code)
         if made.settings:
             _print_wrapped(f"{margin}  settings  ", _pairs(made.settings))
         others = other_packages(made, found.packages)
         if others:
             _print_wrapped(f"{margin}  packages  ", _pairs(others))
         for name in ancestor.remade_since:
-            print(f"{margin}  since then {name} was made anew; it was {made.inputs[name]}")
+            print(f"{margin}  since then {name} was made again; it was {made.inputs[name]}")
 
 
 def verify(profile: Profile, options: argparse.Namespace) -> None:

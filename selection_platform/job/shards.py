@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import content_hash, file_hash, whole_file
-from selection_platform.job.processes import first_process_first, process_count, process_number, wait_for_all
+from selection_platform.job.processes import process_count, process_number, wait_for_all
 
 Work = TypeVar("Work")
 
@@ -39,8 +39,9 @@ def write_shards(
     Returns:
         The hash of all shards' bytes.
     """
-    with first_process_first():
+    if process_number() == 0:
         _remove_other_cuts(folder, samples_per_shard)
+    wait_for_all()
     files: list[Path] = []
     for number, piece in enumerate(work):
         files.append(folder / f"part-{number:05d}.parquet")

@@ -21,14 +21,14 @@ def test_each_process_writes_the_shards_whose_numbers_fall_to_it(process, tmp_pa
         scored.append(piece)
         return pa.table({"piece": [piece]})
 
-    process(1)
+    process(0)
     with pytest.raises(FileNotFoundError):
         # Nobody wrote the others' shards, so there is no hash of them.
         write_shards(tmp_path, 1, "abcde", score, skipped.append)
-    assert (scored, skipped) == (["b", "d"], ["a", "c", "e"])
-    process(0)
+    assert (scored, skipped) == (["a", "c", "e"], ["b", "d"])
+    process(1)
     write_shards(tmp_path, 1, "abcde", score, skipped.append)
-    assert scored == ["b", "d", "a", "c", "e"]
+    assert scored == ["a", "c", "e", "b", "d"]
     assert len(shard_files(tmp_path)) == 5
 
 

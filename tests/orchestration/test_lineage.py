@@ -117,7 +117,7 @@ def test_lineage_says_what_was_made_anew_since(place, capsys):
     (result, *_) = lineage(capsys, place, TOKEN_LENGTH)["partitions"]
     assert result["remade_since"] == [f"checkpoint {TOKEN_LENGTH}"]
     text = output_of(capsys, place, "lineage", TOKEN_LENGTH)
-    assert f"since then checkpoint {TOKEN_LENGTH} was made anew; it was {before}" in text
+    assert f"since then checkpoint {TOKEN_LENGTH} was made again; it was {before}" in text
 
 
 @pytest.mark.parametrize("experiment", [RANDOM[1], TOKEN_LENGTH, ENTROPY])
