@@ -13,7 +13,8 @@ cut into shards; a job that was killed goes on after its last whole shard and en
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,20 @@ from transformers import PreTrainedModel
 from selection_platform.errors import NotFinite
 from selection_platform.features.token_count import Boundary
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
-from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.job.processes import first_process_first, is_first
-from selection_platform.job.progress import Progress, progress
+from selection_platform.job.folder import file_hash
+from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job, other_settings
-from selection_platform.job.shards import write_shards
+from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.versions import VERSIONS
-from selection_platform.models.forward_pass import BatchResult, batches, check_model, check_sizes, forward, output_head
+from selection_platform.models.forward_pass import (
+    BatchResult,
+    batches,
+    check_model,
+    check_sizes,
+    forward,
+    output_head,
+    padding_share,
+)
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
@@ -111,45 +119,52 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         NotFinite: the model gave NaN or infinity for a sample, which the message names.
         PlatformError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
+    return run_scoring_job(
+        spec,
+        folder,
+        identity=_identity(spec),
+        speed=SPEED,
+        summary_type=LikelihoodSummary,
+        begin=lambda: _begin(spec, folder),
+    )
+
+
+def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSummary]:
     started = time.monotonic()
-    with first_process_first():
-        complete = open_job_folder(folder, _identity(spec))
-    if complete:
-        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
     check_model(model)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, spec.boundary)
-    tokens = int(plan.joint_lengths.sum() + plan.direct_lengths.sum())
-    with progress(f"scoring with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
-        content = write_shards(
-            folder,
-            spec.samples_per_shard,
-            plan.shards(spec.samples_per_shard),
-            score=lambda shard: _score_shard(spec, model, shard, counter),
-            skip=lambda shard: counter.advance(int(shard.joint_lengths.sum() + shard.direct_lengths.sum())),
+    shards = list(plan.shards(spec.samples_per_shard))
+
+    def summary(seconds: float) -> LikelihoodSummary:
+        lengths = (lengths for shard in shards for lengths in (shard.joint_lengths, shard.direct_lengths))
+        return LikelihoodSummary(
+            samples=len(plan.sample_id),
+            tokens=sum(map(_tokens, shards)),
+            padding_share=padding_share(lengths, spec.tokens_per_batch),
+            truncated=int(plan.truncated.sum()),
+            prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+            empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
+            seconds=seconds,
+            load_seconds=load_seconds,
+            peak_memory_bytes=peak_memory_bytes(),
         )
-    summary = LikelihoodSummary(
-        samples=len(plan.sample_id),
-        tokens=tokens,
-        padding_share=_padding_share(spec, plan),
-        truncated=int(plan.truncated.sum()),
-        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
-        empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
-        seconds=time.monotonic() - started,
-        load_seconds=load_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+
+    return Pass(
+        label=f"scoring with {Path(spec.model_folder).name}",
+        pieces=shards,
+        tokens=_tokens,
+        score=lambda shard, counter: _score_shard(spec, model, shard, counter),
+        summary=summary,
+        tidy=lambda: remove_plan(folder),
     )
-    if is_first():
-        remove_plan(folder)
-        speed = {name: getattr(spec, name) for name in SPEED}
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
-    return summary
 
 
-def _result(folder: Path) -> LikelihoodSummary:
-    return LikelihoodSummary(**(read_manifest(folder) or {})["summary"])
+def _tokens(shard: TokenPlan) -> int:
+    """Tokens of both passes."""
+    return int(shard.joint_lengths.sum() + shard.direct_lengths.sum())
 
 
 def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
@@ -246,15 +261,11 @@ def _passes(
         yield indices, result
 
 
-def _padding_share(spec: LikelihoodSpec, plan: TokenPlan) -> float:
-    """Padding tokens / all tokens of the forwards."""
-    text = padded = 0
-    for shard in plan.shards(spec.samples_per_shard):
-        for lengths in (shard.joint_lengths, shard.direct_lengths):
-            for indices in batches(lengths, spec.tokens_per_batch):
-                text += int(lengths[indices].sum())
-                padded += len(indices) * int(lengths[indices].max())
-    return 1 - text / padded
-
-
-ANSWER_LIKELIHOOD = Job("answer_likelihood", score, LikelihoodSpec, _identity, _result, several_processes=True)
+ANSWER_LIKELIHOOD = Job(
+    "answer_likelihood",
+    score,
+    LikelihoodSpec,
+    _identity,
+    partial(read_summary, summary_type=LikelihoodSummary),
+    several_processes=True,
+)

@@ -7,7 +7,8 @@ the order of work are those of `answer_likelihood`.
 
 import time
 from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,10 @@ from transformers import PreTrainedModel
 
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
-from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
-from selection_platform.job.processes import first_process_first, is_first
-from selection_platform.job.progress import Progress, progress
+from selection_platform.job.folder import file_hash, whole_file
+from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job, other_settings
-from selection_platform.job.shards import write_shards
+from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     batches,
@@ -103,42 +103,38 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
         NotFinite: the model gave NaN or infinity for a sample, which the message names.
         PlatformError: the spec does not fit the model, or there are no samples, or their ids repeat.
     """
+    return run_scoring_job(
+        spec,
+        folder,
+        identity=_identity(spec),
+        speed=SPEED,
+        summary_type=EmbeddingSummary,
+        begin=lambda: _begin(spec, folder),
+    )
+
+
+def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummary]:
     started = time.monotonic()
-    with first_process_first():
-        complete = open_job_folder(folder, _identity(spec))
-    if complete:
-        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
     check_model(model)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
-    tokens = int(plan.joint_lengths.sum())
-    with progress(f"embedding with {Path(spec.model_folder).name}", tokens, "tokens") as counter:
-        content = write_shards(
-            folder,
-            spec.samples_per_shard,
-            plan.shards(spec.samples_per_shard),
-            score=lambda shard: _embed_shard(spec, model, shard, counter),
-            skip=lambda shard: counter.advance(int(shard.joint_lengths.sum())),
-        )
-    summary = EmbeddingSummary(
-        samples=len(plan.sample_id),
-        tokens=tokens,
-        truncated=int(plan.truncated.sum()),
-        seconds=time.monotonic() - started,
-        load_seconds=load_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+    return Pass(
+        label=f"embedding with {Path(spec.model_folder).name}",
+        pieces=list(plan.shards(spec.samples_per_shard)),
+        tokens=lambda shard: int(shard.joint_lengths.sum()),
+        score=lambda shard, counter: _embed_shard(spec, model, shard, counter),
+        summary=lambda seconds: EmbeddingSummary(
+            samples=len(plan.sample_id),
+            tokens=int(plan.joint_lengths.sum()),
+            truncated=int(plan.truncated.sum()),
+            seconds=seconds,
+            load_seconds=load_seconds,
+            peak_memory_bytes=peak_memory_bytes(),
+        ),
+        tidy=lambda: remove_plan(folder),
     )
-    if is_first():
-        remove_plan(folder)
-        speed = {name: getattr(spec, name) for name in SPEED}
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
-    return summary
-
-
-def _result(folder: Path) -> EmbeddingSummary:
-    return EmbeddingSummary(**(read_manifest(folder) or {})["summary"])
 
 
 def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
@@ -224,4 +220,11 @@ def _scatter(files: Sequence[Path], column: str, place: NDArray[np.int64], rows:
                 start += batch.num_rows
 
 
-SAMPLE_EMBEDDING = Job("sample_embedding", embed, EmbeddingSpec, _identity, _result, several_processes=True)
+SAMPLE_EMBEDDING = Job(
+    "sample_embedding",
+    embed,
+    EmbeddingSpec,
+    _identity,
+    partial(read_summary, summary_type=EmbeddingSummary),
+    several_processes=True,
+)

@@ -6,7 +6,7 @@ passed: under causal attention no token sees what comes after it, so padding cha
 keeps its fast causal path. `check_model` makes sure of both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -164,6 +164,21 @@ def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) 
         raise PlatformError(
             f"tokens_per_batch {tokens_per_batch} is less than scoring.max_length {max_length}; raise it in the profile"
         )
+
+
+def padding_share(lengths: Iterable[np.ndarray], tokens_per_batch: int) -> float:
+    """Padding tokens / all tokens of the passes.
+
+    Args:
+        lengths: of the rows of each shard; its batches are made of it alone. Rows without tokens are left out.
+        tokens_per_batch: most padded tokens of one pass.
+    """
+    text = padded = 0
+    for of_shard in lengths:
+        for indices in batches(of_shard, tokens_per_batch):
+            text += int(of_shard[indices].sum())
+            padded += len(indices) * int(of_shard[indices].max())
+    return 1 - text / padded if padded else 0.0
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ float32. A job that was killed goes on after its last whole shard.
 """
 
 import shutil
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,17 +27,16 @@ import pyarrow as pa
 
 from selection_platform.errors import PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
-from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.job.processes import first_process_first, is_first
-from selection_platform.job.progress import Progress, progress
+from selection_platform.job.folder import file_hash
+from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job, other_settings
-from selection_platform.job.shards import write_shards
+from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
 from selection_platform.methods.less.influence_pass import InfluencePasses
 from selection_platform.methods.less.target_gradients import read_targets
 from selection_platform.methods.less.warmed_up import WarmedUp, load_warmed_up
-from selection_platform.models.forward_pass import batches
+from selection_platform.models.forward_pass import batches, padding_share
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
@@ -131,41 +130,60 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
         PlatformError: the spec does not fit the model or the warm-up, there are no samples, their ids repeat, or a
             target has no sample with an answer in the window.
     """
-    started = time.monotonic()
     _check(spec)
     snapshots = epoch_snapshots(Path(spec.warmup_folder))
-    with first_process_first():
-        complete = open_job_folder(folder, _identity(spec))
-    if complete:
-        return _result(folder)
+    return run_scoring_job(
+        spec,
+        folder,
+        identity=_identity(spec),
+        speed=SPEED,
+        summary_type=InfluenceSummary,
+        begin=lambda: _begin(spec, snapshots, folder),
+    )
+
+
+def _begin(
+    spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot], folder: Path
+) -> Pass[tuple[EpochSnapshot, TokenPlan], InfluenceSummary]:
     tokenizer = load_tokenizer(snapshots[0].folder)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, with_end=True)
     targets = read_targets(Path(spec.targets_file), tokenizer, spec.max_length, folder / _TARGETS_FOLDER)
     shards = list(plan.shards(spec.samples_per_shard))
     passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.tokens_per_batch)
-    with progress("measuring influence", len(snapshots) * int(_lengths(plan).sum()), "tokens") as counter:
-        content = write_shards(
-            folder,
-            spec.samples_per_shard,
-            ((snapshot, shard) for snapshot in snapshots for shard in shards),
-            score=lambda work: _table(spec, passes, *work, counter),
-            skip=lambda work: counter.advance(int(_lengths(work[1]).sum())),
+
+    def summary(seconds: float) -> InfluenceSummary:
+        return InfluenceSummary(
+            samples=len(plan.sample_id),
+            epochs=len(snapshots),
+            targets=len(targets.groups),
+            target_samples=len(targets.plan.sample_id) - targets.dropped,
+            target_samples_dropped=targets.dropped,
+            tokens=int(_lengths(plan).sum()),
+            padding_share=padding_share(map(_lengths, shards), spec.tokens_per_batch),
+            truncated=int(plan.truncated.sum()),
+            prompt_fills_context=int((plan.answer_tokens == 0).sum()),
+            seconds=seconds,
+            load_seconds=passes.load_seconds,
+            target_seconds=passes.target_seconds,
+            peak_memory_bytes=peak_memory_bytes(),
         )
-    summary = _summary(spec, plan, passes, len(snapshots), time.monotonic() - started)
-    if is_first():
+
+    def tidy() -> None:
         remove_plan(folder)
         shutil.rmtree(folder / _TARGETS_FOLDER)
-        speed = {name: getattr(spec, name) for name in SPEED}
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
-    return summary
 
-
-def _result(folder: Path) -> InfluenceSummary:
-    return InfluenceSummary(**(read_manifest(folder) or {})["summary"])
+    return Pass(
+        label="measuring influence",
+        pieces=[(snapshot, shard) for snapshot in snapshots for shard in shards],
+        tokens=lambda piece: int(_lengths(piece[1]).sum()),
+        score=lambda piece, counter: _table(spec, passes, *piece, counter),
+        summary=summary,
+        tidy=tidy,
+    )
 
 
 def _check(spec: InfluenceSpec) -> None:
-    """Raise ValueError for settings that are wrong whatever the model."""
+    """Raise PlatformError for settings that are wrong whatever the model."""
     if not spec.directions or not set(spec.directions) <= set(DIRECTIONS):
         raise PlatformError(f"directions {spec.directions!r}: expected one or more of {', '.join(DIRECTIONS)}")
     if len(set(spec.directions)) < len(spec.directions):
@@ -229,32 +247,11 @@ def _table(
     )
 
 
-def _summary(
-    spec: InfluenceSpec, plan: TokenPlan, passes: InfluencePasses, epochs: int, seconds: float
-) -> InfluenceSummary:
-    """The finished job's summary."""
-    targets = passes.targets
-    text = padded = 0
-    for shard in plan.shards(spec.samples_per_shard):
-        lengths = _lengths(shard)
-        for indices in batches(lengths, spec.tokens_per_batch):
-            text += int(lengths[indices].sum())
-            padded += len(indices) * int(lengths[indices].max())
-    return InfluenceSummary(
-        samples=len(plan.sample_id),
-        epochs=epochs,
-        targets=len(targets.groups),
-        target_samples=len(targets.plan.sample_id) - targets.dropped,
-        target_samples_dropped=targets.dropped,
-        tokens=text,
-        padding_share=1 - text / padded if padded else 0.0,
-        truncated=int(plan.truncated.sum()),
-        prompt_fills_context=int((plan.answer_tokens == 0).sum()),
-        seconds=seconds,
-        load_seconds=passes.load_seconds,
-        target_seconds=passes.target_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
-    )
-
-
-GRADIENT_INFLUENCE = Job("gradient_influence", measure, InfluenceSpec, _identity, _result, several_processes=True)
+GRADIENT_INFLUENCE = Job(
+    "gradient_influence",
+    measure,
+    InfluenceSpec,
+    _identity,
+    partial(read_summary, summary_type=InfluenceSummary),
+    several_processes=True,
+)

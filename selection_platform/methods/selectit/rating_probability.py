@@ -9,7 +9,8 @@ a job that was killed goes on after its last whole shard and ends with the same 
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,10 @@ from transformers import PreTrainedModel
 
 from selection_platform.errors import NotFinite
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
-from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.job.processes import first_process_first, is_first
-from selection_platform.job.progress import Progress, progress
+from selection_platform.job.folder import content_hash, file_hash
+from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job, other_settings
-from selection_platform.job.shards import write_shards
+from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit.rating_prompts import (
     RATING_CUE,
@@ -41,6 +41,7 @@ from selection_platform.models.forward_pass import (
     last_hidden_state,
     output_head,
     pad,
+    padding_share,
 )
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -113,45 +114,47 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
         NotFinite: the model gave NaN or infinity for a sample, which the message names.
         PlatformError: the spec does not fit the model or the prompts, or there are no samples, or their ids repeat.
     """
+    return run_scoring_job(
+        spec,
+        folder,
+        identity=_identity(spec),
+        speed=SPEED,
+        summary_type=RatingSummary,
+        begin=lambda: _begin(spec, folder),
+    )
+
+
+def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
     started = time.monotonic()
-    with first_process_first():
-        complete = open_job_folder(folder, _identity(spec))
-    if complete:
-        return _result(folder)
     model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
     load_seconds = time.monotonic() - started
     check_sizes(model, spec.max_length, spec.tokens_per_batch)
     check_model(model)
     tokens = rating_tokens(tokenizer)
     plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.max_length), folder)
-    total = int(tokens.lengths(plan).sum())
-    with progress(f"rating with {Path(spec.model_folder).name}", total, "tokens") as counter:
-        content = write_shards(
-            folder,
-            spec.samples_per_shard,
-            plan.shards(spec.samples_per_shard),
-            score=lambda shard: _rate_shard(spec, model, tokens, shard, counter),
-            skip=lambda shard: counter.advance(int(tokens.lengths(shard).sum())),
+    shards = list(plan.shards(spec.samples_per_shard))
+
+    def summary(seconds: float) -> RatingSummary:
+        lengths = (tokens.lengths(shard).reshape(-1) for shard in shards)
+        return RatingSummary(
+            samples=len(plan.sample_id),
+            tokens=int(tokens.lengths(plan).sum()),
+            padding_share=padding_share(lengths, spec.tokens_per_batch),
+            truncated=int(plan.truncated.sum()),
+            prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
+            seconds=seconds,
+            load_seconds=load_seconds,
+            peak_memory_bytes=peak_memory_bytes(),
         )
-    summary = RatingSummary(
-        samples=len(plan.sample_id),
-        tokens=total,
-        padding_share=_padding_share(spec, tokens, plan),
-        truncated=int(plan.truncated.sum()),
-        prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
-        seconds=time.monotonic() - started,
-        load_seconds=load_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+
+    return Pass(
+        label=f"rating with {Path(spec.model_folder).name}",
+        pieces=shards,
+        tokens=lambda shard: int(tokens.lengths(shard).sum()),
+        score=lambda shard, counter: _rate_shard(spec, model, tokens, shard, counter),
+        summary=summary,
+        tidy=lambda: remove_plan(folder),
     )
-    if is_first():
-        remove_plan(folder)
-        speed = {name: getattr(spec, name) for name in SPEED}
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": speed})
-    return summary
-
-
-def _result(folder: Path) -> RatingSummary:
-    return RatingSummary(**(read_manifest(folder) or {})["summary"])
 
 
 def _identity(spec: RatingSpec) -> dict[str, Any]:
@@ -226,15 +229,11 @@ def _rate_shard(
     )
 
 
-def _padding_share(spec: RatingSpec, tokens: RatingTokens, plan: TokenPlan) -> float:
-    """Padding tokens / all tokens of the forwards."""
-    text = padded = 0
-    for shard in plan.shards(spec.samples_per_shard):
-        lengths = tokens.lengths(shard).reshape(-1)
-        for rows in batches(lengths, spec.tokens_per_batch):
-            text += int(lengths[rows].sum())
-            padded += len(rows) * int(lengths[rows].max())
-    return 1 - text / padded
-
-
-RATING_PROBABILITY = Job("rating_probability", rate, RatingSpec, _identity, _result, several_processes=True)
+RATING_PROBABILITY = Job(
+    "rating_probability",
+    rate,
+    RatingSpec,
+    _identity,
+    partial(read_summary, summary_type=RatingSummary),
+    several_processes=True,
+)
