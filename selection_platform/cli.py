@@ -16,6 +16,7 @@ from selection_platform import (
     explain_command,
     lineage_commands,
     report_command,
+    ui_command,
     verdict_command,
 )
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = subparsers.add_parser("ui", help="open Dagster on this machine")
     command.add_argument("--port", type=_port, default=3000, help="1 to 65535 (default: 3000)")
-    command.set_defaults(command=commands.ui)
+    command.set_defaults(command=ui_command.ui)
     return parser
 
 

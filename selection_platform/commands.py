@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +14,7 @@ from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sand
 from selection_platform.experiments import Experiment
 from selection_platform.methods import METHODS
 from selection_platform.profile import Profile, home
-from selection_platform.run_lock import only_run, only_ui
+from selection_platform.run_lock import only_run
 
 
 class UserError(Exception):
@@ -291,21 +289,6 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
     }
     for path in export_selection(rows, facts, options.to, options.format or ("jsonl", "parquet", "dataset")):
         print(path)
-
-
-def ui(profile: Profile, options: argparse.Namespace) -> None:
-    """Open Dagster's web page, with its daemon, on this machine alone."""
-    from assets.materialize import dagster_home, end_killed_runs, open_instance
-
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
-    command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
-    with only_ui(home(profile)):
-        with open_instance(home(profile)) as instance:
-            end_killed_runs(instance, of_scripts=False)
-        print(f"http://127.0.0.1:{options.port}", flush=True)
-        status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
-    if status:
-        raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 
 
 def open_warehouse(profile: Profile) -> Any:
