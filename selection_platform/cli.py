@@ -20,32 +20,38 @@ from selection_platform import (
     verdict_command,
 )
 from selection_platform.profile import PROFILE_VARIABLE, load_profile
+from selection_platform.stopping import STOPPED, Stopping, exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0, or 1 after one clear message on standard error.
+        0; 1 after one clear message on standard error; 128 plus the number of the signal that told it to stop.
     """
     options = _parser().parse_args(arguments)
     _log_progress()
     try:
-        if options.profile:
-            # Dagster's processes load the definitions by themselves, and find the profile here.
-            os.environ[PROFILE_VARIABLE] = options.profile
-        options.command(load_profile(options.profile), options)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("stopped; run again to go on", file=sys.stderr)
-        return 1
+        with Stopping() as stopping:
+            _run(options)
     except BrokenPipeError:
         # Whoever reads the output, such as `head`, wants no more of it; what is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except commands.MENDABLE as error:
         print(f"selection-platform: {error}", file=sys.stderr)
         return 1
-    return 0
+    if stopping.signal is None:
+        return 0
+    print(STOPPED, file=sys.stderr)
+    return exit_status(stopping.signal)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.profile:
+        # Dagster's processes load the definitions by themselves, and find the profile here.
+        os.environ[PROFILE_VARIABLE] = options.profile
+    options.command(load_profile(options.profile), options)
+    sys.stdout.flush()
 
 
 def _log_progress() -> None:

@@ -7,6 +7,7 @@ that is complete ends at once. Where Dagster started it, log lines go to the run
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from selection_platform.job.registry import JOB_NAMES, load_job, read_spec
+from selection_platform.stopping import exit_status
 
 # Run by -m, this module is called __main__, and only the package's loggers are listened to.
 logger = logging.getLogger("selection_platform.job")
@@ -152,6 +154,7 @@ class _ToDagster(logging.Handler):
 
 def _start_processes(options: argparse.Namespace) -> None:
     """Start several of this program, and end with them."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
@@ -162,6 +165,8 @@ def _start_processes(options: argparse.Namespace) -> None:
     except ChildFailedError:
         # What it would say has the exit status and not the message, which the process itself gave.
         sys.exit(1)
+    except SignalException as stopped:
+        sys.exit(exit_status(stopped.sigval))
 
 
 def _end_with(parent: int) -> None:
@@ -177,4 +182,6 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C ends it as SIGTERM does: at once, whatever it is doing. What it did so far is in the folder.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()
