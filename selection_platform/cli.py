@@ -31,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _log_progress()
+    stopping = Stopping()
     try:
-        with Stopping() as stopping:
+        with stopping:
             _run(options)
     except BrokenPipeError:
         # Whoever reads the output, such as `head`, wants no more of it; what is left goes nowhere.

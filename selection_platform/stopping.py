@@ -16,7 +16,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, what `kill` and service managers send, and a closed terminal."""
 
-PATIENCE = 5.0
+PATIENCE = 4.0
 """Seconds from the signal to the end at the latest."""
 
 STOPPED = "stopped; run again to go on"

@@ -14,7 +14,7 @@ from selection_platform.commands import UserError
 from selection_platform.profile import Profile, home
 from selection_platform.run_lock import only_ui
 
-_SECONDS_TO_END, _SECONDS_TO_BE_GONE = 3.0, 1.0
+_SECONDS_TO_END, _SECONDS_TO_BE_GONE = 2.0, 1.0
 """What Dagster's processes get to end by themselves, and to be gone when killed. Less than `stopping.PATIENCE`."""
 
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from typing import Any
 
 import pytest
 import yaml
@@ -67,7 +68,7 @@ def opened(place, port):
     process.communicate()
 
 
-def ask(port, method="POST", headers=None, query=None):
+def ask(port, method="POST", headers=None, query=None) -> Any:
     """The answer's JSON, or the status where it is refused."""
     body = json.dumps({"query": query}).encode() if method == "POST" else None
     path = f"?{urllib.parse.urlencode({'query': query})}" if method == "GET" else ""

@@ -183,5 +183,6 @@ def _end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     # Ctrl-C ends it as SIGTERM does: at once, whatever it is doing. What it did so far is in the folder.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()
