@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from selection_platform.job.folder import MANIFEST, remove_job_folder
+from selection_platform.job.folder import MANIFEST, previous_folder, remove_job_folder
 
 BESIDE = (".samples.parquet", ".conversations.parquet")
 """How the names of the files end that a model was trained on."""
@@ -48,8 +48,8 @@ def _size(file: Path) -> int:
 
 
 def beside(folder: Path) -> list[Path]:
-    """A job's folder, and the files beside it that bear its name: what it was made from."""
-    paths = [folder, *(folder.with_name(f"{folder.name}{ending}") for ending in BESIDE)]
+    """A job's folder, and what bears its name beside it: what it was made from, and what was there before."""
+    paths = [folder, *(folder.with_name(f"{folder.name}{ending}") for ending in BESIDE), previous_folder(folder)]
     return [path for path in paths if path.exists()]
 
 
@@ -87,7 +87,8 @@ def removed_folders(root: Path, in_profile: Collection[Path]) -> list[Path]:
 
 def _removed(folder: Path, in_profile: set[Path], holders: set[Path]) -> Iterator[Path]:
     for child in sorted(folder.iterdir()):
-        if child in in_profile or not child.is_dir():
+        # What a job folder held before goes with the folder; no other name begins with a dot.
+        if child in in_profile or child.name.startswith(".") or not child.is_dir():
             continue
         if child in holders:
             yield from _removed(child, in_profile, holders)

@@ -11,6 +11,7 @@ import dagster as dg
 import resources
 from orchestration.graph import Step
 from resources import Resources
+from selection_platform.job.folder import whole_file
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
@@ -32,7 +33,11 @@ def dagster_home(home: Path) -> Path:
     """The folder that DAGSTER_HOME must name, with its settings file in place."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dagster.yaml").write_text(DAGSTER_YAML.read_text(encoding="utf-8"), encoding="utf-8")
+    file, settings = folder / "dagster.yaml", DAGSTER_YAML.read_text(encoding="utf-8")
+    if not file.exists() or file.read_text(encoding="utf-8") != settings:
+        # Whole: other processes read it at any moment, and Dagster takes its defaults where it is empty.
+        with whole_file(file) as temporary:
+            temporary.write_text(settings, encoding="utf-8")
     return folder
 
 

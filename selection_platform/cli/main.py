@@ -26,6 +26,7 @@ from selection_platform.cli import (
 )
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
 from selection_platform.errors import is_fixable
+from selection_platform.job.stopping import STOPPED, Stopping, exit_status
 
 COMMANDS = (run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
 """The modules of the commands, in the order of the help text."""
@@ -35,19 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0, or 1 after one clear message on standard error.
+        0; 1 after one clear message on standard error; 128 plus the number of the signal that told it to stop.
     """
     options = _parser().parse_args(arguments)
     _log_progress()
+    stopping = Stopping()
     try:
-        if options.profile:
-            # Dagster's processes load the definitions by themselves, and find the profile here.
-            os.environ[PROFILE_VARIABLE] = options.profile
-        options.command(load_profile(options.profile), options)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("stopped; run again to go on", file=sys.stderr)
-        return 1
+        with stopping:
+            _run(options)
     except BrokenPipeError:
         # Whoever reads the output, such as `head`, wants no more of it; what is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,7 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _report_fault(error)
         return 1
-    return 0
+    if stopping.signal is None:
+        return 0
+    print(STOPPED, file=sys.stderr)
+    return exit_status(stopping.signal)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.profile:
+        # Dagster's processes load the definitions by themselves, and find the profile here.
+        os.environ[PROFILE_VARIABLE] = options.profile
+    options.command(load_profile(options.profile), options)
+    sys.stdout.flush()
 
 
 def _report_fault(error: Exception) -> None:

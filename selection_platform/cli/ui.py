@@ -1,13 +1,21 @@
-"""Open Dagster."""
+"""The command that opens Dagster: it watches over Dagster's processes, and ends them all with itself."""
 
 import argparse
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from selection_platform.cli.shared import Commands
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
+
+_SECONDS_TO_END, _SECONDS_TO_BE_GONE = 2.0, 1.0
+"""What Dagster's processes get to end by themselves, and to be gone when killed. Less than `stopping.PATIENCE`."""
 
 
 def add_parsers(commands: Commands) -> None:
@@ -22,15 +30,60 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
 
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
-    command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
-    with only_ui(home(profile)):
+    with only_ui(home(profile)), _listening(options.port) as listening:
         with open_instance(home(profile)) as instance:
             end_killed_runs(instance, of_scripts=False)
-        print(f"http://127.0.0.1:{options.port}", flush=True)
-        status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
-    if status:
-        raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
+        os.environ["DAGSTER_HOME"] = str(dagster_home(home(profile)))
+        status = _run_group([sys.executable, "-m", "resources.ui_server", str(listening.fileno())], listening.fileno())
+    raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on a port of this machine, so that nobody else gets it.
+
+    Raises:
+        PlatformError: somebody else has it.
+    """
+    with socket.socket() as listening:
+        # Connections of a UI that was closed a minute ago may linger.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen()
+        except OSError as error:
+            raise PlatformError(f"port {port}: {error.strerror}; name another with --port") from error
+        yield listening
+
+
+def _run_group(command: Sequence[str], inherited: int) -> int:
+    """Run a command as the leader of a group of processes, and end the whole group with this block.
+
+    The leader's standard input is a pipe that closes when this process ends, even by kill -9.
+
+    Returns:
+        The exit status of the leader, which ended by itself.
+    """
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[inherited], start_new_session=True) as leader:
+        try:
+            return leader.wait()
+        finally:
+            leader.terminate()
+            try:
+                leader.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                _kill_group(leader.pid)
+
+
+def _kill_group(group: int) -> None:
+    """Kill what is left of a group of processes, and see that it is gone."""
+    deadline = time.monotonic() + _SECONDS_TO_BE_GONE
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, signal.SIGKILL)
+            time.sleep(0.02)
 
 
 def _port(text: str) -> int:

@@ -6,6 +6,7 @@ that is complete ends at once. Where Dagster started it, log lines go to the run
 
 import argparse
 import os
+import signal
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from selection_platform.errors import is_fixable
 from selection_platform.job.registry import JOB_NAMES
 from selection_platform.job.run import ErrorLine, run_job
+from selection_platform.job.stopping import exit_status
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _start_processes(options: argparse.Namespace) -> None:
     """Start several of this program, and end with them."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
@@ -68,6 +71,8 @@ def _start_processes(options: argparse.Namespace) -> None:
     except ChildFailedError:
         # What it would say has the exit status and not the message, which the process itself gave.
         sys.exit(1)
+    except SignalException as stopped:
+        sys.exit(exit_status(stopped.sigval))
 
 
 def _end_with(parent: int) -> None:
@@ -83,4 +88,7 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C ends it as SIGTERM does: at once, whatever it is doing. What it did so far is in the folder.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()

@@ -44,6 +44,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Declare the folder complete. Call it after everything else in the folder has been written."""
     with whole_file(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    remove_previous(folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -57,6 +58,11 @@ def is_complete(folder: Path, identity: dict[str, Any]) -> bool:
     return _is_job(folder, identity) and (folder / MANIFEST).exists()
 
 
+def previous_folder(folder: Path) -> Path:
+    """Where a job folder's finished result is while another job works in the folder. No partition is called so."""
+    return folder.with_name(f".{folder.name}.previous")
+
+
 def remove_job_folder(folder: Path) -> None:
     """Remove a folder and all that is in it."""
     # First, so that a folder which is half deleted when the process dies does not count as complete.
@@ -64,23 +70,48 @@ def remove_job_folder(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def remove_previous(folder: Path) -> None:
+    """Remove the result that was kept while the folder was not complete."""
+    # Several processes may share a job.
+    shutil.rmtree(previous_folder(folder), ignore_errors=True)
+
+
 def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
     job_file = folder / JOB
     return job_file.exists() and json.loads(job_file.read_text()) == json.loads(json.dumps(identity))
 
 
-def open_job_folder(folder: Path, identity: dict[str, Any]) -> bool:
+def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFEST) -> bool:
     """Prepare `folder` for the job that `identity` describes.
 
-    Unfinished or finished work of another identity is removed; that of the same identity is kept to go on with.
+    Unfinished work of the same identity is kept to go on with, that of another is removed. A finished result of another
+    is kept beside the folder until this job is finished: whoever goes back to it first finds it as it was.
+
+    Args:
+        folder: of the job.
+        identity: all that its result depends on.
+        result: path of a file in the folder that is there where it holds a result worth keeping.
 
     Returns:
         True where the folder already holds this job's complete result.
     """
-    if _is_job(folder, identity):
-        return (folder / MANIFEST).exists()
-    if folder.exists():
+    if not _is_job(folder, identity):
+        _make_room(folder, identity, result)
+    if (folder / result).exists():
+        remove_previous(folder)
+    return (folder / MANIFEST).exists()
+
+
+def _make_room(folder: Path, identity: dict[str, Any], result: str) -> None:
+    """Put aside or remove what another job left in the folder; bring back what this one left before."""
+    previous = previous_folder(folder)
+    if (folder / result).exists():
+        remove_previous(folder)
+        folder.rename(previous)
+    elif folder.exists():
         remove_job_folder(folder)
+    if _is_job(previous, identity):
+        previous.rename(folder)
+        return
     with whole_file(folder / JOB) as temporary:
         temporary.write_text(json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    return False

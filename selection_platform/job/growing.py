@@ -8,7 +8,14 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file
+from selection_platform.job.folder import (
+    MANIFEST,
+    content_hash,
+    open_job_folder,
+    read_manifest,
+    remove_previous,
+    whole_file,
+)
 from selection_platform.job.shards import shard_files
 
 ROWS_PER_BATCH = 10_000
@@ -48,7 +55,7 @@ def score_new_samples(
 
     Args:
         spec: a dataclass with a `samples_file`, Parquet with `sample_id`.
-        folder: of all the jobs. What is there is removed where it was made with other settings.
+        folder: of all the jobs. What was made there with other settings goes when the first of these is finished.
         job: takes a spec and a folder, and has shards and a manifest with `summary` and `content_hash` for its result.
             What it gives for a sample must not depend on the others, but for last digits.
         summary_type: a dataclass of counts, with `tokens`, `padding_share` and `peak_memory_bytes` among them.
@@ -57,7 +64,7 @@ def score_new_samples(
     Raises:
         Exception: whatever the job raises.
     """
-    open_job_folder(folder, settings)
+    open_job_folder(folder, settings, f"{first_job(Path()).name}/{MANIFEST}")
     finished = _finished(folder)
     done = _sample_ids(finished_shards(folder))
     wanted = _sample_ids([Path(spec.samples_file)])
@@ -68,6 +75,7 @@ def score_new_samples(
         job(replace(spec, samples_file=str(samples)), part)
         samples.unlink()
         finished.append(part)
+        remove_previous(folder)
     manifests = [read_manifest(each) or {} for each in finished]
     return Grown(
         files=finished_shards(folder),

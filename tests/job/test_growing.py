@@ -10,6 +10,7 @@ import pytest
 
 from selection_platform.features import answer_likelihood
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
+from selection_platform.job.folder import previous_folder
 from selection_platform.job.growing import finished_shards, score_new_samples
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
@@ -91,6 +92,23 @@ def test_other_settings_begin_anew(spec, tmp_path, forwards):
     forwards.clear()
     assert grow(spec, samples(16), tmp_path / "out", max_length=50).new_samples == 16
     assert sum(forwards) > 16
+
+
+def test_other_settings_take_the_place_of_the_scores_only_when_they_are_done(spec, tmp_path, forwards, monkeypatch):
+    first = grow(spec, samples(15), tmp_path / "out")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_likelihood, "write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            grow(spec, samples(15), tmp_path / "out", max_length=50)
+    forwards.clear()
+    assert grow(spec, samples(15), tmp_path / "out").content_hash == first.content_hash
+    assert forwards == []
+    grow(spec, samples(15), tmp_path / "out", max_length=50)
+    assert not previous_folder(tmp_path / "out").exists()
 
 
 def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypatch):

@@ -1,9 +1,10 @@
+import multiprocessing
 import subprocess
 import sys
 
 from dagster import DagsterRunStatus, job, op
 
-from orchestration.materialize import end_killed_runs, open_instance
+from orchestration.materialize import DAGSTER_YAML, dagster_home, end_killed_runs, open_instance
 from orchestration.run_lock import only_ui
 from selection_platform.cli.main import main
 
@@ -59,6 +60,28 @@ def test_a_launched_run_that_was_killed_ends_as_failed_and_is_to_be_made_again(t
         (ended,) = instance.get_runs()
         assert (ended.run_id, ended.status) == (run.run_id, DagsterRunStatus.FAILURE)
         assert ended.tags["dagster/will_retry"] == "true"
+
+
+def settings_seen(home):
+    """What stands in the settings file, again and again, each time as a command begins."""
+    return {(dagster_home(home) / "dagster.yaml").read_text() for _ in range(500)}
+
+
+def test_commands_that_begin_together_read_whole_settings(tmp_path):
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        seen = set().union(*pool.map(settings_seen, [tmp_path] * 4))
+    assert seen == {DAGSTER_YAML.read_text()}
+    assert [path.name for path in (tmp_path / "dagster").iterdir()] == ["dagster.yaml"]
+
+
+def test_settings_are_written_only_where_they_differ(tmp_path):
+    file = dagster_home(tmp_path) / "dagster.yaml"
+    first = file.stat()
+    dagster_home(tmp_path)
+    assert file.stat().st_mtime_ns == first.st_mtime_ns
+    file.write_text("telemetry: {enabled: true}")
+    dagster_home(tmp_path)
+    assert file.read_text() == DAGSTER_YAML.read_text()
 
 
 def test_the_ui_is_open_once(tmp_path, monkeypatch, capsys):

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from resources.job_launcher import JobFailed, JobLauncher, _message
 from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 from selection_platform.job.compute import SPENT
+from selection_platform.job.registry import write_spec
 from selection_platform.job.shards import shard_files
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
@@ -116,6 +120,26 @@ def test_a_failed_child_fails_the_step_with_its_own_words(inputs, tmp_path):
     launcher = JobLauncher(run_in="child")
     with pytest.raises(JobFailed, match=r"^\S+train\.parquet: no answer token within max_length 2; raise the recipe"):
         Ran(launcher, FINE_TUNING, training(inputs, max_length=2), tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("processes", "number", "status"),
+    [(1, signal.SIGINT, -signal.SIGINT), (1, signal.SIGTERM, -signal.SIGTERM),
+     (2, signal.SIGINT, 128 + signal.SIGINT), (2, signal.SIGTERM, 128 + signal.SIGTERM)],
+)  # fmt: skip
+def test_a_job_by_hand_ends_with_its_processes_when_told_to(inputs, tmp_path, processes, number, status):
+    write_spec(training(inputs, epochs=10_000), tmp_path / "spec.json")
+    arguments = ["fine_tuning", str(tmp_path / "spec.json"), str(tmp_path / "out"), "--processes", str(processes)]
+    command = [sys.executable, "-m", "selection_platform.job", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "Fine-tuning" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    # Every process of the job holds the pipe.
+    process.communicate(timeout=10)
+    assert process.returncode == status
 
 
 @pytest.mark.parametrize(

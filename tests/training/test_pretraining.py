@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selection_platform.models.loading import load_model
+from selection_platform.models.provenance import weights_hash
 from selection_platform.text.conversation import Message, sample_id
+from selection_platform.training import pretraining
 from selection_platform.training.pretraining import PretrainingSpec, pretrain, train_tokenizer
 
 CONVERSATIONS = [
@@ -75,3 +79,18 @@ def test_a_file_with_less_than_a_block_is_refused(spec: PretrainingSpec, tmp_pat
     too_long = PretrainingSpec(spec.train_file, vocab_size=400, block_length=100_000)
     with pytest.raises(ValueError, match=r"text\.parquet: \d+ tokens, fewer than one block of 100000"):
         pretrain(too_long, tmp_path / "base")
+
+
+def test_an_interrupted_training_leaves_the_model_of_before(spec: PretrainingSpec, tmp_path: Path, monkeypatch):
+    before = pretrain(spec, tmp_path / "base")
+
+    def interrupted(*_: Any, **__: Any):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(replace(spec, seed=1), tmp_path / "base")
+        # Back to the spec of before: nothing is trained.
+        assert pretrain(spec, tmp_path / "base") == before
+    assert weights_hash(tmp_path / "base") == before["weights_hash"]

@@ -1,0 +1,118 @@
+"""What a signal does to a block that wants to end, and to one that does not."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAD = """
+import os, signal, sys, time
+from selection_platform.job.stopping import Stopping, exit_status
+
+def ready():
+    print("ready", flush=True)
+
+def body():
+"""
+TAIL = """
+
+with Stopping(patience=1) as stopping:
+    body()
+print(stopping.signal)
+sys.exit(0 if stopping.signal is None else exit_status(stopping.signal))
+"""
+SLEEPS = "    ready(); time.sleep(60)"
+SWALLOWS = """
+    ready()
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+FINISHES = """
+    try:
+        ready(); time.sleep(60)
+    except BaseException:
+        pass
+"""
+FAILS = """
+    try:
+        ready(); time.sleep(60)
+    except BaseException as error:
+        raise RuntimeError("Query interrupted")
+"""
+DAGSTER_WAITS = """
+    from dagster._utils.interrupts import capture_interrupts
+    with capture_interrupts():
+        ready(); time.sleep(0.5)
+    # It has forgotten what came.
+    time.sleep(60)
+"""
+DAGSTER_WAITED = """
+    from dagster._utils.interrupts import capture_interrupts
+    with capture_interrupts():
+        pass
+    ready(); time.sleep(60)
+"""
+CALLS_C = """
+    ready()
+    import ctypes
+    ctypes.CDLL(None).sleep(60)
+"""
+TRIES = [SLEEPS, SWALLOWS, FINISHES, FAILS, DAGSTER_WAITS, DAGSTER_WAITED, CALLS_C]
+NAMES = ["sleeps", "swallows", "finishes", "fails", "Dagster waits", "Dagster waited", "calls C"]
+
+
+def start(body, ignored=None):
+    command = [sys.executable, "-c", HEAD + body + TAIL]
+    ignore = None if ignored is None else lambda: signal.signal(ignored, signal.SIG_IGN)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("body", TRIES, ids=NAMES)
+def test_the_process_ends(body, number):
+    process = start(body)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("body", [SLEEPS, SWALLOWS, DAGSTER_WAITED], ids=["sleeps", "swallows", "Dagster waited"])
+def test_a_background_job_of_a_script_heeds_sigterm_and_no_ctrl_c(body):
+    process = start(body, ignored=signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_nohup_process_survives_its_terminal():
+    process = start("    ready(); time.sleep(2)", ignored=signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    said, _ = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "None\n")
+
+
+def test_a_forked_child_that_is_ended_does_not_end_its_parent():
+    process = start("""
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    ready()
+    time.sleep(2)
+""")
+    said, _ = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "None\n")
