@@ -14,6 +14,7 @@ Work = TypeVar("Work")
 
 
 CUT_FILE = "samples_per_shard"
+"""How an unfinished job cuts its work."""
 
 
 def write_shards(

@@ -10,6 +10,7 @@ import pytest
 
 from selection_platform.features import answer_likelihood
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
+from selection_platform.job import scoring_job
 from selection_platform.job.folder import previous_folder
 from selection_platform.job.growing import finished_shards, score_new_samples
 from selection_platform.methods.selectit import rating_probability
@@ -101,7 +102,7 @@ def test_other_settings_take_the_place_of_the_scores_only_when_they_are_done(spe
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(answer_likelihood, "write_manifest", killed)
+        patch.setattr(scoring_job, "write_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             grow(spec, samples(15), tmp_path / "out", max_length=50)
     forwards.clear()
@@ -122,7 +123,7 @@ def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(answer_likelihood, "write_manifest", killed)
+        patch.setattr(scoring_job, "write_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             grow(spec, samples(24), tmp_path / "killed")
     assert sum(forwards) > 0

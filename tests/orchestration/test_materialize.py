@@ -13,6 +13,7 @@ import os, signal, sys
 from pathlib import Path
 import dagster as dg
 from orchestration.materialize import materialize_step, open_instance
+from resources import build_resources
 from orchestration.graph import Step
 
 @dg.asset(pool="gpu")
@@ -20,7 +21,7 @@ def dies():
     os.kill(os.getpid(), signal.SIGKILL)
 
 with open_instance(Path(sys.argv[1])) as instance:
-    materialize_step(Step(dies, None), [dies], {}, instance)
+    materialize_step(Step(dies, None), [dies], build_resources(Path(sys.argv[1])), instance)
 """
 
 

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFas
 
 from selection_platform.errors import NotFinite
 from selection_platform.job.folder import read_manifest
+from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, rate
 from selection_platform.methods.selectit.rating_prompts import (
@@ -244,7 +245,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(spec: RatingSpec, tmp_path: 
 def test_other_prompts_are_another_job(spec: RatingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rate(spec, tmp_path / "out")
     before = shard_bytes(tmp_path / "out")
-    monkeypatch.setattr(rating_probability, "CODE_VERSION", 99)
+    monkeypatch.setitem(VERSIONS, "rating_probability", 99)
     assert rate(spec, tmp_path / "out").samples == 12
     assert json.loads((tmp_path / "out/job.json").read_text())["code_version"] == 99
     identity = json.loads((tmp_path / "out/job.json").read_text())
