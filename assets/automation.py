@@ -18,6 +18,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.catalog_age import check_catalog
 from assets.materialize import AT_WORK, SCRIPT_TAG
 from assets.source_sensor import source_sensor
 from assets.staleness import Due, Staleness
@@ -101,7 +102,9 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
     """
 
     def find_steps(instance: dg.DagsterInstance) -> list[Due]:
-        return next_steps(profile, Staleness(profile, assets, instance, build_resources(home(profile))))
+        resources = build_resources(home(profile))
+        check_catalog(instance, resources)
+        return next_steps(profile, Staleness(profile, assets, instance, resources))
 
     return dg.Definitions(
         jobs=[start_backfill],

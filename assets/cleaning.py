@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.catalog_age import check_catalog
 from assets.graph import Node
 from assets.materialize import AT_WORK
 from assets.retention import Retention
@@ -67,8 +68,10 @@ def clean(
 
     Raises:
         ValueError: a Dagster run is at work, whose snapshot no materialisation names yet.
+        OlderCatalog: the catalog is older than the work, whose files would be those of killed writes to it.
     """
     warehouse: Warehouse = resources["warehouse"]
+    check_catalog(instance, resources)
     artifacts: ArtifactStore = resources["artifacts"]
     # In this order: what starts after this reads the newest of these or a later one, and what started before is either
     # still at work or has left its materialisation.

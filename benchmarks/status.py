@@ -29,8 +29,9 @@ import dagster as dg
 import yaml
 
 from assets import build_assets
+from assets.catalog_age import SNAPSHOT
 from assets.materialize import open_instance
-from assets.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, SNAPSHOT, input_name
+from assets.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, input_name
 from assets.settings_used import settings_used
 from assets.staleness import Staleness
 from resources import build_resources

@@ -121,8 +121,13 @@ def _print_seconds(seconds: Mapping[str, float], in_all: float) -> None:
 
 @contextmanager
 def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str, Any], Any]]:
-    """What compares the profile with what was made, its assets, their resources, and the Dagster instance."""
+    """What compares the profile with what was made, its assets, their resources, and the Dagster instance.
+
+    Raises:
+        ValueError: the warehouse's catalog is older than what was made.
+    """
     from assets import build_assets
+    from assets.catalog_age import check_catalog
     from assets.materialize import open_instance
     from assets.staleness import Staleness
     from resources import build_resources
@@ -130,6 +135,7 @@ def open_staleness(profile: Profile) -> Iterator[tuple[Any, list[Any], dict[str,
     assets = build_assets(profile)
     with open_instance(home(profile)) as instance:
         resources = build_resources(home(profile), profile.jobs)
+        check_catalog(instance, resources)
         yield Staleness(profile, assets, instance, resources), assets, resources, instance
 
 
@@ -219,7 +225,7 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
         statement, values = _statement(options.statement), dict(options.set)
         try:
             _check_values(statement, values)
-            result = open_warehouse(profile).query(statement, values)
+            result = open_warehouse(profile, of_any_age=True).query(statement, values)
         except duckdb.Error as error:
             raise UserError(str(error)) from error
     if options.json:
@@ -308,11 +314,23 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
         raise UserError(f"Dagster ended with exit status {status}; what it printed above says why")
 
 
-def open_warehouse(profile: Profile) -> Any:
-    """The warehouse in a profile's home folder."""
+def open_warehouse(profile: Profile, *, of_any_age: bool = False) -> Any:
+    """The warehouse in a profile's home folder.
+
+    Args:
+        profile: what is run in the home folder.
+        of_any_age: do not ask whether it has all that was made.
+
+    Raises:
+        ValueError: its catalog is older than what was made.
+    """
+    from assets.catalog_age import check_home
     from resources import build_resources
 
-    return build_resources(home(profile))["warehouse"]
+    resources = build_resources(home(profile))
+    if not of_any_age:
+        check_home(home(profile), resources)
+    return resources["warehouse"]
 
 
 def open_artifacts(profile: Profile) -> Any:
