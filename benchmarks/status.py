@@ -29,7 +29,8 @@ import dagster as dg
 import yaml
 
 from assets import build_assets
-from assets.record.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, SNAPSHOT, input_name
+from assets.record.catalog_age import SNAPSHOT
+from assets.record.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, input_name
 from assets.record.settings_used import settings_used
 from orchestration.materialize import open_instance
 from orchestration.staleness import Staleness

@@ -18,6 +18,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.record.catalog_age import check_catalog
 from orchestration.materialize import AT_WORK, SCRIPT_TAG
 from orchestration.run_lock import AnotherRun, only_run
 from orchestration.source_sensor import source_sensor
@@ -101,7 +102,9 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
     """
 
     def find_steps(instance: dg.DagsterInstance) -> list[Due]:
-        return next_steps(profile, Staleness(profile, assets, instance, build_resources(home(profile))))
+        resources = build_resources(home(profile))
+        check_catalog(instance, resources.warehouse)
+        return next_steps(profile, Staleness(profile, assets, instance, resources))
 
     return dg.Definitions(
         jobs=[start_backfill],

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.keys import Node
+from assets.record.catalog_age import check_catalog
 from orchestration.disk_usage import Use, artifact_uses, beside, bytes_of, remove_folders, removed_folders
 from orchestration.materialize import AT_WORK
 from orchestration.retention import Retention
@@ -64,9 +65,11 @@ def clean(
 
     Raises:
         PlatformError: a Dagster run is at work, whose snapshot no materialisation names yet.
+        OlderCatalog: the catalog is older than the work, whose files would be those of killed writes to it.
     """
     profile, staleness = workspace.profile, workspace.staleness
     warehouse, artifacts, _ = workspace.resources
+    check_catalog(workspace.instance, warehouse)
     # In this order: what starts after this reads the newest of these or a later one, and what started before is either
     # still at work or has left its materialisation.
     there = snapshots(warehouse) if warehouse.exists() else []

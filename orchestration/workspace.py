@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets import build_assets
+from assets.record.catalog_age import check_catalog
 from orchestration.materialize import open_instance
 from orchestration.staleness import Staleness
 from resources import Resources, build_resources
@@ -47,7 +48,12 @@ class Workspace:
 
 @contextmanager
 def open_workspace(profile: Profile) -> Iterator[Workspace]:
-    """Open the home folder of a profile, and make it where there is none."""
+    """Open the home folder of a profile, and make it where there is none.
+
+    Raises:
+        OlderCatalog: the warehouse's catalog is older than what was made.
+    """
     with open_instance(home(profile)) as instance:
         resources = build_resources(home(profile), profile.jobs)
+        check_catalog(instance, resources.warehouse)
         yield Workspace.of(profile, build_assets(profile), resources, instance)

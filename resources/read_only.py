@@ -1,59 +1,164 @@
-"""What keeps a reader's SQL from changing anything and from reaching past the warehouse."""
+"""What keeps a user's SQL from changing anything and from reaching past the warehouse.
 
-import re
-from itertools import pairwise
-from pathlib import Path
-
-import duckdb
-
-from selection_platform.errors import PlatformError
-
-READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
-"""A read-only connection can still COPY to files, those of the warehouse itself included."""
-
-REACHING = ("sqlite_", "postgres_", "read_postgres_", "pg_clear_cache")
-"""How the names of functions begin that open databases themselves, unseen by DuckDB's settings.
-
-`FROM postgres_execute(...)` even writes through a connection that is attached read-only.
+A read-only connection does not: it can still COPY to files, those of the warehouse included, and some functions delete
+files or open databases themselves. So what may be said is on a list here, and the rest is refused. DuckDB's own parser
+says what is said: a name in quotes, with a schema before it or a comment behind it is the same name.
 """
 
-RUNNING_TEXT = ("query", "json_execute_serialized_sql")
-"""Functions that run SQL which is in a text, and so could call the others unseen."""
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import duckdb
+import polars as pl
 
-NAME = re.compile(r'"[^"]*"|\w+')
+from selection_platform.errors import PlatformError
+from sql.queries import list_sql, load_sql
+
+READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
+"""What DuckDB calls the statements below; SELECT is all but EXPLAIN."""
+
+STATEMENTS = "SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW, or EXPLAIN before one of these"
+ONE_STATEMENT = f"one statement that only reads is needed: {STATEMENTS}"
+
+EXPLAIN = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(EXPLAIN\b(?:\s+ANALYZE\b|\s*\(\s*(?:(?:ANALYZE|FORMAT\s+'?\w+'?)[\s,]*)+\))?)"
+    r"(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""EXPLAIN with its options, and the statement that it explains."""
+
+PAST = ("current_snapshot", "snapshots", "table_changes", "table_deletions", "table_info", "table_insertions")
+TABLE_FUNCTIONS = frozenset(
+    {
+        "generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest",
+        "duckdb_columns", "duckdb_constraints", "duckdb_functions", "duckdb_keywords", "duckdb_schemas",
+        "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info", "pragma_version",
+        "query_table", *PAST, *(f"ducklake_{name}" for name in PAST),
+    }
+)  # fmt: skip
+"""Functions that may stand after FROM. They only read, and none opens a file or a database by its name."""
+
+REFUSED_FUNCTIONS = frozenset({"json_serialize_plan", "nextval", "write_log"})
+"""Other functions only compute, but for these; the first would plan a statement that is in a text."""
+
+INTERNAL = "__internal_"
+"""Begins the names of functions that DuckDB calls by itself. What they are given is not checked."""
+
+TABLES = frozenset(name.removeprefix("01_schema/").split(".")[0] for name in list_sql("01_schema"))
+"""Schemas of the warehouse's tables."""
+
+SCHEMAS = TABLES | {"", "warehouse", "main", "information_schema", "pg_catalog", "system"}
+"""What may stand before a table's name: of these only the views of DuckDB's catalog are not the warehouse's."""
+
+TABLE_NAME = re.compile(r'(\w+)\.("[^"]+"|\w+)')
+
+Node = dict[str, Any]
 
 
 class NotAQuery(PlatformError):
-    """A statement that does more than read."""
+    """A statement that does more than read, or reads something else than the warehouse."""
 
 
-def check_reads_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise unless the text is one statement that only reads, and reads from the warehouse alone.
+def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> pl.DataFrame:
+    """Result of a statement that a user wrote.
+
+    Args:
+        connection: to the warehouse, read-only and confined.
+        sql: the statement.
+        values: of its parameters.
 
     Raises:
-        NotAQuery: it is not.
+        NotAQuery: it is not one statement that only reads, and reads from the warehouse alone.
+        duckdb.Error: it is no SQL, or asks for what is not there.
     """
     kinds = [statement.type for statement in connection.extract_statements(sql)]
     if kinds not in READING:
-        raise NotAQuery("one statement that only reads is needed: SELECT, FROM, DESCRIBE, SUMMARIZE or EXPLAIN")
-    for name in _called_functions(sql):
-        if name.startswith(REACHING) or name in RUNNING_TEXT:
-            raise NotAQuery(f"the function {name} could reach past the warehouse, and is not allowed here")
+        raise NotAQuery(ONE_STATEMENT)
+    explain, statement = "", sql
+    if kinds == [duckdb.StatementType.EXPLAIN]:
+        found = EXPLAIN.fullmatch(sql)
+        if found is None:
+            raise NotAQuery(ONE_STATEMENT)
+        explain, statement = found.groups()
+    for node in _nodes(_syntax_tree(connection, statement)):
+        _check(node, values)
+    # Put together here, so that what is explained is what was looked at.
+    return connection.execute(f"{explain} {statement}" if explain else sql, dict(values)).pl()
 
 
-def confine(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
-    """Whatever a user's SQL says, it reaches no file outside the home folder, and none of these settings."""
-    connection.execute("SET allowed_directories = $folders", {"folders": [f"{home}/"]})
+def confine(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
+    """Whatever SQL says from now on, it reaches no file but those of the tables, and none of these settings."""
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET allowed_directories = $folders", {"folders": [f"{tables}/"]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 
-def _called_functions(sql: str) -> list[str]:
-    """Every name before an opening bracket, in lower case; words of texts and comments are none."""
-    encoded = sql.encode()
-    starts = [start for start, _ in duckdb.tokenize(sql)]
-    tokens = [encoded[start:end].decode() for start, end in zip(starts, [*starts[1:], None], strict=True)]
-    # A comment counts to the token before it.
-    names = [NAME.match(token) for token, after in pairwise(tokens) if after.startswith("(")]
-    return [name[0].strip('"').lower() for name in names if name]
+def _syntax_tree(connection: duckdb.DuckDBPyConnection, statement: str) -> Node:
+    row = connection.execute(load_sql("00_warehouse/syntax_tree"), {"statement": statement}).fetchone()
+    assert row is not None
+    try:
+        tree = json.loads(row[0])
+    except RecursionError as error:
+        raise NotAQuery("the statement is nested too deeply to see whether it only reads") from error
+    if tree["error"] or len(tree["statements"]) != 1:
+        raise NotAQuery(ONE_STATEMENT)
+    return tree
+
+
+def _nodes(tree: Node) -> Iterator[Node]:
+    waiting: list[Any] = [tree]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            yield found
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+
+
+def _check(node: Node, values: Mapping[str, Any]) -> None:
+    """Raise for a part of a statement that could do more than read the warehouse."""
+    if node.get("type") == "TABLE_FUNCTION":
+        _check_table_function(node["function"], values)
+    elif node.get("type") == "BASE_TABLE":
+        for schema in (node["catalog_name"], node["schema_name"]):
+            if schema.lower() not in SCHEMAS:
+                raise NotAQuery(f"{schema}.{node['table_name']} is not allowed here: {_tables_in_words()}")
+    elif "function_name" in node:
+        name = node["function_name"].lower()
+        if name in REFUSED_FUNCTIONS or name.startswith(INTERNAL):
+            raise NotAQuery(f"the function {name} is not allowed here: functions that compute values are")
+
+
+def _check_table_function(function: Node, values: Mapping[str, Any]) -> None:
+    name = function["function_name"].lower()
+    if name not in TABLE_FUNCTIONS:
+        raise NotAQuery(f"the function {name} is not allowed after FROM: {_tables_in_words()}; and the functions "
+                        f"{', '.join(sorted(TABLE_FUNCTIONS))}")  # fmt: skip
+    if name == "query_table":
+        table = "".join(text for argument in function["children"] for text in _texts(argument, values))
+        found = TABLE_NAME.fullmatch(table)
+        if found is None or found[1].lower() not in TABLES:
+            raise NotAQuery(f"query_table: {table!r} is not a table of the warehouse: {_tables_in_words()}")
+
+
+def _texts(argument: Node, values: Mapping[str, Any]) -> Iterator[str]:
+    """The parts of a text that constants, parameters and || make up."""
+    if argument["type"] == "VALUE_CONSTANT":
+        yield str(argument["value"].get("value"))
+    elif argument["type"] == "VALUE_PARAMETER":
+        yield str(values.get(argument["identifier"]))
+    elif argument.get("function_name") == "||":
+        for part in argument["children"]:
+            yield from _texts(part, values)
+    else:
+        raise NotAQuery("query_table takes a table's name here: a text, or texts and parameters with || between them")
+
+
+def _tables_in_words() -> str:
+    return f"what may be read are the warehouse's tables, in the schemas {', '.join(sorted(TABLES))}"

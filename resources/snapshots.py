@@ -11,6 +11,17 @@ def snapshots(warehouse: Warehouse) -> list[int]:
     return warehouse.query(load_sql("00_warehouse/snapshots"))["snapshot_id"].to_list()
 
 
+def snapshot_times(warehouse: Warehouse, wanted: Collection[int]) -> dict[int, int]:
+    """When some snapshots were written, and the newest: in microseconds since 1970, by their number.
+
+    Args:
+        warehouse: in which something was written.
+        wanted: numbers of snapshots; those that are not there are left out.
+    """
+    found = warehouse.query(load_sql("00_warehouse/snapshot_times"), {"snapshots": sorted(wanted)})
+    return dict(found.iter_rows())
+
+
 def bytes_of_snapshots(warehouse: Warehouse, wanted: Collection[int]) -> int:
     """Bytes of the tables' files that make up some snapshots, each file counted once."""
     statement = load_sql("00_warehouse/bytes_of_snapshots").replace("metadata.", f"{warehouse.metadata}.")

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, leftovers_removed
-from resources.read_only import check_reads_only, confine
+from resources.read_only import answer, confine
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import whole_file
@@ -53,8 +53,8 @@ class Warehouse(dg.ConfigurableResource):
     def read(self, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that cannot change the warehouse. Sees what was committed when each statement starts.
 
-        For SQL of our own. What a user wrote goes through `query`, which keeps out the functions that open databases
-        themselves.
+        For SQL of our own. What a user wrote goes through `query`, which looks at what it says: this connection can
+        still write files.
 
         Args:
             at: see all tables as they were at this snapshot instead.
@@ -76,8 +76,7 @@ class Warehouse(dg.ConfigurableResource):
             SnapshotMissing: there is no such snapshot.
         """
         with self.read(at) as connection:
-            check_reads_only(connection, sql)
-            return connection.execute(sql, dict(values or {})).pl()
+            return answer(connection, sql, values or {})
 
     @contextmanager
     def queries(self, at: int) -> Iterator[Callable[[str, Values], pl.DataFrame]]:
@@ -235,7 +234,7 @@ class Warehouse(dg.ConfigurableResource):
                 raise SnapshotMissing(f"the warehouse at {self.folder} has no snapshot {at}: {error}") from error
             connection.execute("USE warehouse")
             if read_only:
-                confine(connection, Path(self.folder).parent)
+                confine(connection, self.tables)
             yield connection
 
 

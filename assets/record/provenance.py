@@ -10,14 +10,14 @@ from typing import Any
 import dagster as dg
 
 from assets.record import earlier_homes
+from assets.record.catalog_age import AFTERWARDS, SNAPSHOT, afterwards, check_catalog
 from assets.record.cost_meter import COST, CostMeter
 from assets.record.settings_used import settings_used, speed_used
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.text.rendering import template_hash
 
-SETTINGS, SPEED_SETTINGS, INPUTS = "settings", "speed settings", "inputs"
-PACKAGES, SNAPSHOT = "packages", "warehouse snapshot"
+SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
 PACKAGE_NAMES = (
     "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
     "tokenizers", "torch", "transformers",
@@ -63,22 +63,25 @@ Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult
 
 
 def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
-    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns."""
+    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns.
+
+    The function is not called while the catalog is older than what was recorded before.
+    """
 
     def decorate(materialize: Materialize) -> Materialize:
         @functools.wraps(materialize)
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
             # Before the work: what changes while it goes on is then seen as a change after it.
-            records = _records(profile, context, resources.get("warehouse"))
+            records = _records(profile, context, resources)
             meter = CostMeter(on_gpu=context.op_def.pool is not None)
-            return _with_record(records, context, materialize(context, **resources), meter)
+            return _with_record(records, context, materialize(context, **resources), meter, resources.get("warehouse"))
 
         @functools.wraps(materialize)
         def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
-            records = _records(profile, context, resources.get("warehouse"))
+            records = _records(profile, context, resources)
             meter = CostMeter(on_gpu=context.op_def.pool is not None)
             for result in materialize(context, **resources):
-                yield _with_record(records, context, result, meter)
+                yield _with_record(records, context, result, meter, resources.get("warehouse"))
 
         return several if inspect.isgeneratorfunction(materialize) else one
 
@@ -89,9 +92,12 @@ Record = dict[str, Any]
 
 
 def _records(
-    profile: Profile, context: dg.AssetExecutionContext, warehouse: Warehouse | None
+    profile: Profile, context: dg.AssetExecutionContext, resources: Mapping[str, Any]
 ) -> dict[dg.AssetKey, Record]:
     """What each asset of a computation is made from, as metadata."""
+    warehouse: Warehouse | None = resources.get("warehouse")
+    if warehouse is not None:
+        check_catalog(context.instance, warehouse)
     record: Record = {
         INPUTS: dg.MetadataValue.json(_input_versions(context)),
         PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
@@ -110,14 +116,19 @@ def _records(
 
 
 def _with_record(
-    records: Mapping[dg.AssetKey, Record], context: dg.AssetExecutionContext, result: Any, meter: CostMeter
+    records: Mapping[dg.AssetKey, Record],
+    context: dg.AssetExecutionContext,
+    result: Any,
+    meter: CostMeter,
+    warehouse: Warehouse | None,
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
     # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
     of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
     checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
     cost = {COST: dg.MetadataValue.json(meter.read())}
-    return result._replace(metadata={**(result.metadata or {}), **records[key], **cost}, check_results=checks)
+    metadata = {**(result.metadata or {}), **records[key], **cost, **afterwards(warehouse)}
+    return result._replace(metadata=metadata, check_results=checks)
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
@@ -177,6 +188,7 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
     tags = materialization.tags or {}
     asset = materialization.asset_key.to_user_string()
     metadata: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
+    metadata.pop(AFTERWARDS, None)
     return Provenance(
         asset=asset,
         partition=materialization.partition,

@@ -20,12 +20,26 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def open_resources(profile: Profile) -> "Resources":
-    """What lies in a profile's home folder."""
-    # Here: it imports Dagster, which takes seconds that no help text should wait for.
+def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources":
+    """What lies in a profile's home folder.
+
+    Args:
+        profile: what is run there.
+        of_any_age: do not ask whether the warehouse has all that was made.
+
+    Raises:
+        OlderCatalog: the warehouse's catalog is older than what was made.
+    """
+    # Here: they import Dagster, which takes seconds that no help text should wait for.
+    from assets.record.catalog_age import check_catalog
+    from orchestration.materialize import open_instance
     from resources import build_resources
 
-    return build_resources(home(profile))
+    resources = build_resources(home(profile))
+    if not of_any_age and (home(profile) / "dagster").exists():
+        with open_instance(home(profile)) as instance:
+            check_catalog(instance, resources.warehouse)
+    return resources
 
 
 def selecting_experiment(profile: Profile, key: str) -> Experiment:

@@ -36,7 +36,7 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
         statement, values = _statement(options.statement), dict(options.set)
         try:
             _check_values(statement, values)
-            result = open_resources(profile).warehouse.query(statement, values)
+            result = open_resources(profile, of_any_age=True).warehouse.query(statement, values)
         except duckdb.Error as error:
             raise PlatformError(str(error)) from error
     if options.json:

@@ -11,6 +11,7 @@ from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
+    from resources.warehouse import Warehouse
     from selection_platform.verdict.runs import Run
     from selection_platform.verdict.tables import OverItems
     from selection_platform.verdict.verdicts import Verdict
@@ -39,10 +40,10 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     reference = options.reference == "paper"
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
-    runs = paper_runs() if reference else _own_runs(profile)
+    warehouse = None if reference else open_resources(profile).warehouse
+    runs = _own_runs(warehouse) if warehouse else paper_runs()
     found = verdicts(runs, {LOSS: loss_margin}, margin)
-    items = load_sql("90_reports/item_differences")
-    intervals = {} if reference else over_items(open_resources(profile).warehouse.query(items))
+    intervals = over_items(warehouse.query(load_sql("90_reports/item_differences"))) if warehouse else {}
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
@@ -56,10 +57,10 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
             print(profile.disclaimer)
 
 
-def _own_runs(profile: Profile) -> "list[Run]":
+def _own_runs(warehouse: "Warehouse") -> "list[Run]":
     from selection_platform.verdict.tables import runs_of
 
-    runs = runs_of(open_resources(profile).warehouse.query(load_sql("90_reports/runs")))
+    runs = runs_of(warehouse.query(load_sql("90_reports/runs")))
     if not runs:
         raise PlatformError("no arm has been evaluated beside others: run `selection-platform run` first")
     return runs

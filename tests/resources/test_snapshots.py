@@ -1,12 +1,13 @@
 """What of the warehouse's past is forgotten, on both catalogs."""
 
+import time
 import uuid
 
 import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
 from orchestration.disk_usage import bytes_of
-from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
+from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshot_times, snapshots
 from resources.warehouse import SnapshotMissing, Warehouse
 
 PARTITION = {"pool": "p", "model": "m"}
@@ -27,9 +28,11 @@ def warehouse(tmp_path, request):
 
 def write(warehouse, times, rows=20_000):
     """The rows' number is their score's sum's last sign, so that each time is told from the others."""
-    for time in range(times):
+    for number in range(times):
         warehouse.replace(
-            "scores.ifd", PARTITION, f"SELECT 's' || i AS sample_id, {time}::DOUBLE AS score FROM range({rows}) AS r(i)"
+            "scores.ifd",
+            PARTITION,
+            f"SELECT 's' || i AS sample_id, {number}::DOUBLE AS score FROM range({rows}) AS r(i)",
         )
         yield warehouse.snapshot()
 
@@ -60,6 +63,15 @@ def test_few_rows_live_in_the_catalog_and_are_kept_too(warehouse):
     first, *_, last = write(warehouse, 3, rows=3)
     forget_snapshots(warehouse, [each for each in snapshots(warehouse) if each not in (first, last)])
     assert (score(warehouse, first), score(warehouse)) == (0, 2)
+
+
+def test_a_snapshot_is_known_by_its_number_and_its_time(warehouse):
+    began = time.time()
+    first, second, last = write(warehouse, 3, rows=3)
+    times = snapshot_times(warehouse, [first, second, last + 1])
+    assert times.keys() == {first, second, last}
+    assert began < times[first] / 1e6 < times[second] / 1e6 < times[last] / 1e6 < time.time()
+    assert snapshot_times(warehouse, ()) == {last: times[last]}
 
 
 def test_the_newest_snapshot_cannot_be_forgotten(warehouse):

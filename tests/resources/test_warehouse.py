@@ -1,16 +1,13 @@
 import multiprocessing
-import sqlite3
 import uuid
 
-import duckdb
 import polars as pl
 import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
 from resources import build_resources
 from resources import warehouse as warehouse_module
-from resources.catalog import CATALOG_VARIABLE, CatalogError, extension_file
-from resources.read_only import NotAQuery
+from resources.catalog import CATALOG_VARIABLE, CatalogError
 from resources.warehouse import Warehouse, table_definitions
 from selection_platform.errors import PlatformError
 from sql.queries import load_sql
@@ -38,13 +35,6 @@ def new_warehouse(request, folder):
 @pytest.fixture(params=["sqlite", "postgres"])
 def warehouse(tmp_path, request):
     return new_warehouse(request, tmp_path)
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def filled(tmp_path_factory, request):
-    warehouse = new_warehouse(request, tmp_path_factory.mktemp("filled"))
-    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
-    return warehouse
 
 
 def scores(warehouse, table="scores.ifd"):
@@ -97,60 +87,6 @@ def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
     assert warehouse.content_hash("scores.ifd", partition) == first
     warehouse.replace("scores.ifd", partition, "SELECT 'a' AS sample_id, 0.5 AS score")
     assert warehouse.content_hash("scores.ifd", partition) != first
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM scores.ifd",
-        "CREATE TABLE scores.own (x INTEGER)",
-        "COPY (SELECT 1) TO '/tmp/outside.csv'",
-        "SELECT * FROM read_text('/etc/hostname')",
-        "SET enable_external_access = true",
-        "ATTACH '/tmp/other.db'",
-        "LOAD '$extension'",
-        "COPY (SELECT 1) TO '$folder/catalog.sqlite'",
-        "COPY (SELECT 1) TO '$folder/own.csv'",
-        "SELECT 1; DELETE FROM scores.ifd",
-        "FROM sqlite_scan('$other', 't')",
-        """FROM "SQLITE_scan" /* ( */ ('$other', 't')""",
-        "FROM system.main.sqlite_attach('$other')",
-        "FROM '$other'",
-        "FROM query('FROM sqlite_scan(''$other'', ''t'')')",
-        "FROM postgres_execute('__ducklake_metadata_warehouse', 'COMMIT; CREATE TABLE own (x INTEGER)')",
-        "FROM postgres_query('__ducklake_metadata_warehouse', 'SELECT pg_read_file(''/etc/hostname'')')",
-        "FROM postgres_scan('dbname=postgres host=127.0.0.1', 'public', 't')",
-    ],
-)
-def test_readers_change_and_reach_nothing(filled, statement, tmp_path):
-    other = tmp_path / "other.db"
-    with sqlite3.connect(other) as database:
-        database.execute("CREATE TABLE t (x INTEGER)")
-    files = {"folder": filled.folder, "extension": extension_file("ducklake"), "other": str(other)}
-    for name, path in files.items():
-        statement = statement.replace(f"${name}", path.replace("'", "''"))
-    with pytest.raises((duckdb.Error, NotAQuery)):
-        filled.query(statement)
-    # Whoever has the connection itself can change nothing in the tables either, nor reach a file elsewhere.
-    with filled.read() as connection, pytest.raises(duckdb.Error):
-        connection.execute("DELETE FROM scores.ifd; FROM read_text('/etc/hostname')")
-    assert len(scores(filled)) == 2
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "FROM scores.ifd",
-        "DESCRIBE scores.ifd",
-        "SUMMARIZE scores.ifd",
-        "EXPLAIN SELECT 1",
-        "SHOW TABLES",
-        "SELECT 'ä query (' AS query, (1) -- sqlite_scan (",
-        "FROM ducklake_snapshots('warehouse')",
-    ],
-)
-def test_every_statement_that_reads_is_answered(filled, statement):
-    assert filled.query(statement).width > 0
 
 
 def test_reading_before_anything_was_written_says_what_to_do(warehouse):
