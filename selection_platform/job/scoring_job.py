@@ -14,7 +14,7 @@ import pyarrow as pa
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.shards import CUT_FILE, write_shards
+from selection_platform.job.shards import write_shards
 
 Piece = TypeVar("Piece")
 Summary = TypeVar("Summary", bound=Any)
@@ -80,7 +80,6 @@ def run_scoring_job(
     summary = work.summary(time.monotonic() - started)
     if is_first():
         work.tidy()
-        (folder / CUT_FILE).unlink(missing_ok=True)
         how = {name: getattr(spec, name) for name in speed}
         write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": how})
     return summary

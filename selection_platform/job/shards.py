@@ -14,7 +14,7 @@ Work = TypeVar("Work")
 
 
 CUT_FILE = "samples_per_shard"
-"""How an unfinished job cuts its work."""
+"""How a job cut its work."""
 
 
 def write_shards(

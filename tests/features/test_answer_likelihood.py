@@ -196,6 +196,7 @@ def test_shards_are_in_the_order_of_length_and_padding_is_counted(spec: Likeliho
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(4)),
+        "samples_per_shard",
     ]
 
 

@@ -121,6 +121,7 @@ def test_resumes_to_the_same_bytes(spec: EmbeddingSpec, tmp_path: Path, monkeypa
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(4)),
+        "samples_per_shard",
     ]
     assert embed(spec, tmp_path / "whole") == summary  # the same seconds: nothing ran
     assert embed(replace(spec, max_length=50), tmp_path / "whole").seconds != summary.seconds

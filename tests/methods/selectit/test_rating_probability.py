@@ -126,6 +126,7 @@ def test_columns_are_what_the_warehouse_expects(spec: RatingSpec, tmp_path: Path
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(3)),
+        "samples_per_shard",
     ]
     assert 0 < summary.padding_share < 0.2
 
