@@ -21,14 +21,16 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Open Dagster's web page, with its daemon, on this machine alone."""
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
+    from resources.plain_paths import plain_paths
 
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(home(profile)))}
     command = ["dagster", "dev", "-m", "selection_platform.definitions", "-h", "127.0.0.1", "-p", str(options.port)]
     with only_ui(home(profile)):
         with open_instance(home(profile)) as instance:
             end_killed_runs(instance, of_scripts=False)
         print(f"http://127.0.0.1:{options.port}", flush=True)
-        status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+        with plain_paths() as plain:
+            environment = {**os.environ, "DAGSTER_HOME": plain(dagster_home(home(profile)))}
+            status = subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
     if status:
         raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
 
