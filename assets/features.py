@@ -120,7 +120,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             LikelihoodSummary,
             job_settings(spec),
         )
-        values = {"files": [str(file) for file in grown.files], "pool": scoring.pool}
+        values = {"files": grown.files, "pool": scoring.pool}
         partition = {"pool": scoring.pool, "model": scoring.model}
         for table, query, of_reader in (
             ("answer_likelihood", "30_features/answer_likelihood", {"reader": "base"}),

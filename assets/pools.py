@@ -83,7 +83,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             profile.pools[name], artifacts.raw_pool(name), benchmark_texts(artifacts.benchmark_data()), folder
         )
         check_pool_size(profile, name, report.kept["pool"])
-        shards = [str(shard) for shard in shard_paths(folder)]
+        shards = shard_paths(folder)
         for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):
             verify = separation_verifier(name, shards)
             warehouse.replace(table, {"pool": name}, load_sql(f"10_pools/{query}"), {"files": shards}, verify)

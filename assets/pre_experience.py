@@ -124,7 +124,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
             "features.answer_likelihood",
             partition,
             load_sql("30_features/answer_likelihood"),
-            {"files": [str(file) for file in shard_files(folder / name)], "pool": scoring.pool},
+            {"files": shard_files(folder / name), "pool": scoring.pool},
             complete.verify,
         )
         return dg.MaterializeResult(

@@ -58,7 +58,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             RatingSummary,
             job_settings(spec),
         )
-        values = {"files": [str(file) for file in grown.files], "pool": rating.pool}
+        values = {"files": grown.files, "pool": rating.pool}
         partition = {"pool": rating.pool, "model": rating.model}
         table, rows_each = "features.rating_probability", len(RATING_PROMPTS)
         complete = Completeness(table, partition, rows_each)

@@ -145,8 +145,8 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
         values = {
             "pool": pool,
             "budgets": list(profile.budgets),
-            "folder": str(folder),
-            "picks": [str(path) for path in picks],
+            "folder": folder,
+            "picks": picks,
         }
         return replace_scores(warehouse, method, partition, "diverse_evol", values)
 
@@ -174,7 +174,7 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
         samples = samples_file(context.partition_key, folder, warehouse)
         settings = ZipSettings(published=published, **profile.zip.model_dump())
         picks = write_picks(samples, max(profile.budgets), settings, folder)
-        return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": str(picks)})
+        return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": picks})
 
     return scores
 

@@ -208,7 +208,8 @@ def main() -> int:
             soak = Soak(home, setting, pools, seconds, seconds * ALONE, start)
             fill(soak.warehouse(), pools)
             # Made before the processes want it all at once.
-            open_instance(Path(home)).dispose()
+            with open_instance(Path(home)):
+                pass
             snapshot = soak.warehouse().snapshot()
             ended = run_processes(soak)
             compared = compare(soak, snapshot)

@@ -4,6 +4,8 @@ Dagster's own job can hold assets of one partitions definition only, and a backf
 neither. The runs are recorded in the instance like any other and show in the UI.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +13,7 @@ import dagster as dg
 import resources
 from orchestration.graph import Step
 from resources import Resources
+from resources.plain_paths import plain_paths
 from selection_platform.job.folder import whole_file
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
@@ -23,14 +26,15 @@ AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 """What is said of a run that has a process, or had one that was killed."""
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in a home folder, made with the platform's settings if there is none."""
-    folder = dagster_home(home)
-    return dg.DagsterInstance.from_config(str(folder))
+    with plain_paths() as plain, dg.DagsterInstance.from_config(plain(dagster_home(home))) as instance:
+        yield instance
 
 
 def dagster_home(home: Path) -> Path:
-    """The folder that DAGSTER_HOME must name, with its settings file in place."""
+    """The folder that DAGSTER_HOME must name, with its settings file in place. Dagster needs its plain path."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     file, settings = folder / "dagster.yaml", DAGSTER_YAML.read_text(encoding="utf-8")

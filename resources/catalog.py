@@ -16,6 +16,7 @@ from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 
 from resources.faults import explained
+from resources.plain_paths import Plain
 from selection_platform.errors import PlatformError
 
 CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
@@ -35,18 +36,20 @@ class Catalog(Protocol):
     Attributes:
         extension: the DuckDB extension that reads it.
         schema: where DuckLake's own tables are in it.
+        beside_tables: whether it lies in the warehouse's folder, and is moved and copied with the tables.
     """
 
     extension: str
     schema: str
+    beside_tables: bool
 
     @property
     def identity(self) -> str:
         """Differs between catalogs, and between a catalog and another that was made in its place."""
         ...
 
-    def attach(self, *, read_only: bool) -> tuple[str, str]:
-        """What DuckLake attaches, and the further options."""
+    def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
+        """What DuckLake attaches, its path by `plain`, and the further options."""
         ...
 
     def exists(self) -> bool:
@@ -91,6 +94,7 @@ class SqliteCatalog:
 
     extension = "sqlite_scanner"
     schema = "main"
+    beside_tables = True
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / "catalog.sqlite"
@@ -100,9 +104,9 @@ class SqliteCatalog:
         """Path and inode."""
         return f"{self._path} {self._path.stat().st_ino}"
 
-    def attach(self, *, read_only: bool) -> tuple[str, str]:
+    def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """The path; and a write-ahead log, as without one no writer can commit while a reader's transaction is open."""
-        return f"sqlite:{self._path}", "" if read_only else ", META_JOURNAL_MODE 'WAL'"
+        return f"sqlite:{plain(self._path)}", "" if read_only else ", META_JOURNAL_MODE 'WAL'"
 
     def exists(self) -> bool:
         """Whether there is a file with something in it."""
@@ -117,6 +121,7 @@ class PostgresCatalog:
     """A schema of a PostgreSQL database."""
 
     extension = "postgres_scanner"
+    beside_tables = False
 
     def __init__(self, connection: str, schema: str) -> None:
         self._connection, self.schema = connection.strip(), schema
@@ -126,7 +131,7 @@ class PostgresCatalog:
         """Connection and schema."""
         return f"{self._connection} {self.schema}"
 
-    def attach(self, *, read_only: bool) -> tuple[str, str]:
+    def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """The connection, and the schema as an option."""
         return f"postgres:{self._connection}", f", METADATA_SCHEMA {literal(self.schema)}"
 

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, leftovers_removed
+from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
@@ -111,7 +112,7 @@ class Warehouse(dg.ConfigurableResource):
             table: name with schema, such as `scores.ifd`.
             partition: the columns and values that name the partition; none for a table without partitions.
             rows: a SELECT that gives the table's columns by name, the partition's may be left out.
-            values: bound values of the SELECT.
+            values: bound values of the SELECT. Paths among them name one file each, whatever characters are in them.
             verify: looks at the new rows through the connection before they are committed; if it raises, the old
                 rows stay.
             order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
@@ -125,14 +126,14 @@ class Warehouse(dg.ConfigurableResource):
         condition, partition_values = _condition(partition)
         columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
         ordered = f" ORDER BY {order}" if order else ""
-        with self.write() as connection:
+        with plain_paths() as plain, self.write() as connection:
             # A table's own folder may have a name that DuckLake made up; its schema's has not.
             with leftovers_removed(self.tables / table.split(".")[0]):
                 connection.begin()
                 connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
                 connection.execute(
                     f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows}){ordered}",
-                    {**partition_values, **(values or {})},
+                    {**partition_values, **{name: _readable(value, plain) for name, value in (values or {}).items()}},
                 )
                 if verify is not None:
                     verify(connection)
@@ -145,8 +146,7 @@ class Warehouse(dg.ConfigurableResource):
         self, table: str, partition: Values, files: list[Path], verify: Verifier | None = None
     ) -> int:
         """Replace one partition of a table by the rows of Parquet files."""
-        values = {"files": [str(path) for path in files]}
-        return self.replace(table, partition, "SELECT * FROM read_parquet($files)", values, verify)
+        return self.replace(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
 
     def replace_from_frame(self, table: str, partition: Values, rows: pl.DataFrame) -> int:
         """Replace one partition of a table by the rows of a frame, with the table's columns by name."""
@@ -198,7 +198,7 @@ class Warehouse(dg.ConfigurableResource):
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that may change the warehouse; no other process writes meanwhile. `replace` is for rows."""
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        self.tables.mkdir(parents=True, exist_ok=True)
         catalog = self._catalog
         with ExitStack() as stack:
             stack.enter_context(catalog.turn_to_write())
@@ -208,6 +208,7 @@ class Warehouse(dg.ConfigurableResource):
             identity = catalog.identity
             if identity not in _COMPLETE_CATALOGS:
                 _create_what_is_missing(connection)
+                self._record_place(connection)
                 _COMPLETE_CATALOGS.add(identity)
             yield connection
 
@@ -219,28 +220,71 @@ class Warehouse(dg.ConfigurableResource):
                 f"{CATALOG_VARIABLE} as it was when they were made"
             )
 
+    def _check_place(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """A catalog elsewhere may be that of other tables: of the home that this one is a copy of."""
+        recorded = self._recorded_place(connection)
+        if not _same_folder(recorded, self.tables):
+            metadata, place = f'"{self._catalog.schema}".ducklake_metadata', literal(f"{self.tables}/")
+            raise WarehouseFault(
+                f"the catalog in PostgreSQL is that of the tables in {recorded}, and this home's are in {self.tables}. "
+                f"Was this home moved? Then say so in the database: UPDATE {metadata} SET value = {place} "
+                "WHERE key = 'data_path'. Is it a copy? Then give it a catalog of its own; docs/warehouse.md says how"
+            )
+
+    def _record_place(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let the catalog name this folder, for whoever opens it with another program."""
+        recorded = self._recorded_place(connection)
+        if recorded.is_relative_to("/proc") or not _same_folder(recorded, self.tables):
+            record = f"UPDATE {self.metadata}.ducklake_metadata SET value = $place WHERE key = 'data_path'"
+            connection.execute(record, {"place": f"{self.tables}/"})
+
+    def _recorded_place(self, connection: duckdb.DuckDBPyConnection) -> Path:
+        row = connection.execute(
+            f"SELECT value FROM {self.metadata}.ducklake_metadata WHERE key = 'data_path'"
+        ).fetchone()
+        assert row is not None
+        return Path(row[0])
+
     @contextmanager
     def _attached(self, *, read_only: bool, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         catalog = self._catalog
-        with open_duckdb("ducklake", catalog.extension) as connection:
-            where, options = catalog.attach(read_only=read_only)
+        with plain_paths() as plain, open_duckdb("ducklake", catalog.extension) as connection:
+            where, options = catalog.attach(plain, read_only=read_only)
             mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
             attach = f"ATTACH {literal(f'ducklake:{where}')} AS warehouse"
             try:
-                connection.execute(f"{attach} (DATA_PATH {literal(str(self.tables))}{options}{mode})")
+                # Files are named relative to it, so that it can be another than when the catalog was made.
+                place = f"DATA_PATH {literal(plain(self.tables))}, OVERRIDE_DATA_PATH true"
+                connection.execute(f"{attach} ({place}{options}{mode})")
             except duckdb.InvalidInputException as error:
                 if at is None:
                     raise
                 raise SnapshotMissing(f"the warehouse at {self.folder} has no snapshot {at}: {error}") from error
             connection.execute("USE warehouse")
+            if not catalog.beside_tables:
+                self._check_place(connection)
             if read_only:
-                confine(connection, self.tables)
+                confine(connection, Path(plain(self.tables)))
             yield connection
 
 
 def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
     conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
     return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
+
+
+def _readable(value: Any, plain: Plain) -> Any:
+    """A bound value, with texts in place of paths."""
+    if isinstance(value, list):
+        return [_readable(each, plain) for each in value]
+    return plain(value) if isinstance(value, Path) else value
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
 
 
 def _create_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:

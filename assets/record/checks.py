@@ -10,11 +10,13 @@ Each check costs about 0.03 s, which Dagster takes to record it: facts that belo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
 
+from resources.plain_paths import plain_paths
 from resources.warehouse import Verifier
 from selection_platform.errors import PlatformError
 from selection_platform.text.numbers import is_rounding
@@ -89,11 +91,13 @@ def specs(checks: Sequence[Check], *asset: str) -> list[dg.AssetCheckSpec]:
     return [check.spec(asset) for check in checks]
 
 
-def separation_verifier(pool: str, files: Sequence[str]) -> Verifier:
+def separation_verifier(pool: str, files: Sequence[Path]) -> Verifier:
     """Raises where a pool's shards, about to be written to the warehouse, have a sample on both sides."""
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
-        ((shared,),) = connection.execute(load_sql("10_pools/on_both_sides"), {"files": list(files)}).fetchall()
+        with plain_paths() as plain:
+            values = {"files": [plain(file) for file in files]}
+            ((shared,),) = connection.execute(load_sql("10_pools/on_both_sides"), values).fetchall()
         if shared:
             raise PlatformError(
                 f"pool {pool!r}: {shared:,} samples are both to select from and held out; a fault of the platform"

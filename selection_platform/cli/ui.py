@@ -29,12 +29,15 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Open Dagster's web page, with its daemon, on this machine alone."""
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
+    from resources.plain_paths import plain_paths
 
     with only_ui(home(profile)), _listening(options.port) as listening:
         with open_instance(home(profile)) as instance:
             end_killed_runs(instance, of_scripts=False)
-        os.environ["DAGSTER_HOME"] = str(dagster_home(home(profile)))
-        status = _run_group([sys.executable, "-m", "resources.ui_server", str(listening.fileno())], listening.fileno())
+        with plain_paths() as plain:
+            os.environ["DAGSTER_HOME"] = plain(dagster_home(home(profile)))
+            command = [sys.executable, "-m", "resources.ui_server", str(listening.fileno())]
+            status = _run_group(command, listening.fileno())
     raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
 
 

@@ -1,5 +1,6 @@
 """The settings of a pool: the part of a profile that says where its conversations come from and which are kept."""
 
+import glob
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,7 +50,10 @@ class SourceSettings(Settings):
     def _from_the_profiles_folder(cls, files: str | None, info: ValidationInfo) -> str | None:
         """Relative paths start from the folder that the validation context names, where it names one."""
         folder = (info.context or {}).get(FOLDER)
-        return files if files is None or folder is None else str(Path(folder) / files)
+        if files is None or folder is None or Path(files).is_absolute():
+            return files
+        # Only what the profile says is a pattern.
+        return str(Path(glob.escape(str(folder))) / files)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceSettings":

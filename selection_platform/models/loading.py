@@ -161,8 +161,11 @@ def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:
 
 
 def base_entry(adapter_folder: Path, base: Path) -> dict[str, str]:
-    """What an adapter's manifest must say of its base model's folder; both folders can be moved together."""
-    return {BASE_FOLDER_KEY: os.path.relpath(base.resolve(), adapter_folder.resolve())}
+    """What an adapter's manifest must say of its base model's folder; both folders can be moved together.
+
+    Links on the way to either are not followed: where they lead is not moved with the home.
+    """
+    return {BASE_FOLDER_KEY: os.path.relpath(base.absolute(), adapter_folder.absolute())}
 
 
 def base_model_folder(adapter_folder: Path) -> Path:
@@ -175,11 +178,12 @@ def base_model_folder(adapter_folder: Path) -> Path:
     named = manifest.get(BASE_FOLDER_KEY)
     if named is None:
         raise UnreadableModel(f"{adapter_folder / MANIFEST}: missing, or without {BASE_FOLDER_KEY}; train it again")
-    # Joining keeps an absolute path as it is.
-    base = (adapter_folder / named).resolve()
-    if not base.is_dir():
-        raise UnreadableModel(f"{adapter_folder}: its base model {base} is gone; put it back, or train again")
-    return base
+    # By its path here, and by where links lead: an adapter's folder may be opened by a link to it alone.
+    found = [Path(os.path.normpath(each / named)) for each in (adapter_folder.absolute(), adapter_folder.resolve())]
+    for base in found:
+        if base.is_dir():
+            return base
+    raise UnreadableModel(f"{adapter_folder}: its base model {found[0]} is gone; put it back, or train again")
 
 
 def _read_model(folder: Path, dtype: str) -> PreTrainedModel:

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import load_profile, shipped_profiles
+from selection_platform.pools.sources import source_state
 
 SMALLEST = {
     "description": "A test.",
@@ -61,6 +62,15 @@ def test_the_name_is_the_files(tmp_path):
 
 def test_files_are_found_from_the_profiles_folder(tmp_path):
     assert load_profile(write(tmp_path)).pools["mine"].source.files == str(tmp_path / "rows.jsonl")
+
+
+def test_only_what_the_profile_says_is_a_pattern(tmp_path):
+    folder = tmp_path / "run [1]*"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text("{}")
+    assert source_state(load_profile(write(folder)).pools["mine"].source).keys() == {str(folder / "rows.jsonl")}
+    anywhere = {"mine": {"source": {"files": str(tmp_path / "*" / "*.jsonl")}}}
+    assert len(source_state(load_profile(write(folder, pools=anywhere)).pools["mine"].source)) == 1
 
 
 @pytest.mark.parametrize("name", ["demo", "cpu", "paper"])

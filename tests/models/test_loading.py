@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from selection_platform.job.folder import write_manifest
-from selection_platform.models.loading import UnreadableModel, base_entry, load_model, load_tokenizer
+from selection_platform.models.loading import UnreadableModel, base_entry, base_model_folder, load_model, load_tokenizer
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import CHAT_TEMPLATE, Tokenizer, tokenize
 from selection_platform.training.pretraining import train_tokenizer
@@ -72,6 +72,26 @@ def test_an_adapter_and_its_base_can_move_together(base: Path, tmp_path: Path):
     write_manifest(folder, base_entry(folder, base))
     base.parent.rename(tmp_path / "elsewhere")
     load_model(tmp_path / "elsewhere" / "adapter", device="cpu")
+
+
+def test_an_adapter_in_a_copied_home_has_the_copy_s_base_wherever_the_disk_is(tmp_path: Path):
+    """Both homes keep their base models on another disk, by a link."""
+    home, copy = tmp_path / "home", tmp_path / "far" / "away" / "copy"
+    (tmp_path / "disk" / "tiny").mkdir(parents=True)
+    adapter = home / "checkpoint" / "random" / "s0"
+    adapter.mkdir(parents=True)
+    (home / "base_model").symlink_to(tmp_path / "disk")
+    write_manifest(adapter, base_entry(adapter, home / "base_model" / "tiny"))
+    shutil.copytree(home, copy, symlinks=True)
+    (copy / "base_model").unlink()
+    (copy / "base_model" / "tiny").mkdir(parents=True)
+    assert base_model_folder(copy / "checkpoint" / "random" / "s0") == copy / "base_model" / "tiny"
+    (tmp_path / "linked").symlink_to(adapter)
+    assert base_model_folder(tmp_path / "linked").samefile(tmp_path / "disk" / "tiny")
+    home.rename(tmp_path / "far" / "home")
+    assert base_model_folder(tmp_path / "far" / "home" / "checkpoint" / "random" / "s0").samefile(
+        tmp_path / "disk" / "tiny"
+    )
 
 
 def test_an_adapter_whose_base_is_gone_says_which(base: Path):
