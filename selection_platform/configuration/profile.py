@@ -49,7 +49,7 @@ DEFAULT_PROFILE = "demo"
 
 
 class ProfileError(PlatformError):
-    """A profile that cannot be used, with what is wrong and how to mend it."""
+    """A profile that cannot be used, with what is wrong and how to fix it."""
 
 
 class Profile(Settings):
@@ -254,7 +254,7 @@ def load_profile(name_or_file: str | None = None) -> Profile:
             SELECTION_PLATFORM_PROFILE says, else `demo`.
 
     Raises:
-        ProfileError: no such profile, or a value in it is wrong; the message names the file, the key and the mend.
+        ProfileError: no such profile, or a value in it is wrong; the message names the file, the key and what to write.
     """
     wanted = name_or_file or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
     shipped = shipped_profiles()
