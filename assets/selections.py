@@ -113,14 +113,14 @@ def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
         faults = connection.execute(load_sql("50_selections/faults"), values).pl().row(0, named=True)
         found = [f"{count:,} {fault}" for fault, count in faults.items() if count]
         if found:
-            raise PlatformError(f"the selection has {', '.join(found)}; materialise the method's scores anew")
+            raise PlatformError(f"the selection has {', '.join(found)}; materialise the method's scores again")
         selected, pool_size = connection.execute(load_sql("50_selections/size"), values).fetchall()[0]
         wanted = pool_size if experiment.budget is None else experiment.budget
         facts.update(faults, selected=selected, wanted=wanted)
         if selected != wanted:
             raise PlatformError(
                 f"{wanted:,} samples are wanted but only {selected:,} have a score: lower the budget or enlarge the "
-                "pool; if seeds or budgets were added to the profile, materialise the method's scores anew"
+                "pool; if seeds or budgets were added to the profile, materialise the method's scores again"
             )
 
     return verify

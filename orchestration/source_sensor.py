@@ -22,7 +22,7 @@ def source_sensor(profile: Profile) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
     def pool_source_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Read a pool's source anew when it changed. What is made from it follows with `refresh_nightly`."""
+        """Read a pool's source again when it changed. What is made from it follows with `refresh_nightly`."""
         seen: Mapping[str, str] = json.loads(context.cursor or "{}")
         now: dict[str, str] = {}
         for name, pool in profile.pools.items():

@@ -82,7 +82,7 @@ class Staleness:
         return next(iter(self._due([step])), None)
 
     def removed(self) -> list[Node]:
-        """Partitions that were materialised and are in the profile no more. They stay as they are."""
+        """Partitions that were materialised, and then removed from the profile. They stay as they are."""
         return [node for node in self.made() if node[1] not in self.graph.partition_keys(node[0])]
 
     def other_speed(self) -> dict[str, int]:
@@ -112,7 +112,7 @@ class Staleness:
         return self._latest(asset).get(partition_key)
 
     def look_again(self, step: Step) -> None:
-        """Look at a step's partition anew: it was just materialised."""
+        """Look at a step's partition again: it was just materialised."""
         for key, partition in step.nodes:
             newest = latest_provenance(self._instance, key, None if partition is None else [partition])
             self._known.setdefault(key, {}).update(newest)
@@ -157,7 +157,7 @@ class Staleness:
             elif now.data_version != made.inputs[name]:
                 of_ids = upstream == SELECTION and made.snapshot is not None
                 yield _ChangedSelection(upstream_key or "", made.snapshot or 0) if of_ids else f"{name} changed"
-        yield from (f"{name} is in the profile no more" for name in made.inputs if name not in inputs)
+        yield from (f"{name} was removed from the profile" for name in made.inputs if name not in inputs)
 
     def _changed_ids(self, changed: Iterable["_ChangedSelection"]) -> dict["str | _ChangedSelection", str]:
         """How many ids of selections are others than those that checkpoints were made from, in words.

@@ -3,3 +3,18 @@
 The library: reading pools, scoring, selecting, training and evaluating. It knows neither Dagster nor DuckDB, but for
 its two ways in: `definitions` (what Dagster loads) and `cli` (the command line).
 """
+
+import os
+
+
+def _wait_without_work() -> None:
+    """Let idle threads of OpenMP sleep, unless the user says otherwise.
+
+    By default they keep a core busy while they wait for the next piece of work, which takes that core from whatever
+    else runs on the machine. OpenMP reads this once, when torch or scikit-learn loads it. So it is set here: every way
+    in imports this package before anything else, child processes inherit it, and no entry can forget it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+_wait_without_work()

@@ -47,6 +47,24 @@ def test_every_profile_is_named():
 
 def test_every_linked_file_is_there():
     root = Path(__file__).parents[1]
-    for page in (root / "README.md", *(root / "docs").glob("*.md")):
+    for page in (*root.glob("*.md"), *(root / "docs").rglob("*.md"), root / "benchmarks" / "RESULTS.md"):
         links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8"))
-        assert [link for link in links if not (page.parent / link).exists()] == [], page
+        for file, _, heading in (link.partition("#") for link in links):
+            assert (page.parent / file).exists(), (page, file)
+            linked = (page.parent / file if file else page).read_text(encoding="utf-8") if heading else ""
+            assert not heading or heading in {anchor(title) for title in re.findall("^#+ (.+)$", linked, re.MULTILINE)}
+
+
+def anchor(heading):
+    """What GitHub calls a heading in links."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_list_of_decisions_is_whole_and_each_is_short():
+    folder = Path(__file__).parents[1] / "docs" / "decisions"
+    pages = sorted(folder.glob("0*.md"))
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\((0\d+[^)]*)\) \| (.+) \|", index) == [
+        (page.name, page.read_text(encoding="utf-8").splitlines()[0].split(maxsplit=2)[2]) for page in pages
+    ]
+    assert all(len(page.read_text(encoding="utf-8").splitlines()) < 25 for page in pages)

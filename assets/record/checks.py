@@ -142,7 +142,7 @@ class Completeness:
             raise PlatformError(
                 f"{self._table} of {self._partition['pool']}: {incomplete:,} samples of the pool do not have "
                 f"{self._rows_each} rows each, and {strange:,} samples that are not in the pool have some; "
-                "materialise the pool and then these features anew"
+                "materialise the pool and then these features again"
             )
         self._counted = counted
 

@@ -48,7 +48,7 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
         )
         return
     for use in found:
-        print(f"{in_words(use.bytes):>10}  {use}" + ("" if use.in_profile else "  (in the profile no more)"))
+        print(f"{in_words(use.bytes):>10}  {use}" + ("" if use.in_profile else "  (removed from the profile)"))
     print(f"{in_words(total):>10}  in all, in {home(profile)}")
     print(f"\n`clean` frees {in_words(cleaning.warehouse + weights[settings.keep])}, and with --removed "
           f"{in_words(removed)} more.")  # fmt: skip

@@ -87,13 +87,13 @@ def _reason(found: "Verification") -> str:
     if not found.selected.same:
         reasons.append(
             f"selections.samples holds {found.selected}; either its rows were changed behind the platform's back, or "
-            "the statement that selects was: materialise the selection anew"
+            "the statement that selects was: materialise the selection again"
         )
     if found.trained is not None and not found.trained.same:
         if found.trained_on_another:
-            mend = "an earlier selection, which was replaced since: `selection-platform refresh` trains anew"
+            mend = "an earlier selection, which was replaced since: `selection-platform refresh` trains again"
         else:
-            mend = "rows that were changed before the training: materialise selection and checkpoint anew"
+            mend = "rows that were changed before the training: materialise selection and checkpoint again"
         reasons.append(f"the checkpoint was trained on {found.trained}; it is of {mend}")
     if found.new_code:
         reasons.append(f"the code version of the selection changed since, {found.new_code}")

@@ -79,7 +79,7 @@ def _value(text: str) -> tuple[str, str]:
     """A parameter's name and value.
 
     Raises:
-        argparse.ArgumentTypeError: the text is none.
+        argparse.ArgumentTypeError: the text is not NAME=VALUE.
     """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():

@@ -101,7 +101,7 @@ def _margin(text: str) -> float:
     """A difference that is too small to matter.
 
     Raises:
-        argparse.ArgumentTypeError: the text is none.
+        argparse.ArgumentTypeError: the text is not a number above 0.
     """
     try:
         margin = float(text)

@@ -1,4 +1,4 @@
-"""What must hold between the parts of a profile. Each check raises ValueError with the key and the mend."""
+"""What must hold between the parts of a profile. Each check raises ValueError with the key and what to do."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

@@ -18,9 +18,9 @@ from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES
 class ZipScheduleSettings(Settings):
     """The three stages of ZIP (paper: K1, K2, K3)."""
 
-    k1: int = Field(default=10_000, gt=0)
-    k2: int = Field(default=200, gt=0)
-    k3: int = Field(default=100, gt=0)
+    k1: int = Field(default=10_000, gt=0, description="Samples per round whose compression ratio is computed again.")
+    k2: int = Field(default=200, gt=0, description="Samples per round that are shortlisted from these.")
+    k3: int = Field(default=100, gt=0, description="Samples per round that are picked from the shortlist.")
 
     @model_validator(mode="after")
     def _narrowing(self) -> "ZipScheduleSettings":
@@ -39,28 +39,34 @@ PUBLISHED_LESS_WEIGHTS = (1.6854e-05, 1.4868e-05, 1.2483e-05, 9.9999e-06)
 class KMeansSettings(Settings):
     """The clusters of `km_*`. The paper does not say how many it made."""
 
-    clusters: int = Field(default=1000, gt=0)
-    seed: Seed = 0
+    clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's samples.")
+    seed: Seed = Field(default=0, description="Seed of the first centres.")
 
 
 class WarmUpLoraSettings(LoraSettings):
     """The adapter of LESS's warm-up. The defaults are LESS's (arXiv 2402.04333), and so the paper's."""
 
-    rank: int = Field(default=128, gt=0)
-    alpha: int = Field(default=512, gt=0)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    rank: int = Field(default=128, gt=0, description="Rank of the adapters.")
+    alpha: int = Field(default=512, gt=0, description="The adapters are scaled by alpha / rank.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout on the adapters' input.")
 
 
 class WarmUpSettings(FineTuningSettings):
     """The recipe of LESS's warm-up. The defaults are LESS's, each by itself, so that a profile names what differs."""
 
-    epochs: int = Field(default=4, gt=0)
-    learning_rate: float = Field(default=2e-5, gt=0)
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "linear"
-    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
+    epochs: int = Field(default=4, gt=0, description="Passes over the warm-up's samples. Each leaves a checkpoint.")
+    learning_rate: float = Field(default=2e-5, gt=0, description="Learning rate at its peak.")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        default="linear", description="How the learning rate falls after the warm-up."
+    )
+    warmup_ratio: float = Field(
+        default=0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's weight decay, for all but biases and norms.")
     # A narrower type than the parent's: pyright does not know that pydantic freezes it.
-    lora: WarmUpLoraSettings = WarmUpLoraSettings()  # pyright: ignore[reportIncompatibleVariableOverride]
+    lora: WarmUpLoraSettings = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=WarmUpLoraSettings(), description="The adapter, whose gradients are compared."
+    )
 
     @field_validator("lora", mode="before")
     @classmethod
@@ -73,19 +79,19 @@ class WarmUpSettings(FineTuningSettings):
 class LessSettings(Settings):
     """LESS: the warm-up on a sample of the pool, and what the pool's gradients are compared with."""
 
-    warmup_samples: int = Field(default=10_000, gt=0, description="Conversations drawn from the pool to train on.")
+    warmup_samples: int = Field(
+        default=10_000, gt=0, description="Conversations drawn from the pool for the warm-up to train on."
+    )
     targets: Literal["pool"] | tuple[str, ...] = Field(
         default="pool",
         description="`pool`: a random sample of the pool, as the paper ran it. Or a list of benchmarks, whose worked "
         "examples are the targets: a sample counts for the group that it serves best, as in LESS.",
     )
-    target_samples: int = Field(default=1000, gt=0, description="Conversations drawn where the pool is the target.")
-    seed: Seed = Field(default=0, description="Of both draws and of the training.")
-    training: WarmUpSettings = Field(
-        default=WarmUpSettings(), description="The warm-up's recipe: LoRA, one checkpoint an epoch."
-    )
+    target_samples: int = Field(default=1000, gt=0, description="With `targets: pool`: conversations drawn from it.")
+    seed: Seed = Field(default=0, description="Seed of both draws and of the warm-up's training.")
+    training: WarmUpSettings = Field(default=WarmUpSettings(), description="The warm-up's recipe.")
     tokens_per_batch: Annotated[int, SPEED] = Field(
-        default=16_384, gt=0, description="Padded tokens of one forward and backward pass."
+        default=16_384, gt=0, description="Tokens per forward and backward pass, padding included."
     )
 
     @field_validator("targets", mode="before")
@@ -108,16 +114,19 @@ class PreExperienceSettings(Settings):
     """The model that `ifd.pre_experience` scores with: trained on middling prompts of every cluster."""
 
     clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's prompts.")
-    samples_per_cluster: int = Field(default=10, gt=0)
-    epochs: int = Field(default=1, gt=0, description="Of the recipe of `fine_tuning` otherwise.")
-    seed: Seed = 0
+    samples_per_cluster: int = Field(default=10, gt=0, description="Samples of each cluster to train on.")
+    epochs: int = Field(
+        default=1, gt=0, description="Passes over these samples. All else of the recipe is that of `fine_tuning`."
+    )
+    seed: Seed = Field(default=0, description="Seed of the clusters and of the training.")
 
 
 class SelectItSettings(Settings):
     """SelectIT: how ratings become a score."""
 
     level: Literal["token", "sentence", "model"] = Field(
-        default="model", description="One prompt; five prompts; five prompts and every rating model."
+        default="model",
+        description="What rates: one prompt (token), five prompts (sentence), or five prompts and every model (model).",
     )
     alpha: float = Field(default=0.2, ge=0, description="Weight of the disagreement between prompts.")
     helpers: dict[str, tuple[str, ...]] = Field(
@@ -137,5 +146,5 @@ class DiverseEvolSettings(Settings):
     """DiverseEvol: a random start, then rounds of training on what is selected and adding what lies farthest."""
 
     initial_share: float = Field(default=0.1, gt=0, lt=1, description="Share of the budget that is drawn at random.")
-    rounds: int = Field(default=3, gt=0)
-    seed: Seed = 0
+    rounds: int = Field(default=3, gt=0, description="Rounds after the random start, which share out the rest.")
+    seed: Seed = Field(default=0, description="Seed of the random start and of the trainings.")

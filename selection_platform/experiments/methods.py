@@ -111,7 +111,7 @@ METHODS: dict[str, Method] = {
                 set_dependent=True,
                 picks_alone=True,
             ),
-            published="the farthest all at once, to a model that is never begun anew",
+            published="the farthest all at once, to a model that is never reset",
         ),
         *_with_variants(
             Method(

@@ -195,7 +195,7 @@ def read_embeddings(
     sizes = {pq.read_schema(file).field(column).type.list_size for file in files}
     if not sorted_ids or len(sizes) != 1:
         raise PlatformError(
-            f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool anew"
+            f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool again"
         )
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))

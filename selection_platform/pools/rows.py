@@ -16,7 +16,7 @@ MAGIC = {b"\x1f\x8b": ("compressed with gzip", ".jsonl.gz"), b"PAR1": ("Parquet"
 
 
 class SourceError(PlatformError):
-    """A source that cannot be read at all, with what is wrong and how to mend it."""
+    """A source that cannot be read at all, with what is wrong and how to fix it."""
 
 
 class RawRow(NamedTuple):

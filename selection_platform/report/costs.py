@@ -16,7 +16,7 @@ Unit = Literal[Time, "flops"]
 UNITS: Mapping[Unit, str] = {**TIMES, "flops": "arithmetic"}
 
 PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "base_model")
-"""Assets that every arm needs, whatever it selects: they are no cost of any."""
+"""Assets that every arm needs, whatever it selects: no arm is charged for them."""
 
 
 class Spent(NamedTuple):

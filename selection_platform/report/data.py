@@ -71,7 +71,7 @@ class ReportData:
 def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     """The report's tables of a profile's warehouse."""
     names = ["cost_ledger", "experiment_costs"]
-    # A table whose arms are in the profile no more still has its rows.
+    # A table whose arms were removed from the profile still has its rows.
     names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
     names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []

@@ -109,7 +109,7 @@ def svg(figure: Figure, name: str, alternative: str) -> str:
     Args:
         figure: to draw.
         name: its own among those of the page; its elements' ids begin with it.
-        alternative: what it says, in words, for who does not see it.
+        alternative: what it says, in words, for readers who cannot see it.
     """
     file = io.StringIO()
     with mpl.rc_context(_STYLE):

@@ -1,4 +1,4 @@
-"""Profiles that cannot be meant: one message, which names file, key and mend."""
+"""Profiles that cannot be meant: one message, which names file, key and what to write."""
 
 import pytest
 import yaml

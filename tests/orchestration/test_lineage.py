@@ -199,7 +199,7 @@ def test_a_checkpoint_of_an_earlier_selection_is_told_from_a_forged_one(place, c
     assert code == 1
     assert found["selected"]["first_difference"] is None
     assert found["trained_on_another"]
-    assert "an earlier selection, which was replaced since: `selection-platform refresh` trains anew" in error
+    assert "an earlier selection, which was replaced since: `selection-platform refresh` trains again" in error
     refreshed(capsys, place, TOKEN_LENGTH)
     assert verify(capsys, place, TOKEN_LENGTH)[0] == 0
 

@@ -1,4 +1,4 @@
-"""One thing changes at a time: what `status` says, what `refresh` really makes anew, and that nothing is due then."""
+"""One thing changes at a time: what `status` says, what `refresh` really makes again, and that nothing is due then."""
 
 import json
 import os
@@ -196,11 +196,11 @@ def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
     change_profile(place, arms={"random": {"seeds": [0]}})
     assert due(capsys, place) == {
         "scores/random letters": ("stale", ["arms.random.seeds [0, 1] -> [0]"]),
-        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[1]} is in the profile no more"])),
-        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[1]} is in the profile no more"])),
+        **dict.fromkeys(RESULT_REPORTS, ("stale", [f"benchmark_result {RANDOM[1]} was removed from the profile"])),
+        **dict.fromkeys(SELECTION_REPORTS, ("stale", [f"selection {RANDOM[1]} was removed from the profile"])),
         "cost_ledger": (
             "stale",
-            [f"{asset} {RANDOM[1]} is in the profile no more" for asset in ("benchmark_result", "selection")],
+            [f"{asset} {RANDOM[1]} was removed from the profile" for asset in ("benchmark_result", "selection")],
         ),
     }
     removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
@@ -220,7 +220,7 @@ def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
     removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
     of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
     assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
-    assert "6 were made for what is in the profile no more" in output_of(capsys, place, "status")
+    assert "6 were made for what was removed from the profile" in output_of(capsys, place, "status")
     assert refreshed(capsys, place) == REPORTS
     # Back again, it is as it was.
     change_profile(place, arms={"entropy": {}})

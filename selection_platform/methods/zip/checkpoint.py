@@ -69,7 +69,7 @@ class Saver:
         try:
             with np.load(self._path) as saved:
                 if str(saved["identity"]) != self._identity:
-                    logger.info("%s belongs to other work; beginning anew", self._path)
+                    logger.info("%s belongs to other work; starting again", self._path)
                     return None
                 return SearchState(
                     saved["ratio"],
@@ -81,7 +81,7 @@ class Saver:
                 )
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             raise PlatformError(
-                f"{self._path} is not a checkpoint of ZIP ({error}); delete it to begin anew"
+                f"{self._path} is not a checkpoint of ZIP ({error}); delete it to start again"
             ) from error
 
     def save_now_and_then(self, state: SearchState) -> None:

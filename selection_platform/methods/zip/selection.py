@@ -80,7 +80,7 @@ def select(
         budget: number of rows to pick, at most the pool's size.
         settings: sizes of a round for large pools, and which search.
         checkpoint: file to save unfinished work in and to go on from. Work on another pool, with other settings or
-            another zlib is begun anew; a larger budget goes on.
+            another zlib is started again; a larger budget goes on.
         workers: number of threads; all cores if None. zlib works outside the interpreter's lock, so they scale.
 
     Returns:

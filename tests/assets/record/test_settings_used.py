@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from assets import build_assets
 from assets.record.settings_used import settings_used
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
-from selection_platform.configuration.settings import SPEED
+from selection_platform.configuration.settings import SPEED, UPKEEP
 from selection_platform.evaluation import harness
 from selection_platform.experiments.methods import METHODS
 from selection_platform.features import answer_likelihood, sample_embedding
@@ -35,7 +35,7 @@ FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 NOTICED_BY = {
-    # Speed: marked so in the settings, see `test_what_is_marked_as_speed`.
+    # Speed: marked so in the settings, see `test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices`.
     "scoring.tokens_per_batch": NOTHING,
     "scoring.logit_rows": NOTHING,
     "scoring.samples_per_shard": NOTHING,
@@ -47,7 +47,7 @@ NOTICED_BY = {
     "fine_tuning.save_steps": NOTHING,
     "fine_tuning.gradient_checkpointing": NOTHING,
     "evaluation.batch_size": NOTHING,
-    # What the platform does around the content.
+    # What the platform does around the content: marked as upkeep.
     "name": NOTHING,  # names the home folder, and with it other partitions altogether
     "checkpoints.*": NOTHING,  # weights that are trained again come out the same
     "jobs.*": NOTHING,  # on several processes training differs in last digits, and its manifest says so
@@ -177,17 +177,19 @@ def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(
     assert touched == set(NOTICED_BY[pattern])
 
 
-def test_what_is_marked_as_speed():
-    def paths(settings, path=""):
-        for name, field in type(settings).model_fields.items():
-            value = getattr(settings, name)
-            if SPEED in field.metadata:
-                yield f"{path}{name}"
-            elif isinstance(value, BaseModel):
-                yield from paths(value, f"{path}{name}.")
+def marked(settings, mark, path=""):
+    """The paths of the settings with a mark; below a part that has it, all."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if mark in field.metadata:
+            yield f"{path}{name}.*" if isinstance(value, BaseModel) else f"{path}{name}"
+        elif isinstance(value, BaseModel):
+            yield from marked(value, mark, f"{path}{name}.")
 
-    marked = set(paths(demo()))
-    assert marked == {pattern for pattern in list(NOTICED_BY)[: len(marked)]}
+
+def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
+    unnoticed = {pattern for pattern, assets in NOTICED_BY.items() if not assets}
+    assert {*marked(demo(), SPEED), *marked(demo(), UPKEEP)} == unnoticed - {"arms.base.seeds"}
     assert demo().fine_tuning.speed().keys() == {"batch_per_device", "save_steps", "gradient_checkpointing"}
     assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
 
