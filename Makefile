@@ -1,17 +1,28 @@
-# `make demo`, `make test` and `make ui` set up what they need; each can be run again and does only what is left.
+# `make demo`, `make check`, `make test` and `make ui` set up what they need; each can be run again and does only what
+# is left.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests run on all cores, and on four at most: each worker takes a gigabyte or two.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup \
+	--no-loadscope-reorder
 
-.PHONY: demo test lint ui clean
+.PHONY: demo check fast test lint ui clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
 	$(BIN)/selection-platform --profile demo run
 
+# What a change needs while it is written. pyright takes one core, so the tests begin beside it.
+check: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast
+
+fast: $(READY)
+	$(PYTEST) -q -m "not slow"
+
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -1,4 +1,11 @@
+"""What all tests share: one thread each, and one finished run of the small profile."""
+
+import os
 import shutil
+
+# Before torch is imported: sums over more threads come out otherwise, models this small lose more than they gain by
+# threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import yaml
@@ -6,6 +13,18 @@ import yaml
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, write_pool
+
+
+def pytest_collection_modifyitems(items):
+    """A file's tests go to one worker, and those of the finished run, which are slow, to one too; slow files first."""
+    group = {item: item.nodeid.partition("::")[0] for item in items}
+    for item in items:
+        if "finished" in item.fixturenames:
+            group[item] = "finished"
+            item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group(group[item]))
+    slow = {group[item] for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: group[item] not in slow)
 
 
 def enter(patch, place):

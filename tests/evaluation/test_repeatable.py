@@ -74,6 +74,7 @@ def verdicts(tasks, limit=None):
     return {sample["doc"]["key"]: sample["prompt_level_strict_acc"] for sample in samples}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_one_text_has_one_verdict_in_any_order_and_with_any_limit(ifeval):
     tasks = ifeval(QUESTIONS)

@@ -38,6 +38,7 @@ print(label.tobytes().hex() + distance.tobytes().hex())
 """
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_clusters_whatever_the_cores():
     # Of eight threads the sums would come in another order at every run.
     outputs = {

@@ -21,15 +21,6 @@ from selection_platform.text.conversation import Message
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Models this small lose more than they gain by threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def spec(tmp_path: Path) -> EmbeddingSpec:
     """A job with 24 samples: 4 shards, and batches of a few rows."""

@@ -22,7 +22,7 @@ from selection_platform.training.pretraining import END
 from sql.queries import load_sql
 from tests.small_run import REPORTS
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
 EXPERIMENTS = [
@@ -214,7 +214,6 @@ def test_two_runs_at_once_are_refused(profile, capsys):
     assert "another run is going on" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(profile, capsys, tmp_path, monkeypatch):
     statement = 'SELECT experiment, benchmark, metric, "value" FROM benchmarks.results ORDER BY ALL'
     unbroken = query(capsys, profile, statement)

@@ -51,6 +51,7 @@ def make(tmp_path, **given):
     return report, list(read_rows(tmp_path / "pool"))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_instruct_mix(tmp_path):
     report, rows = make(tmp_path, source={"package": "instruct-mix"})
@@ -66,6 +67,7 @@ def test_instruct_mix(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_sharegpt_en(tmp_path):
     given = {"on_bad_row": "skip", "out_of_turn": "cut", "language": "en", "max_characters": 1000}

@@ -25,18 +25,6 @@ from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 HAS_RAY = importlib.util.find_spec("ray") is not None and importlib.util.find_spec("dagster_ray") is not None
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Sums over more threads come out otherwise, and torchrun gives each process one."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
@@ -169,7 +157,6 @@ def ray_cluster():
         # Before ray is imported: otherwise it listens on the machine's address.
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("OMP_NUM_THREADS", "1")
         from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
         with socket.socket() as free:

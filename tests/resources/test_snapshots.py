@@ -41,6 +41,7 @@ def score(warehouse, at=None):
     return warehouse.query("SELECT DISTINCT score FROM scores.ifd", at=at).item()
 
 
+@pytest.mark.slow
 def test_what_is_kept_can_be_read_and_the_rest_is_gone(warehouse):
     first, second, third, last = write(warehouse, 4)
     folder = warehouse.tables

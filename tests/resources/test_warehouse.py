@@ -134,6 +134,7 @@ def started_writers(warehouse):
     return writers
 
 
+@pytest.mark.slow
 def test_processes_write_at_once_while_one_reads(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p0", "model": "m"}, ROWS)
     writers = started_writers(warehouse)
@@ -146,6 +147,7 @@ def test_processes_write_at_once_while_one_reads(warehouse):
     assert len(scores(warehouse)) == 6
 
 
+@pytest.mark.slow
 def test_several_processes_may_be_the_first_to_write(warehouse):
     writers = started_writers(warehouse)
     for writer in writers:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,15 +33,6 @@ LORA: dict[str, Any] = RECIPE | {"method": "lora", "lora_rank": 4, "learning_rat
 
 class Killed(BaseException):
     """Stands for kill -9: nothing after it runs."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small lose more than they gain by threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -102,6 +92,7 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
     return picks, radii
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"published": True}, {"published": True, "recipe": LORA}])
 def test_equals_the_same_steps_by_hand(changes: dict[str, Any], spec: DiverseEvolSpec, tmp_path: Path):
     spec = replace(spec, **changes)
@@ -133,6 +124,7 @@ def kill_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_collecting")
 @pytest.mark.parametrize("published", [False, True])
 def test_killed_anywhere_it_goes_on_to_the_same_bytes(
@@ -175,6 +167,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(
     ]
 
 
+@pytest.mark.slow
 def test_a_job_is_known_by_content_and_not_by_path(spec: DiverseEvolSpec, tmp_path: Path):
     select(spec, tmp_path / "out")
     done = read_manifest(tmp_path / "out")
@@ -192,6 +185,7 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: DiverseEvolSpec, tmp_pa
     assert diverse_evol._identity(moved) != identity
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_collecting")
 @pytest.mark.parametrize(
     ("changes", "bases", "kept"),

@@ -35,15 +35,6 @@ MAX_LENGTH = 60
 Vector = torch.Tensor
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small lose more than they gain by threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def warm_ups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished warm-up of two epochs for each architecture; nothing may write into it."""

@@ -42,15 +42,6 @@ def config(architecture: str) -> PreTrainedConfig:
     return roomy
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Models this small lose more than they gain by threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def spec(tmp_path: Path) -> RatingSpec:
     """A job with 12 samples, a few of them cut: 3 shards, and batches of a few rows."""

@@ -90,6 +90,7 @@ def test_picks_what_recompressing_everything_picks(pool: Pool, sizes: ZipSetting
     assert len({pick.sample_id for pick in picks}) == budget
 
 
+@pytest.mark.slow
 def test_picks_the_same_beyond_the_window_and_many_blocks():
     """Records of up to 100 KB, some incompressible, so that windows slide and blocks of every kind are written."""
     rng = random.Random(1)
