@@ -17,6 +17,9 @@ from sql.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
 
+# What a catalog must do is the same for both, and the server is slow.
+CATALOGS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -35,12 +38,12 @@ def new_warehouse(request, folder):
     return Warehouse(folder=path, catalog=connection, catalog_schema=f"it's {uuid.uuid4()}")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=CATALOGS)
 def warehouse(tmp_path, request):
     return new_warehouse(request, tmp_path)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=CATALOGS)
 def filled(tmp_path_factory, request):
     warehouse = new_warehouse(request, tmp_path_factory.mktemp("filled"))
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
