@@ -34,8 +34,9 @@ def test_loading_the_definitions_imports_nothing_heavy_and_takes_seconds():
 
 
 def test_every_asset_says_what_it_is():
-    for key in build_definitions(load_profile("demo")).resolve_all_asset_keys():
-        spec = build_definitions(load_profile("demo")).resolve_assets_def(key).specs_by_key[key]
+    definitions = build_definitions(load_profile("demo"))
+    for key in definitions.resolve_all_asset_keys():
+        spec = definitions.resolve_assets_def(key).specs_by_key[key]
         assert spec.description
         assert spec.group_name
         assert spec.kinds

@@ -80,6 +80,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_network")
 def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
     try:
@@ -134,6 +135,7 @@ def test_generated_code_never_runs_unless_asked(spec, tmp_path):
     assert manifest["left_out"] == {"humaneval": "run_generated_code is never"}
 
 
+@pytest.mark.slow
 def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     model, tokenizer = harness.load_model(model_folder, "float32")
     chat = ChatModel(model, tokenizer, 1)

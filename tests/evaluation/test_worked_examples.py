@@ -56,6 +56,7 @@ def test_every_example_is_a_question_with_an_answer(benchmark: str):
             assert all(message.content for message in messages)
 
 
+@pytest.mark.slow
 def test_no_worked_example_of_bbh_is_asked():
     for path in sorted(BBH_FOLDER.glob("*.jsonl")):
         asked = {essence(json.loads(line)["input"]) for line in path.read_text().split("\n") if line}

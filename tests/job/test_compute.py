@@ -167,6 +167,7 @@ def test_influence_against_torch(warm_up, tmp_path: Path) -> None:
     assert spent.forward_flops < spent.backward_flops < 1.5 * spent.forward_flops
 
 
+@pytest.mark.slow
 def test_likelihood_and_generation_against_torch(warm_up, tmp_path: Path) -> None:
     write_samples(tmp_path / "samples.parquet", random_samples(24))
     spec = LikelihoodSpec(warm_up.base_model_folder, str(tmp_path / "samples.parquet"), 100, 400, 50)

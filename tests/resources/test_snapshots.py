@@ -13,7 +13,7 @@ from resources.warehouse import SnapshotMissing, Warehouse
 PARTITION = {"pool": "p", "model": "m"}
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def warehouse(tmp_path, request):
     path = str(tmp_path / "it's a warehouse")
     if request.param == "sqlite":
@@ -60,6 +60,7 @@ def test_what_is_kept_can_be_read_and_the_rest_is_gone(warehouse):
     assert (score(warehouse, second), score(warehouse)) == (1, 0)
 
 
+@pytest.mark.slow
 def test_few_rows_live_in_the_catalog_and_are_kept_too(warehouse):
     first, *_, last = write(warehouse, 3, rows=3)
     forget_snapshots(warehouse, [each for each in snapshots(warehouse) if each not in (first, last)])
@@ -75,6 +76,7 @@ def test_a_snapshot_is_known_by_its_number_and_its_time(warehouse):
     assert snapshot_times(warehouse, ()) == {last: times[last]}
 
 
+@pytest.mark.slow
 def test_the_newest_snapshot_cannot_be_forgotten(warehouse):
     (*_, last) = write(warehouse, 2)
     forget_snapshots(warehouse, snapshots(warehouse))
@@ -82,6 +84,7 @@ def test_the_newest_snapshot_cannot_be_forgotten(warehouse):
     assert score(warehouse) == 1
 
 
+@pytest.mark.slow
 def test_what_killed_processes_left_goes(warehouse):
     before, last = write(warehouse, 2)
     folder = warehouse.tables

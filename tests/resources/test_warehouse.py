@@ -14,6 +14,9 @@ from sql.queries import load_sql
 
 ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)"
 
+# What a catalog must do is the same for both, and the server is slow.
+CATALOGS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -32,7 +35,7 @@ def new_warehouse(request, folder):
     return Warehouse(folder=path, catalog=connection, catalog_schema=f"it's {uuid.uuid4()}")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=CATALOGS)
 def warehouse(tmp_path, request):
     return new_warehouse(request, tmp_path)
 

@@ -103,6 +103,7 @@ def test_a_budget_above_the_pool_takes_what_there_is(warehouse):
     assert picked(warehouse, 5, 9) == {5: ["b", "a"], 9: ["b", "a"]}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), st.integers(0, 3))), min_size=1, max_size=30),

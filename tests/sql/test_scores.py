@@ -120,6 +120,7 @@ def test_less_weighs_checkpoints_and_takes_the_group_that_is_served_best(warehou
     )
 
 
+@pytest.mark.slow
 def test_pre_experience_takes_prompts_of_the_middle_half_of_each_cluster(warehouse):
     # Cluster 0: perplexities 1 to 9, of which 3 to 7 are the middle half. Cluster 1: one prompt; one of a single token.
     names = [f"n{index}" for index in range(1, 10)]

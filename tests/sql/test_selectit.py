@@ -120,6 +120,7 @@ def test_model_level_weighs_the_raters(warehouse, pool):
         assert scores(warehouse, pool, level="model", raters=raters, weights=weights) == {"a": expected}
 
 
+@pytest.mark.slow
 def test_many_samples_equal_the_formula(warehouse, pool):
     generator = np.random.default_rng(0)
     ids = [f"s{index:03d}" for index in range(300)]

@@ -79,6 +79,7 @@ def test_epochs_are_kept_with_adams_moments(spec: FineTuningSpec, tmp_path: Path
     assert all(tensor.abs().sum() > 0 for tensor in moments.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "after_the_checkpoint"),
     [(3, True), (3, False), (5, False)],
@@ -98,6 +99,7 @@ def test_a_killed_training_loses_and_doubles_no_snapshot(
     assert len(epoch_snapshots(tmp_path / "broken")) == 2
 
 
+@pytest.mark.slow
 def test_a_half_written_snapshot_is_written_anew(spec: FineTuningSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fine_tune(spec, tmp_path / "unbroken")
 
@@ -113,6 +115,7 @@ def test_a_half_written_snapshot_is_written_anew(spec: FineTuningSpec, tmp_path:
     assert files_below(tmp_path / "broken") == files_below(tmp_path / "unbroken")
 
 
+@pytest.mark.slow
 def test_keeping_epochs_is_part_of_the_job(spec: FineTuningSpec, tmp_path: Path):
     without = FineTuningSpec(**{**vars(spec), "keep_epochs": False, "epochs": 1})
     fine_tune(without, tmp_path / "out")

@@ -65,6 +65,7 @@ def log_of(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_it_learns_four_rows_by_heart(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     manifest = fine_tune(spec(rows=4, epochs=120, learning_rate=1e-2), tmp_path / "out")
     assert manifest["final_loss"] < 0.05
@@ -90,12 +91,14 @@ def test_the_manifest_counts_what_was_trained(spec: Callable[..., FineTuningSpec
     assert json.loads(json.dumps(manifest)) == manifest
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_repeated(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     first = fine_tune(spec(epochs=1), tmp_path / "out")
     assert fine_tune(spec(epochs=1), tmp_path / "out") == first
     assert fine_tune(spec(epochs=1, seed=1), tmp_path / "out")["weights_hash"] != first["weights_hash"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     for method in ("full", "lora"):
         folders = [tmp_path / f"{method}-{run}" for run in range(2)]
@@ -105,6 +108,7 @@ def test_the_same_seed_gives_the_same_bytes(spec: Callable[..., FineTuningSpec],
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_micro_batches_do_not_change_the_optimisation(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     for size in (1, 4):
         fine_tune(spec(batch_per_device=size, epochs=2), tmp_path / str(size))
@@ -112,6 +116,7 @@ def test_micro_batches_do_not_change_the_optimisation(spec: Callable[..., FineTu
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "killed_at"), [("full", 4), ("full", 7), ("lora", 8)])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(
     spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, killed_at: int
@@ -150,6 +155,7 @@ def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., Fin
     assert not torch.allclose(merged, before, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     for method in ("full", "lora"):
         losses = []

@@ -68,6 +68,7 @@ def test_the_model_learns_and_loads(spec: PretrainingSpec, tmp_path: Path):
     assert not (tmp_path / "base" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(spec: PretrainingSpec, tmp_path: Path):
     hashes = [pretrain(spec, tmp_path / str(run))["weights_hash"] for run in range(2)]
     assert hashes[0] == hashes[1]

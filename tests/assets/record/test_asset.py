@@ -61,6 +61,12 @@ def code_versions():
     }
 
 
+@pytest.fixture(scope="module")
+def before():
+    """The code versions as they are."""
+    return code_versions()
+
+
 def test_comments_and_white_space_are_not_the_meaning_of_a_statement(monkeypatch):
     texts = {
         "one": "SELECT a, 'it''s  -- kept' AS \"b  c\" FROM t -- why\nWHERE x >= 1",
@@ -80,8 +86,7 @@ def test_comments_and_white_space_are_not_the_meaning_of_a_statement(monkeypatch
 
 
 @pytest.mark.parametrize("name", [name for stage in CONTENT_STAGES for name in list_sql(stage)])
-def test_an_edit_of_a_statement_makes_exactly_its_assets_due(name, declared, monkeypatch):
-    before = code_versions()
+def test_an_edit_of_a_statement_makes_exactly_its_assets_due(name, declared, before, monkeypatch):
     monkeypatch.setattr(asset_module, "load_sql", lambda other: load_sql(other) + (" LIMIT 7" if other == name else ""))
     changed = {asset for asset, version in code_versions().items() if version != before[asset]}
     assert changed == {asset for asset, statements in declared.items() if name in statements}
@@ -89,8 +94,7 @@ def test_an_edit_of_a_statement_makes_exactly_its_assets_due(name, declared, mon
 
 
 @pytest.mark.parametrize("name", VERSIONS)
-def test_a_raised_version_makes_the_assets_due_that_are_made_by_it(name, monkeypatch):
-    before = code_versions()
+def test_a_raised_version_makes_the_assets_due_that_are_made_by_it(name, before, monkeypatch):
     monkeypatch.setitem(VERSIONS, name, 99)
     changed = {asset: version for asset, version in code_versions().items() if version != before[asset]}
     assert changed

@@ -60,6 +60,7 @@ def test_picks_on_a_line():
     assert k_center(line, np.array([2, 4]), 2).tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_equals_plain_greedy_where_nothing_rounds(data: st.DataObject):
@@ -79,6 +80,7 @@ def test_equals_plain_greedy_where_nothing_rounds(data: st.DataObject):
     assert_same(found, plain_greedy(embeddings, selected, count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1, 1024, 1024), (5, 3, 16), (64, 1, 8), (10_000, 4, 100)])
 def test_sizes_change_nothing(sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch):
     embeddings = clusters(600, 8)

@@ -228,6 +228,7 @@ def test_what_is_trained_on_what_and_what_is_kept(
     assert folders == kept
 
 
+@pytest.mark.slow
 def test_a_small_pool_is_taken_whole(spec: DiverseEvolSpec, tmp_path: Path):
     picks = pq.read_table(select(replace(spec, budget=100, rounds=1, initial_share=0.5), tmp_path / "out"))
     assert sorted(picks["sample_id"].to_pylist()) == sorted(random_samples(30))

@@ -202,6 +202,7 @@ print(zip_module.select(list(pool), map(str, pool.values()), 100, sizes, checkpo
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("published", [False, True])
 def test_goes_on_after_kill_9(tmp_path: Path, published: bool):
     pool = wordy_pool(200)

@@ -66,6 +66,7 @@ def test_picks_what_the_official_search_picks(pool: Pool, workers: int, data: st
         assert fast_select(pool, len(expected), sizes, workers=workers) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "budget"), [((60, 12, 6), 80), ((90, 8, 4), 70), ((120, 30, 10), 85)])
 def test_repeats_count_once_and_lead_elsewhere_than_the_default(sizes: tuple[int, int, int], budget: int):
     pool = wordy_pool(120)
