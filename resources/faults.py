@@ -19,9 +19,6 @@ ADVICE = {
     r"file is not a database|disk image is malformed": (
         "the catalog is damaged; restore the whole home folder from a copy, or remove it and run again"
     ),
-    r"DATA_PATH parameter .* does not match": (
-        "the catalog belongs to tables in another folder; restore this home folder's own, or put the folder back"
-    ),
     r"\.parquet.*(No such file|Permission denied|too small|footer)|magic bytes|\.parquet.*[Cc]orrupt": (
         "a Parquet file is damaged, gone or cannot be read; restore it from a copy"
     ),

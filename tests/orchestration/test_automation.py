@@ -50,8 +50,11 @@ def tick(place, bumped=""):
     """The partitions that the schedule asks for, or why it asks for none."""
     schedule = instigator(place, "refresh_nightly", bumped)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    with open_instance(place.home) as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=TICK)
+    with (
+        open_instance(place.home) as instance,
+        # Closed before the instance: Dagster would take the one it opens for the current one from then on.
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=TICK) as context,
+    ):
         return asked(schedule.evaluate_tick(context))
 
 
@@ -107,8 +110,8 @@ def test_a_refresh_goes_on_when_its_backfill_has_ended(place, monkeypatch, capsy
     monkeypatch.setenv("DAGSTER_HOME", str(dagster_home(place.home)))
     with open_instance(place.home) as instance:
         schedule = instigator(place, "refresh_nightly")
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=TICK)
-        (request,) = schedule.evaluate_tick(context).run_requests or []
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=TICK) as context:
+            (request,) = schedule.evaluate_tick(context).run_requests or []
         assert request.tags[REFRESH_TAG] == "2030-01-02 02.00"
         start_backfill.execute_in_process(request.run_config, instance, tags=dict(request.tags))
         (backfill,) = instance.get_backfills()
@@ -118,7 +121,8 @@ def test_a_refresh_goes_on_when_its_backfill_has_ended(place, monkeypatch, capsy
 
         def goes_on(cursor=None):
             sensor = instigator(place, "refresh_continues")
-            return sensor.evaluate_tick(dg.build_sensor_context(instance, cursor=cursor))
+            with dg.build_sensor_context(instance, cursor=cursor) as context:
+                return sensor.evaluate_tick(context)
 
         assert asked(goes_on()) == f"Backfill {backfill.backfill_id} is going on."
         instance.update_backfill(backfill.with_status(type(backfill.status)("COMPLETED_SUCCESS")))
@@ -138,8 +142,11 @@ def look_at_sources(place, cursor=None):
     sensor = instigator(place, "pool_source_changed")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
     definitions = build_definitions(load_profile(str(place.profile)))
-    with open_instance(place.home) as instance:
-        evaluated = sensor.evaluate_tick(dg.build_sensor_context(instance, cursor, definitions=definitions))
+    with (
+        open_instance(place.home) as instance,
+        dg.build_sensor_context(instance, cursor, definitions=definitions) as context,
+    ):
+        evaluated = sensor.evaluate_tick(context)
     return [request.partition_key for request in evaluated.run_requests or []], evaluated.cursor
 
 

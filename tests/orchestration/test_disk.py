@@ -243,8 +243,8 @@ def test_what_is_in_the_profile_no_more_goes_when_asked_for(place, capsys):
 def test_the_job_does_what_the_command_does(place, capsys):
     write_unneeded_rows(place)
     change_profile(place, checkpoints={"keep": "none"})
-    job = build_definitions(load_profile(str(place.profile))).resolve_job_def("clean")
     with open_instance(place.home) as instance:
+        job = build_definitions(load_profile(str(place.profile))).resolve_job_def("clean")
         assert job.execute_in_process(instance=instance).success
     assert with_weights(place) == set()
     assert disk(capsys, place)["freed_by"]["clean"] == 0
