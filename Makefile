@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Tests run on all cores, and on four at most: each worker takes a gigabyte or two.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup \
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
 	--no-loadscope-reorder
 
 .PHONY: demo check fast test lint ui clean

@@ -16,15 +16,12 @@ from tests.small_run import PROFILE, Place, conversations, write_pool
 
 
 def pytest_collection_modifyitems(items):
-    """A file's tests go to one worker, and those of the finished run, which are slow, to one too; slow files first."""
-    group = {item: item.nodeid.partition("::")[0] for item in items}
+    """Tests of the finished run are slow, and files with slow tests come first: each file is one process's work."""
     for item in items:
         if "finished" in item.fixturenames:
-            group[item] = "finished"
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(group[item]))
-    slow = {group[item] for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: group[item] not in slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def enter(patch, place):
