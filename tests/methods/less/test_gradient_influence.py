@@ -215,6 +215,7 @@ def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(8)),
+        "samples_per_shard",
     ]
 
 
