@@ -3,11 +3,7 @@
 import dagster as dg
 
 SELECTION = dg.AssetKey("selection")
-
-
 CHECKPOINT = dg.AssetKey("checkpoint")
-
-
 BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
 
 

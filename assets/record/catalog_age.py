@@ -72,11 +72,11 @@ def check_catalog(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
             raise _older(warehouse, of_that_number, each, "restore the newer catalog")
 
 
-def _older(warehouse: Warehouse, what: str, named: Named, mend: str) -> OlderCatalog:
+def _older(warehouse: Warehouse, what: str, named: Named, fix: str) -> OlderCatalog:
     folder = Path(warehouse.folder)
     return OlderCatalog(
         f"the warehouse at {folder} {what}, but Dagster's record of {named.by} names snapshot {named.snapshot}: the "
-        f"catalog is older than the work. Was it restored from a backup? Nothing was changed; {mend}, or restore the "
+        f"catalog is older than the work. Was it restored from a backup? Nothing was changed; {fix}, or restore the "
         f"whole folder {folder.parent} from one backup"
     )
 

@@ -33,13 +33,11 @@ from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     BatchResult,
     batches,
-    check_model,
-    check_sizes,
     forward,
+    load_checked,
     output_head,
     padding_share,
 )
-from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
@@ -131,10 +129,8 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
 
 def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSummary]:
     started = time.monotonic()
-    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
     load_seconds = time.monotonic() - started
-    check_sizes(model, spec.max_length, spec.tokens_per_batch)
-    check_model(model)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, spec.boundary)
     shards = list(plan.shards(spec.samples_per_shard))
 

@@ -29,14 +29,12 @@ from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_j
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     batches,
-    check_model,
-    check_sizes,
     last_hidden_state,
+    load_checked,
     mean_hidden,
     output_head,
     pad,
 )
-from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
@@ -115,10 +113,8 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
 
 def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummary]:
     started = time.monotonic()
-    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
     load_seconds = time.monotonic() - started
-    check_sizes(model, spec.max_length, spec.tokens_per_batch)
-    check_model(model)
     plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
     return Pass(
         label=f"embedding with {Path(spec.model_folder).name}",

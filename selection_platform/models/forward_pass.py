@@ -8,13 +8,15 @@ keeps its fast causal path. `check_model` makes sure of both.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
+from selection_platform.models.loading import load_model
 
 _PROBE_TOKENS = 8
 
@@ -164,6 +166,27 @@ def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) 
         raise PlatformError(
             f"tokens_per_batch {tokens_per_batch} is less than scoring.max_length {max_length}; raise it in the profile"
         )
+
+
+def load_checked(
+    folder: Path, dtype: str, max_length: int, tokens_per_batch: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model to score with, and check that it can be.
+
+    Args:
+        folder: weights and tokenizer.
+        dtype: of the weights.
+        max_length: most tokens of a sample.
+        tokens_per_batch: most padded tokens of a pass.
+
+    Raises:
+        UnsupportedModel: as `check_model` says.
+        PlatformError: the sizes do not fit the model.
+    """
+    model, tokenizer = load_model(folder, dtype)
+    check_sizes(model, max_length, tokens_per_batch)
+    check_model(model)
+    return model, tokenizer
 
 
 def padding_share(lengths: Iterable[np.ndarray], tokens_per_batch: int) -> float:

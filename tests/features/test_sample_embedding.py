@@ -15,6 +15,7 @@ from selection_platform.errors import NotFinite
 from selection_platform.features import answer_likelihood, sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.shards import shard_files
+from selection_platform.models import forward_pass
 from selection_platform.models.forward_pass import output_head
 from selection_platform.models.loading import load_model
 from selection_platform.text.conversation import Message
@@ -83,8 +84,8 @@ def test_no_logits_are_made(spec: EmbeddingSpec, tmp_path: Path, monkeypatch: py
         output_head(model).register_forward_hook(lambda *_: pytest.fail("the head ran"))
         return model, tokenizer
 
-    monkeypatch.setattr(sample_embedding, "load_model", load_without_head)
-    monkeypatch.setattr(sample_embedding, "check_model", lambda model: None)
+    monkeypatch.setattr(forward_pass, "load_model", load_without_head)
+    monkeypatch.setattr(forward_pass, "check_model", lambda model: None)
     assert embed(spec, tmp_path / "out").samples == 24
 
 

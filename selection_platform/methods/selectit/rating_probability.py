@@ -36,14 +36,12 @@ from selection_platform.methods.selectit.rating_prompts import (
 )
 from selection_platform.models.forward_pass import (
     batches,
-    check_model,
-    check_sizes,
     last_hidden_state,
+    load_checked,
     output_head,
     pad,
     padding_share,
 )
-from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
@@ -126,10 +124,8 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
 
 def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
     started = time.monotonic()
-    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
     load_seconds = time.monotonic() - started
-    check_sizes(model, spec.max_length, spec.tokens_per_batch)
-    check_model(model)
     tokens = rating_tokens(tokenizer)
     plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.max_length), folder)
     shards = list(plan.shards(spec.samples_per_shard))
