@@ -78,7 +78,7 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
     """Select again from the warehouse as it was when the selection was made, and compare.
 
     Raises:
-        PlatformError: the experiment has not selected yet, or the snapshot is there no more.
+        PlatformError: the experiment has not selected yet, or the snapshot is gone.
     """
     selection = staleness.provenance(SELECTION, experiment.key)
     if selection is None or selection.snapshot is None:

@@ -36,7 +36,7 @@ Verifier = Callable[[duckdb.DuckDBPyConnection], None]
 
 
 class SnapshotMissing(PlatformError):
-    """A snapshot that the warehouse does not have, or has no more."""
+    """A snapshot that the warehouse does not have, or no longer has."""
 
 
 class Warehouse(dg.ConfigurableResource):
