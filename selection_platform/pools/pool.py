@@ -1,16 +1,17 @@
 """The pool: conversations in normal form, filtered, without duplicates or benchmark text, split by their own hash."""
 
 import hashlib
-import heapq
-import json
+import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -18,39 +19,21 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
-from selection_platform.pools.bad_rows import BadRow, BadRowTally
-from selection_platform.pools.contamination import ContaminationFilter
-from selection_platform.pools.filters import (
-    count_characters,
-    count_turns,
-    field_reason,
-    language_reason,
-    shape_reason,
-)
-from selection_platform.pools.forms import read_conversation, text_of
+from selection_platform.job.workers import map_in_processes
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.candidates import CandidateReader, Shard, ShardReport
+from selection_platform.pools.contamination import WORDS, split_words
 from selection_platform.pools.raw_pool import read_raw_pool_report
-from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
-from selection_platform.text.conversation import Message, sample_id
-
-POOL_SCHEMA = pa.schema(
-    [
-        ("sample_id", pa.string()),
-        ("source", pa.string()),
-        ("licence", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("turns", pa.int32()),
-        ("characters", pa.int64()),
-        ("split", pa.string()),
-    ]
-)
-POOL, HELD_OUT, BASE_MODEL = "pool", "held_out", "base_model"
+from selection_platform.pools.shards import shard_paths, write_table
+from selection_platform.pools.splits import POOL
 
 DUPLICATE = "duplicate of an earlier row"
-CONTAMINATED = "shares 13 words in a row with a benchmark item"
 BEYOND_LIMIT = "beyond the pool's limit"
-"""Reasons to drop a row, beside those of the filters and of bad rows."""
+"""Reasons to drop a row, beside those that it has by itself."""
 
-SYSTEM_LEFT_OUT = "system message left out"
+CANDIDATES = "candidates"
+THREADS = 2
+"""That write shards at once. Each holds a shard in memory."""
 
 
 class EmptyPool(PlatformError):
@@ -87,7 +70,9 @@ class PoolReport:
 def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
     """Make the pool from a finished raw pool; the manifest, which is the report, comes last.
 
-    Where the folder already holds the pool of the same raw rows, settings and benchmark texts, nothing is done.
+    Where the folder already holds the pool of the same raw rows, settings and benchmark texts, nothing is done; where
+    it holds part of it, that is gone on with. Raw shards are read by several processes, each row by itself. Then the
+    ids of all rows, and nothing else of them, are looked at together: 64 bytes a row while they are sorted.
 
     Args:
         settings: of the pool.
@@ -105,13 +90,28 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     if open_job_folder(folder, _identity(settings, raw.content_hash, texts)):
         return read_pool_report(folder)
     started = time.monotonic()
-    work = _PoolWriter(settings, ContaminationFilter(texts), folder)
-    with progress("pool", raw.rows, "rows") as bar:
-        for row in read_rows(raw_folder):
-            work.take(row["file"], row["row"], row["record"])
-            bar.advance()
-    report = work.finish(raw.rows, started)
+    shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(raw_folder)]
+    reports = _read_candidates(settings, texts, shards, raw.rows)
+    choice = _choose(shards, settings.limit)
+    kept, content = _write_chosen(shards, choice.chosen, folder)
+    dropped = sum((report.dropped for report in reports), Counter[str]())
+    dropped.update(choice.dropped)
+    if not kept.get(POOL):
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
+        raise EmptyPool(f"none of {raw.rows} rows is left to select from ({reasons}); loosen the pool's filters")
+    report = PoolReport(
+        raw.rows,
+        kept,
+        dict(dropped.most_common()),
+        _count_trimmed(reports, choice.distinct),
+        {reason: text for report in reversed(reports) for reason, text in report.examples.items()},
+        len(texts),
+        sum(len(split_words(text)) < WORDS for text in texts),
+        content,
+        round(time.monotonic() - started, 3),
+    )
     write_manifest(folder, asdict(report))
+    shutil.rmtree(folder / CANDIDATES)
     return report
 
 
@@ -127,26 +127,6 @@ def read_pool_report(folder: Path) -> PoolReport:
     return PoolReport(**manifest)
 
 
-def split_of(messages: Sequence[Message], settings: PoolSettings) -> str:
-    """The split of a conversation. A hash of its first user message decides.
-
-    So a pool that grows never moves a row, and conversations that start alike, such as the parts of a chat that was
-    cut up or several answers to one question, are never on both sides.
-    """
-    first = next(message.content for message in messages if message.role == "user")
-    digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).digest()
-    return split_at(int.from_bytes(digest[:8], "big") / 2**64, settings)
-
-
-def split_at(position: float, settings: PoolSettings) -> str:
-    """The split at a position in [0, 1)."""
-    if position >= 1 - settings.held_out:
-        return HELD_OUT
-    if position >= 1 - settings.held_out - settings.base_model:
-        return BASE_MODEL
-    return POOL
-
-
 def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[str, object]:
     return {
         "job": "pool",
@@ -157,140 +137,97 @@ def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[s
     }
 
 
-class _PoolWriter:
-    """Takes raw rows one by one, and keeps in memory only a digest of each distinct conversation."""
-
-    def __init__(self, settings: PoolSettings, contamination: ContaminationFilter, folder: Path) -> None:
-        self._settings = settings
-        self._contamination = contamination
-        self._folder = folder
-        self._writer = ShardWriter(folder, POOL_SCHEMA)
-        self._bad_rows = BadRowTally(settings.on_bad_row)
-        self._dropped: Counter[str] = Counter()
-        self._trimmed: Counter[str] = Counter()
-        self._seen: set[bytes] = set()
-        self._selectable: list[bytes] = []
-
-    def take(self, file: str, row: int, text: str) -> None:
-        """Keep or drop one raw row."""
-        try:
-            record = _parsed(text)
-            reason = field_reason(record, self._settings) or self._take_record(file, record)
-        except BadRow as bad_row:
-            self._bad_rows.meet(bad_row.at(file, row))
-            reason = bad_row.reason
-        if reason is not None:
-            self._dropped[reason] += 1
-
-    def _take_record(self, file: str, record: dict[str, object]) -> str | None:
-        """Keep the row, or say why not."""
-        conversation = read_conversation(record, self._settings)
-        source, licence = _origin(record, file, self._settings)
-        messages, trimmed = conversation.messages, conversation.trimmed
-        if self._settings.system == "drop_message" and messages[0].role == "system":
-            messages, trimmed = messages[1:], (*trimmed, SYSTEM_LEFT_OUT)
-        sample = sample_id(messages)
-        reason = self._reason_to_drop(messages, bytes.fromhex(sample))
-        if reason is None:
-            self._trimmed.update(trimmed)
-            self._write(sample, source, licence, messages)
-        return reason
-
-    def _reason_to_drop(self, messages: tuple[Message, ...], digest: bytes) -> str | None:
-        # From cheap to dear.
-        reason = shape_reason(messages, self._settings)
-        if reason is not None:
-            return reason
-        if digest in self._seen:
-            return DUPLICATE
-        self._seen.add(digest)
-        reason = language_reason(messages, self._settings.language)
-        if reason is None and self._contamination.overlaps(messages):
-            reason = CONTAMINATED
-        return reason
-
-    def _write(self, sample: str, source: str, licence: str | None, messages: tuple[Message, ...]) -> None:
-        split = split_of(messages, self._settings)
-        if split == POOL and self._settings.limit is not None:
-            self._selectable.append(bytes.fromhex(sample))
-        characters = count_characters(messages)
-        row = {
-            "sample_id": sample,
-            "source": source,
-            "licence": licence,
-            "messages": [message._asdict() for message in messages],
-            "turns": count_turns(messages),
-            "characters": characters,
-            "split": split,
-        }
-        self._writer.add(row, characters)
-
-    def finish(self, rows: int, started: float) -> PoolReport:
-        """Apply the limit, which needs all rows, and report."""
-        self._writer.flush()
-        limit = self._settings.limit
-        if limit is not None and len(self._selectable) > limit:
-            last = heapq.nsmallest(limit, self._selectable)[-1].hex()
-            self._dropped[BEYOND_LIMIT] = _drop_beyond(self._folder, last)
-        kept, content = _summary(self._folder)
-        dropped = dict(self._dropped.most_common())
-        if not kept.get(POOL):
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
-            raise EmptyPool(f"none of {rows} rows is left to select from ({reasons}); loosen the pool's filters")
-        return PoolReport(
-            rows,
-            kept,
-            dropped,
-            dict(self._trimmed.most_common()),
-            self._bad_rows.examples,
-            self._contamination.texts,
-            self._contamination.too_short,
-            content,
-            round(time.monotonic() - started, 3),
-        )
+def _read_candidates(settings: PoolSettings, texts: list[str], shards: list[Shard], rows: int) -> list[ShardReport]:
+    """What became of each shard's rows; their candidates are in files then."""
+    reports: list[ShardReport] = []
+    with progress("pool", rows, "rows") as bar:
+        for report in map_in_processes(CandidateReader, (settings, texts), shards):
+            if isinstance(report, BadRow):
+                raise report
+            reports.append(report)
+            bar.advance(report.rows)
+    return reports
 
 
-def _parsed(text: str) -> dict[str, object]:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
+@dataclass(frozen=True)
+class _Choice:
+    """Which candidates a pool keeps, one mask for each shard.
+
+    Attributes:
+        distinct: those that are no duplicate of an earlier one.
+        chosen: those of them that are within the limit.
+        dropped: how many were dropped, by reason.
+    """
+
+    distinct: list[np.ndarray]
+    chosen: list[np.ndarray]
+    dropped: dict[str, int]
 
 
-def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:
-    """Source and licence of a row."""
-    if settings.source.package is not None:
-        licence = record["licence"]
-        return str(record["source"]), None if licence is None else str(licence)
-    column = settings.source_column
-    if column is None:
-        return settings.source.hub or Path(file).name, settings.licence
-    if column not in record:
-        raise BadRow("a field is missing", column, "is missing", "name another `source_column`")
-    value = record[column]
-    return ("not stated" if value is None else text_of(str(value), column)), settings.licence
+def _choose(shards: list[Shard], limit: int | None) -> _Choice:
+    ids, in_pool = _read_ids(shards)
+    borders = np.cumsum([len(each) for each in ids])[:-1]
+    all_ids = np.concatenate(ids)
+    distinct, order = _first_of_each(all_ids)
+    chosen = distinct.copy()
+    if limit is not None:
+        selectable = order[(distinct & np.concatenate(in_pool))[order]]
+        chosen[selectable[limit:]] = False
+    dropped = {DUPLICATE: int((~distinct).sum()), BEYOND_LIMIT: int((distinct & ~chosen).sum())}
+    return _Choice(
+        np.split(distinct, borders),
+        np.split(chosen, borders),
+        {reason: rows for reason, rows in dropped.items() if rows},
+    )
 
 
-def _drop_beyond(folder: Path, last: str) -> int:
-    """Take the samples of split `pool` whose id is above `last` out of the shards; their number."""
-    dropped = 0
-    for path in shard_paths(folder):
-        table = pq.read_table(path, schema=POOL_SCHEMA)
-        kept = table.filter((pc.field("split") != POOL) | (pc.field("sample_id") <= last))
-        dropped += table.num_rows - kept.num_rows
-        if kept.num_rows:
-            write_table(kept, path)
-        else:
-            path.unlink()
-    return dropped
+def _read_ids(shards: list[Shard]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each shard the ids of its candidates, as two uint64 a row, and which of them are in the split `pool`."""
+    ids, in_pool = [], []
+    for shard in shards:
+        table = pq.read_table(shard.candidates, columns=["sample_id", "split"])
+        digests = bytes.fromhex("".join(table["sample_id"].to_pylist()))
+        ids.append(np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2))
+        in_pool.append(np.array([split == POOL for split in table["split"].to_pylist()], dtype=bool))
+    return ids, in_pool
 
 
-def _summary(folder: Path) -> tuple[dict[str, int], str]:
-    """Rows by split, and the hash of what is in the folder. The ids stand for the messages."""
+def _first_of_each(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are the first with their id, and all rows in the order of their ids, earlier ones first."""
+    order = np.lexsort((ids[:, 1], ids[:, 0]))
+    is_first = np.ones(len(ids), dtype=bool)
+    is_first[order[1:]] = (ids[order[1:]] != ids[order[:-1]]).any(axis=1)
+    return is_first, order
+
+
+def _write_chosen(shards: list[Shard], masks: list[np.ndarray], folder: Path) -> tuple[dict[str, int], str]:
+    """Write the rows that were chosen; how many by split, and the hash of what is in the folder."""
     kept: Counter[str] = Counter()
     content = hashlib.sha256()
-    for row in read_rows(folder, ["sample_id", "source", "licence", "split"]):
-        kept[row["split"]] += 1
-        content.update(json.dumps(list(row.values())).encode() + b"\n")
+    for table in _in_threads(shards, masks, folder):
+        kept.update(table["split"].to_pylist())
+        # The ids stand for the messages.
+        for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            content.update(orjson.dumps(row) + b"\n")
     return dict(kept), content.hexdigest()
+
+
+def _in_threads(shards: list[Shard], masks: list[np.ndarray], folder: Path) -> Iterator[pa.Table]:
+    with ThreadPoolExecutor(THREADS) as executor:
+        yield from executor.map(_write_shard, shards, masks, [folder] * len(shards))
+
+
+def _write_shard(shard: Shard, mask: np.ndarray, folder: Path) -> pa.Table:
+    """Write a shard's chosen rows, if there are any, and give the columns that name them."""
+    table = pq.read_table(shard.candidates).filter(pa.array(mask))
+    if table.num_rows:
+        write_table(table, folder / shard.candidates.name)
+    return table.select(["sample_id", "source", "licence", "split"])
+
+
+def _count_trimmed(reports: list[ShardReport], distinct: list[np.ndarray]) -> dict[str, int]:
+    """Rows that lost a part, by what it was."""
+    trimmed: Counter[str] = Counter()
+    for report, mask in zip(reports, distinct, strict=True):
+        trimmed.update({part: int(mask[places].sum()) for part, places in report.trimmed.items()})
+    return {part: rows for part, rows in trimmed.most_common() if rows}

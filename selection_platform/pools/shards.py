@@ -46,10 +46,10 @@ class ShardWriter:
         self._shards += 1
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path, compression: str = "zstd") -> None:
     """Write one shard; the file is there only when it is whole."""
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression=compression)
 
 
 def shard_paths(folder: Path) -> list[Path]:

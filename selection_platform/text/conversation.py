@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast, get_args
 
+import orjson
+
 from selection_platform.errors import PlatformError
 
 Role = Literal["system", "user", "assistant"]
@@ -43,9 +45,13 @@ def sample_id(messages: Sequence[Message]) -> str:
 
     Two conversations have the same id if and only if (up to hash collisions) they have the same messages.
     """
-    text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False, separators=(",", ":"))
-    # surrogatepass: a lone surrogate is a legal JSON string and must hash, not crash.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    pairs = [[message.role, message.content] for message in messages]
+    try:
+        text = orjson.dumps(pairs)
+    except orjson.JSONEncodeError:
+        # A lone surrogate is a legal JSON string and must hash, not crash.
+        text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def to_messages(records: Sequence[dict[str, str]]) -> list[Message]:

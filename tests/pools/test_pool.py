@@ -10,9 +10,11 @@ from selection_platform.configuration.profile import load_profile
 from selection_platform.errors import PlatformError
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.pool import read_pool_report, split_at, split_of, write_pool
+from selection_platform.pools.candidates import CandidateReader
+from selection_platform.pools.pool import read_pool_report, write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
 from selection_platform.pools.shards import read_rows
+from selection_platform.pools.splits import split_at, split_of
 from selection_platform.text.conversation import Message, sample_id, to_messages
 
 
@@ -92,6 +94,54 @@ def test_the_first_of_duplicates_is_kept(tmp_path):
     assert report.dropped == {"duplicate of an earlier row": 1}
 
 
+def test_rows_of_several_shards_and_processes_stay_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 40)
+    records = [chat(f"question {number % 90}", n=number) for number in range(100)]
+    report, rows = make(tmp_path, records, source_column="n")
+    assert [row["source"] for row in rows] == [str(number) for number in range(90)]
+    assert report.dropped == {"duplicate of an earlier row": 10}
+
+
+def test_a_bad_row_of_the_first_shard_is_told_whichever_is_read_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 40)
+    records = [chat(str(number)) for number in range(100)]
+    records[39] = records[40] = records[99] = chat("a", "")
+    with pytest.raises(BadRow, match=r"pool\.jsonl, row 40, field messages"):
+        make(tmp_path, records)
+
+
+def test_a_pool_that_was_stopped_goes_on_after_its_last_whole_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 40)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    records = [chat(f"question {number}") for number in range(100)]
+    whole, rows = make(tmp_path, records, name="whole")
+    read, shards_read = CandidateReader._read, []
+
+    def stopping(self, path):
+        shards_read.append(path.name)
+        if len(shards_read) == 2:
+            raise KeyboardInterrupt
+        return read(self, path)
+
+    monkeypatch.setattr(CandidateReader, "_read", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, records)
+    report, again = make(tmp_path, records)
+    assert shards_read == [f"part-0000{number}.parquet" for number in (0, 1, 1, 2)]
+    assert again == [{**row, "source": "pool.jsonl"} for row in rows]
+    assert report.kept == whole.kept
+    assert sorted(path.name for path in (tmp_path / "pool").iterdir()) == [
+        "job.json", "manifest.json", *(f"part-0000{number}.parquet" for number in range(3)),
+    ]  # fmt: skip
+
+
+def test_numbers_of_more_than_64_bits_are_compared_exactly(tmp_path):
+    number = 2**64 + 1
+    report, rows = make(tmp_path, [chat("a", n=number), chat("b", n=number + 1)], where={"n": number})
+    assert [row["messages"][0]["content"] for row in rows] == ["a"]
+    assert report.dropped == {f"n is not {number}": 1}
+
+
 def test_rows_with_benchmark_text_are_dropped(tmp_path):
     item = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
     records = [chat("a"), chat(f"b {item}")]
@@ -164,6 +214,7 @@ def test_conversations_that_start_alike_are_in_one_split():
 
 def test_limits_are_nested_and_leave_other_splits_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 50)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     report, everything = make(tmp_path, MANY, held_out=0.1)
     pool = [row["sample_id"] for row in everything if row["split"] == "pool"]
     held_out = [row["sample_id"] for row in everything if row["split"] == "held_out"]

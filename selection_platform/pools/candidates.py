@@ -1,0 +1,218 @@
+"""The first half of making a pool: each shard of raw rows by itself, without looking at other rows.
+
+A candidate is a conversation that passed every filter of its own. What became of the others is counted.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.job.folder import whole_file
+from selection_platform.pools.bad_rows import BadRow, BadRowTally
+from selection_platform.pools.contamination import ContaminationFilter
+from selection_platform.pools.filters import (
+    count_characters,
+    count_turns,
+    field_reason,
+    language_reason,
+    shape_reason,
+)
+from selection_platform.pools.forms import read_conversation, text_of
+from selection_platform.pools.shards import ROWS_PER_BATCH, write_table
+from selection_platform.pools.splits import split_of
+from selection_platform.text.conversation import Message, sample_id
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+POOL_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("messages", MESSAGES),
+        ("turns", pa.int32()),
+        ("characters", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+
+CONTAMINATED = "shares 13 words in a row with a benchmark item"
+SYSTEM_LEFT_OUT = "system message left out"
+_BEYOND_INT64 = 2.0**63
+
+
+@dataclass
+class ShardReport:
+    """What became of the rows of one shard.
+
+    Attributes:
+        rows: raw rows.
+        candidates: rows of the Parquet file beside it.
+        dropped: rows that are no candidates, by reason.
+        examples: for each kind of bad row the message of the first one.
+        trimmed: what candidates lost, and the places in the file of those that did.
+    """
+
+    rows: int = 0
+    candidates: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    trimmed: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard of raw rows, and the files that its candidates go into."""
+
+    raw: Path
+    candidates: Path
+
+    @property
+    def report(self) -> Path:
+        """Written last: where it is, the shard is done."""
+        return self.candidates.with_suffix(".json")
+
+
+class CandidateReader:
+    """Reads shards of raw rows. One serves a process."""
+
+    def __init__(self, settings: PoolSettings, benchmark_texts: Sequence[str]) -> None:
+        self._settings = settings
+        self._contamination = ContaminationFilter(benchmark_texts)
+
+    def __call__(self, shard: Shard) -> ShardReport | BadRow:
+        """Write the candidates of a shard, or give the first bad row, where the settings say stop."""
+        if shard.report.exists():
+            return read_shard_report(shard)
+        try:
+            report, table = self._read(shard.raw)
+        except BadRow as bad_row:
+            # Not raised: of all shards, the first one's is told.
+            return bad_row
+        # Read once more and removed: speed counts for more than size.
+        write_table(table, shard.candidates, "snappy")
+        with whole_file(shard.report) as temporary:
+            temporary.write_text(json.dumps(vars(report)))
+        return report
+
+    def _read(self, path: Path) -> tuple[ShardReport, pa.Table]:
+        report, tally, rows = ShardReport(), BadRowTally(self._settings.on_bad_row), _Columns()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_PER_BATCH):
+                columns = (batch.column(name).to_pylist() for name in ("file", "row", "record"))
+                for name, row, text in zip(*columns, strict=True):
+                    reason = self._take(name, row, text, rows, tally, report)
+                    report.rows += 1
+                    if reason is not None:
+                        report.dropped[reason] += 1
+        report.candidates, report.examples = len(rows), tally.examples
+        return report, rows.table()
+
+    def _take(
+        self, name: str, row: int, text: str, rows: "_Columns", tally: BadRowTally, report: ShardReport
+    ) -> str | None:
+        """Keep a raw row, or say why not."""
+        try:
+            record = _parsed(text)
+            return field_reason(record, self._settings) or self._take_record(name, record, rows, report)
+        except BadRow as bad_row:
+            tally.meet(bad_row.at(name, row))
+            return bad_row.reason
+
+    def _take_record(self, file: str, record: dict[str, object], rows: "_Columns", report: ShardReport) -> str | None:
+        conversation = read_conversation(record, self._settings)
+        source, licence = _origin(record, file, self._settings)
+        messages, trimmed = conversation.messages, conversation.trimmed
+        if self._settings.system == "drop_message" and messages[0].role == "system":
+            messages, trimmed = messages[1:], (*trimmed, SYSTEM_LEFT_OUT)
+        reason = self._reason_to_drop(messages)
+        if reason is None:
+            for part in trimmed:
+                report.trimmed.setdefault(part, []).append(len(rows))
+            rows.add(messages, source, licence, split_of(messages, self._settings))
+        return reason
+
+    def _reason_to_drop(self, messages: tuple[Message, ...]) -> str | None:
+        # From cheap to dear.
+        reason = shape_reason(messages, self._settings) or language_reason(messages, self._settings.language)
+        if reason is None and self._contamination.overlaps(messages):
+            reason = CONTAMINATED
+        return reason
+
+
+def read_shard_report(shard: Shard) -> ShardReport:
+    """What became of a shard's rows, once it is done."""
+    report = json.loads(shard.report.read_text())
+    return ShardReport(**{**report, "dropped": Counter(report["dropped"])})
+
+
+class _Columns:
+    """The candidates of a shard, by column: a million dictionaries would take longer to turn into a table."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[object]] = {name: [] for name in POOL_SCHEMA.names if name != "messages"}
+        self._roles: list[str] = []
+        self._contents: list[str] = []
+        self._ends = [0]
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def add(self, messages: Sequence[Message], source: str, licence: str | None, split: str) -> None:
+        """Add a conversation."""
+        values = (
+            sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split,
+        )  # fmt: skip
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+        for message in messages:
+            self._roles.append(message.role)
+            self._contents.append(message.content)
+        self._ends.append(len(self._roles))
+
+    def table(self) -> pa.Table:
+        """All of them, with `POOL_SCHEMA`."""
+        fields = [pa.array(self._roles, pa.string()), pa.array(self._contents, pa.string())]
+        items = pa.StructArray.from_arrays(fields, fields=list(MESSAGES.value_type))
+        messages = pa.ListArray.from_arrays(pa.array(self._ends, pa.int32()), items)
+        return pa.table({**self._columns, "messages": messages}, POOL_SCHEMA)
+
+
+def _parsed(text: str) -> dict[str, object]:
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # NaN, infinity, and halves of surrogate pairs: JSON to Python alone.
+        return _parsed_slowly(text)
+    if any(type(value) is float and abs(value) >= _BEYOND_INT64 for value in record.values()):
+        # orjson rounds integers of more than 64 bits.
+        return _parsed_slowly(text)
+    return record
+
+
+def _parsed_slowly(text: str) -> dict[str, object]:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
+        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
+
+
+def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:
+    """Source and licence of a row."""
+    if settings.source.package is not None:
+        licence = record["licence"]
+        return str(record["source"]), None if licence is None else str(licence)
+    column = settings.source_column
+    if column is None:
+        return settings.source.hub or file.rsplit("/", 1)[-1], settings.licence
+    if column not in record:
+        raise BadRow("a field is missing", column, "is missing", "name another `source_column`")
+    value = record[column]
+    return ("not stated" if value is None else text_of(str(value), column)), settings.licence

@@ -1,0 +1,73 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selection_platform.job.workers import map_in_processes
+
+
+class Root:
+    """Square roots of whole numbers, and the process that worked them out."""
+
+    def __init__(self, slow):
+        self.slow = slow
+
+    def __call__(self, number):
+        if number < 0:
+            raise ValueError(f"{number} has no root")
+        time.sleep(self.slow * (number < 3))
+        return number**0.5, os.getpid()
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+
+
+def test_results_come_in_the_order_of_the_items(two_cores):
+    results = list(map_in_processes(Root, (0.2,), [4, 1, 9, 16]))
+    assert [root for root, _ in results] == [2, 1, 3, 4]
+    assert os.getpid() not in {process for _, process in results}
+
+
+def test_one_item_is_worked_on_here(two_cores):
+    assert list(map_in_processes(Root, (0,), [4])) == [(2, os.getpid())]
+
+
+def test_an_error_of_a_process_is_raised(two_cores):
+    with pytest.raises(ValueError, match="-1 has no root"):
+        list(map_in_processes(Root, (0,), [4, -1, -2]))
+
+
+PARENT = """
+import os, time
+from tests.job.test_workers import Root
+from selection_platform.job.workers import map_in_processes
+os.sched_getaffinity = lambda _: {0, 1}
+if __name__ == "__main__":
+    for _, process in map_in_processes(Root, (600,), [4, 1, 9, 16]):
+        print(process, flush=True)
+"""
+
+
+def is_running(process):
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().split()[2] != "Z"
+
+
+def test_the_processes_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while is_running(child):
+        assert time.monotonic() < deadline, "the process is still there"
+        time.sleep(0.05)
