@@ -99,6 +99,14 @@ class PoolSettings(Settings):
         default=True, description="Drop rows that share 13 words in a row with a text of the benchmarks."
     )
 
+    near_duplicates: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Drop rows that share so much with an earlier row, such as 0.8: the share of the runs of five "
+        "words of either that both have, as MinHash estimates it. Rows with the same messages are always dropped.",
+    )
+
     on_bad_row: Literal["stop", "skip"] = Field(
         default="stop", description="A row that cannot be read: stop with where and why, or count it and go on."
     )

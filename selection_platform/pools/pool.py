@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -23,11 +24,13 @@ from selection_platform.job.workers import map_in_processes
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.candidates import CandidateReader, Shard, ShardReport
 from selection_platform.pools.contamination import WORDS, split_words
+from selection_platform.pools.near_duplicates import NearDuplicates
 from selection_platform.pools.raw_pool import read_raw_pool_report
-from selection_platform.pools.shards import shard_paths, write_table
+from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths, write_table
 from selection_platform.pools.splits import POOL
 
 DUPLICATE = "duplicate of an earlier row"
+NEAR_DUPLICATE = "near-duplicate of an earlier row"
 BEYOND_LIMIT = "beyond the pool's limit"
 """Reasons to drop a row, beside those that it has by itself."""
 
@@ -92,7 +95,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     started = time.monotonic()
     shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(raw_folder)]
     reports = _read_candidates(settings, texts, shards, raw.rows)
-    choice = _choose(shards, settings.limit)
+    choice = _choose(shards, settings)
     kept, content = _write_chosen(shards, choice.chosen, folder)
     dropped = sum((report.dropped for report in reports), Counter[str]())
     dropped.update(choice.dropped)
@@ -154,7 +157,7 @@ class _Choice:
     """Which candidates a pool keeps, one mask for each shard.
 
     Attributes:
-        distinct: those that are no duplicate of an earlier one.
+        distinct: those that are no duplicate, nor a near-duplicate, of an earlier one.
         chosen: those of them that are within the limit.
         dropped: how many were dropped, by reason.
     """
@@ -164,21 +167,43 @@ class _Choice:
     dropped: dict[str, int]
 
 
-def _choose(shards: list[Shard], limit: int | None) -> _Choice:
+def _choose(shards: list[Shard], settings: PoolSettings) -> _Choice:
     ids, in_pool = _read_ids(shards)
     borders = np.cumsum([len(each) for each in ids])[:-1]
-    all_ids = np.concatenate(ids)
-    distinct, order = _first_of_each(all_ids)
+    first, order = _first_of_each(np.concatenate(ids))
+    distinct = first.copy()
+    if settings.near_duplicates is not None:
+        distinct &= np.concatenate(_unlike_earlier(shards, np.split(first, borders), settings.near_duplicates))
     chosen = distinct.copy()
-    if limit is not None:
+    if settings.limit is not None:
         selectable = order[(distinct & np.concatenate(in_pool))[order]]
-        chosen[selectable[limit:]] = False
-    dropped = {DUPLICATE: int((~distinct).sum()), BEYOND_LIMIT: int((distinct & ~chosen).sum())}
+        chosen[selectable[settings.limit :]] = False
+    dropped = {
+        DUPLICATE: int((~first).sum()),
+        NEAR_DUPLICATE: int((first & ~distinct).sum()),
+        BEYOND_LIMIT: int((distinct & ~chosen).sum()),
+    }
     return _Choice(
         np.split(distinct, borders),
         np.split(chosen, borders),
         {reason: rows for reason, rows in dropped.items() if rows},
     )
+
+
+def _unlike_earlier(shards: list[Shard], masks: list[np.ndarray], threshold: float) -> list[np.ndarray]:
+    """Masks of the candidates that are given, without those that are nearly the same as an earlier one of them."""
+    index = NearDuplicates(threshold)
+    unlike = [mask.copy() for mask in masks]
+    with progress("near-duplicates", int(sum(mask.sum() for mask in masks)), "rows") as bar:
+        for shard, mask in zip(shards, unlike, strict=True):
+            places = np.flatnonzero(mask)
+            messages = pq.read_table(shard.candidates, columns=["messages"])["messages"].take(places)
+            for batch in pa.table({"messages": messages}).to_batches(ROWS_PER_BATCH):
+                texts = [[message["content"] for message in row] for row in batch["messages"].to_pylist()]
+                done, places = places[: len(texts)], places[len(texts) :]
+                mask[done] = index.first_of_each(texts)
+                bar.advance(len(texts))
+    return unlike
 
 
 def _read_ids(shards: list[Shard]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -188,7 +213,7 @@ def _read_ids(shards: list[Shard]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         table = pq.read_table(shard.candidates, columns=["sample_id", "split"])
         digests = bytes.fromhex("".join(table["sample_id"].to_pylist()))
         ids.append(np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2))
-        in_pool.append(np.array([split == POOL for split in table["split"].to_pylist()], dtype=bool))
+        in_pool.append(pc.equal(table["split"], POOL).to_numpy())
     return ids, in_pool
 
 

@@ -94,6 +94,17 @@ def test_the_first_of_duplicates_is_kept(tmp_path):
     assert report.dropped == {"duplicate of an earlier row": 1}
 
 
+def test_near_duplicates_are_dropped_where_the_settings_ask_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    words = " ".join(f"word{number}" for number in range(100))
+    records = [chat("a", words, n=0), chat("b", "c", n=1), chat("b", "c", n=2), chat("a", f"{words} more", n=3)]
+    report, rows = make(tmp_path, records, source_column="n", near_duplicates=0.8)
+    assert [row["source"] for row in rows] == ["0", "1"]
+    assert report.dropped == {"duplicate of an earlier row": 1, "near-duplicate of an earlier row": 1}
+    assert len(make(tmp_path, records, name="other")[1]) == 3
+
+
 def test_rows_of_several_shards_and_processes_stay_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 40)
     records = [chat(f"question {number % 90}", n=number) for number in range(100)]
