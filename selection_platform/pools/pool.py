@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -213,7 +212,7 @@ def _read_ids(shards: list[Shard]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         table = pq.read_table(shard.candidates, columns=["sample_id", "split"])
         digests = bytes.fromhex("".join(table["sample_id"].to_pylist()))
         ids.append(np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2))
-        in_pool.append(pc.equal(table["split"], POOL).to_numpy())
+        in_pool.append(table["split"].to_numpy() == POOL)
     return ids, in_pool
 
 
