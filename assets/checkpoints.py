@@ -48,7 +48,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             values = {"experiment": experiment.key, "pool": experiment.pool}
             warehouse.export(load_sql("50_selections/training_samples"), samples, values)
             spec = FineTuningSpec(
-                base_model_folder=str(artifacts.base_model(experiment.model)),
+                base_model_folder=str(artifacts.base_model(experiment.base_model)),
                 train_file=str(samples),
                 seed=experiment.seed,
                 **fine_tuning_recipe(profile.fine_tuning),

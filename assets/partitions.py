@@ -136,7 +136,7 @@ class Partitions:
             if experiment.method != method or experiment.pool is None:
                 return None
             pool = experiment.selects_from if METHODS[method].set_dependent else experiment.pool
-            return pool if METHODS[method].scored_per == "pool" else Scoring(pool or "", experiment.model).key
+            return pool if METHODS[method].scored_per == "pool" else Scoring(pool or "", experiment.base_model).key
 
         return _grouped(self._profile.scored(method), self._profile.experiments, score_partition)
 

@@ -93,7 +93,7 @@ class Retention:
         averages = dict(self._warehouse.query(load_sql("70_benchmarks/averages")).iter_rows())
 
         def group(experiment: Experiment) -> tuple[str, str]:
-            return experiment.pool or "", experiment.model
+            return experiment.pool or "", experiment.base_model
 
         ranked = [each for each in experiments if each.key in averages]
         ranked.sort(key=lambda each: (group(each), -averages[each.key]))

@@ -11,7 +11,7 @@ from selection_platform.experiments.keys import Experiment
 def model_folder(experiment: Experiment, artifacts: ArtifactStore) -> Path:
     """Where the experiment's model lies: the base arm has no checkpoint of its own."""
     if experiment.pool is None:
-        return artifacts.base_model(experiment.model)
+        return artifacts.base_model(experiment.base_model)
     return artifacts.checkpoint(experiment.key)
 
 

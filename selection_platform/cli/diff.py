@@ -55,7 +55,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
         print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts, **looks})
         return
     _print_overlap(one, other, facts)
-    _print_groups(looks, one.model)
+    _print_groups(looks, one.model or "no model")
     _print_examples(looks["examples"], one, other)
 
 

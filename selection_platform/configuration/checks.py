@@ -20,6 +20,7 @@ def check_profile(profile: "Profile") -> None:
         PlatformError: the first thing that does not fit.
     """
     _check_arms(profile)
+    _check_models(profile)
     _check_less(profile)
     _check_helpers(profile)
     _check_processes(profile)
@@ -88,6 +89,20 @@ def _check_arms(profile: "Profile") -> None:
         raise PlatformError("budgets: must be positive and differ from each other")
 
 
+def _check_models(profile: "Profile") -> None:
+    if profile.models:
+        return
+    for name, arm in profile.arms.items():
+        method = METHODS[name]
+        if method is BASE or method.scored_per == "scoring":
+            raise PlatformError(f"arms.{name}: needs a base model; name one under `models:`")
+        if arm.train:
+            raise PlatformError(
+                f"arms.{name}: is trained, and there is no base model; name one under `models:`, or write `{name}: "
+                "{train: false}` to select only"
+            )
+
+
 def _check_less(profile: "Profile") -> None:
     less, longest = profile.less, profile.scoring.max_length
     epochs, weights = less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
@@ -142,7 +157,7 @@ def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...])
 
 def _check_helpers(profile: "Profile") -> None:
     models = profile.models
-    if not any(model.fine_tune for model in models.values()):
+    if models and not any(model.fine_tune for model in models.values()):
         raise PlatformError("models: none is fine-tuned; leave out `fine_tune: false` of at least one")
     for model, helpers in profile.selectit.helpers.items():
         for name in (model, *helpers):

@@ -58,7 +58,7 @@ class Profile(Settings):
     name: Annotated[Name, UPKEEP] = Field(
         description="Names the folder of everything that is made; the name of the profile's file if left out."
     )
-    description: str = Field(description="What the profile is for. The report shows it.")
+    description: str = Field(default="", description="What the profile is for. The report shows it.")
     disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
     dtype: Literal["float32", "bfloat16"] = Field(
         default="bfloat16",
@@ -66,7 +66,11 @@ class Profile(Settings):
         "in float32 on a CPU, whatever this says.",
     )
     pools: dict[Name, PoolSettings] = Field(min_length=1, description="The pools to select from, by name.")
-    models: dict[Name, ModelSettings] = Field(min_length=1, description="The base models, by name.")
+    models: dict[Name, ModelSettings] = Field(
+        default={},
+        description="The base models, by name. Arms that only select (`train: false`) and score by the pool alone, such "
+        "as `zip` and `random`, need none.",
+    )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
     zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
     k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
@@ -84,9 +88,9 @@ class Profile(Settings):
     checkpoints: Annotated[CheckpointSettings, UPKEEP] = Field(
         default=CheckpointSettings(), description="Which weights stay on the disk after the evaluation."
     )
-    evaluation: EvaluationSettings = Field(description="What each model is measured on.")
+    evaluation: EvaluationSettings = Field(default=EvaluationSettings(), description="What each model is measured on.")
     budgets: tuple[int, ...] = Field(
-        min_length=1, description="How many samples each arm selects; one experiment each."
+        default=(10_000,), min_length=1, description="How many samples each arm selects; one experiment each."
     )
     arms: dict[str, ArmSettings] = Field(
         min_length=1, description="The arms, by method. A method alone, with nothing behind it, has the defaults."
@@ -202,7 +206,7 @@ class Profile(Settings):
         """Every experiment of the profile, by key."""
         experiments = [
             experiment
-            for model in self.fine_tuned_models
+            for model in self.fine_tuned_models or [None]
             for name, arm in self.arms.items()
             for experiment in self._experiments_of(METHODS[name], arm, model)
         ]
@@ -222,13 +226,13 @@ class Profile(Settings):
     @cached_property
     def first_selections(self) -> dict[str, Experiment]:
         """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""
-        first: dict[tuple[str, str | None, str, int | None], Experiment] = {}
+        first: dict[tuple[str, str | None, str | None, int | None], Experiment] = {}
         for each in self.experiments.values():
             if METHODS[each.method].scored_per is not None and each.pool_size is None:
                 first.setdefault((each.method, each.pool, each.model, each.budget), each)
         return {each.key: each for each in first.values()}
 
-    def _experiments_of(self, method: Method, arm: ArmSettings, model: str) -> list[Experiment]:
+    def _experiments_of(self, method: Method, arm: ArmSettings, model: str | None) -> list[Experiment]:
         if method is BASE:
             return [Experiment(method.name, None, model, 0, 0)]
         budgets = (None,) if method is ALL_DATA else self.budgets

@@ -238,7 +238,15 @@ class BenchmarkSettings(Settings):
 class EvaluationSettings(Settings):
     """What a model is measured on."""
 
-    benchmarks: dict[Name, BenchmarkSettings] = Field(description="The benchmarks, by names of your choice.")
+    benchmarks: dict[Name, BenchmarkSettings] = Field(
+        default={
+            "bbh": BenchmarkSettings(task="offline_bbh"),
+            "gsm8k": BenchmarkSettings(task="offline_gsm8k"),
+            "ifeval": BenchmarkSettings(task="offline_ifeval"),
+            "mmlu": BenchmarkSettings(task="offline_mmlu"),
+        },
+        description="The benchmarks, by names of your choice. Those of the default need no network.",
+    )
     batch_size: Annotated[int, SPEED] = Field(default=8, gt=0, description="Prompts that are answered at once.")
     run_generated_code: Literal["never", "sandboxed"] = Field(
         default="never",

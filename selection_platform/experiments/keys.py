@@ -57,7 +57,7 @@ class Experiment:
     Attributes:
         method: name of the arm.
         pool: None for the base model, which is trained on nothing.
-        model: the base model.
+        model: the base model; None in a profile without any, whose arms only select and score by the pool alone.
         budget: samples to select; None for the whole pool.
         seed: of the draw (where the method draws) and of the training.
         pool_size: samples of the sub-pool that is selected from; None for the whole pool.
@@ -65,7 +65,7 @@ class Experiment:
 
     method: str
     pool: str | None
-    model: str
+    model: str | None
     budget: int | None
     seed: int
     pool_size: int | None = None
@@ -78,12 +78,19 @@ class Experiment:
         return SubPool(self.pool, self.pool_size).name
 
     @property
+    def base_model(self) -> str:
+        """The base model, where there must be one: of all that is trained or scored by a model."""
+        assert self.model is not None
+        return self.model
+
+    @property
     def key(self) -> str:
         """The partition key."""
         if self.pool is None:
             return f"{self.method}/{self.model}"
         budget = "all" if self.budget is None else _count_text(self.budget)
-        return f"{self.method}/{self.selects_from}/{self.model}/{budget}/s{self.seed}"
+        parts = [self.method, self.selects_from, self.model, budget, f"s{self.seed}"]
+        return "/".join(part for part in parts if part is not None)
 
 
 def _count_text(samples: int) -> str:

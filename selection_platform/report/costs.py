@@ -139,7 +139,8 @@ def _parts(name: str, users: int) -> list[tuple[Part, float]]:
 def arms_of(experiments: Mapping[str, Experiment]) -> dict[str, Arm]:
     """The arm of each experiment, by its key."""
     return {
-        key: Arm(each.method, each.model, each.pool, each.budget, each.pool_size) for key, each in experiments.items()
+        key: Arm(each.method, each.model or "no base model", each.pool, each.budget, each.pool_size)
+        for key, each in experiments.items()
     }
 
 

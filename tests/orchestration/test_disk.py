@@ -16,7 +16,7 @@ from selection_platform.configuration.profile import load_profile
 from selection_platform.definitions import build_definitions
 from selection_platform.job.folder import MANIFEST, read_manifest, write_manifest
 from selection_platform.models.dropped_weights import WEIGHTS_DROPPED, weights_dropped
-from selection_platform.pools.pool import split_of
+from selection_platform.pools.splits import split_of
 from selection_platform.text.conversation import to_messages
 from tests.small_run import (
     ENTROPY,

@@ -12,7 +12,7 @@ from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.features import token_count, token_plan
-from selection_platform.pools.pool import split_of
+from selection_platform.pools.splits import split_of
 from selection_platform.text import rendering
 from selection_platform.text.conversation import to_messages
 from sql.queries import load_sql
