@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets import build_assets
 from assets.record.catalog_age import check_catalog
+from orchestration.home_owner import own_home
 from orchestration.materialize import open_instance
 from orchestration.staleness import Staleness
 from resources import Resources, build_resources
@@ -51,8 +52,10 @@ def open_workspace(profile: Profile) -> Iterator[Workspace]:
     """Open the home folder of a profile, and make it where there is none.
 
     Raises:
+        PlatformError: the folder is another profile's of the same name.
         OlderCatalog: the warehouse's catalog is older than what was made.
     """
+    own_home(profile)
     with open_instance(home(profile)) as instance:
         resources = build_resources(home(profile), profile.jobs)
         check_catalog(instance, resources.warehouse)

@@ -2,11 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selection_platform.cli.shared import Commands, open_resources, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
+from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
+
+if TYPE_CHECKING:
+    from selection_platform.report.export import Format
 
 
 def add_parsers(commands: Commands) -> None:
@@ -14,20 +19,45 @@ def add_parsers(commands: Commands) -> None:
     parser = commands.add_parser("export", help="write an experiment's selected conversations to files")
     parser.add_argument("experiment", help="key of an experiment, such as those that status lists")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add_formats(parser)
+    parser.set_defaults(command=export)
+
+
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what is written."""
     parser.add_argument(
         "--format", action="append", choices=("jsonl", "parquet", "dataset"), help="may be repeated (default: all)"
     )
-    parser.set_defaults(command=export)
 
 
 def export(profile: Profile, options: argparse.Namespace) -> None:
     """Write the selected conversations and a data card."""
+    experiment = selecting_experiment(profile, options.experiment)
+    check_folder(options.to)
+    write_selection(profile, experiment, options.to, options.format)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise PlatformError where a file is in the place of the folder to write to."""
+    if folder.exists() and not folder.is_dir():
+        raise PlatformError(f"--to: {folder} is a file; name a folder")
+
+
+def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: "list[Format] | None") -> None:
+    """Write an experiment's selected conversations and a data card, and print where they are.
+
+    Args:
+        profile: of the experiment.
+        experiment: one that selects.
+        folder: to write to.
+        formats: what is written; everything if left out.
+
+    Raises:
+        PlatformError: it has not selected yet.
+    """
     from selection_platform.report.export import export_selection
     from sql.queries import load_sql
 
-    experiment = selecting_experiment(profile, options.experiment)
-    if options.to.exists() and not options.to.is_dir():
-        raise PlatformError(f"--to: {options.to} is a file; name a folder")
     warehouse = open_resources(profile).warehouse
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(load_sql("50_selections/training_samples"), values)
@@ -42,5 +72,5 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
         "warehouse snapshot": warehouse.snapshot(),
         "profile": profile.name,
     }
-    for path in export_selection(rows, facts, options.to, options.format or ("jsonl", "parquet", "dataset")):
+    for path in export_selection(rows, facts, folder, formats or ("jsonl", "parquet", "dataset")):
         print(path)

@@ -19,16 +19,17 @@ from selection_platform.cli import (
     methods,
     report,
     run,
+    select,
     sql,
     status,
     ui,
     verdict,
 )
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
-from selection_platform.errors import is_fixable
+from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.job.stopping import STOPPED, Stopping, exit_status
 
-COMMANDS = (run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
+COMMANDS = (select, run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
 """The modules of the commands, in the order of the help text."""
 
 
@@ -60,10 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.profile:
-        # Dagster's processes load the definitions by themselves, and find the profile here.
-        os.environ[PROFILE_VARIABLE] = options.profile
-    options.command(load_profile(options.profile), options)
+    if options.makes_profile:
+        if options.profile:
+            raise PlatformError("--profile: this command writes a profile of its own; leave it out")
+        options.command(options)
+    else:
+        if options.profile:
+            # Dagster's processes load the definitions by themselves, and find the profile here.
+            os.environ[PROFILE_VARIABLE] = options.profile
+        options.command(load_profile(options.profile), options)
     sys.stdout.flush()
 
 
@@ -99,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Which conversations should I fine-tune on, and does that choice beat picking at random?",
     )
     parser.add_argument("--profile", help="name of a profile or path of a YAML file (default: demo)")
+    parser.set_defaults(makes_profile=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_parsers(commands)

@@ -28,13 +28,16 @@ def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources"
         of_any_age: do not ask whether the warehouse has all that was made.
 
     Raises:
+        PlatformError: the folder is another profile's of the same name.
         OlderCatalog: the warehouse's catalog is older than what was made.
     """
     # Here: they import Dagster, which takes seconds that no help text should wait for.
     from assets.record.catalog_age import check_catalog
+    from orchestration.home_owner import check_owner
     from orchestration.materialize import open_instance
     from resources import build_resources
 
+    check_owner(profile)
     resources = build_resources(home(profile))
     if not of_any_age and (home(profile) / "dagster").exists():
         with open_instance(home(profile)) as instance:

@@ -27,10 +27,12 @@ def add_parsers(commands: Commands) -> None:
 
 def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Open Dagster's web page, with its daemon, on this machine alone."""
+    from orchestration.home_owner import own_home
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
     from resources.plain_paths import plain_paths
 
+    own_home(profile)
     with only_ui(home(profile)), _listening(options.port) as listening:
         with open_instance(home(profile)) as instance:
             end_killed_runs(instance, of_scripts=False)

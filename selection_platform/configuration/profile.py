@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from selection_platform.configuration.checks import check_profile
 from selection_platform.configuration.method_settings import (
@@ -68,8 +68,8 @@ class Profile(Settings):
     pools: dict[Name, PoolSettings] = Field(min_length=1, description="The pools to select from, by name.")
     models: dict[Name, ModelSettings] = Field(
         default={},
-        description="The base models, by name. Arms that only select (`train: false`) and score by the pool alone, such "
-        "as `zip` and `random`, need none.",
+        description="The base models, by name. Arms that only select (`train: false`) and score by the pool alone, "
+        "such as `zip` and `random`, need none.",
     )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
     zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
@@ -105,6 +105,13 @@ class Profile(Settings):
         default=AutomationSettings(), description="What the schedule `refresh_nightly` starts."
     )
     jobs: Annotated[JobSettings, UPKEEP] = Field(default=JobSettings(), description="Where the jobs run.")
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where it was read from; None where it was not."""
+        return self._file
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":
@@ -273,9 +280,11 @@ def load_profile(name_or_file: str | None = None) -> Profile:
     if not isinstance(content, dict):
         raise ProfileError(f"{path}: expected keys and values at the top, such as `pools:`")
     try:
-        return Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.absolute().parent})
+        profile = Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.absolute().parent})
     except ValidationError as error:
         raise ProfileError("\n".join(f"{path}: {problem}" for problem in problems(error, Profile))) from error
+    profile._file = path
+    return profile
 
 
 def home(profile: Profile) -> Path:

@@ -17,16 +17,17 @@ shared AS (
 ),
 pool_sizes AS (SELECT pool, count(*) AS samples FROM pools.samples GROUP BY pool)
 SELECT
-    pool,
-    model,
-    budget,
+    a.pool,
+    a.model,
+    a.budget,
     a.method AS one,
     b.method AS other,
     coalesce(shared.shared, 0)::INTEGER AS shared,
-    budget * budget / pool_sizes.samples AS by_chance
+    a.budget * a.budget / pool_sizes.samples AS by_chance
 FROM chosen AS a
-JOIN chosen AS b USING (pool, model, budget)
-JOIN pool_sizes USING (pool)
+JOIN chosen AS b
+    ON b.pool = a.pool AND b.model IS NOT DISTINCT FROM a.model AND b.budget = a.budget
+JOIN pool_sizes ON pool_sizes.pool = a.pool
 LEFT JOIN shared ON shared.one = a.experiment AND shared.other = b.experiment
 WHERE a.place < b.place
 ORDER BY a.place, b.place

@@ -13,7 +13,8 @@ seeds AS (SELECT pool, model, budget, seed, count(*) AS samples FROM draws GROUP
 pairs AS (
     SELECT one.pool, one.model, one.budget, one.seed AS seed, other.seed AS other_seed, one.samples
     FROM seeds AS one
-    JOIN seeds AS other USING (pool, model, budget)
+    JOIN seeds AS other
+        ON other.pool = one.pool AND other.model IS NOT DISTINCT FROM one.model AND other.budget = one.budget
     WHERE one.seed < other.seed
 )
 SELECT
@@ -25,10 +26,14 @@ SELECT
     (
         SELECT count(*)
         FROM draws AS one
-        JOIN draws AS other USING (pool, model, budget, sample_id)
+        JOIN draws AS other
+            ON other.pool = one.pool
+            AND other.model IS NOT DISTINCT FROM one.model
+            AND other.budget = one.budget
+            AND other.sample_id = one.sample_id
         WHERE
             one.pool = pairs.pool
-            AND one.model = pairs.model
+            AND one.model IS NOT DISTINCT FROM pairs.model
             AND one.budget = pairs.budget
             AND one.seed = pairs.seed
             AND other.seed = pairs.other_seed

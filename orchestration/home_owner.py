@@ -1,0 +1,51 @@
+"""Which profile a home folder belongs to: two files of one name would overwrite each other's results."""
+
+import json
+import os
+from pathlib import Path
+
+from selection_platform.configuration.profile import Profile, home, shipped_profiles
+from selection_platform.errors import PlatformError
+from selection_platform.job.folder import whole_file
+
+OWNER = "profile.json"
+
+
+def check_owner(profile: Profile) -> None:
+    """Check that a profile's home, if there is one, is not that of another file.
+
+    A profile that was moved keeps its home, and so does one that was copied together with it.
+
+    Raises:
+        PlatformError: it is another's; the message says whose.
+    """
+    record = home(profile) / OWNER
+    if profile.file is None or not record.exists():
+        return
+    owner = json.loads(record.read_text(encoding="utf-8"))
+    here = _record(profile, profile.file)
+    if owner["from_home"] == here["from_home"] or owner["file"] == here["file"] or not Path(owner["file"]).exists():
+        return
+    raise PlatformError(
+        f"{home(profile)} has the results of {owner['file']}, and {here['file']} has the same name; write another "
+        "`name:` into one of them"
+    )
+
+
+def own_home(profile: Profile) -> None:
+    """The same check; then the home is this profile's.
+
+    Raises:
+        PlatformError: it is another's.
+    """
+    check_owner(profile)
+    if profile.file is not None:
+        with whole_file(home(profile) / OWNER) as temporary:
+            temporary.write_text(json.dumps(_record(profile, profile.file)), encoding="utf-8")
+
+
+def _record(profile: Profile, file: Path) -> dict[str, str]:
+    if file in shipped_profiles().values():
+        # Where it lies depends on the installation.
+        return {"file": file.name, "from_home": f"the profile {file.stem} that ships with the platform"}
+    return {"file": str(file.resolve()), "from_home": os.path.relpath(file.resolve(), home(profile).resolve())}

@@ -1,0 +1,81 @@
+"""Select from a file in one command."""
+
+import argparse
+import os
+import shlex
+from functools import partial
+from pathlib import Path
+
+from selection_platform.cli.export import add_formats, check_folder, write_selection
+from selection_platform.cli.shared import Commands
+from selection_platform.configuration.new_profile import (
+    as_yaml,
+    model_of,
+    name_of_folder,
+    pool_name,
+    source_of,
+    write_text,
+)
+from selection_platform.configuration.profile import PROFILE_VARIABLE, load_profile
+from selection_platform.configuration.settings import did_you_mean
+from selection_platform.errors import PlatformError
+from selection_platform.experiments.methods import METHODS
+
+PROFILE = "profile.yaml"
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "select",
+        help="select conversations from files or a data set of the hub, without a profile of yours",
+        epilog="Example: selection-platform select chats.jsonl --method zip --budget 10000 --to chosen",
+    )
+    parser.add_argument("source", metavar="PATH_OR_HUB_ID", help="file, folder or pattern, or id of a data set")
+    parser.add_argument("--config", help="configuration of a hub data set that has several")
+    parser.add_argument("--split", help="split of a hub data set (default: train)")
+    parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
+    parser.add_argument("--budget", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
+    parser.add_argument("--model", help="base model, for methods that score with one: hub id, with @COMMIT if need be")
+    parser.add_argument("--seed", type=int, default=0, help="of methods that draw (default: 0)")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the result and its profile")
+    add_formats(parser)
+    parser.set_defaults(command=select, makes_profile=True)
+
+
+def select(options: argparse.Namespace) -> None:
+    """Write a profile, bring its one selection up to date, and write the selected conversations beside it."""
+    from orchestration.refresh import refresh
+
+    check_folder(options.to)
+    path = options.to / PROFILE
+    write_text(path, _profile_text(options))
+    # Dagster's processes load the definitions by themselves, and find the profile here.
+    os.environ[PROFILE_VARIABLE] = str(path)
+    profile = load_profile(str(path))
+    experiment = next(iter(profile.experiments.values()))
+    refresh(profile, [experiment.key], tell=partial(print, flush=True))
+    write_selection(profile, experiment, options.to, options.format)
+    print(f"\nTo look at how they were chosen: selection-platform --profile {shlex.quote(str(path))} ui")
+
+
+def _profile_text(options: argparse.Namespace) -> str:
+    method = METHODS.get(options.method)
+    if method is None or method.scored_per is None:
+        selecting = [name for name, known in METHODS.items() if known.scored_per is not None]
+        raise PlatformError(
+            f"--method: no method {options.method!r} that selects{did_you_mean(options.method, selecting)}"
+        )
+    if method.scored_per == "scoring" and options.model is None:
+        raise PlatformError(f"--method: {method.name} scores with a base model; name it with --model")
+    source = source_of(options.source, options.config, options.split)
+    pool = {"source": source, "on_bad_row": "skip"}
+    profile = {
+        "name": name_of_folder(options.to),
+        "pools": {pool_name(source): pool},
+        **({} if options.model is None else {"models": model_of(options.model)}),
+        "budgets": [options.budget],
+        "arms": {method.name: {"seeds": [options.seed], "train": False}},
+    }
+    comment = "# Written by `selection-platform select`, which writes it again: copy it before you change it.\n"
+    return comment + as_yaml(profile)

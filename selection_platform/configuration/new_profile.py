@@ -1,0 +1,105 @@
+"""Profiles that the platform writes for its user: short, with comments, and ready to run."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from selection_platform.configuration.settings import COMMIT_PATTERN, PackagedModelName
+from selection_platform.errors import PlatformError
+from selection_platform.job.folder import whole_file
+
+Part = Mapping[str, Any]
+
+
+def source_of(what: str, config: str | None = None, split: str | None = None) -> dict[str, Any]:
+    """The `source` of a pool: files, a folder or a pattern of this machine, else a data set of the hub.
+
+    Raises:
+        PlatformError: it is neither.
+    """
+    path = Path(what).expanduser()
+    if path.exists() or any(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+        given = [name for name, value in (("--config", config), ("--split", split)) if value is not None]
+        if given:
+            raise PlatformError(f"{' and '.join(given)}: belongs to a data set of the hub, and {what} is here")
+        return {"files": str(path.absolute())}
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", what) or path.suffix in (".jsonl", ".json", ".csv", ".parquet", ".gz"):
+        raise PlatformError(
+            f"{what}: no such file or folder, and not the id of a data set on the hub, such as allenai/WildChat-1M"
+        )
+    return {"hub": what} | {name: value for name, value in (("config", config), ("split", split)) if value is not None}
+
+
+def model_of(what: str) -> dict[str, Any]:
+    """The `models` of a profile with one model, by a name that its id gives.
+
+    Args:
+        what: id of a model on the hub, if need be with `@` and a commit; or an installed package that has weights.
+
+    Raises:
+        PlatformError: it is neither, or the hub does not say at which commit it is.
+    """
+    packages = get_args(PackagedModelName)
+    if what in packages:
+        return {name_of(what): {"package": what}}
+    hub, _, revision = what.partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub):
+        known = ", ".join(packages)
+        raise PlatformError(
+            f"--model: {what!r} is not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, nor one of {known}"
+        )
+    if not COMMIT_PATTERN.fullmatch(revision):
+        revision = _hub_commit(hub, revision or None)
+    return {name_of(hub.partition("/")[2]): {"hub": hub, "revision": revision}}
+
+
+def _hub_commit(hub: str, revision: str | None) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        commit = HfApi().model_info(hub, revision=revision).sha
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        raise PlatformError(
+            f"--model: the hub does not say at which commit {hub} is ({type(error).__name__}); check its id and the "
+            f"network, or write {hub}@ and a commit"
+        ) from error
+    if commit is None:
+        raise PlatformError(f"--model: the hub does not say at which commit {hub} is; write {hub}@ and a commit")
+    return commit
+
+
+def name_of(text: str) -> str:
+    """A name that a pool or a model may have, made from the name of a file or of a repository."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    return name or "data"
+
+
+def pool_name(source: Part) -> str:
+    """A name for a pool, by its source."""
+    if "hub" in source:
+        return name_of(source["hub"].partition("/")[2])
+    name = Path(source["files"].partition("*")[0]).name or Path(source["files"].partition("*")[0]).parent.name
+    return name_of(name.partition(".")[0])
+
+
+def name_of_folder(folder: Path) -> str:
+    """A name of its own for what is made for a folder, so that two folders called alike have two homes."""
+    digest = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name_of(folder.resolve().name)}-{digest}"
+
+
+def as_yaml(value: Part, indent: int = 0) -> str:
+    """Keys of a profile as YAML, so many blanks from the left; the innermost ones in one line."""
+    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=1000, default_flow_style=None)
+    return "".join(f"{' ' * indent}{line}\n" for line in text.splitlines())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a profile, all of it or nothing."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
