@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+POOL = dg.AssetKey("pool")
 SELECTION = dg.AssetKey("selection")
 CHECKPOINT = dg.AssetKey("checkpoint")
 BENCHMARK_RESULT = dg.AssetKey("benchmark_result")

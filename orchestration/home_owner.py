@@ -22,12 +22,12 @@ def check_owner(profile: Profile) -> None:
     record = home(profile) / OWNER
     if profile.file is None or not record.exists():
         return
-    owner = json.loads(record.read_text(encoding="utf-8"))
-    here = _record(profile, profile.file)
-    if owner["from_home"] == here["from_home"] or owner["file"] == here["file"] or not Path(owner["file"]).exists():
+    owner, here = json.loads(record.read_text(encoding="utf-8")), _record(profile, profile.file)
+    if owner.items() & here.items() or ("file" in owner and not Path(owner["file"]).exists()):
         return
+    whose = owner.get("file") or f"the profile {owner['shipped']} that ships with the platform"
     raise PlatformError(
-        f"{home(profile)} has the results of {owner['file']}, and {here['file']} has the same name; write another "
+        f"{home(profile)} has the results of {whose}, and {profile.file.resolve()} has the same name; write another "
         "`name:` into one of them"
     )
 
@@ -47,5 +47,5 @@ def own_home(profile: Profile) -> None:
 def _record(profile: Profile, file: Path) -> dict[str, str]:
     if file in shipped_profiles().values():
         # Where it lies depends on the installation.
-        return {"file": file.name, "from_home": f"the profile {file.stem} that ships with the platform"}
+        return {"shipped": file.stem}
     return {"file": str(file.resolve()), "from_home": os.path.relpath(file.resolve(), home(profile).resolve())}

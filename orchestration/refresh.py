@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 
+from assets.keys import POOL
 from orchestration.graph import Step
 from orchestration.materialize import end_killed_runs, materialize_step
 from orchestration.retention import Retention, by_experiment
 from orchestration.run_lock import only_run
 from orchestration.workspace import Workspace, open_workspace
+from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.evaluation.sandbox import check_sandbox
 from selection_platform.text.numbers import in_words
+from sql.queries import load_sql
 
 Tell = Callable[[str], None]
 """Says one line to whoever waits."""
@@ -50,6 +53,7 @@ class _Refresh:
         end_killed_runs(self._workspace.instance, of_scripts=True)
         if rebuild:
             self._retention.want(self._named(of))
+        self._check_counted_pools()
         steps = by_experiment(self._steps(of))
         for index, step in enumerate(steps, start=1):
             self._tell(f"[{index}/{len(steps)}] {step}")
@@ -60,6 +64,22 @@ class _Refresh:
         for name, spent in self._seconds.items():
             self._tell(f"{spent:8.1f} s  {name}")
         self._tell(f"{time.monotonic() - started:8.1f} s  in all\n")
+
+    def _check_counted_pools(self) -> None:
+        """Say now, and not when it selects, what wants more of a pool than there is; of other pools their step will.
+
+        Raises:
+            PlatformError: a setting is above a pool's size.
+        """
+        graph = self._staleness.graph
+        pools = [step for step in graph.steps if POOL in step.asset.keys]
+        current = [pool for pool in pools if not any(map(self._staleness.cause, graph.upstream([pool])))]
+        if not current:
+            return
+        sizes = dict(self._workspace.resources.warehouse.query(load_sql("10_pools/sizes")).iter_rows())
+        for pool in current:
+            name = str(pool.partition_key)
+            check_pool_size(self._workspace.profile, name, sizes[name])
 
     def _steps(self, of: Sequence[str]) -> list[Step]:
         """The steps that are due, and those that may become so by what they change."""

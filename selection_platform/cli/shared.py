@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.configuration.profile import Profile, home
@@ -56,4 +57,11 @@ def selecting_experiment(profile: Profile, key: str) -> Experiment:
 
 def print_json(value: Any) -> None:
     """One JSON document, and nothing else."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a value that it does not know. DuckDB's sums of whole numbers are Decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)

@@ -53,7 +53,15 @@ CASES = [
         "key that belongs elsewhere", source(files="x", decontaminate=True),
         "pools.mine.source.decontaminate: unknown key; known are config, files, hub, package, revision, split",
     ),
-    ("missing key", {"evaluation": {}}, "evaluation.benchmarks: is missing; add it"),
+    (
+        "missing key", {"evaluation": {"benchmarks": {"mmlu": {"shots": 1}}}},
+        "evaluation.benchmarks.mmlu.task: is missing; add it",
+    ),
+    ("method that scores with a model, and none", {"models": {}, "arms": {"ifd": {"train": False}}},
+     "arms.ifd: needs a base model; name one under `models:`"),
+    ("training without a model", {"models": {}, "arms": {"zip": {}}},
+     "arms.zip: is trained, and there is no base model; name one under `models:`, or write `zip: {train: false}` to "
+     "select only"),
     ("nothing behind a key", {"budgets": None}, "budgets: write a list, such as [1, 2]"),
     ("no arms", {"arms": {}}, "arms: must not be empty"),
     ("path in a name", {"pools": {"../mine": LIMITED["mine"]}}, f"pools: '../mine' is not a name: {NAME}"),

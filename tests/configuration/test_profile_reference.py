@@ -20,7 +20,7 @@ def test_the_file_is_up_to_date(file):
 
 def test_an_editor_knows_what_may_be_left_out_and_which_arms_there_are():
     made = schema()
-    assert set(made["required"]) == {"description", "pools", "models", "evaluation", "budgets", "arms"}
+    assert set(made["required"]) == {"pools", "arms"}
     assert {"type": "null"} in made["properties"]["arms"]["additionalProperties"]["anyOf"]
     assert "km_less" in made["properties"]["arms"]["propertyNames"]["enum"]
 

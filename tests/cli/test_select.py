@@ -1,0 +1,84 @@
+import json
+
+import pytest
+import yaml
+
+from selection_platform.cli.main import main
+from tests.small_run import conversations
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    # The command sets it for Dagster's processes; this puts it back.
+    monkeypatch.setenv("SELECTION_PLATFORM_PROFILE", "demo")
+    rows = [json.dumps({"messages": row}) for row in conversations(40, seed=0)]
+    (tmp_path / "My Chats.jsonl").write_text("\n".join([*rows, "not JSON"]))
+    return tmp_path
+
+
+def message(capsys, *arguments):
+    capsys.readouterr()
+    assert main(arguments) == 1
+    return capsys.readouterr().err.removeprefix("selection-platform: ").rstrip()
+
+
+def selected(folder):
+    return [json.loads(line)["sample_id"] for line in (folder / "train.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_one_command_selects_and_the_next_makes_only_what_is_new(folder, capsys):
+    command = ["select", "My Chats.jsonl", "--budget", "5", "--to", "chosen", "--format", "jsonl"]
+    assert main([*command, "--method", "zip"]) == 0
+    output = capsys.readouterr().out
+    assert "scores/zip  my-chats" in output
+    assert "selection-platform --profile chosen/profile.yaml ui" in output
+    by_zip = selected(folder / "chosen")
+    assert len(set(by_zip)) == 5
+    assert (
+        main(["--profile", "chosen/profile.yaml", "sql", "SELECT sum(samples) AS n FROM pools.dropped", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out) == [{"n": 1}]
+    assert main([*command, "--method", "random", "--seed", "3"]) == 0
+    assert "raw_pool" not in capsys.readouterr().out
+    assert len(selected(folder / "chosen")) == 5
+    assert message(capsys, *command, "--method", "zip", "--budget", "41").startswith(
+        "budgets: 41 is above the 40 samples of pool 'my-chats'"
+    )
+
+
+@pytest.mark.slow
+def test_two_folders_of_one_name_do_not_disturb_each_other(folder, capsys):
+    for parent, seed in (("a", "0"), ("b", "1")):
+        command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "9", "--seed", seed]
+        assert main([*command, "--to", f"{parent}/out", "--format", "jsonl"]) == 0
+    assert selected(folder / "a/out") != selected(folder / "b/out")
+    names = {yaml.safe_load((folder / parent / "out/profile.yaml").read_text())["name"] for parent in "ab"}
+    assert {path.name for path in (folder / "home").iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ["chats.jsn", "--method", "zip"],
+            "chats.jsn: no such file or folder, and not the id of a data set on the hub",
+        ),
+        (["missing.jsonl", "--method", "zip"], "missing.jsonl: no such file or folder"),
+        (["My Chats.jsonl", "--method", "zap"], "--method: no method 'zap' that selects; did you mean 'zip'?"),
+        (["My Chats.jsonl", "--method", "base"], "--method: no method 'base' that selects"),
+        (["My Chats.jsonl", "--method", "ifd"], "--method: ifd scores with a base model; name it with --model"),
+        (["My Chats.jsonl", "--method", "zip", "--split", "x"], "--split: belongs to a data set of the hub"),
+        (["My Chats.jsonl", "--method", "ifd", "--model", "gpt"], "--model: 'gpt' is not the id of a model on the hub"),
+    ],
+)
+def test_what_cannot_be_selected_is_said_at_once(folder, capsys, arguments, problem):
+    assert message(capsys, "select", *arguments, "--to", "out").startswith(problem)
+    assert not (folder / "out").exists()
+
+
+def test_a_profile_of_yours_is_not_ignored(folder, capsys):
+    command = ["--profile", "demo", "select", "My Chats.jsonl", "--method", "zip", "--to", "out"]
+    assert message(capsys, *command).startswith("--profile: this command writes a profile of its own")
