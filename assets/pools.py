@@ -19,6 +19,10 @@ from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_po
 from selection_platform.pools.shards import shard_paths
 from sql.queries import load_sql
 
+CONTENT = "pool, sample_id, source, licence, messages, turns, characters"
+CONTENT_HELD_OUT = "pool, split, sample_id, source, licence, messages, turns, characters"
+"""The columns that say what is in a pool. Which answers are trained on is part of the id."""
+
 
 def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage, in the data's order."""
@@ -110,9 +114,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             },
             check_results=[separation_result(), size_result(report.kept["pool"], pool_needs(profile, profile.arms))],
             data_version=dg.DataVersion(
-                warehouse.content_hash("pools.samples", {"pool": name})
+                warehouse.content_hash("pools.samples", {"pool": name}, CONTENT)
                 + "-"
-                + warehouse.content_hash("pools.held_out", {"pool": name})
+                + warehouse.content_hash("pools.held_out", {"pool": name}, CONTENT_HELD_OUT)
             ),
         )
 
@@ -135,7 +139,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         return dg.MaterializeResult(
             metadata={"dagster/table_name": "pools.samples", "dagster/partition_row_count": rows},
             check_results=[size_result(rows, pool_needs(profile, profile.pool_size_study.arms))],
-            data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition)),
+            data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition, CONTENT)),
         )
 
     return [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]

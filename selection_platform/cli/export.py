@@ -22,15 +22,15 @@ def add_parsers(commands: Commands) -> None:
 
 def export(profile: Profile, options: argparse.Namespace) -> None:
     """Write the selected conversations and a data card."""
+    from resources.conversations import conversations_sql
     from selection_platform.report.export import export_selection
-    from sql.queries import load_sql
 
     experiment = selecting_experiment(profile, options.experiment)
     if options.to.exists() and not options.to.is_dir():
         raise PlatformError(f"--to: {options.to} is a file; name a folder")
     warehouse = open_resources(profile).warehouse
     values = {"experiment": experiment.key, "pool": experiment.pool}
-    rows = warehouse.query(load_sql("50_selections/training_samples"), values)
+    rows = warehouse.query(conversations_sql(warehouse, "50_selections/training_samples", values), values)
     if rows.is_empty():
         raise PlatformError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
     facts = {

@@ -30,7 +30,7 @@ from selection_platform.pools.filters import (
 from selection_platform.pools.forms import read_conversation, text_of
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
-from selection_platform.text.conversation import Message, sample_id
+from selection_platform.text.conversation import Message, sample_id, to_records
 
 POOL_SCHEMA = pa.schema(
     [
@@ -41,6 +41,7 @@ POOL_SCHEMA = pa.schema(
         ("turns", pa.int32()),
         ("characters", pa.int64()),
         ("split", pa.string()),
+        ("untrained", pa.list_(pa.int32())),
     ]
 )
 POOL, HELD_OUT, BASE_MODEL = "pool", "held_out", "base_model"
@@ -214,14 +215,16 @@ class _PoolWriter:
         if split == POOL and self._settings.limit is not None:
             self._selectable.append(bytes.fromhex(sample))
         characters = count_characters(messages)
+        records, untrained = to_records(messages)
         row = {
             "sample_id": sample,
             "source": source,
             "licence": licence,
-            "messages": [message._asdict() for message in messages],
+            "messages": records,
             "turns": count_turns(messages),
             "characters": characters,
             "split": split,
+            "untrained": untrained,
         }
         self._writer.add(row, characters)
 

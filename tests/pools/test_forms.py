@@ -72,7 +72,7 @@ def test_nothing_is_left_of_a_conversation_that_opens_with_the_answer():
     assert error.value.reason == "no question with an answer"
 
 
-@given(st.lists(st.builds(Message, st.sampled_from(ROLES), st.text(min_size=1))), st.booleans())
+@given(st.lists(st.builds(Message, st.sampled_from(ROLES), st.text(min_size=1), st.just(True))), st.booleans())
 def test_what_is_not_refused_is_in_normal_form_and_a_part_of_the_row(messages, cut):
     try:
         conversation = normalise(messages, cut=cut)
