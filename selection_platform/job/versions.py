@@ -14,7 +14,7 @@ Computation = Literal[
 
 VERSIONS: dict[Computation, int] = {
     "raw_pool": 1,
-    "pool": 1,
+    "pool": 2,
     "benchmark_data": 1,
     "pretraining": 1,
     "fine_tuning": 1,

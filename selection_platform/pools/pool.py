@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,10 +28,16 @@ from selection_platform.pools.filters import (
     language_reason,
     shape_reason,
 )
-from selection_platform.pools.forms import read_conversation, text_of
+from selection_platform.pools.forms.conversation import parse_row, read_conversation
+from selection_platform.pools.forms.reading import Reading
+from selection_platform.pools.forms.recognise import find_reading
+from selection_platform.pools.forms.texts import text_of
+from selection_platform.pools.forms.trees import tree_rows
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
 from selection_platform.text.conversation import Message, sample_id, to_records
+
+logger = logging.getLogger(__name__)
 
 POOL_SCHEMA = pa.schema(
     [
@@ -63,15 +70,17 @@ class PoolReport:
     """What became of the raw rows: `rows` is the sum of `kept` and `dropped`.
 
     Attributes:
-        rows: raw rows.
+        rows: raw rows; of a pool of trees, the trees.
         kept: rows by split: `pool` to select from, `held_out` to measure loss on, `base_model` to pre-train on.
         dropped: rows that were left out, by reason.
-        trimmed: rows that lost a part, by what was taken away, counted before the limit.
+        trimmed: rows that lost a part, by what was left out, counted before the limit.
         examples: for each kind of bad row the message of the first one.
         benchmark_texts: texts that rows were compared with.
         short_benchmark_texts: those of them with fewer than 13 words, which can match nothing.
         content_hash: SHA-256 of ids, sources, licences and splits, in order.
         seconds: time it took.
+        form: how the rows were read, in words.
+        ignored: fields that carry no meaning for training, by name.
     """
 
     rows: int
@@ -83,6 +92,8 @@ class PoolReport:
     short_benchmark_texts: int
     content_hash: str
     seconds: float
+    form: str
+    ignored: list[str]
 
 
 def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
@@ -99,6 +110,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     Raises:
         BadRow: a row holds no conversation and the settings say stop.
         EmptyPool: nothing is left to select from.
+        UnknownForm: the settings do not say of which form the rows are, and the rows do not tell.
         PlatformError: the raw pool is not finished.
     """
     raw = read_raw_pool_report(raw_folder)
@@ -106,14 +118,26 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     if open_job_folder(folder, _identity(settings, raw.content_hash, texts)):
         return read_pool_report(folder)
     started = time.monotonic()
-    work = _PoolWriter(settings, ContaminationFilter(texts), folder)
-    with progress("pool", raw.rows, "rows") as bar:
-        for row in read_rows(raw_folder):
+    reading = find_reading(settings, raw_folder)
+    work = _PoolWriter(settings, reading, ContaminationFilter(texts), folder)
+    rows = read_rows(raw_folder)
+    is_tree = reading.form == "tree"
+    with progress("pool", None if is_tree else raw.rows, "trees" if is_tree else "rows") as bar:
+        for row in tree_rows(rows) if is_tree else rows:
             work.take(row["file"], row["row"], row["record"])
             bar.advance()
-    report = work.finish(raw.rows, started)
+    report = work.finish(bar.done, started)
     write_manifest(folder, asdict(report))
+    _log(report)
     return report
+
+
+def _log(report: PoolReport) -> None:
+    """Say what rows lost, and which of their fields were not read."""
+    for part, rows in report.trimmed.items():
+        logger.info("pool: %s: %s rows", part, f"{rows:,}")
+    if report.ignored:
+        logger.info("pool: fields that carry no meaning for training: %s", ", ".join(report.ignored))
 
 
 def read_pool_report(folder: Path) -> PoolReport:
@@ -161,33 +185,40 @@ def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[s
 class _PoolWriter:
     """Takes raw rows one by one, and keeps in memory only a digest of each distinct conversation."""
 
-    def __init__(self, settings: PoolSettings, contamination: ContaminationFilter, folder: Path) -> None:
+    def __init__(
+        self, settings: PoolSettings, reading: Reading, contamination: ContaminationFilter, folder: Path
+    ) -> None:
         self._settings = settings
+        self._reading = reading
         self._contamination = contamination
         self._folder = folder
         self._writer = ShardWriter(folder, POOL_SCHEMA)
         self._bad_rows = BadRowTally(settings.on_bad_row)
         self._dropped: Counter[str] = Counter()
         self._trimmed: Counter[str] = Counter()
+        self._ignored: set[str] = set()
         self._seen: set[bytes] = set()
         self._selectable: list[bytes] = []
 
     def take(self, file: str, row: int, text: str) -> None:
         """Keep or drop one raw row."""
         try:
-            record = _parsed(text)
-            reason = field_reason(record, self._settings) or self._take_record(file, record)
+            record, repeated = parse_row(text)
+            reason = field_reason(record, self._settings) or self._take_record(file, record, repeated)
         except BadRow as bad_row:
             self._bad_rows.meet(bad_row.at(file, row))
             reason = bad_row.reason
         if reason is not None:
             self._dropped[reason] += 1
 
-    def _take_record(self, file: str, record: dict[str, object]) -> str | None:
+    def _take_record(self, file: str, record: dict[str, object], repeated: tuple[str, ...]) -> str | None:
         """Keep the row, or say why not."""
-        conversation = read_conversation(record, self._settings)
+        conversation = read_conversation(record, self._reading, self._settings)
+        if conversation.dropped is not None:
+            return conversation.dropped
+        self._ignored |= conversation.ignored
         source, licence = _origin(record, file, self._settings)
-        messages, trimmed = conversation.messages, conversation.trimmed
+        messages, trimmed = conversation.messages, (*repeated, *conversation.trimmed)
         if self._settings.system == "drop_message" and messages[0].role == "system":
             messages, trimmed = messages[1:], (*trimmed, SYSTEM_LEFT_OUT)
         sample = sample_id(messages)
@@ -250,15 +281,10 @@ class _PoolWriter:
             self._contamination.too_short,
             content,
             round(time.monotonic() - started, 3),
+            str(self._reading),
+            # A key may be what no file can hold.
+            sorted(name.encode(errors="backslashreplace").decode() for name in self._ignored),
         )
-
-
-def _parsed(text: str) -> dict[str, object]:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
 
 
 def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:

@@ -1,0 +1,92 @@
+"""One row of a pool as a conversation in normal form. Plain functions, so that any process can run them."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.forms import tools
+from selection_platform.pools.forms.columns import read_columns
+from selection_platform.pools.forms.messages import listed, read_list
+from selection_platform.pools.forms.normal import normalise
+from selection_platform.pools.forms.notes import LeftOut, Notes
+from selection_platform.pools.forms.opening import opened, take_opening
+from selection_platform.pools.forms.reading import Reading
+from selection_platform.pools.forms.texts import field_of
+from selection_platform.pools.forms.trees import take_tree
+from selection_platform.text.conversation import Message
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a row holds.
+
+    Attributes:
+        messages: in normal form, all with text; none where the row is left out.
+        dropped: why the row is left out, in words that do not depend on the row; None where it is read.
+        trimmed: parts that were left out, in words.
+        ignored: fields that carry no meaning for training.
+    """
+
+    messages: tuple[Message, ...]
+    dropped: str | None = None
+    trimmed: tuple[str, ...] = ()
+    ignored: frozenset[str] = frozenset()
+
+
+def parse_row(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The object of a row's JSON text, and the parts of it that are lost: where an object has a key twice, the first.
+
+    Raises:
+        BadRow: it is nested too deep.
+    """
+    repeated: dict[str, None] = {}
+
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated.update({f"first of two fields {name} left out": None for name in made if names.count(name) > 1})
+        return made
+
+    try:
+        record = json.loads(text, object_pairs_hook=as_object)
+    except RecursionError:
+        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
+        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
+    return record, tuple(repeated)
+
+
+def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSettings) -> Conversation:
+    """The conversation that a row of the source holds.
+
+    Raises:
+        BadRow: it holds none, or one that cannot be brought into normal form.
+    """
+    notes = Notes()
+    try:
+        messages = _read(dict(record), reading, settings, notes)
+    except LeftOut as left_out:
+        return Conversation((), left_out.reason)
+    return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored))
+
+
+def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, notes: Notes) -> list[Message]:
+    """Take all that is read out of a row, and note what stays behind."""
+    if reading.form == "tree":
+        take_tree(unread, notes)
+    # First the body, which says what is wrong with a row of another form.
+    column = reading.column
+    if column is None:
+        turns = read_columns(unread, reading, settings, notes)
+    else:
+        items = listed(field_of(unread, column, column), column)
+        del unread[column]
+        turns = read_list(items, reading.form, column, settings, notes)
+    opening = take_opening(unread, reading, notes)
+    if opening.definitions and settings.tools == "drop_row":
+        raise LeftOut(tools.HAS_TOOLS)
+    messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
+    notes.unread(unread.items(), (message.content for message in messages))
+    return messages
