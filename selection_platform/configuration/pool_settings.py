@@ -184,5 +184,5 @@ class PoolSettings(Settings):
             raise ValueError("columns: the columns form needs the fields of prompt and answer; name both")
         if columns.prompt is not None and (self.column is not None or self.form not in (None, "columns", "alpaca")):
             raise ValueError(
-                "columns: prompt and answer belong to rows without a list of messages; leave out form and column"
+                "columns: prompt and answer are for rows without a list of messages; leave out form and column"
             )

@@ -17,6 +17,9 @@ from selection_platform.pools.forms.texts import field_of
 from selection_platform.pools.forms.trees import take_tree
 from selection_platform.text.conversation import Message
 
+PACKAGED = ("source", "licence")
+"""What the rows of packaged pools state of themselves."""
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -46,8 +49,8 @@ def parse_row(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            names = [name for name, _ in pairs]
-            repeated.update({f"first of two fields {name} left out": None for name in made if names.count(name) > 1})
+            lost = (name for name, value in pairs if value != made[name])
+            repeated.update({f"first of two fields {name} left out": None for name in lost})
         return made
 
     try:
@@ -69,7 +72,9 @@ def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSe
         messages = _read(dict(record), reading, settings, notes)
     except LeftOut as left_out:
         return Conversation((), left_out.reason)
-    return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored))
+    # Filters and the row's source are read elsewhere.
+    used = {settings.source_column, *settings.where, *(PACKAGED if settings.source.package else ())}
+    return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored - used))
 
 
 def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, notes: Notes) -> list[Message]:

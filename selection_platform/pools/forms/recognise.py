@@ -96,7 +96,7 @@ def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
     if all(name in record for name in TREE_FIELDS):
         return [list_reading("tree", "messages", settings)]
     found = {name: _form_of(value) for name, value in record.items()}
-    lists = {name: form for name, form in found.items() if form is not None}
+    lists: dict[str, Form] = {name: form for name, form in found.items() if form is not None}
     of_known_name = [list_reading(lists[name], name, settings) for name in LIST_FIELDS if name in lists]
     if of_known_name:
         return of_known_name
