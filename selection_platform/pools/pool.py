@@ -31,7 +31,7 @@ from selection_platform.pools.filters import (
 from selection_platform.pools.forms.conversation import parse_row, read_conversation
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import find_reading
-from selection_platform.pools.forms.texts import text_of
+from selection_platform.pools.forms.texts import printable, text_of
 from selection_platform.pools.forms.trees import tree_rows
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
@@ -281,9 +281,8 @@ class _PoolWriter:
             self._contamination.too_short,
             content,
             round(time.monotonic() - started, 3),
-            str(self._reading),
-            # A key may be what no file can hold.
-            sorted(name.encode(errors="backslashreplace").decode() for name in self._ignored),
+            printable(str(self._reading)),
+            sorted(map(printable, self._ignored)),
         )
 
 

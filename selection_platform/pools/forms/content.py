@@ -5,7 +5,7 @@ from typing import Any, Literal
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
-from selection_platform.pools.forms.notes import LeftOut, Notes
+from selection_platform.pools.forms.notes import LeftOut, Notes, is_switch
 from selection_platform.pools.forms.texts import empty, field_of, is_blank, json_line, text_of
 
 Speaker = Literal["system", "user", "assistant", "result"]
@@ -86,6 +86,7 @@ def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
 def _thinking(item: dict[str, Any], notes: Notes) -> str:
     """What the assistant thought before it answered; two fields that say the same are one."""
     found = {name: item[name] for name in THINKING_FIELDS if not is_blank(item.get(name))}
+    found = {name: value for name, value in found.items() if not is_switch(name, value)}
     for name in [name for name, value in found.items() if isinstance(value, dict | list)]:
         notes.left_out(f"field {name} of a message left out")
     return "\n\n".join(dict.fromkeys(value for value in found.values() if isinstance(value, str)))
@@ -129,6 +130,7 @@ def _read_part(part: Any, where: str, settings: PoolSettings, texts: list[str], 
         texts.append(text_of(part, where))
         return
     kind = part.get("type", "text") if isinstance(part, dict) else None
+    kind = kind if isinstance(kind, str) else None
     if kind in MEDIA_PARTS:
         raise LeftOut(MEDIA_PARTS[kind])
     if kind in TEXT_PARTS:

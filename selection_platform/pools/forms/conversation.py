@@ -13,7 +13,7 @@ from selection_platform.pools.forms.normal import normalise
 from selection_platform.pools.forms.notes import LeftOut, Notes
 from selection_platform.pools.forms.opening import opened, take_opening
 from selection_platform.pools.forms.reading import Reading
-from selection_platform.pools.forms.texts import field_of
+from selection_platform.pools.forms.texts import field_of, printable
 from selection_platform.pools.forms.trees import take_tree
 from selection_platform.text.conversation import Message
 
@@ -50,14 +50,13 @@ def parse_row(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         made = dict(pairs)
         if len(made) < len(pairs):
             lost = (name for name, value in pairs if value != made[name])
-            repeated.update({f"first of two fields {name} left out": None for name in lost})
+            repeated.update({f"first of two fields {printable(name)} left out": None for name in lost})
         return made
 
     try:
         record = json.loads(text, object_pairs_hook=as_object)
     except RecursionError:
-        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
+        raise _too_deep() from None
     return record, tuple(repeated)
 
 
@@ -72,6 +71,8 @@ def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSe
         messages = _read(dict(record), reading, settings, notes)
     except LeftOut as left_out:
         return Conversation((), left_out.reason)
+    except RecursionError:
+        raise _too_deep() from None
     # Filters and the row's source are read elsewhere.
     used = {settings.source_column, *settings.where, *(PACKAGED if settings.source.package else ())}
     return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored - used))
@@ -95,3 +96,8 @@ def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, note
     messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
     notes.unread(unread.items(), (message.content for message in messages))
     return messages
+
+
+def _too_deep() -> BadRow:
+    # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
+    return BadRow("not JSON", None, "JSON that is nested too deep", "repair the line")

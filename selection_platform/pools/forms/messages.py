@@ -162,7 +162,7 @@ def _is_trained(item: dict[str, Any], where: str, notes: Notes) -> bool:
         weight = item.get(name)
         if weight is None:
             continue
-        if not isinstance(weight, bool | int | float) or not math.isfinite(weight):
+        if not isinstance(weight, int | float) or (isinstance(weight, float) and not math.isfinite(weight)):
             raise BadRow(
                 "a weight is not a number", f"{where}.{name}", "is neither a number nor true or false", "write 0 or 1"
             )

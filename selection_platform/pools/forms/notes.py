@@ -22,8 +22,11 @@ MEANINGFUL = frozenset({
 })  # fmt: skip
 """Fields that hold what a model could be trained on, or say what it is to be trained on."""
 
-FLAGS = frozenset({"on", "off", "yes", "no", "true", "false", "none", "low", "medium", "high"})
-"""Texts that are a setting and not content, such as `reasoning: on`."""
+SWITCHES = {
+    name: frozenset({"on", "off", "yes", "no", "true", "false", "none", "low", "medium", "high"})
+    for name in ("reasoning", "thinking")
+}
+"""Texts of some fields that say how a model was run, such as `reasoning: on`, and are no content."""
 
 
 class LeftOut(Exception):
@@ -69,16 +72,21 @@ class Notes:
         for name, value in fields:
             if name in MEDIA_FIELDS and not is_blank(value) and not isinstance(value, bool | int | float):
                 raise LeftOut(MEDIA_FIELDS[name])
-            if name in MEANINGFUL and _says_more(value, known):
+            if name in MEANINGFUL and not is_switch(name, value) and _says_more(value, known):
                 self.left_out(f"field {within}{name} left out")
             elif name not in MEANINGFUL or not is_blank(value):
                 self.ignored.add(f"{within}{name}")
 
 
+def is_switch(name: str, value: Any) -> bool:
+    """Whether a field says how a model was run, and nothing that it said."""
+    return isinstance(value, str) and value.strip().lower() in SWITCHES.get(name, ())
+
+
 def _says_more(value: Any, known: frozenset[str]) -> bool:
     """Whether a value holds a text that is not among the known ones."""
     if isinstance(value, str):
-        return value not in known and not is_blank(value) and value.strip().lower() not in FLAGS
+        return value not in known and not is_blank(value)
     if isinstance(value, dict):
         # A message of a list that says the same differs in no text but its role's.
         inner = [value[key] for key in ("content", "value", "text") if key in value] or value.values()

@@ -21,7 +21,7 @@ from selection_platform.pools.forms.reading import (
     list_reading,
     stated_reading,
 )
-from selection_platform.pools.forms.texts import is_blank
+from selection_platform.pools.forms.texts import is_blank, printable
 from selection_platform.pools.shards import shard_paths
 
 logger = logging.getLogger(__name__)
@@ -61,16 +61,14 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
     Raises:
         UnknownForm: none fits, or several do.
     """
-    votes = Counter(found for record in records if (found := tuple(candidates(record, settings))))
+    votes = Counter(found for record in records if (found := _candidates_of_any(record, settings)))
     if not votes:
         # A broken list under its usual name is a bad row, with a message of its own.
         usual = LIST_FIELDS if settings.column is None else (settings.column,)
         broken = [name for name in usual if any(name in record for record in records)]
         if broken:
             return list_reading("messages", broken[0], settings)
-        fields = ", ".join(sorted({name for record in records for name in record})) or "nothing"
-        # A field's name may be what no file can hold.
-        shown = fields.encode(errors="backslashreplace").decode()
+        shown = printable(", ".join(sorted({name for record in records for name in record})) or "nothing")
         raise UnknownForm(
             f"form: cannot be told from the rows, which have the fields {shown}; name the list of messages with `form` "
             "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`"
@@ -81,11 +79,19 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
     counts: Counter[Reading] = Counter()
     for found, rows in votes.items():
         counts.update(dict.fromkeys(found, rows))
-    named = "; ".join(f"{reading.how_to_say} ({count} rows)" for reading, count in counts.most_common())
+    named = printable("; ".join(f"{each.how_to_say} ({count} rows)" for each, count in counts.most_common()))
     raise UnknownForm(
         f"form: several fit the {len(records)} rows that were looked at; say which is meant, or make a pool of each: "
         f"{named}"
     )
+
+
+def _candidates_of_any(record: dict[str, Any], settings: PoolSettings) -> tuple[Reading, ...]:
+    try:
+        return tuple(candidates(record, settings))
+    except RecursionError:
+        # A row that is nested too deep is a bad row, and tells nothing.
+        return ()
 
 
 def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
@@ -95,7 +101,7 @@ def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
         return [] if form is None else [list_reading(form, settings.column, settings)]
     if all(name in record for name in TREE_FIELDS):
         return [list_reading("tree", "messages", settings)]
-    found = {name: _form_of(value) for name, value in record.items()}
+    found: dict[str, Form | None] = {name: _form_of(value) for name, value in record.items()}
     lists: dict[str, Form] = {name: form for name, form in found.items() if form is not None}
     of_known_name = [list_reading(lists[name], name, settings) for name in LIST_FIELDS if name in lists]
     if of_known_name:

@@ -73,6 +73,11 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def printable(text: str) -> str:
+    """A text with halves of surrogate pairs, which no file can hold, written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def kind_of(value: Any) -> str:
     """What a JSON value is, for messages."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}

@@ -104,11 +104,12 @@ def _problem(message: dict[str, Any], nodes: dict[str, _Node]) -> list[str] | No
 
 def _node(row: Row, message: dict[str, Any]) -> _Node:
     rank = message.get("rank")
-    ranked = float(rank) if isinstance(rank, int | float) and math.isfinite(rank) else math.inf
+    if not isinstance(rank, int | float) or (isinstance(rank, float) and not math.isfinite(rank)):
+        rank = math.inf
     flaw = DELETED if message.get("deleted") else None
     if flaw is None and "review_result" in message and message["review_result"] is not True:
         flaw = UNREVIEWED
-    return _Node(row, message.get("parent_id"), ranked, flaw)
+    return _Node(row, message.get("parent_id"), rank, flaw)
 
 
 def _conversation(root: _Node) -> Row:

@@ -1,14 +1,18 @@
 """The rules of reading, one by one: roles, tools, thinking, weights, parts, and what is left out by name."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.filters import field_reason
 from selection_platform.pools.forms.conversation import parse_row, read_conversation
-from selection_platform.pools.forms.reading import stated_reading
-from selection_platform.pools.forms.recognise import recognise
-from selection_platform.text.conversation import Message, sample_id
+from selection_platform.pools.forms.reading import Reading, columns_reading, stated_reading
+from selection_platform.pools.forms.recognise import UnknownForm, recognise
+from selection_platform.text.conversation import Message, check_normal_form, sample_id
 from tests.pools.forms.shapes import ADD as TOOL
 from tests.pools.forms.shapes import CALL, CALLED, CHAT, GAVE, SHAREGPT, TOOLS, said, turn
 
@@ -17,6 +21,17 @@ USER, ANSWER = turn("user", "q"), turn("assistant", "a")
 
 def settings(**given):
     return PoolSettings.model_validate({"source": {"files": "x"}, **given})
+
+
+NAMES = [
+    "messages", "role", "content", "from", "value", "input", "output", "type", "text", "tool_calls", "function", "name",
+    "arguments", "weight", "system", "tools", "chat_template_kwargs", "history", "prompt", "reasoning", "images",
+    "chosen",
+]  # fmt: skip
+FORMS = [
+    Reading("messages", "messages"), Reading("sharegpt", "messages"), Reading("pairs", "messages"),
+    Reading("strings", "messages"), Reading("tree", "messages"), columns_reading("prompt", "output", settings()),
+]  # fmt: skip
 
 
 def read(row, **given):
@@ -108,8 +123,8 @@ def test_thinking_in_a_field_of_its_own(name):
 
 def test_thinking_in_the_text_stays_as_it_is():
     text = "<think>hm</think>\n\n a "
-    for given in ({}, {"thinking": "drop"}):
-        assert texts(USER, turn("assistant", text), **given)[-1] == ("assistant", text)
+    for thinking in ("keep", "drop"):
+        assert texts(USER, turn("assistant", text), thinking=thinking)[-1] == ("assistant", text)
     # Given twice, it is kept once, and nothing is left out.
     twice = {"messages": [USER, turn("assistant", text, reasoning_content="hm")]}
     assert (read(twice).messages[-1].content, read(twice, thinking="drop").trimmed) == (text, ())
@@ -224,6 +239,7 @@ def test_a_cut_before_an_unknown_role_is_counted():
         ({"rejected": [turn("user", "q"), turn("assistant", "no")]}, ("field rejected left out",)),
         ({"prompt": "Name a prime.", "response": "Seven.", "chosen": CHAT}, ()),
         ({"prompt": "Another."}, ("field prompt left out",)),
+        ({"rejected": "no", "answer": "true"}, ("field rejected left out", "field answer left out")),
         ({"context": "", "history": [], "rejected": None, "reasoning": "on", "weight": 1.0}, ()),
         ({"chat_template_kwargs": {"enable_thinking": True, "history": "h"}},
          ("field chat_template_kwargs.history left out",)),
@@ -279,3 +295,39 @@ def test_the_second_of_two_keys_is_read_and_the_first_is_counted():
 )  # fmt: skip
 def test_where_tells_numbers_from_true_and_false(wanted, value, kept):
     assert (field_reason({"n": value}, settings(where={"n": wanted})) is None) == kept
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.sampled_from(["", "text", "[1]", "{}", "user", "image"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), st.sampled_from(FORMS))
+def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
+    for wanted in ({}, {"out_of_turn": "join", "tools": "drop_row", "thinking": "drop"}):
+        try:
+            conversation = read_conversation(row, reading, settings(**wanted))
+        except BadRow:
+            continue
+        assert conversation.dropped or check_normal_form(conversation.messages) is None
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=4))
+def test_whatever_rows_hold_their_form_is_told_or_refused(records):
+    with contextlib.suppress(UnknownForm):
+        recognise(records, settings())
+
+
+def test_a_row_that_is_nested_too_deep_is_a_bad_row():
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(BadRow, match="JSON that is nested too deep"):
+        read({"messages": CHAT, "tools": deep}, form="messages")
+    assert recognise([{"messages": CHAT}, {"messages": deep}], settings()).form == "messages"
