@@ -11,6 +11,7 @@ from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, templates
 from assets.record.recipes import model_folder
 from resources.artifact_store import ArtifactStore
+from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
@@ -83,7 +84,7 @@ def evaluation_spec(
     held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
     for pool, file in held_out.items():
         values = {"pool": pool, "limit": settings.held_out_limit}
-        warehouse.export(load_sql("70_benchmarks/held_out_samples"), file, values)
+        warehouse.export(conversations_sql(warehouse, "70_benchmarks/held_out_samples", values), file, values)
     return EvaluationSpec(
         model_folder=str(model_folder(experiment, artifacts)),
         data_folder=str(artifacts.benchmark_data()),

@@ -8,11 +8,11 @@ from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
 from assets.record.recipes import fine_tuning_recipe, model_folder
 from resources.artifact_store import ArtifactStore
+from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import read_manifest
-from sql.queries import load_sql
 
 
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -46,7 +46,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         else:
             samples = folder.with_name(f"{folder.name}.samples.parquet")
             values = {"experiment": experiment.key, "pool": experiment.pool}
-            warehouse.export(load_sql("50_selections/training_samples"), samples, values)
+            warehouse.export(conversations_sql(warehouse, "50_selections/training_samples", values), samples, values)
             spec = FineTuningSpec(
                 base_model_folder=str(artifacts.base_model(experiment.base_model)),
                 train_file=str(samples),

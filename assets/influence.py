@@ -12,11 +12,11 @@ from assets.record.metadata import model_result
 from assets.record.recipes import fine_tuning_recipe
 from assets.record.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
+from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.shards import shard_files
-from sql.queries import load_sql
 
 
 def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -43,7 +43,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         folder = artifacts.warmup_checkpoint(scoring.key)
         samples = folder.with_name(f"{folder.name}.samples.parquet")
         draw = {"pool": scoring.pool, "seed": f"warmup/{settings.seed}", "limit": settings.warmup_samples}
-        warehouse.export(load_sql("36_influence/random_samples"), samples, draw)
+        warehouse.export(conversations_sql(warehouse, "36_influence/random_samples", draw), samples, draw)
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
@@ -106,7 +106,7 @@ def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) ->
     path, settings = folder / "targets.parquet", profile.less
     if settings.targets == "pool":
         draw = {"pool": pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}
-        warehouse.export(load_sql("36_influence/random_samples"), path, draw)
+        warehouse.export(conversations_sql(warehouse, "36_influence/random_samples", draw), path, draw)
         return path
     from selection_platform.evaluation.worked_examples import worked_examples, write_targets
 

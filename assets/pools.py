@@ -7,17 +7,21 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result
-from assets.record.metadata import markdown_counts
+from assets.record.metadata import SAID, markdown_counts
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
 from selection_platform.job.folder import content_hash
-from selection_platform.pools.pool import write_pool
+from selection_platform.pools.pool import PoolReport, write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from sql.queries import load_sql
+
+CONTENT = "pool, sample_id, source, licence, messages, turns, characters"
+CONTENT_HELD_OUT = "pool, split, sample_id, source, licence, messages, turns, characters"
+"""The columns that say what is in a pool. Which answers are trained on is part of the id."""
 
 
 def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -68,14 +72,15 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         checks=POOL_CHECKS,
         group="pools",
         kinds={"python", "duckdb"},
-        sql=["10_pools/pool_samples", "10_pools/held_out_samples", "10_pools/dropped"],
+        sql=["10_pools/pool_samples", "10_pools/held_out_samples", "10_pools/dropped", "10_pools/trimmed"],
         by=["pool"],
     )
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
         """Conversations in one normal form, filtered, without duplicates.
 
         Where the pool's settings ask for it, rows that share 13 words in a row with a benchmark's item are dropped.
-        Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot) and `pools.dropped`.
+        Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot), `pools.dropped` (why rows are in
+        neither) and `pools.trimmed` (what rows lost).
         """
         name = context.partition_key
         folder = artifacts.pool(name)
@@ -90,12 +95,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         unreadable = read_raw_pool_report(artifacts.raw_pool(name)).bad_rows
         counts = Counter(report.dropped) + Counter(unreadable)
         dropped = [{"reason": reason, "samples": samples} for reason, samples in counts.items()]
-        warehouse.replace(
-            "pools.dropped",
-            {"pool": name},
-            load_sql("10_pools/dropped"),
-            {"dropped": dropped},
-        )
+        warehouse.replace("pools.dropped", {"pool": name}, load_sql("10_pools/dropped"), {"dropped": dropped})
+        trimmed = [{"part": part, "samples": samples} for part, samples in report.trimmed.items()]
+        warehouse.replace("pools.trimmed", {"pool": name}, load_sql("10_pools/trimmed"), {"trimmed": trimmed})
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "pools.samples",
@@ -104,15 +106,18 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
                 "kept": markdown_counts(report.kept),
                 "dropped": markdown_counts(counts),
                 "trimmed": markdown_counts(report.trimmed),
+                "form": report.form,
+                "fields without meaning, not read": ", ".join(report.ignored) or "none",
+                SAID: "\n".join(_said(report)),
                 "benchmark texts compared with": report.benchmark_texts,
                 "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,
             },
             check_results=[separation_result(), size_result(report.kept["pool"], pool_needs(profile, profile.arms))],
             data_version=dg.DataVersion(
-                warehouse.content_hash("pools.samples", {"pool": name})
+                warehouse.content_hash("pools.samples", {"pool": name}, CONTENT)
                 + "-"
-                + warehouse.content_hash("pools.held_out", {"pool": name})
+                + warehouse.content_hash("pools.held_out", {"pool": name}, CONTENT_HELD_OUT)
             ),
         )
 
@@ -135,7 +140,16 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         return dg.MaterializeResult(
             metadata={"dagster/table_name": "pools.samples", "dagster/partition_row_count": rows},
             check_results=[size_result(rows, pool_needs(profile, profile.pool_size_study.arms))],
-            data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition)),
+            data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition, CONTENT)),
         )
 
     return [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]
+
+
+def _said(report: PoolReport) -> list[str]:
+    """What whoever runs it is told: how rows were read, and what was not."""
+    lines = [f"read as {report.form}"]
+    lines += [f"{samples:,} rows lost a part: {part}" for part, samples in report.trimmed.items()]
+    if report.ignored:
+        lines.append(f"fields without meaning for training, not read: {', '.join(report.ignored)}")
+    return lines

@@ -10,6 +10,7 @@ from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.recipes import fine_tuning_recipe
 from resources.artifact_store import ArtifactStore
+from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
@@ -64,7 +65,7 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         folder, settings = artifacts.pre_experience_checkpoint(scoring.key), profile.pre_experience
         samples = folder.with_name(f"{folder.name}.samples.parquet")
         values = {"pool": scoring.pool, "model": scoring.model, "per_cluster": settings.samples_per_cluster}
-        warehouse.export(load_sql("35_pre_experience/samples"), samples, values)
+        warehouse.export(conversations_sql(warehouse, "35_pre_experience/samples", values), samples, values)
         recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),

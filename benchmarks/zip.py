@@ -39,7 +39,7 @@ import pyarrow.parquet as pq
 
 from selection_platform.methods.zip.picks import write_picks
 from selection_platform.methods.zip.selection import ZipSettings, record_text, select
-from selection_platform.text.conversation import Message, sample_id
+from selection_platform.text.conversation import Message, sample_id, to_records
 
 THREADS = os.cpu_count() or 1
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
@@ -188,7 +188,7 @@ def write_samples(path: Path, rows: int) -> None:
             batch = [
                 {
                     "sample_id": name,
-                    "messages": [message._asdict() for message in messages],
+                    "messages": to_records(messages)[0],
                     "bytes": len(record_text(messages)),
                 }
                 for name, messages in islice(source, min(ROWS_PER_BATCH, rows - start))

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resources.conversations import conversations_sql
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
-from sql.queries import load_sql
 
 if TYPE_CHECKING:
     pass
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:
     """The pool's conversations as a file in `folder`, for a job to read."""
     samples = folder / "samples.parquet"
-    warehouse.export(load_sql("30_features/samples_to_score"), samples, {"pool": pool})
+    values = {"pool": pool}
+    warehouse.export(conversations_sql(warehouse, "30_features/samples_to_score", values), samples, values)
     return samples
 
 

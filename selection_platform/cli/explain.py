@@ -100,8 +100,9 @@ def _print_text(found: dict[str, Any], most: int | None) -> None:
             f"({tokens['pool']}, {tokens['model']})"
         )
     # The id is the messages' hash, so they are the same in every pool.
-    for message in to_messages(found["pools"][0]["messages"]):
-        print(f"\n{message.role}\n{shown(message.content, most)}")
+    first = found["pools"][0]
+    for message in to_messages(first["messages"], first.get("untrained")):
+        print(f"\n{message.role}{'' if message.trained else ', not trained on'}\n{shown(message.content, most)}")
 
 
 def _print_scores(scores: Rows) -> None:

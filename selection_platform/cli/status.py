@@ -1,9 +1,14 @@
 """List what is due."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile
+from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from resources.warehouse import Warehouse
 
 
 def add_parsers(commands: Commands) -> None:
@@ -24,6 +29,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
         downstream = len(staleness.graph.downstream(each.step for each in due)) - len(due)
         total = len(staleness.graph.steps)
         other_speed = staleness.other_speed()
+        trimmed = _trimmed(workspace.resources.warehouse, profile)
     if options.json:
         print_json(
             {
@@ -40,6 +46,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
                 ],
                 "downstream": downstream,
                 "other_speed": other_speed,
+                "trimmed": trimmed,
                 "removed": [{"asset": key.to_user_string(), "partition": partition} for key, partition in removed],
             }
         )
@@ -51,5 +58,19 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
         print(f"{downstream} more are made from these, and are due where these come out otherwise than before")
     for cause, count in other_speed.items():
         print(f"{count} were made with another {cause}: made again, only last digits would differ")
+    for pool, parts in trimmed.items():
+        print(f"{pool}: rows lost a part: " + ", ".join(f"{part} ({rows:,})" for part, rows in parts.items()))
     if removed:
         print(f"{len(removed)} were made for what was removed from the profile")
+
+
+def _trimmed(warehouse: "Warehouse", profile: Profile) -> dict[str, dict[str, int]]:
+    """How many rows of each pool lost which part."""
+    # Homes of an earlier version have no such table before the first write.
+    if not warehouse.exists() or "pools.trimmed" not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
+        return {}
+    trimmed: dict[str, dict[str, int]] = {}
+    for pool, part, samples in warehouse.query(load_sql("10_pools/trimmed_parts")).rows():
+        if pool in profile.pools:
+            trimmed.setdefault(pool, {})[part] = samples
+    return trimmed

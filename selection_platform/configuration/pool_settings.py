@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from selection_platform.configuration.settings import Settings
 
-Form = Literal["messages", "sharegpt", "alpaca"]
+Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree"]
+OutOfTurn = Literal["bad_row", "cut", "join"]
 Package = Literal["instruct-mix", "sharegpt-en"]
 FOLDER = "folder"
 """Key of the validation context: the folder that relative paths start from."""
@@ -25,8 +26,6 @@ def _check_scalar(value: Any) -> Any:
 
 # Checked before pydantic looks, which would say for each of the types why the value is not that.
 Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_check_scalar)]
-
-DEFAULT_COLUMNS: dict[Form, str] = {"messages": "messages", "sharegpt": "conversations"}
 
 
 class SourceSettings(Settings):
@@ -64,17 +63,46 @@ class SourceSettings(Settings):
         return self
 
 
+class ColumnSettings(Settings):
+    """Which fields hold the parts of a conversation. A part that is left out is looked for under its usual names."""
+
+    prompt: str | None = Field(default=None, description="The question: text, or a list of messages that ends with it.")
+    answer: str | None = Field(
+        default=None, description="The answer: text, or a list of messages that begins with it. Together with `prompt`."
+    )
+    system: str | None = Field(
+        default=None, description="System message, `system` or `system_prompt` if left out. Empty text reads none."
+    )
+    context: str | None = Field(
+        default=None,
+        description="Material, put behind the question with a blank line between: `context` or `input` if left out. "
+        "Empty text reads none.",
+    )
+    history: str | None = Field(
+        default=None,
+        description="Earlier turns, as pairs of question and answer or as messages: `history` if left out. Empty text "
+        "reads none.",
+    )
+
+
 class PoolSettings(Settings):
     """One pool. A row is kept where it passes every filter that is set."""
 
     source: SourceSettings = Field(description="Where the rows come from.")
-    form: Form = Field(
-        default="messages",
-        description="How a row holds its conversation. messages: a list of {role, content}. sharegpt: a list of "
-        "{from, value}. alpaca: instruction, input (optional), output, system (optional).",
+    form: Form | None = Field(
+        default=None,
+        description="How a row holds its conversation; recognised from the rows if left out (see pools.md). messages: "
+        "a list of {role, content}. sharegpt: a list of {from, value}. alpaca: instruction, input (optional), output, "
+        "system (optional). pairs: a list of {input, output}. strings: a list of texts, the user's first. columns: the "
+        "fields that `columns` names. tree: one message a row, which names its parent.",
     )
     column: str | None = Field(
-        default=None, description="Field that holds the list of messages: `messages` or `conversations` if left out."
+        default=None,
+        description="Field that holds the list of messages. If left out: recognised, or with a `form` `messages`, for "
+        "sharegpt and strings `conversations`, for pairs `conversation`.",
+    )
+    columns: ColumnSettings = Field(
+        default=ColumnSettings(), description="Fields that hold the parts of a conversation, by part."
     )
     source_column: str | None = Field(default=None, description="Field that names each row's source within the pool.")
     licence: str | None = Field(default=None, description="Licence of the whole pool, kept with each row.")
@@ -110,9 +138,20 @@ class PoolSettings(Settings):
     on_bad_row: Literal["stop", "skip"] = Field(
         default="stop", description="A row that cannot be read: stop with where and why, or count it and go on."
     )
-    out_of_turn: Literal["bad_row", "cut"] = Field(
+    out_of_turn: OutOfTurn = Field(
         default="bad_row",
-        description="A message that is not of the role whose turn it is: a bad row, or cut the conversation before it.",
+        description="A message that is not of the role whose turn it is: a bad row; cut the conversation before it; or "
+        "join it to the one before where both are of one role, with a blank line between, and cut elsewhere.",
+    )
+    tools: Literal["text", "drop_row"] = Field(
+        default="text",
+        description="What to do with definitions, calls and results of tools: write them into the text (see pools.md), "
+        "or drop rows that have any.",
+    )
+    thinking: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="What to do with thinking in a field of its own: put it before the answer in <think> tags, or "
+        "leave it out and count the row as trimmed. Thinking that is in the text stays as it is.",
     )
 
     limit: int | None = Field(
@@ -130,9 +169,8 @@ class PoolSettings(Settings):
     def _consistent(self) -> "PoolSettings":
         if self.held_out + self.base_model >= 1:
             raise ValueError("held_out and base_model together must leave something: keep their sum below 1")
-        if self.form == "alpaca" and self.column is not None:
-            raise ValueError("column: the alpaca form has no list of messages; leave it out")
-        given = self.model_fields_set & {"form", "column", "source_column", "licence"}
+        self._check_columns()
+        given = self.model_fields_set & {"form", "column", "columns", "source_column", "licence"}
         if self.source.package is not None and given:
             raise ValueError(f"{', '.join(sorted(given))}: a packaged pool says these itself; leave them out")
         for unit in ("turns", "characters"):
@@ -141,7 +179,18 @@ class PoolSettings(Settings):
                 raise ValueError(f"min_{unit} {least} is above max_{unit} {most}, so that no row passes; change one")
         return self
 
-    @property
-    def turns_column(self) -> str:
-        """The field that holds the list of messages; not for the alpaca form."""
-        return self.column or DEFAULT_COLUMNS[self.form]
+    def _check_columns(self) -> None:
+        """Raise ValueError where form, column and columns do not go together."""
+        columns = self.columns
+        if self.form in ("alpaca", "columns", "tree") and self.column is not None:
+            raise ValueError(f"column: the {self.form} form has no list of messages; leave it out")
+        if self.form != "alpaca" and (columns.prompt is None) != (columns.answer is None):
+            raise ValueError("columns: prompt and answer go together; name both")
+        if "" in (columns.prompt, columns.answer) or (columns.prompt and columns.prompt == columns.answer):
+            raise ValueError("columns: prompt and answer must name two fields")
+        if self.form == "columns" and columns.prompt is None:
+            raise ValueError("columns: the columns form needs the fields of prompt and answer; name both")
+        if columns.prompt is not None and (self.column is not None or self.form not in (None, "columns", "alpaca")):
+            raise ValueError(
+                "columns: prompt and answer are for rows without a list of messages; leave out form and column"
+            )

@@ -167,9 +167,8 @@ def run_held_out(
 ) -> Part:
     """Measure the loss on one pool's held-out answers."""
     started = time.monotonic()
-    table = pq.read_table(file, columns=["sample_id", "messages"])
-    records = zip(table["sample_id"].to_pylist(), table["messages"].to_pylist(), strict=True)
-    conversations = [(sample_id, to_messages(messages)) for sample_id, messages in records]
+    rows = pq.read_table(file).to_pylist()
+    conversations = [(row["sample_id"], to_messages(row["messages"], row.get("untrained"))) for row in rows]
     loss = held_out_loss(model, tokenizer, conversations, spec.tokens_per_batch, spec.max_length)
     pool = name.partition("/")[2]
     items = [

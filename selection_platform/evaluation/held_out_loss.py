@@ -1,9 +1,9 @@
 """How many bits a model needs for each byte of answers that it was not trained on. Lower is better.
 
-All answers of a conversation count, each given everything before it, without the end-of-sequence tokens. Dividing by
-UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is cut after its last
-answer that fits as a whole, so that the bytes counted are exactly those of the tokens scored; where not even the first
-answer fits, the conversation is left out and counted.
+All answers of a conversation that are trained on count, each given everything before it, without end-of-sequence
+tokens. Dividing by UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is
+cut after its last answer that fits as a whole, so that the bytes counted are exactly those of the tokens scored; where
+not even the first answer fits, the conversation is left out and counted.
 """
 
 import math
@@ -132,7 +132,7 @@ def _fit(messages: Sequence[Message], tokenizer: Tokenizer, longest: int) -> _Fi
         # The last turn, and the answer before it is again the end.
         kept = kept[:-2]
         tokens = tokenize(kept, tokenizer)
-    size = sum(len(message.content.encode()) for message in kept if message.role == "assistant")
+    size = sum(len(message.content.encode()) for message in kept if message.role == "assistant" and message.trained)
     return _Fitted(tokens, size, len(kept) < len(messages))
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
-from selection_platform.text.conversation import Message, sample_id
+from selection_platform.text.conversation import Message, sample_id, to_records
 
 
 class _Source(NamedTuple):
@@ -114,7 +114,7 @@ def write_targets(groups: Mapping[str, Sequence[Sequence[Message]]], path: Path)
     rows = [
         {
             "sample_id": sample_id(messages),
-            "messages": [message._asdict() for message in messages],
+            "messages": to_records(messages)[0],
             "target": target,
         }
         for target, conversations in groups.items()

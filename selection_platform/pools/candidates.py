@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,7 +23,9 @@ from selection_platform.pools.filters import (
     language_reason,
     shape_reason,
 )
-from selection_platform.pools.forms import read_conversation, text_of
+from selection_platform.pools.forms.conversation import parse_row, read_conversation
+from selection_platform.pools.forms.reading import Reading
+from selection_platform.pools.forms.texts import text_of
 from selection_platform.pools.shards import ROWS_PER_BATCH, write_table
 from selection_platform.pools.splits import split_of
 from selection_platform.text.conversation import Message, sample_id
@@ -39,12 +40,12 @@ POOL_SCHEMA = pa.schema(
         ("turns", pa.int32()),
         ("characters", pa.int64()),
         ("split", pa.string()),
+        ("untrained", pa.list_(pa.int32())),
     ]
 )
 
 CONTAMINATED = "shares 13 words in a row with a benchmark item"
 SYSTEM_LEFT_OUT = "system message left out"
-_BEYOND_INT64 = 2.0**63
 
 
 @dataclass
@@ -57,6 +58,7 @@ class ShardReport:
         dropped: rows that are no candidates, by reason.
         examples: for each kind of bad row the message of the first one.
         trimmed: what candidates lost, and the places in the file of those that did.
+        ignored: fields that carry no meaning for training.
     """
 
     rows: int = 0
@@ -64,6 +66,7 @@ class ShardReport:
     dropped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     trimmed: dict[str, list[int]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ class Shard:
 class CandidateReader:
     """Reads shards of raw rows. One serves a process."""
 
-    def __init__(self, settings: PoolSettings, benchmark_texts: Sequence[str]) -> None:
+    def __init__(self, settings: PoolSettings, reading: Reading, benchmark_texts: Sequence[str]) -> None:
         self._settings = settings
+        self._reading = reading
         self._contamination = ContaminationFilter(benchmark_texts)
 
     def __call__(self, shard: Shard) -> ShardReport | BadRow:
@@ -119,14 +123,17 @@ class CandidateReader:
     ) -> str | None:
         """Keep a raw row, or say why not."""
         try:
-            record = _parsed(text)
+            record = parse_row(text)
             return field_reason(record, self._settings) or self._take_record(name, record, rows, report)
         except BadRow as bad_row:
             tally.meet(bad_row.at(name, row))
             return bad_row.reason
 
     def _take_record(self, file: str, record: dict[str, object], rows: "_Columns", report: ShardReport) -> str | None:
-        conversation = read_conversation(record, self._settings)
+        conversation = read_conversation(record, self._reading, self._settings)
+        if conversation.dropped is not None:
+            return conversation.dropped
+        report.ignored += conversation.ignored.difference(report.ignored)
         source, licence = _origin(record, file, self._settings)
         messages, trimmed = conversation.messages, conversation.trimmed
         if self._settings.system == "drop_message" and messages[0].role == "system":
@@ -166,8 +173,9 @@ class _Columns:
 
     def add(self, messages: Sequence[Message], source: str, licence: str | None, split: str) -> None:
         """Add a conversation."""
+        untrained = [place for place, message in enumerate(messages) if not message.trained] or None
         values = (
-            sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split,
+            sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split, untrained,
         )  # fmt: skip
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
@@ -182,26 +190,6 @@ class _Columns:
         items = pa.StructArray.from_arrays(fields, fields=list(MESSAGES.value_type))
         messages = pa.ListArray.from_arrays(pa.array(self._ends, pa.int32()), items)
         return pa.table({**self._columns, "messages": messages}, POOL_SCHEMA)
-
-
-def _parsed(text: str) -> dict[str, object]:
-    try:
-        record = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # NaN, infinity, and halves of surrogate pairs: JSON to Python alone.
-        return _parsed_slowly(text)
-    if any(type(value) is float and abs(value) >= _BEYOND_INT64 for value in record.values()):
-        # orjson rounds integers of more than 64 bits.
-        return _parsed_slowly(text)
-    return record
-
-
-def _parsed_slowly(text: str) -> dict[str, object]:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-        raise BadRow("not JSON", None, "JSON that is nested too deep", "repair the line") from None
 
 
 def _origin(record: dict[str, object], file: str, settings: PoolSettings) -> tuple[str, str | None]:

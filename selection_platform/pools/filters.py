@@ -14,7 +14,9 @@ DETECTED_CHARACTERS = 1000
 def field_reason(record: dict[str, Any], settings: PoolSettings) -> str | None:
     """Why the raw fields of a row (`where`) drop it, or None. A field that is absent equals nothing."""
     for field, wanted in settings.where.items():
-        if field not in record or record[field] != wanted:
+        value = record.get(field)
+        # True and 1 are equal in Python, and are not the same in JSON.
+        if field not in record or value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
             return f"{field} is not {wanted}"
     return None
 

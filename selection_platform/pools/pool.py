@@ -1,6 +1,7 @@
 """The pool: conversations in normal form, filtered, without duplicates or benchmark text, split by their own hash."""
 
 import hashlib
+import logging
 import shutil
 import time
 from collections import Counter
@@ -23,17 +24,25 @@ from selection_platform.job.workers import map_in_processes
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.candidates import CandidateReader, Shard, ShardReport
 from selection_platform.pools.contamination import WORDS, split_words
+from selection_platform.pools.forms.reading import Reading
+from selection_platform.pools.forms.recognise import find_reading
+from selection_platform.pools.forms.texts import printable
+from selection_platform.pools.forms.trees import tree_rows
 from selection_platform.pools.near_duplicates import NearDuplicates
-from selection_platform.pools.raw_pool import read_raw_pool_report
-from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths, write_table
+from selection_platform.pools.raw_pool import RAW_SCHEMA, read_raw_pool_report
+from selection_platform.pools.shards import ROWS_PER_BATCH, ShardWriter, read_rows, shard_paths, write_table
 from selection_platform.pools.splits import POOL
+
+logger = logging.getLogger(__name__)
 
 DUPLICATE = "duplicate of an earlier row"
 NEAR_DUPLICATE = "near-duplicate of an earlier row"
 BEYOND_LIMIT = "beyond the pool's limit"
 """Reasons to drop a row, beside those that it has by itself."""
 
-CANDIDATES = "candidates"
+CANDIDATES, TREES = "candidates", "trees"
+"""Folders for what is made on the way."""
+
 THREADS = 2
 """That write shards at once. Each holds a shard in memory."""
 
@@ -47,15 +56,17 @@ class PoolReport:
     """What became of the raw rows: `rows` is the sum of `kept` and `dropped`.
 
     Attributes:
-        rows: raw rows.
+        rows: raw rows; of a pool of trees, the trees.
         kept: rows by split: `pool` to select from, `held_out` to measure loss on, `base_model` to pre-train on.
         dropped: rows that were left out, by reason.
-        trimmed: rows that lost a part, by what was taken away, counted before the limit.
+        trimmed: rows that lost a part, by what was left out, counted before the limit.
         examples: for each kind of bad row the message of the first one.
         benchmark_texts: texts that rows were compared with.
         short_benchmark_texts: those of them with fewer than 13 words, which can match nothing.
         content_hash: SHA-256 of ids, sources, licences and splits, in order.
         seconds: time it took.
+        form: how the rows were read, in words.
+        ignored: fields that carry no meaning for training, by name.
     """
 
     rows: int
@@ -67,6 +78,8 @@ class PoolReport:
     short_benchmark_texts: int
     content_hash: str
     seconds: float
+    form: str
+    ignored: list[str]
 
 
 def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
@@ -85,6 +98,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     Raises:
         BadRow: a row holds no conversation and the settings say stop.
         EmptyPool: nothing is left to select from.
+        UnknownForm: the settings do not say of which form the rows are, and the rows do not tell.
         PlatformError: the raw pool is not finished.
     """
     raw = read_raw_pool_report(raw_folder)
@@ -92,17 +106,20 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     if open_job_folder(folder, _identity(settings, raw.content_hash, texts)):
         return read_pool_report(folder)
     started = time.monotonic()
-    shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(raw_folder)]
-    reports = _read_candidates(settings, texts, shards, raw.rows)
+    reading = find_reading(settings, raw_folder)
+    read_from = _write_trees(raw_folder, folder / TREES) if reading.form == "tree" else raw_folder
+    shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(read_from)]
+    reports = _read_candidates(settings, reading, texts, shards)
     choice = _choose(shards, settings)
     kept, content = _write_chosen(shards, choice.chosen, folder)
+    rows = sum(report.rows for report in reports)
     dropped = sum((report.dropped for report in reports), Counter[str]())
     dropped.update(choice.dropped)
     if not kept.get(POOL):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
-        raise EmptyPool(f"none of {raw.rows} rows is left to select from ({reasons}); loosen the pool's filters")
+        raise EmptyPool(f"none of {rows} rows is left to select from ({reasons}); loosen the pool's filters")
     report = PoolReport(
-        raw.rows,
+        rows,
         kept,
         dict(dropped.most_common()),
         _count_trimmed(reports, choice.distinct),
@@ -111,10 +128,22 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
         sum(len(split_words(text)) < WORDS for text in texts),
         content,
         round(time.monotonic() - started, 3),
+        printable(str(reading)),
+        sorted({printable(name) for report in reports for name in report.ignored}),
     )
     write_manifest(folder, asdict(report))
-    shutil.rmtree(folder / CANDIDATES)
+    for made_on_the_way in (CANDIDATES, TREES):
+        shutil.rmtree(folder / made_on_the_way, ignore_errors=True)
+    _log(report)
     return report
+
+
+def _log(report: PoolReport) -> None:
+    """Say what rows lost, and which of their fields were not read."""
+    for part, rows in report.trimmed.items():
+        logger.info("pool: %s: %s rows", part, f"{rows:,}")
+    if report.ignored:
+        logger.info("pool: fields that carry no meaning for training: %s", ", ".join(report.ignored))
 
 
 def read_pool_report(folder: Path) -> PoolReport:
@@ -139,11 +168,23 @@ def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[s
     }
 
 
-def _read_candidates(settings: PoolSettings, texts: list[str], shards: list[Shard], rows: int) -> list[ShardReport]:
+def _write_trees(raw_folder: Path, folder: Path) -> Path:
+    """Make rows of conversations of the raw rows, which are single messages; gives the folder."""
+    writer = ShardWriter(folder, RAW_SCHEMA)
+    for row in tree_rows(read_rows(raw_folder)):
+        writer.add(row, len(row["record"]))
+    writer.flush()
+    return folder
+
+
+def _read_candidates(
+    settings: PoolSettings, reading: Reading, texts: list[str], shards: list[Shard]
+) -> list[ShardReport]:
     """What became of each shard's rows; their candidates are in files then."""
     reports: list[ShardReport] = []
-    with progress("pool", rows, "rows") as bar:
-        for report in map_in_processes(CandidateReader, (settings, texts), shards):
+    rows = sum(pq.read_metadata(shard.raw).num_rows for shard in shards)
+    with progress("pool", rows, "trees" if reading.form == "tree" else "rows") as bar:
+        for report in map_in_processes(CandidateReader, (settings, reading, texts), shards):
             if isinstance(report, BadRow):
                 raise report
             reports.append(report)

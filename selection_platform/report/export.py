@@ -17,7 +17,8 @@ def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, fo
     """Write the selected conversations and their data card.
 
     Args:
-        rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), best first.
+        rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), best first;
+            where answers of some are not trained on, also `untrained` (their places in `messages`, from 0).
         facts: what the card's table says: name and value.
         folder: where the files go; made if missing.
         formats: "jsonl" (train.jsonl), "parquet" (train.parquet), "dataset" (a folder that
@@ -36,11 +37,13 @@ def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, fo
 
 def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
     """The data card, in Markdown."""
+    masked = "untrained" in rows.columns
     lines = [
         f"# {facts['experiment']}",
         "",
         f"{rows.height:,} conversations, in the order in which the method ranks them.",
-        "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`).",
+        "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`)"
+        + (", `untrained` (places in `messages`, from 0, of answers to leave out of the loss)." if masked else "."),
         "",
         "| | |",
         "|---|---|",

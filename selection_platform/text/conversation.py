@@ -1,6 +1,7 @@
 """A conversation in the platform's one normal form, and its identity.
 
-Normal form: an optional system message, then user and assistant messages in turn, ending with the assistant.
+Normal form: an optional system message, then user and assistant messages in turn, ending with an answer of the
+assistant that is trained on.
 """
 
 import hashlib
@@ -17,10 +18,17 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 
 class Message(NamedTuple):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    Attributes:
+        role: who speaks.
+        content: the text.
+        trained: False for an answer that is context alone: no model is trained on it or measured by it.
+    """
 
     role: Role
     content: str
+    trained: bool = True
 
 
 class NotNormal(PlatformError):
@@ -38,22 +46,44 @@ def check_normal_form(messages: Sequence[Message]) -> None:
             raise NotNormal(f"message {index + len(messages) - len(turns)} is {message.role}, expected {expected}")
     if turns[-1].role != "assistant":
         raise NotNormal("the last message is not the assistant's")
+    if not turns[-1].trained:
+        raise NotNormal("the last answer is not trained on")
+    for index, message in enumerate(messages):
+        if not message.trained and message.role != "assistant":
+            raise NotNormal(f"message {index} is {message.role}; only answers are trained on or not")
 
 
 def sample_id(messages: Sequence[Message]) -> str:
     """The content hash that names a conversation: 32 hex digits, uniformly distributed.
 
-    Two conversations have the same id if and only if (up to hash collisions) they have the same messages.
+    Two conversations have the same id if and only if (up to hash collisions) they have the same messages, and the same
+    answers of them are trained on.
     """
-    pairs = [[message.role, message.content] for message in messages]
+    # An answer that is trained on has no mark: ids are those from before there were others.
+    parts = [[m.role, m.content] if m.trained else [m.role, m.content, False] for m in messages]
     try:
-        text = orjson.dumps(pairs)
+        text = orjson.dumps(parts)
     except orjson.JSONEncodeError:
         # A lone surrogate is a legal JSON string and must hash, not crash.
-        text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def to_messages(records: Sequence[dict[str, str]]) -> list[Message]:
-    """Messages from the `{"role": ..., "content": ...}` records that the warehouse and Parquet files hold."""
-    return [Message(cast(Role, record["role"]), record["content"]) for record in records]
+def to_messages(records: Sequence[dict[str, str]], untrained: Sequence[int] | None = None) -> list[Message]:
+    """Messages from what the warehouse and Parquet files hold.
+
+    Args:
+        records: `{"role": ..., "content": ...}`.
+        untrained: places among them, from 0, of the answers that are not trained on; None where all are.
+    """
+    places = frozenset(untrained or ())
+    return [
+        Message(cast(Role, record["role"]), record["content"], place not in places)
+        for place, record in enumerate(records)
+    ]
+
+
+def to_records(messages: Sequence[Message]) -> tuple[list[dict[str, str]], list[int] | None]:
+    """What the warehouse and Parquet files hold of messages: `to_messages` gives them back."""
+    untrained = [place for place, message in enumerate(messages) if not message.trained]
+    return [{"role": message.role, "content": message.content} for message in messages], untrained or None

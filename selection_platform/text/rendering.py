@@ -47,10 +47,17 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text that is tokenised by itself. Answers are what a model is trained on and scored by."""
+    """A run of text that is tokenised by itself.
+
+    Attributes:
+        text: the run.
+        is_answer: whether it is an answer, and so followed by the end-of-sequence token.
+        is_trained: whether it is an answer that a model is trained on and scored by.
+    """
 
     text: str
     is_answer: bool
+    is_trained: bool = False
 
 
 def pieces(messages: Sequence[Message]) -> list[Piece]:
@@ -64,14 +71,17 @@ def pieces(messages: Sequence[Message]) -> list[Piece]:
             separator = "\n" if after_answer else ""
             result.append(Piece(f"{separator}Human: {message.content}\n{ANSWER_CUE}", is_answer=False))
         else:
-            result.append(Piece(message.content, is_answer=True))
+            result.append(Piece(message.content, is_answer=True, is_trained=message.trained))
         after_answer = message.role == "assistant"
     return result
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a conversation and, for each, whether it belongs to an answer (its end-of-sequence included)."""
+    """Token ids of a conversation and, for each, whether it belongs to an answer (its end-of-sequence included).
+
+    Answers that are not trained on do not count as such: their tokens are context.
+    """
 
     ids: list[int]
     is_answer: list[bool]
@@ -86,7 +96,7 @@ def tokenize(messages: Sequence[Message], tokenizer: Tokenizer) -> Tokens:
         if piece.is_answer:
             piece_ids = [*piece_ids, tokenizer.eos_token_id]
         ids += piece_ids
-        is_answer += [piece.is_answer] * len(piece_ids)
+        is_answer += [piece.is_trained] * len(piece_ids)
     return Tokens(ids, is_answer)
 
 

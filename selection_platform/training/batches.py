@@ -69,20 +69,26 @@ def file_identity(train_file: Path) -> str:
 
 
 def read_conversations(train_file: Path) -> Iterator[list[Message]]:
-    """Conversations of a Parquet file with columns position and messages, by position, in bounded memory."""
+    """Conversations of a Parquet file, by position, in bounded memory.
+
+    Args:
+        train_file: columns `position`, `messages` and, where some answers are not trained on, `untrained`.
+    """
     positions = pq.read_table(train_file, columns=["position"])["position"].to_numpy()
     if np.any(np.diff(positions) <= 0):
         raise PlatformError(
             f"{train_file}: rows are not in strictly rising order of position; sort them before writing"
         )
-    for batch in pq.ParquetFile(train_file).iter_batches(batch_size=1024, columns=["messages"]):
-        yield from (to_messages(records) for records in batch.column("messages").to_pylist())
+    file = pq.ParquetFile(train_file)
+    columns = [name for name in ("messages", "untrained") if name in file.schema_arrow.names]
+    for batch in file.iter_batches(batch_size=1024, columns=columns):
+        yield from (to_messages(row["messages"], row.get("untrained")) for row in batch.to_pylist())
 
 
 def tokenize_rows(conversations: Iterable[Sequence[Message]], tokenizer: Tokenizer, max_length: int) -> Rows:
     """Render conversations and cut them to `max_length` tokens.
 
-    The targets are the tokens of every answer, with the end-of-sequence token after each.
+    The targets are the tokens of every answer that is trained on, with the end-of-sequence token after each.
     """
     kept: list[Row] = []
     dropped = truncated = 0

@@ -7,6 +7,7 @@ CREATE TABLE pools.held_out (
     licence VARCHAR,
     messages STRUCT(role VARCHAR, content VARCHAR)[],
     turns INTEGER,
-    characters BIGINT
+    characters BIGINT,
+    untrained INTEGER[] -- places in messages, from 0, of answers that are not trained on; NULL: all are
 );
 ALTER TABLE pools.held_out SET PARTITIONED BY (pool, split);

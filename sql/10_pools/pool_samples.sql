@@ -1,3 +1,3 @@
-SELECT sample_id, source, licence, messages, turns, characters
+SELECT sample_id, source, licence, messages, turns, characters, untrained
 FROM read_parquet($files)
 WHERE split = 'pool'

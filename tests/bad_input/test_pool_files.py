@@ -183,7 +183,7 @@ PARQUET = [
         "`column`",
     ),
     (
-        "JSON as text", parquet(pa.table({"messages": ["[]"]})),
+        "text", parquet(pa.table({"messages": ["[a]"]})),
         "the messages are not a list | @/a.parquet, row 1, field messages: is a string, not a list of messages; name "
         "another `column`",
     ),

@@ -4,19 +4,22 @@ import pytest
 
 from tests.bad_input.pools import FIRST, chat, lines, outcome, turn
 
-ROLES_KNOWN = "user, human, assistant, gpt, chatgpt, bing, bard, model, system"
+ROLES_KNOWN = (
+    "user, human, prompter, assistant, gpt, chatgpt, bing, bard, model, system, developer, tool, function, "
+    "environment, observation, ipython, tool_response, function_call, tool_call"
+)
 QUESTION, ANSWER = turn("user", "Why?"), turn("assistant", "So.")
-SHAREGPT, ALPACA = {"form": "sharegpt"}, {"form": "alpaca"}
+MESSAGES, SHAREGPT, ALPACA = {"form": "messages"}, {"form": "sharegpt"}, {"form": "alpaca"}
 RECORDS = [
     (
-        "missing column", {}, {"id": 1, "text": "a"},
-        "a field is missing | field messages: is missing; there is id, text; set the pool's form and column to the "
-        "data's",
+        "missing column", MESSAGES, {"id": 1, "text": "a"},
+        "a field is missing | field messages: is missing; there is id, text; set the pool's form, column or "
+        "columns to the data's",
     ),
     (
-        "half a surrogate in a key", {}, {"\ud800": 1},
-        r"a field is missing | field messages: is missing; there is \ud800; set the pool's form and column to the "
-        r"data's",
+        "half a surrogate in a key", MESSAGES, {"\ud800": 1},
+        r"a field is missing | field messages: is missing; there is \ud800; set the pool's form, column or "
+        r"columns to the data's",
     ),
     (
         "text for messages", {}, {"messages": "Why?"},
@@ -28,22 +31,24 @@ RECORDS = [
         "one",
     ),
     (
-        "unknown role", {}, {"messages": [turn("tool", "x"), ANSWER]},
-        f"unknown role | field messages[0].role: 'tool' is not a role that is known ({ROLES_KNOWN}); rename it",
+        "unknown role", {}, {"messages": [turn("narrator", "x"), ANSWER]},
+        f"unknown role | field messages[0].role: 'narrator' is not a role that is known ({ROLES_KNOWN}); "
+        "rename it, or set out_of_turn: cut to end conversations there",
     ),
     (
         "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
-        "a field is missing | field messages[1].content: is missing; there is role; set the pool's form and column "
-        "to the "
-        "data's",
+        "a field is missing | field messages[1].content: is missing; there is role; set the pool's form, column "
+        "or columns to the data's",
     ),
     (
         "null content", {}, chat(None),
         "a text is not a string | field messages[0].content: is null, not a string; write it as text",
     ),
     (
-        "content of parts", {}, chat([{"type": "text", "text": "x"}]),
-        "a text is not a string | field messages[0].content: is a list, not a string; write it as text",
+        "content of unknown parts", {}, chat([{"type": "smell", "text": "x"}]),
+        "a part of a message is unknown | field messages[0].content[0]: is of type 'smell', which is not known (text, "
+        "input_text, output_text, refusal, thinking, reasoning, tool_use, tool_result); write its text as a part of "
+        "type text",
     ),
     (
         "number for text", SHAREGPT, {"conversations": [{"from": "human", "value": 7}]},
@@ -68,8 +73,8 @@ RECORDS = [
     ),
     (
         "roles out of turn", {}, {"messages": [QUESTION, QUESTION, ANSWER]},
-        "roles do not alternate | field messages[1]: is the user's where the assistant's turn is; repair the row, set "
-        "out_of_turn: cut to end conversations there",
+        "roles do not alternate | field messages[1]: is the user's where the assistant's turn is; repair the row, or "
+        "set out_of_turn: join to put messages of one role together, or cut to end conversations there",
     ),
     (
         "no answer", {}, {"messages": [QUESTION]},
@@ -104,11 +109,10 @@ def test_rows_that_hold_no_conversation(tmp_path, given, record, message):
     assert outcome(tmp_path, "a.jsonl", lines(record), given) == f"{reason} | {FIRST}, {text}"
     # Skipped, it is counted by its reason; the example is written to a file, whatever is in it.
     good = {
-        "instruction": "a",
-        "output": "b",
-        "conversations": [{"from": "user", "value": "a"}, {"from": "gpt", "value": "b"}],
-    }
-    rest = lines(chat(**good, **({"from": "x"} if "source_column" in given else {})), record)
+        "alpaca": {"instruction": "a", "output": "b"},
+        "sharegpt": {"conversations": [{"from": "user", "value": "a"}, {"from": "gpt", "value": "b"}]},
+    }.get(given.get("form"), chat("a", "b"))
+    rest = lines({**good, **({"from": "x"} if "source_column" in given else {})}, record)
     assert outcome(tmp_path, "a.jsonl", rest, {**given, "on_bad_row": "skip"}) == f"kept: 1, {reason}: 1"
 
 

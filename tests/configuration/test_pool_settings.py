@@ -14,11 +14,3 @@ from selection_platform.configuration.pool_settings import PoolSettings
 )
 def test_a_pool_is_a_line_or_a_few_of_yaml(text):
     assert PoolSettings.model_validate(yaml.safe_load(text)).decontaminate
-
-
-@pytest.mark.parametrize(
-    ("given", "column"),
-    [({}, "messages"), ({"form": "sharegpt"}, "conversations"), ({"column": "conversation"}, "conversation")],
-)
-def test_column_of_the_messages(given, column):
-    assert PoolSettings.model_validate({"source": {"files": "x"}, **given}).turns_column == column

@@ -4,15 +4,21 @@ from hypothesis import strategies as st
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.forms import CUT, EMPTY_SYSTEM, ROLE_NAMES, UNANSWERED, normalise, read_conversation
+from selection_platform.pools.forms import conversation as rows
+from selection_platform.pools.forms.messages import ROLE_NAMES, Turn
+from selection_platform.pools.forms.normal import CUT, EMPTY_SYSTEM, UNANSWERED, normalise
+from selection_platform.pools.forms.notes import Notes
+from selection_platform.pools.forms.reading import stated_reading
+from selection_platform.pools.forms.recognise import recognise
 from selection_platform.text.conversation import ROLES, Message, check_normal_form
-
-SKIP = "or set on_bad_row: skip for this pool"
-ROLES_KNOWN = "user, human, assistant, gpt, chatgpt, bing, bard, model, system"
 
 
 def settings(**given):
     return PoolSettings.model_validate({"source": {"files": "x"}, **given})
+
+
+def read_conversation(record, given):
+    return rows.read_conversation(record, stated_reading(given) or recognise([record], given), given)
 
 
 QUESTION, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
@@ -23,7 +29,7 @@ NORMAL = (Message("user", "Why?"), Message("assistant", "So."))
     ("given", "record", "expected"),
     [
         ({}, {"messages": [QUESTION, ANSWER]}, NORMAL),
-        ({"column": "chat"}, {"chat": [QUESTION, ANSWER], "messages": None}, NORMAL),
+        ({"form": "messages", "column": "chat"}, {"chat": [QUESTION, ANSWER], "messages": None}, NORMAL),
         (
             {"form": "sharegpt"},
             {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]},
@@ -72,13 +78,36 @@ def test_nothing_is_left_of_a_conversation_that_opens_with_the_answer():
     assert error.value.reason == "no question with an answer"
 
 
-@given(st.lists(st.builds(Message, st.sampled_from(ROLES), st.text(min_size=1))), st.booleans())
-def test_what_is_not_refused_is_in_normal_form_and_a_part_of_the_row(messages, cut):
+TURNS = st.builds(Turn, st.sampled_from(ROLES), st.text(min_size=1), st.just(True), st.just("there"))
+
+
+@given(st.lists(TURNS), st.sampled_from(("bad_row", "cut")))
+def test_what_is_not_refused_is_in_normal_form_and_a_part_of_the_row(turns, out_of_turn):
+    notes = Notes()
     try:
-        conversation = normalise(messages, cut=cut)
+        messages = normalise(turns, out_of_turn, notes)
     except BadRow:
         return
-    check_normal_form(conversation.messages)
-    skipped = EMPTY_SYSTEM in conversation.trimmed
-    assert list(conversation.messages) == messages[skipped : skipped + len(conversation.messages)]
-    assert (len(conversation.messages) < len(messages)) == bool(conversation.trimmed)
+    check_normal_form(messages)
+    # System messages at the start become one, without those that are empty.
+    first = next((index for index, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    opening = [turn.content for turn in turns[:first] if turn.content.strip()]
+    assert (EMPTY_SYSTEM in notes.trimmed) == (len(opening) < first)
+    expected = [Message("system", "\n\n".join(opening))] if opening else []
+    expected += [Message(turn.role, turn.content) for turn in turns[first:]]
+    assert messages == expected[: len(messages)]
+    assert (len(messages) < len(expected)) == bool({CUT, UNANSWERED} & notes.trimmed.keys())
+
+
+@given(st.lists(TURNS))
+def test_joining_loses_no_text_before_what_is_cut(turns):
+    notes = Notes()
+    try:
+        messages = normalise(turns, "join", notes)
+    except BadRow:
+        return
+    check_normal_form(messages)
+    whole = "\n\n".join(turn.content for turn in turns if turn.role != "system" or turn.content.strip())
+    kept = "\n\n".join(message.content for message in messages)
+    assert whole.startswith(kept)
+    assert (len(kept) < len(whole)) == bool({CUT, UNANSWERED} & notes.trimmed.keys())

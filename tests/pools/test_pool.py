@@ -54,6 +54,7 @@ def test_a_row_of_the_pool(tmp_path):
         "turns": 1,
         "characters": len("Be brief.") + len("Why?") + len("So."),
         "split": "pool",
+        "untrained": None,
     }
     assert (report.kept, report.dropped, report.trimmed) == ({"pool": 1}, {}, {})
     assert read_pool_report(tmp_path / "pool") == report

@@ -26,9 +26,8 @@ def sorted_ids(samples_file: Path) -> list[str]:
 
 def write_training_file(samples_file: Path, sample_ids: Sequence[str], train_file: Path) -> None:
     """Write the samples of some ids, in their order, as `fine_tune` reads them."""
-    table = pq.read_table(
-        samples_file, columns=["sample_id", "messages"], filters=[("sample_id", "in", list(sample_ids))]
-    )
+    columns = [name for name in ("sample_id", "messages", "untrained") if name in pq.read_schema(samples_file).names]
+    table = pq.read_table(samples_file, columns=columns, filters=[("sample_id", "in", list(sample_ids))])
     position = {sample_id: place for place, sample_id in enumerate(sample_ids, start=1)}
     table = table.add_column(0, "position", pa.array([position[each] for each in table["sample_id"].to_pylist()]))
     with whole_file(train_file) as temporary:

@@ -1,0 +1,182 @@
+"""Lists of messages, in the order and words of their source, as turns of known speakers."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from selection_platform.configuration.pool_settings import Form, PoolSettings
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.forms import tools
+from selection_platform.pools.forms.content import THINKING_FIELDS, Speaker, call_text, message_text
+from selection_platform.pools.forms.notes import Notes
+from selection_platform.pools.forms.reading import KEYS
+from selection_platform.pools.forms.texts import empty, field_of, kind_of, parsed_json, text_of
+from selection_platform.text.conversation import Role
+
+ROLE_NAMES: dict[str, Role] = {
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "system": "system",
+    "developer": "system",
+}
+"""What data sets call the roles."""
+
+RESULT_ROLES = ("tool", "function", "environment", "observation", "ipython", "tool_response")
+CALL_ROLES = ("function_call", "tool_call")
+"""What they call the author of a tool's result, and of an assistant's message that is nothing but calls."""
+
+WEIGHT_FIELDS = ("weight", "train")
+OTHER_WEIGHT = "weight other than 0 and 1 taken as 1"
+
+
+class Turn(NamedTuple):
+    """One message of a row.
+
+    Attributes:
+        role: who speaks.
+        content: the text.
+        trained: whether a model is to be trained on it.
+        where: its place in the row, for messages.
+    """
+
+    role: Speaker
+    content: str
+    trained: bool
+    where: str
+
+
+class UnknownRole(BadRow):
+    """A message of somebody who is not known."""
+
+
+def listed(value: Any, column: str) -> list[Any]:
+    """The list of messages that a field holds: as a list, as lists of roles and of texts, or as JSON text.
+
+    Raises:
+        BadRow: it holds none.
+    """
+    found = parsed_json(value) if isinstance(value, str) else value
+    if isinstance(found, dict) and found and all(isinstance(each, list) for each in found.values()):
+        if len({len(each) for each in found.values()}) > 1:
+            raise BadRow("lists of unequal length", column, "has lists of unequal length", "repair the row")
+        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+    if not isinstance(found, list):
+        problem = f"is {kind_of(value)}, not a list of messages"
+        raise BadRow("the messages are not a list", column, problem, "name another `column`")
+    return found
+
+
+def read_list(items: list[Any], form: Form, column: str, settings: PoolSettings, notes: Notes) -> Iterator[Turn]:
+    """The turns of a list of messages, one by one, so that what comes after a cut is not looked at.
+
+    Raises:
+        BadRow: a message cannot be read.
+        LeftOut: a message has what the settings or a text model cannot use.
+    """
+    for index, item in enumerate(items):
+        where = f"{column}[{index}]"
+        if form == "strings":
+            yield Turn("assistant" if index % 2 else "user", said(item, where), True, where)
+        elif not isinstance(item, dict):
+            problem = f"is {kind_of(item)}, not an object with {' and '.join(KEYS[form])}"
+            raise BadRow("a message is not an object", where, problem, "write it as one")
+        elif form == "pairs":
+            yield from _pair(item, where, column, notes)
+        else:
+            yield _message(item, KEYS[form], where, column, settings, notes)
+
+
+def form_of_list(items: list[Any]) -> Form | None:
+    """The form of a list of messages by its first item; None where it is no such list."""
+    first = items[0] if items else None
+    if isinstance(first, str):
+        return "strings"
+    for form, keys in KEYS.items():
+        if form != "tree" and isinstance(first, dict) and set(keys) <= first.keys():
+            return form
+    return None
+
+
+def said(value: Any, where: str) -> str:
+    """A text that says something.
+
+    Raises:
+        BadRow: it is none, or empty.
+    """
+    text = text_of(value, where)
+    if not text.strip():
+        raise empty(where)
+    return text
+
+
+def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterator[Turn]:
+    speakers: dict[str, Speaker] = {"input": "user", "output": "assistant"}
+    for key, role in speakers.items():
+        at = f"{where}.{key}"
+        yield Turn(role, said(field_of(item, key, at), at), True, at)
+    notes.unread(((name, item[name]) for name in item.keys() - speakers.keys()), (), f"{column}[].")
+
+
+def _message(
+    item: dict[str, Any], keys: tuple[str, str], where: str, column: str, settings: PoolSettings, notes: Notes
+) -> Turn:
+    role_key, content_key = keys
+    name = field_of(item, role_key, f"{where}.{role_key}")
+    role, only_calls = _role(name, f"{where}.{role_key}")
+    if only_calls:
+        at = f"{where}.{content_key}"
+        text = call_text(field_of(item, content_key, at), at, settings)
+    else:
+        text = message_text(item, content_key, where, role, settings, notes)
+    trained = role != "assistant" or _is_trained(item, where, notes)
+    rest = [(name, item[name]) for name in item.keys() - _READ[role] if name not in keys]
+    notes.unread(rest, (), f"{column}[].")
+    return Turn(role, text, trained, where)
+
+
+def _role(name: Any, where: str) -> tuple[Speaker, bool]:
+    """The role, and whether the message is nothing but calls of tools."""
+    known = name.lower() if isinstance(name, str) else ""
+    if known in RESULT_ROLES:
+        return "result", False
+    if known in CALL_ROLES:
+        return "assistant", True
+    if known not in ROLE_NAMES:
+        names = ", ".join((*ROLE_NAMES, *RESULT_ROLES, *CALL_ROLES))
+        problem = f"{repr(name)[:40]} is not a role that is known ({names})"
+        raise UnknownRole(
+            "unknown role", where, problem, "rename it, or set out_of_turn: cut to end conversations there"
+        )
+    return ROLE_NAMES[known], False
+
+
+def _is_trained(item: dict[str, Any], where: str, notes: Notes) -> bool:
+    for name in WEIGHT_FIELDS:
+        weight = item.get(name)
+        if weight is None:
+            continue
+        if not isinstance(weight, int | float) or (isinstance(weight, float) and not math.isfinite(weight)):
+            raise BadRow(
+                "a weight is not a number", f"{where}.{name}", "is neither a number nor true or false", "write 0 or 1"
+            )
+        if weight == 0:
+            return False
+        if weight != 1:
+            notes.left_out(OTHER_WEIGHT)
+    return True
+
+
+_READ: dict[Speaker, frozenset[str]] = {
+    "assistant": frozenset((*tools.CALL_FIELDS, *THINKING_FIELDS, *WEIGHT_FIELDS)),
+    "system": frozenset((*tools.DEFINITION_FIELDS, *WEIGHT_FIELDS)),
+    "user": frozenset(WEIGHT_FIELDS),
+    "result": frozenset(WEIGHT_FIELDS),
+}
+"""Fields of a message that are read, by who speaks. A weight says something of answers alone."""

@@ -1,0 +1,107 @@
+"""How the rows of a pool are read: their form, and the names that its parts have in them."""
+
+from dataclasses import dataclass
+
+from selection_platform.configuration.pool_settings import Form, PoolSettings
+
+SYSTEM_FIELDS = ("system", "system_prompt")
+CONTEXT_FIELDS = ("context", "input")
+HISTORY_FIELDS = ("history",)
+"""What a system message, the material of a question, and the turns before it are called beside the rest of a row."""
+
+ALPACA = ("instruction", "output")
+TREE_FIELDS = ("message_id", "parent_id", "role", "text")
+
+DEFAULT_COLUMNS: dict[Form, str] = {
+    "messages": "messages", "sharegpt": "conversations", "pairs": "conversation", "strings": "conversations",
+}  # fmt: skip
+KEYS: dict[Form, tuple[str, str]] = {
+    "messages": ("role", "content"), "sharegpt": ("from", "value"), "pairs": ("input", "output"),
+    "tree": ("role", "text"),
+}  # fmt: skip
+LISTS: dict[Form, str] = {
+    "messages": "a list of {role, content}",
+    "sharegpt": "a list of {from, value}",
+    "pairs": "a list of {input, output}",
+    "strings": "a list of texts in turn",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read the rows of one pool.
+
+    Attributes:
+        form: `alpaca` is `columns` with names of its own.
+        column: field with the list of messages; None for `columns`. In `tree` the walk puts it there.
+        prompt: field of the question, or of a list of messages that ends with it; for `columns` alone, as is the next.
+        answer: field of the answer, or of a list of messages that begins with it.
+        system: fields that may hold a system message beside the rest; the first that is there is read.
+        context: likewise, material that follows the question.
+        history: likewise, earlier turns.
+    """
+
+    form: Form
+    column: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    system: tuple[str, ...] = SYSTEM_FIELDS
+    context: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """In words, for a person."""
+        if self.form == "tree":
+            return "tree: messages that name the one that they reply to"
+        if self.column is None:
+            return f"{self.form}: {self.prompt} is answered by {self.answer}"
+        return f"{self.form}: {LISTS[self.form]} in {self.column}"
+
+    @property
+    def how_to_say(self) -> str:
+        """The settings that ask for this reading."""
+        if self.form == "tree":
+            return "form: tree"
+        if self.column is None:
+            return f"columns: {{prompt: {self.prompt}, answer: {self.answer}}}"
+        return f"form: {self.form}, column: {self.column}"
+
+
+def list_reading(form: Form, column: str, settings: PoolSettings) -> Reading:
+    """The reading of a list of messages."""
+    return Reading(form, column, system=_names(settings.columns.system, SYSTEM_FIELDS))
+
+
+def columns_reading(prompt: str, answer: str, settings: PoolSettings) -> Reading:
+    """The reading of a question and its answer in fields of their own."""
+    wanted = settings.columns
+    return Reading(
+        "alpaca" if settings.form == "alpaca" else "columns",
+        None,
+        prompt,
+        answer,
+        _names(wanted.system, SYSTEM_FIELDS),
+        _names(wanted.context, tuple(name for name in CONTEXT_FIELDS if name not in (prompt, answer))),
+        _names(wanted.history, HISTORY_FIELDS),
+    )
+
+
+def stated_reading(settings: PoolSettings) -> Reading | None:
+    """The reading that the settings ask for; None where they leave it to the rows."""
+    if settings.source.package is not None:
+        return list_reading("messages", "messages", settings)
+    columns = settings.columns
+    if settings.form == "alpaca":
+        return columns_reading(columns.prompt or ALPACA[0], columns.answer or ALPACA[1], settings)
+    if columns.prompt and columns.answer:
+        return columns_reading(columns.prompt, columns.answer, settings)
+    if settings.form is None:
+        return None
+    if settings.form == "tree":
+        return list_reading("tree", "messages", settings)
+    return list_reading(settings.form, settings.column or DEFAULT_COLUMNS[settings.form], settings)
+
+
+def _names(wanted: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields to look at: the wanted one, none where it is empty, and the usual ones where it is left out."""
+    return usual if wanted is None else (wanted,) if wanted else ()

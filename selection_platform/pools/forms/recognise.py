@@ -1,0 +1,177 @@
+"""Which form the rows of a pool are of: seen from some of them, or as the settings say."""
+
+import json
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from selection_platform.configuration.pool_settings import Form, PoolSettings
+from selection_platform.errors import PlatformError
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.forms.messages import form_of_list, listed
+from selection_platform.pools.forms.reading import (
+    TREE_FIELDS,
+    Reading,
+    columns_reading,
+    list_reading,
+    stated_reading,
+)
+from selection_platform.pools.forms.texts import is_blank, printable
+from selection_platform.pools.shards import shard_paths
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_ROWS = 100
+ENOUGH = 0.9
+"""Share of the sampled rows that must be of one form; the others are then bad rows."""
+
+LIST_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
+PREFERRED = "chosen"
+PROMPT_FIELDS = ("instruction", "prompt", "question", "query", "problem", "input")
+ANSWER_FIELDS = ("output", "response", "completion", "answer", "solution", "chosen")
+MATERIAL = "input"
+"""What lists of messages, questions and answers are called. `input` beside a question is its material."""
+
+
+class UnknownForm(PlatformError):
+    """Rows whose form cannot be told."""
+
+
+def find_reading(settings: PoolSettings, raw_folder: Path) -> Reading:
+    """How to read the rows of a finished raw pool.
+
+    Raises:
+        UnknownForm: the settings do not say, and the rows cannot be told apart.
+    """
+    reading = stated_reading(settings)
+    if reading is None:
+        reading = recognise(sample_records(raw_folder), settings)
+        logger.info("pool: form recognised as %s", reading)
+    return reading
+
+
+def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
+    """The reading that fits the records.
+
+    Raises:
+        UnknownForm: none fits, or several do.
+    """
+    votes = Counter(found for record in records if (found := _candidates_of_any(record, settings)))
+    if not votes:
+        # A broken list under its usual name is a bad row, with a message of its own.
+        usual = LIST_FIELDS if settings.column is None else (settings.column,)
+        broken = [name for name in usual if any(name in record for record in records)]
+        if broken:
+            return list_reading("messages", broken[0], settings)
+        shown = printable(", ".join(sorted({name for record in records for name in record})) or "nothing")
+        raise UnknownForm(
+            f"form: cannot be told from the rows, which have the fields {shown}; name the list of messages with `form` "
+            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`"
+        )
+    best, rows = votes.most_common(1)[0]
+    if len(best) == 1 and rows >= ENOUGH * votes.total():
+        return best[0]
+    counts: Counter[Reading] = Counter()
+    for found, rows in votes.items():
+        counts.update(dict.fromkeys(found, rows))
+    named = printable("; ".join(f"{each.how_to_say} ({count} rows)" for each, count in counts.most_common()))
+    raise UnknownForm(
+        f"form: several fit the {len(records)} rows that were looked at; say which is meant, or make a pool of each: "
+        f"{named}"
+    )
+
+
+def _candidates_of_any(record: dict[str, Any], settings: PoolSettings) -> tuple[Reading, ...]:
+    try:
+        return tuple(candidates(record, settings))
+    except RecursionError:
+        # A row that is nested too deep is a bad row, and tells nothing.
+        return ()
+
+
+def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
+    """The readings that fit a row equally well; none where none does."""
+    if settings.column is not None:
+        form = _form_of(record.get(settings.column))
+        return [] if form is None else [list_reading(form, settings.column, settings)]
+    if all(name in record for name in TREE_FIELDS):
+        return [list_reading("tree", "messages", settings)]
+    found: dict[str, Form | None] = {name: _form_of(value) for name, value in record.items()}
+    lists: dict[str, Form] = {name: form for name, form in found.items() if form is not None}
+    of_known_name = [list_reading(lists[name], name, settings) for name in LIST_FIELDS if name in lists]
+    if of_known_name:
+        return of_known_name
+    if lists.get(PREFERRED, "strings") != "strings" and not _begins_with_the_answer(record[PREFERRED]):
+        return [list_reading(lists[PREFERRED], PREFERRED, settings)]
+    pairs = _pairs(record, settings)
+    if pairs:
+        return pairs
+    return [list_reading(form, name, settings) for name, form in lists.items() if form != "strings"]
+
+
+def _form_of(value: Any) -> Form | None:
+    """The form of a list of messages; None where a value is no such list."""
+    if is_blank(value) or not isinstance(value, list | dict | str):
+        return None
+    try:
+        return form_of_list(listed(value, ""))
+    except BadRow:
+        return None
+
+
+def _begins_with_the_answer(value: Any) -> bool:
+    first = listed(value, "")[0]
+    return str(first.get("role", first.get("from"))).lower() in ("assistant", "gpt")
+
+
+def _pairs(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
+    """The questions with answers in fields of their own."""
+    prompts = [name for name in PROMPT_FIELDS if _says(record.get(name))]
+    if len(prompts) > 1 and MATERIAL in prompts:
+        prompts.remove(MATERIAL)
+    answers = [name for name in ANSWER_FIELDS if _says(record.get(name))]
+    return [columns_reading(prompt, answer, settings) for prompt in prompts for answer in answers]
+
+
+def _says(value: Any) -> bool:
+    return (isinstance(value, str) and bool(value.strip())) or _form_of(value) in ("messages", "sharegpt")
+
+
+def sample_records(raw_folder: Path) -> list[dict[str, Any]]:
+    """Rows of a finished raw pool, evenly spaced in each of its files; rows that are no JSON objects are left out."""
+    runs: dict[str, list[tuple[Path, range]]] = {}
+    for path in shard_paths(raw_folder):
+        start = 0
+        for file, rows in groupby(pq.read_table(path, columns=["file"])["file"].to_pylist()):
+            end = start + sum(1 for _ in rows)
+            runs.setdefault(file, []).append((path, range(start, end)))
+            start = end
+    wanted: dict[Path, list[int]] = {}
+    for of_file in runs.values():
+        for path, place in _evenly_spaced(of_file, max(1, SAMPLE_ROWS // len(runs))):
+            wanted.setdefault(path, []).append(place)
+    return [record for path, places in wanted.items() for record in _records(path, places)]
+
+
+def _evenly_spaced(runs: list[tuple[Path, range]], most: int) -> Iterator[tuple[Path, int]]:
+    """At most so many places of a file's rows: shards, and the number of the row in each."""
+    rows = sum(len(places) for _, places in runs)
+    wanted = deque(sorted({number * rows // most for number in range(most)}))
+    before = 0
+    for path, places in runs:
+        while wanted and wanted[0] < before + len(places):
+            yield path, places[wanted.popleft() - before]
+        before += len(places)
+
+
+def _records(path: Path, places: list[int]) -> Iterator[dict[str, Any]]:
+    for text in pq.read_table(path, columns=["record"])["record"].take(places).to_pylist():
+        try:
+            yield json.loads(text)
+        except RecursionError:
+            continue

@@ -1,0 +1,89 @@
+"""Values of a row as text, and what is said where they are none."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from selection_platform.pools.bad_rows import BadRow
+
+
+def field_of(record: dict[str, Any], key: str, where: str) -> Any:
+    """The value of a key.
+
+    Raises:
+        BadRow: it is not there.
+    """
+    if key not in record:
+        present = ", ".join(sorted(record)) or "nothing"
+        raise BadRow(
+            "a field is missing",
+            where,
+            f"is missing; there is {present}",
+            "set the pool's form, column or columns to the data's",
+        )
+    return record[key]
+
+
+def text_of(value: Any, where: str) -> str:
+    """The value, which must be text that can be stored.
+
+    Raises:
+        BadRow: it is not.
+    """
+    if not isinstance(value, str):
+        raise BadRow("a text is not a string", where, f"is {kind_of(value)}, not a string", "write it as text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadRow(
+            "broken Unicode", where, r"holds half of a surrogate pair (\ud800 to \udfff)", "replace that character"
+        ) from None
+    return value
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON, as chat templates write it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parsed_json(text: str) -> Any:
+    """What a text holds where it is a JSON list or object, else None."""
+    if not text.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def empty(where: str) -> BadRow:
+    """The fault of a message without text."""
+    return BadRow("empty message", where, "is empty", "fill it in or remove the row")
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing: null, NaN, blank text, or a collection of nothing else."""
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, dict):
+        return all(map(is_blank, value.values()))
+    if isinstance(value, list):
+        return all(map(is_blank, value))
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def printable(text: str) -> str:
+    """A text with halves of surrogate pairs, which no file can hold, written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, for messages."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def first_that_says(record: dict[str, Any], names: Iterable[str]) -> str | None:
+    """The first of some fields that says something; None where none does."""
+    return next((name for name in names if not is_blank(record.get(name))), None)

@@ -1,0 +1,56 @@
+"""Tool definitions, calls and results as text, in the tags of Hermes' function calling, which Qwen's templates share.
+
+Definitions stand behind the system message, calls behind the assistant's text, results in the user's turn. Source: the
+chat templates of NousResearch/Hermes-2-Pro-Llama-3-8B and Qwen/Qwen2.5-7B-Instruct. Their sentences that explain the
+format to a model are not in the data, and so not in the text.
+"""
+
+from typing import Any
+
+from selection_platform.pools.forms.texts import is_blank, json_line, parsed_json
+
+CALL_FIELDS = ("tool_calls", "function_call", "function_calls")
+DEFINITION_FIELDS = ("tools", "functions")
+HAS_TOOLS = "has tools"
+
+
+def definitions(value: Any) -> list[str]:
+    """Each definition of a list, or of its text, on a line of its own."""
+    return [] if is_blank(value) else [_line(each) for each in _each(value)]
+
+
+def definitions_block(lines: list[str]) -> str:
+    """The `<tools>` block of definitions."""
+    return "\n".join(["<tools>", *lines, "</tools>"])
+
+
+def calls(value: Any) -> list[str]:
+    """A `<tool_call>` block for each call of a list, of one call, or of their text."""
+    return [] if is_blank(value) else [f"<tool_call>\n{_call(each)}\n</tool_call>" for each in _each(value)]
+
+
+def result(text: str) -> str:
+    """The `<tool_response>` block of a result."""
+    return f"<tool_response>\n{text}\n</tool_response>"
+
+
+def _each(value: Any) -> list[Any]:
+    """The items of a list or of the text of one; anything else is one item, as it was written."""
+    found = parsed_json(value) if isinstance(value, str) else value
+    if isinstance(value, str) and (found == {} or value.strip() == "null"):
+        return []
+    return [each for each in found if not is_blank(each)] if isinstance(found, list) else [value]
+
+
+def _call(call: Any) -> str:
+    function = call.get("function", call) if isinstance(call, dict) else call
+    if not isinstance(function, dict) or "name" not in function:
+        return _line(function)
+    arguments = function.get("arguments", function.get("input", {}))
+    # Arguments that are JSON text already stay as they were written.
+    is_json = isinstance(arguments, str) and isinstance(parsed_json(arguments), dict)
+    return f'{{"name": {json_line(function["name"])}, "arguments": {arguments if is_json else json_line(arguments)}}}'
+
+
+def _line(value: Any) -> str:
+    return value if isinstance(value, str) else json_line(value)

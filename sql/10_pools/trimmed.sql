@@ -1,0 +1,1 @@
+SELECT unnest($trimmed::STRUCT(part VARCHAR, samples BIGINT)[], recursive := true)

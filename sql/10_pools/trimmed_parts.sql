@@ -1,0 +1,4 @@
+-- What rows of each pool lost, the most frequent first.
+SELECT pool, part, samples
+FROM pools.trimmed
+ORDER BY pool, samples DESC, part
