@@ -15,6 +15,7 @@ from selection_platform.cli import (
     disk,
     explain,
     export,
+    init,
     lineage,
     methods,
     report,
@@ -29,7 +30,7 @@ from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARI
 from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.job.stopping import STOPPED, Stopping, exit_status
 
-COMMANDS = (select, run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
+COMMANDS = (init, select, run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
 """The modules of the commands, in the order of the help text."""
 
 

@@ -12,18 +12,19 @@ def first_line(text: str | None, width: int) -> str:
     return _shortened(next((line for line in lines if line), ""), width)
 
 
-def shown(text: str, most: int | None) -> str:
+def shown(text: str, most: int | None, for_all: str = " (--full shows all)") -> str:
     """A text, wrapped and indented; of a longer one, the first characters and the number of those left.
 
     Args:
         text: the text.
         most: characters to show; None for all.
+        for_all: how the rest is seen.
     """
     part = _printable(text if most is None else text[:most])
     lines = [piece for line in part.splitlines() for piece in textwrap.wrap(line, WIDTH - 2) or [""]]
     left = len(text) - len(text[:most])
     if left:
-        lines.append(f"... {left:,} more characters (--full shows all)")
+        lines.append(f"... {left:,} more characters{for_all}")
     return textwrap.indent("\n".join(lines), "  ", lambda line: bool(line.strip()))
 
 

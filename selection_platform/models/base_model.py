@@ -100,14 +100,14 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     Raises:
         PlatformError: the package is not installed.
     """
-    gguf = _packaged_file(source)
+    gguf = packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
         _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
     return read_manifest(folder) or {}
 
 
-def _packaged_file(source: PackagedModel) -> Path:
+def packaged_file(source: PackagedModel) -> Path:
     """Where the package's GGUF file lies. The package is not imported: its own dependencies are not needed."""
     try:
         path = Path(str(distribution(source.package).locate_file(source.file)))

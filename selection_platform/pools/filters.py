@@ -53,14 +53,15 @@ def _range_reason(value: int, least: int | None, most: int | None, unit: str) ->
 
 def language_reason(messages: Sequence[Message], language: str | None) -> str | None:
     """Why the language of the first user message drops a conversation, or None."""
-    if language is None:
+    if language is None or detect_language(messages) == language:
         return None
+    return f"language is not {language}"
+
+
+def detect_language(messages: Sequence[Message]) -> str:
+    """The language of the first user message, as an ISO 639-1 code."""
     first = next(message.content for message in messages if message.role == "user")
-    return None if _detect(first[:DETECTED_CHARACTERS]) == language else f"language is not {language}"
-
-
-def _detect(text: str) -> str:
-    return _classifier()(text)[0]
+    return _classifier()(first[:DETECTED_CHARACTERS])[0]
 
 
 @cache

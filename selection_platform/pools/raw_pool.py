@@ -3,6 +3,7 @@
 import hashlib
 import time
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,10 +44,15 @@ class RawPoolReport:
     seconds: float
 
 
-def write_raw_pool(settings: PoolSettings, folder: Path) -> RawPoolReport:
+def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None = None) -> RawPoolReport:
     """Read the source of a pool into Parquet files in `folder`; the manifest, which is the report, comes last.
 
     Where the folder already holds the same source's rows, nothing is read again.
+
+    Args:
+        settings: of the pool.
+        folder: to write to.
+        most_rows: read no more rows than so many, for a look at the source. The folder is not to be used for more.
 
     Raises:
         SourceError: the source cannot be read, or is empty.
@@ -57,7 +63,7 @@ def write_raw_pool(settings: PoolSettings, folder: Path) -> RawPoolReport:
         return read_raw_pool_report(folder)
     started = time.monotonic()
     tally = BadRowTally(settings.on_bad_row)
-    rows, content_hash = _copy_rows(source, folder, tally)
+    rows, content_hash = _copy_rows(source, folder, tally, most_rows)
     report = RawPoolReport(
         rows,
         dict(tally.counts),
@@ -96,12 +102,12 @@ def _identity(settings: PoolSettings, source: Source) -> dict[str, object]:
     }
 
 
-def _copy_rows(source: Source, folder: Path, tally: BadRowTally) -> tuple[int, str]:
+def _copy_rows(source: Source, folder: Path, tally: BadRowTally, most_rows: int | None) -> tuple[int, str]:
     """Number and hash of the rows that were written."""
     writer = ShardWriter(folder, RAW_SCHEMA)
     content = hashlib.sha256()
     with progress("raw pool", None, "rows") as bar:
-        for item in source.rows():
+        for item in islice(source.rows(), most_rows):
             if isinstance(item, BadRow):
                 tally.meet(item)
                 continue

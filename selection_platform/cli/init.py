@@ -1,0 +1,214 @@
+"""Look at data and write a profile for it."""
+
+import argparse
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selection_platform.cli.shared import Commands
+from selection_platform.cli.terminal_text import shown, wrapped
+from selection_platform.configuration.new_profile import as_yaml, model_of, pool_name, source_of, write_text
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.settings import ModelSettings
+from selection_platform.errors import PlatformError
+from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import pieces
+
+if TYPE_CHECKING:
+    from selection_platform.models.look import ModelLook
+    from selection_platform.pools.pool import PoolReport
+    from selection_platform.pools.raw_pool import RawPoolReport
+    from selection_platform.pools.survey import Survey
+
+ROWS = 10_000
+BUDGET = 10_000
+"""The paper's."""
+
+SHARE_OF_SMALL_POOLS = 10
+"""Of a pool that has not ten times the budget, a tenth is selected: all methods choose alike where little is left."""
+
+HELD_OUT = 0.01
+LANGUAGES = 4
+SHOWN_CHARACTERS = 600
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "init",
+        help="look at files or a data set of the hub, and write a profile for them",
+        epilog="Example: selection-platform init chats.jsonl --model Qwen/Qwen2.5-0.5B",
+    )
+    parser.add_argument("source", metavar="PATH_OR_HUB_ID", help="file, folder or pattern, or id of a data set")
+    parser.add_argument("--config", help="configuration of a hub data set that has several")
+    parser.add_argument("--split", help="split of a hub data set (default: train)")
+    parser.add_argument("--model", help="base model: hub id, with @COMMIT if need be")
+    parser.add_argument("--budget", type=int, metavar="N", help=f"how many to select (default: {BUDGET}, or a tenth)")
+    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows to look at (default: {ROWS})")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="the profile to write (default: POOL.yaml)")
+    parser.set_defaults(command=init, makes_profile=True)
+
+
+def init(options: argparse.Namespace) -> None:
+    """Say what the first rows are like and what would become of them, and write a profile that runs as it is."""
+    from selection_platform.pools.survey import survey
+
+    source = source_of(options.source, options.config, options.split)
+    name = pool_name(source)
+    path = options.to or Path(f"{name}.yaml")
+    if path.exists():
+        raise PlatformError(f"{path} exists, and is left as it is; name another file with --to")
+    models = {} if options.model is None else model_of(options.model)
+    look = _look_at(models)
+    settings = PoolSettings.model_validate({"source": source, "on_bad_row": "skip", "held_out": HELD_OUT})
+    found = survey(settings, options.rows, None if look is None else look.count_tokens)
+    budget = _budget(options.budget, found)
+    _print_survey(found)
+    write_text(path, _profile_text(options, path, name, source, models, look, found, budget))
+    # What does not fit is said now.
+    load_profile(str(path))
+    quoted = shlex.quote(str(path))
+    print(f"\nWritten: {path}. Next:\n  selection-platform --profile {quoted} status    what would run")
+    print(f"  selection-platform --profile {quoted} run       run it")
+
+
+def _look_at(models: Mapping[str, Any]) -> "ModelLook | None":
+    from selection_platform.models.look import look_at
+
+    return next((look_at(ModelSettings.model_validate(model)) for model in models.values()), None)
+
+
+def _budget(wanted: int | None, found: "Survey") -> int:
+    """How many samples to select.
+
+    Raises:
+        PlatformError: there are not as many as wanted.
+    """
+    most = found.pool.kept["pool"]
+    if wanted is None:
+        return max(1, min(BUDGET, most // SHARE_OF_SMALL_POOLS)) if found.is_whole else BUDGET
+    if wanted < 1 or (found.is_whole and wanted > most):
+        raise PlatformError(
+            f"--budget: {wanted:,} is not between 1 and the {most:,} conversations that can be selected"
+        )
+    return wanted
+
+
+def _print_survey(found: "Survey") -> None:
+    raw, pool = found.raw, found.pool
+    bad = sum(raw.bad_rows.values())
+    whole = "all there are" if found.is_whole else "the first of them"
+    print(f"{', '.join(raw.files)}: looked at {raw.rows + bad:,} rows, {whole}")
+    print(wrapped(f"form: {pool.form}"))
+    if pool.ignored:
+        print(wrapped(f"fields that carry no meaning for training: {', '.join(pool.ignored)}"))
+    _print_what_becomes(raw, pool)
+    print(f"{found.near_duplicates:,} of those kept are near-duplicates of an earlier one")
+    print(wrapped(f"languages of the first messages: {_languages(found)}"))
+    print("\n            median     90%     most")
+    for label, values in (("turns", found.turns), ("characters", found.characters), ("tokens", found.tokens)):
+        if values is not None:
+            middle, high = (int(sorted(values)[int(share * (len(values) - 1))]) for share in (0.5, 0.9))
+            print(f"{label:<10} {middle:>7,} {high:>7,} {int(values.max()):>8,}")
+    print("\nAs a model sees some of them; > marks what it is trained on.")
+    for conversation in found.shown:
+        _print_conversation(conversation)
+
+
+def _print_what_becomes(raw: "RawPoolReport", pool: "PoolReport") -> None:
+    print(f"\n{sum(pool.kept.values()):,} would be kept")
+    for reason, rows in {**raw.bad_rows, **pool.dropped}.items():
+        print(wrapped(f"{rows:,} dropped: {reason}"))
+        example = raw.examples.get(reason) or pool.examples.get(reason)
+        if example:
+            print(wrapped(f"  such as {example}"))
+    for part, rows in pool.trimmed.items():
+        print(wrapped(f"{rows:,} lose a part: {part}"))
+
+
+def _print_conversation(conversation: Sequence[Message]) -> None:
+    print()
+    for piece in pieces(conversation):
+        mark = ">" if piece.is_answer else " "
+        text = shown(piece.text if piece.is_answer else piece.text.rstrip("\n"), SHOWN_CHARACTERS, "")
+        print("\n".join(f"{mark} {line}" for line in text.splitlines()))
+
+
+def _languages(found: "Survey") -> str:
+    shares = list(found.languages.items())
+    named = [f"{language} {share:.0%}" for language, share in shares[:LANGUAGES]]
+    others = sum(share for _, share in shares[LANGUAGES:])
+    return ", ".join([*named, *([f"others {others:.0%}"] if others else [])])
+
+
+def _profile_text(
+    options: argparse.Namespace,
+    path: Path,
+    name: str,
+    source: dict[str, Any],
+    models: dict[str, Any],
+    look: "ModelLook | None",
+    found: "Survey",
+    budget: int,
+) -> str:
+    """The profile, with comments."""
+    command = shlex.join(["selection-platform", "init", options.source])
+    lines = [
+        f"# Written by: {command}",
+        "# Every setting that can be added here: docs/profile.md",
+        "pools:",
+        f"  {name}:",
+        as_yaml({"source": _as_seen_from(path, source)}, 4).rstrip("\n"),
+        f"    # The rows' form was recognised: {found.pool.form}.",
+        "    on_bad_row: skip # what cannot be read is counted, in the table pools.dropped",
+        f"    # language: en # of the first rows: {_languages(found)}",
+        f"    # near_duplicates: 0.8 # {found.near_duplicates:,} of the {len(found.turns):,} that were looked at",
+        f"    held_out: {HELD_OUT} # set aside, to measure the held-out loss on",
+    ]
+    longest = _longest(look)
+    if models:
+        lines += ["", as_yaml({"models": models}).rstrip("\n"), *longest]
+    lines += ["", f"budgets: [{budget}] # conversations that each arm selects", *_arms(bool(models))]
+    return "\n".join(lines) + "\n"
+
+
+def _as_seen_from(path: Path, source: dict[str, Any]) -> dict[str, Any]:
+    """The source with a path that starts from the profile's folder, where it lies in it: both can then be moved."""
+    folder = path.absolute().parent
+    if "files" in source and Path(source["files"]).is_relative_to(folder):
+        return {**source, "files": os.path.relpath(source["files"], folder)}
+    return source
+
+
+def _longest(look: "ModelLook | None") -> list[str]:
+    """Lengths that the model takes, where the defaults are beyond them."""
+    if look is None or look.positions is None or look.positions >= 4096:
+        return []
+    return [
+        f"# The model takes {look.positions:,} tokens.",
+        f"scoring: {{max_length: {look.positions}}}",
+        f"fine_tuning: {{max_length: {look.positions}}}",
+    ]
+
+
+def _arms(has_model: bool) -> list[str]:
+    if has_model:
+        return [
+            "arms:",
+            "  base: # the model as it is",
+            "  random: {seeds: [0, 1, 2]} # what the others must beat",
+            "  token_length:",
+            "  ifd:",
+            "  zip:",
+            "# Others: selection-platform methods",
+        ]
+    return [
+        "# Without a base model, arms only select, and by the pool alone. To fine-tune and measure, add for instance",
+        "# models: {qwen2.5-0.5b: {hub: Qwen/Qwen2.5-0.5B, revision: COMMIT}}, and leave out `train: false`.",
+        "arms:",
+        "  random: {train: false}",
+        "  zip: {train: false}",
+    ]

@@ -1,0 +1,64 @@
+"""What can be known of a model without its weights: its tokenizer, and how long a text it takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer
+
+from selection_platform.configuration.settings import ModelSettings
+from selection_platform.errors import PlatformError
+from selection_platform.models.base_model import PACKAGED_MODELS, packaged_file
+from selection_platform.models.loading import load_tokenizer
+from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import tokenize
+
+_SMALL_FILES = ("*.json", "*.model", "*.txt")
+
+
+@dataclass(frozen=True)
+class ModelLook:
+    """A model from outside.
+
+    Attributes:
+        count_tokens: of a conversation, as it is trained on.
+        positions: the longest sequence that it takes, in tokens; None where its configuration does not say.
+    """
+
+    count_tokens: Callable[[Sequence[Message]], int]
+    positions: int | None
+
+
+def look_at(settings: ModelSettings) -> ModelLook:
+    """Fetch a model's tokenizer and configuration.
+
+    Raises:
+        PlatformError: they cannot be fetched or read.
+    """
+    if settings.package is not None:
+        gguf = packaged_file(PACKAGED_MODELS[settings.package])
+        where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name, "local_files_only": True}
+        return _look(AutoTokenizer.from_pretrained(**where), AutoConfig.from_pretrained(**where))
+    folder = _fetch(settings.hub or "", settings.revision or "")
+    return _look(load_tokenizer(folder), AutoConfig.from_pretrained(folder, local_files_only=True))
+
+
+def _look(tokenizer: Any, config: object) -> ModelLook:
+    positions = getattr(config, "max_position_embeddings", None)
+    return ModelLook(lambda messages: len(tokenize(messages, tokenizer).ids), positions)
+
+
+def _fetch(hub: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(hub, revision=revision, allow_patterns=list(_SMALL_FILES), ignore_patterns=["*/*"])
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise PlatformError(
+            f"--model: {hub} at {revision} cannot be fetched ({type(error).__name__}); check the id, the commit, "
+            "the network, and for a gated model that you accepted its terms and ran `hf auth login`"
+        ) from error

