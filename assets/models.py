@@ -11,6 +11,7 @@ from assets.record.metadata import model_result
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.configuration.checks import check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from sql.queries import load_sql
@@ -36,6 +37,8 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
         From a hub, from an installed package, or pre-trained here on the rows that the pools set aside for it.
         """
+        from selection_platform.models.look import positions_of
+
         settings = profile.models[context.partition_key]
         folder = artifacts.base_model(context.partition_key)
         if settings.pretraining is not None:
@@ -47,6 +50,9 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
             manifest = jobs.run(context, PRETRAINING, spec, folder)
         else:
             manifest = _ready_made(settings, folder)
+        positions = positions_of(folder)
+        if positions is not None:
+            check_positions(profile, context.partition_key, positions)
         return model_result(manifest, folder)
 
     return [base_model]

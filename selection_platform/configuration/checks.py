@@ -21,6 +21,9 @@ def check_profile(profile: "Profile") -> None:
     """
     _check_arms(profile)
     _check_models(profile)
+    for name, model in profile.models.items():
+        if model.pretraining is not None:
+            check_positions(profile, name, model.pretraining.context)
     _check_less(profile)
     _check_helpers(profile)
     _check_processes(profile)
@@ -44,6 +47,42 @@ def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
     _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
     for size in profile.pool_size_study.sizes.get(pool, ()):
         check_sub_pool(SubPool(pool, size), samples)
+
+
+def check_positions(profile: "Profile", model: str, positions: int) -> None:
+    """Check, as soon as it is known how long a text a model takes, that nothing longer is given to it.
+
+    Args:
+        profile: whose arms use the model.
+        model: its name.
+        positions: the longest sequence, in tokens.
+
+    Raises:
+        PlatformError: a setting is beyond it; the message names it.
+    """
+    for key, length in _lengths(profile, model).items():
+        if length > positions:
+            raise PlatformError(
+                f"{key}: {length} is beyond the {positions} tokens that model {model!r} takes; lower it"
+            )
+
+
+def _lengths(profile: "Profile", model: str) -> dict[str, int]:
+    """The settings that say how long a text a model is given."""
+    fine_tuned = profile.models[model].fine_tune
+    helpers = {name for names in profile.selectit.helpers.values() for name in names}
+    is_rater = profile.uses("selectit") and (fine_tuned or model in helpers)
+    arms = [METHODS[name] for name in profile.arms] if fine_tuned else []
+    # Token counts need no more than the tokenizer.
+    scores = any(arm.scored_per == "scoring" and "token_length" not in (arm.name, arm.variant_of) for arm in arms)
+    lengths: dict[str, int] = {}
+    if is_rater or scores:
+        lengths["scoring.max_length"] = profile.scoring.max_length
+    if arms and any(arm.train for arm in profile.arms.values()):
+        lengths["fine_tuning.max_length"] = profile.fine_tuning.max_length
+    if arms and profile.uses("less"):
+        lengths["less.training.max_length"] = profile.less.training.max_length
+    return lengths
 
 
 def check_sub_pool(sub_pool: SubPool, samples: int) -> None:

@@ -44,9 +44,17 @@ def look_at(settings: ModelSettings) -> ModelLook:
     return _look(load_tokenizer(folder), AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
+def positions_of(folder: Path) -> int | None:
+    """The longest sequence that a model takes, in tokens; None where its configuration does not say."""
+    return _positions(AutoConfig.from_pretrained(folder, local_files_only=True))
+
+
+def _positions(config: Any) -> int | None:
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
 def _look(tokenizer: Any, config: object) -> ModelLook:
-    positions = getattr(config, "max_position_embeddings", None)
-    return ModelLook(lambda messages: len(tokenize(messages, tokenizer).ids), positions)
+    return ModelLook(lambda messages: len(tokenize(messages, tokenizer).ids), _positions(config))
 
 
 def _fetch(hub: str, revision: str) -> Path:

@@ -35,7 +35,7 @@ def materialised(tmp_path, rows):
                 "pools": {"mine": {"source": {"files": "rows.jsonl"}, "decontaminate": False}},
                 "budgets": [2],
                 "arms": {"random": {}},
-                "models": {"tiny": {"pretraining": {"steps": 1}}},
+                "models": {"tiny": {"pretraining": {"steps": 1, "context": 4096}}},
                 "evaluation": {"benchmarks": {}},
             }
         )

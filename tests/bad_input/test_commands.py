@@ -14,7 +14,7 @@ RANDOM = "random/mine/tiny/2/s0"
 PROFILE = {
     "description": "A test.",
     "pools": {"mine": {"source": {"files": "rows.jsonl"}}},
-    "models": {"tiny": {"pretraining": {"steps": 1}}},
+    "models": {"tiny": {"pretraining": {"steps": 1, "context": 4096}}},
     "evaluation": {"benchmarks": {}},
     "budgets": [2],
     "arms": {"base": {}, "random": {}},

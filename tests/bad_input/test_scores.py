@@ -81,7 +81,7 @@ def test_the_pool_asset_looks_at_its_size(tmp_path):
     file.write_text(
         "{description: x, pools: {mine: {source: {files: rows.jsonl}, decontaminate: false}}, budgets: [3], arms: "
         "{random: }, "
-        "models: {tiny: {pretraining: {steps: 1}}}, evaluation: {benchmarks: {}}}"
+        "models: {tiny: {pretraining: {steps: 1, context: 4096}}}, evaluation: {benchmarks: {}}}"
     )
     profile, resources = load_profile(str(file)), build_resources(tmp_path / "home")
     write_raw_pool(profile.pools["mine"], resources.artifacts.raw_pool("mine"))

@@ -6,7 +6,7 @@ import yaml
 from selection_platform.configuration.profile import ProfileError, load_profile
 
 NAN, INF = float("nan"), float("inf")
-PRETRAINED = {"pretraining": {"steps": 1}}
+PRETRAINED = {"pretraining": {"steps": 1, "context": 4096}}
 HELPER = {**PRETRAINED, "fine_tune": False}
 LIMITED = {"mine": {"source": {"files": "rows.jsonl"}, "limit": 60}}
 SMALLEST = {
@@ -59,6 +59,12 @@ CASES = [
     ),
     ("method that scores with a model, and none", {"models": {}, "arms": {"ifd": {"train": False}}},
      "arms.ifd: needs a base model; name one under `models:`"),
+    ("longer than a pre-trained model takes",
+     {**model(pretraining={"steps": 1, "context": 512}), "arms": {"ifd": {"train": False}}},
+     "scoring.max_length: 4096 is beyond the 512 tokens that model 'm' takes; lower it"),
+    ("training on more than a model takes",
+     {**model(pretraining={"steps": 1, "context": 512}), "arms": {"random": {}}},
+     "fine_tuning.max_length: 4096 is beyond the 512 tokens that model 'm' takes; lower it"),
     ("training without a model", {"models": {}, "arms": {"zip": {}}},
      "arms.zip: is trained, and there is no base model; name one under `models:`, or write `zip: {train: false}` to "
      "select only"),

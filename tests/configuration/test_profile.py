@@ -9,7 +9,7 @@ from selection_platform.pools.sources import source_state
 SMALLEST = {
     "description": "A test.",
     "pools": {"mine": {"source": {"files": "rows.jsonl"}}},
-    "models": {"tiny": {"pretraining": {"steps": 1}}},
+    "models": {"tiny": {"pretraining": {"steps": 1, "context": 4096}}},
     "evaluation": {"benchmarks": {}},
     "budgets": [10],
     "arms": {"base": {}, "all_data": {}, "random": {"seeds": [0, 7]}, "ifd": {}},
@@ -44,7 +44,10 @@ def test_an_arm_that_only_selects_has_no_training(tmp_path):
 
 
 def test_a_helper_rates_and_is_not_fine_tuned(tmp_path):
-    models = {"tiny": {"pretraining": {"steps": 1}}, "helper": {"pretraining": {"steps": 1}, "fine_tune": False}}
+    models = {
+        "tiny": {"pretraining": {"steps": 1, "context": 4096}},
+        "helper": {"pretraining": {"steps": 1, "context": 4096}, "fine_tune": False},
+    }
     helpers = {"tiny": ["helper"]}
     profile = load_profile(write(tmp_path, models=models, selectit={"helpers": helpers}))
     assert list(profile.scorings) == ["mine/tiny"]

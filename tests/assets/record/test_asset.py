@@ -20,7 +20,11 @@ CONTENT_STAGES = (
     "70_benchmarks", "90_reports",
 )  # fmt: skip
 WITHOUT_CONTENT = {
+    "10_pools/any_untrained": "says whether there is a mask to put beside conversations",
     "10_pools/on_both_sides": "stops a pool that is unsound",
+    "10_pools/sizes": "stops what wants more of a pool than there is",
+    "10_pools/trimmed_parts": "says in `status` what rows lost",
+    "10_pools/with_untrained": "puts a mask beside conversations, whose ids cover it",
     "30_features/completeness": "stops features that are not complete",
     "30_features/cluster_sizes": "describes what was made",
     "40_scores/summary": "stops scores that are not finite, and describes the others",
