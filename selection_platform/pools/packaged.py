@@ -144,7 +144,7 @@ def _read_packaged_file(file: PackagedFile, path: Path, name: str, after: int) -
             pair = file.pair(json.loads(row.record))
             messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), pair, strict=True)]
             record = {"messages": messages, "source": file.source, "licence": file.licence}
-            yield row._replace(record=to_json(record))
+            yield row._replace(record=to_json(record, may_hold_floats=False))
 
 
 def _fraction(text: str) -> float:
@@ -158,5 +158,5 @@ def _read_sharegpt(path: Path, name: str, after: int) -> Rows:
             turns = json.loads(row.record)["conversations"]
             messages = [{"role": turn["from"], "content": turn["value"]} for turn in turns]
             record = {"messages": messages, "source": "sharegpt: chats of real users", "licence": None}
-            row = row._replace(record=to_json(record))
+            row = row._replace(record=to_json(record, may_hold_floats=False))
         yield row

@@ -108,8 +108,8 @@ def _copy_rows(source: Source, folder: Path, tally: BadRowTally) -> tuple[int, s
             if isinstance(item, BadRow):
                 tally.meet(item)
                 continue
-            shards.add(item)
-            bar.advance()
+            if handed_on := shards.add(item):
+                bar.advance(handed_on)
         return shards.finish()
 
 

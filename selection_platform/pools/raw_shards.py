@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,26 @@ from selection_platform.job.folder import whole_file
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRowTally
 from selection_platform.pools.rows import RawRow
-from selection_platform.pools.shards import shard_paths
+from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths
 
 RAW_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("record", pa.string())])
 
 PROGRESS = b"progress"
 """Key of a shard's metadata: which row of the source is its last one, and the bad rows up to there."""
 
-_ROWS_PER_STEP = 4096
+CHARACTERS_PER_BATCH = 4_000_000
+MOST_WAITING = 16
+"""Batches that reading may be ahead of hashing and writing, each."""
 
 
 class RawShards:
-    """Writes rows and hashes them, in a thread of its own: reading waits only when it is two shards ahead.
+    """Takes rows in batches, and hashes and writes them in a thread each: on two cores, reading waits for neither.
 
-    Used as a context: leaving it waits for the thread.
+    Used as a context: leaving it waits for the threads.
 
     Attributes:
-        rows: how many rows there are; after a reading that was killed, at first those of its whole shards.
-        last: name of the file and number of the row that was added last; None at the beginning of the source.
+        rows: how many rows were handed on; after a reading that was killed, at first those of its whole shards.
+        last: name of the file and number of the row that a shard ended with last; None where there is none.
     """
 
     def __init__(self, folder: Path, tally: BadRowTally) -> None:
@@ -41,22 +45,27 @@ class RawShards:
         self._tally = tally
         self._content = hashlib.sha256()
         self._shards = 0
+        self._shard_rows = self._shard_characters = 0
         self._clear()
-        self._thread = ThreadPoolExecutor(1, "raw shards")
-        self._writing: list[Future[None]] = []
         self._take_up()
+        self._hashing = _Thread("raw pool hash")
+        self._writing = _Thread("raw pool shards")
+        self._shard: _Shard | None = None
 
     def __enter__(self) -> "RawShards":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
+        self._hashing.end()
+        self._writing.end()
 
     def _take_up(self) -> None:
         """Take up what an earlier reading wrote, and remove what does not say where it ended."""
+        for left_over in self._folder.glob(".part-*.partial"):
+            left_over.unlink()
         for number, path in enumerate(shard_paths(self._folder)):
             with pq.ParquetFile(path) as file:
-                said = (file.schema_arrow.metadata or {}).get(PROGRESS)
+                said = (file.metadata.metadata or {}).get(PROGRESS)
                 if said is None or path != self._path(number):
                     break
                 progress = json.loads(said)
@@ -77,54 +86,112 @@ class RawShards:
     def _clear(self) -> None:
         self._files: list[str] = []
         self._numbers: list[int] = []
-        self._texts: list[str] = []
+        self._records: list[str] = []
         self._characters = 0
 
-    def add(self, row: RawRow) -> None:
-        """Add the next row."""
+    def add(self, row: RawRow) -> int:
+        """Add the next row; how many rows were handed on with it: none, mostly."""
         self._files.append(row.file)
         self._numbers.append(row.row)
-        self._texts.append(row.record)
+        self._records.append(row.record)
         self._characters += len(row.record)
-        if len(self._texts) >= shards.ROWS_PER_SHARD or self._characters >= shards.CHARACTERS_PER_SHARD:
-            self._flush()
+        rows, characters = self._shard_rows + len(self._records), self._shard_characters + self._characters
+        is_full = rows >= shards.ROWS_PER_SHARD or characters >= shards.CHARACTERS_PER_SHARD
+        if not is_full and len(self._records) < ROWS_PER_BATCH and self._characters < CHARACTERS_PER_BATCH:
+            return 0
+        handed_on = len(self._records)
+        self._hand_on()
+        if is_full:
+            self._end_shard()
+        return handed_on
 
     def finish(self) -> tuple[int, str]:
         """Write what is left; the number of all rows, and the SHA-256 of their texts, each with a line break behind."""
-        self._flush()
-        for writing in self._writing:
-            writing.result()
+        self._hand_on()
+        self._end_shard()
+        self._hashing.wait()
+        self._writing.wait()
         return self.rows, self._content.hexdigest()
 
-    def _flush(self) -> None:
-        if not self._texts:
+    def _hand_on(self) -> None:
+        """Give the batch to the threads."""
+        if not self._records:
             return
-        self.rows += len(self._texts)
+        if self._shard is None:
+            self._shard = _Shard(self._path(self._shards))
+            self._shards += 1
+        self.rows += len(self._records)
+        self._shard_rows += len(self._records)
+        self._shard_characters += self._characters
         self.last = (self._files[-1], self._numbers[-1])
-        progress = {
-            "file": self.last[0],
-            "row": self.last[1],
-            "bad_rows": dict(self._tally.counts),
-            "examples": dict(self._tally.examples),
-        }
-        if len(self._writing) > 1:
-            self._writing.pop(0).result()
-        columns = (self._files, self._numbers, self._texts)
-        self._writing.append(self._thread.submit(self._write, self._path(self._shards), columns, progress))
-        self._shards += 1
+        self._hashing.do(self._hash, self._records)
+        self._writing.do(self._shard.write, [self._files, self._numbers, self._records])
         self._clear()
 
-    def _write(self, path: Path, columns: tuple[list[str], list[int], list[str]], progress: dict[str, Any]) -> None:
-        metadata = {PROGRESS: json.dumps(progress).encode()}
-        table = pa.table(list(columns), schema=RAW_SCHEMA.with_metadata(metadata))
-        texts = columns[2]
-        for start in range(0, len(texts), _ROWS_PER_STEP):
-            self._content.update(("\n".join(texts[start : start + _ROWS_PER_STEP]) + "\n").encode())
-        with whole_file(path) as temporary:
-            # Each text differs from all others: a dictionary of them would be thrown away.
-            pq.write_table(table, temporary, compression="zstd", use_dictionary=["file"])
+    def _end_shard(self) -> None:
+        if self._shard is None or self.last is None:
+            return
+        file, row = self.last
+        bad_rows, examples = dict(self._tally.counts), dict(self._tally.examples)
+        self._writing.do(self._shard.end, {"file": file, "row": row, "bad_rows": bad_rows, "examples": examples})
+        self._shard = None
+        self._shard_rows = self._shard_characters = 0
+
+    def _hash(self, records: list[str]) -> None:
+        self._content.update(_lines(records))
+
+
+class _Shard:
+    """One file that is being written. It is there only when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, columns: list[list[Any]]) -> None:
+        """Add a batch."""
+        if self._writer is None:
+            temporary = self._files.enter_context(whole_file(self._path))
+            # The texts differ from each other: a dictionary of them would be thrown away.
+            self._writer = pq.ParquetWriter(temporary, RAW_SCHEMA, compression="zstd", use_dictionary=["file"])
+        self._writer.write_table(pa.table(columns, schema=RAW_SCHEMA))
+
+    def end(self, progress: dict[str, Any]) -> None:
+        """Say where in the source the shard ends, and make it count."""
+        assert self._writer is not None
+        self._writer.add_key_value_metadata({PROGRESS: json.dumps(progress).encode()})
+        self._writer.close()
+        self._files.close()
+
+
+class _Thread:
+    """Does one thing after the other. What goes wrong is raised by whoever hands it the next one, or waits."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+        self._waiting: deque[Future[None]] = deque()
+
+    def do(self, work: Any, argument: object) -> None:
+        """Do this when all before it is done."""
+        while len(self._waiting) > MOST_WAITING or (self._waiting and self._waiting[0].done()):
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(work, argument))
+
+    def wait(self) -> None:
+        """Wait until all is done."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def end(self) -> None:
+        """Stop, and do no more."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _records(file: pq.ParquetFile) -> Iterator[bytes]:
-    for batch in file.iter_batches(_ROWS_PER_STEP, columns=["record"]):
-        yield ("\n".join(batch.column(0).to_pylist()) + "\n").encode()
+    for batch in file.iter_batches(ROWS_PER_BATCH, columns=["record"]):
+        yield _lines(batch.column(0).to_pylist())
+
+
+def _lines(records: list[str]) -> bytes:
+    return ("\n".join(records) + "\n").encode()

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from selection_platform.errors import PlatformError
 from selection_platform.pools.bad_rows import BadRow
 
@@ -89,13 +91,27 @@ class Source:
             yield from file.read(file.locate(), file.name, row if file.name == name else 0)
 
 
-def to_json(record: Mapping[str, Any]) -> str:
-    """A record as JSON text; dates and other values that JSON does not know become strings."""
+def to_json(record: Mapping[str, Any], *, may_hold_floats: bool = True) -> str:
+    """A record as JSON text, in ASCII; dates and other values that JSON does not know become strings.
+
+    Where there are no floats, which it writes otherwise, orjson gives the same text in a fifth of the time, but for
+    characters beyond ASCII.
+    """
+    if not may_hold_floats:
+        try:
+            text = orjson.dumps(record, _plain, _LEAVE_TO_PLAIN)
+        except orjson.JSONEncodeError:
+            pass
+        else:
+            if text.isascii() and b"\x7f" not in text:
+                return text.decode()
     return _ENCODER.encode(record)
 
 
 def _plain(value: Any) -> Any:
     """A value that JSON does not know as one that it does. Bytes are text where they can be, as older writers did."""
+    if isinstance(value, tuple):
+        return list(value)
     if not isinstance(value, bytes):
         return str(value)
     try:
@@ -105,5 +121,6 @@ def _plain(value: Any) -> Any:
         return {"bytes": len(value)}
 
 
+_LEAVE_TO_PLAIN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
 # Escaped to ASCII: half of a surrogate pair has no other form that Parquet can hold.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)

@@ -90,11 +90,21 @@ def _inner_fields(type_: pa.DataType) -> list[pa.Field]:
 
 def _rows(batches: Iterable[pa.RecordBatch], name: str, number: int, after: int) -> Rows:
     for batch in batches:
+        floats = any(_may_hold_floats(field.type) for field in batch.schema)
         skipped = min(max(after - number, 0), batch.num_rows)
         number += skipped
         for record in _records(batch.slice(skipped)):
             number += 1
-            yield record.at(name, number) if isinstance(record, BadRow) else RawRow(name, number, to_json(record))
+            if isinstance(record, BadRow):
+                yield record.at(name, number)
+            else:
+                yield RawRow(name, number, to_json(record, may_hold_floats=floats))
+
+
+def _may_hold_floats(type_: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type_):
+        return _may_hold_floats(type_.value_type)
+    return pa.types.is_floating(type_) or any(_may_hold_floats(field.type) for field in _inner_fields(type_))
 
 
 def _records(batch: pa.RecordBatch) -> Iterable[dict[str, Any] | BadRow]:

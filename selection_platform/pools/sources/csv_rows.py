@@ -59,7 +59,7 @@ def _row(header: list[str], values: list[str] | BadRow, name: str, number: int) 
     for field, value in zip(header, values, strict=True):
         if not value.isascii() and not _is_text(value):
             return BadRow("not UTF-8", field, "is not UTF-8", "save the file as UTF-8").at(name, number)
-    return RawRow(name, number, to_json(dict(zip(header, values, strict=True))))
+    return RawRow(name, number, to_json(dict(zip(header, values, strict=True)), may_hold_floats=False))
 
 
 def _is_text(value: str) -> bool:

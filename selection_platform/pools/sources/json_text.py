@@ -10,8 +10,8 @@ import orjson
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow
 
-MOST_BRACKETS = 500
-"""A row with more may be nested deeper than the standard library reads."""
+MOST_CONTAINERS = 500
+"""A row with more objects and lists may be nested deeper than the standard library reads."""
 
 _SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 
@@ -38,29 +38,39 @@ def parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
 def needs_exact_look(line: bytes, record: Any) -> bool:
     """Whether a row that was parsed may say a field twice, or hold what the standard library refuses.
 
-    Without spaces before colons and without keys that end in a backslash, each key brings `":` once. So do a text that
-    begins with a colon, which only costs a look, and `\\":` in a text, which is not counted.
+    Each field brings a colon: where there are as many in the text as fields in what was parsed, there is none twice. A
+    row whose texts have colons too is looked at more closely.
     """
+    fields, containers = _sizes(record)
     return (
-        line.count(b'":') - line.count(b'\\":') != _count_keys(record)
-        or b'\\\\":' in line
-        or _SPACE_BEFORE_COLON.search(line) is not None
-        or line.count(b"{") + line.count(b"[") > MOST_BRACKETS
+        (line.count(b":") != fields and _fields_in_text(line) != fields)
+        or containers > MOST_CONTAINERS
         or _may_hold_long_number(line)
     )
 
 
-def _count_keys(value: Any) -> int:
-    keys = 0
+def _fields_in_text(line: bytes) -> int | None:
+    """How many fields a text has, and texts that begin with a colon; None where that cannot be told."""
+    if _SPACE_BEFORE_COLON.search(line) is not None or b'\\\\":' in line:
+        return None
+    # Within a text, a quote has a backslash before it.
+    return line.count(b'":') - line.count(b'\\":')
+
+
+def _sizes(value: Any) -> tuple[int, int]:
+    """How many fields there are in all objects of a value, and how many objects and lists."""
+    fields = containers = 0
     waiting = [value]
     while waiting:
         inner = waiting.pop()
         if type(inner) is dict:
-            keys += len(inner)
+            fields += len(inner)
+            containers += 1
             waiting.extend(inner.values())
         elif type(inner) is list:
+            containers += 1
             waiting.extend(inner)
-    return keys
+    return fields, containers
 
 
 def _may_hold_long_number(line: bytes) -> bool:
