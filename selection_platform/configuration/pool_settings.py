@@ -41,10 +41,7 @@ Texts = Annotated[str | tuple[str, ...], BeforeValidator(_check_texts)]
 
 
 class SourceSettings(Settings):
-    """Where the rows come from. Name exactly one of hub, files and package; files beside hub are files of the data set.
-
-    Paths stay as they are written, so that a profile that was moved with its data is the same profile.
-    """
+    """Where the rows come from. Name exactly one of hub, files and package; only hub can have files beside it."""
 
     hub: str | None = Field(
         default=None, description="Hugging Face data set, such as teknium/OpenHermes-2.5, or a folder laid out as one."
@@ -65,6 +62,7 @@ class SourceSettings(Settings):
     )
     package: Package | None = Field(default=None, description="Pool made of rows inside installed Python packages.")
 
+    # Beside the paths, which stay as they are written: a profile that was moved with its data is the same profile.
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
