@@ -154,7 +154,8 @@ class _Shard:
         if self._writer is None:
             temporary = self._files.enter_context(whole_file(self._path))
             # The texts differ from each other: a dictionary of them would be thrown away.
-            self._writer = pq.ParquetWriter(temporary, RAW_SCHEMA, compression="zstd", use_dictionary=["file"])
+            dictionary: Any = ["file"]
+            self._writer = pq.ParquetWriter(temporary, RAW_SCHEMA, compression="zstd", use_dictionary=dictionary)
         self._writer.write_table(pa.table(columns, schema=RAW_SCHEMA))
 
     def end(self, progress: dict[str, Any]) -> None:

@@ -42,8 +42,8 @@ FILES = [
     ("empty list", "a.json", b" [\n] ", "no rows in @/a.json; check the pool's source"),
     (
         "one object", "a.json", b'{\n"data": [\n{}\n]}',
-        "@/a.json: holds one JSON object and neither a list of rows nor one object a line; write the rows in it as lines, "
-        "for a field `data` with: jq -c '.data[]' a.json > a.jsonl",
+        "@/a.json: holds one JSON object and neither a list of rows nor one object a line; write the rows in it as "
+        "lines, for a field `data` with: jq -c '.data[]' a.json > a.jsonl",
     ),
     ("csv without rows", "a.csv", b"a,b\n", "no rows in @/a.csv; check the pool's source"),
     (

@@ -86,7 +86,9 @@ def test_shards_that_do_not_say_where_they_ended_do_not_count(tmp_path, monkeypa
     report = write_raw_pool(settings(path), raw)
     for broken in (0, 3):
         (raw / MANIFEST).unlink()
-        pq.write_table(pq.read_table(raw / "part-00000.parquet").replace_schema_metadata(), raw / f"part-0000{broken}.parquet")
+        pq.write_table(
+            pq.read_table(raw / "part-00000.parquet").replace_schema_metadata(), raw / f"part-0000{broken}.parquet"
+        )
         (raw / ".part-00007.parquet.1.partial").write_bytes(b"x")
         assert replace(write_raw_pool(settings(path), raw), seconds=report.seconds) == report
         assert [row["row"] for row in read_rows(raw)] == [1, 2, 3, 4, 5]

@@ -151,8 +151,8 @@ def _hub_message(hub: str, error: Exception) -> str:
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
         return (
-            f"hub: {hub} cannot be read offline; unset HF_HUB_OFFLINE, or fetch it elsewhere with `hf download --repo-type "
-            f"dataset {hub} --local-dir FOLDER` and set `hub: FOLDER`"
+            f"hub: {hub} cannot be read offline; unset HF_HUB_OFFLINE, or fetch it elsewhere with `hf download "
+            f"--repo-type dataset {hub} --local-dir FOLDER` and set `hub: FOLDER`"
         )
     return (
         f"hub: {hub} cannot be read ({type(error).__name__}: {error}); look at the network and run again: what was "

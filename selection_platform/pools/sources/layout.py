@@ -46,14 +46,14 @@ class Layout:
         configs: the splits of each.
         default: the one that is taken where none is named; None where the card does not say.
         left_out: paths of files that cannot be read.
-        nothing: for a config and split the pattern in the card that names no file.
+        faults: what is wrong in the card with a config, or with a split of it, in words.
     """
 
     hub: str
     configs: Mapping[str, Splits]
     default: str | None
     left_out: list[str] = field(default_factory=list)
-    nothing: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    faults: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
 
     def choose(self, configs: Sequence[str], splits: Sequence[str]) -> list[str]:
         """The files of some configurations and splits, each once, in their order.
@@ -70,8 +70,8 @@ class Layout:
                         f"hub: {self.hub} has no split {split!r} in its config {config!r}; `split` can be "
                         f"{_listed(of_config)}, several of these (a+b), or all"
                     )
-                if (config, split) in self.nothing:
-                    raise SourceError(_no_file(self.hub, self.nothing[config, split]))
+                if fault := self.faults.get((config, None)) or self.faults.get((config, split)):
+                    raise SourceError(fault)
                 _check_format(f"hub: the split {split!r} of {self.hub}", of_config[split])
                 chosen |= dict.fromkeys(of_config[split])
         return list(chosen)
@@ -102,10 +102,10 @@ def _check_format(what: str, paths: list[str]) -> None:
     formats = Counter(str(format_of(path)) for path in paths)
     if len(formats) > 1:
         kinds = " and ".join(f"{count} {name}" for name, count in sorted(formats.items()))
+        first = PurePosixPath(paths[0])
         raise SourceError(
             f"{what} has files of several formats ({kinds}), which may be the same rows twice; say which are meant, "
-            f"for instance with `files: [{str(PurePosixPath(paths[0]).with_name('*'))}{PurePosixPath(paths[0]).suffix}]`"
-            " beside `hub`"
+            f"for instance with `files: {first.with_name(f'*{first.suffix}')}` beside `hub`"
         )
 
 
@@ -167,33 +167,33 @@ def _configs_of_card(hub: str, card: str | None) -> list[dict[str, Any]]:
     for config in configs or []:
         if not isinstance(config, dict) or not isinstance(config.get("config_name"), str):
             raise SourceError(f"hub: in {CARD} of {hub} a config has no config_name; repair `configs` there")
-        other = [name for name in _OTHER_READING if name in config]
-        if other:
-            raise SourceError(
-                f"hub: in {CARD} of {hub} the config {config['config_name']!r} sets {other[0]}, which is not understood "
-                "here; write its rows as JSON lines and name these with `files`"
-            )
     return configs or []
 
 
 def _by_card(hub: str, said: list[dict[str, Any]], readable: list[str], left_out: list[str]) -> Layout:
     configs: dict[str, Splits] = {}
-    nothing: dict[tuple[str, str], str] = {}
+    faults: dict[tuple[str, str | None], str] = {}
     for config in said:
         name, folder = config["config_name"], str(config.get("data_dir") or "").strip("./")
-        inside = {path.removeprefix(f"{folder}/"): path for path in readable if path.startswith(folder and f"{folder}/")}
+        prefix = folder and f"{folder}/"
+        inside = {path.removeprefix(prefix): path for path in readable if path.startswith(prefix)}
+        where = f"hub: in {CARD} of {hub} the config {name!r}"
+        for other in [other for other in _OTHER_READING if other in config][:1]:
+            mend = "write its rows as JSON lines and name these with `files`"
+            faults[name, None] = f"{where} sets {other}, which is not understood here; {mend}"
         if config.get("data_files") is None:
             by_name = splits_by_name(list(inside))
             configs[name] = {split: [inside[path] for path in paths] for split, paths in by_name.items()}
             continue
         configs[name] = {}
-        for split, patterns in _patterns(f"hub: in {CARD} of {hub} the config {name!r}", config["data_files"]).items():
+        for split, patterns in _patterns(where, config["data_files"]).items():
             found = {pattern: matching(pattern, list(inside)) for pattern in patterns}
-            nothing |= {(name, split): pattern for pattern in patterns if not found[pattern]}
+            for pattern in [pattern for pattern in patterns if not found[pattern]][:1]:
+                faults[name, split] = _no_file(hub, pattern)
             configs[name][split] = list(dict.fromkeys(inside[path] for paths in found.values() for path in paths))
     defaults = [config["config_name"] for config in said if config.get("default")]
     names = [*defaults, *(name for name in configs if name == DEFAULT or len(configs) == 1)]
-    return Layout(hub, configs, names[0] if names else None, left_out, nothing)
+    return Layout(hub, configs, names[0] if names else None, left_out, faults)
 
 
 def _patterns(where: str, data_files: Any) -> dict[str, list[str]]:
@@ -202,7 +202,7 @@ def _patterns(where: str, data_files: Any) -> dict[str, list[str]]:
     patterns: dict[str, list[str]] = {}
     for item in items:
         split, path = (item.get("split"), item.get("path")) if isinstance(item, dict) else ("train", item)
-        several = path if isinstance(path, list) else [path]
+        several: list[Any] = path if isinstance(path, list) else [path]
         if not isinstance(split, str) or not all(isinstance(each, str) for each in several):
             raise SourceError(f"{where} has data_files that are neither paths nor {{split, path}}; repair them")
         patterns.setdefault(split, []).extend(several)

@@ -59,7 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send_json([_entry(*item) for item in sorted(self.server.files.items())], body)
         if path.startswith(files) and (name := path.removeprefix(files)) in self.server.files:
             return self.send_file(name, body)
-        return self.send(404, b"", {"X-Error-Code": "RevisionNotFound" if path.startswith(api) else "EntryNotFound"}, body)
+        return self.send(
+            404, b"", {"X-Error-Code": "RevisionNotFound" if path.startswith(api) else "EntryNotFound"}, body
+        )
 
     def send_json(self, value, body):
         self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"}, body)
@@ -72,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         if body:
             self.server.asked.append((name, start))
-        self.send(206 if start else 200, content[start:], headers, body, self.server.cut.pop(name, None) if body else None)
+        self.send(
+            206 if start else 200, content[start:], headers, body, self.server.cut.pop(name, None) if body else None
+        )
 
     def send(self, status, content, headers, body, cut=None):
         self.send_response(status)
@@ -105,7 +109,9 @@ def pretend_hub(monkeypatch, cache, files):
     thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
     thread.start()
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     try:

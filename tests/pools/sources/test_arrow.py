@@ -86,9 +86,15 @@ ODD = [
         "out of range in a list", pa.array([[{"t": 2**62}], []]).cast(pa.list_(pa.struct([("t", pa.timestamp("us"))]))),
         [[{"t": "<value out of range: 4611686018427387904>"}], []],
     ),
-    ("dates", pa.array([2**31 - 1, 0], pa.int32()).view(pa.date32()), ["<value out of range: 2147483647>", "1970-01-01"]),
+    (
+        "dates", pa.array([2**31 - 1, 0], pa.int32()).view(pa.date32()),
+        ["<value out of range: 2147483647>", "1970-01-01"],
+    ),
     ("durations", pa.array([2**62, 1]).view(pa.duration("s")), ["4611686018427387904", "0:00:01"]),
-    ("nanoseconds", pa.array([1, 0]).view(pa.timestamp("ns")), ["1970-01-01 00:00:00.000000001", "1970-01-01 00:00:00"]),
+    (
+        "nanoseconds", pa.array([1, 0]).view(pa.timestamp("ns")),
+        ["1970-01-01 00:00:00.000000001", "1970-01-01 00:00:00"],
+    ),
     ("decimals", pa.array([decimal.Decimal("1.50"), None]), ["1.50", None]),
     ("bytes", pa.array([b"text", b"\xff\xfe"]), ["text", {"bytes": 2}]),
     ("a struct of nulls", pa.array([{"a": None}, None]), [{"a": None}, None]),

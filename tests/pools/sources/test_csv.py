@@ -41,7 +41,8 @@ def test_long_values(tmp_path):
 def test_bad_rows_are_bad_alone(tmp_path):
     rows = read(tmp_path / "a.csv", b'q,a\n1\n1,2,3\n"x"y,2\n\xff,2\n"\xf0\x9f\xa6\x8a",2\n"open,2\n')
     assert values(rows) == [
-        "another number of fields", "another number of fields", "not CSV", "not UTF-8", {"q": "🦊", "a": "2"}, "not CSV",
+        "another number of fields", "another number of fields", "not CSV", "not UTF-8", {"q": "🦊", "a": "2"},
+        "not CSV",
     ]  # fmt: skip
     assert str(rows[0]).startswith(f"{tmp_path}/a.csv, row 1: has 1 values, and the first line names 2 fields; repair")
 

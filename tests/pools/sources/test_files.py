@@ -124,7 +124,9 @@ def test_a_folder_without_files_of_rows(tmp_path):
         names("data", folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["data[1]/a.jsonl", "pool #1 [x].jsonl", "why?.jsonl", "*.jsonl", "[ab].jsonl", "[!a]/*/?.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["data[1]/a.jsonl", "pool #1 [x].jsonl", "why?.jsonl", "*.jsonl", "[ab].jsonl", "[!a]/*/?.jsonl"]
+)
 def test_what_exists_is_no_pattern(tmp_path, name):
     write(tmp_path / name)
     write(tmp_path / "b.jsonl")

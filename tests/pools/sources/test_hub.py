@@ -50,7 +50,9 @@ MIXED = [{"a": text} for text in ("4", "true", "null", '{"a": 1}', 4, True, None
 FAULTS = {
     "dates": {"train.jsonl": lines(*DATES)},
     "mixed types": {"train.jsonl": lines(*MIXED)},
-    "a key that comes late": {"train/a.jsonl": lines({"a": 1}, {"a": None}), "train/b.jsonl": lines({"a": {"b": 1}, "c": 2})},
+    "a key that comes late": {
+        "train/a.jsonl": lines({"a": 1}, {"a": None}), "train/b.jsonl": lines({"a": {"b": 1}, "c": 2}),
+    },
     "an empty shard": {
         "data/train-00000-of-00002.parquet": parquet(pa.table({"a": pa.array([], pa.string())})),
         "data/train-00001-of-00002.parquet": parquet(pa.table({"a": ["x"]})),
@@ -86,7 +88,9 @@ def test_two_formats_are_one_message_and_the_manifest_has_what_was_read(tmp_path
     with pytest.raises(SourceError, match=r"several formats .* `files: "):
         read(hub=str(folder))
     source = open_source(SourceSettings.model_validate({"hub": str(folder), "files": "*.parquet"}))
-    assert source.files == {f"{folder}/train.parquet": hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest()}
+    assert source.files == {
+        f"{folder}/train.parquet": hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest()
+    }
     assert [row.record for row in source.rows() if isinstance(row, RawRow)] == ['{"a":2}']
 
 
@@ -157,7 +161,7 @@ def test_what_the_hub_does_not_show_is_one_message(hub, error, message, revision
 def test_offline_is_one_message(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for revision in (None, COMMIT):
-        with pytest.raises(SourceError, match="cannot be read offline; .* `hf download --repo-type dataset"):
+        with pytest.raises(SourceError, match=r"cannot be read offline; .* `hf download --repo-type dataset"):
             read(hub=HUB, revision=revision)
 
 

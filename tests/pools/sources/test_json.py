@@ -138,7 +138,7 @@ def test_the_fast_look_says_what_the_standard_library_says(line):
 
 def test_most_lines_need_the_fast_look_alone(monkeypatch):
     monkeypatch.setattr(json_text, "_parse_exactly", None)
-    texts = ('Why?', 'He said "so": it is\\', "C:\\", '{"a": 1}', ': "a"'[1:], "Réponse : 🦊")
+    texts = ("Why?", 'He said "so": it is\\', "C:\\", '{"a": 1}', ': "a"'[1:], "Réponse : 🦊")
     for text in texts:
         for separators in ((",", ":"), (", ", ": ")):
             line = json.dumps({"messages": [{"role": "user", "content": text}]}, separators=separators).encode()
@@ -150,5 +150,6 @@ def test_a_field_that_stands_twice_is_named(tmp_path):
     (row,) = read(path)
     assert isinstance(row, BadRow)
     assert str(row) == (
-        f"{path}, row 1, field b: stands twice in one object; rename or remove one, or set on_bad_row: skip for this pool"
+        f"{path}, row 1, field b: stands twice in one object; rename or remove one, or set on_bad_row: skip for this "
+        "pool"
     )

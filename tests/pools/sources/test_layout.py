@@ -108,13 +108,17 @@ def test_what_is_not_there_is_one_message_with_what_is(configs, splits, message)
 
 def test_a_data_set_with_several_configs_and_no_default():
     card = CARD.replace("  default: true\n", "")
-    with pytest.raises(SourceError, match=r"several configs and none is its default; set `config` .* by_name, chats, gone"):
+    with pytest.raises(
+        SourceError, match=r"several configs and none is its default; set `config` .* by_name, chats, gone"
+    ):
         layout(PATHS, card).choose([], ["train"])
 
 
 def test_files_of_several_formats_are_one_message():
     paths = ["train.jsonl", "train.parquet", "test.jsonl"]
-    with pytest.raises(SourceError, match=r"'train' of someone/chats has files of several formats \(1 json and 1 parquet\)"):
+    with pytest.raises(
+        SourceError, match=r"'train' of someone/chats has files of several formats \(1 json and 1 parquet\)"
+    ):
         layout(paths).choose([], ["train"])
     assert layout(paths).choose([], ["test"]) == ["test.jsonl"]
     card = "---\nconfigs: [{config_name: default, data_files: '*.jsonl'}]\n---"
@@ -159,13 +163,19 @@ def test_a_script_beside_files_that_the_card_names_is_not_run():
     [
         ("---\na: [\n---\n", "the card of someone/chats, README.md, is not YAML"),
         ("---\nconfigs: [{data_files: a}]\n---\n", "a config has no config_name"),
-        ("---\nconfigs: [{config_name: a, data_files: b, sep: ;}]\n---\n", "the config 'a' sets sep, which is not understood"),
-        ("---\nconfigs: [{config_name: a, data_files: [{split: b}]}]\n---\n", "has data_files that are neither paths nor"),
+        (
+            "---\nconfigs: [{config_name: a, data_files: b, sep: ;}]\n---\n",
+            "the config 'a' sets sep, which is not understood",
+        ),
+        (
+            "---\nconfigs: [{config_name: a, data_files: [{split: b}]}]\n---\n",
+            "has data_files that are neither paths nor",
+        ),
     ],
 )
 def test_a_broken_card_is_one_message(card, message):
     with pytest.raises(SourceError, match=re.escape(message)):
-        layout(["a.jsonl"], card)
+        layout(["a.jsonl", "b"], card).choose([], ["train"])
 
 
 @pytest.mark.parametrize("card", [None, "", "# Chats", "---\nlicense: mit\n---\n# Chats", "---\nno end"])
