@@ -14,7 +14,7 @@ from selection_platform.pools.sources.files import find_files, local_file, look_
 from selection_platform.pools.sources.formats import READABLE
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 
-__all__ = ["READABLE", "hub_commit", "open_source", "source_state"]
+__all__ = ["READABLE", "hub_commit", "hub_folder", "open_source", "source_state"]
 
 
 def open_source(settings: SourceSettings) -> Source:
