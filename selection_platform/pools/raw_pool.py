@@ -19,6 +19,8 @@ __all__ = ["RAW_SCHEMA", "RawPoolReport", "read_raw_pool_report", "write_raw_poo
 
 logger = logging.getLogger(__name__)
 
+NAMES_IN_LOG = 10
+
 
 @dataclass(frozen=True)
 class RawPoolReport:
@@ -61,7 +63,9 @@ def write_raw_pool(settings: PoolSettings, folder: Path) -> RawPoolReport:
     started = time.monotonic()
     tally = BadRowTally(settings.on_bad_row)
     if source.left_out:
-        logger.warning("left out, as they cannot be read: %s", ", ".join(source.left_out))
+        first, rest = source.left_out[:NAMES_IN_LOG], len(source.left_out[NAMES_IN_LOG:])
+        more = f" and {rest:,} more (the manifest has them all)" if rest else ""
+        logger.warning("left out, as they cannot be read: %s%s", ", ".join(first), more)
     rows, content_hash = _copy_rows(source, folder, tally)
     report = RawPoolReport(
         rows,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from selection_platform.configuration.pool_settings import SourceSettings
+from selection_platform.job.progress import progress
 from selection_platform.pools.rows import Source, SourceError, SourceFile
 from selection_platform.pools.sources.files import find_files, local_file, look_of
 from selection_platform.pools.sources.formats import READABLE
@@ -32,7 +33,11 @@ def open_source(settings: SourceSettings) -> Source:
     if found is None:
         return open_hub(settings)
     paths, left_out = found
-    files = [local_file(name, path) for name, path in paths.items()]
+    files: list[SourceFile] = []
+    with progress("hash of the source", len(paths), "files") as bar:
+        for name, path in paths.items():
+            files.append(local_file(name, path))
+            bar.advance()
     # By name too: rows say which file they are of.
     identity = {"files": [[file.name, file.digest] for file in files]}
     return Source(identity, partial(_pair, files, left_out))

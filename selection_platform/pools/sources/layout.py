@@ -120,7 +120,7 @@ def read_layout(hub: str, paths: Iterable[str], card: str | None) -> Layout:
     Raises:
         SourceError: the card is broken, or there is nothing in it that can be read.
     """
-    everything = sorted(path for path in paths if not _is_hidden(path))
+    everything = in_order(path for path in paths if not _is_hidden(path))
     readable = [path for path in everything if format_of(path)]
     left_out = [path for path in everything if not format_of(path) and path != CARD]
     said = _configs_of_card(hub, card)
@@ -133,6 +133,11 @@ def read_layout(hub: str, paths: Iterable[str], card: str | None) -> Layout:
     if not said:
         return Layout(hub, {DEFAULT: splits_by_name(readable)}, DEFAULT, left_out)
     return _by_card(hub, said, readable, left_out)
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Paths as the files of a folder are read: folder by folder."""
+    return sorted(paths, key=PurePosixPath)
 
 
 def _is_hidden(path: str) -> bool:
@@ -212,7 +217,8 @@ def _patterns(where: str, data_files: Any) -> dict[str, list[str]]:
 def matching(pattern: str, paths: Sequence[str]) -> list[str]:
     """The paths that a pattern names; a path by its very name before any others."""
     plain = pattern.removeprefix("./")
-    return [plain] if plain in paths else [path for path in paths if _expression(plain).fullmatch(path)]
+    expression = _expression(plain)
+    return [plain] if plain in paths else [path for path in paths if expression.fullmatch(path)]
 
 
 def named(hub: str, patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
@@ -221,7 +227,7 @@ def named(hub: str, patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
     Raises:
         SourceError: a pattern names no file that can be read.
     """
-    readable = sorted(path for path in paths if format_of(path))
+    readable = in_order(path for path in paths if format_of(path))
     found: dict[str, None] = {}
     for pattern in patterns:
         known = matching(pattern, readable)

@@ -60,6 +60,7 @@ FAULTS = {
     "csv": {"train.csv": b"q,a\nNA,None\n007,True\n,2023-01-01\n"},
     "a bad line": {"train.jsonl": lines({"a": 1}) + b"{\n" + lines({"a": 2})},
     "a list": {"train.json": b'[{"a": 1},\n {"a": "2023-01-01"}, {"a": tru}]'},
+    "folders in order": {"train/a.jsonl": lines({"a": 1}), "train-1/a.jsonl": lines({"a": 2})},
     "compressed": {"train.jsonl.gz": gzip.compress(lines(*DATES))},
 }  # fmt: skip
 
