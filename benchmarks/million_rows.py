@@ -89,9 +89,8 @@ def run_stage(stage: str, folder: Path, file: str) -> None:
     kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if sys.platform == "darwin":
         kibibytes //= 1024
-    print(
-        f"{stage}: {seconds:.1f} s, {cpu:.1f} s of CPU time, {rows / seconds:,.0f} rows/s, peak memory {kibibytes / 2**20:.2f} GiB"
-    )
+    speed = f"{seconds:.1f} s, {cpu:.1f} s of CPU time, {rows / seconds:,.0f} rows/s"
+    print(f"{stage}: {speed}, peak memory {kibibytes / 2**20:.2f} GiB")
 
 
 def main() -> None:

@@ -133,7 +133,7 @@ def test_rows_that_are_gone_or_edited_change_what_is_made_of_them(place, capsys)
     edited = [question, answer | {"content": f"{answer['content']} The end."}]
     for row in ([], [edited]):
         write_pool(place, [*ROWS[:number], *row, *ROWS[number + 1 :]])
-        assert list(due(capsys, place)) == ["raw_pool letters"]
+        assert "raw_pool letters" in due(capsys, place)
         assert refreshed(capsys, place, "pool") == {"raw_pool letters", "pool letters"}
         assert {"token_count letters/tiny", "scores/random letters"} <= due(capsys, place).keys()
 

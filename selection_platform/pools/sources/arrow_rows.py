@@ -24,7 +24,8 @@ def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
         SourceError: the file is broken, or has two columns of one name.
     """
     try:
-        with pq.ParquetFile(path, buffer_size=BYTES_PER_READ) as file:
+        # Read ahead, all row groups would stay in memory.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
             _check_names(path, file.schema_arrow)
             group, number = _group_behind(file.metadata, after)
             groups = list(range(group, file.num_row_groups))

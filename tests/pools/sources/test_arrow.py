@@ -1,5 +1,6 @@
 import decimal
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -46,6 +47,17 @@ def test_every_format_has_the_same_rows(tmp_path, name, monkeypatch):
     for after in range(5):
         rows = [row for row in reader(path, "a", after) if isinstance(row, RawRow)]
         assert rows == [RawRow("a", number, RECORDS[number - 1]) for number in range(after + 1, 5)]
+
+
+@pytest.mark.parametrize("rows_per_group", [500, 20_000])
+def test_memory_follows_the_batch_and_not_the_parquet_file(tmp_path, monkeypatch, rows_per_group):
+    monkeypatch.setattr(arrow_rows, "BYTES_PER_READ", 1 << 14)
+    texts = [random.Random(number).randbytes(500).hex() for number in range(10_000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", rows_per_group, use_dictionary=False)
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in arrow_rows.read_parquet(tmp_path / "a.parquet", "a"):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert 0 < peak < (tmp_path / "a.parquet").stat().st_size / 2
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "stream.arrow"])
