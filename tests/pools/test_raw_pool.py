@@ -182,6 +182,27 @@ def test_a_folder_that_was_moved_with_its_profile_is_not_read_again(tmp_path):
     assert write_raw_pool(given(tmp_path / "there"), tmp_path / "raw") == report
 
 
+def test_what_is_left_out_of_a_folder_is_named(tmp_path, caplog):
+    data = tmp_path / "data"
+    data.mkdir()
+    write(data / "a.jsonl", b'{"a": 1}')
+    names = [str(write(data / f"{number:02}.txt")) for number in range(12)]
+    report = write_raw_pool(settings(data), tmp_path / "raw")
+    assert (report.rows, report.left_out) == (1, names)
+    (message,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message == (
+        f"left out, as they cannot be read: {', '.join(names[:10])} and 2 more (the manifest has them all)"
+    )
+
+
+def test_a_manifest_of_an_earlier_version_is_read(tmp_path):
+    report = write_raw_pool(settings(write(tmp_path / "a.jsonl", b'{"a": 1}')), tmp_path / "raw")
+    manifest = json.loads((tmp_path / "raw" / MANIFEST).read_text())
+    del manifest["left_out"]
+    (tmp_path / "raw" / MANIFEST).write_text(json.dumps(manifest))
+    assert read_raw_pool_report(tmp_path / "raw") == report
+
+
 def test_a_full_disk_stops_the_reading(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")

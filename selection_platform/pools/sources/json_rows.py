@@ -16,6 +16,9 @@ BYTES_PER_READ = 1 << 20
 MOST_BYTES_IN_FIRST_LINE = 1 << 26
 """A longer first line of a .json file is no row, and is not read to its end."""
 
+MOST_CHARACTERS_IN_ROW = 1 << 27
+"""A longer row of a list has lost a bracket, and is not read to the end of the file."""
+
 _DECODE = json.JSONDecoder().raw_decode
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[{}\[\],]', re.DOTALL)
 """A text with the quote that ends it, or a bracket or comma outside of texts."""
@@ -73,9 +76,12 @@ def read_json_list(path: Path, name: str, after: int = 0) -> Rows:
     """Rows of a file with one JSON list of objects. Memory follows the longest row.
 
     A row that is no JSON is left out up to its closing bracket, and a list that is cut off ends with a bad row.
+
+    Raises:
+        SourceError: a row has no end, or the file is compressed and broken.
     """
     with open_bytes(path) as file:
-        window = _Window(file)
+        window = _Window(path, file)
         window.open_list()
         number = 0
         # Commas are looked at no closer: one too many or too few loses no row.
@@ -98,8 +104,8 @@ def read_json_list(path: Path, name: str, after: int = 0) -> Rows:
 class _Window:
     """The part of a list's text that is in memory, and the place in it where the next row begins."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
         # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is a bad one.
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._text = ""
@@ -133,6 +139,9 @@ class _Window:
             # A number may go on.
             if end is not None and (end < len(self._text) or isinstance(record, dict)):
                 break
+            if len(self._text) - self._start > MOST_CHARACTERS_IN_ROW:
+                problem = f"row {number} of the list has no end within {MOST_CHARACTERS_IN_ROW:,} characters"
+                raise SourceError(f"{self._path}: {problem}; repair its brackets and quotes")
             if not self._more():
                 return None
         text, self._start = self._text[self._start : end], end

@@ -54,6 +54,16 @@ def test_a_list_that_is_cut_off_ends_with_a_bad_row(tmp_path, content):
     assert texts(write(tmp_path / "a.json", content)) == ['{"a": 1}', "the file is cut off"]
 
 
+def test_a_row_that_lost_its_end_is_not_read_to_the_end_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_rows, "BYTES_PER_READ", 100)
+    content = b'[{"a": 1}, {"a": 2, ' + b",".join([b'{"a": 3}'] * 200) + b"]"
+    path = write(tmp_path / "a.json", content)
+    assert texts(path) == ['{"a": 1}', "the file is cut off"]
+    monkeypatch.setattr(json_rows, "MOST_CHARACTERS_IN_ROW", 500)
+    with pytest.raises(SourceError, match=r"a\.json: row 2 of the list has no end within 500 characters; repair"):
+        read(path)
+
+
 def test_text_behind_the_list_is_a_bad_row(tmp_path):
     assert texts(write(tmp_path / "a.json", b'[{"a": 1}] [{"a": 2}]')) == ['{"a": 1}', "not JSON"]
 
