@@ -25,11 +25,11 @@ PROGRESS = b"progress"
 
 CHARACTERS_PER_BATCH = 4_000_000
 MOST_WAITING = 16
-"""Batches that reading may be ahead of hashing and writing, each."""
+"""Batches that reading may be ahead of each thread."""
 
 
 class RawShards:
-    """Takes rows in batches, and hashes and writes them in a thread each: on two cores, reading waits for neither.
+    """Takes rows in batches, and hashes and writes them in threads of their own: reading waits for neither.
 
     Used as a context: leaving it waits for the threads.
 
@@ -49,15 +49,16 @@ class RawShards:
         self._clear()
         self._take_up()
         self._hashing = _Thread("raw pool hash")
-        self._writing = _Thread("raw pool shards")
+        # Two, shard by shard in turn: compressing takes longer than reading.
+        self._writing = [_Thread("raw pool shards"), _Thread("raw pool shards")]
         self._shard: _Shard | None = None
 
     def __enter__(self) -> "RawShards":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._hashing.end()
-        self._writing.end()
+        for thread in (self._hashing, *self._writing):
+            thread.end()
 
     def _take_up(self) -> None:
         """Take up what an earlier reading wrote, and remove what does not say where it ended."""
@@ -109,8 +110,8 @@ class RawShards:
         """Write what is left; the number of all rows, and the SHA-256 of their texts, each with a line break behind."""
         self._hand_on()
         self._end_shard()
-        self._hashing.wait()
-        self._writing.wait()
+        for thread in (self._hashing, *self._writing):
+            thread.wait()
         return self.rows, self._content.hexdigest()
 
     def _hand_on(self) -> None:
@@ -118,14 +119,14 @@ class RawShards:
         if not self._records:
             return
         if self._shard is None:
-            self._shard = _Shard(self._path(self._shards))
+            self._shard = _Shard(self._path(self._shards), self._writing[self._shards % 2])
             self._shards += 1
         self.rows += len(self._records)
         self._shard_rows += len(self._records)
         self._shard_characters += self._characters
         self.last = (self._files[-1], self._numbers[-1])
         self._hashing.do(self._hash, self._records)
-        self._writing.do(self._shard.write, [self._files, self._numbers, self._records])
+        self._shard.thread.do(self._shard.write, [self._files, self._numbers, self._records])
         self._clear()
 
     def _end_shard(self) -> None:
@@ -133,7 +134,7 @@ class RawShards:
             return
         file, row = self.last
         bad_rows, examples = dict(self._tally.counts), dict(self._tally.examples)
-        self._writing.do(self._shard.end, {"file": file, "row": row, "bad_rows": bad_rows, "examples": examples})
+        self._shard.thread.do(self._shard.end, {"file": file, "row": row, "bad_rows": bad_rows, "examples": examples})
         self._shard = None
         self._shard_rows = self._shard_characters = 0
 
@@ -142,9 +143,10 @@ class RawShards:
 
 
 class _Shard:
-    """One file that is being written. It is there only when it is whole."""
+    """One file that is being written, by a thread. It is there only when it is whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, thread: "_Thread") -> None:
+        self.thread = thread
         self._path = path
         self._files = ExitStack()
         self._writer: pq.ParquetWriter | None = None

@@ -124,13 +124,14 @@ def test_a_reading_that_broke_off_goes_on_behind_its_last_whole_shard(tmp_path, 
     given = settings(tmp_path / f"*.{kind}", on_bad_row="skip")
     whole = write_raw_pool(given, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
-    for left in range(len(shard_paths(tmp_path / "whole"))):
-        broken = tmp_path / f"broken{left}"
+    for left, end in [(left, end) for left in range(len(expected) - 1) for end in (None, left + 1)]:
+        broken = tmp_path / f"broken{left}-{end}"
         shutil.copytree(tmp_path / "whole", broken)
         (broken / MANIFEST).unlink()
-        for path in shard_paths(broken)[left:]:
+        # Shards are written side by side: one behind the first that is missing does not count.
+        for path in shard_paths(broken)[left:end]:
             path.unlink()
-        kept = {path: path.stat().st_ino for path in shard_paths(broken)}
+        kept = {path: path.stat().st_ino for path in shard_paths(broken)[:left]}
         assert replace(write_raw_pool(given, broken), seconds=whole.seconds) == whole
         assert contents(broken) == expected
         assert {path: path.stat().st_ino for path in kept} == kept
