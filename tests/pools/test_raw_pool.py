@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from itertools import product
 
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -124,12 +125,12 @@ def test_a_reading_that_broke_off_goes_on_behind_its_last_whole_shard(tmp_path, 
     given = settings(tmp_path / f"*.{kind}", on_bad_row="skip")
     whole = write_raw_pool(given, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
-    for left, end in [(left, end) for left in range(len(expected) - 1) for end in (None, left + 1)]:
-        broken = tmp_path / f"broken{left}-{end}"
+    for left, only in product(range(len(shard_paths(tmp_path / "whole"))), (False, True)):
+        broken = tmp_path / f"broken{left}{only}"
         shutil.copytree(tmp_path / "whole", broken)
         (broken / MANIFEST).unlink()
         # Shards are written side by side: one behind the first that is missing does not count.
-        for path in shard_paths(broken)[left:end]:
+        for path in shard_paths(broken)[left : left + 1 if only else None]:
             path.unlink()
         kept = {path: path.stat().st_ino for path in shard_paths(broken)[:left]}
         assert replace(write_raw_pool(given, broken), seconds=whole.seconds) == whole

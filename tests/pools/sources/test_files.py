@@ -2,14 +2,17 @@ import datetime
 import json
 import os
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from selection_platform.configuration.pool_settings import FOLDER, SourceSettings
 from selection_platform.pools.rows import RawRow, SourceError
 from selection_platform.pools.sources import open_source, source_state
+from selection_platform.pools.sources.formats import FORMATS
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -160,6 +163,16 @@ def test_what_can_be_seen_of_files(tmp_path):
         "a.jsonl": "9 bytes of 2001-09-09 01:46:40.000000000 UTC"
     }
     assert source_state(source_of("none.jsonl", folder=tmp_path)) == {}
+
+
+def test_the_sources_that_the_documentation_shows_are_valid():
+    text = (Path(__file__).parents[3] / "docs" / "pool_sources.md").read_text()
+    pools = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])["pools"]
+    assert len(pools) > 5
+    for pool in pools.values():
+        SourceSettings.model_validate(pool["source"])
+    for ending in FORMATS:
+        assert f"`{ending}`" in text
 
 
 @pytest.mark.parametrize("files", [3, [], [1], {"a": "b"}])
