@@ -41,9 +41,11 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
 
 def _header(path: Path, lines: "csv.Reader") -> list[str]:  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        header = next(lines, [])
+        header = next((values for values in lines if values), [])
     except csv.Error as error:
         raise SourceError(f"{path}: the first line does not name the fields ({error}); repair its quotes") from error
+    if not all(map(_is_text, header)):
+        raise SourceError(f"{path}: the first line is not UTF-8; save the file as UTF-8")
     twice = [field for field in header if header.count(field) > 1]
     if twice:
         raise SourceError(f"{path}: two columns are called {twice[0]!r}; rename one in the first line")

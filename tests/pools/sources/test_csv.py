@@ -52,7 +52,17 @@ def test_two_columns_of_one_name_are_one_message(tmp_path):
         read(tmp_path / "a.csv", b"q,a,q\n1,2,3\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"q,a\n"])
+@pytest.mark.parametrize("content", ["q,a\n1,2\n".encode("utf-16"), b"q\xff,a\n1,2\n"])
+def test_a_first_line_that_is_not_utf_8_is_one_message(tmp_path, content):
+    with pytest.raises(SourceError, match=r"a\.csv: the first line is not UTF-8; save the file as UTF-8"):
+        read(tmp_path / "a.csv", content)
+
+
+def test_blank_lines_before_the_first_are_none(tmp_path):
+    assert values(read(tmp_path / "a.csv", b"\n\r\nq\n1\n")) == [{"q": "1"}]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"q,a\n"])
 def test_files_without_rows(tmp_path, content):
     assert read(tmp_path / "a.csv", content) == []
 
