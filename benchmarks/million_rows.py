@@ -1,10 +1,11 @@
-"""Rows per second and peak memory of reading a pool: `python benchmarks/million_rows.py [--rows N]`.
+"""Rows per second and peak memory of reading a pool: `python benchmarks/million_rows.py [--rows N] [--format json]`.
 
-Conversations of 1.7 KB on average are generated into a JSONL file; `write_raw_pool` and `write_pool` then run in a
-process each. The pool also compares every row with 5,000 benchmark texts and keeps 10,000 rows.
+Conversations of 1.7 KB on average are generated into a file; `write_raw_pool` and `write_pool` then run in a process
+each. The pool also compares every row with 5,000 benchmark texts and keeps 10,000 rows.
 """
 
 import argparse
+import itertools
 import json
 import random
 import resource
@@ -15,6 +16,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
@@ -23,6 +27,8 @@ SYLLABLES = ("ba", "de", "li", "mo", "nu", "ra", "se", "ti", "vo", "ka", "pe", "
 SOUP_WORDS = 2_000_000
 AVERAGE_CHARACTERS = 1700
 LIMIT = 10_000
+ROWS_PER_GROUP = 50_000
+SCHEMA = pa.schema([("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))])
 
 
 def word_soup(seed: int) -> str:
@@ -47,26 +53,44 @@ def conversations(rows: int) -> Iterator[str]:
         yield json.dumps({"messages": messages}) + "\n"
 
 
+def write_rows(path: Path, rows: int) -> None:
+    """Write the conversations as one file: lines, one JSON list, or Parquet."""
+    lines = conversations(rows)
+    if path.suffix == ".parquet":
+        with pq.ParquetWriter(path, SCHEMA) as writer:
+            while batch := [json.loads(line) for line in itertools.islice(lines, ROWS_PER_GROUP)]:
+                writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
+        return
+    with path.open("w") as output:
+        if path.suffix == ".json":
+            output.write("[")
+            output.writelines("," * (number > 0) + line for number, line in enumerate(lines))
+            output.write("]")
+        else:
+            output.writelines(lines)
+
+
 def benchmark_texts() -> list[str]:
     """Invented benchmark items of about 60 words."""
     soup = word_soup(2)
     return [soup[start : start + 400] for start in range(0, 5000 * 400, 400)]
 
 
-def run_stage(stage: str, folder: Path) -> None:
-    settings = PoolSettings(source=SourceSettings(files=str(folder / "rows.jsonl")), limit=LIMIT, held_out=0.01)
-    started = time.monotonic()
+def run_stage(stage: str, folder: Path, file: str) -> None:
+    settings = PoolSettings(source=SourceSettings(files=str(folder / file)), limit=LIMIT, held_out=0.01)
+    started, cpu = time.monotonic(), time.process_time()
     if stage == "raw_pool":
         rows = write_raw_pool(settings, folder / "raw_pool").rows
     else:
         report = write_pool(settings, folder / "raw_pool", benchmark_texts(), folder / "pool")
         rows = report.rows
         print(f"{stage}: kept {report.kept}, dropped {report.dropped}")
-    seconds = time.monotonic() - started
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if sys.platform == "darwin":
         kibibytes //= 1024
-    print(f"{stage}: {seconds:.1f} s, {rows / seconds:,.0f} rows/s, peak memory {kibibytes / 2**20:.2f} GiB")
+    speed = f"{seconds:.1f} s, {cpu:.1f} s of CPU time, {rows / seconds:,.0f} rows/s"
+    print(f"{stage}: {speed}, peak memory {kibibytes / 2**20:.2f} GiB")
 
 
 def main() -> None:
@@ -74,17 +98,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--stage", choices=["raw_pool", "pool"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--format", choices=["jsonl", "json", "parquet"], default="jsonl")
     arguments = parser.parse_args()
+    name = f"rows.{arguments.format}"
     if arguments.stage:
-        run_stage(arguments.stage, arguments.folder)
+        run_stage(arguments.stage, arguments.folder, name)
         return
-    with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / "rows.jsonl"
-        with file.open("w") as output:
-            output.writelines(conversations(arguments.rows))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        write_rows(file, arguments.rows)
         print(f"{arguments.rows:,} rows, {file.stat().st_size / 1e9:.2f} GB", flush=True)
         for stage in ("raw_pool", "pool"):
-            command = [sys.executable, __file__, "--stage", stage, "--folder", name]
+            command = [sys.executable, __file__, "--stage", stage, "--folder", folder, "--format", arguments.format]
             subprocess.run(command, check=True)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
 
@@ -10,7 +9,7 @@ from selection_platform.configuration.pool_settings import SourceSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import content_hash
 from selection_platform.pools.rows import SourceError
-from selection_platform.pools.sources import hub_commit, source_state
+from selection_platform.pools.sources import hub_commit, hub_folder, source_state
 
 
 def source_sensor(profile: Profile) -> dg.SensorDefinition:
@@ -46,6 +45,6 @@ def source_sensor(profile: Profile) -> dg.SensorDefinition:
 
 def _state(source: SourceSettings) -> dict[str, str]:
     """What can be seen of a source from outside; empty for what is not there, or cannot change."""
-    if source.hub is None or Path(source.hub).is_dir():
+    if source.hub is None or hub_folder(source) is not None:
         return source_state(source)
     return {"commit": hub_commit(source.hub, source.revision)}

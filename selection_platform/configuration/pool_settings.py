@@ -1,11 +1,10 @@
 """The settings of a pool: the part of a profile that says where its conversations come from and which are kept."""
 
-import glob
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from selection_platform.configuration.settings import Settings
 
@@ -28,8 +27,20 @@ def _check_scalar(value: Any) -> Any:
 Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_check_scalar)]
 
 
+def _check_texts(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(each, str) for each in value):
+        raise ValueError("must be text, or a list of texts")
+    return tuple(value)
+
+
+Texts = Annotated[str | tuple[str, ...], BeforeValidator(_check_texts)]
+"""One text, or several."""
+
+
 class SourceSettings(Settings):
-    """Where the rows come from. Name exactly one of hub, files and package."""
+    """Where the rows come from. Name exactly one of hub, files and package; only hub can have files beside it."""
 
     hub: str | None = Field(
         default=None, description="Hugging Face data set, such as teknium/OpenHermes-2.5, or a folder laid out as one."
@@ -37,30 +48,57 @@ class SourceSettings(Settings):
     revision: str | None = Field(
         default=None, description="Commit, tag or branch of the hub repository. The newest commit if left out."
     )
-    config: str | None = Field(default=None, description="Configuration of the hub data set, where it has several.")
-    split: str = Field(default="train", description="Split of the hub data set.")
-    files: str | None = Field(
-        default=None, description="Path or pattern (data/*.jsonl) of .jsonl, .jsonl.gz, .json.gz or .parquet files."
+    config: Texts | None = Field(
+        default=None, description="Configuration of the hub data set, or a list of them. Its default if left out."
+    )
+    split: Texts = Field(
+        default="train", description="Split of the hub data set: one, a list, a+b for both, or all for every one."
+    )
+    files: Texts | None = Field(
+        default=None,
+        description="Path, folder or pattern (data/*.jsonl), or a list of them: .jsonl, .json, .csv, .tsv (each also "
+        ".gz or .zst), .parquet, .arrow. Beside hub: which files of the data set, in place of config and split.",
     )
     package: Package | None = Field(default=None, description="Pool made of rows inside installed Python packages.")
 
-    @field_validator("files")
-    @classmethod
-    def _from_the_profiles_folder(cls, files: str | None, info: ValidationInfo) -> str | None:
-        """Relative paths start from the folder that the validation context names, where it names one."""
-        folder = (info.context or {}).get(FOLDER)
-        if files is None or folder is None or Path(files).is_absolute():
-            return files
-        # Only what the profile says is a pattern.
-        return str(Path(glob.escape(str(folder))) / files)
+    # Beside the paths, which stay as they are written: a profile that was moved with its data is the same profile.
+    _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
-    def _one_origin(self) -> "SourceSettings":
-        if sum(origin is not None for origin in (self.hub, self.files, self.package)) != 1:
+    def _one_origin(self, info: ValidationInfo) -> "SourceSettings":
+        if sum(origin is not None for origin in (self.hub or self.files, self.package)) != 1:
             raise ValueError("name exactly one of hub, files and package")
         if self.hub is None and self.model_fields_set & {"revision", "config", "split"}:
             raise ValueError("revision, config and split belong to a hub source only")
+        if self.hub is not None and self.files is not None and self.model_fields_set & {"config", "split"}:
+            raise ValueError("files beside hub say which files are read; leave config and split out")
+        # The folder that relative paths start from, where the context names one; the working folder elsewhere.
+        self._folder = Path((info.context or {}).get(FOLDER) or "")
         return self
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from: the profile's."""
+        return self._folder
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What `files` says, as a tuple."""
+        return _several(self.files)
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """What `config` says, as a tuple; empty for the data set's default."""
+        return _several(self.config)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that `split` names."""
+        return tuple(name.strip() for text in _several(self.split) for name in text.split("+"))
+
+
+def _several(texts: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if texts is None else (texts,) if isinstance(texts, str) else texts
 
 
 class ColumnSettings(Settings):

@@ -13,7 +13,7 @@ Computation = Literal[
 ]  # fmt: skip
 
 VERSIONS: dict[Computation, int] = {
-    "raw_pool": 1,
+    "raw_pool": 2,
     "pool": 2,
     "benchmark_data": 1,
     "pretraining": 1,

@@ -10,20 +10,20 @@ personal data: read it where it is installed, pass none of it on.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from selection_platform.configuration.pool_settings import Package
 from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.rows import RawRow, Rows, Source, SourceError, read_json_lines, to_json
+from selection_platform.pools.rows import RawRow, Reader, Rows, Source, SourceError, SourceFile, to_json
+from selection_platform.pools.sources.json_rows import read_json_lines, read_json_list
 
 REQUIREMENTS = "requirements-data.txt"
-CHARACTERS_PER_READ = 1 << 20
 
 Record = dict[str, Any]
 Pair = tuple[str, str]
@@ -111,13 +111,15 @@ def open_package(name: Package) -> Source:
         SourceError: a package that it needs is not installed.
     """
     if name == "sharegpt-en":
-        path = _locate(*SHAREGPT)
-        return Source({SHAREGPT[1]: file_hash(path)}, None, partial(_read_sharegpt, path))
-    paths = {file.path: _locate(file.package, file.path) for file in INSTRUCT_MIX}
-    hashes = {relative: file_hash(path) for relative, path in paths.items()}
-    return Source(
-        hashes, None, lambda: (row for file in INSTRUCT_MIX for row in _read_packaged_file(file, paths[file.path]))
-    )
+        files = [_source_file(*SHAREGPT, _read_sharegpt)]
+    else:
+        files = [_source_file(file.package, file.path, partial(_read_packaged_file, file)) for file in INSTRUCT_MIX]
+    return Source({"package": name, "files": [[file.name, file.digest] for file in files]}, lambda: (files, []))
+
+
+def _source_file(package: str, path: str, read: Reader) -> SourceFile:
+    found = _locate(package, path)
+    return SourceFile(path, file_hash(found), lambda: found, read)
 
 
 def _locate(package: str, path: str) -> Path:
@@ -134,15 +136,15 @@ def _locate(package: str, path: str) -> Path:
     return found
 
 
-def _read_packaged_file(file: PackagedFile, path: Path) -> Rows:
-    for row in read_json_lines(path, file.path):
+def _read_packaged_file(file: PackagedFile, path: Path, name: str, after: int) -> Rows:
+    for row in read_json_lines(path, name, after):
         if isinstance(row, BadRow):
             yield row
         elif _fraction(row.record) < file.share:
             pair = file.pair(json.loads(row.record))
             messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), pair, strict=True)]
             record = {"messages": messages, "source": file.source, "licence": file.licence}
-            yield row._replace(record=to_json(record))
+            yield row._replace(record=to_json(record, may_hold_floats=False))
 
 
 def _fraction(text: str) -> float:
@@ -150,32 +152,11 @@ def _fraction(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
 
 
-def _read_sharegpt(path: Path) -> Rows:
-    for number, conversation in enumerate(read_json_array(path), start=1):
-        if isinstance(conversation, BadRow):
-            yield conversation.at(SHAREGPT[1], number)
-            continue
-        messages = [{"role": turn["from"], "content": turn["value"]} for turn in conversation["conversations"]]
-        record = {"messages": messages, "source": "sharegpt: chats of real users", "licence": None}
-        yield RawRow(SHAREGPT[1], number, to_json(record))
-
-
-def read_json_array(path: Path) -> Iterator[Record | BadRow]:
-    """The objects of a JSON array, read piece by piece. An array that is cut off ends with a bad row."""
-    decoder = json.JSONDecoder()
-    with path.open(encoding="utf-8", newline="") as file:
-        buffer = file.read(CHARACTERS_PER_READ).lstrip("\ufeff \t\r\n").removeprefix("[")
-        while True:
-            buffer = buffer.lstrip(" \t\r\n,")
-            try:
-                record, end = decoder.raw_decode(buffer)
-            except json.JSONDecodeError:
-                more = file.read(CHARACTERS_PER_READ)
-                if not more:
-                    break
-                buffer += more
-            else:
-                yield cast(Record, record)
-                buffer = buffer[end:]
-    if buffer.strip() != "]":
-        yield BadRow("the file is cut off", None, "the file ends in the middle of this row", "fetch it again")
+def _read_sharegpt(path: Path, name: str, after: int) -> Rows:
+    for row in read_json_list(path, name, after):
+        if isinstance(row, RawRow):
+            turns = json.loads(row.record)["conversations"]
+            messages = [{"role": turn["from"], "content": turn["value"]} for turn in turns]
+            record = {"messages": messages, "source": "sharegpt: chats of real users", "licence": None}
+            row = row._replace(record=to_json(record, may_hold_floats=False))
+        yield row

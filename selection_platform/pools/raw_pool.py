@@ -1,12 +1,10 @@
 """The raw pool: a source's rows as they came, kept so that the pool can be made again without the source."""
 
-import hashlib
+import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-
-import pyarrow as pa
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
@@ -14,11 +12,15 @@ from selection_platform.job.folder import open_job_folder, read_manifest, write_
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
+from selection_platform.pools.raw_shards import RAW_SCHEMA, RawShards
 from selection_platform.pools.rows import Source, SourceError
-from selection_platform.pools.shards import ShardWriter
 from selection_platform.pools.sources import open_source
 
-RAW_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("record", pa.string())])
+__all__ = ["RAW_SCHEMA", "RawPoolReport", "read_raw_pool_report", "write_raw_pool"]
+
+logger = logging.getLogger(__name__)
+
+NAMES_IN_LOG = 10
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class RawPoolReport:
         rows: rows that were kept.
         bad_rows: rows that could not be parsed, by reason.
         examples: for each reason the message of the first such row.
-        files: SHA-256 of each file that was read, by path.
+        files: SHA-256 of each file that was read, by name; `git:` and the object id for small files of the hub.
         revision: commit of the hub data set; None for other sources.
         content_hash: SHA-256 of all rows; files of another name with the same rows have the same.
-        seconds: time it took.
+        seconds: time it took, since it was last begun.
+        left_out: files that lie beside those and cannot be read.
     """
 
     rows: int
@@ -42,12 +45,14 @@ class RawPoolReport:
     revision: str | None
     content_hash: str
     seconds: float
+    left_out: list[str] = field(default_factory=list)
 
 
 def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None = None) -> RawPoolReport:
     """Read the source of a pool into Parquet files in `folder`; the manifest, which is the report, comes last.
 
-    Where the folder already holds the same source's rows, nothing is read again.
+    Where the folder already holds the same source's rows, nothing is read again; where it holds a part of them, reading
+    goes on behind the last whole shard.
 
     Args:
         settings: of the pool.
@@ -63,6 +68,10 @@ def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None =
         return read_raw_pool_report(folder)
     started = time.monotonic()
     tally = BadRowTally(settings.on_bad_row)
+    if source.left_out:
+        first, rest = source.left_out[:NAMES_IN_LOG], len(source.left_out[NAMES_IN_LOG:])
+        more = f" and {rest:,} more (the manifest has them all)" if rest else ""
+        logger.warning("left out, as they cannot be read: %s%s", ", ".join(first), more)
     rows, content_hash = _copy_rows(source, folder, tally, most_rows)
     report = RawPoolReport(
         rows,
@@ -72,6 +81,7 @@ def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None =
         source.revision,
         content_hash,
         round(time.monotonic() - started, 3),
+        source.left_out,
     )
     if not rows:
         raise SourceError(f"no rows in {', '.join(source.files) or settings.source.hub}{_because(report)}")
@@ -95,27 +105,22 @@ def _identity(settings: PoolSettings, source: Source) -> dict[str, object]:
     return {
         "job": "raw_pool",
         "code": str(VERSIONS["raw_pool"]),
-        "source": settings.source.model_dump(),
+        "source": dict(source.identity),
         "on_bad_row": settings.on_bad_row,
-        "files": source.files,
-        "revision": source.revision,
     }
 
 
 def _copy_rows(source: Source, folder: Path, tally: BadRowTally, most_rows: int | None) -> tuple[int, str]:
     """Number and hash of the rows that were written."""
-    writer = ShardWriter(folder, RAW_SCHEMA)
-    content = hashlib.sha256()
-    with progress("raw pool", None, "rows") as bar:
-        for item in islice(source.rows(), most_rows):
+    with RawShards(folder, tally) as shards, progress("raw pool", None, "rows") as bar:
+        bar.advance(shards.rows)
+        for item in islice(source.rows(shards.last), most_rows):
             if isinstance(item, BadRow):
                 tally.meet(item)
                 continue
-            writer.add(item._asdict(), len(item.record))
-            content.update(item.record.encode() + b"\n")
-            bar.advance()
-    writer.flush()
-    return bar.done, content.hexdigest()
+            if handed_on := shards.add(item):
+                bar.advance(handed_on)
+        return shards.finish()
 
 
 def _because(report: RawPoolReport) -> str:

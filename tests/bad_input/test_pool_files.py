@@ -37,13 +37,29 @@ FILES = [
     ("no match", "*.parquet", None, "files: nothing matches @/*.parquet; correct the path in the pool's source"),
     ("empty", "a.jsonl", b"", "no rows in @/a.jsonl; check the pool's source"),
     ("blank lines", "a.jsonl", b"\n \n\n", "no rows in @/a.jsonl; check the pool's source"),
-    ("csv", "a.csv", b"a,b", f"@/a.csv: a file of this ending cannot be read. {READABLE}"),
-    ("zstd", "a.jsonl.zst", b"\x28\xb5\x2f\xfd", f"@/a.jsonl.zst: a file of this ending cannot be read. {READABLE}"),
+    ("another ending", "a.txt", b"a,b", f"@/a.txt: a file of this ending cannot be read. {READABLE}"),
+    ("compressed parquet", "a.parquet.gz", b"", f"@/a.parquet.gz: a file of this ending cannot be read. {READABLE}"),
+    ("empty list", "a.json", b" [\n] ", "no rows in @/a.json; check the pool's source"),
     (
-        "json list", "a.json", b"[]",
-        f"@/a.json: a file of this ending cannot be read. {READABLE}; write a JSON list as lines with: "
-        "jq -c '.[]' a.json > a.jsonl",
+        "one object", "a.json", b'{\n"data": [\n{}\n]}',
+        "@/a.json: holds one JSON object and neither a list of rows nor one object a line; write the rows in it as "
+        "lines, for a field `data` with: jq -c '.data[]' a.json > a.jsonl",
     ),
+    ("csv without rows", "a.csv", b"a,b\n", "no rows in @/a.csv; check the pool's source"),
+    (
+        "columns of one name", "a.csv", b"a,a\n1,2\n",
+        "@/a.csv: two columns are called 'a'; rename one in the first line",
+    ),
+    (
+        "zstd without .zst", "a.csv", b"\x28\xb5\x2f\xfd\0\0",
+        "@/a.csv: the file is compressed with zstd; give it the ending .csv.zst",
+    ),
+    (
+        "text named .zst", "a.jsonl.zst", lines(chat()),
+        "@/a.jsonl.zst: the compressed file is broken (ZSTD decompress failed: Unknown frame descriptor); fetch it "
+        "again",
+    ),
+    ("arrow named .json", "a.json", b"ARROW1\0\0", "@/a.json: the file is Arrow; give it the ending .arrow"),
     (
         "gzip without .gz", "a.jsonl", gzip.compress(lines(chat())),
         "@/a.jsonl: the file is compressed with gzip; give it the ending .jsonl.gz",
@@ -90,10 +106,10 @@ def test_files_that_hold_no_rows(tmp_path, name, content, message):
     assert outcome(tmp_path, name, content, {"on_bad_row": "skip"}) == message
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_without_files_of_rows(tmp_path):
     (tmp_path / "data").mkdir()
-    assert (
-        outcome(tmp_path, "data", None, {}) == "files: @/data is a folder; name the files in it, such as @/data/*.jsonl"
+    assert outcome(tmp_path, "data", None, {}) == (
+        "files: there is no file in the folder @/data that can be read; correct the path in the pool's source"
     )
 
 
@@ -119,6 +135,10 @@ LINES = [
     (
         "utf-16", json.dumps(chat()).encode("utf-16"),
         f"not UTF-8 | {FIRST}: byte 1 of the line is not UTF-8; save the file as UTF-8",
+    ),
+    (
+        "a field twice", b'{"a": 1, "a": 2}',
+        f"two fields of one name | {FIRST}, field a: stands twice in one object; rename or remove one",
     ),
     (
         "a list", b"[1]",

@@ -63,15 +63,20 @@ def test_the_name_is_the_files(tmp_path):
     assert load_profile(write(tmp_path)).name == "own"
 
 
-def test_files_are_found_from_the_profiles_folder(tmp_path):
-    assert load_profile(write(tmp_path)).pools["mine"].source.files == str(tmp_path / "rows.jsonl")
+def test_files_are_found_from_the_profiles_folder_and_named_as_they_are_written(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("{}")
+    source = load_profile(write(tmp_path)).pools["mine"].source
+    assert (source.files, source.folder) == ("rows.jsonl", tmp_path)
+    assert source_state(source).keys() == {"rows.jsonl"}
+    several = load_profile(write(tmp_path, pools={"mine": {"source": {"files": ["rows.jsonl", "x.csv"]}}}))
+    assert several.pools["mine"].source.patterns == ("rows.jsonl", "x.csv")
 
 
 def test_only_what_the_profile_says_is_a_pattern(tmp_path):
     folder = tmp_path / "run [1]*"
     folder.mkdir()
     (folder / "rows.jsonl").write_text("{}")
-    assert source_state(load_profile(write(folder)).pools["mine"].source).keys() == {str(folder / "rows.jsonl")}
+    assert source_state(load_profile(write(folder)).pools["mine"].source).keys() == {"rows.jsonl"}
     anywhere = {"mine": {"source": {"files": str(tmp_path / "*" / "*.jsonl")}}}
     assert len(source_state(load_profile(write(folder, pools=anywhere)).pools["mine"].source)) == 1
 

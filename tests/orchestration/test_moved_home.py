@@ -73,6 +73,15 @@ def test_a_home_is_the_same_by_a_link(place, monkeypatch, capsys):
     assert "pool letters" not in due(capsys, place)
 
 
+def test_a_profile_that_was_moved_with_its_data_has_nothing_due(place, monkeypatch, capsys, tmp_path):
+    folder = tmp_path / NAME
+    shutil.copytree(place.folder, folder)
+    moved = place._replace(folder=folder, profile=folder / place.profile.name, pool=folder / place.pool.name)
+    enter(monkeypatch, moved)
+    assert due(capsys, moved) == {}
+    assert refreshed(capsys, moved, "raw_pool") == set()
+
+
 def files(place):
     """Each file of artifacts and tables, with its time of change."""
     folders = (place.home / "artifacts", place.home / "warehouse" / "tables")

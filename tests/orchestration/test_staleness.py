@@ -19,6 +19,7 @@ from sql.queries import load_sql
 from tests.small_run import (
     ENTROPY,
     FORWARD_PASS,
+    PROFILE,
     RANDOM,
     REPORTS,
     RESULT_REPORTS,
@@ -100,7 +101,7 @@ def test_new_rows_go_through_the_whole_graph(place, capsys):
     before = version(place, "base_model", "tiny")
     ((step, (kind, (cause,))),) = due(capsys, place).items()
     assert (step, kind) == ("raw_pool letters", "stale")
-    assert cause.startswith(f"source.{place.pool} ")
+    assert cause.startswith("source.letters.jsonl ")
     made = refreshed(capsys, place)
     assert {"raw_pool letters", "pool letters", "base_model tiny", "token_count letters/tiny", *FORWARD_PASS} <= made
     assert each("selection", TRAINED) <= made
@@ -120,6 +121,64 @@ def test_a_file_that_was_only_touched_is_read_and_nothing_else(place, capsys):
     assert status(capsys, place)["downstream"] > 20
     assert refreshed(capsys, place) == {"raw_pool letters"}
     assert due(capsys, place) == {}
+
+
+ROWS = conversations(60, seed=0)
+
+
+def test_rows_that_are_gone_or_edited_change_what_is_made_of_them(place, capsys):
+    settings = load_profile(str(place.profile)).pools["letters"]
+    number = next(number for number, row in enumerate(ROWS) if split_of(to_messages(row), settings) == "pool")
+    question, answer = ROWS[number]
+    edited = [question, answer | {"content": f"{answer['content']} The end."}]
+    for row in ([], [edited]):
+        write_pool(place, [*ROWS[:number], *row, *ROWS[number + 1 :]])
+        assert "raw_pool letters" in due(capsys, place)
+        assert refreshed(capsys, place, "pool") == {"raw_pool letters", "pool letters"}
+        assert {"token_count letters/tiny", "scores/random letters"} <= due(capsys, place).keys()
+
+
+def test_rows_that_come_out_the_same_go_no_further_than_the_pool(place, capsys):
+    # Edited, where no conversation changes; then a second file, with rows that are there already.
+    write_pool(place, ROWS)
+    place.pool.write_text(place.pool.read_text().replace('{"messages"', '{"id": 1, "messages"'))
+    assert refreshed(capsys, place) == {"raw_pool letters", "pool letters"}
+    several = {**PROFILE["pools"]["letters"], "source": {"files": ["letters.jsonl", "more*.jsonl"]}}
+    shutil.copy(place.pool, place.folder / "more.jsonl")
+    change_profile(place, pools={"letters": several})
+    ((step, (kind, causes)),) = due(capsys, place).items()
+    assert (step, kind) == ("raw_pool letters", "stale")
+    assert any(cause.startswith("source.more.jsonl unset -> ") for cause in causes)
+    assert refreshed(capsys, place) == {"raw_pool letters", "pool letters"}
+    assert due(capsys, place) == {}
+
+
+def test_files_that_were_renamed_or_moved_are_read_and_nothing_else(place, capsys):
+    def say(files):
+        change_profile(place, pools={"letters": {**PROFILE["pools"]["letters"], "source": {"files": files}}})
+
+    (place.folder / "data").mkdir()
+    place.pool.rename(place.folder / "data" / "letters.jsonl")
+    say("data/*.jsonl")
+    assert refreshed(capsys, place) == {"raw_pool letters"}
+    (place.folder / "data" / "letters.jsonl").rename(place.folder / "data" / "renamed.jsonl")
+    assert list(due(capsys, place)) == ["raw_pool letters"]
+    assert refreshed(capsys, place) == {"raw_pool letters"}
+    elsewhere = place.folder.with_name("elsewhere")
+    (place.folder / "data").rename(elsewhere)
+    say(str(elsewhere))
+    assert list(due(capsys, place)) == ["raw_pool letters"]
+    assert refreshed(capsys, place) == {"raw_pool letters"}
+    assert due(capsys, place) == {}
+    shutil.rmtree(elsewhere)
+
+
+def test_a_file_that_is_gone_is_due_and_one_message(place, capsys):
+    place.pool.unlink()
+    assert list(due(capsys, place)) == ["raw_pool letters"]
+    capsys.readouterr()
+    assert main(["--profile", str(place.profile), "refresh", "raw_pool"]) == 1
+    assert "nothing matches" in capsys.readouterr().err
 
 
 def test_another_recipe_trains_anew(place, capsys):

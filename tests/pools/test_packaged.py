@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from importlib.metadata import PackageNotFoundError
 
@@ -6,31 +5,11 @@ import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.pools import packaged
-from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.packaged import read_json_array
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
 from selection_platform.pools.rows import SourceError
 from selection_platform.pools.shards import read_rows
 from selection_platform.pools.sources import open_source
-
-
-@pytest.mark.parametrize("characters", [1, 7, 1000])
-def test_a_json_array_is_read_whatever_the_pieces(tmp_path, monkeypatch, characters):
-    monkeypatch.setattr(packaged, "CHARACTERS_PER_READ", characters)
-    objects = [{"a": "x]\u2028}"}, {}, {"b": [1, {"c": "é"}]}]
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(objects, indent=2, ensure_ascii=False))
-    assert list(read_json_array(path)) == objects
-
-
-def test_a_json_array_that_is_cut_off_ends_with_a_bad_row(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text('[{"a": 1}, {"a": "cut in the mid')
-    whole, cut = read_json_array(path)
-    assert whole == {"a": 1}
-    assert isinstance(cut, BadRow)
-    assert cut.reason == "the file is cut off"
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):

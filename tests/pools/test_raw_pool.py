@@ -1,8 +1,19 @@
+import gzip
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from itertools import product
 
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import MANIFEST
 from selection_platform.pools import shards
@@ -69,15 +80,140 @@ def test_finished_work_is_not_repeated_and_changed_files_are(tmp_path):
     assert [row["record"] for row in read_rows(raw)] == ['{"a": 2}']
 
 
-def test_left_over_shards_of_an_interrupted_run_do_not_count(tmp_path, monkeypatch):
+def test_shards_that_do_not_say_where_they_ended_do_not_count(tmp_path, monkeypatch):
     path = write(tmp_path / "a.jsonl", *[b'{"a": %d}' % number for number in range(5)])
     raw = tmp_path / "raw"
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 1)
-    write_raw_pool(settings(path), raw)
-    (raw / MANIFEST).unlink()
+    report = write_raw_pool(settings(path), raw)
+    for broken in (0, 3):
+        (raw / MANIFEST).unlink()
+        pq.write_table(
+            pq.read_table(raw / "part-00000.parquet").replace_schema_metadata(), raw / f"part-0000{broken}.parquet"
+        )
+        (raw / ".part-00007.parquet.1.partial").write_bytes(b"x")
+        assert replace(write_raw_pool(settings(path), raw), seconds=report.seconds) == report
+        assert [row["row"] for row in read_rows(raw)] == [1, 2, 3, 4, 5]
+        assert not list(raw.glob(".part-*"))
+
+
+SOURCES = ["jsonl", "jsonl.gz", "json", "csv", "parquet", "arrow"]
+
+
+def write_source(path, start, rows):
+    """A file of rows, of which some of text files are bad."""
+    kind = path.name.partition(".")[2]
+    if kind in ("parquet", "arrow"):
+        table = pa.table({"a": [f"{start + row}" for row in range(rows)]})
+        (pq.write_table if kind == "parquet" else feather.write_feather)(table, path)
+        return
+    is_csv = kind == "csv"
+    records = [b"%d" % row if is_csv else b'{"a": %d}' % row for row in range(start, start + rows)]
+    records[1:1] = records[6:6] = [b"1,2" if is_csv else b'{"a": tru}']
+    text = b"[%s]" % b",".join(records) if kind == "json" else b"\n".join([b"a"] * is_csv + records)
+    path.write_bytes(gzip.compress(text) if kind.endswith("gz") else text)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_reading_that_broke_off_goes_on_behind_its_last_whole_shard(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 4)
-    assert write_raw_pool(settings(path), raw).rows == 5
-    assert len(list(read_rows(raw))) == 5
+    for name, start in (("a", 0), ("b", 7), ("c", 14)):
+        write_source(tmp_path / f"{name}.{kind}", start, 7)
+    given = settings(tmp_path / f"*.{kind}", on_bad_row="skip")
+    whole = write_raw_pool(given, tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    for left, only in product(range(len(shard_paths(tmp_path / "whole"))), (False, True)):
+        broken = tmp_path / f"broken{left}{only}"
+        shutil.copytree(tmp_path / "whole", broken)
+        (broken / MANIFEST).unlink()
+        # Shards are written side by side: one behind the first that is missing does not count.
+        for path in shard_paths(broken)[left : left + 1 if only else None]:
+            path.unlink()
+        kept = {path: path.stat().st_ino for path in shard_paths(broken)[:left]}
+        assert replace(write_raw_pool(given, broken), seconds=whole.seconds) == whole
+        assert contents(broken) == expected
+        assert {path: path.stat().st_ino for path in kept} == kept
+    assert (whole.rows, sum(whole.bad_rows.values())) == (21, 0 if kind in ("parquet", "arrow") else 6)
+
+
+READ = """
+import sys, time
+from pathlib import Path
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.pools import raw_shards, shards
+from selection_platform.pools.raw_pool import write_raw_pool
+
+shards.ROWS_PER_SHARD = 100
+add = raw_shards.RawShards.add
+raw_shards.RawShards.add = lambda self, row: time.sleep(0.001) or add(self, row)
+write_raw_pool(PoolSettings.model_validate({"source": {"files": sys.argv[1]}}), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_reading_that_was_killed_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.jsonl", *[b'{"a": %d}' % number for number in range(1000)])
+    killed = tmp_path / "killed"
+    with subprocess.Popen([sys.executable, "-c", READ, str(path), str(killed)]) as process:
+        while process.poll() is None and len(shard_paths(killed)) < 3:
+            time.sleep(0.005)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in shard_paths(killed)}
+    assert 3 <= len(kept) < 10
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 100)
+    report = write_raw_pool(settings(path), killed)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    whole = write_raw_pool(settings(path), tmp_path / "whole")
+    assert (report.rows, report.content_hash) == (1000, whole.content_hash)
+    assert contents(killed) == contents(tmp_path / "whole")
+
+
+def test_a_folder_that_was_moved_with_its_profile_is_not_read_again(tmp_path):
+    def given(folder):
+        return PoolSettings.model_validate({"source": {"files": "data/*.jsonl"}}, context={FOLDER: folder})
+
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    write(tmp_path / "here" / "data" / "a.jsonl", b'{"a": 1}')
+    report = write_raw_pool(given(tmp_path / "here"), tmp_path / "raw")
+    assert str(tmp_path) not in json.dumps([asdict(report), json.loads((tmp_path / "raw" / "job.json").read_text())])
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert write_raw_pool(given(tmp_path / "there"), tmp_path / "raw") == report
+
+
+def test_what_is_left_out_of_a_folder_is_named(tmp_path, caplog):
+    data = tmp_path / "data"
+    data.mkdir()
+    write(data / "a.jsonl", b'{"a": 1}')
+    names = [str(write(data / f"{number:02}.txt")) for number in range(12)]
+    report = write_raw_pool(settings(data), tmp_path / "raw")
+    assert (report.rows, report.left_out) == (1, names)
+    (message,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message == (
+        f"left out, as they cannot be read: {', '.join(names[:10])} and 2 more (the manifest has them all)"
+    )
+
+
+def test_a_manifest_of_an_earlier_version_is_read(tmp_path):
+    report = write_raw_pool(settings(write(tmp_path / "a.jsonl", b'{"a": 1}')), tmp_path / "raw")
+    manifest = json.loads((tmp_path / "raw" / MANIFEST).read_text())
+    del manifest["left_out"]
+    (tmp_path / "raw" / MANIFEST).write_text(json.dumps(manifest))
+    assert read_raw_pool_report(tmp_path / "raw") == report
+
+
+def test_a_full_disk_stops_the_reading(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    path = write(tmp_path / "a.jsonl", b'{"a": 1}')
+    monkeypatch.setattr("selection_platform.pools.raw_shards.pq.ParquetWriter.write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_raw_pool(settings(path), tmp_path / "raw")
+    assert not (tmp_path / "raw" / MANIFEST).exists()
 
 
 def test_the_content_hash_does_not_depend_on_names(tmp_path):

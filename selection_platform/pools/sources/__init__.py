@@ -1,0 +1,72 @@
+"""Where raw rows come from: files, the Hugging Face hub, or installed packages. All are read as a stream.
+
+Files and the hub have the same readers, so one data set has the same rows by either way. A row that cannot even be
+parsed is handed on as a `BadRow`, so that whoever reads decides whether to stop or to count.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from selection_platform.configuration.pool_settings import SourceSettings
+from selection_platform.job.progress import progress
+from selection_platform.pools.rows import Source, SourceError, SourceFile
+from selection_platform.pools.sources.files import find_files, local_file, look_of
+from selection_platform.pools.sources.formats import READABLE
+from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
+
+__all__ = ["READABLE", "hub_commit", "hub_folder", "open_source", "source_state"]
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """Find a source and pin down its content.
+
+    Raises:
+        SourceError: there is nothing there that can be read.
+    """
+    if settings.package is not None:
+        # Imported here because the packaged readers use this package's.
+        from selection_platform.pools.packaged import open_package
+
+        return open_package(settings.package)
+    found = _on_this_machine(settings)
+    if found is None:
+        return open_hub(settings)
+    paths, left_out = found
+    files: list[SourceFile] = []
+    with progress("hash of the source", len(paths), "files") as bar:
+        for name, path in paths.items():
+            files.append(local_file(name, path))
+            bar.advance()
+    # By name too: rows say which file they are of.
+    identity = {"files": [[file.name, file.digest] for file in files]}
+    return Source(identity, partial(_pair, files, left_out))
+
+
+def _pair(files: Sequence[SourceFile], left_out: Sequence[str]) -> tuple[Sequence[SourceFile], Sequence[str]]:
+    return files, left_out
+
+
+def _on_this_machine(settings: SourceSettings) -> tuple[Mapping[str, Path], Sequence[str]] | None:
+    """The files by name, and the names of those left out; None for a data set of the hub."""
+    if settings.hub is None:
+        found = find_files(settings.patterns, settings.folder)
+        return found.paths, found.left_out
+    folder = hub_folder(settings)
+    return None if folder is None else files_of_folder(settings, folder)
+
+
+def source_state(settings: SourceSettings) -> dict[str, str]:
+    """What can be seen of a source at a glance: size and time of each file. Empty for what cannot change unseen.
+
+    A package's and a hub's content is named by the settings; a hub source without a revision is read as it is on the
+    day, and looked at again only when it is asked for. Empty, too, where nothing is there that can be read: whoever
+    reads it says why.
+    """
+    if settings.package is not None:
+        return {}
+    try:
+        found = _on_this_machine(settings)
+    except SourceError:
+        return {}
+    return {} if found is None else look_of(found[0])

@@ -1,0 +1,152 @@
+"""Rows of Parquet and Arrow files, a batch at a time."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.rows import RawRow, Rows, SourceError, to_json
+
+ROWS_PER_BATCH = 1000
+BYTES_PER_READ = 1 << 20
+
+_NO_PYTHON_VALUE = (pa.ArrowException, ValueError, OverflowError, TypeError, LookupError)
+"""What pyarrow raises for a value that Python has no form for: a time out of range, or of a zone that is not known."""
+
+
+def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
+    """Rows of a Parquet file.
+
+    Raises:
+        SourceError: the file is broken, or has two columns of one name.
+    """
+    try:
+        # Read ahead, all row groups would stay in memory.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
+            _check_names(path, file.schema_arrow)
+            group, number = _group_behind(file.metadata, after)
+            groups = list(range(group, file.num_row_groups))
+            yield from _rows(file.iter_batches(ROWS_PER_BATCH, row_groups=groups), name, number, after)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not a readable Parquet file ({error}); fetch it again") from error
+
+
+def _group_behind(metadata: pq.FileMetaData, after: int) -> tuple[int, int]:
+    """The first row group with a row behind that number, and how many rows lie before it."""
+    rows = 0
+    for group in range(metadata.num_row_groups):
+        in_group = metadata.row_group(group).num_rows
+        if rows + in_group > after:
+            return group, rows
+        rows += in_group
+    return metadata.num_row_groups, rows
+
+
+def read_arrow(path: Path, name: str, after: int = 0) -> Rows:
+    """Rows of an Arrow file, in the format of files (Feather) or of streams, as `datasets` writes them.
+
+    Raises:
+        SourceError: the file is broken, or has two columns of one name.
+    """
+    try:
+        with pa.memory_map(str(path)) as file:
+            is_file = file.read(6) == b"ARROW1"
+            file.seek(0)
+            reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
+            _check_names(path, reader.schema)
+            yield from _rows(_pieces(reader), name, 0, after)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not a readable Arrow file ({error}); write or fetch it again") from error
+
+
+def _pieces(reader: "pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader") -> Iterator[pa.RecordBatch]:
+    """The batches, cut so small that their rows fit into memory."""
+    if isinstance(reader, pa.ipc.RecordBatchFileReader):
+        batches: Iterable[pa.RecordBatch] = (reader.get_batch(number) for number in range(reader.num_record_batches))
+    else:
+        batches = reader
+    for batch in batches:
+        for start in range(0, batch.num_rows, ROWS_PER_BATCH):
+            yield batch.slice(start, ROWS_PER_BATCH)
+
+
+def _check_names(path: Path, fields: Iterable[pa.Field]) -> None:
+    """Raise SourceError where two fields on one level have one name: a row can hold only one of them."""
+    names: set[str] = set()
+    for field in fields:
+        if field.name in names:
+            raise SourceError(f"{path}: two columns are called {field.name!r}; rename one")
+        names.add(field.name)
+        _check_names(path, _inner_fields(field.type))
+
+
+def _inner_fields(type_: pa.DataType) -> list[pa.Field]:
+    if isinstance(type_, pa.BaseExtensionType):
+        return _inner_fields(type_.storage_type)
+    return [type_.field(number) for number in range(type_.num_fields)]
+
+
+def _rows(batches: Iterable[pa.RecordBatch], name: str, number: int, after: int) -> Rows:
+    for batch in batches:
+        floats = any(_may_hold_floats(field.type) for field in batch.schema)
+        skipped = min(max(after - number, 0), batch.num_rows)
+        number += skipped
+        for record in _records(batch.slice(skipped)):
+            number += 1
+            if isinstance(record, BadRow):
+                yield record.at(name, number)
+            else:
+                yield RawRow(name, number, to_json(record, may_hold_floats=floats))
+
+
+def _may_hold_floats(type_: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type_):
+        return _may_hold_floats(type_.value_type)
+    return pa.types.is_floating(type_) or any(_may_hold_floats(field.type) for field in _inner_fields(type_))
+
+
+def _records(batch: pa.RecordBatch) -> Iterable[dict[str, Any] | BadRow]:
+    try:
+        return batch.to_pylist()
+    except _NO_PYTHON_VALUE:
+        # Arrow checks no text when it reads. Row by row is slow, and only where a value is broken.
+        return (_record(batch.slice(row, 1)) for row in range(batch.num_rows))
+
+
+def _record(row: pa.RecordBatch) -> dict[str, Any] | BadRow:
+    record: dict[str, Any] = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            record[name] = _value(column)
+        except UnicodeDecodeError as error:
+            return BadRow("not UTF-8", None, f"byte {error.start + 1} of a text is not UTF-8", "write texts as UTF-8")
+        except _NO_PYTHON_VALUE as error:
+            return BadRow("a value that cannot be read", name, f"cannot be read ({error})", "remove the column")
+    return record
+
+
+def _value(column: pa.Array) -> Any:
+    """The value of a column of one row. Times that Python has no form for are text, as Arrow writes them."""
+    try:
+        return column.to_pylist()[0]
+    except UnicodeDecodeError:
+        raise
+    except _NO_PYTHON_VALUE:
+        # Without their zone first: in a zone that it does not know, Arrow writes no time.
+        return column.cast(_as_text(column.type, keep=True)).cast(_as_text(column.type, keep=False)).to_pylist()[0]
+
+
+def _as_text(type_: pa.DataType, *, keep: bool) -> pa.DataType:
+    """A type with text for the times in it, or with the same times without zone, if they are to be kept."""
+    if pa.types.is_timestamp(type_) and keep:
+        return pa.timestamp(type_.unit)
+    if pa.types.is_temporal(type_):
+        return type_ if keep else pa.string()
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(_as_text(field.type, keep=keep)) for field in _inner_fields(type_)])
+    if pa.types.is_list(type_):
+        return pa.list_(type_.value_field.with_type(_as_text(type_.value_type, keep=keep)))
+    return type_

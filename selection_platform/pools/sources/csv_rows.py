@@ -1,0 +1,72 @@
+"""Rows of .csv and .tsv files. Every value is text, as it stands there: NA, 007 and True are no exceptions."""
+
+import csv
+from io import TextIOWrapper
+from pathlib import Path
+
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.rows import RawRow, Rows, SourceError, to_json
+from selection_platform.pools.sources.texts import open_bytes
+
+MOST_CHARACTERS = 1 << 28
+"""Of one value: more is a quote that nothing closes."""
+
+
+def read_csv(path: Path, name: str, after: int = 0) -> Rows:
+    """Rows of a file with commas or tabs, whose first line names the fields. Rows are counted from 1 behind it.
+
+    Raises:
+        SourceError: the first line names no fields, or one twice; or the file is broken as a whole.
+    """
+    csv.field_size_limit(MOST_CHARACTERS)
+    with open_bytes(path) as file:
+        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is a bad one.
+        text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        lines = csv.reader(text, delimiter="\t" if ".tsv" in path.name.lower() else ",", strict=True)
+        header = _header(path, lines)
+        number = 0
+        while True:
+            try:
+                values = next(lines)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                values = BadRow("not CSV", None, f"not CSV: {error}", "repair its quotes")
+            # A blank line is no row.
+            if values:
+                number += 1
+                if number > after:
+                    yield _row(header, values, name, number)
+
+
+def _header(path: Path, lines: "csv.Reader") -> list[str]:  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        header = next((values for values in lines if values), [])
+    except csv.Error as error:
+        raise SourceError(f"{path}: the first line does not name the fields ({error}); repair its quotes") from error
+    if not all(map(_is_text, header)):
+        raise SourceError(f"{path}: the first line is not UTF-8; save the file as UTF-8")
+    twice = [field for field in header if header.count(field) > 1]
+    if twice:
+        raise SourceError(f"{path}: two columns are called {twice[0]!r}; rename one in the first line")
+    return header
+
+
+def _row(header: list[str], values: list[str] | BadRow, name: str, number: int) -> RawRow | BadRow:
+    if isinstance(values, BadRow):
+        return values.at(name, number)
+    if len(values) != len(header):
+        problem = f"has {len(values)} values, and the first line names {len(header)} fields"
+        return BadRow("another number of fields", None, problem, "repair its commas and quotes").at(name, number)
+    for field, value in zip(header, values, strict=True):
+        if not value.isascii() and not _is_text(value):
+            return BadRow("not UTF-8", field, "is not UTF-8", "save the file as UTF-8").at(name, number)
+    return RawRow(name, number, to_json(dict(zip(header, values, strict=True)), may_hold_floats=False))
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""Files on this machine: those that a profile's paths and patterns name, and those of a folder."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from glob import has_magic
+from pathlib import Path
+
+from selection_platform.job.folder import file_hash
+from selection_platform.pools.rows import Rows, SourceError, SourceFile
+from selection_platform.pools.sources.formats import format_of, reader_of
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files by name, in the order in which they are read.
+
+    Attributes:
+        paths: of the files with rows.
+        left_out: names of those in a folder that cannot be read.
+    """
+
+    paths: dict[str, Path]
+    left_out: list[str]
+
+
+def find_files(patterns: Iterable[str], folder: Path) -> Found:
+    """The files that patterns name, each once. Relative ones start from `folder`, and their names do not have it.
+
+    Raises:
+        SourceError: a pattern names nothing, or a folder in which nothing can be read.
+    """
+    paths: dict[str, Path] = {}
+    left_out: list[str] = []
+    for pattern in patterns:
+        found = [folder / pattern] if (folder / pattern).is_file() else _matching(folder / pattern)
+        if (folder / pattern).is_dir():
+            inside = files_in(folder / pattern)
+            found = [path for path in inside if format_of(path.name)]
+            left_out += [_name(path, folder) for path in inside if not format_of(path.name)]
+        if not found:
+            raise SourceError(_nothing(pattern, folder))
+        paths |= {_name(path, folder): path for path in found}
+    return Found(paths, [name for name in left_out if name not in paths])
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The files of a pattern, sorted. What exists by a part's very name is no pattern."""
+    base, parts = Path(pattern.anchor), list(pattern.parts[1 if pattern.anchor else 0 :])
+    while parts and (base / parts[0]).exists():
+        base /= parts.pop(0)
+    if not parts or not any(has_magic(part) for part in parts):
+        return []
+    try:
+        return sorted(path for path in base.glob("/".join(parts)) if path.is_file())
+    except ValueError as error:
+        raise SourceError(f"files: {pattern} is not a pattern ({error}); write `**` as a part of its own") from error
+
+
+def _nothing(pattern: str, folder: Path) -> str:
+    path = (folder / pattern).absolute()
+    if path.is_dir():
+        return f"files: there is no file in the folder {path} that can be read; correct the path in the pool's source"
+    return f"files: nothing matches {path}; correct the path in the pool's source"
+
+
+def _name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder) if path.is_relative_to(folder) else path
+    # Linux takes any bytes for a name; the raw pool's column takes text.
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder, sorted, but hidden ones. Links to folders are followed, each folder once."""
+    return sorted(_walk(folder, set()))
+
+
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith((".", "__")):
+                continue
+            if entry.is_dir():
+                yield from _walk(folder / entry.name, seen)
+            elif entry.is_file():
+                yield folder / entry.name
+            elif entry.is_symlink():
+                raise SourceError(f"{folder / entry.name}: a link to a file that is not there; mend or remove it")
+
+
+def local_file(name: str, path: Path) -> SourceFile:
+    """A file on this machine, with the hash of what it holds now.
+
+    Raises:
+        SourceError: files of its ending cannot be read.
+    """
+    read, seen = reader_of(path), _state(path)
+
+    def rows(path: Path, name: str, after: int) -> Rows:
+        yield from read(path, name, after)
+        if _state(path) != seen:
+            raise SourceError(f"{path} changed while it was read; run again when it is complete")
+
+    return SourceFile(name, file_hash(path), partial(_itself, path), rows)
+
+
+def _itself(path: Path) -> Path:
+    return path
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def look_of(paths: Mapping[str, Path]) -> dict[str, str]:
+    """What can be seen of files at a glance: size and time of each, by name."""
+    states = ((name, *_state(path)) for name, path in paths.items())
+    return {name: f"{size:,} bytes of {_time(changed)}" for name, size, changed in states}
+
+
+def _time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09d} UTC"
