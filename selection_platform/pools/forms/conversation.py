@@ -1,19 +1,18 @@
 """One row of a pool as a conversation in normal form. Plain functions, so that any process can run them."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from selection_platform.configuration.pool_settings import PoolSettings
-from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
 from selection_platform.pools.forms.columns import read_columns
 from selection_platform.pools.forms.messages import listed, read_list
 from selection_platform.pools.forms.normal import normalise
 from selection_platform.pools.forms.notes import LeftOut, Notes
 from selection_platform.pools.forms.opening import opened, take_opening
+from selection_platform.pools.forms.parsing import too_deep
 from selection_platform.pools.forms.reading import Reading
-from selection_platform.pools.forms.texts import field_of, printable
+from selection_platform.pools.forms.texts import field_of
 from selection_platform.pools.forms.trees import take_tree
 from selection_platform.text.conversation import Message
 
@@ -38,28 +37,6 @@ class Conversation:
     ignored: frozenset[str] = frozenset()
 
 
-def parse_row(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The object of a row's JSON text, and the parts of it that are lost: where an object has a key twice, the first.
-
-    Raises:
-        BadRow: it is nested too deep.
-    """
-    repeated: dict[str, None] = {}
-
-    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            lost = (name for name, value in pairs if value != made[name])
-            repeated.update({f"first of two fields {printable(name)} left out": None for name in lost})
-        return made
-
-    try:
-        record = json.loads(text, object_pairs_hook=as_object)
-    except RecursionError:
-        raise _too_deep() from None
-    return record, tuple(repeated)
-
-
 def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSettings) -> Conversation:
     """The conversation that a row of the source holds.
 
@@ -72,7 +49,7 @@ def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSe
     except LeftOut as left_out:
         return Conversation((), left_out.reason)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     # Filters and the row's source are read elsewhere.
     used = {settings.source_column, *settings.where, *(PACKAGED if settings.source.package else ())}
     return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored - used))
@@ -96,8 +73,3 @@ def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, note
     messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
     notes.unread(unread.items(), (message.content for message in messages))
     return messages
-
-
-def _too_deep() -> BadRow:
-    # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-    return BadRow("not JSON", None, "JSON that is nested too deep", "repair the line")

@@ -1,6 +1,7 @@
 """The rules of reading, one by one: roles, tools, thinking, weights, parts, and what is left out by name."""
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.filters import field_reason
-from selection_platform.pools.forms.conversation import parse_row, read_conversation
+from selection_platform.pools.forms.conversation import read_conversation
+from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.forms.reading import Reading, columns_reading, stated_reading
 from selection_platform.pools.forms.recognise import UnknownForm, recognise
 from selection_platform.text.conversation import Message, check_normal_form, sample_id
@@ -286,6 +288,19 @@ def test_the_second_of_two_keys_is_read_and_the_first_is_counted():
     assert (record, lost) == ({"a": {"content": "y"}, "b": 1}, ("first of two fields content left out",))
     assert parse_row('{"a": 1}') == ({"a": 1}, ())
     assert parse_row('{"a": 1, "a": 1}') == ({"a": 1}, ())
+    # A quote that is written as an escape does not hide the first.
+    hidden = json.dumps({"a": 1, "b": '""'}).replace('\\"', "\\u0022").replace("{", '{"a": 2, ')
+    assert parse_row(hidden) == ({"a": 1, "b": '""'}, ("first of two fields a left out",))
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, -(2**64), 10**19, 1.5, 1e300, '\u2028 \x7f "\\ é \ud800', [None, True, {"": ""}], float("inf")]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_values_are_those_of_pythons_own_json(value, ascii_only):
+    for row in ({"a": value}, {"tools": [{"b": value}]}):
+        text = json.dumps(row, ensure_ascii=ascii_only)
+        assert parse_row(text) == (json.loads(text), ())
 
 
 @pytest.mark.parametrize(
