@@ -75,9 +75,9 @@ def call_text(value: Any, where: str, settings: PoolSettings) -> str:
 
 def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
     """Calls of an assistant's message, definitions of a system message."""
-    if role == "assistant":
+    if role == "assistant" and not item.keys().isdisjoint(tools.CALL_FIELDS):
         return [block for name in tools.CALL_FIELDS for block in tools.calls(item.get(name))]
-    if role == "system":
+    if role == "system" and not item.keys().isdisjoint(tools.DEFINITION_FIELDS):
         lines = [line for name in tools.DEFINITION_FIELDS for line in tools.definitions(item.get(name))]
         return [tools.definitions_block(lines)] if lines else []
     return []
@@ -85,6 +85,8 @@ def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
 
 def _thinking(item: dict[str, Any], notes: Notes) -> str:
     """What the assistant thought before it answered; two fields that say the same are one."""
+    if item.keys().isdisjoint(THINKING_FIELDS):
+        return ""
     found = {name: item[name] for name in THINKING_FIELDS if not is_blank(item.get(name))}
     found = {name: value for name, value in found.items() if not is_switch(name, value)}
     for name in [name for name, value in found.items() if isinstance(value, dict | list)]:

@@ -71,5 +71,5 @@ def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, note
     if opening.definitions and settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
     messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
-    notes.unread(unread.items(), (message.content for message in messages))
+    notes.unread(unread, frozenset(), (message.content for message in messages))
     return messages

@@ -79,5 +79,4 @@ def _take_arguments(unread: dict[str, Any], opening: Opening, notes: Notes) -> N
         opening.said.append(text_of(arguments[INSTRUCTIONS], f"{ARGUMENTS}.{INSTRUCTIONS}"))
     for name in DEFINITIONS:
         opening.definitions.extend(tools.definitions(arguments.get(name)))
-    rest = [(name, value) for name, value in arguments.items() if name not in (INSTRUCTIONS, *DEFINITIONS)]
-    notes.unread(rest, (), f"{ARGUMENTS}.")
+    notes.unread(arguments, {INSTRUCTIONS, *DEFINITIONS}, within=f"{ARGUMENTS}.")
