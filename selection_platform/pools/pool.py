@@ -136,9 +136,9 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
 def _log(report: PoolReport) -> None:
     """Say what rows lost, and which of their fields were not read."""
     for part, rows in report.trimmed.items():
-        logger.info("pool: %s: %s rows", part, f"{rows:,}")
+        logger.info("pool: %s rows lost a part: %s", f"{rows:,}", part)
     if report.ignored:
-        logger.info("pool: fields that carry no meaning for training: %s", ", ".join(report.ignored))
+        logger.info("pool: fields without meaning for training, not read: %s", ", ".join(report.ignored))
 
 
 def read_pool_report(folder: Path) -> PoolReport:
