@@ -4,6 +4,7 @@ import hashlib
 import heapq
 import json
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -33,7 +34,7 @@ from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import find_reading
 from selection_platform.pools.forms.texts import printable, text_of
-from selection_platform.pools.forms.trees import tree_rows
+from selection_platform.pools.forms.trees import write_trees
 from selection_platform.pools.raw_pool import read_raw_pool_report
 from selection_platform.pools.shards import ShardWriter, read_rows, shard_paths, write_table
 from selection_platform.text.conversation import Message, sample_id, to_records
@@ -58,6 +59,9 @@ DUPLICATE = "duplicate of an earlier row"
 CONTAMINATED = "shares 13 words in a row with a benchmark item"
 BEYOND_LIMIT = "beyond the pool's limit"
 """Reasons to drop a row, beside those of the filters and of bad rows."""
+
+TREES = "trees"
+"""Folder of the rows of trees, until the pool is made."""
 
 SYSTEM_LEFT_OUT = "system message left out"
 
@@ -120,14 +124,17 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
         return read_pool_report(folder)
     started = time.monotonic()
     reading = find_reading(settings, raw_folder)
+    rows_folder, rows = raw_folder, raw.rows
+    if reading.form == "tree":
+        rows_folder = folder / TREES
+        rows = write_trees(raw_folder, rows_folder)
     work = _PoolWriter(settings, reading, ContaminationFilter(texts), folder)
-    rows = read_rows(raw_folder)
-    is_tree = reading.form == "tree"
-    with progress("pool", None if is_tree else raw.rows, "trees" if is_tree else "rows") as bar:
-        for row in tree_rows(rows) if is_tree else rows:
+    with progress("pool", rows, "rows") as bar:
+        for row in read_rows(rows_folder):
             work.take(row["file"], row["row"], row["record"])
             bar.advance()
-    report = work.finish(bar.done, started)
+    report = work.finish(rows, started)
+    shutil.rmtree(folder / TREES, ignore_errors=True)
     write_manifest(folder, asdict(report))
     _log(report)
     return report

@@ -46,7 +46,7 @@ def test_the_first_row_does_not_decide(tmp_path):
 
 def test_the_form_is_logged_and_reported(tmp_path, caplog):
     given, raw = raw_pool(
-        tmp_path, a=numbered(1, context="c") + [{"messages": CHAT[:1] + [turn("assistant", "9")], "context": "d"}]
+        tmp_path, a=[*numbered(1, context="c"), {"messages": [CHAT[0], turn("assistant", "9")], "context": "d"}]
     )
     with caplog.at_level(logging.INFO, logger="selection_platform"):
         report = write_pool(given, raw, [], tmp_path / "pool")
