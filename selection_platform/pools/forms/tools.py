@@ -26,12 +26,17 @@ def definitions_block(lines: list[str]) -> str:
 
 def calls(value: Any) -> list[str]:
     """A `<tool_call>` block for each call of a list, of one call, or of their text."""
-    return [] if is_blank(value) else [f"<tool_call>\n{_call(each)}\n</tool_call>" for each in _each(value)]
+    return [] if is_blank(value) else [_tagged("tool_call", _call(each)) for each in _each(value)]
 
 
 def result(text: str) -> str:
     """The `<tool_response>` block of a result."""
-    return f"<tool_response>\n{text}\n</tool_response>"
+    return _tagged("tool_response", text)
+
+
+def _tagged(tag: str, text: str) -> str:
+    """A text in tags; one that has them already, as those of Hermes' own data have, stays as it is."""
+    return text if text.lstrip().startswith(f"<{tag}>") else f"<{tag}>\n{text}\n</{tag}>"
 
 
 def _each(value: Any) -> list[Any]:

@@ -109,6 +109,17 @@ def test_no_tools_are_no_tools(empty):
     assert read(row, tools="drop_row").messages == (Message("user", "q"), Message("assistant", "a"))
 
 
+def test_what_has_its_tags_already_stays_as_it_is():
+    row = {
+        "conversations": [
+            said("system", TOOLS), said("human", "q"), said("function_call", CALLED), said("tool", f"{GAVE}\n"),
+            said("gpt", "a"),
+        ],
+        "tools": json.dumps([TOOL]),
+    }  # fmt: skip
+    assert [message.content for message in read(row).messages] == [TOOLS, "q", CALLED, f"{GAVE}\n", "a"]
+
+
 def test_definitions_that_the_system_message_has_are_not_said_again():
     row = {"messages": [turn("system", f"s\n{TOOLS}"), USER, ANSWER], "tools": [TOOL]}
     assert read(row).messages[0].content == f"s\n{TOOLS}"
