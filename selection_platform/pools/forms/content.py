@@ -55,7 +55,8 @@ def message_text(
         raise empty(at)
     separator = "\n\n" if role == "system" else "\n"
     whole = separator.join([text, *blocks] if text.strip() else blocks or [text])
-    return text_of(_thought(thinking or in_parts, text, settings, notes) + whole, at)
+    both = "\n\n".join(dict.fromkeys(each for each in (thinking, in_parts) if each))
+    return text_of(_thought(both, text, settings, notes) + whole, at)
 
 
 def call_text(value: Any, where: str, settings: PoolSettings) -> str:
@@ -95,8 +96,8 @@ def _thinking(item: dict[str, Any], notes: Notes) -> str:
 
 
 def _thought(thinking: str, text: str, settings: PoolSettings, notes: Notes) -> str:
-    """What stands before the answer. Thinking that the text holds already is not repeated."""
-    if not thinking.strip() or thinking.strip() in text:
+    """What stands before the answer. Thinking that the text has in its tags already is not repeated."""
+    if not thinking.strip() or ("<think>" in text and thinking.strip() in text):
         return ""
     if settings.thinking == "drop":
         notes.left_out(THINKING_LEFT_OUT)

@@ -81,6 +81,8 @@ def test_calls_in_a_role_of_their_own():
         ({"name": "f", "arguments": "not json"}, '{"name": "f", "arguments": "not json"}'),
         ({"name": "f"}, '{"name": "f", "arguments": {}}'),
         ({"do": "it"}, '{"do": "it"}'),
+        ({"id": "1", "name": "f", "parameters": {"x": 1}}, '{"id": "1", "name": "f", "parameters": {"x": 1}}'),
+        ({"function": {"name": "f"}, "result": 3}, '{"function": {"name": "f"}, "result": 3}'),
     ],
 )
 def test_a_call_is_one_line_of_json(call, expected):
@@ -139,6 +141,8 @@ def test_thinking_in_the_text_stays_as_it_is():
     text = "<think>hm</think>\n\n a "
     for thinking in ("keep", "drop"):
         assert texts(USER, turn("assistant", text), thinking=thinking)[-1] == ("assistant", text)
+    parts = [{"type": "thinking", "thinking": "b"}, {"type": "text", "text": "a"}]
+    assert texts(USER, turn("assistant", parts, thinking="a"))[-1] == ("assistant", "<think>\na\n\nb\n</think>\n\na")
     # Given twice, it is kept once, and nothing is left out.
     twice = {"messages": [USER, turn("assistant", text, reasoning_content="hm")]}
     assert (read(twice).messages[-1].content, read(twice, thinking="drop").trimmed) == (text, ())
@@ -283,6 +287,10 @@ def test_a_system_field_can_be_left_out_and_is_counted():
     assert [message.role for message in conversation.messages] == ["user", "assistant"]
     assert conversation.trimmed == ("field system left out",)
     assert read({"messages": CHAT, "rules": "s"}, columns={"system": "rules"}).messages[0] == Message("system", "s")
+    # A number under a usual name is not one; under the name that was asked for it is a fault.
+    assert read({"messages": CHAT, "system": 7}).ignored == {"system"}
+    with pytest.raises(BadRow, match="field rules: is a number, not a string"):
+        read({"messages": CHAT, "rules": 7}, columns={"system": "rules"})
 
 
 def test_columns_are_named():
