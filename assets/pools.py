@@ -7,14 +7,14 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result
-from assets.record.metadata import SAID, markdown_counts
+from assets.record.metadata import markdown_counts
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
 from selection_platform.job.folder import content_hash
-from selection_platform.pools.pool import PoolReport, write_pool
+from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
 from sql.queries import load_sql
@@ -108,7 +108,6 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
                 "trimmed": markdown_counts(report.trimmed),
                 "form": report.form,
                 "fields without meaning, not read": ", ".join(report.ignored) or "none",
-                SAID: "\n".join(_said(report)),
                 "benchmark texts compared with": report.benchmark_texts,
                 "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,
@@ -144,12 +143,3 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         )
 
     return [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]
-
-
-def _said(report: PoolReport) -> list[str]:
-    """What whoever runs it is told: how rows were read, and what was not."""
-    lines = [f"read as {report.form}"]
-    lines += [f"{samples:,} rows lost a part: {part}" for part, samples in report.trimmed.items()]
-    if report.ignored:
-        lines.append(f"fields without meaning for training, not read: {', '.join(report.ignored)}")
-    return lines

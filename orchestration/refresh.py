@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from assets.keys import POOL
-from assets.record.metadata import SAID
 from orchestration.graph import Step
 from orchestration.materialize import end_killed_runs, materialize_step
 from orchestration.retention import Retention, by_experiment
@@ -120,10 +119,7 @@ class _Refresh:
             self._tell("    the checkpoint's weights were dropped, so it is trained again first")
             self._retention.forget([checkpoint])
             self._make(checkpoint)
-        metadata = self._make(step)
-        rows = metadata.get("dagster/partition_row_count")
-        for line in str(metadata.get(SAID, "")).splitlines():
-            self._tell(f"    {line}")
+        rows = self._make(step).get("dagster/partition_row_count")
         if self._retention.is_evaluation(step):
             # At once, so that the disk never has to hold the weights of all experiments.
             self._drop_weights()

@@ -7,9 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-SAID = "said when it was made"
-"""Metadata of lines that whoever runs a step is told."""
-
 BARS = " ▏▎▍▌▋▊▉█"
 
 

@@ -104,7 +104,7 @@ def _print_survey(found: "Survey") -> None:
     print(f"{', '.join(raw.files)}: looked at {raw.rows + bad:,} rows, {whole}")
     print(wrapped(f"form: {pool.form}"))
     if pool.ignored:
-        print(wrapped(f"fields that carry no meaning for training: {', '.join(pool.ignored)}"))
+        print(wrapped(f"fields without meaning for training, not read: {', '.join(pool.ignored)}"))
     _print_what_becomes(raw, pool)
     print(f"{found.near_duplicates:,} of those kept are near-duplicates of an earlier one")
     print(wrapped(f"languages of the first messages: {_languages(found)}"))

@@ -28,6 +28,7 @@ from selection_platform.cli import (
 )
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
 from selection_platform.errors import PlatformError, is_fixable
+from selection_platform.job import progress
 from selection_platform.job.stopping import STOPPED, Stopping, exit_status
 
 COMMANDS = (init, select, run, status, methods, sql, explain, diff, lineage, verdict, report, cost, export, disk, ui)
@@ -90,14 +91,19 @@ def _report_fault(error: Exception) -> None:
 
 
 def _log_progress() -> None:
-    """Show the library's progress lines where there is no terminal to draw bars on."""
+    """Show what the library says: all of it where there is no terminal, and beside the bars of one no progress."""
     warnings_only = logging.StreamHandler()
     warnings_only.setLevel(logging.WARNING)
     logging.basicConfig(handlers=[warnings_only])
-    if not sys.stderr.isatty():
-        lines = logging.StreamHandler()
-        lines.setFormatter(logging.Formatter("    %(message)s"))
-        logging.getLogger("selection_platform").addHandler(lines)
+    is_terminal = sys.stderr.isatty()
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.WARNING and not (is_terminal and record.name == progress.__name__)
+
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("    %(message)s"))
+    lines.addFilter(is_wanted)
+    logging.getLogger("selection_platform").addHandler(lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ from selection_platform.pools.filters import (
     language_reason,
     shape_reason,
 )
-from selection_platform.pools.forms.conversation import parse_row, read_conversation
+from selection_platform.pools.forms.conversation import read_conversation
+from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.texts import text_of
 from selection_platform.pools.shards import ROWS_PER_BATCH, write_table

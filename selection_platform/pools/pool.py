@@ -27,10 +27,10 @@ from selection_platform.pools.contamination import WORDS, split_words
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import find_reading
 from selection_platform.pools.forms.texts import printable
-from selection_platform.pools.forms.trees import tree_rows
+from selection_platform.pools.forms.trees import write_trees
 from selection_platform.pools.near_duplicates import NearDuplicates
-from selection_platform.pools.raw_pool import RAW_SCHEMA, read_raw_pool_report
-from selection_platform.pools.shards import ROWS_PER_BATCH, ShardWriter, read_rows, shard_paths, write_table
+from selection_platform.pools.raw_pool import read_raw_pool_report
+from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths, write_table
 from selection_platform.pools.splits import POOL
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
         return read_pool_report(folder)
     started = time.monotonic()
     reading = find_reading(settings, raw_folder)
-    read_from = _write_trees(raw_folder, folder / TREES) if reading.form == "tree" else raw_folder
-    shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(read_from)]
+    rows_folder = write_trees(raw_folder, folder / TREES) if reading.form == "tree" else raw_folder
+    shards = [Shard(path, folder / CANDIDATES / path.name) for path in shard_paths(rows_folder)]
     reports = _read_candidates(settings, reading, texts, shards)
     choice = _choose(shards, settings)
     kept, content = _write_chosen(shards, choice.chosen, folder)
@@ -141,9 +141,9 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
 def _log(report: PoolReport) -> None:
     """Say what rows lost, and which of their fields were not read."""
     for part, rows in report.trimmed.items():
-        logger.info("pool: %s: %s rows", part, f"{rows:,}")
+        logger.info("pool: %s rows lost a part: %s", f"{rows:,}", part)
     if report.ignored:
-        logger.info("pool: fields that carry no meaning for training: %s", ", ".join(report.ignored))
+        logger.info("pool: fields without meaning for training, not read: %s", ", ".join(report.ignored))
 
 
 def read_pool_report(folder: Path) -> PoolReport:
@@ -166,15 +166,6 @@ def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[s
         "raw_pool": raw_hash,
         "benchmark_texts": content_hash(texts),
     }
-
-
-def _write_trees(raw_folder: Path, folder: Path) -> Path:
-    """Make rows of conversations of the raw rows, which are single messages; gives the folder."""
-    writer = ShardWriter(folder, RAW_SCHEMA)
-    for row in tree_rows(read_rows(raw_folder)):
-        writer.add(row, len(row["record"]))
-    writer.flush()
-    return folder
 
 
 def _read_candidates(

@@ -23,7 +23,7 @@ class Message(NamedTuple):
     Attributes:
         role: who speaks.
         content: the text.
-        trained: False for an answer that is context alone: no model is trained on it or measured by it.
+        trained: False for an answer that is context alone: no model is fine-tuned on it or measured by it.
     """
 
     role: Role

@@ -51,3 +51,13 @@ def test_a_home_of_an_earlier_version_is_read_before_it_has_the_column(warehouse
 def test_the_content_of_a_pool_is_named_as_before_there_was_the_column(warehouse):
     assert warehouse.content_hash("pools.samples", {"pool": "p"}, CONTENT) == "3-12bf3cf8c6f433218"
     assert warehouse.content_hash("pools.held_out", {"pool": "p"}, CONTENT_HELD_OUT) == "3-18865ddaa02fe5e08"
+
+
+def test_the_order_is_the_statements(warehouse):
+    warehouse.replace("pools.samples", {"pool": "masked"}, MASKED)
+    picks = "SELECT 's' || i AS sample_id, 3 - i AS position FROM range(3) AS numbers(i)"
+    warehouse.replace("selections.samples", {"experiment": "e"}, picks)
+    values = {"experiment": "e", "pool": "masked"}
+    statement = conversations_sql(warehouse, "50_selections/training_samples", values)
+    rows = warehouse.query(statement, values).select("position", "sample_id", "untrained").rows()
+    assert rows == [(1, "s2", None), (2, "s1", [1]), (3, "s0", None)]

@@ -55,7 +55,8 @@ def message_text(
         raise empty(at)
     separator = "\n\n" if role == "system" else "\n"
     whole = separator.join([text, *blocks] if text.strip() else blocks or [text])
-    return text_of(_thought(thinking or in_parts, text, settings, notes) + whole, at)
+    both = "\n\n".join(dict.fromkeys(each for each in (thinking, in_parts) if each))
+    return text_of(_thought(both, text, settings, notes) + whole, at)
 
 
 def call_text(value: Any, where: str, settings: PoolSettings) -> str:
@@ -75,9 +76,9 @@ def call_text(value: Any, where: str, settings: PoolSettings) -> str:
 
 def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
     """Calls of an assistant's message, definitions of a system message."""
-    if role == "assistant":
+    if role == "assistant" and not item.keys().isdisjoint(tools.CALL_FIELDS):
         return [block for name in tools.CALL_FIELDS for block in tools.calls(item.get(name))]
-    if role == "system":
+    if role == "system" and not item.keys().isdisjoint(tools.DEFINITION_FIELDS):
         lines = [line for name in tools.DEFINITION_FIELDS for line in tools.definitions(item.get(name))]
         return [tools.definitions_block(lines)] if lines else []
     return []
@@ -85,6 +86,8 @@ def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
 
 def _thinking(item: dict[str, Any], notes: Notes) -> str:
     """What the assistant thought before it answered; two fields that say the same are one."""
+    if item.keys().isdisjoint(THINKING_FIELDS):
+        return ""
     found = {name: item[name] for name in THINKING_FIELDS if not is_blank(item.get(name))}
     found = {name: value for name, value in found.items() if not is_switch(name, value)}
     for name in [name for name, value in found.items() if isinstance(value, dict | list)]:
@@ -93,8 +96,8 @@ def _thinking(item: dict[str, Any], notes: Notes) -> str:
 
 
 def _thought(thinking: str, text: str, settings: PoolSettings, notes: Notes) -> str:
-    """What stands before the answer. Thinking that the text holds already is not repeated."""
-    if not thinking.strip() or thinking.strip() in text:
+    """What stands before the answer. Thinking that the text has in its tags already is not repeated."""
+    if not thinking.strip() or ("<think>" in text and thinking.strip() in text):
         return ""
     if settings.thinking == "drop":
         notes.left_out(THINKING_LEFT_OUT)

@@ -1,19 +1,16 @@
 """One row of a pool as a conversation in normal form. Plain functions, so that any process can run them."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from selection_platform.configuration.pool_settings import PoolSettings
-from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
 from selection_platform.pools.forms.columns import read_columns
 from selection_platform.pools.forms.messages import listed, read_list
 from selection_platform.pools.forms.normal import normalise
 from selection_platform.pools.forms.notes import LeftOut, Notes
 from selection_platform.pools.forms.opening import opened, take_opening
+from selection_platform.pools.forms.parsing import too_deep
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.texts import field_of
 from selection_platform.pools.forms.trees import take_tree
@@ -21,8 +18,6 @@ from selection_platform.text.conversation import Message
 
 PACKAGED = ("source", "licence")
 """What the rows of packaged pools state of themselves."""
-
-_BEYOND_INT64 = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -42,30 +37,6 @@ class Conversation:
     ignored: frozenset[str] = frozenset()
 
 
-def parse_row(text: str) -> dict[str, Any]:
-    """The object of a row's JSON text.
-
-    Raises:
-        BadRow: it is nested too deep.
-    """
-    try:
-        record = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # NaN, infinity, and halves of surrogate pairs: JSON to Python alone.
-        return _parse_slowly(text)
-    if any(type(value) is float and abs(value) >= _BEYOND_INT64 for value in record.values()):
-        # orjson rounds integers of more than 64 bits.
-        return _parse_slowly(text)
-    return record
-
-
-def _parse_slowly(text: str) -> dict[str, Any]:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise _too_deep() from None
-
-
 def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSettings) -> Conversation:
     """The conversation that a row of the source holds.
 
@@ -78,7 +49,7 @@ def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSe
     except LeftOut as left_out:
         return Conversation((), left_out.reason)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     # Filters and the row's source are read elsewhere.
     used = {settings.source_column, *settings.where, *(PACKAGED if settings.source.package else ())}
     return Conversation(tuple(messages), None, tuple(notes.trimmed), frozenset(notes.ignored - used))
@@ -100,10 +71,5 @@ def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, note
     if opening.definitions and settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
     messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
-    notes.unread(unread.items(), (message.content for message in messages))
+    notes.unread(unread, frozenset(), (message.content for message in messages))
     return messages
-
-
-def _too_deep() -> BadRow:
-    # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-    return BadRow("not JSON", None, "JSON that is nested too deep", "repair the line")

@@ -121,7 +121,7 @@ def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterat
     for key, role in speakers.items():
         at = f"{where}.{key}"
         yield Turn(role, said(field_of(item, key, at), at), True, at)
-    notes.unread(((name, item[name]) for name in item.keys() - speakers.keys()), (), f"{column}[].")
+    notes.unread(item, speakers.keys(), within=f"{column}[].")
 
 
 def _message(
@@ -136,8 +136,9 @@ def _message(
     else:
         text = message_text(item, content_key, where, role, settings, notes)
     trained = role != "assistant" or _is_trained(item, where, notes)
-    rest = [(name, item[name]) for name in item.keys() - _READ[role] if name not in keys]
-    notes.unread(rest, (), f"{column}[].")
+    if len(item) > len(keys):
+        read = _WEIGHTS if only_calls else _READ[role]
+        notes.unread(item, read.union(keys), within=f"{column}[].")
     return Turn(role, text, trained, where)
 
 
@@ -173,10 +174,11 @@ def _is_trained(item: dict[str, Any], where: str, notes: Notes) -> bool:
     return True
 
 
+_WEIGHTS = frozenset(WEIGHT_FIELDS)
 _READ: dict[Speaker, frozenset[str]] = {
     "assistant": frozenset((*tools.CALL_FIELDS, *THINKING_FIELDS, *WEIGHT_FIELDS)),
     "system": frozenset((*tools.DEFINITION_FIELDS, *WEIGHT_FIELDS)),
-    "user": frozenset(WEIGHT_FIELDS),
-    "result": frozenset(WEIGHT_FIELDS),
+    "user": _WEIGHTS,
+    "result": _WEIGHTS,
 }
 """Fields of a message that are read, by who speaks. A weight says something of answers alone."""

@@ -1,7 +1,8 @@
 """What is noticed while a row is read: parts that are left out, fields that mean nothing, rows that are not wanted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from selection_platform.pools.forms.texts import is_blank
@@ -27,6 +28,8 @@ SWITCHES = {
     for name in ("reasoning", "thinking")
 }
 """Texts of some fields that say how a model was run, such as `reasoning: on`, and are no content."""
+
+_NOTEWORTHY = MEANINGFUL | MEDIA_FIELDS.keys()
 
 
 class LeftOut(Exception):
@@ -57,25 +60,43 @@ class Notes:
         """Note a part that carries meaning and is left out."""
         self.trimmed[part] = None
 
-    def unread(self, fields: Iterable[tuple[str, Any]], texts: Iterable[str], within: str = "") -> None:
+    def unread(self, fields: Mapping[str, Any], read: Set[str], texts: Iterable[str] = (), within: str = "") -> None:
         """Note the fields of a row or message that were not read.
 
         Args:
             fields: names and values.
+            read: names of those that were.
             texts: what was read; a field that says the same is no loss.
             within: what stands before the names, such as `messages[].`.
 
         Raises:
             LeftOut: one of them holds images, audio or video.
         """
-        known = frozenset(texts)
-        for name, value in fields:
-            if name in MEDIA_FIELDS and not is_blank(value) and not isinstance(value, bool | int | float):
-                raise LeftOut(MEDIA_FIELDS[name])
-            if name in MEANINGFUL and not is_switch(name, value) and _says_more(value, known):
-                self.left_out(f"field {within}{name} left out")
-            elif name not in MEANINGFUL or not is_blank(value):
-                self.ignored.add(f"{within}{name}")
+        rest = fields.keys() - read
+        if not rest:
+            return
+        if not rest.isdisjoint(_NOTEWORTHY):
+            known = frozenset(texts)
+            # In the row's order, so that what is said of it is always the same.
+            for name in [name for name in fields if name in rest and name in _NOTEWORTHY]:
+                if self._is_noted(name, fields[name], known, within):
+                    rest.discard(name)
+        self.ignored |= _with_place(within, frozenset(rest))
+
+    def _is_noted(self, name: str, value: Any, known: frozenset[str], within: str) -> bool:
+        """Whether a field that may carry meaning is left out, or empty, and so not one that is ignored."""
+        if name in MEDIA_FIELDS and not is_blank(value) and not isinstance(value, bool | int | float):
+            raise LeftOut(MEDIA_FIELDS[name])
+        if name in MEANINGFUL and not is_switch(name, value) and _says_more(value, known):
+            self.left_out(f"field {within}{name} left out")
+            return True
+        return is_blank(value)
+
+
+@lru_cache(maxsize=1024)
+def _with_place(within: str, names: frozenset[str]) -> frozenset[str]:
+    # The same for nearly all messages of a pool.
+    return frozenset(f"{within}{name}" for name in names)
 
 
 def is_switch(name: str, value: Any) -> bool:

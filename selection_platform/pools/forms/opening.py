@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from selection_platform.pools.forms import tools
 from selection_platform.pools.forms.messages import Turn
 from selection_platform.pools.forms.notes import Notes
-from selection_platform.pools.forms.reading import Reading
+from selection_platform.pools.forms.reading import SYSTEM_FIELDS, Reading
 from selection_platform.pools.forms.texts import first_that_says, is_blank, parsed_json, text_of
 
 ARGUMENTS = "chat_template_kwargs"
@@ -35,8 +35,9 @@ def take_opening(unread: dict[str, Any], reading: Reading, notes: Notes) -> Open
     """
     opening = Opening([], [])
     system = first_that_says(unread, reading.system)
-    # Beside a list of messages, a field that happens to have such a name need not be text.
-    if system is not None and (reading.column is None or isinstance(unread[system], str)):
+    # Beside a list of messages, a field that happens to have a usual name need not be text.
+    by_chance = reading.column is not None and reading.system == SYSTEM_FIELDS
+    if system is not None and not (by_chance and not isinstance(unread[system], str)):
         opening.said.append(text_of(unread.pop(system), system))
     for name in tools.DEFINITION_FIELDS:
         if isinstance(unread.get(name), list | dict | str):
@@ -79,5 +80,4 @@ def _take_arguments(unread: dict[str, Any], opening: Opening, notes: Notes) -> N
         opening.said.append(text_of(arguments[INSTRUCTIONS], f"{ARGUMENTS}.{INSTRUCTIONS}"))
     for name in DEFINITIONS:
         opening.definitions.extend(tools.definitions(arguments.get(name)))
-    rest = [(name, value) for name, value in arguments.items() if name not in (INSTRUCTIONS, *DEFINITIONS)]
-    notes.unread(rest, (), f"{ARGUMENTS}.")
+    notes.unread(arguments, {INSTRUCTIONS, *DEFINITIONS}, within=f"{ARGUMENTS}.")

@@ -8,12 +8,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms.notes import LeftOut, Notes
 from selection_platform.pools.forms.texts import kind_of
+from selection_platform.pools.raw_pool import RAW_SCHEMA
+from selection_platform.pools.shards import ShardWriter, read_rows
 
 TREE = "tree of messages"
 """Key that a walk puts into its row beside `messages`: what became of the tree."""
@@ -35,6 +38,15 @@ class _Node:
     rank: float
     flaw: str | None
     replies: list["_Node"] = field(default_factory=list)
+
+
+def write_trees(raw_folder: Path, folder: Path) -> Path:
+    """Write one row for each tree of a finished raw pool, as shards of raw rows into a folder; gives the folder."""
+    writer = ShardWriter(folder, RAW_SCHEMA)
+    for row in tree_rows(read_rows(raw_folder)):
+        writer.add(row, len(row["record"]))
+    writer.flush()
+    return folder
 
 
 def tree_rows(rows: Iterable[Row]) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import SAMPLE_ROWS, UnknownForm, find_reading, recognise, sample_records
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
-from tests.pools.forms.shapes import CHAT, SHAREGPT
+from tests.pools.forms.shapes import CHAT, SHAREGPT, turn
 
 
 def settings(**given):
@@ -45,15 +45,17 @@ def test_the_first_row_does_not_decide(tmp_path):
 
 
 def test_the_form_is_logged_and_reported(tmp_path, caplog):
-    given, raw = raw_pool(tmp_path, a=numbered(2, context="c"))
+    given, raw = raw_pool(
+        tmp_path, a=[*numbered(1, context="c"), {"messages": [CHAT[0], turn("assistant", "9")], "context": "d"}]
+    )
     with caplog.at_level(logging.INFO, logger="selection_platform"):
         report = write_pool(given, raw, [], tmp_path / "pool")
     assert report.form == "messages: a list of {role, content} in messages"
     assert report.ignored == ["number"]
     assert caplog.messages == [
         "pool: form recognised as messages: a list of {role, content} in messages",
-        "pool: field context left out: 1 rows",
-        "pool: fields that carry no meaning for training: number",
+        "pool: 2 rows lost a part: field context left out",
+        "pool: fields without meaning for training, not read: number",
     ]
 
 

@@ -1,15 +1,18 @@
 """The rules of reading, one by one: roles, tools, thinking, weights, parts, and what is left out by name."""
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.filters import field_reason
 from selection_platform.pools.forms.conversation import read_conversation
+from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.forms.reading import Reading, columns_reading, stated_reading
 from selection_platform.pools.forms.recognise import UnknownForm, recognise
 from selection_platform.text.conversation import Message, check_normal_form, sample_id
@@ -78,6 +81,8 @@ def test_calls_in_a_role_of_their_own():
         ({"name": "f", "arguments": "not json"}, '{"name": "f", "arguments": "not json"}'),
         ({"name": "f"}, '{"name": "f", "arguments": {}}'),
         ({"do": "it"}, '{"do": "it"}'),
+        ({"id": "1", "name": "f", "parameters": {"x": 1}}, '{"id": "1", "name": "f", "parameters": {"x": 1}}'),
+        ({"function": {"name": "f"}, "result": 3}, '{"function": {"name": "f"}, "result": 3}'),
     ],
 )
 def test_a_call_is_one_line_of_json(call, expected):
@@ -107,6 +112,17 @@ def test_no_tools_are_no_tools(empty):
     assert read(row, tools="drop_row").messages == (Message("user", "q"), Message("assistant", "a"))
 
 
+def test_what_has_its_tags_already_stays_as_it_is():
+    row = {
+        "conversations": [
+            said("system", TOOLS), said("human", "q"), said("function_call", CALLED), said("tool", f"{GAVE}\n"),
+            said("gpt", "a"),
+        ],
+        "tools": json.dumps([TOOL]),
+    }  # fmt: skip
+    assert [message.content for message in read(row).messages] == [TOOLS, "q", CALLED, f"{GAVE}\n", "a"]
+
+
 def test_definitions_that_the_system_message_has_are_not_said_again():
     row = {"messages": [turn("system", f"s\n{TOOLS}"), USER, ANSWER], "tools": [TOOL]}
     assert read(row).messages[0].content == f"s\n{TOOLS}"
@@ -125,6 +141,8 @@ def test_thinking_in_the_text_stays_as_it_is():
     text = "<think>hm</think>\n\n a "
     for thinking in ("keep", "drop"):
         assert texts(USER, turn("assistant", text), thinking=thinking)[-1] == ("assistant", text)
+    parts = [{"type": "thinking", "thinking": "b"}, {"type": "text", "text": "a"}]
+    assert texts(USER, turn("assistant", parts, thinking="a"))[-1] == ("assistant", "<think>\na\n\nb\n</think>\n\na")
     # Given twice, it is kept once, and nothing is left out.
     twice = {"messages": [USER, turn("assistant", text, reasoning_content="hm")]}
     assert (read(twice).messages[-1].content, read(twice, thinking="drop").trimmed) == (text, ())
@@ -269,6 +287,10 @@ def test_a_system_field_can_be_left_out_and_is_counted():
     assert [message.role for message in conversation.messages] == ["user", "assistant"]
     assert conversation.trimmed == ("field system left out",)
     assert read({"messages": CHAT, "rules": "s"}, columns={"system": "rules"}).messages[0] == Message("system", "s")
+    # A number under a usual name is not one; under the name that was asked for it is a fault.
+    assert read({"messages": CHAT, "system": 7}).ignored == {"system"}
+    with pytest.raises(BadRow, match="field rules: is a number, not a string"):
+        read({"messages": CHAT, "rules": 7}, columns={"system": "rules"})
 
 
 def test_columns_are_named():
@@ -279,6 +301,16 @@ def test_columns_are_named():
     row = {"ask": "q", "reply": "a", "facts": "f"}
     names = {"prompt": "ask", "answer": "reply", "context": "facts"}
     assert read(row, columns=names).messages[0] == Message("user", "q\n\nf")
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, -(2**64), 10**19, 1.5, 1e300, '\u2028 \x7f "\\ é \ud800', [None, True, {"": ""}], float("inf")]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_values_are_those_of_pythons_own_json(value, ascii_only):
+    for row in ({"a": value}, {"tools": [{"b": value}]}):
+        text = json.dumps(row, ensure_ascii=ascii_only)
+        assert parse_row(text) == json.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +333,7 @@ JSON = st.recursive(
 )
 
 
+@hypothesis_settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), st.sampled_from(FORMS))
 def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
     for wanted in ({}, {"out_of_turn": "join", "tools": "drop_row", "thinking": "drop"}):
@@ -311,6 +344,7 @@ def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
         assert conversation.dropped or check_normal_form(conversation.messages) is None
 
 
+@hypothesis_settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=4))
 def test_whatever_rows_hold_their_form_is_told_or_refused(records):
     with contextlib.suppress(UnknownForm):

@@ -2,12 +2,14 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.forms.conversation import read_conversation
 from selection_platform.pools.forms.recognise import recognise
 from selection_platform.pools.forms.trees import DELETED, LOWER, UNREVIEWED, tree_rows
+from selection_platform.pools.rows import to_json
 from selection_platform.text.conversation import check_normal_form, sample_id
 from tests.pools.forms.shapes import OASST, SHAPES
 
@@ -30,6 +32,16 @@ def test_a_row_of_each_shape(shape):
     assert (conversation.trimmed, conversation.dropped) == (shape.trimmed, None)
     check_normal_form(conversation.messages)
     assert row == json.loads(json.dumps(shape.row)), "a reader changes no row"
+
+
+@pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in SHAPES])
+def test_the_same_row_out_of_parquet(shape):
+    # There every message of a pool has all the fields that any has, most of them null.
+    (row,) = pa.Table.from_pylist([shape.row]).to_pylist()
+    conversation = read(json.loads(to_json(row)))
+    assert [(message.role, message.content) for message in conversation.messages] == shape.messages
+    assert [place for place, each in enumerate(conversation.messages) if not each.trained] == list(shape.untrained)
+    assert (conversation.trimmed, conversation.dropped) == (shape.trimmed, None)
 
 
 def test_a_tree_is_read_along_its_best_ranked_replies():

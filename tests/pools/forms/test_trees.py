@@ -31,6 +31,7 @@ def make(tmp_path, records, **given):
     write_raw_pool(settings, tmp_path / "raw")
     report = write_pool(settings, tmp_path / "raw", [], tmp_path / "pool")
     assert report.rows == sum(report.kept.values()) + sum(report.dropped.values())
+    assert not (tmp_path / "pool" / "trees").exists()
     rows = list(read_rows(tmp_path / "pool"))
     return report, [[each["content"] for each in row["messages"]] for row in rows]
 
