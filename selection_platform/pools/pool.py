@@ -139,7 +139,9 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
 
 
 def _log(report: PoolReport) -> None:
-    """Say what rows lost, and which of their fields were not read."""
+    """Say which rows were dropped, what others lost, and which of their fields were not read."""
+    for reason, rows in report.dropped.items():
+        logger.info("pool: %s rows dropped: %s", f"{rows:,}", reason)
     for part, rows in report.trimmed.items():
         logger.info("pool: %s rows lost a part: %s", f"{rows:,}", part)
     if report.ignored:

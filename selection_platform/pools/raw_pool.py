@@ -86,6 +86,8 @@ def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None =
     if not rows:
         raise SourceError(f"no rows in {', '.join(source.files) or settings.source.hub}{_because(report)}")
     write_manifest(folder, asdict(report))
+    for reason, count in report.bad_rows.items():
+        logger.info("raw pool: %s rows dropped: %s", f"{count:,}", reason)
     return report
 
 
