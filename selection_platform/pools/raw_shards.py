@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import whole_file
+from selection_platform.job.progress import progress
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRowTally
 from selection_platform.pools.rows import RawRow
@@ -64,22 +65,31 @@ class RawShards:
         """Take up what an earlier reading wrote, and remove what does not say where it ended."""
         for left_over in self._folder.glob(".part-*.partial"):
             left_over.unlink()
-        for number, path in enumerate(shard_paths(self._folder)):
-            with pq.ParquetFile(path) as file:
-                said = (file.metadata.metadata or {}).get(PROGRESS)
-                if said is None or path != self._path(number):
-                    break
-                progress = json.loads(said)
-                for records in _records(file):
-                    self._content.update(records)
-                self.rows += file.metadata.num_rows
-            self.last = (progress["file"], progress["row"])
-            self._tally.counts.clear()
-            self._tally.counts.update(progress["bad_rows"])
-            self._tally.examples = progress["examples"]
-            self._shards += 1
-        for path in shard_paths(self._folder)[self._shards :]:
-            path.unlink()
+        with progress("raw pool as far as it was read", None, "rows") as bar:
+            while self._take_up_shard(self._path(self._shards)):
+                self._shards += 1
+                bar.advance(self.rows - bar.done)
+        whole = {self._path(number) for number in range(self._shards)}
+        for path in shard_paths(self._folder):
+            if path not in whole:
+                path.unlink()
+
+    def _take_up_shard(self, path: Path) -> bool:
+        """Take up one shard; False where it is not there, or does not say where it ended."""
+        if not path.exists():
+            return False
+        with pq.ParquetFile(path) as file:
+            said = (file.metadata.metadata or {}).get(PROGRESS)
+            if said is None:
+                return False
+            for records in _records(file):
+                self._content.update(records)
+            self.rows += file.metadata.num_rows
+        ended = json.loads(said)
+        self.last = (ended["file"], ended["row"])
+        self._tally.counts = Counter(ended["bad_rows"])
+        self._tally.examples = ended["examples"]
+        return True
 
     def _path(self, number: int) -> Path:
         return self._folder / f"part-{number:05d}.parquet"
