@@ -77,7 +77,7 @@ def evaluation_spec(
     profile: Profile, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
 ) -> "EvaluationSpec":
     """What to measure an experiment's model on. The held-out conversations are written to the files that it names."""
-    from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+    from selection_platform.evaluation.spec import EvaluationSpec
 
     settings = profile.evaluation
     held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
@@ -87,13 +87,9 @@ def evaluation_spec(
     return EvaluationSpec(
         model_folder=str(model_folder(experiment, artifacts)),
         data_folder=str(artifacts.benchmark_data()),
-        benchmarks=tuple(
-            BenchmarkSpec(name=name, **benchmark.model_dump()) for name, benchmark in settings.benchmarks.items()
-        ),
+        evaluation=settings,
         held_out={pool: str(file) for pool, file in held_out.items()},
         dtype=profile.dtype,
-        batch_size=settings.batch_size,
-        run_generated_code=settings.run_generated_code,
         tokens_per_batch=profile.scoring.tokens_per_batch,
         max_length=profile.fine_tuning.max_length,
     )

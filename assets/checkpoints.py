@@ -6,7 +6,7 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe, model_folder
+from assets.record.recipes import model_folder
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -50,8 +50,8 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             spec = FineTuningSpec(
                 base_model_folder=str(artifacts.base_model(experiment.model)),
                 train_file=str(samples),
+                recipe=profile.fine_tuning,
                 seed=experiment.seed,
-                **fine_tuning_recipe(profile.fine_tuning),
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])

@@ -109,9 +109,9 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            scoring=profile.scoring,
             dtype=profile.dtype,
             prompt_embedding=profile.uses_pre_experience,
-            **profile.scoring.model_dump(),
         )
         grown = score_new_samples(
             spec,

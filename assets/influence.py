@@ -9,7 +9,6 @@ from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe
 from assets.record.settings_used import influence_directions
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -47,9 +46,9 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
+            recipe=settings.training,
             seed=settings.seed,
             keep_epochs=True,
-            **fine_tuning_recipe(settings.training),
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
@@ -77,9 +76,9 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
             directions=influence_directions(profile),
+            # A backward pass takes more memory than the passes of the other methods.
+            scoring=profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
             dtype=profile.dtype,
-            tokens_per_batch=settings.tokens_per_batch,
-            **profile.scoring.model_dump(exclude={"tokens_per_batch"}),
         )
         summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / "gradient_influence")
         table = "features.gradient_influence"

@@ -43,7 +43,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
             conversations = folder.with_name(f"{folder.name}.conversations.parquet")
             warehouse.export(load_sql("20_models/pretraining_conversations"), conversations)
-            spec = PretrainingSpec(str(conversations), **settings.pretraining.model_dump())
+            spec = PretrainingSpec(train_file=str(conversations), pretraining=settings.pretraining)
             manifest = jobs.run(context, PRETRAINING, spec, folder)
         else:
             manifest = _ready_made(settings, folder)

@@ -8,7 +8,6 @@ from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -65,12 +64,11 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         samples = folder.with_name(f"{folder.name}.samples.parquet")
         values = {"pool": scoring.pool, "model": scoring.model, "per_cluster": settings.samples_per_cluster}
         warehouse.export(load_sql("35_pre_experience/samples"), samples, values)
-        recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
+            recipe=profile.fine_tuning.model_copy(update={"epochs": settings.epochs}),
             seed=settings.seed,
-            **fine_tuning_recipe(recipe),
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
@@ -113,9 +111,9 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         spec = LikelihoodSpec(
             model_folder=str(artifacts.pre_experience_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            scoring=profile.scoring,
             dtype=profile.dtype,
             boundary="joint" if published else "pieces",
-            **profile.scoring.model_dump(),
         )
         summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder / name)
         partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}

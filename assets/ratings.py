@@ -10,6 +10,7 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import PassSettings
 from sql.queries import load_sql
 
 
@@ -48,8 +49,8 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         spec = RatingSpec(
             model_folder=str(artifacts.base_model(rating.model)),
             samples_file=str(samples_file(rating.pool, folder, warehouse)),
+            scoring=profile.scoring.part(PassSettings),
             dtype=profile.dtype,
-            **profile.scoring.model_dump(exclude={"logit_rows"}),
         )
         grown = score_new_samples(
             spec,

@@ -11,13 +11,13 @@ from assets.record.asset import platform_asset
 from assets.record.checks import SCORE_CHECKS
 from assets.record.job_inputs import samples_file
 from assets.record.provenance import Materialize
-from assets.record.recipes import fine_tuning_recipe
 from assets.record.score_table import replace_scores
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import PassSettings
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
 from selection_platform.job.versions import Computation
@@ -132,11 +132,11 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
                     base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),
                     budget=budget,
-                    recipe=fine_tuning_recipe(profile.fine_tuning),
-                    published=published,
+                    diverse_evol=profile.diverse_evol,
+                    recipe=profile.fine_tuning,
+                    scoring=profile.scoring.part(PassSettings),
                     dtype=profile.dtype,
-                    **profile.diverse_evol.model_dump(),
-                    **profile.scoring.model_dump(exclude={"logit_rows"}),
+                    published=published,
                 ),
                 folder / str(budget),
             )

@@ -1,7 +1,6 @@
 """No setting is forgotten: each one, changed by itself, changes what some asset says that it depends on."""
 
 import json
-from dataclasses import fields
 from fnmatch import fnmatch
 from typing import Any
 
@@ -13,14 +12,7 @@ from assets import build_assets
 from assets.record.settings_used import settings_used
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.settings import SPEED, UPKEEP
-from selection_platform.evaluation import harness
 from selection_platform.experiments.methods import METHODS
-from selection_platform.features import answer_likelihood, sample_embedding
-from selection_platform.job.registry import JOB_NAMES, Job
-from selection_platform.methods.diverse_evol import selection
-from selection_platform.methods.less import gradient_influence
-from selection_platform.methods.selectit import rating_probability
-from selection_platform.training import fine_tuning
 
 # A changed value need not be valid.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -192,22 +184,6 @@ def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
     assert {*marked(demo(), SPEED), *marked(demo(), UPKEEP)} == unnoticed - {"arms.base.seeds"}
     assert demo().fine_tuning.speed().keys() == {"batch_per_device", "save_steps", "gradient_checkpointing"}
     assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
-
-
-def test_a_job_and_the_profile_agree_on_what_is_speed():
-    """Each says it once, of its own fields; a job's others decide content, those that are new included."""
-    profile = demo()
-    scoring, training = set(profile.scoring.speed()), set(profile.fine_tuning.speed())
-    assert set(answer_likelihood.SPEED) == set(gradient_influence.SPEED) == scoring
-    assert (
-        set(sample_embedding.SPEED) == set(rating_probability.SPEED) == set(selection.SPEED) == scoring - {"logit_rows"}
-    )
-    assert set(fine_tuning.SPEED) == training
-    assert set(harness.SPEED) == {*profile.evaluation.speed(), "tokens_per_batch"}
-    for module in (answer_likelihood, gradient_influence, sample_embedding, rating_probability, selection, fine_tuning):
-        job = next(job for job in vars(module).values() if isinstance(job, Job) and job.name in JOB_NAMES)
-        named = {field.name for field in fields(job.spec_type)}
-        assert {*module.PATHS, *module.SPEED} < named, job.name
 
 
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
