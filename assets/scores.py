@@ -172,7 +172,7 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
         partition = _partition(profile, method, context.partition_key)
         folder = artifacts.picks(method, context.partition_key)
         samples = samples_file(context.partition_key, folder, warehouse)
-        settings = ZipSettings(published=published, **profile.zip.model_dump())
+        settings = ZipSettings(**profile.zip.content(), published=published)
         picks = write_picks(samples, max(profile.budgets), settings, folder)
         return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": picks})
 

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -64,6 +64,10 @@ class Settings(BaseModel):
     """Base of all parts of a profile: unknown keys, infinity and NaN are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    if TYPE_CHECKING:
+        # pydantic makes what is frozen hashable, and pyright does not know it.
+        def __hash__(self) -> int: ...
 
     def content(self) -> dict[str, Any]:
         """The settings that decide what comes out, those of inner parts included."""

@@ -110,8 +110,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, token
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
-        # pyright does not know that pydantic makes frozen settings hashable.
-        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)  # pyright: ignore[reportArgumentType]
+        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
         chat = ChatModel(model, tokenizer, spec.evaluation.batch_size, done.advance)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(name, Scoring())
