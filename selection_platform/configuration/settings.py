@@ -65,10 +65,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
-    if TYPE_CHECKING:
-        # pydantic makes what is frozen hashable, and pyright does not know it.
-        def __hash__(self) -> int: ...
-
     def content(self) -> dict[str, Any]:
         """The settings that decide what comes out, those of inner parts included."""
         return self._settings(speed=False)
@@ -249,6 +245,10 @@ class BenchmarkSettings(Settings):
     max_new_tokens: int | None = Field(
         default=None, gt=0, description="Longest answer, in tokens; as the task says if left out."
     )
+
+    if TYPE_CHECKING:
+        # pydantic makes what is frozen hashable, and pyright does not know it.
+        def __hash__(self) -> int: ...
 
 
 class EvaluationSettings(Settings):
