@@ -10,6 +10,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, templates
 from assets.record.recipes import model_folder
+from assets.record.settings_used import only
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -26,12 +27,18 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.trained_experiments,
         deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
         checks=[TEMPLATE],
         group="benchmarks",
         kinds={"pytorch", "duckdb"},
+        settings={
+            "dtype": profile.dtype,
+            "evaluation": profile.evaluation,
+            "scoring": only(profile.scoring, "tokens_per_batch"),
+            "fine_tuning": only(profile.fine_tuning, "max_length"),
+        },
+        rendered=True,
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
         by=computations(benchmark.task for benchmark in profile.evaluation.benchmarks.values()),

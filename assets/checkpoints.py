@@ -7,6 +7,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
+from assets.record.settings_used import template
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -19,7 +20,6 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.trained_experiments,
         deps=[
             dg.AssetDep("selection", partition_mapping=partitions.selections_to_checkpoints()),
@@ -29,6 +29,9 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         checks=[FINAL_LOSS],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
+        settings=lambda key: (
+            {**template(), "fine_tuning": profile.fine_tuning} if profile.experiments[key].pool else {}
+        ),
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],

@@ -1,24 +1,21 @@
 """Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset, platform_spec
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.features import likelihood_metadata, replace_clusters
+from assets.record.job_inputs import samples_file
+from assets.record.provenance import recorded
+from assets.record.settings_used import Uses, declare_uses
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from sql.queries import load_sql
-
-if TYPE_CHECKING:
-    pass
-from assets.record.features import likelihood_metadata, replace_clusters
-from assets.record.job_inputs import samples_file
-from assets.record.provenance import recorded
 
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -26,12 +23,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     inputs = partitions.pool_and_model()
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=inputs,
         checks=[COMPLETENESS],
         group="features",
         kinds={"huggingface", "duckdb"},
+        settings={},
+        rendered=True,
         sql=["30_features/samples_to_score"],
         by=["token_count"],
     )
@@ -59,6 +57,9 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             check_results=[complete.result()],
             data_version=dg.DataVersion(warehouse.content_hash("features.token_count", partition)),
         )
+
+    settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
+    uses = {dg.AssetKey(name): Uses(settings, rendered=True) for name in ("answer_likelihood", "sample_embedding")}
 
     @dg.multi_asset(
         name="forward_pass",
@@ -91,7 +92,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         ],
         pool="gpu",
     )
-    @recorded(profile)
+    @recorded(uses)
     def forward_pass(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
@@ -109,9 +110,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
-            scoring=profile.scoring,
-            dtype=profile.dtype,
-            prompt_embedding=profile.uses_pre_experience,
+            **settings,
         )
         grown = score_new_samples(
             spec,
@@ -146,11 +145,11 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             )
 
     @platform_asset(
-        profile,
         partitions=partitions.clustered,
         deps=partitions.embeddings_to_clusters(),
         group="features",
         kinds={"scikitlearn", "duckdb"},
+        settings={"k_means": profile.k_means},
         sql=["30_features/embedded_samples"],
         by=["sample_cluster"],
     )
@@ -164,4 +163,4 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )
 
-    return [token_count, forward_pass, sample_cluster]
+    return [token_count, declare_uses(forward_pass, uses), sample_cluster]

@@ -1,6 +1,7 @@
 """LESS: a warm-up on a sample of the pool, and how far each sample's gradients point the way of the targets'."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,7 +10,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.settings_used import influence_directions
+from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -17,17 +18,22 @@ from selection_platform.configuration.profile import Profile
 from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
+if TYPE_CHECKING:
+    from selection_platform.methods.less.gradient_influence import Direction
+
 
 def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     settings = profile.less
+    directions: tuple[Direction, ...] = ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=partitions.pool_and_model(),
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings={"less": only(settings, "warmup_samples", "seed", "training")},
+        rendered=True,
         gpu=True,
         sql=["36_influence/random_samples"],
         by=["fine_tuning"],
@@ -53,12 +59,18 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=["warmup_checkpoint", dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings())],
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings={
+            "dtype": profile.dtype,
+            "scoring": without(profile.scoring, "tokens_per_batch"),
+            "less": only(settings, "targets", "target_samples", "seed", "tokens_per_batch"),
+            "directions": directions,
+        },
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "36_influence/random_samples"],
         by=["gradient_influence"],
@@ -75,7 +87,7 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             warmup_folder=str(artifacts.warmup_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
-            directions=influence_directions(profile),
+            directions=directions,
             # A backward pass takes more memory than the passes of the other methods.
             scoring=profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
             dtype=profile.dtype,

@@ -1,5 +1,6 @@
 """Base models: what every arm is fine-tuned from, and what scores the samples."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.metadata import model_result
+from assets.record.settings_used import Used, template, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -20,11 +22,11 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.models,
         deps=[dg.AssetDep("pool", partition_mapping=partitions.pools_to_pretrained_models())],
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings=partial(_settings, profile),
         gpu=True,
         sql=["20_models/pretraining_conversations"],
         by=["pretraining"],
@@ -50,6 +52,12 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         return model_result(manifest, folder)
 
     return [base_model]
+
+
+def _settings(profile: Profile, model: str) -> Used:
+    settings = profile.models[model]
+    # What is pre-trained here reads conversations as they are rendered; what others trained does not.
+    return {**(template() if settings.pretraining else {}), f"models.{model}": without(settings, "fine_tune")}
 
 
 def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
+from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -20,12 +21,12 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         # The embeddings of the prompts are in the shards of this asset's job.
         deps=["answer_likelihood"],
         group="features",
         kinds={"scikitlearn", "duckdb"},
+        settings={"pre_experience": only(profile.pre_experience, "clusters", "seed")},
         sql=["30_features/embedded_samples"],
         by=["sample_cluster"],
     )
@@ -40,7 +41,6 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         )
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=[
             "prompt_cluster",
@@ -49,6 +49,11 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         ],
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings={
+            "pre_experience": without(profile.pre_experience, "clusters"),
+            "fine_tuning": without(profile.fine_tuning, "epochs"),
+        },
+        rendered=True,
         gpu=True,
         sql=["35_pre_experience/samples"],
         by=["fine_tuning"],
@@ -82,10 +87,10 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
 
 def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, published: bool) -> dg.AssetsDefinition:
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
+    uses = {"scoring": profile.scoring, "dtype": profile.dtype}
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
 
     @platform_asset(
-        profile,
         key=[name],
         description=f"How likely the pre-experience model finds each sample's last answer; tokenised {border}. "
         f"Table `features.answer_likelihood`, reader `{reader}`.",
@@ -97,6 +102,8 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         checks=[COMPLETENESS],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings=uses,
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
         by=["answer_likelihood"],
@@ -111,8 +118,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         spec = LikelihoodSpec(
             model_folder=str(artifacts.pre_experience_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
-            scoring=profile.scoring,
-            dtype=profile.dtype,
+            **uses,
             boundary="joint" if published else "pieces",
         )
         summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder / name)

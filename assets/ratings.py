@@ -16,9 +16,9 @@ from sql.queries import load_sql
 
 def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
+    uses = {"scoring": profile.scoring.part(PassSettings), "dtype": profile.dtype}
 
     @platform_asset(
-        profile,
         partitions=partitions.ratings,
         deps=[
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_ratings()),
@@ -27,6 +27,8 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings=uses,
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/rating_probability"],
         by=["rating_probability"],
@@ -49,8 +51,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         spec = RatingSpec(
             model_folder=str(artifacts.base_model(rating.model)),
             samples_file=str(samples_file(rating.pool, folder, warehouse)),
-            scoring=profile.scoring.part(PassSettings),
-            dtype=profile.dtype,
+            **uses,
         )
         grown = score_new_samples(
             spec,

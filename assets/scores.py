@@ -12,6 +12,7 @@ from assets.record.checks import SCORE_CHECKS
 from assets.record.job_inputs import samples_file
 from assets.record.provenance import Materialize
 from assets.record.score_table import replace_scores
+from assets.record.settings_used import Used
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -57,7 +58,7 @@ def _sql_score(
 ) -> dg.AssetsDefinition:
     """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`."""
 
-    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"}, sql=[f"40_scores/{statement}"])
+    @_score_asset(profile, partitions, method, deps, {"sql", "duckdb"}, settings={}, sql=[f"40_scores/{statement}"])
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, method, context.partition_key)
         # A value that a statement does not name is an error.
@@ -68,10 +69,20 @@ def _sql_score(
 
 
 def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    @_score_asset(profile, partitions, "random", ["pool"], {"sql", "duckdb"}, sql=["40_scores/random"])
+    seeds = profile.arms["random"].seeds if "random" in profile.arms else ()
+
+    @_score_asset(
+        profile,
+        partitions,
+        "random",
+        ["pool"],
+        {"sql", "duckdb"},
+        settings={"arms.random.seeds": seeds},
+        sql=["40_scores/random"],
+    )
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = _partition(profile, "random", context.partition_key)
-        values = {"pool": partition["pool"], "seeds": list(profile.arms["random"].seeds)}
+        values = {"pool": partition["pool"], "seeds": list(seeds)}
         return replace_scores(warehouse, "random", partition, "random", values)
 
     return scores
@@ -80,7 +91,15 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
 def _selectit(profile: Profile, partitions: Partitions, method: str, *, softmax_twice: bool) -> dg.AssetsDefinition:
     ratings = dg.AssetDep("rating_probability", partition_mapping=partitions.ratings_to_scorings())
 
-    @_score_asset(profile, partitions, method, [ratings], {"sql", "duckdb"}, sql=["40_scores/selectit"])
+    @_score_asset(
+        profile,
+        partitions,
+        method,
+        [ratings],
+        {"sql", "duckdb"},
+        settings={"selectit": profile.selectit},
+        sql=["40_scores/selectit"],
+    )
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
@@ -104,6 +123,11 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
 
     models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
     deps = [*partitions.pools_to_scored(method), models]
+    uses = {
+        "diverse_evol": profile.diverse_evol,
+        "scoring": profile.scoring.part(PassSettings),
+        "dtype": profile.dtype,
+    }
 
     @_score_asset(
         profile,
@@ -111,6 +135,8 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
         method,
         deps,
         {"pytorch", "duckdb"},
+        settings={**uses, "fine_tuning": profile.fine_tuning, "budgets": profile.budgets},
+        rendered=True,
         sql=["30_features/samples_to_score", "40_scores/diverse_evol"],
         by=["diverse_evol", "fine_tuning", "sample_embedding"],
         gpu=True,
@@ -132,11 +158,9 @@ def _diverse_evol(profile: Profile, partitions: Partitions, method: str, *, publ
                     base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),
                     budget=budget,
-                    diverse_evol=profile.diverse_evol,
                     recipe=profile.fine_tuning,
-                    scoring=profile.scoring.part(PassSettings),
-                    dtype=profile.dtype,
                     published=published,
+                    **uses,
                 ),
                 folder / str(budget),
             )
@@ -160,6 +184,7 @@ def _zip(profile: Profile, partitions: Partitions, method: str, *, published: bo
         method,
         partitions.pools_to_scored(method),
         {"python", "duckdb"},
+        settings={"zip": profile.zip, "budgets": max(profile.budgets)},
         sql=["30_features/samples_to_score", "40_scores/zip"],
         by=["zip"],
     )
@@ -188,6 +213,7 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
         method,
         partitions.clusters_and_scores_to_scored(method),
         {"sql", "duckdb"},
+        settings={"budgets": profile.budgets},
         sql=["40_scores/best_of_clusters"],
     )
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -211,13 +237,14 @@ def _score_asset(
     deps: Sequence[str | dg.AssetDep],
     kinds: set[str],
     *,
+    settings: Used,
+    rendered: bool = False,
     sql: Sequence[str],
     by: Sequence[Computation] = (),
     gpu: bool = False,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     summary = METHODS[method].summary
     return platform_asset(
-        profile,
         key=["scores", method],
         description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
         partitions=partitions.scored(method),
@@ -225,6 +252,8 @@ def _score_asset(
         checks=SCORE_CHECKS,
         group="scores",
         kinds=kinds,
+        settings=settings,
+        rendered=rendered,
         sql=sql,
         by=by,
         gpu=gpu,

@@ -13,7 +13,6 @@ import dagster as dg
 
 from assets.keys import SELECTION, Node
 from assets.record.provenance import Provenance, input_name, latest_provenance
-from assets.record.settings_used import settings_used, speed_used
 from orchestration.graph import Graph, Step
 from resources import Resources
 from selection_platform.configuration.profile import Profile
@@ -95,7 +94,7 @@ class Staleness:
             made = self._latest(key).get(partition)
             # What an earlier version made does not say.
             if made is not None and made.speed:
-                for cause in _changed_settings(made.speed, speed_used(self._profile, key, partition)):
+                for cause in _changed_settings(made.speed, self.graph.uses(key).speed(partition)):
                     changed[cause] = changed.get(cause, 0) + 1
         return changed
 
@@ -148,7 +147,7 @@ class Staleness:
         code_version = self.graph.code_version(key)
         if made.code_version != code_version:
             yield f"{CODE_VERSION} {made.code_version} -> {code_version}"
-        yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
+        yield from _changed_settings(made.settings, self.graph.uses(key).content(partition))
         inputs = {input_name(*upstream): upstream for upstream in self.graph.inputs(node)}
         for name, (upstream, upstream_key) in inputs.items():
             now = self._latest(upstream).get(upstream_key)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.record.checks import Check, specs
 from assets.record.provenance import Materialize, recorded
-from selection_platform.configuration.profile import Profile
+from assets.record.settings_used import Used, Uses, declare_uses
 from selection_platform.job.versions import VERSIONS, Computation
 from sql.queries import load_sql
 
@@ -52,7 +52,7 @@ def platform_spec(
     by: Sequence[Computation] = (),
     code: int = 1,
 ) -> dg.AssetSpec:
-    """One of several assets that one computation gives. See `platform_asset`."""
+    """One of several assets that one computation gives. See `platform_asset`; `declare_uses` says what they use."""
     return dg.AssetSpec(
         key,
         description=description,
@@ -66,10 +66,11 @@ def platform_spec(
 
 
 def platform_asset(
-    profile: Profile,
     *,
     group: str,
     kinds: set[str],
+    settings: Used | Callable[[str], Used],
+    rendered: bool = False,
     key: Sequence[str] | None = None,
     description: str | None = None,
     partitions: dg.PartitionsDefinition[str] | None = None,
@@ -83,9 +84,11 @@ def platform_asset(
     """Decorates the function that materialises an asset.
 
     Args:
-        profile: that the asset is made for.
         group: where it stands in the graph.
         kinds: what it is made with, as the UI shows it.
+        settings: what its content depends on in the profile, by dotted paths: parts of it, or values. The same for all
+            partitions, or by partition key. What a job of the asset takes is among them.
+        rendered: whether models read conversations for it, so that their template decides too.
         key: of the asset; the function's name if left out.
         description: of the asset; the function's docstring if left out.
         partitions: of the asset.
@@ -99,6 +102,7 @@ def platform_asset(
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
+        uses = {dg.AssetKey(path): Uses(settings, rendered)}
         declare = dg.asset(
             key=path,
             description=description,
@@ -112,6 +116,6 @@ def platform_asset(
             code_version=code_version(sql, by, code),
             pool="gpu" if gpu else None,
         )
-        return declare(recorded(profile)(materialize))
+        return declare_uses(declare(recorded(uses)(materialize)), uses)
 
     return decorate

@@ -4,12 +4,13 @@ import json
 from fnmatch import fnmatch
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from assets import build_assets
-from assets.record.settings_used import settings_used
+from assets.record.settings_used import Uses, uses_of
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.settings import SPEED, UPKEEP
 from selection_platform.experiments.methods import METHODS
@@ -124,11 +125,13 @@ def matches(path, patterns):
     return any(fnmatch(".".join(path), pattern) for pattern in patterns)
 
 
-def nodes(profile):
-    """Every partition of every asset."""
+def nodes(profile) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
+    """What every partition of every asset uses."""
+    assets = build_assets(profile)
+    uses: dict[dg.AssetKey, Uses] = uses_of(assets)
     return {
-        (key, partition)
-        for asset in build_assets(profile)
+        (key, partition): uses[key].content(partition)
+        for asset in assets
         for key in asset.keys
         for partition in (asset.partitions_def.get_partition_keys() if asset.partitions_def else [None])
     }
@@ -140,8 +143,7 @@ LEAVES = leaves(demo())
 @pytest.fixture(scope="module")
 def used():
     """The settings of each partition as the profile stands."""
-    profile = demo()
-    return {node: settings_used(profile, *node) for node in nodes(profile)}
+    return nodes(demo())
 
 
 def test_the_profile_has_every_method_and_the_lists_name_leaves_that_exist():
@@ -156,14 +158,15 @@ def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(
     profile = changed(demo(), path)
     assert profile != demo()
     if matches(path, PARTITIONS) and not matches(path, ["arms.base.seeds"]):
-        assert nodes(profile) != used.keys()
+        assert nodes(profile).keys() != used.keys()
         return
+    now = nodes(profile)
     touched = {
         key.to_user_string()
         for (key, partition), settings in used.items()
         # Another budget makes other experiments.
         if partition in profile.experiments or partition not in experiments
-        if settings_used(profile, key, partition) != settings
+        if now.get((key, partition), settings) != settings
     }
     pattern = next(pattern for pattern in NOTICED_BY if matches(path, [pattern]))
     assert touched == set(NOTICED_BY[pattern])
@@ -189,6 +192,5 @@ def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 def test_every_partition_has_settings_that_come_back_from_json_as_they_were(name):
     profile = load_profile(name)
-    for key, partition in nodes(profile):
-        settings = settings_used(profile, key, partition)
+    for (key, partition), settings in nodes(profile).items():
         assert json.loads(json.dumps(settings)) == settings, (key, partition)
