@@ -10,7 +10,7 @@ import dagster as dg
 from assets.record.checks import Check, specs
 from assets.record.provenance import Materialize, recorded
 from assets.record.settings_used import Used, Uses, declare_uses
-from selection_platform.job.versions import VERSIONS, Computation
+from selection_platform.job.versions import VERSIONS
 from sql.queries import load_sql
 
 OWNERS = ["team:selection"]
@@ -20,7 +20,7 @@ SQL = "sql"
 _SQL_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL)
 
 
-def code_version(sql: Sequence[str], by: Sequence[Computation], code: int) -> str:
+def code_version(sql: Sequence[str], by: Sequence[str], code: int) -> str:
     """What an asset's content is made by, as Dagster records it: other text means that it would come out otherwise.
 
     Args:
@@ -49,7 +49,7 @@ def platform_spec(
     description: str | None = None,
     deps: Sequence[Any] = (),
     sql: Sequence[str] = (),
-    by: Sequence[Computation] = (),
+    by: Sequence[str] = (),
     code: int = 1,
 ) -> dg.AssetSpec:
     """One of several assets that one computation gives. See `platform_asset`; `declare_uses` says what they use."""
@@ -77,7 +77,7 @@ def platform_asset(
     deps: Sequence[Any] = (),
     checks: Sequence[Check] = (),
     sql: Sequence[str] = (),
-    by: Sequence[Computation] = (),
+    by: Sequence[str] = (),
     code: int = 1,
     gpu: bool = False,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:

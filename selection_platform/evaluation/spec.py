@@ -5,13 +5,12 @@ from typing import Annotated
 
 from selection_platform.configuration.settings import SPEED, EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, Spec
-from selection_platform.job.versions import Computation
 
 OFFLINE_PREFIX = "offline_"
 """Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
 
 
-def computations(tasks: Iterable[str]) -> tuple[Computation, ...]:
+def computations(tasks: Iterable[str]) -> tuple[str, ...]:
     """What an evaluation on tasks of these names is made by: how lm-eval's own are run is no matter of ours."""
     return ("evaluation",) if all(task.startswith(OFFLINE_PREFIX) for task in tasks) else ("evaluation", "stock_tasks")
 

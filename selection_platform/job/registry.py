@@ -8,21 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from selection_platform.job.folder import is_complete
 from selection_platform.job.spec import AnySpec
+from selection_platform.job.versions import COMPUTATIONS
 
 Result = TypeVar("Result")
 
-_PLACES = {
-    "answer_likelihood": "features.answer_likelihood:ANSWER_LIKELIHOOD",
-    "diverse_evol": "methods.diverse_evol.selection:DIVERSE_EVOL",
-    "evaluation": "evaluation.harness:EVALUATION",
-    "fine_tuning": "training.fine_tuning:FINE_TUNING",
-    "gradient_influence": "methods.less.gradient_influence:GRADIENT_INFLUENCE",
-    "pretraining": "training.pretraining:PRETRAINING",
-    "rating_probability": "methods.selectit.rating_probability:RATING_PROBABILITY",
-    "sample_embedding": "features.sample_embedding:SAMPLE_EMBEDDING",
-}
-# Names and not the jobs themselves: their modules import torch.
-JOB_NAMES = tuple(_PLACES)
+JOB_NAMES = tuple(sorted(name for name, each in COMPUTATIONS.items() if each.job))
+"""Names and not the jobs themselves: their modules import torch."""
 
 
 @dataclass(frozen=True)
@@ -52,4 +43,4 @@ class Job(Generic[AnySpec, Result]):
 
 def load_job(name: str) -> Job[Any, Any]:
     """The job of a name, one of `JOB_NAMES`. Its module is imported now."""
-    return resolve_name(f"selection_platform.{_PLACES[name]}")
+    return resolve_name(f"selection_platform.{COMPUTATIONS[name].job}:{name.upper()}")

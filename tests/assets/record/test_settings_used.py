@@ -87,8 +87,9 @@ PARTITIONS = {
 
 
 def demo():
-    """The demo profile, which has every arm, with adapters, so that their settings are there too."""
+    """The demo profile with every arm and with adapters, so that their settings are there too."""
     content = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    content["arms"] = {name: {} for name in METHODS} | content["arms"]
     content["fine_tuning"]["lora"] = {"rank": 4}
     return Profile.model_validate({"name": "demo", **content})
 

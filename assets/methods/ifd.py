@@ -1,4 +1,6 @@
-"""IFD's pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+"""IFD, and its pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+
+from functools import partial
 
 import dagster as dg
 
@@ -8,6 +10,7 @@ from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
+from assets.record.score_table import sql_score
 from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -17,8 +20,8 @@ from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
 
-def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of the method alone, upstream before downstream."""
 
     @platform_asset(
         partitions=partitions.scorings,
@@ -77,11 +80,15 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
+    score = partial(sql_score, profile, partitions, statement="ifd")
     return [
         prompt_cluster,
         pre_experience_checkpoint,
         _likelihood(profile, partitions, "pre_experience", published=False),
         _likelihood(profile, partitions, "published", published=True),
+        score("ifd", deps=["answer_likelihood"], reader="base", published=False),
+        score("ifd.pre_experience", deps=["pre_experience_likelihood"], reader="pre_experience", published=False),
+        score("ifd.published", deps=["pre_experience_likelihood.published"], reader="published", published=True),
     ]
 
 

@@ -1,5 +1,6 @@
 """LESS: a warm-up on a sample of the pool, and how far each sample's gradients point the way of the targets'."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
+from assets.record.score_table import sql_score
 from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     from selection_platform.methods.less.gradient_influence import Direction
 
 
-def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of the method alone, upstream before downstream."""
     settings = profile.less
     directions: tuple[Direction, ...] = ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
@@ -109,7 +112,13 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             data_version=dg.DataVersion(job_content_hash(folder / "gradient_influence")),
         )
 
-    return [warmup_checkpoint, gradient_influence]
+    score = partial(sql_score, profile, partitions, statement="less", deps=["gradient_influence"])
+    return [
+        warmup_checkpoint,
+        gradient_influence,
+        score("less", direction="adam", weights=None),
+        score("less.published", direction="published", weights=list(PUBLISHED_LESS_WEIGHTS)),
+    ]
 
 
 def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:
