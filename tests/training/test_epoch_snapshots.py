@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,10 @@ def test_full_weights_are_not_kept(spec: FineTuningSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="keep_epochs is for LoRA: weights and moments of a full fine-tuning"):
         fine_tune(changed(spec, lora=None), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_layers_of_an_adapter_are_in_order(spec: FineTuningSpec, tmp_path: Path):
+    fine_tune(changed(spec, epochs=1), tmp_path / "out")
+    for folder in (tmp_path / "out", tmp_path / "out/epoch-1"):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        assert config["target_modules"] == ["k_proj", "o_proj", "q_proj", "v_proj"], folder
