@@ -35,6 +35,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],
+        folder=lambda artifacts, key: artifacts.checkpoint(key) if profile.experiments[key].pool else None,
     )
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

@@ -1,6 +1,7 @@
 """Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,11 +11,12 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, 
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
 from assets.record.provenance import recorded
-from assets.record.settings_used import Uses, declare_uses
+from assets.record.settings_used import Declared, declare
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
 
@@ -59,7 +61,11 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         )
 
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
-    uses = {dg.AssetKey(name): Uses(settings, rendered=True) for name in ("answer_likelihood", "sample_embedding")}
+    forward_pass_declared = {
+        # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
+        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=True, folder=_first_shards),
+        dg.AssetKey("sample_embedding"): Declared(settings, rendered=True),
+    }
 
     @dg.multi_asset(
         name="forward_pass",
@@ -92,7 +98,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         ],
         pool="gpu",
     )
-    @recorded(uses)
+    @recorded(forward_pass_declared)
     def forward_pass(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
@@ -163,4 +169,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )
 
-    return [token_count, declare_uses(forward_pass, uses), sample_cluster]
+    return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]
+
+
+def _first_shards(artifacts: ArtifactStore, scoring: str) -> Path:
+    return first_job(artifacts.scoring(scoring) / "answer_likelihood")

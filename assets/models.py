@@ -30,6 +30,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         gpu=True,
         sql=["20_models/pretraining_conversations"],
         by=["pretraining"],
+        folder=ArtifactStore.base_model,
     )
     def base_model(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

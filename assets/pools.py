@@ -51,6 +51,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             "source": source_state(profile.pools[pool].source),
         },
         by=["raw_pool"],
+        folder=ArtifactStore.raw_pool,
     )
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""

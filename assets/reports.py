@@ -241,6 +241,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         },
         sql=["90_reports/runs"],
         by=["report"],
+        folder=lambda artifacts, _: artifacts.report(),
     )
     def report(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse

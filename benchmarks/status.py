@@ -99,7 +99,7 @@ def report_all(
                 for upstream in staleness.graph.inputs((key, partition))
             }
             metadata = {
-                SETTINGS: dg.MetadataValue.json(staleness.graph.uses(key).content(partition)),
+                SETTINGS: dg.MetadataValue.json(staleness.graph.declared(key).content(partition)),
                 INPUTS: dg.MetadataValue.json(inputs),
                 PACKAGES: packages,
                 SNAPSHOT: snapshot,

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 import dagster as dg
 
 from assets.keys import Node
-from assets.record.settings_used import Uses, uses_of
+from assets.record.settings_used import Declared, declared
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Graph:
         """Takes every asset of the profile, upstream before downstream."""
         self._assets = assets
         self._definitions = {key: asset for asset in assets for key in asset.keys}
-        self._uses = uses_of(assets)
+        self._declared = declared(assets)
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
         self.inputs = cache(self._find_inputs)
         self.partition_keys = cache(self._find_partition_keys)
@@ -79,9 +79,9 @@ class Graph:
         """The code version that an asset has now."""
         return self._definitions[asset].code_versions_by_key[asset]
 
-    def uses(self, asset: dg.AssetKey) -> Uses:
-        """The settings that an asset uses."""
-        return self._uses[asset]
+    def declared(self, asset: dg.AssetKey) -> Declared:
+        """What an asset says of itself."""
+        return self._declared[asset]
 
     def _find_inputs(self, node: Node) -> list[Node]:
         """The partitions that a partition would be made from now."""

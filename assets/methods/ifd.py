@@ -60,6 +60,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         gpu=True,
         sql=["35_pre_experience/samples"],
         by=["fine_tuning"],
+        folder=ArtifactStore.pre_experience_checkpoint,
     )
     def pre_experience_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

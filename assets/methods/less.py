@@ -40,6 +40,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         gpu=True,
         sql=["36_influence/random_samples"],
         by=["fine_tuning"],
+        folder=ArtifactStore.warmup_checkpoint,
     )
     def warmup_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

@@ -3,13 +3,15 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from assets.record.checks import Check, specs
 from assets.record.provenance import Materialize, recorded
-from assets.record.settings_used import Used, Uses, declare_uses
+from assets.record.settings_used import Declared, Used, declare
+from resources.artifact_store import ArtifactStore
 from selection_platform.job.versions import VERSIONS
 from sql.queries import load_sql
 
@@ -52,7 +54,7 @@ def platform_spec(
     by: Sequence[str] = (),
     code: int = 1,
 ) -> dg.AssetSpec:
-    """One of several assets that one computation gives. See `platform_asset`; `declare_uses` says what they use."""
+    """One of several assets that one computation gives. See `platform_asset`; `declare` says what they use."""
     return dg.AssetSpec(
         key,
         description=description,
@@ -80,6 +82,7 @@ def platform_asset(
     by: Sequence[str] = (),
     code: int = 1,
     gpu: bool = False,
+    folder: Callable[[ArtifactStore, str], Path | None] | None = None,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that materialises an asset.
 
@@ -98,12 +101,13 @@ def platform_asset(
         by: the library's computations that make its content.
         code: raise it for a change of content that neither `sql` nor `by` sees.
         gpu: whether it wants a GPU: such steps run one at a time.
+        folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
-        uses = {dg.AssetKey(path): Uses(settings, rendered)}
-        declare = dg.asset(
+        declared = {dg.AssetKey(path): Declared(settings, rendered, folder)}
+        asset = dg.asset(
             key=path,
             description=description,
             partitions_def=partitions,
@@ -116,6 +120,6 @@ def platform_asset(
             code_version=code_version(sql, by, code),
             pool="gpu" if gpu else None,
         )
-        return declare_uses(declare(recorded(uses)(materialize)), uses)
+        return declare(asset(recorded(declared)(materialize)), declared)
 
     return decorate

@@ -6,11 +6,13 @@ nobody notices, so `tests/assets/record/test_settings_used.py` changes each sett
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
 
+from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.settings import Settings
 from selection_platform.text.rendering import template_hash
 
@@ -19,16 +21,19 @@ Used = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Uses:
-    """What an asset's content depends on in the profile.
+class Declared:
+    """What an asset says of itself beside what Dagster keeps.
 
     Attributes:
-        settings: the same for all partitions, or by partition key.
+        settings: what its content depends on in the profile: the same for all partitions, or by partition key.
         rendered: whether models read conversations for it, so that their template decides too.
+        folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
+            when it is whole. None where there is no such folder.
     """
 
     settings: Used | Callable[[str], Used]
     rendered: bool = False
+    folder: Callable[[ArtifactStore, str], Path | None] | None = None
 
     def content(self, partition_key: str | None) -> dict[str, Any]:
         """The settings that decide a partition's content, each by its dotted path in the profile."""
@@ -43,21 +48,21 @@ class Uses:
         return {**template(), **used} if self.rendered else used
 
 
-_DECLARED: WeakKeyDictionary[dg.AssetsDefinition, Mapping[dg.AssetKey, Uses]] = WeakKeyDictionary()
+_DECLARED: WeakKeyDictionary[dg.AssetsDefinition, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
 """Beside the definitions: Dagster's own metadata holds what JSON can say, and no functions."""
 
 
-def declare_uses(asset: dg.AssetsDefinition, uses: Mapping[dg.AssetKey, Uses]) -> dg.AssetsDefinition:
-    """Note what each asset of a definition uses, and give the definition back."""
-    _DECLARED[asset] = uses
+def declare(asset: dg.AssetsDefinition, declared: Mapping[dg.AssetKey, Declared]) -> dg.AssetsDefinition:
+    """Note what each asset of a definition says of itself, and give the definition back."""
+    _DECLARED[asset] = declared
     return asset
 
 
-def uses_of(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Uses]:
-    """What each asset uses, by its key.
+def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declared]:
+    """What each asset says of itself, by its key.
 
     Raises:
-        KeyError: an asset was not declared by `platform_asset`, and with `declare_uses` neither.
+        KeyError: an asset was not declared by `platform_asset`, and with `declare` neither.
     """
     return {key: _DECLARED[asset][key] for asset in assets for key in asset.keys}
 

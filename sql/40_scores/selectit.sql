@@ -48,7 +48,7 @@ digits AS (
                 THEN probabilities
             ELSE error(
                 'sample ' || sample_id || ', prompt ' || prompt || ', rater ' || model
-                || ': the ratings are not five probabilities; materialise them again'
+                || ': the ratings are not five probabilities; materialise them anew'
             )
         END AS p
     FROM features.rating_probability, prompts
@@ -86,7 +86,7 @@ sentence_level AS (
             WHEN rated = numbers THEN list_avg(scores) / (1 + $alpha::DOUBLE * list_stddev_pop(scores))
             ELSE error(
                 'sample ' || samples.sample_id || ' has prompts ' || coalesce(rated, [])::VARCHAR || ' of rater '
-                || raters.model || ', not ' || numbers::VARCHAR || '; materialise its ratings again'
+                || raters.model || ', not ' || numbers::VARCHAR || '; materialise its ratings anew'
             )
         END AS score
     FROM (SELECT sample_id FROM pools.samples WHERE pool = $pool) AS samples

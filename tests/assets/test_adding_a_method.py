@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import yaml
 
 from selection_platform.models.loading import load_model
 from selection_platform.text.conversation import Message, sample_id
-from selection_platform.text.rendering import tokenize_last_answer
+from selection_platform.text.rendering import Tokenizer, tokenize_last_answer
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -144,7 +145,7 @@ def shifts(folder, tokens):
     model, tokenizer = load_model(folder / "home/toy/artifacts/base_model/tiny", "float32")
     for line in (folder / "rows.jsonl").read_text().splitlines():
         messages = [Message(**each) for each in json.loads(line)["messages"]]
-        last = tokenize_last_answer(messages, tokenizer)
+        last = tokenize_last_answer(messages, cast(Tokenizer, tokenizer))
         with torch.no_grad():
             ids = torch.tensor([last.prompt + last.answer])
             hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].numpy()

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from assets import build_assets
-from assets.record.settings_used import Uses, uses_of
+from assets.record.settings_used import Declared, declared
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.settings import SPEED, UPKEEP
 from selection_platform.experiments.methods import METHODS
@@ -129,9 +129,9 @@ def matches(path, patterns):
 def nodes(profile) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
     """What every partition of every asset uses."""
     assets = build_assets(profile)
-    uses: dict[dg.AssetKey, Uses] = uses_of(assets)
+    says: dict[dg.AssetKey, Declared] = declared(assets)
     return {
-        (key, partition): uses[key].content(partition)
+        (key, partition): says[key].content(partition)
         for asset in assets
         for key in asset.keys
         for partition in (asset.partitions_def.get_partition_keys() if asset.partitions_def else [None])
@@ -195,3 +195,11 @@ def test_every_partition_has_settings_that_come_back_from_json_as_they_were(name
     profile = load_profile(name)
     for (key, partition), settings in nodes(profile).items():
         assert json.loads(json.dumps(settings)) == settings, (key, partition)
+
+
+def test_an_asset_that_says_nothing_of_itself_is_noticed():
+    @dg.asset
+    def forgotten(): ...
+
+    with pytest.raises(KeyError, match="forgotten"):
+        declared([forgotten])
