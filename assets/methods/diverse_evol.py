@@ -21,7 +21,6 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 
 def _scores(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
-
     models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
     deps = [*partitions.pools_to_scored(method), models]
     uses = {

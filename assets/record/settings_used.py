@@ -62,8 +62,13 @@ def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declare
     """What each asset says of itself, by its key.
 
     Raises:
-        KeyError: an asset was not declared by `platform_asset`, and with `declare` neither.
+        KeyError: an asset was not declared by `platform_asset`, nor with `declare`.
     """
+    assets = list(assets)
+    for asset in assets:
+        if asset not in _DECLARED:
+            names = ", ".join(sorted(key.to_user_string() for key in asset.keys))
+            raise KeyError(f"{names} does not say which settings it uses; declare it with @platform_asset")
     return {key: _DECLARED[asset][key] for asset in assets for key in asset.keys}
 
 
