@@ -48,13 +48,13 @@ class Declared:
         return {**template(), **used} if self.rendered else used
 
 
-_DECLARED: WeakKeyDictionary[dg.AssetsDefinition, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
-"""Beside the definitions: Dagster's own metadata holds what JSON can say, and no functions."""
+_DECLARED: WeakKeyDictionary[Any, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
+"""By a definition's node, which its copies share. Dagster's own metadata holds what JSON can say, and no functions."""
 
 
 def declare(asset: dg.AssetsDefinition, declared: Mapping[dg.AssetKey, Declared]) -> dg.AssetsDefinition:
     """Note what each asset of a definition says of itself, and give the definition back."""
-    _DECLARED[asset] = declared
+    _DECLARED[asset.node_def] = declared
     return asset
 
 
@@ -66,10 +66,10 @@ def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declare
     """
     assets = list(assets)
     for asset in assets:
-        if asset not in _DECLARED:
+        if asset.node_def not in _DECLARED:
             names = ", ".join(sorted(key.to_user_string() for key in asset.keys))
             raise KeyError(f"{names} does not say which settings it uses; declare it with @platform_asset")
-    return {key: _DECLARED[asset][key] for asset in assets for key in asset.keys}
+    return {key: _DECLARED[asset.node_def][key] for asset in assets for key in asset.keys}
 
 
 def template() -> Used:
