@@ -1,7 +1,7 @@
 """The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
-Beside the features that many methods share stand those of one alone: `pre_experience` (IFD), `influence` (LESS) and
-`ratings` (SelectIT). What is checked of each is in `checks`.
+Beside the features that many methods share stand those of one alone, in `methods`. What is checked of each is in
+`record.checks`.
 
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
 """
@@ -11,12 +11,10 @@ import dagster as dg
 from assets.benchmarks import benchmark_assets
 from assets.checkpoints import checkpoint_assets
 from assets.features import feature_assets
-from assets.influence import influence_assets
+from assets.methods import assets_of_methods
 from assets.models import model_assets
 from assets.partitions import Partitions
 from assets.pools import pool_assets
-from assets.pre_experience import pre_experience_assets
-from assets.ratings import rating_assets
 from assets.reports import report_assets
 from assets.scores import score_assets
 from assets.selections import selection_assets
@@ -30,9 +28,7 @@ def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
         pool_assets,
         model_assets,
         feature_assets,
-        pre_experience_assets,
-        influence_assets,
-        rating_assets,
+        assets_of_methods,
         score_assets,
         selection_assets,
         checkpoint_assets,

@@ -10,6 +10,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, templates
 from assets.record.recipes import model_folder
+from assets.record.settings_used import only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -27,12 +28,18 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.trained_experiments,
         deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
         checks=[TEMPLATE],
         group="benchmarks",
         kinds={"pytorch", "duckdb"},
+        settings={
+            "dtype": profile.dtype,
+            "evaluation": profile.evaluation,
+            "scoring": only(profile.scoring, "tokens_per_batch"),
+            "fine_tuning": only(profile.fine_tuning, "max_length"),
+        },
+        rendered=True,
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
         by=computations(benchmark.task for benchmark in profile.evaluation.benchmarks.values()),
@@ -78,7 +85,7 @@ def evaluation_spec(
     profile: Profile, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
 ) -> "EvaluationSpec":
     """What to measure an experiment's model on. The held-out conversations are written to the files that it names."""
-    from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+    from selection_platform.evaluation.spec import EvaluationSpec
 
     settings = profile.evaluation
     held_out = {pool: artifacts.held_out(pool) for pool in profile.pools if profile.pools[pool].held_out}
@@ -88,13 +95,9 @@ def evaluation_spec(
     return EvaluationSpec(
         model_folder=str(model_folder(experiment, artifacts)),
         data_folder=str(artifacts.benchmark_data()),
-        benchmarks=tuple(
-            BenchmarkSpec(name=name, **benchmark.model_dump()) for name, benchmark in settings.benchmarks.items()
-        ),
+        evaluation=settings,
         held_out={pool: str(file) for pool, file in held_out.items()},
         dtype=profile.dtype,
-        batch_size=settings.batch_size,
-        run_generated_code=settings.run_generated_code,
         tokens_per_batch=profile.scoring.tokens_per_batch,
         max_length=profile.fine_tuning.max_length,
     )

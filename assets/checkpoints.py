@@ -6,7 +6,8 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe, model_folder
+from assets.record.recipes import model_folder
+from assets.record.settings_used import template
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -19,7 +20,6 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.trained_experiments,
         deps=[
             dg.AssetDep("selection", partition_mapping=partitions.selections_to_checkpoints()),
@@ -29,9 +29,13 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         checks=[FINAL_LOSS],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
+        settings=lambda key: (
+            {**template(), "fine_tuning": profile.fine_tuning} if profile.experiments[key].pool else {}
+        ),
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],
+        folder=lambda artifacts, key: artifacts.checkpoint(key) if profile.experiments[key].pool else None,
     )
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
@@ -50,8 +54,8 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             spec = FineTuningSpec(
                 base_model_folder=str(artifacts.base_model(experiment.base_model)),
                 train_file=str(samples),
+                recipe=profile.fine_tuning,
                 seed=experiment.seed,
-                **fine_tuning_recipe(profile.fine_tuning),
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])

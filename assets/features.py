@@ -1,24 +1,23 @@
 """Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset, platform_spec
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.features import likelihood_metadata, replace_clusters
+from assets.record.job_inputs import samples_file
+from assets.record.provenance import recorded
+from assets.record.settings_used import Declared, declare
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.job.growing import first_job
 from sql.queries import load_sql
-
-if TYPE_CHECKING:
-    pass
-from assets.record.features import likelihood_metadata, replace_clusters
-from assets.record.job_inputs import samples_file
-from assets.record.provenance import recorded
 
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -26,12 +25,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     inputs = partitions.pool_and_model()
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=inputs,
         checks=[COMPLETENESS],
         group="features",
         kinds={"huggingface", "duckdb"},
+        settings={},
+        rendered=True,
         sql=["30_features/samples_to_score"],
         by=["token_count"],
     )
@@ -59,6 +59,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             check_results=[complete.result()],
             data_version=dg.DataVersion(warehouse.content_hash("features.token_count", partition)),
         )
+
+    settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
+    forward_pass_declared = {
+        # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
+        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=True, folder=_first_shards),
+        dg.AssetKey("sample_embedding"): Declared(settings, rendered=True),
+    }
 
     @dg.multi_asset(
         name="forward_pass",
@@ -91,7 +98,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         ],
         pool="gpu",
     )
-    @recorded(profile)
+    @recorded(forward_pass_declared)
     def forward_pass(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
@@ -109,9 +116,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
-            dtype=profile.dtype,
-            prompt_embedding=profile.uses_pre_experience,
-            **profile.scoring.model_dump(),
+            **settings,
         )
         grown = score_new_samples(
             spec,
@@ -146,11 +151,11 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             )
 
     @platform_asset(
-        profile,
         partitions=partitions.clustered,
         deps=partitions.embeddings_to_clusters(),
         group="features",
         kinds={"scikitlearn", "duckdb"},
+        settings={"k_means": profile.k_means},
         sql=["30_features/embedded_samples"],
         by=["sample_cluster"],
     )
@@ -164,4 +169,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )
 
-    return [token_count, forward_pass, sample_cluster]
+    return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]
+
+
+def _first_shards(artifacts: ArtifactStore, scoring: str) -> Path:
+    return first_job(artifacts.scoring(scoring) / "answer_likelihood")

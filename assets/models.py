@@ -1,5 +1,6 @@
 """Base models: what every arm is fine-tuned from, and what scores the samples."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.metadata import model_result
+from assets.record.settings_used import Used, template, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -21,14 +23,15 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
     """The assets of this stage."""
 
     @platform_asset(
-        profile,
         partitions=partitions.models,
         deps=[dg.AssetDep("pool", partition_mapping=partitions.pools_to_pretrained_models())],
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings=partial(_settings, profile),
         gpu=True,
         sql=["20_models/pretraining_conversations"],
         by=["pretraining"],
+        folder=ArtifactStore.base_model,
     )
     def base_model(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
@@ -46,7 +49,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
             conversations = folder.with_name(f"{folder.name}.conversations.parquet")
             warehouse.export(load_sql("20_models/pretraining_conversations"), conversations)
-            spec = PretrainingSpec(str(conversations), **settings.pretraining.model_dump())
+            spec = PretrainingSpec(train_file=str(conversations), pretraining=settings.pretraining)
             manifest = jobs.run(context, PRETRAINING, spec, folder)
         else:
             manifest = _ready_made(settings, folder)
@@ -56,6 +59,12 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         return model_result(manifest, folder)
 
     return [base_model]
+
+
+def _settings(profile: Profile, model: str) -> Used:
+    settings = profile.models[model]
+    # What is pre-trained here reads conversations as they are rendered; what others trained does not.
+    return {**(template() if settings.pretraining else {}), f"models.{model}": without(settings, "fine_tune")}
 
 
 def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separation_verifier, size_result
 from assets.record.metadata import markdown_counts
+from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
@@ -17,6 +18,7 @@ from selection_platform.job.folder import content_hash
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
+from selection_platform.pools.sources import source_state
 from sql.queries import load_sql
 
 CONTENT = "pool, sample_id, source, licence, messages, turns, characters"
@@ -28,9 +30,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
     """The assets of this stage, in the data's order."""
 
     @platform_asset(
-        profile,
         group="pools",
         kinds={"python", "parquet"},
+        settings={},
         by=["benchmark_data"],
     )
     def benchmark_data(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
@@ -45,11 +47,15 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         )
 
     @platform_asset(
-        profile,
         partitions=partitions.pools,
         group="pools",
         kinds={"python", "parquet"},
+        settings=lambda pool: {
+            f"pools.{pool}": only(profile.pools[pool], "source", "on_bad_row"),
+            "source": source_state(profile.pools[pool].source),
+        },
         by=["raw_pool"],
+        folder=ArtifactStore.raw_pool,
     )
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""
@@ -66,12 +72,12 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         )
 
     @platform_asset(
-        profile,
         partitions=partitions.pools,
         deps=[raw_pool, benchmark_data],
         checks=POOL_CHECKS,
         group="pools",
         kinds={"python", "duckdb"},
+        settings=lambda pool: {f"pools.{pool}": without(profile.pools[pool], "source")},
         sql=["10_pools/pool_samples", "10_pools/held_out_samples", "10_pools/dropped", "10_pools/trimmed"],
         by=["pool"],
     )
@@ -121,12 +127,12 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         )
 
     @platform_asset(
-        profile,
         partitions=partitions.sub_pools,
         deps=[dg.AssetDep(pool, partition_mapping=partitions.pools_to_sub_pools())],
         checks=[SIZE],
         group="pools",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["10_pools/sub_pool_samples"],
     )
     def sub_pool(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:

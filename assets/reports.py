@@ -39,10 +39,10 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["benchmark_result"],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={"disclaimer": profile.disclaimer},
         sql=["90_reports/leaderboard"],
     )
     def leaderboard(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -67,10 +67,10 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
 
 def _verdict(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["leaderboard", "benchmark_result"],
         group="reports",
         kinds={"python", "duckdb"},
+        settings={"verdict": profile.verdict},
         sql=["90_reports/runs", "90_reports/item_differences"],
         by=["verdict"],
     )
@@ -107,10 +107,10 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
 
 def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["benchmark_result", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["90_reports/pool_size_curve"],
     )
     def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -128,10 +128,10 @@ def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
 
 def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["leaderboard", "verdict"],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["90_reports/diversity_ablation"],
     )
     def diversity_ablation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -151,10 +151,10 @@ def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
 
 def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["selection", "pool"],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["90_reports/selection_overlap"],
     )
     def selection_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -174,10 +174,10 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
     clustered = profile.has_clusters
 
     @platform_asset(
-        profile,
         deps=["selection", "pool", *(["sample_cluster"] if clustered else [])],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["90_reports/selection_profile"],
     )
     def selection_profile(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -195,10 +195,10 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
 
 def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=["selection", "benchmark_result"],
         group="reports",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
     )
     def cost_ledger(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
@@ -231,12 +231,17 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     @platform_asset(
-        profile,
         deps=tables,
         group="reports",
         kinds={"python", "html"},
+        settings={
+            "description": profile.description,
+            "disclaimer": profile.disclaimer,
+            "verdict": profile.verdict,
+        },
         sql=["90_reports/runs"],
         by=["report"],
+        folder=lambda artifacts, _: artifacts.report(),
     )
     def report(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse

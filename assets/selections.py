@@ -24,7 +24,6 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     scored = [name for name in profile.arms if METHODS[name].scored_per is not None]
 
     @platform_asset(
-        profile,
         partitions=partitions.experiments,
         deps=[
             *partitions.pools_to_experiments(),
@@ -36,6 +35,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         checks=SELECTION_CHECKS,
         group="selections",
         kinds={"sql", "duckdb"},
+        settings={},
         sql=["50_selections/whole_pool", "50_selections/highest_scores", "50_selections/experiment"],
     )
     def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:

@@ -32,9 +32,15 @@ import pyarrow.parquet as pq
 import torch
 
 from resources.warehouse import Warehouse
+from selection_platform.configuration.settings import (
+    BenchmarkSettings,
+    EvaluationSettings,
+    FineTuningSettings,
+    ScoringSettings,
+)
 from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.harness import evaluate
-from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.evaluation.worked_examples import write_targets
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
@@ -156,17 +162,24 @@ def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
     prepare(folder / "items")
     trained = pq.read_table(few)
     pq.write_table(trained.append_column("position", pa.array(range(len(trained)))), folder / "train.parquet")
-    scoring = LikelihoodSpec(model, many, 60, 256, 50, samples_per_shard=50)
+    scoring = LikelihoodSpec(
+        model_folder=model, samples_file=many, dtype="float32",
+        scoring=ScoringSettings(max_length=60, tokens_per_batch=256, logit_rows=50, samples_per_shard=50),
+    )  # fmt: skip
     influence = InfluenceSpec(
-        str(folder / "warm-up" / "warm"), few, str(folder / "targets.parquet"), max_length=60, tokens_per_batch=256,
-        logit_rows=50, samples_per_shard=5,
+        warmup_folder=str(folder / "warm-up" / "warm"), samples_file=few, targets_file=str(folder / "targets.parquet"),
+        scoring=ScoringSettings(max_length=60, tokens_per_batch=256, logit_rows=50, samples_per_shard=5),
+        dtype="float32",
     )  # fmt: skip
     training = FineTuningSpec(
-        model, str(folder / "train.parquet"), epochs=2, learning_rate=3e-3, global_batch=4, batch_per_device=2,
-        max_length=60, save_steps=3,
+        base_model_folder=model, train_file=str(folder / "train.parquet"), seed=0,
+        recipe=FineTuningSettings(
+            epochs=2, learning_rate=3e-3, global_batch=4, batch_per_device=2, max_length=60, save_steps=3
+        ),
     )  # fmt: skip
     evaluation = EvaluationSpec(
-        model, str(folder / "items"), (BenchmarkSpec("mmlu", "offline_mmlu", limit=20),), {"few": few},
+        model_folder=model, data_folder=str(folder / "items"), held_out={"few": few},
+        evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="offline_mmlu", limit=20)}),
         dtype="float32", tokens_per_batch=256, max_length=60,
     )  # fmt: skip
     return [

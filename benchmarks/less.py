@@ -28,6 +28,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from benchmarks.shared_pass import machine, save_random_model, save_samples, seconds_of
+from selection_platform.configuration.method_settings import WarmUpLoraSettings, WarmUpSettings
+from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.job.shards import shard_files
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, InfluenceSummary, measure
@@ -179,16 +181,20 @@ def warm_up(options: argparse.Namespace, base: Path, samples_file: Path, scratch
     rows = pq.read_table(samples_file).slice(0, 32)
     pq.write_table(rows.append_column("position", pa.array(range(len(rows)))), scratch / "warm_up.parquet")
     spec = FineTuningSpec(
-        str(base),
-        str(scratch / "warm_up.parquet"),
-        epochs=1,
-        learning_rate=2e-4,
-        global_batch=8,
-        batch_per_device=1,
-        max_length=options.max_length,
-        method="lora",
-        lora_rank=options.rank,
-        lora_alpha=4 * options.rank,
+        base_model_folder=str(base),
+        train_file=str(scratch / "warm_up.parquet"),
+        recipe=WarmUpSettings(
+            epochs=1,
+            learning_rate=2e-4,
+            schedule="cosine",
+            warmup_ratio=0.01,
+            weight_decay=0.1,
+            global_batch=8,
+            batch_per_device=1,
+            max_length=options.max_length,
+            lora=WarmUpLoraSettings(rank=options.rank, alpha=4 * options.rank),
+        ),
+        seed=0,
         keep_epochs=True,
         precision=options.dtype,
     )
@@ -254,13 +260,16 @@ def main() -> None:
         warmup = warm_up(options, base, pool, scratch)
         _, tokenizer = load_model(base, options.dtype, device="cpu")
         spec = InfluenceSpec(
-            str(warmup),
-            str(pool),
-            str(targets),
+            warmup_folder=str(warmup),
+            samples_file=str(pool),
+            targets_file=str(targets),
+            scoring=ScoringSettings(
+                max_length=options.max_length,
+                tokens_per_batch=options.tokens_per_batch,
+                logit_rows=options.logit_rows,
+                samples_per_shard=4096,
+            ),
             directions=("published",),
-            max_length=options.max_length,
-            tokens_per_batch=options.tokens_per_batch,
-            logit_rows=options.logit_rows,
             dtype=options.dtype,
         )
         started = time.perf_counter()

@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.shared_pass import machine, matmul_rate, save_random_model, save_samples, seconds_of
+from selection_platform.configuration.settings import PassSettings
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.job.shards import shard_files
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
@@ -105,10 +106,11 @@ def main() -> None:
             # The peak is to be ours.
             torch.cuda.reset_peak_memory_stats()
         spec = RatingSpec(
-            str(folder),
-            str(samples_file),
-            max_length=options.max_length,
-            tokens_per_batch=options.tokens_per_batch,
+            model_folder=str(folder),
+            samples_file=str(samples_file),
+            scoring=PassSettings(
+                max_length=options.max_length, tokens_per_batch=options.tokens_per_batch, samples_per_shard=4096
+            ),
             dtype=options.dtype,
         )
         ours = rate(spec, Path(scratch) / "ratings")

@@ -26,6 +26,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, score
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.models.loading import load_model
@@ -168,11 +169,14 @@ def main() -> None:
         five_passes(model, next(plan.shards(2)), options.max_length)  # warm up
         published = seconds_of(lambda: five_passes(model, plan, options.max_length))
         spec = LikelihoodSpec(
-            str(folder),
-            str(samples_file),
-            max_length=options.max_length,
-            tokens_per_batch=options.tokens_per_batch,
-            logit_rows=options.logit_rows,
+            model_folder=str(folder),
+            samples_file=str(samples_file),
+            scoring=ScoringSettings(
+                max_length=options.max_length,
+                tokens_per_batch=options.tokens_per_batch,
+                logit_rows=options.logit_rows,
+                samples_per_shard=4096,
+            ),
             dtype=options.dtype,
         )
         shared = score(spec, Path(scratch) / "scores")

@@ -31,7 +31,6 @@ import yaml
 from assets import build_assets
 from assets.record.catalog_age import SNAPSHOT
 from assets.record.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, input_name
-from assets.record.settings_used import settings_used
 from orchestration.materialize import open_instance
 from orchestration.staleness import Staleness
 from resources import build_resources
@@ -100,7 +99,7 @@ def report_all(
                 for upstream in staleness.graph.inputs((key, partition))
             }
             metadata = {
-                SETTINGS: dg.MetadataValue.json(settings_used(profile, key, partition)),
+                SETTINGS: dg.MetadataValue.json(staleness.graph.declared(key).content(partition)),
                 INPUTS: dg.MetadataValue.json(inputs),
                 PACKAGES: packages,
                 SNAPSHOT: snapshot,

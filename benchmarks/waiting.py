@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.shared_pass import save_random_model, save_samples
+from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 
 STEPS, BATCH = 20, 8
@@ -54,8 +55,8 @@ def save_inputs(folder: Path) -> None:
 def train(folder: Path) -> None:
     """Print the seconds of the training: by the clock, and of all cores."""
     spec = FineTuningSpec(
-        str(folder / "model"), str(folder / "samples.parquet"), epochs=1, global_batch=BATCH, batch_per_device=BATCH,
-        max_length=384,
+        base_model_folder=str(folder / "model"), train_file=str(folder / "samples.parquet"), seed=0,
+        recipe=FineTuningSettings(epochs=1, global_batch=BATCH, batch_per_device=BATCH, max_length=384),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         started, cpu = time.perf_counter(), time.process_time()

@@ -37,9 +37,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selection_platform.configuration.method_settings import ZipScheduleSettings
 from selection_platform.methods.zip.picks import write_picks
 from selection_platform.methods.zip.selection import ZipSettings, record_text, select
 from selection_platform.text.conversation import Message, sample_id, to_records
+
+PAPER = ZipSettings(**ZipScheduleSettings().content())
 
 THREADS = os.cpu_count() or 1
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
@@ -123,7 +126,7 @@ def seconds_by_cost(cost: Cost, sizes: ZipSettings, row_lengths: Sequence[int], 
 
 def full_recompression(names: list[str], texts: list[str], budget: int) -> list[str]:
     """The same search on all threads, where each ratio compresses the whole list. Budgets up to a third of the pool."""
-    sizes = ZipSettings().scaled(len(names))
+    sizes = PAPER.scaled(len(names))
     by_name = dict(zip(names, texts, strict=True))
 
     with ThreadPoolExecutor(THREADS) as executor:
@@ -161,16 +164,14 @@ def compare(pools: list[int], cost: Cost) -> None:
         names, messages = zip(*islice(conversations(), size), strict=True)
         texts = [record_text(each) for each in messages]
         begin = time.perf_counter()
-        ours = [pick.sample_id for pick in select(names, texts, size // 5, ZipSettings())]
+        ours = [pick.sample_id for pick in select(names, texts, size // 5, PAPER)]
         middle = time.perf_counter()
         full = full_recompression(list(names), texts, size // 5)
         end = time.perf_counter()
         if ours != full:
             raise SystemExit(f"the picks differ on the pool of {size:,} rows")
         length = dict(zip(names, map(len, texts), strict=True))
-        by_cost = seconds_by_cost(
-            cost, ZipSettings().scaled(size), list(length.values()), [length[name] for name in ours]
-        )
+        by_cost = seconds_by_cost(cost, PAPER.scaled(size), list(length.values()), [length[name] for name in ours])
         print(
             f"| {size:,} | {size // 5:,} | {middle - begin:.2f} | {end - middle:.2f} ({by_cost / THREADS:.2f}) | "
             f"{(end - middle) / (middle - begin):,.0f} |",
@@ -199,7 +200,7 @@ def write_samples(path: Path, rows: int) -> None:
 def run_ours(folder: Path, budget: int) -> None:
     """Pick, and print seconds, processor seconds and peak memory in bytes as JSON."""
     begin = time.perf_counter()
-    write_picks(folder / "samples.parquet", budget, ZipSettings(), folder)
+    write_picks(folder / "samples.parquet", budget, PAPER, folder)
     seconds = time.perf_counter() - begin
     unit = 1 if sys.platform == "darwin" else 1024
     print(json.dumps([seconds, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit]))
@@ -220,9 +221,7 @@ def time_large(pools: list[int], budget: int, cost: Cost) -> None:
             samples = pq.read_table(folder / "samples.parquet", columns=["sample_id", "bytes"]).to_pydict()
             picked = pq.read_table(folder / "picks.parquet")["sample_id"].to_pylist()
         length = dict(zip(samples["sample_id"], samples["bytes"], strict=True))
-        by_cost = seconds_by_cost(
-            cost, ZipSettings().scaled(rows), samples["bytes"], [length[sample] for sample in picked]
-        )
+        by_cost = seconds_by_cost(cost, PAPER.scaled(rows), samples["bytes"], [length[sample] for sample in picked])
         print(
             f"| {rows:,} | {sum(samples['bytes']) / 1e9:.2f} | {len(picked):,} | {seconds:.1f} | {processor:.1f} | "
             f"{peak / 2**30:.2f} | {by_cost / 3600:,.1f} | {by_cost / processor:,.0f} |",

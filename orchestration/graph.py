@@ -7,6 +7,7 @@ from functools import cache, cached_property
 import dagster as dg
 
 from assets.keys import Node
+from assets.record.settings_used import Declared, declared
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Graph:
         """Takes every asset of the profile, upstream before downstream."""
         self._assets = assets
         self._definitions = {key: asset for asset in assets for key in asset.keys}
+        self._declared = declared(assets)
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
         self.inputs = cache(self._find_inputs)
         self.partition_keys = cache(self._find_partition_keys)
@@ -76,6 +78,10 @@ class Graph:
     def code_version(self, asset: dg.AssetKey) -> str | None:
         """The code version that an asset has now."""
         return self._definitions[asset].code_versions_by_key[asset]
+
+    def declared(self, asset: dg.AssetKey) -> Declared:
+        """What an asset says of itself."""
+        return self._declared[asset]
 
     def _find_inputs(self, node: Node) -> list[Node]:
         """The partitions that a partition would be made from now."""

@@ -13,12 +13,10 @@ import dagster as dg
 
 from assets.keys import SELECTION, Node
 from assets.record.provenance import Provenance, input_name, latest_provenance
-from assets.record.settings_used import settings_used, speed_used
 from orchestration.graph import Graph, Step
 from resources import Resources
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import read_manifest
-from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
 CODE_VERSION = "code version"
@@ -95,7 +93,7 @@ class Staleness:
             made = self._latest(key).get(partition)
             # What an earlier version made does not say.
             if made is not None and made.speed:
-                for cause in _changed_settings(made.speed, speed_used(self._profile, key, partition)):
+                for cause in _changed_settings(made.speed, self.graph.declared(key).speed(partition)):
                     changed[cause] = changed.get(cause, 0) + 1
         return changed
 
@@ -148,7 +146,7 @@ class Staleness:
         code_version = self.graph.code_version(key)
         if made.code_version != code_version:
             yield f"{CODE_VERSION} {made.code_version} -> {code_version}"
-        yield from _changed_settings(made.settings, settings_used(self._profile, key, partition))
+        yield from _changed_settings(made.settings, self.graph.declared(key).content(partition))
         inputs = {input_name(*upstream): upstream for upstream in self.graph.inputs(node)}
         for name, (upstream, upstream_key) in inputs.items():
             now = self._latest(upstream).get(upstream_key)
@@ -178,26 +176,11 @@ class Staleness:
     def _missing_files(self, step: Step) -> Path | None:
         """The folder that others read from, where it is not whole."""
         for key, partition in step.nodes:
-            folder = self._folder(key.to_user_string(), partition or "")
+            folder_of = self.graph.declared(key).folder
+            folder = folder_of(self._artifacts, partition or "") if folder_of else None
             if folder is not None and read_manifest(folder) is None:
                 return folder
         return None
-
-    def _folder(self, asset: str, partition: str) -> Path | None:
-        if asset == "checkpoint" and self._profile.experiments[partition].pool is None:
-            # The base model's own.
-            return None
-        folders = {
-            "raw_pool": self._artifacts.raw_pool,
-            "base_model": self._artifacts.base_model,
-            "pre_experience_checkpoint": self._artifacts.pre_experience_checkpoint,
-            "warmup_checkpoint": self._artifacts.warmup_checkpoint,
-            "checkpoint": self._artifacts.checkpoint,
-            "report": lambda key: self._artifacts.report(),
-            # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
-            "answer_likelihood": lambda key: first_job(self._artifacts.scoring(key) / "answer_likelihood"),
-        }
-        return folders[asset](partition) if asset in folders else None
 
 
 def _changed_settings(made: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

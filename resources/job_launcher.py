@@ -20,13 +20,13 @@ from pydantic import Field
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
-from selection_platform.job.registry import Job, write_spec
+from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
+from selection_platform.job.spec import AnySpec, Spec, write_spec
 
 # It is the message reader's own affair how many write to it.
 warnings.filterwarnings("ignore", "Function `PipesMessageReader.expected_writer_count`", dg.PreviewWarning)
 
-Spec = TypeVar("Spec", bound=Any)
 Result = TypeVar("Result")
 
 _FOLDER = "selection-platform/folder"
@@ -42,11 +42,11 @@ class JobLauncher(dg.ConfigurableResource):
     run_in: Literal["in_process", "child", "ray"] = Field(default="in_process", description="Where jobs run.")
     processes: int = Field(default=1, description="Processes of each job that several can share.")
 
-    def runner(self, context: dg.AssetExecutionContext, job: Job[Spec, Result]) -> Callable[[Spec, Path], Result]:
+    def runner(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result]) -> Callable[[AnySpec, Path], Result]:
         """A function that runs a job as `run` does."""
         return partial(self.run, context, job)
 
-    def run(self, context: dg.AssetExecutionContext, job: Job[Spec, Result], spec: Spec, folder: Path) -> Result:
+    def run(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result], spec: AnySpec, folder: Path) -> Result:
         """Do what is left of a job, wherever the profile says, and give its result.
 
         Nothing is started for a folder that is complete. The job's log lines are events of the run. When this process
@@ -72,7 +72,7 @@ class JobLauncher(dg.ConfigurableResource):
 
 
 @contextmanager
-def _spec_file(spec: Any, folder: Path) -> Iterator[Path]:
+def _spec_file(spec: Spec, folder: Path) -> Iterator[Path]:
     """The spec as a file beside the folder, where machines that see the folder see it too."""
     file = folder.with_name(f"{folder.name}.spec.json")
     write_spec(spec, file)

@@ -63,6 +63,10 @@ class NotAQuery(PlatformError):
     """A statement that does more than read, or reads something else than the warehouse."""
 
 
+class NoTable(PlatformError):
+    """A result that cannot be handed over as a table."""
+
+
 def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> pl.DataFrame:
     """Result of a statement that a user wrote.
 
@@ -73,6 +77,7 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str,
 
     Raises:
         NotAQuery: it is not one statement that only reads, and reads from the warehouse alone.
+        NoTable: its result has a column of a type that polars does not have.
         duckdb.Error: it is no SQL, or asks for what is not there.
     """
     kinds = [statement.type for statement in connection.extract_statements(sql)]
@@ -87,7 +92,11 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str,
     for node in _nodes(_syntax_tree(connection, statement)):
         _check(node, values)
     # Put together here, so that what is explained is what was looked at.
-    return connection.execute(f"{explain} {statement}" if explain else sql, dict(values)).pl()
+    result = connection.execute(f"{explain} {statement}" if explain else sql, dict(values))
+    for name, kind, *_ in result.description or ():
+        if not _fits(kind):
+            raise NoTable(f"column {name} is of type {kind}, which no table here holds; cast it, as in {name}::VARCHAR")
+    return result.pl()
 
 
 def confine(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
@@ -96,6 +105,17 @@ def confine(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
     connection.execute("SET allowed_directories = $folders", {"folders": [f"{tables}/"]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _fits(kind: Any) -> bool:
+    """Whether polars has a column type for one of DuckDB's."""
+    if kind.id in ("interval", "union", "variant"):
+        return False
+    if kind.id == "struct" and any(not name for name, _ in kind.children):
+        return False
+    return kind.id not in ("struct", "list", "array", "map") or all(
+        _fits(inner) for name, inner in kind.children if name != "size"
+    )
 
 
 def _syntax_tree(connection: duckdb.DuckDBPyConnection, statement: str) -> Node:

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedConfig
 
+from selection_platform.configuration.settings import LoraSettings
 from selection_platform.text.conversation import Message
 from selection_platform.training.fine_tuning import FineTuningSpec
+from tests.specs import made
 from tests.tiny import random_samples, save_model, write_samples
 
 
@@ -29,9 +31,8 @@ def warm_up_spec(folder: Path, config: PreTrainedConfig, **changes: Any) -> Fine
         "global_batch": 4,
         "batch_per_device": 4,
         "max_length": 100,
-        "method": "lora",
-        "lora_rank": 4,
-        "lora_alpha": 16,
+        "lora": LoraSettings(rank=4, alpha=16, dropout=0.1),
         "keep_epochs": True,
     }
-    return FineTuningSpec(str(folder / "base"), str(folder / "train.parquet"), **(recipe | changes))
+    base, train_file = str(folder / "base"), str(folder / "train.parquet")
+    return made(FineTuningSpec, base_model_folder=base, train_file=train_file, **(recipe | changes))

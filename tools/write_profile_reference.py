@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.experiments.methods import METHODS
 
@@ -48,11 +49,19 @@ def schema() -> Schema:
     made = Profile.model_json_schema()
     # The file's name takes its place.
     made["required"].remove("name")
+    made["properties"] = _methods_after("scoring", made["properties"])
     arms = made["properties"]["arms"]
     # A method with nothing behind it has the defaults.
     arms["additionalProperties"] = {"anyOf": [arms["additionalProperties"], {"type": "null"}]}
     arms["propertyNames"] = {"enum": list(METHODS)}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _methods_after(place: str, properties: Schema) -> Schema:
+    """The fields of a profile as they are read: pydantic gives those of the methods first, which it inherits."""
+    own = [name for name in properties if name not in MethodSettings.model_fields]
+    after = own.index(place) + 1
+    return {name: properties[name] for name in [*own[:after], *MethodSettings.model_fields, *own[after:]]}
 
 
 def page(made: Schema) -> str:

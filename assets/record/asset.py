@@ -3,14 +3,16 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from assets.record.checks import Check, specs
 from assets.record.provenance import Materialize, recorded
-from selection_platform.configuration.profile import Profile
-from selection_platform.job.versions import VERSIONS, Computation
+from assets.record.settings_used import Declared, Used, declare
+from resources.artifact_store import ArtifactStore
+from selection_platform.job.versions import VERSIONS
 from sql.queries import load_sql
 
 OWNERS = ["team:selection"]
@@ -20,7 +22,7 @@ SQL = "sql"
 _SQL_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL)
 
 
-def code_version(sql: Sequence[str], by: Sequence[Computation], code: int) -> str:
+def code_version(sql: Sequence[str], by: Sequence[str], code: int) -> str:
     """What an asset's content is made by, as Dagster records it: other text means that it would come out otherwise.
 
     Args:
@@ -49,10 +51,10 @@ def platform_spec(
     description: str | None = None,
     deps: Sequence[Any] = (),
     sql: Sequence[str] = (),
-    by: Sequence[Computation] = (),
+    by: Sequence[str] = (),
     code: int = 1,
 ) -> dg.AssetSpec:
-    """One of several assets that one computation gives. See `platform_asset`."""
+    """One of several assets that one computation gives. See `platform_asset`; `declare` says what they use."""
     return dg.AssetSpec(
         key,
         description=description,
@@ -66,26 +68,30 @@ def platform_spec(
 
 
 def platform_asset(
-    profile: Profile,
     *,
     group: str,
     kinds: set[str],
+    settings: Used | Callable[[str], Used],
+    rendered: bool = False,
     key: Sequence[str] | None = None,
     description: str | None = None,
     partitions: dg.PartitionsDefinition[str] | None = None,
     deps: Sequence[Any] = (),
     checks: Sequence[Check] = (),
     sql: Sequence[str] = (),
-    by: Sequence[Computation] = (),
+    by: Sequence[str] = (),
     code: int = 1,
     gpu: bool = False,
+    folder: Callable[[ArtifactStore, str], Path | None] | None = None,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that materialises an asset.
 
     Args:
-        profile: that the asset is made for.
         group: where it stands in the graph.
         kinds: what it is made with, as the UI shows it.
+        settings: what its content depends on in the profile, by dotted paths: parts of it, or values. The same for all
+            partitions, or by partition key. What a job of the asset takes is among them.
+        rendered: whether models read conversations for it, so that their template decides too.
         key: of the asset; the function's name if left out.
         description: of the asset; the function's docstring if left out.
         partitions: of the asset.
@@ -95,11 +101,13 @@ def platform_asset(
         by: the library's computations that make its content.
         code: raise it for a change of content that neither `sql` nor `by` sees.
         gpu: whether it wants a GPU: such steps run one at a time.
+        folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
-        declare = dg.asset(
+        declared = {dg.AssetKey(path): Declared(settings, rendered, folder)}
+        asset = dg.asset(
             key=path,
             description=description,
             partitions_def=partitions,
@@ -112,6 +120,6 @@ def platform_asset(
             code_version=code_version(sql, by, code),
             pool="gpu" if gpu else None,
         )
-        return declare(recorded(profile)(materialize))
+        return declare(asset(recorded(declared)(materialize)), declared)
 
     return decorate

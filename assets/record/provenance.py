@@ -12,9 +12,8 @@ import dagster as dg
 from assets.record import earlier_homes
 from assets.record.catalog_age import AFTERWARDS, SNAPSHOT, afterwards, check_catalog
 from assets.record.cost_meter import COST, CostMeter
-from assets.record.settings_used import settings_used, speed_used
+from assets.record.settings_used import Declared
 from resources.warehouse import Warehouse
-from selection_platform.configuration.profile import Profile
 from selection_platform.text.rendering import template_hash
 
 SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
@@ -62,23 +61,26 @@ class Provenance:
 Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
 
 
-def recorded(profile: Profile) -> Callable[[Materialize], Materialize]:
+def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize], Materialize]:
     """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns.
 
     The function is not called while the catalog is older than what was recorded before.
+
+    Args:
+        declared: what each asset of the function says of itself.
     """
 
     def decorate(materialize: Materialize) -> Materialize:
         @functools.wraps(materialize)
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
             # Before the work: what changes while it goes on is then seen as a change after it.
-            records = _records(profile, context, resources)
+            records = _records(declared, context, resources)
             meter = CostMeter(on_gpu=context.op_def.pool is not None)
             return _with_record(records, context, materialize(context, **resources), meter, resources.get("warehouse"))
 
         @functools.wraps(materialize)
         def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
-            records = _records(profile, context, resources)
+            records = _records(declared, context, resources)
             meter = CostMeter(on_gpu=context.op_def.pool is not None)
             for result in materialize(context, **resources):
                 yield _with_record(records, context, result, meter, resources.get("warehouse"))
@@ -92,7 +94,7 @@ Record = dict[str, Any]
 
 
 def _records(
-    profile: Profile, context: dg.AssetExecutionContext, resources: Mapping[str, Any]
+    declared: Mapping[dg.AssetKey, Declared], context: dg.AssetExecutionContext, resources: Mapping[str, Any]
 ) -> dict[dg.AssetKey, Record]:
     """What each asset of a computation is made from, as metadata."""
     warehouse: Warehouse | None = resources.get("warehouse")
@@ -108,8 +110,8 @@ def _records(
     return {
         key: {
             **record,
-            SETTINGS: dg.MetadataValue.json(settings_used(profile, key, partition_key)),
-            SPEED_SETTINGS: dg.MetadataValue.json(speed_used(profile, key, partition_key)),
+            SETTINGS: dg.MetadataValue.json(declared[key].content(partition_key)),
+            SPEED_SETTINGS: dg.MetadataValue.json(declared[key].speed(partition_key)),
         }
         for key in context.selected_asset_keys
     }

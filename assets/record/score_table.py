@@ -1,14 +1,20 @@
-"""How a method's scores are written, whatever they are made of, and what is shown of them."""
+"""How a method's scores are declared and written, whatever they are made of, and what is shown of them."""
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
 import duckdb
 
-from assets.record.checks import Facts, score_results
+from assets.partitions import Partitions
+from assets.record.asset import platform_asset
+from assets.record.checks import SCORE_CHECKS, Facts, score_results
 from assets.record.metadata import markdown_counts, markdown_histogram
+from assets.record.provenance import Materialize
+from assets.record.settings_used import Used
 from resources.warehouse import Warehouse
+from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from sql.queries import load_sql
@@ -58,3 +64,72 @@ def replace_scores(
         check_results=score_results(summary, correlation, compared, picks_alone=METHODS[method].picks_alone),
         data_version=dg.DataVersion(warehouse.content_hash(table, partition)),
     )
+
+
+def sql_score(
+    profile: Profile,
+    partitions: Partitions,
+    method: str,
+    statement: str,
+    deps: list[str],
+    settings: Used | None = None,
+    **values: Any,
+) -> dg.AssetsDefinition:
+    """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`.
+
+    Args:
+        profile: whose arms it serves.
+        partitions: of the profile.
+        method: name of the method.
+        statement: bound are `$pool`, `$model` where scores depend on one, and `values`.
+        deps: the assets that it reads, by name.
+        settings: what decides `values` in the profile.
+        values: bound too.
+    """
+
+    @score_asset(
+        profile, partitions, method, deps, {"sql", "duckdb"}, settings=settings or {}, sql=[f"40_scores/{statement}"]
+    )
+    def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        partition = scored_partition(profile, method, context.partition_key)
+        # A value that a statement does not name is an error.
+        of_partition = {name: value for name, value in partition.items() if value is not None}
+        return replace_scores(warehouse, method, partition, statement, {**of_partition, **values})
+
+    return scores
+
+
+def score_asset(
+    profile: Profile,
+    partitions: Partitions,
+    method: str,
+    deps: Sequence[str | dg.AssetDep],
+    kinds: set[str],
+    *,
+    settings: Used,
+    rendered: bool = False,
+    sql: Sequence[str],
+    by: Sequence[str] = (),
+    gpu: bool = False,
+) -> Callable[[Materialize], dg.AssetsDefinition]:
+    """Decorates the function that writes a method's scores. See `platform_asset`."""
+    summary = METHODS[method].summary
+    return platform_asset(
+        key=["scores", method],
+        description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
+        partitions=partitions.scored(method),
+        deps=deps,
+        checks=SCORE_CHECKS,
+        group="scores",
+        kinds=kinds,
+        settings=settings,
+        rendered=rendered,
+        sql=sql,
+        by=by,
+        gpu=gpu,
+    )
+
+
+def scored_partition(profile: Profile, method: str, partition_key: str) -> dict[str, str | None]:
+    """The values of a score table's partition columns."""
+    return profile.scored(method)[partition_key]._asdict()

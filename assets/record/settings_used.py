@@ -1,228 +1,104 @@
-"""Which settings of the profile each asset's content depends on.
+"""Which settings of the profile an asset's content depends on: it says so itself, where it is declared.
 
-`status` compares them with those that a partition was made with. A setting that is missing here is a change that nobody
-notices, so `tests/assets/record/test_settings_used.py` changes each setting of a profile and looks for it.
+`status` compares them with those that a partition was made with. A setting that is missing there is a change that
+nobody notices, so `tests/assets/record/test_settings_used.py` changes each setting of a profile and looks for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 
-from selection_platform.configuration.profile import Profile
+from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.settings import Settings
-from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
-from selection_platform.pools.sources import source_state
 from selection_platform.text.rendering import template_hash
-
-if TYPE_CHECKING:
-    from selection_platform.methods.less.gradient_influence import Direction
 
 Used = Mapping[str, Any]
 """Parts of a profile, or values, by their dotted paths."""
 
 
-def settings_used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> dict[str, Any]:
-    """The settings that decide a partition's content, each by its dotted path in the profile."""
-    return dict(_flat(_used(profile, asset, partition_key), speed=False))
+@dataclass(frozen=True)
+class Declared:
+    """What an asset says of itself beside what Dagster keeps.
+
+    Attributes:
+        settings: what its content depends on in the profile: the same for all partitions, or by partition key.
+        rendered: whether models read conversations for it, so that their template decides too.
+        folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
+            when it is whole. None where there is no such folder.
+    """
+
+    settings: Used | Callable[[str], Used]
+    rendered: bool = False
+    folder: Callable[[ArtifactStore, str], Path | None] | None = None
+
+    def content(self, partition_key: str | None) -> dict[str, Any]:
+        """The settings that decide a partition's content, each by its dotted path in the profile."""
+        return dict(_flat(self._used(partition_key), speed=False))
+
+    def speed(self, partition_key: str | None) -> dict[str, Any]:
+        """The settings that decide how fast a partition is made and in how much memory, likewise."""
+        return dict(_flat(self._used(partition_key), speed=True))
+
+    def _used(self, partition_key: str | None) -> Used:
+        used = self.settings(partition_key or "") if callable(self.settings) else self.settings
+        return {**template(), **used} if self.rendered else used
 
 
-def speed_used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> dict[str, Any]:
-    """The settings that decide how fast a partition is made and in how much memory, likewise."""
-    return dict(_flat(_used(profile, asset, partition_key), speed=True))
+_DECLARED: WeakKeyDictionary[Any, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
+"""By a definition's node, which its copies share. Dagster's own metadata holds what JSON can say, and no functions."""
 
 
-def _used(profile: Profile, asset: dg.AssetKey, partition_key: str | None) -> Used:
-    name = asset.to_user_string()
-    group, _, method = name.partition("/")
-    if group == "scores":
-        return _of_scores(profile, method)
-    if group in _OF_POOL:
-        return _OF_POOL[group](profile, partition_key or "")
-    if group in _OF_EXPERIMENT:
-        return _OF_EXPERIMENT[group](profile, profile.experiments[partition_key or ""])
-    return _OF_ASSET[group](profile)
+def declare(asset: dg.AssetsDefinition, declared: Mapping[dg.AssetKey, Declared]) -> dg.AssetsDefinition:
+    """Note what each asset of a definition says of itself, and give the definition back."""
+    _DECLARED[asset.node_def] = declared
+    return asset
 
 
-def _raw_pool(profile: Profile, pool: str) -> Used:
-    settings = profile.pools[pool]
-    return {
-        f"pools.{pool}": _only(settings, "source", "on_bad_row"),
-        "source": source_state(settings.source),
-    }
+def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declared]:
+    """What each asset says of itself, by its key.
+
+    Raises:
+        KeyError: an asset was not declared by `platform_asset`, nor with `declare`.
+    """
+    assets = list(assets)
+    for asset in assets:
+        if asset.node_def not in _DECLARED:
+            names = ", ".join(sorted(key.to_user_string() for key in asset.keys))
+            raise KeyError(f"{names} does not say which settings it uses; declare it with @platform_asset")
+    return {key: _DECLARED[asset.node_def][key] for asset in assets for key in asset.keys}
 
 
-def _pool(profile: Profile, pool: str) -> Used:
-    return {f"pools.{pool}": _without(profile.pools[pool], "source")}
-
-
-def _base_model(profile: Profile, model: str) -> Used:
-    settings = profile.models[model]
-    # What is pre-trained here reads conversations as they are rendered; what others trained does not.
-    rendered = _template(profile) if settings.pretraining else {}
-    return {**rendered, f"models.{model}": _without(settings, "fine_tune")}
-
-
-def _template(profile: Profile) -> Used:
+def template() -> Used:
+    """What decides how conversations become text."""
     return {"template": template_hash()}
 
 
-def _forward_pass(profile: Profile) -> Used:
-    return {
-        **_template(profile),
-        "dtype": profile.dtype,
-        "scoring": profile.scoring,
-        "prompt_embedding": profile.uses_pre_experience,
-    }
-
-
-def _pre_experience_checkpoint(profile: Profile) -> Used:
-    return {
-        **_template(profile),
-        "pre_experience": _without(profile.pre_experience, "clusters"),
-        "fine_tuning": _without(profile.fine_tuning, "epochs"),
-    }
-
-
-def _pre_experience_likelihood(profile: Profile) -> Used:
-    return {**_template(profile), "dtype": profile.dtype, "scoring": profile.scoring}
-
-
-def _warmup_checkpoint(profile: Profile) -> Used:
-    return {**_template(profile), "less": _only(profile.less, "warmup_samples", "seed", "training")}
-
-
-def _gradient_influence(profile: Profile) -> Used:
-    return {
-        **_template(profile),
-        "dtype": profile.dtype,
-        "scoring": _without(profile.scoring, "tokens_per_batch"),
-        "less": _only(profile.less, "targets", "target_samples", "seed", "tokens_per_batch"),
-        "directions": influence_directions(profile),
-    }
-
-
-def _rating_probability(profile: Profile) -> Used:
-    return {
-        **_template(profile),
-        "dtype": profile.dtype,
-        "scoring": _without(profile.scoring, "logit_rows"),
-    }
-
-
-def _of_scores(profile: Profile, method: str) -> Used:
-    if METHODS[method].best_of_clusters:
-        return {"budgets": profile.budgets}
-    base = METHODS[method].variant_of or method
-    return _OF_METHOD[base](profile) if base in _OF_METHOD else {}
-
-
-def _diverse_evol(profile: Profile) -> Used:
-    return {
-        **_template(profile),
-        "budgets": profile.budgets,
-        "dtype": profile.dtype,
-        "scoring": _without(profile.scoring, "logit_rows"),
-        "fine_tuning": profile.fine_tuning,
-        "diverse_evol": profile.diverse_evol,
-    }
-
-
-def _selectit(profile: Profile) -> Used:
-    return {"selectit": profile.selectit}
-
-
-def _checkpoint(profile: Profile, experiment: Experiment) -> Used:
-    if experiment.pool is None:
-        return {}
-    return {**_template(profile), "fine_tuning": profile.fine_tuning}
-
-
-def _benchmark_result(profile: Profile, experiment: Experiment) -> Used:
-    return {
-        **_template(profile),
-        "dtype": profile.dtype,
-        "evaluation": profile.evaluation,
-        "scoring": _only(profile.scoring, "tokens_per_batch"),
-        "fine_tuning": _only(profile.fine_tuning, "max_length"),
-    }
-
-
-_OF_POOL: dict[str, Callable[[Profile, str], Used]] = {
-    "raw_pool": _raw_pool,
-    "pool": _pool,
-    "base_model": _base_model,
-}
-
-_OF_ASSET: dict[str, Callable[[Profile], Used]] = {
-    "sub_pool": lambda profile: {},
-    "benchmark_data": lambda profile: {},
-    "token_count": _template,
-    "answer_likelihood": _forward_pass,
-    "sample_embedding": _forward_pass,
-    "sample_cluster": lambda profile: {"k_means": profile.k_means},
-    "prompt_cluster": lambda profile: {"pre_experience": _only(profile.pre_experience, "clusters", "seed")},
-    "pre_experience_checkpoint": _pre_experience_checkpoint,
-    "pre_experience_likelihood": _pre_experience_likelihood,
-    "pre_experience_likelihood.published": _pre_experience_likelihood,
-    "warmup_checkpoint": _warmup_checkpoint,
-    "gradient_influence": _gradient_influence,
-    "rating_probability": _rating_probability,
-    "cost_ledger": lambda profile: {},
-    "pool_size_curve": lambda profile: {},
-    "leaderboard": lambda profile: {"disclaimer": profile.disclaimer},
-    "verdict": lambda profile: {"verdict": profile.verdict},
-    "diversity_ablation": lambda profile: {},
-    "selection_overlap": lambda profile: {},
-    "selection_profile": lambda profile: {},
-    "report": lambda profile: {
-        "description": profile.description,
-        "disclaimer": profile.disclaimer,
-        "verdict": profile.verdict,
-    },
-}
-
-_OF_METHOD: dict[str, Callable[[Profile], Used]] = {
-    "random": lambda profile: {"arms.random.seeds": profile.arms["random"].seeds},
-    "selectit": _selectit,
-    "diverse_evol": _diverse_evol,
-    "zip": lambda profile: {"zip": profile.zip, "budgets": max(profile.budgets)},
-}
-
-_OF_EXPERIMENT: dict[str, Callable[[Profile, Experiment], Used]] = {
-    "selection": lambda profile, experiment: {},
-    "checkpoint": _checkpoint,
-    "benchmark_result": _benchmark_result,
-}
-
-
-def influence_directions(profile: Profile) -> "tuple[Direction, ...]":
-    """The kinds of Adam step that LESS compares with, as the profile's arms need them."""
-    return ("adam", "published") if "less.published" in profile.arms else ("adam",)
-
-
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Some of the settings of a part of the profile."""
 
     settings: Settings
     names: Set[str]
 
 
-def _only(settings: Settings, *names: str) -> _Part:
-    return _Part(settings, set(names))
+def only(settings: Settings, *names: str) -> Part:
+    """These settings of a part alone."""
+    return Part(settings, set(names))
 
 
-def _without(settings: Settings, *names: str) -> _Part:
-    return _Part(settings, type(settings).model_fields.keys() - set(names))
+def without(settings: Settings, *names: str) -> Part:
+    """All settings of a part but these."""
+    return Part(settings, type(settings).model_fields.keys() - set(names))
 
 
 def _flat(used: Any, path: str = "", *, speed: bool) -> list[tuple[str, Any]]:
     if isinstance(used, Settings):
-        used = _without(used)
-    if isinstance(used, _Part):
+        used = without(used)
+    if isinstance(used, Part):
         chosen = used.settings.speed() if speed else used.settings.content()
         return [
             leaf for name, value in chosen.items() if name in used.names for leaf in _leaves(value, f"{path}.{name}")

@@ -91,10 +91,10 @@ def _reason(found: "Verification") -> str:
         )
     if found.trained is not None and not found.trained.same:
         if found.trained_on_another:
-            mend = "an earlier selection, which was replaced since: `selection-platform refresh` trains again"
+            remedy = "an earlier selection, which was replaced since: `selection-platform refresh` trains again"
         else:
-            mend = "rows that were changed before the training: materialise selection and checkpoint again"
-        reasons.append(f"the checkpoint was trained on {found.trained}; it is of {mend}")
+            remedy = "rows that were changed before the training: materialise selection and checkpoint again"
+        reasons.append(f"the checkpoint was trained on {found.trained}; it is of {remedy}")
     if found.new_code:
         reasons.append(f"the code version of the selection changed since, {found.new_code}")
     return "\n  ".join(reasons)

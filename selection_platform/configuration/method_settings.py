@@ -148,3 +148,18 @@ class DiverseEvolSettings(Settings):
     initial_share: float = Field(default=0.1, gt=0, lt=1, description="Share of the budget that is drawn at random.")
     rounds: int = Field(default=3, gt=0, description="Rounds after the random start, which share out the rest.")
     seed: Seed = Field(default=0, description="Seed of the random start and of the trainings.")
+
+
+class MethodSettings(Settings):
+    """The parts of a profile that belong to one method each, or to several of a kind. `Profile` has them as its own."""
+
+    zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
+    k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
+    less: LessSettings = Field(default=LessSettings(), description="LESS: its warm-up and its targets.")
+    pre_experience: PreExperienceSettings = Field(
+        default=PreExperienceSettings(), description="The model that `ifd.pre_experience` scores with."
+    )
+    selectit: SelectItSettings = Field(default=SelectItSettings(), description="SelectIT: who rates, and how.")
+    diverse_evol: DiverseEvolSettings = Field(
+        default=DiverseEvolSettings(), description="DiverseEvol: its start and its rounds."
+    )

@@ -13,14 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from selection_platform.configuration.checks import check_profile
-from selection_platform.configuration.method_settings import (
-    DiverseEvolSettings,
-    KMeansSettings,
-    LessSettings,
-    PreExperienceSettings,
-    SelectItSettings,
-    ZipScheduleSettings,
-)
+from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.settings import (
@@ -35,7 +28,6 @@ from selection_platform.configuration.settings import (
     Name,
     PoolSizeStudySettings,
     ScoringSettings,
-    Settings,
     VerdictSettings,
 )
 from selection_platform.configuration.strict_yaml import NotYaml, read_yaml
@@ -52,7 +44,7 @@ class ProfileError(PlatformError):
     """A profile that cannot be used, with what is wrong and how to fix it."""
 
 
-class Profile(Settings):
+class Profile(MethodSettings):
     """Everything that decides what is run."""
 
     name: Annotated[Name, UPKEEP] = Field(
@@ -72,16 +64,6 @@ class Profile(Settings):
         "such as `zip` and `random`, need none.",
     )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
-    zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
-    k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
-    less: LessSettings = Field(default=LessSettings(), description="LESS: its warm-up and its targets.")
-    pre_experience: PreExperienceSettings = Field(
-        default=PreExperienceSettings(), description="The model that `ifd.pre_experience` scores with."
-    )
-    selectit: SelectItSettings = Field(default=SelectItSettings(), description="SelectIT: who rates, and how.")
-    diverse_evol: DiverseEvolSettings = Field(
-        default=DiverseEvolSettings(), description="DiverseEvol: its start and its rounds."
-    )
     fine_tuning: FineTuningSettings = Field(
         default=FineTuningSettings(), description="The recipe that every arm is trained with."
     )

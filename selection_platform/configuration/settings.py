@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -57,10 +57,13 @@ UPKEEP = Decides("upkeep")
 """Marks a setting that decides what happens around the content: where jobs run, when runs start, what is kept."""
 
 
+Part = TypeVar("Part", bound="Settings")
+
+
 class Settings(BaseModel):
     """Base of all parts of a profile: unknown keys, infinity and NaN are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     def content(self) -> dict[str, Any]:
         """The settings that decide what comes out, those of inner parts included."""
@@ -69,6 +72,10 @@ class Settings(BaseModel):
     def speed(self) -> dict[str, Any]:
         """The settings that are marked `SPEED`, those of inner parts included."""
         return self._settings(speed=True)
+
+    def part(self, kind: type[Part]) -> Part:
+        """Those settings that a base class of this one has, for a job that uses no others."""
+        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
 
     def _settings(self, *, speed: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -127,15 +134,12 @@ class ModelSettings(Settings):
         return self
 
 
-class ScoringSettings(Settings):
-    """How the forward passes that scores are made of are run."""
+class PassSettings(Settings):
+    """What every pass over a pool's samples needs."""
 
     max_length: int = Field(default=4096, gt=1, description="Longest sample, in tokens of prompt and answer together.")
     tokens_per_batch: Annotated[int, SPEED] = Field(
         default=32_768, gt=0, description="Tokens per forward pass, padding included."
-    )
-    logit_rows: Annotated[int, SPEED] = Field(
-        default=4096, gt=0, description="Places that logits are computed for at once."
     )
     samples_per_shard: Annotated[int, SPEED] = Field(
         default=10_000,
@@ -144,13 +148,21 @@ class ScoringSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _longest_fits(self) -> "ScoringSettings":
+    def _longest_fits(self) -> "PassSettings":
         if self.tokens_per_batch < self.max_length:
             raise ValueError(
                 f"tokens_per_batch {self.tokens_per_batch} is less than max_length {self.max_length}, so that the "
                 "longest sample fits no batch; raise it, or lower max_length"
             )
         return self
+
+
+class ScoringSettings(PassSettings):
+    """How the forward passes that scores are made of are run."""
+
+    logit_rows: Annotated[int, SPEED] = Field(
+        default=4096, gt=0, description="Places that logits are computed for at once, where a pass makes any."
+    )
 
 
 class LoraSettings(Settings):
@@ -233,6 +245,10 @@ class BenchmarkSettings(Settings):
     max_new_tokens: int | None = Field(
         default=None, gt=0, description="Longest answer, in tokens; as the task says if left out."
     )
+
+    if TYPE_CHECKING:
+        # pydantic makes what is frozen hashable, and pyright does not know it.
+        def __hash__(self) -> int: ...
 
 
 class EvaluationSettings(Settings):

@@ -16,12 +16,13 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
+from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.repeatable import make_repeatable
-from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec
+from selection_platform.evaluation.spec import OFFLINE_PREFIX
 from selection_platform.job.folder import content_hash
 
 _TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
@@ -32,8 +33,8 @@ class UnusableTask(PlatformError):
 
 
 @lru_cache(maxsize=16)
-def load_tasks(spec: BenchmarkSpec, data_folder: Path, seed: int) -> dict[str, Task]:
-    """The benchmark's (sub)tasks by name, narrowed to `spec.limit` items each where they are offline.
+def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: int) -> dict[str, Task]:
+    """The benchmark's (sub)tasks by name, narrowed to `settings.limit` items each where they are offline.
 
     What they draw at random depends on the seed and the item alone (`repeatable`).
 
@@ -41,34 +42,34 @@ def load_tasks(spec: BenchmarkSpec, data_folder: Path, seed: int) -> dict[str, T
         UnusableTask: no such task, too many shots, or a task that runs generated code outside our sandbox.
         MissingData: the offline items have not been prepared.
     """
-    offline = spec.task.startswith(OFFLINE_PREFIX)
-    tasks = _offline_tasks(spec, data_folder) if offline else _stock_tasks(spec)
+    offline = settings.task.startswith(OFFLINE_PREFIX)
+    tasks = _offline_tasks(name, settings, data_folder) if offline else _stock_tasks(name, settings.task)
     for task in tasks.values():
-        _configure(task, spec)
+        _configure(name, task, settings)
         make_repeatable(task, seed)
     return tasks
 
 
 def chosen_items(task: Task, limit: int | None) -> list[int] | None:
-    """Places of the items to take of a task, in rising order; None is all. See `BenchmarkSpec.limit`."""
+    """Places of the items to take of a task, in rising order; None is all. See `EvaluationSpec`."""
     if limit is None or limit >= len(task.eval_docs):
         return None
     keys = [(item_hash(dict(item)), place) for place, item in enumerate(task.eval_docs)]
     return sorted(place for _, place in sorted(keys)[:limit])
 
 
-def _offline_tasks(spec: BenchmarkSpec, data_folder: Path) -> dict[str, Task]:
+def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Path) -> dict[str, Task]:
     """Tasks of ours, made of their YAML file, lm-eval's worked examples and the prepared items."""
-    path = _TASKS / f"{spec.task.removeprefix(OFFLINE_PREFIX)}.yaml"
+    path = _TASKS / f"{settings.task.removeprefix(OFFLINE_PREFIX)}.yaml"
     if not path.is_file():
         known = ", ".join(OFFLINE_PREFIX + path.stem for path in sorted(_TASKS.glob("*.yaml")))
-        raise UnusableTask(f"benchmark {spec.name}: no task {spec.task}; the offline tasks are {known}")
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    items = settings.pop("items", path.stem)
+        raise UnusableTask(f"benchmark {benchmark}: no task {settings.task}; the offline tasks are {known}")
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    items = config.pop("items", path.stem)
     tasks: dict[str, Task] = {}
     for subset, rows in read_items(data_folder, items).items():
-        name = f"{spec.task}_{subset}" if subset else spec.task
-        tasks[name] = ConfigurableTask(config=_offline_config(settings, name, subset, _first(rows, spec.limit)))
+        name = f"{settings.task}_{subset}" if subset else settings.task
+        tasks[name] = ConfigurableTask(config=_offline_config(config, name, subset, _first(rows, settings.limit)))
     return tasks
 
 
@@ -116,28 +117,28 @@ def _task_manager() -> TaskManager:
     return TaskManager()
 
 
-def _stock_tasks(spec: BenchmarkSpec) -> dict[str, Task]:
+def _stock_tasks(benchmark: str, task: str) -> dict[str, Task]:
     """Tasks of lm-eval's own, whose data comes from the hub."""
-    entry = _task_manager().task_index.get(spec.task)
+    entry = _task_manager().task_index.get(task)
     if entry is None:
-        raise UnusableTask(f"benchmark {spec.name}: lm-eval has no task {spec.task}; `lm-eval ls tasks` lists them")
+        raise UnusableTask(f"benchmark {benchmark}: lm-eval has no task {task}; `lm-eval ls tasks` lists them")
     if (entry.cfg or {}).get("unsafe_code"):
         raise UnusableTask(
-            f"benchmark {spec.name}: lm-eval's task {spec.task} runs generated code without a sandbox; "
+            f"benchmark {benchmark}: lm-eval's task {task} runs generated code without a sandbox; "
             "name offline_humaneval, which has the same 164 problems"
         )
     # Some tasks fetch what they lack of it as they are loaded.
     find_packaged_nltk_data()
-    return _task_manager().load([spec.task])["tasks"]
+    return _task_manager().load([task])["tasks"]
 
 
-def _configure(task: Task, spec: BenchmarkSpec) -> None:
+def _configure(benchmark: str, task: Task, settings: BenchmarkSettings) -> None:
     """Set the task's shots and answer length."""
-    shots: int = task.get_config("num_fewshot") or 0 if spec.shots is None else spec.shots
+    shots: int = task.get_config("num_fewshot") or 0 if settings.shots is None else settings.shots
     sampler = getattr(task, "sampler", None)
     available = len(sampler.df) if sampler is not None else 0
     if shots > available:
-        raise UnusableTask(f"benchmark {spec.name}: {shots} shots asked for, {task.task_name} has {available}")
+        raise UnusableTask(f"benchmark {benchmark}: {shots} shots asked for, {task.task_name} has {available}")
     task.set_config(key="num_fewshot", value=shots)
-    if spec.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
-        task.set_config(key="generation_kwargs", value={"max_gen_toks": spec.max_new_tokens}, update=True)
+    if settings.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
+        task.set_config(key="generation_kwargs", value={"max_gen_toks": settings.max_new_tokens}, update=True)

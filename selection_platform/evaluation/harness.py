@@ -38,7 +38,7 @@ from selection_platform.evaluation.results import (
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import OFFLINE_PREFIX, BenchmarkSpec, EvaluationSpec, computations
+from selection_platform.evaluation.spec import OFFLINE_PREFIX, EvaluationSpec, computations
 from selection_platform.job.folder import (
     file_hash,
     open_job_folder,
@@ -47,7 +47,7 @@ from selection_platform.job.folder import (
     write_manifest,
 )
 from selection_platform.job.progress import progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
@@ -56,9 +56,6 @@ from selection_platform.text.rendering import template_hash
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
-
-PATHS = ("model_folder", "data_folder", "held_out")
-SPEED = ("batch_size", "tokens_per_batch")
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
@@ -76,12 +73,14 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     """
     if open_job_folder(folder, _identity(spec)):
         return _result(folder)
-    benchmarks = [b for b in spec.benchmarks if b.task != CODE_TASK or spec.run_generated_code == "sandboxed"]
-    if any(benchmark.task == CODE_TASK for benchmark in benchmarks):
+    runs_code = spec.evaluation.run_generated_code == "sandboxed"
+    asked = spec.evaluation.benchmarks
+    benchmarks = {name: each for name, each in asked.items() if each.task != CODE_TASK or runs_code}
+    if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
     # A resumed job may not need the model at all.
     loaded = cache(lambda: load_model(Path(spec.model_folder), spec.dtype))
-    parts = {b.name: _part(folder, b.name, lambda b=b: run_benchmark(b, spec, *loaded())) for b in benchmarks}
+    parts = {name: _part(folder, name, lambda name=name: run_benchmark(name, spec, *loaded())) for name in benchmarks}
     for pool, file in sorted(spec.held_out.items()):
         name = f"held_out_loss/{pool}"
         parts[name] = _part(folder, name, lambda name=name, file=file: run_held_out(name, Path(file), spec, *loaded()))
@@ -93,7 +92,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         folder,
         {
             "benchmarks": {name: part["facts"] for name, part in parts.items()},
-            "left_out": {b.name: "run_generated_code is never" for b in spec.benchmarks if b not in benchmarks},
+            "left_out": {name: "run_generated_code is never" for name in asked if name not in benchmarks},
             "lm_eval": version("lm_eval"),
             "seed": spec.seed,
             "template": template_hash(),
@@ -106,28 +105,27 @@ def _result(folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
-def run_benchmark(
-    benchmark: BenchmarkSpec, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Part:
+def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Part:
     """Run one benchmark's tasks through lm-eval and score them."""
     started = time.monotonic()
-    with progress(f"benchmark {benchmark.name}", None, "requests") as done, _quiet_lm_eval():
-        tasks = load_tasks(benchmark, Path(spec.data_folder), spec.seed)
-        chat = ChatModel(model, tokenizer, spec.batch_size, done.advance)
+    benchmark = spec.evaluation.benchmarks[name]
+    with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
+        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
+        chat = ChatModel(model, tokenizer, spec.evaluation.batch_size, done.advance)
         samples = run_items(tasks, benchmark.limit, chat)
-    scoring = SCORING.get(benchmark.name, Scoring())
+    scoring = SCORING.get(name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
     metric = scoring.metric or next(iter(higher_is_better))
     metrics = (metric, *scoring.also)
     items = [
         item
-        for name, task in tasks.items()
-        for item in _items(benchmark.name, task, samples[name], metrics, scoring.filter)
+        for subtask, task in tasks.items()
+        for item in _items(name, task, samples[subtask], metrics, scoring.filter)
     ]
     results = summarise(items, scoring.macro, metric, higher_is_better)
     facts = {
         "task": benchmark.task,
-        "task_versions": {name: task.VERSION for name, task in tasks.items()},
+        "task_versions": {subtask: task.VERSION for subtask, task in tasks.items()},
         "shots": sorted({task.get_config("num_fewshot") for task in tasks.values()}),
         "metric": metric,
         "filter": scoring.filter,
@@ -146,7 +144,7 @@ def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dic
 
     Args:
         tasks: by name, from `load_tasks`.
-        limit: items of each; see `BenchmarkSpec.limit`.
+        limit: items of each; see `EvaluationSpec`.
         chat: the model.
     """
     chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
@@ -216,8 +214,9 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """What the result depends on: the spec, and the content of all it points to."""
     return {
-        "spec": other_settings(spec, PATHS, SPEED, ("benchmarks",)),
-        "benchmarks": [asdict(benchmark) for benchmark in spec.benchmarks],
+        # How many held-out conversations there are shows in the files of them.
+        "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
+        "benchmarks": [{"name": name, **each.content()} for name, each in spec.evaluation.benchmarks.items()],
         # Not its manifest: a model that was trained again took other seconds.
         "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
@@ -226,7 +225,9 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": template_hash(),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_versions": {name: VERSIONS[name] for name in computations(each.task for each in spec.benchmarks)},
+        "code_versions": {
+            name: VERSIONS[name] for name in computations(each.task for each in spec.evaluation.benchmarks.values())
+        },
     }
 
 

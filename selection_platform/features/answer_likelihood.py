@@ -22,13 +22,15 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel
 
+from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.errors import NotFinite
 from selection_platform.features.token_count import Boundary
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash
 from selection_platform.job.progress import Progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
+from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     BatchResult,
@@ -41,33 +43,21 @@ from selection_platform.models.forward_pass import (
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
-PATHS = ("model_folder", "samples_file")
-SPEED = ("tokens_per_batch", "logit_rows", "samples_per_shard")
 
-
-@dataclass(frozen=True)
-class LikelihoodSpec:
-    """One scoring job.
+class LikelihoodSpec(ScoringSpec):
+    """One scoring job. Sums are made in float64 whatever the dtype is.
 
     Attributes:
         model_folder: weights and tokenizer.
-        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
-        max_length: tokens of prompt and answer that are scored; the prompt is cut to it, then the answer to the rest.
-        tokens_per_batch: most padded tokens of one forward; this bounds activations.
-        logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
-        samples_per_shard: samples between two points that a killed job can go on from.
-        dtype: of the weights: "float32", "bfloat16" or "float16". Sums are made in float64 whatever it is.
+        scoring: sizes of the pass. The prompt is cut to `max_length`, then the answer to the rest. `tokens_per_batch`
+            bounds activations; rows of logits take about `logit_rows * vocabulary * 10` bytes.
         boundary: "pieces", or "joint" for the twin of the published IFD script.
         prompt_embedding: whether to write the embedding of each sample's prompt too.
     """
 
-    model_folder: str
-    samples_file: str
-    max_length: int = 4096
-    tokens_per_batch: int = 16384
-    logit_rows: int = 1024
-    samples_per_shard: int = 4096
-    dtype: str = "float32"
+    model_folder: FilePath
+    # A narrower type than the parent's: pyright does not know that pydantic freezes it.
+    scoring: ScoringSettings  # pyright: ignore[reportIncompatibleVariableOverride]
     boundary: Boundary = "pieces"
     prompt_embedding: bool = False
 
@@ -121,7 +111,6 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
         spec,
         folder,
         identity=_identity(spec),
-        speed=SPEED,
         summary_type=LikelihoodSummary,
         begin=lambda: _begin(spec, folder),
     )
@@ -129,17 +118,19 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
 
 def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSummary]:
     started = time.monotonic()
-    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
+    model, tokenizer = load_checked(
+        Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
+    )
     load_seconds = time.monotonic() - started
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, spec.boundary)
-    shards = list(plan.shards(spec.samples_per_shard))
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder, spec.boundary)
+    shards = list(plan.shards(spec.scoring.samples_per_shard))
 
     def summary(seconds: float) -> LikelihoodSummary:
         lengths = (lengths for shard in shards for lengths in (shard.joint_lengths, shard.direct_lengths))
         return LikelihoodSummary(
             samples=len(plan.sample_id),
             tokens=sum(map(_tokens, shards)),
-            padding_share=padding_share(lengths, spec.tokens_per_batch),
+            padding_share=padding_share(lengths, spec.scoring.tokens_per_batch),
             truncated=int(plan.truncated.sum()),
             prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
             empty_answers=int((~plan.truncated & (plan.answer_tokens == 0)).sum()),
@@ -174,7 +165,7 @@ def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
         "code_version": VERSIONS["answer_likelihood"],
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
-        **other_settings(spec, PATHS, SPEED),
+        **spec.content(),
     }
 
 
@@ -243,10 +234,10 @@ def _passes(
     """
     lengths = shard.direct_lengths if direct else shard.joint_lengths
     first = shard.cue_length if direct else 1
-    for indices in batches(lengths, spec.tokens_per_batch):
+    for indices in batches(lengths, spec.scoring.tokens_per_batch):
         rows = [shard.direct(index) if direct else shard.joint(index) for index in indices]
         prefixes = shard.prompt_tokens[indices] if spec.prompt_embedding and not direct else None
-        result = forward(model, rows, first, spec.logit_rows, prefixes)
+        result = forward(model, rows, first, spec.scoring.logit_rows, prefixes)
         for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
             if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
                 raise NotFinite(

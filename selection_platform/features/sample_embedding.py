@@ -24,8 +24,9 @@ from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash, whole_file
 from selection_platform.job.progress import Progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
+from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
     batches,
@@ -41,29 +42,14 @@ from selection_platform.text.rendering import template_hash
 _ROWS_PER_READ = 4096
 
 
-PATHS = ("model_folder", "samples_file")
-SPEED = ("tokens_per_batch", "samples_per_shard")
-
-
-@dataclass(frozen=True)
-class EmbeddingSpec:
-    """One embedding job.
+class EmbeddingSpec(ScoringSpec):
+    """One embedding job. Means are made in float32 whatever the dtype is.
 
     Attributes:
         model_folder: weights and tokenizer.
-        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
-        max_length: tokens of prompt and answer that are embedded; the rest is cut off.
-        tokens_per_batch: most padded tokens of one forward; this bounds activations.
-        samples_per_shard: samples between two points that a killed job can go on from.
-        dtype: of the weights: "float32", "bfloat16" or "float16". Means are made in float32 whatever it is.
     """
 
-    model_folder: str
-    samples_file: str
-    max_length: int = 4096
-    tokens_per_batch: int = 16384
-    samples_per_shard: int = 4096
-    dtype: str = "float32"
+    model_folder: FilePath
 
 
 @dataclass(frozen=True)
@@ -105,7 +91,6 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
         spec,
         folder,
         identity=_identity(spec),
-        speed=SPEED,
         summary_type=EmbeddingSummary,
         begin=lambda: _begin(spec, folder),
     )
@@ -113,12 +98,14 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
 
 def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummary]:
     started = time.monotonic()
-    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
+    model, tokenizer = load_checked(
+        Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
+    )
     load_seconds = time.monotonic() - started
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder)
     return Pass(
         label=f"embedding with {Path(spec.model_folder).name}",
-        pieces=list(plan.shards(spec.samples_per_shard)),
+        pieces=list(plan.shards(spec.scoring.samples_per_shard)),
         tokens=lambda shard: int(shard.joint_lengths.sum()),
         score=lambda shard, counter: _embed_shard(spec, model, shard, counter),
         summary=lambda seconds: EmbeddingSummary(
@@ -141,7 +128,7 @@ def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
         "template": template_hash(),
         "model": model_identity(Path(spec.model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
-        **other_settings(spec, PATHS, SPEED),
+        **spec.content(),
     }
 
 
@@ -150,7 +137,7 @@ def _embed_shard(spec: EmbeddingSpec, model: PreTrainedModel, shard: TokenPlan, 
     """The table that `embed` describes, of one shard's samples."""
     hidden_size = output_head(model).in_features
     embedding = np.zeros((len(shard.sample_id), hidden_size), dtype=np.float32)
-    for indices in batches(shard.joint_lengths, spec.tokens_per_batch):
+    for indices in batches(shard.joint_lengths, spec.scoring.tokens_per_batch):
         rows = [shard.joint(index) for index in indices]
         hidden = last_hidden_state(model, pad(rows).to(model.device))
         embedding[indices] = mean_hidden(hidden, shard.joint_lengths[indices])

@@ -1,7 +1,7 @@
 """Per-sample jobs over a pool that grows: what was scored stays, and only new samples are scored."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,11 +17,12 @@ from selection_platform.job.folder import (
     whole_file,
 )
 from selection_platform.job.shards import shard_files
+from selection_platform.job.spec import ScoringSpec
 
 ROWS_PER_BATCH = 10_000
 """Samples in memory at a time."""
 
-Spec = TypeVar("Spec", bound=Any)
+Spec = TypeVar("Spec", bound=ScoringSpec)
 Summary = TypeVar("Summary", bound=Any)
 
 
@@ -54,7 +55,7 @@ def score_new_samples(
     Each job has a folder of its own, `000` and on; one that was killed goes on if its samples are still the same.
 
     Args:
-        spec: a dataclass with a `samples_file`, Parquet with `sample_id`.
+        spec: what to run on all samples of its file.
         folder: of all the jobs. What was made there with other settings goes when the first of these is finished.
         job: takes a spec and a folder, and has shards and a manifest with `summary` and `content_hash` for its result.
             What it gives for a sample must not depend on the others, but for last digits.
@@ -72,7 +73,7 @@ def score_new_samples(
     if new_samples or not finished:
         samples = _samples_among(new_samples, Path(spec.samples_file), folder / "new_samples.parquet")
         part = _job(folder, len(finished))
-        job(replace(spec, samples_file=str(samples)), part)
+        job(spec.model_copy(update={"samples_file": str(samples)}), part)
         samples.unlink()
         finished.append(part)
         remove_previous(folder)

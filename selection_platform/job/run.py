@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from selection_platform.errors import is_fixable
-from selection_platform.job.registry import load_job, read_spec
+from selection_platform.job.registry import load_job
+from selection_platform.job.spec import read_spec
 
 # Run by -m, this module is called __main__, and only the package's loggers are listened to.
 logger = logging.getLogger("selection_platform.job")

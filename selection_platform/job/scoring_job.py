@@ -4,7 +4,7 @@ What a job does with one piece of its work is its own; all else is here.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from selection_platform.job.folder import open_job_folder, read_manifest, write_
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.shards import write_shards
+from selection_platform.job.spec import ScoringSpec
 
 Piece = TypeVar("Piece")
 Summary = TypeVar("Summary", bound=Any)
@@ -42,21 +43,19 @@ class Pass(Generic[Piece, Summary]):
 
 
 def run_scoring_job(
-    spec: Any,
+    spec: ScoringSpec,
     folder: Path,
     *,
     identity: dict[str, Any],
-    speed: Collection[str],
     summary_type: type[Summary],
     begin: Callable[[], Pass[Piece, Summary]],
 ) -> Summary:
     """Do what is left of a job in a folder: shards `part-00000.parquet` and on, then a manifest.
 
     Args:
-        spec: of the job, with `samples_per_shard`.
+        spec: of the job. The manifest says what decided its speed.
         folder: of the job.
         identity: what its content depends on.
-        speed: names of the spec's fields that decide how fast it is made; the manifest says what they were.
         summary_type: a dataclass of what a job did.
         begin: loads models and makes the plan. Called only where something is left to do.
 
@@ -72,7 +71,7 @@ def run_scoring_job(
     with progress(work.label, sum(map(work.tokens, work.pieces)), "tokens") as counter:
         content = write_shards(
             folder,
-            spec.samples_per_shard,
+            spec.scoring.samples_per_shard,
             work.pieces,
             score=lambda piece: work.score(piece, counter),
             skip=lambda piece: counter.advance(work.tokens(piece)),
@@ -80,8 +79,7 @@ def run_scoring_job(
     summary = work.summary(time.monotonic() - started)
     if is_first():
         work.tidy()
-        how = {name: getattr(spec, name) for name in speed}
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": how})
+        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": spec.speed()})
     return summary
 
 

@@ -26,7 +26,7 @@ from transformers.utils import logging
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
-from selection_platform.job.folder import MANIFEST, read_manifest
+from selection_platform.job.folder import MANIFEST, read_manifest, whole_file
 from selection_platform.models.dropped_weights import weights_dropped
 from selection_platform.text.rendering import CHAT_TEMPLATE
 
@@ -158,6 +158,22 @@ def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:
             f"{base}: what is trained from this model cannot be saved ({reason}); correct its config.json, "
             "generation_config.json or tokenizer_config.json, or name another model"
         ) from error
+
+
+def sort_adapter_config(folder: Path) -> None:
+    """Put the names of an adapter's layers in order, where the folder holds an adapter.
+
+    peft keeps them in a set and writes them in its order, which is another one in each process: an adapter that is
+    trained again would look like another one.
+    """
+    file = folder / ADAPTER_CONFIG
+    if not file.exists():
+        return
+    config: dict[str, Any] = json.loads(file.read_text())
+    if isinstance(config["target_modules"], list):
+        config["target_modules"] = sorted(config["target_modules"])
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def base_entry(adapter_folder: Path, base: Path) -> dict[str, str]:

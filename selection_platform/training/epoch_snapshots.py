@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import MANIFEST, file_hash, read_manifest, write_manifest
-from selection_platform.models.loading import base_entry, save_tokenizer
+from selection_platform.models.loading import base_entry, save_tokenizer, sort_adapter_config
 from selection_platform.models.provenance import weights_hash
 
 MOMENTS_FILE = "adam_moments.st"
@@ -74,7 +74,7 @@ class EpochSnapshots(TrainerCallback):
     """Keeps a folder `epoch-1`, `epoch-2`, ... in the job's folder, its manifest last.
 
     A snapshot is written before the checkpoint of the same step. So a training that goes on from a checkpoint has all
-    earlier snapshots, and makes the later ones anew, whether they were whole or not.
+    earlier snapshots, and makes the later ones again, whether they were whole or not.
 
     Args:
         folder: the job's folder.
@@ -109,6 +109,7 @@ class EpochSnapshots(TrainerCallback):
         shutil.rmtree(folder, ignore_errors=True)
         moments = _moments(model, optimizer)
         model.save_pretrained(folder)
+        sort_adapter_config(folder)
         (folder / "README.md").unlink(missing_ok=True)
         save_tokenizer(self.base, folder)
         save_file(moments, folder / MOMENTS_FILE)

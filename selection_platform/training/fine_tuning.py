@@ -11,17 +11,19 @@ devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means o
 a token in a micro-batch of few answer tokens more weight.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
+from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
+from selection_platform.job.spec import FilePath, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer, try_saving
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
@@ -37,58 +39,34 @@ from selection_platform.training.loop import (
     training_arguments,
 )
 
-PATHS = ("base_model_folder", "train_file")
-SPEED = ("batch_per_device", "save_steps", "gradient_checkpointing")
+_LORA_OF_FULL = {
+    "lora_rank": 128,
+    "lora_alpha": 512,
+    "lora_dropout": 0.1,
+    "lora_target_modules": ("q_proj", "k_proj", "v_proj", "o_proj"),
+}
+"""What the identity of a full fine-tuning says of an adapter. Without it, finished folders would no longer fit."""
 
 
-@dataclass(frozen=True)
-class FineTuningSpec:
-    """What to train, on what, and how; the defaults are the paper's recipe.
+class FineTuningSpec(Spec):
+    """What to train, on what, and how.
 
     Attributes:
         base_model_folder: folder of the model to start from.
         train_file: Parquet file with columns position, sample_id, messages, in order of position.
-        epochs: passes over the file.
-        learning_rate: at the schedule's peak.
-        schedule: how the learning rate falls after the warm-up.
-        warmup_ratio: share of the steps in which the learning rate rises from 0, in [0, 1).
-        weight_decay: of AdamW, for all but biases and norms.
-        global_batch: conversations in an optimiser step, over all devices.
-        batch_per_device: conversations in a micro-batch; changes memory and speed, not the optimisation.
-        max_length: tokens at which a conversation is cut off.
-        method: train all weights, or a LoRA adapter.
-        lora_rank: rank of the adapter.
-        lora_alpha: the adapter is scaled by alpha / rank.
-        lora_dropout: dropout on the adapter's input.
-        lora_target_modules: names of the linear layers that get an adapter.
+        recipe: all else of the training. `batch_per_device` changes memory and speed, not the optimisation.
         seed: of the order of conversations, the adapter's start and dropout.
-        save_steps: optimiser steps between checkpoints to resume from.
         keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
             optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
-        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
     """
 
-    base_model_folder: str
-    train_file: str
-    epochs: int = 3
-    learning_rate: float = 7e-6
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup_ratio: float = 0.01
-    weight_decay: float = 0.1
-    global_batch: int = 128
-    batch_per_device: int = 4
-    max_length: int = 4096
-    method: Literal["full", "lora"] = "full"
-    lora_rank: int = 128
-    lora_alpha: int = 512
-    lora_dropout: float = 0.1
-    lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    seed: int = 0
-    save_steps: int = 100
+    base_model_folder: FilePath
+    train_file: FilePath
+    recipe: FineTuningSettings
+    seed: int
     keep_epochs: bool = False
     precision: Precision = "auto"
-    gradient_checkpointing: bool = False
 
 
 def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
@@ -107,23 +85,22 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         UnsavableModel: what is trained could not be saved; no step has been done.
         NotFinite: the training diverged.
     """
-    if spec.keep_epochs and spec.method != "lora":
-        raise PlatformError(
-            f"keep_epochs is for method lora, not {spec.method}: full weights and moments would fill disks"
-        )
+    recipe = spec.recipe
+    if spec.keep_epochs and recipe.lora is None:
+        raise PlatformError("keep_epochs is for LoRA: weights and moments of a full fine-tuning would fill disks")
     # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
     arguments = training_arguments(
         folder,
-        global_batch=spec.global_batch,
-        batch_per_device=spec.batch_per_device,
+        global_batch=recipe.global_batch,
+        batch_per_device=recipe.batch_per_device,
         seed=spec.seed,
-        save_steps=spec.save_steps,
+        save_steps=recipe.save_steps,
         precision=spec.precision,
-        num_train_epochs=spec.epochs,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type=spec.schedule,
-        warmup_steps=spec.warmup_ratio,
-        weight_decay=spec.weight_decay,
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
     )
     with arguments.main_process_first(local=False):
         complete = open_job_folder(folder, _identity(spec))
@@ -147,48 +124,53 @@ def _result(folder: Path) -> dict[str, Any]:
 
 def _identity(spec: FineTuningSpec) -> dict[str, Any]:
     """What decides the trained weights: the spec with its paths replaced by the content they lead to."""
-    base = Path(spec.base_model_folder)
-    recipe = other_settings(spec, PATHS, SPEED)
-    recipe["precision"] = resolve_precision(spec.precision)
     return {
-        "recipe": recipe,
-        "base_model": model_identity(base),
+        "recipe": recipe_identity(spec),
+        "base_model": model_identity(Path(spec.base_model_folder)),
         "conversations": file_identity(Path(spec.train_file)),
         "template": template_hash(),
         "code_version": VERSIONS["fine_tuning"],
     }
 
 
+def recipe_identity(spec: FineTuningSpec) -> dict[str, Any]:
+    """What decides the trained weights beside model and conversations."""
+    recipe = {**spec.content("lora"), "precision": resolve_precision(spec.precision)}
+    lora = spec.recipe.lora and spec.recipe.lora.content()
+    adapter = _LORA_OF_FULL if lora is None else {f"lora_{name}": value for name, value in lora.items()}
+    return {**recipe, "method": "full" if lora is None else "lora", **adapter}
+
+
 def _rows(spec: FineTuningSpec) -> Rows:
     """The conversations as training rows."""
     tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
-    rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.max_length)
+    rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.recipe.max_length)
     if not rows.kept:
         raise PlatformError(
-            f"{spec.train_file}: no answer token within max_length {spec.max_length}; raise the recipe's max_length in "
-            "the profile (`fine_tuning`, or `less: training`)"
+            f"{spec.train_file}: no answer token within max_length {spec.recipe.max_length}; raise the recipe's "
+            "max_length in the profile (`fine_tuning`, or `less: training`)"
         )
     return rows
 
 
 def _model(spec: FineTuningSpec) -> PreTrainedModel:
     """The model to train, on the CPU; Trainer moves it to this process's device."""
-    frozen_base = spec.method == "lora"
-    dtype = resolve_precision(spec.precision) if frozen_base else "float32"
+    lora = spec.recipe.lora
+    dtype = resolve_precision(spec.precision) if lora else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
-    if spec.gradient_checkpointing:
+    if spec.recipe.gradient_checkpointing:
         # The re-entrant kind finds no gradient to follow where the base is frozen.
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if not frozen_base:
+    if lora is None:
         return model
     # peft draws the adapter's start from the global random state.
     set_seed(spec.seed)
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        r=spec.lora_rank,
-        lora_alpha=spec.lora_alpha,
-        lora_dropout=spec.lora_dropout,
-        target_modules=list(spec.lora_target_modules),
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules),
     )
     # A PeftModel stands in for the model that it wraps in all that is asked of it here.
     return cast(PreTrainedModel, get_peft_model(model, config))
@@ -196,16 +178,16 @@ def _model(spec: FineTuningSpec) -> PreTrainedModel:
 
 def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) -> dict[str, Any]:
     """The finished job's manifest."""
-    adapter = base_entry(folder, Path(spec.base_model_folder)) if spec.method == "lora" else {}
+    adapter = base_entry(folder, Path(spec.base_model_folder)) if spec.recipe.lora else {}
     return {
         **adapter,
         **asdict(outcome),
-        "spec": asdict(spec),
+        "spec": spec.model_dump(mode="json"),
         "rows": len(rows.kept),
         "dropped_rows": rows.dropped,
         "truncated_rows": rows.truncated,
-        "tokens_trained": spec.epochs * sum(len(row.ids) for row in rows.kept),
-        "answer_tokens_trained": spec.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
+        "tokens_trained": spec.recipe.epochs * sum(len(row.ids) for row in rows.kept),
+        "answer_tokens_trained": spec.recipe.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
         "precision": resolve_precision(spec.precision),
         "devices": process_count(),
         "template_hash": template_hash(),

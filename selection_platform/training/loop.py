@@ -31,7 +31,7 @@ from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import process_count
 from selection_platform.job.progress import Progress, progress
-from selection_platform.models.loading import try_saving
+from selection_platform.models.loading import sort_adapter_config, try_saving
 from selection_platform.models.provenance import peak_memory_bytes
 from selection_platform.text.numbers import in_words
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
@@ -218,6 +218,8 @@ def _save_weights(trainer: Trainer, folder: Path) -> None:
     if trainer.args.bf16 and not sharded and not isinstance(model, PeftModel):
         model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
     trainer.save_model(str(folder))
+    if trainer.args.should_save:
+        sort_adapter_config(folder)
     # Trainer's own arguments, pickled, and peft's model card.
     for unwanted in ("training_args.bin", "README.md"):
         (folder / unwanted).unlink(missing_ok=True)

@@ -5,9 +5,9 @@ model that knows the language and the form. Its benchmarks sit at chance; its he
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,12 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
+from selection_platform.configuration.settings import SPEED, PretrainingSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
+from selection_platform.job.spec import FilePath, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
@@ -36,44 +38,21 @@ END = "<|endoftext|>"
 _TOKENIZER_CHARACTERS = 4_000_000
 
 
-PATHS = ("train_file",)
-SPEED = ("save_steps",)
-
-
-@dataclass(frozen=True)
-class PretrainingSpec:
-    """A small Llama and how long to train it; the defaults take about a minute on two CPU cores.
+class PretrainingSpec(Spec):
+    """A small Llama and how long to train it.
 
     Attributes:
         train_file: Parquet file with columns sample_id, messages; small enough to be held in memory.
-        vocab_size: tokens of the byte-level BPE tokenizer, trained on the same file.
-        hidden_size: width.
-        intermediate_size: width inside the MLPs.
-        layers: depth.
-        heads: attention heads; they divide `hidden_size`.
-        context: longest sequence the model takes, in tokens.
-        block_length: tokens of a training sequence; conversations are packed into blocks with no gap.
-        steps: optimiser steps. The file is read again from its start as often as they need.
-        batch: blocks in a step.
-        learning_rate: at the peak; a warm-up over 5% of the steps precedes, a cosine to 0 follows.
-        seed: of the initial weights and the order of blocks.
+        pretraining: the model and its training. Conversations are packed into blocks with no gap, and the file is read
+            again from its start as often as the steps need. The learning rate rises over 5% of the steps, then falls to
+            0 as a cosine.
         save_steps: optimiser steps between checkpoints to resume from.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU.
     """
 
-    train_file: str
-    vocab_size: int = 4096
-    hidden_size: int = 192
-    intermediate_size: int = 512
-    layers: int = 4
-    heads: int = 4
-    context: int = 1024
-    block_length: int = 256
-    steps: int = 960
-    batch: int = 1
-    learning_rate: float = 3e-3
-    seed: int = 0
-    save_steps: int = 200
+    train_file: FilePath
+    pretraining: PretrainingSettings
+    save_steps: Annotated[int, SPEED] = 200
     precision: Precision = "auto"
 
 
@@ -86,32 +65,33 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
     if open_job_folder(folder, _identity(spec)):
         remove_checkpoints(folder)
         return _result(folder)
+    settings = spec.pretraining
     conversations = [to_messages(records) for records in _rows(spec)["messages"].to_pylist()]
-    train_tokenizer(conversations, spec.vocab_size, spec.context).save_pretrained(folder)
+    train_tokenizer(conversations, settings.vocab_size, settings.context).save_pretrained(folder)
     tokenizer = cast(Tokenizer, load_tokenizer(folder))
     arguments = training_arguments(
         folder,
-        global_batch=spec.batch,
-        batch_per_device=spec.batch,
-        seed=spec.seed,
+        global_batch=settings.batch,
+        batch_per_device=settings.batch,
+        seed=settings.seed,
         save_steps=spec.save_steps,
         precision=spec.precision,
-        max_steps=spec.steps,
-        learning_rate=spec.learning_rate,
+        max_steps=settings.steps,
+        learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.05,
         weight_decay=0.1,
         adam_beta2=0.95,
     )
     rows = _blocks(conversations, tokenizer, spec)
-    outcome = train(_new_model(spec, tokenizer.eos_token_id), rows, arguments, label="Pre-training")
+    outcome = train(_new_model(settings, tokenizer.eos_token_id), rows, arguments, label="Pre-training")
     manifest = {
         **asdict(outcome),
         "source": "pretrained",
-        "spec": asdict(spec),
+        "spec": spec.model_dump(mode="json"),
         "parameters": parameter_count(folder),
-        "tokens_seen": spec.steps * spec.batch * spec.block_length,
-        "tokens_distinct": len(rows) * spec.block_length,
+        "tokens_seen": settings.steps * settings.batch * settings.block_length,
+        "tokens_distinct": len(rows) * settings.block_length,
         "template_hash": template_hash(),
         "versions": package_versions(),
         "weights_hash": weights_hash(folder),
@@ -174,30 +154,31 @@ def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: Pret
     Raises:
         PlatformError: the file has fewer tokens than one block.
     """
-    wanted = spec.steps * spec.batch * spec.block_length
+    settings = spec.pretraining
+    wanted = settings.steps * settings.batch * settings.block_length
     ids: list[int] = []
     for messages in conversations:
         ids += tokenize(messages, tokenizer).ids
         if len(ids) >= wanted:
             break
-    count = min(len(ids), wanted) // spec.block_length
+    count = min(len(ids), wanted) // settings.block_length
     if count == 0:
-        raise PlatformError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {spec.block_length}")
-    blocks: NDArray[np.int32] = np.array(ids[: count * spec.block_length], dtype=np.int32)
-    is_target = np.ones(spec.block_length, dtype=np.bool_)
-    return [Row(block, is_target) for block in blocks.reshape(count, spec.block_length)]
+        raise PlatformError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {settings.block_length}")
+    blocks: NDArray[np.int32] = np.array(ids[: count * settings.block_length], dtype=np.int32)
+    is_target = np.ones(settings.block_length, dtype=np.bool_)
+    return [Row(block, is_target) for block in blocks.reshape(count, settings.block_length)]
 
 
-def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
+def _new_model(settings: PretrainingSettings, eos_token_id: int) -> PreTrainedModel:
     """A Llama with random weights in float32; input and output embeddings are shared."""
-    set_seed(spec.seed)
+    set_seed(settings.seed)
     config = LlamaConfig(
-        vocab_size=spec.vocab_size,
-        hidden_size=spec.hidden_size,
-        intermediate_size=spec.intermediate_size,
-        num_hidden_layers=spec.layers,
-        num_attention_heads=spec.heads,
-        max_position_embeddings=spec.context,
+        vocab_size=settings.vocab_size,
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        max_position_embeddings=settings.context,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=eos_token_id,
@@ -210,10 +191,8 @@ def _new_model(spec: PretrainingSpec, eos_token_id: int) -> PreTrainedModel:
 
 def _identity(spec: PretrainingSpec) -> dict[str, Any]:
     """What decides the trained weights; the sample ids are content hashes, so they cover the text."""
-    recipe = other_settings(spec, PATHS, SPEED)
-    recipe["precision"] = resolve_precision(spec.precision)
     return {
-        "recipe": recipe,
+        "recipe": spec.content() | {"precision": resolve_precision(spec.precision)},
         "conversations": content_hash(_rows(spec)["sample_id"].to_pylist()),
         "template": template_hash(),
         "code_version": VERSIONS["pretraining"],

@@ -8,9 +8,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
+import torch
 import yaml
+
+from selection_platform.models.loading import load_model
+from selection_platform.text.conversation import Message, sample_id
+from selection_platform.text.rendering import Tokenizer, tokenize_last_answer
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -24,20 +31,50 @@ def block(label):
     return text
 
 
-def insert_after(path, line_start, text):
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    (place,) = (index for index, line in enumerate(lines) if line.strip().startswith(line_start))
-    path.write_text("".join([*lines[: place + 1], text, *lines[place + 1 :]]), encoding="utf-8")
+class Copy:
+    """The packages in a folder, and which of their files were touched there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.touched = set()
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def add(self, path, label):
+        assert not (self.folder / path).exists()
+        (self.folder / path).write_text(block(label), encoding="utf-8")
+        self.touched.add(path)
+
+    def insert(self, path, line_start, label, *, before=False):
+        lines = (self.folder / path).read_text(encoding="utf-8").splitlines(keepends=True)
+        (place,) = (index for index, line in enumerate(lines) if line.strip().startswith(line_start))
+        lines.insert(place if before else place + 1, block(label))
+        (self.folder / path).write_text("".join(lines), encoding="utf-8")
+        self.touched.add(path)
+
+
+def add_formula(copy):
+    copy.insert("selection_platform/experiments/methods.py", 'Method("random"', "methods.py")
+    copy.insert("assets/scores.py", "_random(profile, partitions),", "scores.py")
+    copy.add("sql/40_scores/shortest_answer.sql", "shortest_answer.sql")
+
+
+def add_pass(copy):
+    copy.insert("selection_platform/experiments/methods.py", 'Method("random"', "pass/methods.py")
+    settings = "selection_platform/configuration/method_settings.py"
+    copy.insert(settings, "class MethodSettings(", "pass/method_settings.py class", before=True)
+    copy.insert(settings, "zip: ZipScheduleSettings", "pass/method_settings.py line")
+    copy.insert("selection_platform/job/versions.py", '"zip": Computation', "pass/versions.py")
+    copy.add("selection_platform/methods/hidden_shift.py", "hidden_shift.py")
+    copy.add("sql/01_schema/features.hidden_shift.sql", "features.hidden_shift.sql")
+    copy.add("sql/40_scores/hidden_shift.sql", "hidden_shift.sql")
+    copy.add("assets/methods/hidden_shift.py", "assets/hidden_shift.py")
 
 
 @pytest.fixture
 def project(tmp_path):
-    """The packages with the guide's three pieces in place, and a profile that has an arm for the new method."""
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    insert_after(tmp_path / "selection_platform" / "experiments" / "methods.py", 'Method("random"', block("methods.py"))
-    insert_after(tmp_path / "assets" / "scores.py", "_random(profile, partitions),", block("scores.py"))
-    (tmp_path / "sql" / "40_scores" / "shortest_answer.sql").write_text(block("shortest_answer.sql"))
+    """The packages in a copy, and a profile without arms."""
+    copy = Copy(tmp_path)
     generator = random.Random(0)
     rows = [
         {
@@ -61,23 +98,35 @@ def project(tmp_path):
         "fine_tuning": {"epochs": 1, "global_batch": 4, "batch_per_device": 4, "max_length": 64},
         "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}},
         "budgets": [5],
-        "arms": {"shortest_answer": {}},
     }
-    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(profile))
-    return tmp_path
+    return copy, profile
 
 
-def test_the_guides_method_runs_through_to_a_benchmark(project):
+def command_line(copy, profile):
+    """Runs commands of the copy, of the profile as it is at the time."""
+
     def run(*arguments):
-        return subprocess.run(
+        (copy.folder / "toy.yaml").write_text(yaml.safe_dump(profile))
+        home = str(copy.folder / "home")
+        done = subprocess.run(
             [sys.executable, "-m", "selection_platform.cli.main", "--profile", "toy.yaml", *arguments],
-            cwd=project,
-            env={**os.environ, "PYTHONPATH": str(project), "SELECTION_PLATFORM_HOME": str(project / "home")},
+            cwd=copy.folder,
+            env={**os.environ, "PYTHONPATH": str(copy.folder), "SELECTION_PLATFORM_HOME": home},
             capture_output=True,
             text=True,
-            check=True,
-        ).stdout
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
+    return run
+
+
+def test_the_guides_formula_runs_through_to_a_benchmark(project):
+    copy, profile = project
+    add_formula(copy)
+    assert len(copy.touched) == 3
+    profile["arms"] = {"shortest_answer": {}}
+    run = command_line(copy, profile)
     assert "| shortest_answer |" in run("run")
     statement = """
         SELECT pool.sample_id, length(pool.messages[-1].content) AS answer, selected."position"
@@ -89,3 +138,42 @@ def test_the_guides_method_runs_through_to_a_benchmark(project):
     assert rows == sorted(rows, key=lambda row: (row["answer"], row["sample_id"]))
     results = json.loads(run("sql", "--json", "SELECT experiment, benchmark FROM benchmarks.results"))
     assert results == [{"experiment": "shortest_answer/words/tiny/5/s0", "benchmark": "mmlu"}]
+
+
+def shifts(folder, tokens):
+    """What the method's job measures, one sample at a time."""
+    model, tokenizer = load_model(folder / "home/toy/artifacts/base_model/tiny", "float32")
+    for line in (folder / "rows.jsonl").read_text().splitlines():
+        messages = [Message(**each) for each in json.loads(line)["messages"]]
+        last = tokenize_last_answer(messages, cast(Tokenizer, tokenizer))
+        with torch.no_grad():
+            ids = torch.tensor([last.prompt + last.answer])
+            hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].numpy()
+        parts = hidden[: len(last.prompt)], hidden[len(last.prompt) :]
+        before, after = (part[-1] if tokens == "last" else part.mean(axis=0) for part in parts)
+        yield sample_id(messages), 1 - before @ after / np.linalg.norm(before) / np.linalg.norm(after)
+
+
+def test_the_guides_pass_touches_seven_files_and_runs_through_to_a_selection(project):
+    copy, profile = project
+    add_pass(copy)
+    assert len(copy.touched) <= 7
+    profile["arms"] = {"hidden_shift": {"train": False}}
+    profile["scoring"] = {"max_length": 256, "tokens_per_batch": 512, "samples_per_shard": 10}
+    run = command_line(copy, profile)
+    run("run")
+    for tokens in ("all", "last"):
+        expected = dict(shifts(copy.folder, tokens))
+        rows = json.loads(run("sql", "--json", "SELECT sample_id, shift FROM features.hidden_shift"))
+        assert len(rows) > 30
+        assert {row["sample_id"]: row["shift"] for row in rows} == {
+            row["sample_id"]: pytest.approx(expected[row["sample_id"]], abs=1e-5) for row in rows
+        }
+        best = sorted(rows, key=lambda row: (-row["shift"], row["sample_id"]))[:5]
+        picked = json.loads(run("sql", "--json", 'SELECT sample_id FROM selections.samples ORDER BY "position"'))
+        assert [row["sample_id"] for row in picked] == [row["sample_id"] for row in best]
+        if tokens == "all":
+            # Its setting is noticed.
+            profile["hidden_shift"] = {"tokens": "last"}
+            assert "hidden_shift.tokens all -> last" in run("status")
+            run("run")

@@ -239,8 +239,8 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
     with pytest.raises(ProfileError) as caught:
         load_profile(str(path))
     assert str(caught.value).splitlines() == [
-        f"{path}: dtype: must be 'float32' or 'bfloat16'",
         f"{path}: k_means.clusters: must be greater than 0",
+        f"{path}: dtype: must be 'float32' or 'bfloat16'",
     ]
 
 

@@ -1,6 +1,4 @@
-import json
 import socket
-from dataclasses import asdict, replace
 from importlib.metadata import distribution
 
 import pyarrow as pa
@@ -11,6 +9,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.evaluation import benchmark_tasks, harness
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
 from selection_platform.evaluation.benchmark_tasks import UnusableTask, load_tasks
@@ -19,8 +18,9 @@ from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
-from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
+from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.job.folder import read_manifest
+from tests.specs import changed, made
 
 pytestmark = pytest.mark.data
 
@@ -62,10 +62,13 @@ def spec(model_folder, data_folder, tmp_path):
     held_out = tmp_path / "held_out.parquet"
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     pq.write_table(pa.table({"sample_id": ["x", "y"], "messages": [messages, messages]}), held_out)
-    return EvaluationSpec(
+    return made(
+        EvaluationSpec,
         model_folder=str(model_folder),
         data_folder=str(data_folder),
-        benchmarks=tuple(BenchmarkSpec(name, f"offline_{name}", limit=1, max_new_tokens=4) for name in BENCHMARKS),
+        benchmarks={name: BenchmarkSettings(task=f"offline_{name}", limit=1, max_new_tokens=4) for name in BENCHMARKS},
+        tokens_per_batch=8192,
+        max_length=4096,
         held_out={"pool": str(held_out)},
         dtype="float32",
         batch_size=24,
@@ -85,15 +88,15 @@ def no_network(monkeypatch):
 def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
     try:
         check_sandbox()
-        spec = replace(spec, run_generated_code="sandboxed")
+        spec = changed(spec, run_generated_code="sandboxed")
     except SandboxUnavailable:
         pass
-    json.dumps(asdict(spec))
+    EvaluationSpec.model_validate_json(spec.model_dump_json())
     folder = tmp_path / "evaluation"
     evaluate(spec, folder)
     results = pq.read_table(folder / "results.parquet").to_pylist()
     primary = {row["benchmark"]: row for row in results if row["primary"]}
-    ran = [name for name in BENCHMARKS if name != "humaneval" or spec.run_generated_code == "sandboxed"]
+    ran = [name for name in BENCHMARKS if name != "humaneval" or spec.evaluation.run_generated_code == "sandboxed"]
     assert set(primary) == {*ran, "held_out_loss/pool"}
     assert all(0 <= row["value"] <= 1 for row in results if row["higher_is_better"])
     assert {name: row["items"] for name, row in primary.items()} == dict.fromkeys(ran, 1) | {
@@ -116,7 +119,7 @@ def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
     (folder / "parts" / "mmlu.json").unlink()
     asked: list[str] = []
     run = harness.run_benchmark
-    monkeypatch.setattr(harness, "run_benchmark", lambda b, *rest: asked.append(b.name) or run(b, *rest))
+    monkeypatch.setattr(harness, "run_benchmark", lambda name, *rest: asked.append(name) or run(name, *rest))
     evaluate(spec, folder)
     assert asked == ["mmlu"]
     assert pq.read_table(folder / "items.parquet").to_pylist() == items
@@ -127,7 +130,7 @@ def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
 
 
 def test_generated_code_never_runs_unless_asked(spec, tmp_path):
-    only = replace(spec, benchmarks=(BenchmarkSpec("humaneval", "offline_humaneval", limit=1),), held_out={})
+    only = changed(spec, benchmarks={"humaneval": BenchmarkSettings(task="offline_humaneval", limit=1)}, held_out={})
     evaluate(only, tmp_path / "evaluation")
     assert pq.read_table(tmp_path / "evaluation" / "results.parquet").num_rows == 0
     manifest = read_manifest(tmp_path / "evaluation")
@@ -141,7 +144,8 @@ def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     chat = ChatModel(model, tokenizer, 1)
 
     def prompt(name, shots=None):
-        task = next(iter(load_tasks(BenchmarkSpec(name, f"offline_{name}", shots, 1), data_folder, 0).values()))
+        settings = BenchmarkSettings(task=f"offline_{name}", shots=shots, limit=1)
+        task = next(iter(load_tasks(name, settings, data_folder, 0).values()))
         task.build_all_requests(
             samples=[0], apply_chat_template=True, fewshot_as_multiturn=True, chat_template=chat.apply_chat_template
         )
@@ -178,7 +182,7 @@ def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     ],
 )
 def test_answers_are_read_off(data_folder, name, answer, expected):
-    task = next(iter(load_tasks(BenchmarkSpec(name, f"offline_{name}", limit=1), data_folder, 0).values()))
+    task = next(iter(load_tasks(name, BenchmarkSettings(task=f"offline_{name}", limit=1), data_folder, 0).values()))
     item = task.eval_docs[0]
     task.build_all_requests(samples=[0])
     task.instances[0].resps = [answer.format(gold=task.doc_to_target(item))]
@@ -209,7 +213,7 @@ def test_ifeval_strict_and_loose():
 
 def test_the_limit_takes_the_same_items_in_any_order(data_folder):
     rows = read_items(data_folder, "gsm8k")[""]
-    few = load_tasks(BenchmarkSpec("gsm8k", "offline_gsm8k", limit=3), data_folder, 0)["offline_gsm8k"]
+    few = load_tasks("gsm8k", BenchmarkSettings(task="offline_gsm8k", limit=3), data_folder, 0)["offline_gsm8k"]
     assert [dict(row)["question"] for row in few.eval_docs] == [
         row["question"] for row in sorted(rows, key=item_hash)[:3]
     ]
@@ -217,17 +221,17 @@ def test_the_limit_takes_the_same_items_in_any_order(data_folder):
 
 
 @pytest.mark.parametrize(
-    ("spec", "message"),
+    ("name", "asked", "message"),
     [
-        (BenchmarkSpec("arc", "offline_arc"), "no task offline_arc; the offline tasks are offline_bbh"),
-        (BenchmarkSpec("mmlu", "offline_mmlu", shots=5, limit=1), "5 shots asked for, offline_mmlu has 0"),
-        (BenchmarkSpec("humaneval", "humaneval"), "name offline_humaneval"),
-        (BenchmarkSpec("x", "no_such_task"), "lm-eval has no task no_such_task"),
+        ("arc", {"task": "offline_arc"}, "no task offline_arc; the offline tasks are offline_bbh"),
+        ("mmlu", {"task": "offline_mmlu", "shots": 5, "limit": 1}, "5 shots asked for, offline_mmlu has 0"),
+        ("humaneval", {"task": "humaneval"}, "name offline_humaneval"),
+        ("x", {"task": "no_such_task"}, "lm-eval has no task no_such_task"),
     ],
 )
-def test_unusable_tasks_are_refused(data_folder, spec, message, monkeypatch):
+def test_unusable_tasks_are_refused(data_folder, name, asked, message, monkeypatch):
     stock = distribution("lm_eval").locate_file("lm_eval/tasks/humaneval")
     few = TaskManager(include_path=str(stock), include_defaults=False)
     monkeypatch.setattr(benchmark_tasks, "_task_manager", lambda: few)
     with pytest.raises(UnusableTask, match=message):
-        load_tasks(spec, data_folder, 0)
+        load_tasks(name, BenchmarkSettings(**asked), data_folder, 0)

@@ -14,11 +14,12 @@ from lm_eval.tasks.gpqa.n_shot.utils import process_docs as with_a_stream_of_its
 from lm_eval.tasks.gpqa.zeroshot.utils import process_docs as with_the_shared_stream
 
 from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.evaluation import benchmark_tasks
 from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
 from selection_platform.evaluation.harness import run_items
 from selection_platform.evaluation.repeatable import make_repeatable
-from selection_platform.evaluation.spec import BenchmarkSpec, computations
+from selection_platform.evaluation.spec import computations
 
 # langdetect takes it for French about every second time, else for Italian.
 EITHER = "Fine: la vie"
@@ -63,7 +64,7 @@ def ifeval(monkeypatch):
         data = {"train": Dataset.from_list(questions)}
         monkeypatch.setattr(lm_eval.api.task.datasets, "load_dataset", lambda **_: data)
         load_tasks.cache_clear()
-        return load_tasks(BenchmarkSpec("ifeval", "ifeval", limit=limit), "nowhere", 0)
+        return load_tasks("ifeval", BenchmarkSettings(task="ifeval", limit=limit), "nowhere", 0)
 
     yield load
     load_tasks.cache_clear()

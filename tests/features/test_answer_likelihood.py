@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from selection_platform.features.token_count import Boundary
 from selection_platform.models.forward_pass import UnsupportedModel, batches, check_model, forward
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
+from tests.specs import changed, made
 from tests.tiny import CONFIGS, SIZES, random_samples, save_model, write_samples
 
 
@@ -37,7 +37,8 @@ def spec(tmp_path: Path) -> LikelihoodSpec:
     """A job with 24 samples: 4 shards, and batches of a few rows."""
     save_model(tmp_path / "model", CONFIGS["llama"])
     write_samples(tmp_path / "samples.parquet", random_samples(24))
-    return LikelihoodSpec(
+    return made(
+        LikelihoodSpec,
         model_folder=str(tmp_path / "model"),
         samples_file=str(tmp_path / "samples.parquet"),
         max_length=60,
@@ -105,8 +106,8 @@ def test_equals_one_sample_at_a_time(architecture: str, boundary: Boundary, spec
     model = save_model(folder, CONFIGS[architecture])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     samples = random_samples(24)
-    changed = replace(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True)
-    summary = score(changed, tmp_path / "out")
+    other = changed(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True)
+    summary = score(other, tmp_path / "out")
     scores = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
     assert scores.keys() == samples.keys()
     expected = {name: reference(model, tokenizer, messages, 60, boundary) for name, messages in samples.items()}
@@ -161,7 +162,7 @@ def test_a_prompt_of_one_token_has_no_nll_of_its_own(tmp_path: Path):
 def test_neighbours_in_a_batch_and_chunks_of_logits_change_nothing(spec: LikelihoodSpec, tmp_path: Path):
     score(spec, tmp_path / "together")
     # 60 tokens a batch: nearly every sample alone.
-    score(replace(spec, tokens_per_batch=60, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
+    score(changed(spec, tokens_per_batch=60, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
     together, alone = read_scores(tmp_path / "together"), read_scores(tmp_path / "alone")
     assert together["sample_id"] == alone["sample_id"]
     for column in ("prompt_nll", "answer_nll", "direct_answer_nll"):
@@ -171,7 +172,7 @@ def test_neighbours_in_a_batch_and_chunks_of_logits_change_nothing(spec: Likelih
 
 def test_bfloat16_is_near_float32(spec: LikelihoodSpec, tmp_path: Path):
     score(spec, tmp_path / "wide")
-    score(replace(spec, dtype="bfloat16"), tmp_path / "narrow")
+    score(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
     wide, narrow = read_scores(tmp_path / "wide"), read_scores(tmp_path / "narrow")
     np.testing.assert_allclose(narrow["prompt_nll"].to_numpy(), wide["prompt_nll"].to_numpy(), rtol=0.03)
 
@@ -215,13 +216,13 @@ def test_resumes_to_the_same_bytes(spec: LikelihoodSpec, tmp_path: Path):
 @pytest.mark.slow  # another process has to import torch
 def test_a_killed_process_goes_on_to_the_same_bytes(spec: LikelihoodSpec, tmp_path: Path):
     script = (
-        "import json, sys, torch; from pathlib import Path; torch.set_num_threads(1); "
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1); "
         "from selection_platform.features.answer_likelihood import LikelihoodSpec, score; "
-        "score(LikelihoodSpec(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
+        "score(LikelihoodSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]))"
     )
-    one_a_shard = replace(spec, samples_per_shard=1, logit_rows=1)
+    one_a_shard = changed(spec, samples_per_shard=1, logit_rows=1)
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", script, json.dumps(asdict(one_a_shard)), str(out)])
+    process = subprocess.Popen([sys.executable, "-c", script, one_a_shard.model_dump_json(), str(out)])
     deadline = time.monotonic() + 60
     while not (out / "part-00003.parquet").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -241,12 +242,12 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: LikelihoodSpec, tmp_pat
     config = json.loads((tmp_path / "moved/config.json").read_text())
     (tmp_path / "moved/config.json").write_text(json.dumps(config | {"_name_or_path": "/elsewhere"}))
     shutil.copy(tmp_path / "samples.parquet", tmp_path / "moved.parquet")
-    moved = replace(spec, model_folder=str(tmp_path / "moved"), samples_file=str(tmp_path / "moved.parquet"))
+    moved = changed(spec, model_folder=str(tmp_path / "moved"), samples_file=str(tmp_path / "moved.parquet"))
     assert score(moved, tmp_path / "out") == summary  # the same seconds: nothing ran
-    assert score(replace(moved, max_length=50), tmp_path / "out").seconds != summary.seconds
+    assert score(changed(moved, max_length=50), tmp_path / "out").seconds != summary.seconds
     save_model(tmp_path / "moved", CONFIGS["llama"], seed=1)
     first = read_scores(tmp_path / "out")["answer_nll"]
-    score(replace(moved, max_length=50), tmp_path / "out")
+    score(changed(moved, max_length=50), tmp_path / "out")
     assert read_scores(tmp_path / "out")["answer_nll"] != first
 
 
@@ -285,9 +286,9 @@ def test_refuses_models_it_would_score_wrongly(tmp_path: Path):
 
 def test_refuses_impossible_jobs(spec: LikelihoodSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="128 positions"):
-        score(replace(spec, max_length=129, tokens_per_batch=256), tmp_path / "out")
+        score(changed(spec, max_length=129, tokens_per_batch=256), tmp_path / "out")
     with pytest.raises(ValueError, match="tokens_per_batch 59"):
-        score(replace(spec, tokens_per_batch=59), tmp_path / "out")
+        score(changed(spec, tokens_per_batch=59), tmp_path / "out")
     write_samples(tmp_path / "samples.parquet", {})
     with pytest.raises(ValueError, match="no samples"):
         score(spec, tmp_path / "out")

@@ -1,7 +1,6 @@
 """Embeddings alone against those of the shared pass, and the array made of their shards."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
+from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.errors import NotFinite
 from selection_platform.features import answer_likelihood, sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
@@ -19,6 +19,7 @@ from selection_platform.models import forward_pass
 from selection_platform.models.forward_pass import output_head
 from selection_platform.models.loading import load_model
 from selection_platform.text.conversation import Message
+from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 
@@ -27,13 +28,19 @@ def spec(tmp_path: Path) -> EmbeddingSpec:
     """A job with 24 samples: 4 shards, and batches of a few rows."""
     save_model(tmp_path / "model", CONFIGS["llama"])
     write_samples(tmp_path / "samples.parquet", random_samples(24))
-    return EmbeddingSpec(
+    return made(
+        EmbeddingSpec,
         model_folder=str(tmp_path / "model"),
         samples_file=str(tmp_path / "samples.parquet"),
         max_length=60,
         tokens_per_batch=256,
         samples_per_shard=7,
     )
+
+
+def shared_pass(spec: EmbeddingSpec, *, prompt_embedding: bool = False) -> answer_likelihood.LikelihoodSpec:
+    scoring = ScoringSettings(**dict(spec.scoring))
+    return answer_likelihood.LikelihoodSpec(**{**dict(spec), "scoring": scoring, "prompt_embedding": prompt_embedding})
 
 
 def shard_bytes(folder: Path) -> list[bytes]:
@@ -51,10 +58,9 @@ def write_shard(path: Path, rows: dict[str, list[float]], size: int) -> Path:
 def test_equals_the_shared_pass(architecture: str, spec: EmbeddingSpec, tmp_path: Path):
     model = tmp_path / architecture
     save_model(model, CONFIGS[architecture])
-    spec = replace(spec, model_folder=str(model))
+    spec = changed(spec, model_folder=str(model))
     summary = embed(spec, tmp_path / "alone")
-    fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
-    shared = answer_likelihood.score(answer_likelihood.LikelihoodSpec(**fields), tmp_path / "shared")
+    shared = answer_likelihood.score(shared_pass(spec), tmp_path / "shared")
     for alone, other in zip(shard_files(tmp_path / "alone"), shard_files(tmp_path / "shared"), strict=True):
         assert pq.read_table(alone) == pq.read_table(other, columns=["sample_id", "embedding"])
     assert (summary.samples, summary.truncated) == (24, shared.truncated)
@@ -116,7 +122,7 @@ def test_resumes_to_the_same_bytes(spec: EmbeddingSpec, tmp_path: Path, monkeypa
         "samples_per_shard",
     ]
     assert embed(spec, tmp_path / "whole") == summary  # the same seconds: nothing ran
-    assert embed(replace(spec, max_length=50), tmp_path / "whole").seconds != summary.seconds
+    assert embed(changed(spec, max_length=50), tmp_path / "whole").seconds != summary.seconds
 
 
 def test_nan_names_the_sample(spec: EmbeddingSpec, tmp_path: Path):
@@ -136,9 +142,9 @@ def test_nan_names_the_sample(spec: EmbeddingSpec, tmp_path: Path):
 
 def test_refuses_sizes_that_do_not_fit(spec: EmbeddingSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="128 positions"):
-        embed(replace(spec, max_length=129, tokens_per_batch=256), tmp_path / "out")
+        embed(changed(spec, max_length=129, tokens_per_batch=256), tmp_path / "out")
     with pytest.raises(ValueError, match="tokens_per_batch 59"):
-        embed(replace(spec, tokens_per_batch=59), tmp_path / "out")
+        embed(changed(spec, tokens_per_batch=59), tmp_path / "out")
 
 
 def test_an_array_in_the_order_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -157,8 +163,7 @@ def test_an_array_in_the_order_of_ids(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_array_of_the_shared_passs_shards(spec: EmbeddingSpec, tmp_path: Path):
-    fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
-    likelihood = answer_likelihood.LikelihoodSpec(**fields, prompt_embedding=True)
+    likelihood = shared_pass(spec, prompt_embedding=True)
     answer_likelihood.score(likelihood, tmp_path / "out")
     table = pq.read_table(shard_files(tmp_path / "out")).sort_by("sample_id")
     for column in ("embedding", "prompt_embedding"):

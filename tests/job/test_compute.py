@@ -22,6 +22,7 @@ from selection_platform.methods.selectit.rating_probability import next_token_lo
 from selection_platform.models.forward_pass import last_hidden_state
 from selection_platform.models.loading import load_model
 from selection_platform.training.fine_tuning import fine_tune
+from tests.specs import changed, made
 from tests.tiny import SIZES, random_samples, write_samples
 from tests.warm_ups import warm_up_spec
 
@@ -135,7 +136,7 @@ def warm_up(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_full_training_against_torch(checkpointing: bool, warm_up, tmp_path: Path) -> None:
-    spec = replace(warm_up, method="full", keep_epochs=False, gradient_checkpointing=checkpointing)
+    spec = changed(warm_up, lora=None, keep_epochs=False, gradient_checkpointing=checkpointing)
     spent = held_against_torch(lambda: fine_tune(spec, tmp_path / "out"), 0.05 if checkpointing else 0.001)
     assert spent.backward_flops == pytest.approx((1 if checkpointing else 2) * spent.forward_flops, rel=0.1)
 
@@ -143,7 +144,7 @@ def test_full_training_against_torch(checkpointing: bool, warm_up, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_an_adapters_training_against_torch(checkpointing: bool, warm_up, tmp_path: Path) -> None:
-    spec = replace(warm_up, gradient_checkpointing=checkpointing)
+    spec = changed(warm_up, gradient_checkpointing=checkpointing)
     held_against_torch(lambda: fine_tune(spec, tmp_path / "out"), 0.05 if checkpointing else 0.03)
 
 
@@ -153,10 +154,11 @@ def test_influence_against_torch(warm_up, tmp_path: Path) -> None:
     write_samples(tmp_path / "samples.parquet", random_samples(9))
     targets = pq.read_table(tmp_path / "samples.parquet").slice(0, 2)
     pq.write_table(targets.append_column("target", pa.array(["one"] * 2)), tmp_path / "targets.parquet")
-    spec = InfluenceSpec(
-        str(tmp_path / "warm"),
-        str(tmp_path / "samples.parquet"),
-        str(tmp_path / "targets.parquet"),
+    spec = made(
+        InfluenceSpec,
+        warmup_folder=str(tmp_path / "warm"),
+        samples_file=str(tmp_path / "samples.parquet"),
+        targets_file=str(tmp_path / "targets.parquet"),
         directions=("adam", "published"),
         max_length=100,
         tokens_per_batch=400,
@@ -170,7 +172,14 @@ def test_influence_against_torch(warm_up, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_likelihood_and_generation_against_torch(warm_up, tmp_path: Path) -> None:
     write_samples(tmp_path / "samples.parquet", random_samples(24))
-    spec = LikelihoodSpec(warm_up.base_model_folder, str(tmp_path / "samples.parquet"), 100, 400, 50)
+    spec = made(
+        LikelihoodSpec,
+        model_folder=warm_up.base_model_folder,
+        samples_file=str(tmp_path / "samples.parquet"),
+        max_length=100,
+        tokens_per_batch=400,
+        logit_rows=50,
+    )
     spent = held_against_torch(lambda: score(spec, tmp_path / "out"), 0.001)
     assert spent.backward_flops == 0
     model, _ = load_model(Path(warm_up.base_model_folder))

@@ -1,7 +1,6 @@
 """A pool that grows and shrinks: only new samples are run, and the rest of the job's promises stay."""
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,13 +14,22 @@ from selection_platform.job.folder import previous_folder
 from selection_platform.job.growing import finished_shards, score_new_samples
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
+from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> LikelihoodSpec:
     save_model(tmp_path / "model", CONFIGS["llama"])
-    return LikelihoodSpec(str(tmp_path / "model"), str(tmp_path / "samples.parquet"), 60, 256, 50, samples_per_shard=7)
+    return made(
+        LikelihoodSpec,
+        model_folder=str(tmp_path / "model"),
+        samples_file=str(tmp_path / "samples.parquet"),
+        max_length=60,
+        tokens_per_batch=256,
+        logit_rows=50,
+        samples_per_shard=7,
+    )
 
 
 @pytest.fixture
@@ -44,8 +52,8 @@ def samples(count, start=0):
 
 def grow(spec: LikelihoodSpec, pool, folder: Path, **changes):
     write_samples(Path(spec.samples_file), pool)
-    changed = replace(spec, **changes)
-    return score_new_samples(changed, folder, score, LikelihoodSummary, job_settings(changed))
+    other = changed(spec, **changes)
+    return score_new_samples(other, folder, score, LikelihoodSummary, job_settings(other))
 
 
 def scores(files) -> dict[str, tuple[float, float]]:
@@ -138,7 +146,13 @@ def test_ratings_grow_too(spec, tmp_path):
     # The rating prompts need room, as this vocabulary is hardly more than the bytes.
     config.max_position_embeddings = 512
     save_model(Path(spec.model_folder), config)
-    rating = RatingSpec(spec.model_folder, spec.samples_file, max_length=256, tokens_per_batch=512)
+    rating = made(
+        RatingSpec,
+        model_folder=spec.model_folder,
+        samples_file=spec.samples_file,
+        max_length=256,
+        tokens_per_batch=512,
+    )
     counts = []
     for count in (3, 5):
         write_samples(Path(spec.samples_file), samples(count))

@@ -1,22 +1,54 @@
 import pytest
 
-from selection_platform.evaluation.spec import BenchmarkSpec, EvaluationSpec
-from selection_platform.job.registry import JOB_NAMES, load_job, read_spec, write_spec
+from selection_platform.configuration.method_settings import DiverseEvolSettings, WarmUpSettings
+from selection_platform.configuration.settings import (
+    BenchmarkSettings,
+    EvaluationSettings,
+    FineTuningSettings,
+    LoraSettings,
+    PassSettings,
+    PretrainingSettings,
+    ScoringSettings,
+)
+from selection_platform.evaluation.spec import EvaluationSpec
+from selection_platform.features.answer_likelihood import LikelihoodSpec
+from selection_platform.job.registry import JOB_NAMES, load_job
+from selection_platform.job.spec import FilePath, Spec, read_spec, write_spec
 from selection_platform.methods.diverse_evol.selection import DiverseEvolSpec
 from selection_platform.methods.less.gradient_influence import InfluenceSpec
 from selection_platform.training.fine_tuning import FineTuningSpec
 from selection_platform.training.pretraining import PretrainingSpec
 
+LORA = FineTuningSettings(lora=LoraSettings(target_modules=("q_proj", "v_proj")), learning_rate=7e-6)
 SPECS = [
-    FineTuningSpec("base", "train.parquet", lora_target_modules=("q_proj", "v_proj"), learning_rate=7e-6),
-    PretrainingSpec("conversations.parquet", steps=3),
-    InfluenceSpec("warm-up", "samples.parquet", "targets.parquet", directions=("adam", "published")),
-    DiverseEvolSpec("base", "samples.parquet", 6, recipe={"epochs": 2, "method": "lora"}),
+    FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=LORA, seed=0),
+    PretrainingSpec(train_file="conversations.parquet", pretraining=PretrainingSettings(steps=3)),
+    InfluenceSpec(
+        warmup_folder="warm-up",
+        samples_file="samples.parquet",
+        targets_file="targets.parquet",
+        scoring=ScoringSettings(),
+        dtype="float32",
+        directions=("adam", "published"),
+    ),
+    DiverseEvolSpec(
+        base_model_folder="base",
+        samples_file="samples.parquet",
+        budget=6,
+        diverse_evol=DiverseEvolSettings(),
+        recipe=LORA,
+        scoring=PassSettings(),
+        dtype="float32",
+        published=True,
+    ),
     EvaluationSpec(
-        "model",
-        "data",
-        (BenchmarkSpec("mmlu", "offline_mmlu", limit=1), BenchmarkSpec("é", "task")),
-        {"p": "p.parquet"},
+        model_folder="model",
+        data_folder="data",
+        evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="é", limit=1)}),
+        held_out={"p": "p.parquet"},
+        dtype="float32",
+        tokens_per_batch=256,
+        max_length=60,
     ),
 ]
 
@@ -32,8 +64,52 @@ def test_a_spec_comes_back_as_it_was_written(spec, tmp_path):
     assert read_spec(type(spec), tmp_path / "spec.json") == spec
 
 
+def test_a_recipe_of_a_warm_up_comes_back_as_the_recipe_that_it_is(tmp_path):
+    spec = FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=WarmUpSettings(), seed=0)
+    write_spec(spec, tmp_path / "spec.json")
+    again = read_spec(FineTuningSpec, tmp_path / "spec.json")
+    assert (again.recipe.epochs, again.recipe.lora and again.recipe.lora.rank) == (4, 128)
+    assert again.content() == spec.content()
+
+
 @pytest.mark.parametrize("text", ['{"base_model_folder": "b"', '{"train_file": "t"}', '{"epoch": 2}'])
 def test_what_is_no_spec_is_named(text, tmp_path):
     (tmp_path / "spec.json").write_text(text)
     with pytest.raises(ValueError, match=r"spec\.json: is no FineTuningSpec: "):
         read_spec(FineTuningSpec, tmp_path / "spec.json")
+
+
+@pytest.mark.parametrize("name", JOB_NAMES)
+def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
+    """What a setting is when nobody names it stands in the configuration alone."""
+    for field, info in load_job(name).spec_type.model_fields.items():
+        # What the profile has no word for.
+        if field not in {
+            "boundary",
+            "prompt_embedding",
+            "directions",
+            "keep_epochs",
+            "precision",
+            "save_steps",
+            "seed",
+        }:
+            assert info.is_required(), field
+
+
+def test_content_and_speed_are_those_of_the_settings_without_paths():
+    spec = LikelihoodSpec(model_folder="m", samples_file="s", scoring=ScoringSettings(max_length=60), dtype="float32")
+    assert spec.content() == {"max_length": 60, "dtype": "float32", "boundary": "pieces", "prompt_embedding": False}
+    assert spec.speed() == {"tokens_per_batch": 32768, "logit_rows": 4096, "samples_per_shard": 10000}
+    assert spec.content("boundary", "max_length") == {"dtype": "float32", "prompt_embedding": False}
+
+
+def test_a_value_that_two_settings_have_is_refused_unless_one_is_left_out():
+    class Two(Spec):
+        file: FilePath
+        scoring: PassSettings
+        recipe: FineTuningSettings
+
+    two = Two(file="f", scoring=PassSettings(), recipe=FineTuningSettings())
+    with pytest.raises(TypeError, match="Two has max_length twice"):
+        two.content()
+    assert two.content("recipe") == {"max_length": 4096}

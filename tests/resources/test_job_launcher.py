@@ -17,9 +17,10 @@ import pytest
 from resources.job_launcher import JobFailed, JobLauncher, _message
 from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 from selection_platform.job.compute import SPENT
-from selection_platform.job.registry import write_spec
 from selection_platform.job.shards import shard_files
+from selection_platform.job.spec import write_spec
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
+from tests.specs import made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 HAS_RAY = importlib.util.find_spec("ray") is not None and importlib.util.find_spec("dagster_ray") is not None
@@ -37,13 +38,26 @@ def inputs(tmp_path_factory):
 
 
 def scoring(inputs):
-    return LikelihoodSpec(str(inputs / "model"), str(inputs / "samples.parquet"), 60, 256, 50, samples_per_shard=7)
+    return made(
+        LikelihoodSpec,
+        model_folder=str(inputs / "model"),
+        samples_file=str(inputs / "samples.parquet"),
+        max_length=60,
+        tokens_per_batch=256,
+        logit_rows=50,
+        samples_per_shard=7,
+    )
 
 
 def training(inputs, **changes):
     # 22 rows have an answer, so an epoch's last step has two rows and not four.
     recipe = {"epochs": 2, "learning_rate": 3e-3, "global_batch": 4, "batch_per_device": 2, "max_length": 64}
-    return FineTuningSpec(str(inputs / "model"), str(inputs / "train.parquet"), **(recipe | changes))
+    return made(
+        FineTuningSpec,
+        base_model_folder=str(inputs / "model"),
+        train_file=str(inputs / "train.parquet"),
+        **(recipe | changes),
+    )
 
 
 class Ran:

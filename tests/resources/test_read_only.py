@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
 from resources.catalog import extension_file
-from resources.read_only import PAST, REFUSED_FUNCTIONS, TABLE_FUNCTIONS, NotAQuery, answer
+from resources.read_only import PAST, REFUSED_FUNCTIONS, TABLE_FUNCTIONS, NoTable, NotAQuery, answer
 from resources.warehouse import Warehouse
 from selection_platform.cli.cookbook import questions
 
@@ -373,3 +373,25 @@ def test_functions_after_from_that_are_allowed_exist(filled):
     """Those without a prefix that tell of the past are macros of DuckLake's, which DuckDB does not list."""
     listed = {name for (name,) in filled.ask("SELECT function_name FROM duckdb_functions()").rows()}
     assert TABLE_FUNCTIONS - {*PAST} <= listed
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("INTERVAL 1 DAY", "INTERVAL"),
+        ("[{'a': INTERVAL 1 DAY}]", r"STRUCT\(a INTERVAL\)\[\]"),
+        ("MAP {1: INTERVAL 1 DAY}", r"MAP\(INTEGER, INTERVAL\)"),
+        ("union_value(a := 1)", r"UNION\(a INTEGER\)"),
+        ("row(1, 2)", r"STRUCT\(INTEGER, INTEGER\)"),
+    ],
+)
+def test_a_column_that_no_table_here_holds_is_named(value, kind):
+    with pytest.raises(NoTable, match=rf"column v is of type {kind}, .* as in v::VARCHAR"):
+        answer(duckdb.connect(), f"SELECT {value} AS v", {})
+    assert answer(duckdb.connect(), f"SELECT ({value})::VARCHAR AS v", {}).height == 1
+
+
+def test_nested_columns_and_columns_of_one_name_are_tables():
+    statement = "SELECT [{'b': [1, 2]}] AS a, MAP {'k': 1} AS a, 3 AS \"A\""
+    (row,) = answer(duckdb.connect(), statement, {}).to_dicts()
+    assert row == {"a": [{"b": [1, 2]}], "a_1": {"k": 1}, "A_2": 3}

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from selection_platform.training import epoch_snapshots as module
 from selection_platform.training import fine_tuning
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+from tests.specs import changed
 from tests.tiny import CONFIGS
 from tests.warm_ups import warm_up_spec
 
@@ -89,7 +91,7 @@ def test_a_killed_training_loses_and_doubles_no_snapshot(
     spec: FineTuningSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, after_the_checkpoint: bool
 ):
     # A checkpoint at every step: the first epoch's last one too, after which its end does not come again.
-    recipe = FineTuningSpec(**{**vars(spec), "save_steps": 1})
+    recipe = changed(spec, save_steps=1)
     fine_tune(recipe, tmp_path / "unbroken")
     fine_tune_and_kill(recipe, tmp_path / "broken", KillAt(step, after_the_checkpoint), monkeypatch)
     with pytest.raises(ValueError, match="no finished training"):
@@ -117,15 +119,22 @@ def test_a_half_written_snapshot_is_written_anew(spec: FineTuningSpec, tmp_path:
 
 @pytest.mark.slow
 def test_keeping_epochs_is_part_of_the_job(spec: FineTuningSpec, tmp_path: Path):
-    without = FineTuningSpec(**{**vars(spec), "keep_epochs": False, "epochs": 1})
+    without = changed(spec, keep_epochs=False, epochs=1)
     fine_tune(without, tmp_path / "out")
     with pytest.raises(ValueError, match="kept no epochs"):
         epoch_snapshots(tmp_path / "out")
-    fine_tune(FineTuningSpec(**{**vars(without), "keep_epochs": True}), tmp_path / "out")
+    fine_tune(changed(without, keep_epochs=True), tmp_path / "out")
     assert len(epoch_snapshots(tmp_path / "out")) == 1
 
 
 def test_full_weights_are_not_kept(spec: FineTuningSpec, tmp_path: Path):
-    with pytest.raises(ValueError, match="keep_epochs is for method lora, not full"):
-        fine_tune(FineTuningSpec(**{**vars(spec), "method": "full"}), tmp_path / "out")
+    with pytest.raises(ValueError, match="keep_epochs is for LoRA: weights and moments of a full fine-tuning"):
+        fine_tune(changed(spec, lora=None), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_layers_of_an_adapter_are_in_order(spec: FineTuningSpec, tmp_path: Path):
+    fine_tune(changed(spec, epochs=1), tmp_path / "out")
+    for folder in (tmp_path / "out", tmp_path / "out/epoch-1"):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        assert config["target_modules"] == ["k_proj", "o_proj", "q_proj", "v_proj"], folder

@@ -10,11 +10,13 @@ import torch
 from peft import PeftModel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
+from selection_platform.configuration.settings import LoraSettings
 from selection_platform.models.loading import UnsavableModel, load_model
 from selection_platform.text.conversation import Message, sample_id
 from selection_platform.training import fine_tuning
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.pretraining import train_tokenizer
+from tests.specs import made
 
 QUESTIONS = ["red", "green", "blue", "sky", "sea", "sun", "moon", "star", "sand", "snow"]
 
@@ -30,6 +32,10 @@ class KillAt(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             raise Killed
+
+
+LORA = LoraSettings(rank=4, alpha=512, dropout=0.1)
+METHODS = {"full": None, "lora": LORA}
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def spec(tmp_path: Path) -> Callable[..., FineTuningSpec]:
         }
         pq.write_table(pa.table(table), file)
         recipe: dict[str, Any] = {"learning_rate": 3e-3, "global_batch": 4, "batch_per_device": 2, "max_length": 64}
-        return FineTuningSpec(str(base), str(file), **(recipe | changes))
+        return made(FineTuningSpec, base_model_folder=str(base), train_file=str(file), **(recipe | changes))
 
     return make
 
@@ -86,7 +92,7 @@ def test_the_manifest_counts_what_was_trained(spec: Callable[..., FineTuningSpec
     assert manifest["steps"] == 6
     assert manifest["truncated_rows"] > 0
     assert manifest["answer_tokens_trained"] < manifest["tokens_trained"] <= 2 * 10 * 24
-    assert manifest["spec"]["epochs"] == 2
+    assert manifest["spec"]["recipe"]["epochs"] == 2
     assert not (tmp_path / "out" / "checkpoints").exists()
     assert json.loads(json.dumps(manifest)) == manifest
 
@@ -103,7 +109,7 @@ def test_the_same_seed_gives_the_same_bytes(spec: Callable[..., FineTuningSpec],
     for method in ("full", "lora"):
         folders = [tmp_path / f"{method}-{run}" for run in range(2)]
         for folder in folders:
-            fine_tune(spec(method=method, epochs=2, lora_rank=4), folder)
+            fine_tune(spec(lora=METHODS[method], epochs=2), folder)
         file = "model.safetensors" if method == "full" else "adapter_model.safetensors"
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
 
@@ -122,7 +128,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, killed_at: int
 ):
     # Saves fall on the end of an epoch (steps 3, 6) and, with 2, inside one.
-    recipe = spec(epochs=3, method=method, save_steps=3 if killed_at == 7 else 2, lora_rank=4)
+    recipe = spec(epochs=3, lora=METHODS[method], save_steps=3 if killed_at == 7 else 2)
     unbroken = fine_tune(recipe, tmp_path / "unbroken")
     train = fine_tuning.train
     with monkeypatch.context() as patch:
@@ -141,7 +147,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
 
 
 def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., FineTuningSpec], tmp_path: Path):
-    recipe = spec(method="lora", epochs=3, lora_rank=4, lora_target_modules=("q_proj", "v_proj"))
+    recipe = spec(epochs=3, lora=LORA.model_copy(update={"target_modules": ("q_proj", "v_proj")}))
     manifest = fine_tune(recipe, tmp_path / "out")
     assert manifest["base_model_folder"] == "../base"
     assert not (tmp_path / "out" / "model.safetensors").exists()
@@ -161,7 +167,7 @@ def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSp
         losses = []
         for flag in (False, True):
             folder = tmp_path / f"{method}-{flag}"
-            fine_tune(spec(method=method, epochs=1, lora_rank=4, gradient_checkpointing=flag), folder)
+            fine_tune(spec(lora=METHODS[method], epochs=1, gradient_checkpointing=flag), folder)
             losses.append([entry["loss"] for entry in log_of(folder)])
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
@@ -177,7 +183,7 @@ def test_odd_settings_of_generation_are_kept(
     spec: Callable[..., FineTuningSpec], tmp_path: Path, method: str, settings: dict[str, Any]
 ):
     # Saves a checkpoint after the first step as well.
-    recipe = spec(method=method, epochs=1, lora_rank=4, save_steps=1)
+    recipe = spec(lora=METHODS[method], epochs=1, save_steps=1)
     published = {"eos_token_id": [7, 8], "transformers_version": "4.40.0", **settings}
     (Path(recipe.base_model_folder) / "generation_config.json").write_text(json.dumps(published))
     fine_tune(recipe, tmp_path / "out")

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from selection_platform.models.provenance import weights_hash
 from selection_platform.text.conversation import Message, sample_id
 from selection_platform.training import pretraining
 from selection_platform.training.pretraining import PretrainingSpec, pretrain, train_tokenizer
+from tests.specs import changed, made
 
 CONVERSATIONS = [
     [Message("user", f"What comes after {n}?"), Message("assistant", f"After {n} comes {n + 1}.")] for n in range(200)
@@ -29,8 +29,9 @@ def spec(tmp_path: Path) -> PretrainingSpec:
         "messages": [[message._asdict() for message in messages] for messages in CONVERSATIONS],
     }
     pq.write_table(pa.table(table), file)
-    return PretrainingSpec(
-        str(file),
+    return made(
+        PretrainingSpec,
+        train_file=str(file),
         vocab_size=400,
         hidden_size=32,
         intermediate_size=64,
@@ -77,7 +78,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(spec: Pretraini
 
 
 def test_a_file_with_less_than_a_block_is_refused(spec: PretrainingSpec, tmp_path: Path):
-    too_long = PretrainingSpec(spec.train_file, vocab_size=400, block_length=100_000)
+    too_long = changed(spec, block_length=100_000)
     with pytest.raises(ValueError, match=r"text\.parquet: \d+ tokens, fewer than one block of 100000"):
         pretrain(too_long, tmp_path / "base")
 
@@ -91,7 +92,7 @@ def test_an_interrupted_training_leaves_the_model_of_before(spec: PretrainingSpe
     with monkeypatch.context() as patch:
         patch.setattr(pretraining, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(replace(spec, seed=1), tmp_path / "base")
+            pretrain(changed(spec, seed=1), tmp_path / "base")
         # Back to the spec of before: nothing is trained.
         assert pretrain(spec, tmp_path / "base") == before
     assert weights_hash(tmp_path / "base") == before["weights_hash"]

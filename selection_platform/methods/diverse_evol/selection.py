@@ -16,80 +16,57 @@ import gc
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from selection_platform.errors import PlatformError
+from selection_platform.configuration.method_settings import DiverseEvolSettings
+from selection_platform.configuration.settings import FineTuningSettings, PassSettings
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
 from selection_platform.job.progress import progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.shards import shard_files
+from selection_platform.job.spec import FilePath, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
 from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
 from selection_platform.models.provenance import model_identity
 from selection_platform.text.rendering import template_hash
-from selection_platform.training import fine_tuning
-from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
-from selection_platform.training.loop import resolve_precision
+from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune, recipe_identity
 
 PICKS_FILE = "picks.parquet"
 
-_OWN_FIELDS = ("base_model_folder", "train_file", "seed")
 
-
-PATHS = ("base_model_folder", "samples_file")
-SPEED = ("tokens_per_batch", "samples_per_shard")
-
-
-@dataclass(frozen=True)
-class DiverseEvolSpec:
+class DiverseEvolSpec(Spec):
     """One selection job.
 
     Attributes:
         base_model_folder: the model that is trained, and its tokenizer.
         samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
         budget: samples to select; all of them where there are fewer.
-        initial_share: share of the budget that is drawn at random, in (0, 1]; at least one sample is.
-        rounds: of training and adding; the rest of the budget is spread over them evenly, earlier ones adding one more.
-        seed: of the draw and of every training.
-        recipe: fields of `FineTuningSpec` that differ from its defaults, except folder, file and seed.
-        max_length: tokens of prompt and answer that are embedded.
-        tokens_per_batch: most padded tokens of one forward of the embedding.
-        samples_per_shard: samples between two points that a killed embedding can go on from.
+        diverse_evol: the random start, of at least one sample, and the rounds: the rest of the budget is spread over
+            them evenly, earlier ones adding one more. Its seed is that of the draw and of every training.
+        recipe: of the trainings.
+        scoring: sizes of the embedding.
         dtype: of the embedding model's weights: "float32", "bfloat16" or "float16".
         published: do as the scripts of arXiv 2410.09335 did.
     """
 
-    base_model_folder: str
-    samples_file: str
-    budget: int
-    initial_share: float = 0.1
-    rounds: int = 3
-    seed: int = 0
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    max_length: int = 4096
-    tokens_per_batch: int = 16384
-    samples_per_shard: int = 4096
-    dtype: str = "float32"
-    published: bool = False
-
-    def __post_init__(self) -> None:
-        if self.budget < 1 or self.rounds < 1 or not 0 < self.initial_share <= 1:
-            raise PlatformError(
-                f"DiverseEvol needs budget >= 1, rounds >= 1 and initial_share in (0, 1], "
-                f"got {self.budget}, {self.rounds}, {self.initial_share}"
-            )
-        allowed = {each.name for each in fields(FineTuningSpec)} - {*_OWN_FIELDS}
-        if unknown := sorted(set(self.recipe) - allowed):
-            raise PlatformError(f"recipe has {', '.join(unknown)}; it takes only {', '.join(sorted(allowed))}")
+    base_model_folder: FilePath
+    samples_file: FilePath
+    budget: Annotated[int, Field(gt=0)]
+    diverse_evol: DiverseEvolSettings
+    recipe: FineTuningSettings
+    scoring: PassSettings
+    dtype: str
+    published: bool
 
 
 @dataclass(frozen=True)
@@ -132,7 +109,7 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
     Raises:
         UnsupportedModel: as `check_model` says.
         NotFinite: a training diverged, or a model gave NaN or infinity for a sample.
-        PlatformError: the recipe or the sizes do not fit, or there are no samples, or their ids repeat.
+        PlatformError: the sizes do not fit the model, or there are no samples, or their ids repeat.
     """
     if not open_job_folder(folder, _identity(spec)):
         _run(spec, folder)
@@ -147,15 +124,16 @@ def _result(folder: Path) -> Path:
 
 def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
     """What the picks depend on: contents, not paths."""
-    recipe = other_settings(_training(spec, Path(), Path()), _OWN_FIELDS, fine_tuning.SPEED)
-    recipe["precision"] = resolve_precision(recipe["precision"])
+    recipe = recipe_identity(_training(spec, Path(), Path()))
+    # It is that of the whole job.
+    recipe.pop("seed")
     return {
         "job": "diverse_evol",
         "code_versions": [VERSIONS[name] for name in ("diverse_evol", "fine_tuning", "sample_embedding")],
         "template": template_hash(),
         "model": model_identity(Path(spec.base_model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
-        **other_settings(spec, PATHS, SPEED, ("recipe",)),
+        **spec.content("recipe"),
         "recipe": recipe,
     }
 
@@ -164,8 +142,8 @@ def _run(spec: DiverseEvolSpec, folder: Path) -> None:
     """Do what is left of a job, and declare it complete."""
     sample_ids = sorted_ids(Path(spec.samples_file))
     budget = min(spec.budget, len(sample_ids))
-    start, *adds = round_sizes(budget, spec.initial_share, spec.rounds)
-    draw = np.random.default_rng(spec.seed).choice(len(sample_ids), start, replace=False)
+    start, *adds = round_sizes(budget, spec.diverse_evol.initial_share, spec.diverse_evol.rounds)
+    draw = np.random.default_rng(spec.diverse_evol.seed).choice(len(sample_ids), start, replace=False)
     chosen = [draw.tolist()]
     rounds: list[_Round] = []
     with progress("DiverseEvol", len(adds), "rounds") as counter:
@@ -226,16 +204,16 @@ def _pick(
 
 
 def _training(spec: DiverseEvolSpec, base: Path, train_file: Path) -> FineTuningSpec:
-    return FineTuningSpec(str(base), str(train_file), seed=spec.seed, **spec.recipe)
+    return FineTuningSpec(
+        base_model_folder=str(base), train_file=str(train_file), recipe=spec.recipe, seed=spec.diverse_evol.seed
+    )
 
 
 def _embedding(spec: DiverseEvolSpec, model: Path) -> EmbeddingSpec:
     return EmbeddingSpec(
         model_folder=str(model),
         samples_file=spec.samples_file,
-        max_length=spec.max_length,
-        tokens_per_batch=spec.tokens_per_batch,
-        samples_per_shard=spec.samples_per_shard,
+        scoring=spec.scoring,
         dtype=spec.dtype,
     )
 
@@ -249,7 +227,7 @@ def _remove_what_is_done(spec: DiverseEvolSpec, folder: Path, number: int) -> No
     _remove(work / "embedding")
     _remove(work / "embeddings.npy")
     # A LoRA adapter stands on that of the round before.
-    if spec.recipe.get("method") != "lora":
+    if spec.recipe.lora is None:
         _remove(folder / f"round-{number - 1}")
 
 

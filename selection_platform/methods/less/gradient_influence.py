@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.errors import PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash
 from selection_platform.job.progress import Progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
+from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
 from selection_platform.methods.less.influence_pass import InfluencePasses
@@ -47,36 +49,24 @@ _TARGETS_FOLDER = "targets"
 _DTYPES = ("float32", "bfloat16")
 
 
-PATHS = ("warmup_folder", "samples_file", "targets_file")
-SPEED = ("tokens_per_batch", "logit_rows", "samples_per_shard")
-
-
-@dataclass(frozen=True)
-class InfluenceSpec:
-    """One scoring job.
+class InfluenceSpec(ScoringSpec):
+    """One scoring job. Its dtype is of weights and activations; single gradients are float32 whatever it is.
 
     Attributes:
         warmup_folder: what `fine_tune` made with `keep_epochs`.
-        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
-        targets_file: the same of the target samples, and `target` (string): the group. A sample may be in several.
+        targets_file: as `samples_file`, of the target samples, and `target` (string): the group. A sample may be in
+            several.
+        scoring: sizes of the pass. The end-of-sequence token counts among `max_length`; the prompt is cut to it, then
+            answer and end to the rest. `tokens_per_batch` bounds activations; rows of logits take about
+            `logit_rows * vocabulary * 10` bytes.
         directions: "adam", "published" or both (see `adam_direction`); the second costs little.
-        max_length: tokens of prompt, answer and end-of-sequence token; the prompt is cut to it, then the others to the
-            rest.
-        tokens_per_batch: most padded tokens of one pass; this bounds activations.
-        logit_rows: most rows of logits made at once; they take about `logit_rows * vocabulary * 10` bytes.
-        samples_per_shard: samples between two points that a killed job can go on from.
-        dtype: of weights and activations: "float32" or "bfloat16"; single gradients are float32 whatever it is.
     """
 
-    warmup_folder: str
-    samples_file: str
-    targets_file: str
+    warmup_folder: FilePath
+    targets_file: FilePath
+    # A narrower type than the parent's: pyright does not know that pydantic freezes it.
+    scoring: ScoringSettings  # pyright: ignore[reportIncompatibleVariableOverride]
     directions: tuple[Direction, ...] = ("adam",)
-    max_length: int = 4096
-    tokens_per_batch: int = 8192
-    logit_rows: int = 1024
-    samples_per_shard: int = 4096
-    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -136,7 +126,6 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
         spec,
         folder,
         identity=_identity(spec),
-        speed=SPEED,
         summary_type=InfluenceSummary,
         begin=lambda: _begin(spec, snapshots, folder),
     )
@@ -146,10 +135,10 @@ def _begin(
     spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot], folder: Path
 ) -> Pass[tuple[EpochSnapshot, TokenPlan], InfluenceSummary]:
     tokenizer = load_tokenizer(snapshots[0].folder)
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.max_length, folder, with_end=True)
-    targets = read_targets(Path(spec.targets_file), tokenizer, spec.max_length, folder / _TARGETS_FOLDER)
-    shards = list(plan.shards(spec.samples_per_shard))
-    passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.tokens_per_batch)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder, with_end=True)
+    targets = read_targets(Path(spec.targets_file), tokenizer, spec.scoring.max_length, folder / _TARGETS_FOLDER)
+    shards = list(plan.shards(spec.scoring.samples_per_shard))
+    passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.scoring.tokens_per_batch)
 
     def summary(seconds: float) -> InfluenceSummary:
         return InfluenceSummary(
@@ -159,7 +148,7 @@ def _begin(
             target_samples=len(targets.plan.sample_id) - targets.dropped,
             target_samples_dropped=targets.dropped,
             tokens=int(_lengths(plan).sum()),
-            padding_share=padding_share(map(_lengths, shards), spec.tokens_per_batch),
+            padding_share=padding_share(map(_lengths, shards), spec.scoring.tokens_per_batch),
             truncated=int(plan.truncated.sum()),
             prompt_fills_context=int((plan.answer_tokens == 0).sum()),
             seconds=seconds,
@@ -203,7 +192,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
         "epochs": epochs,
         "samples": file_hash(Path(spec.samples_file)),
         "targets": file_hash(Path(spec.targets_file)),
-        **other_settings(spec, PATHS, SPEED),
+        **spec.content(),
     }
 
 
@@ -218,9 +207,9 @@ def _load(spec: InfluenceSpec, snapshot: EpochSnapshot) -> WarmedUp:
         snapshot,
         spec.directions,
         dtype=spec.dtype,
-        max_length=spec.max_length,
-        tokens_per_batch=spec.tokens_per_batch,
-        logit_rows=spec.logit_rows,
+        max_length=spec.scoring.max_length,
+        tokens_per_batch=spec.scoring.tokens_per_batch,
+        logit_rows=spec.scoring.logit_rows,
     )
 
 
@@ -231,7 +220,7 @@ def _table(
     directions, groups = spec.directions, passes.targets.groups
     influence = np.zeros((len(shard.sample_id), len(directions), len(groups)))
     lengths = _lengths(shard)
-    for indices in batches(lengths, spec.tokens_per_batch):
+    for indices in batches(lengths, spec.scoring.tokens_per_batch):
         influence[indices] = passes.influence(snapshot, shard, indices)
         counter.advance(int(lengths[indices].sum()))
     sample, direction, group = (index.reshape(-1) for index in np.indices(influence.shape))

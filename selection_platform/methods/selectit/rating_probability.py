@@ -23,8 +23,9 @@ from selection_platform.errors import NotFinite
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.job.progress import Progress
-from selection_platform.job.registry import Job, other_settings
+from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
+from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit.rating_prompts import (
     RATING_CUE,
@@ -45,29 +46,17 @@ from selection_platform.models.forward_pass import (
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
-PATHS = ("model_folder", "samples_file")
-SPEED = ("tokens_per_batch", "samples_per_shard")
 
-
-@dataclass(frozen=True)
-class RatingSpec:
-    """One rating job.
+class RatingSpec(ScoringSpec):
+    """One rating job. Probabilities are of float32 logits whatever the dtype is.
 
     Attributes:
         model_folder: the rater's weights and tokenizer.
-        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
-        max_length: tokens of the longest sequence, rating line and cue included.
-        tokens_per_batch: most padded tokens of one forward; this bounds activations.
-        samples_per_shard: samples, of five sequences each, between two points that a killed job can go on from.
-        dtype: of the weights: "float32", "bfloat16" or "float16". Probabilities are of float32 logits whatever it is.
+        scoring: sizes of the pass. Rating line and cue count among `max_length`; a shard has five sequences of each of
+            its samples.
     """
 
-    model_folder: str
-    samples_file: str
-    max_length: int = 4096
-    tokens_per_batch: int = 16384
-    samples_per_shard: int = 4096
-    dtype: str = "float32"
+    model_folder: FilePath
 
 
 @dataclass(frozen=True)
@@ -116,7 +105,6 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
         spec,
         folder,
         identity=_identity(spec),
-        speed=SPEED,
         summary_type=RatingSummary,
         begin=lambda: _begin(spec, folder),
     )
@@ -124,18 +112,20 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
 
 def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
     started = time.monotonic()
-    model, tokenizer = load_checked(Path(spec.model_folder), spec.dtype, spec.max_length, spec.tokens_per_batch)
+    model, tokenizer = load_checked(
+        Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
+    )
     load_seconds = time.monotonic() - started
     tokens = rating_tokens(tokenizer)
-    plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.max_length), folder)
-    shards = list(plan.shards(spec.samples_per_shard))
+    plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.scoring.max_length), folder)
+    shards = list(plan.shards(spec.scoring.samples_per_shard))
 
     def summary(seconds: float) -> RatingSummary:
         lengths = (tokens.lengths(shard).reshape(-1) for shard in shards)
         return RatingSummary(
             samples=len(plan.sample_id),
             tokens=int(tokens.lengths(plan).sum()),
-            padding_share=padding_share(lengths, spec.tokens_per_batch),
+            padding_share=padding_share(lengths, spec.scoring.tokens_per_batch),
             truncated=int(plan.truncated.sum()),
             prompt_fills_context=int((plan.truncated & (plan.answer_tokens == 0)).sum()),
             seconds=seconds,
@@ -187,7 +177,7 @@ def job_settings(spec: RatingSpec) -> dict[str, Any]:
         "template": template_hash(),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),
-        **other_settings(spec, PATHS, SPEED),
+        **spec.content(),
     }
 
 
@@ -202,7 +192,7 @@ def _rate_shard(
     prompts = len(tokens.heads)
     lengths = tokens.lengths(shard).reshape(-1)
     log_probability = np.empty((len(lengths), len(RATINGS)), dtype=np.float64)
-    for rows in batches(lengths, spec.tokens_per_batch):
+    for rows in batches(lengths, spec.scoring.tokens_per_batch):
         sequences = [tokens.sequence(row % prompts, shard.joint(row // prompts)) for row in rows]
         log_probability[rows] = next_token_log_probabilities(model, sequences, tokens.digits).numpy()
         broken = rows[~np.isfinite(log_probability[rows]).all(axis=1)]

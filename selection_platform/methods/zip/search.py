@@ -15,7 +15,7 @@ RATIO_OF_SHORTLISTED = 1e6  # in the published search; zlib reaches about a thou
 
 @dataclass(frozen=True)
 class ZipSettings:
-    """Sizes of one round, defaults from the paper.
+    """Sizes of one round.
 
     Attributes:
         k1: rows whose ratio is refreshed.
@@ -24,9 +24,9 @@ class ZipSettings:
         published: search as the official code does; `selection_platform.methods.zip.selection` says what that changes.
     """
 
-    k1: int = 10_000
-    k2: int = 200
-    k3: int = 100
+    k1: int
+    k2: int
+    k3: int
     published: bool = False
 
     def __post_init__(self) -> None:

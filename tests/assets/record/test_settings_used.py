@@ -1,26 +1,19 @@
 """No setting is forgotten: each one, changed by itself, changes what some asset says that it depends on."""
 
 import json
-from dataclasses import fields
 from fnmatch import fnmatch
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from assets import build_assets
-from assets.record.settings_used import settings_used
+from assets.record.settings_used import Declared, declared
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.settings import SPEED, UPKEEP
-from selection_platform.evaluation import harness
 from selection_platform.experiments.methods import METHODS
-from selection_platform.features import answer_likelihood, sample_embedding
-from selection_platform.job.registry import JOB_NAMES, Job
-from selection_platform.methods.diverse_evol import selection
-from selection_platform.methods.less import gradient_influence
-from selection_platform.methods.selectit import rating_probability
-from selection_platform.training import fine_tuning
 
 # A changed value need not be valid.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -94,8 +87,9 @@ PARTITIONS = {
 
 
 def demo():
-    """The demo profile, which has every arm, with adapters, so that their settings are there too."""
+    """The demo profile with every arm and with adapters, so that their settings are there too."""
     content = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    content["arms"] = {name: {} for name in METHODS} | content["arms"]
     content["fine_tuning"]["lora"] = {"rank": 4}
     return Profile.model_validate({"name": "demo", **content})
 
@@ -132,11 +126,13 @@ def matches(path, patterns):
     return any(fnmatch(".".join(path), pattern) for pattern in patterns)
 
 
-def nodes(profile):
-    """Every partition of every asset."""
+def nodes(profile) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
+    """What every partition of every asset uses."""
+    assets = build_assets(profile)
+    says: dict[dg.AssetKey, Declared] = declared(assets)
     return {
-        (key, partition)
-        for asset in build_assets(profile)
+        (key, partition): says[key].content(partition)
+        for asset in assets
         for key in asset.keys
         for partition in (asset.partitions_def.get_partition_keys() if asset.partitions_def else [None])
     }
@@ -148,8 +144,7 @@ LEAVES = leaves(demo())
 @pytest.fixture(scope="module")
 def used():
     """The settings of each partition as the profile stands."""
-    profile = demo()
-    return {node: settings_used(profile, *node) for node in nodes(profile)}
+    return nodes(demo())
 
 
 def test_the_profile_has_every_method_and_the_lists_name_leaves_that_exist():
@@ -164,14 +159,15 @@ def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(
     profile = changed(demo(), path)
     assert profile != demo()
     if matches(path, PARTITIONS) and not matches(path, ["arms.base.seeds"]):
-        assert nodes(profile) != used.keys()
+        assert nodes(profile).keys() != used.keys()
         return
+    now = nodes(profile)
     touched = {
         key.to_user_string()
         for (key, partition), settings in used.items()
         # Another budget makes other experiments.
         if partition in profile.experiments or partition not in experiments
-        if settings_used(profile, key, partition) != settings
+        if now.get((key, partition), settings) != settings
     }
     pattern = next(pattern for pattern in NOTICED_BY if matches(path, [pattern]))
     assert touched == set(NOTICED_BY[pattern])
@@ -194,25 +190,16 @@ def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
     assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
 
 
-def test_a_job_and_the_profile_agree_on_what_is_speed():
-    """Each says it once, of its own fields; a job's others decide content, those that are new included."""
-    profile = demo()
-    scoring, training = set(profile.scoring.speed()), set(profile.fine_tuning.speed())
-    assert set(answer_likelihood.SPEED) == set(gradient_influence.SPEED) == scoring
-    assert (
-        set(sample_embedding.SPEED) == set(rating_probability.SPEED) == set(selection.SPEED) == scoring - {"logit_rows"}
-    )
-    assert set(fine_tuning.SPEED) == training
-    assert set(harness.SPEED) == {*profile.evaluation.speed(), "tokens_per_batch"}
-    for module in (answer_likelihood, gradient_influence, sample_embedding, rating_probability, selection, fine_tuning):
-        job = next(job for job in vars(module).values() if isinstance(job, Job) and job.name in JOB_NAMES)
-        named = {field.name for field in fields(job.spec_type)}
-        assert {*module.PATHS, *module.SPEED} < named, job.name
-
-
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 def test_every_partition_has_settings_that_come_back_from_json_as_they_were(name):
     profile = load_profile(name)
-    for key, partition in nodes(profile):
-        settings = settings_used(profile, key, partition)
+    for (key, partition), settings in nodes(profile).items():
         assert json.loads(json.dumps(settings)) == settings, (key, partition)
+
+
+def test_an_asset_that_says_nothing_of_itself_is_noticed():
+    @dg.asset
+    def forgotten(): ...
+
+    with pytest.raises(KeyError, match="forgotten"):
+        declared([forgotten])

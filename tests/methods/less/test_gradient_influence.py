@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize_last_answer
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import fine_tune
+from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, write_samples
 from tests.warm_ups import warm_up_spec
 
@@ -68,7 +69,8 @@ def spec(warm_ups: dict[str, Path], tmp_path: Path) -> InfluenceSpec:
     samples = random_samples(24)
     write_samples(tmp_path / "samples.parquet", samples)
     write_targets(tmp_path / "targets.parquet", GROUPS, samples)
-    return InfluenceSpec(
+    return made(
+        InfluenceSpec,
         warmup_folder=str(warm_ups["llama"]),
         samples_file=str(tmp_path / "samples.parquet"),
         targets_file=str(tmp_path / "targets.parquet"),
@@ -135,7 +137,7 @@ def test_equals_autograd_of_one_sample_at_a_time(
     architecture: str, warm_ups: dict[str, Path], spec: InfluenceSpec, tmp_path: Path
 ):
     folder = warm_ups[architecture]
-    summary = measure(replace(spec, warmup_folder=str(folder)), tmp_path / "out")
+    summary = measure(changed(spec, warmup_folder=str(folder)), tmp_path / "out")
     table = read_influence(tmp_path / "out")
     found = {
         (row["sample_id"], row["epoch"], row["direction"], row["target"]): row["influence"] for row in table.to_pylist()
@@ -168,7 +170,7 @@ def test_the_end_of_sequence_token_counts_in_samples_and_in_targets(
     samples = {"short": [*asked, Message("assistant", "a hat")], "silent": [*asked, Message("assistant", "")]}
     write_samples(tmp_path / "samples.parquet", samples)
     write_targets(tmp_path / "targets.parquet", {name: [name] for name in samples}, samples)
-    summary = measure(replace(spec, directions=("published",)), tmp_path / "out")
+    summary = measure(changed(spec, directions=("published",)), tmp_path / "out")
     found = {
         (row["sample_id"], row["target"]): row["influence"]
         for row in read_influence(tmp_path / "out").to_pylist()
@@ -224,7 +226,7 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
 ):
     measure(spec, tmp_path / "together")
     monkeypatch.setattr("selection_platform.methods.less.sample_gradients._CPU_CHUNK", 1)
-    measure(replace(spec, tokens_per_batch=MAX_LENGTH, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
+    measure(changed(spec, tokens_per_batch=MAX_LENGTH, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
     together, alone = (read_influence(tmp_path / name).to_pandas() for name in ("together", "alone"))
     assert together.drop(columns="influence").equals(alone.drop(columns="influence"))
     np.testing.assert_allclose(together["influence"], alone["influence"], rtol=0, atol=1e-5)
@@ -232,14 +234,14 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
 
 def test_one_direction_alone_gives_what_it_gives_beside_the_other(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "both")
-    measure(replace(spec, directions=("published",)), tmp_path / "one")
+    measure(changed(spec, directions=("published",)), tmp_path / "one")
     both, one = (read_influence(tmp_path / name).to_pylist() for name in ("both", "one"))
     assert [row for row in both if row["direction"] == "published"] == one
 
 
 def test_bfloat16_is_near_float32(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "wide")
-    measure(replace(spec, dtype="bfloat16"), tmp_path / "narrow")
+    measure(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
     wide, narrow = (read_influence(tmp_path / name)["influence"].drop_null().to_numpy() for name in ("wide", "narrow"))
     assert np.corrcoef(wide, narrow)[0, 1] > 0.99
     np.testing.assert_allclose(narrow, wide, atol=0.1)
@@ -337,7 +339,7 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: InfluenceSpec, warm_ups
     summary = measure(spec, tmp_path / "out")
     shutil.copytree(warm_ups["llama"].parent, tmp_path / "moved")
     shutil.copy(spec.samples_file, tmp_path / "moved.parquet")
-    moved = replace(spec, warmup_folder=str(tmp_path / "moved/warm"), samples_file=str(tmp_path / "moved.parquet"))
+    moved = changed(spec, warmup_folder=str(tmp_path / "moved/warm"), samples_file=str(tmp_path / "moved.parquet"))
     assert measure(moved, tmp_path / "out") == summary  # the same seconds: nothing ran
     manifest = json.loads((tmp_path / "moved/warm/epoch-1/manifest.json").read_text())
     manifest["adam_steps"] += 1
@@ -357,7 +359,7 @@ def test_nan_names_the_sample(spec: InfluenceSpec, warm_ups: dict[str, Path], tm
     }
     write_samples(tmp_path / "samples.parquet", samples)
     write_targets(tmp_path / "targets.parquet", {"t": ["healthy"]}, samples)
-    broken = replace(spec, warmup_folder=str(tmp_path / "broken/warm"))
+    broken = changed(spec, warmup_folder=str(tmp_path / "broken/warm"))
     with pytest.raises(NotFinite, match="for sample sick; check"):
         measure(broken, tmp_path / "out")
     write_targets(tmp_path / "targets.parquet", {"t": ["healthy", "sick"]}, samples)
@@ -368,15 +370,15 @@ def test_nan_names_the_sample(spec: InfluenceSpec, warm_ups: dict[str, Path], tm
 
 def test_refuses_impossible_jobs(spec: InfluenceSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="expected one or more of adam, published"):
-        measure(replace(spec, directions=()), tmp_path / "out")
+        measure(changed(spec, directions=()), tmp_path / "out")
     with pytest.raises(ValueError, match="each only once"):
-        measure(replace(spec, directions=("adam", "adam")), tmp_path / "out")
+        measure(changed(spec, directions=("adam", "adam")), tmp_path / "out")
     with pytest.raises(ValueError, match="dtype 'float16': expected one of float32, bfloat16"):
-        measure(replace(spec, dtype="float16"), tmp_path / "out")
+        measure(changed(spec, dtype="float16"), tmp_path / "out")
     with pytest.raises(ValueError, match="no finished training"):
-        measure(replace(spec, warmup_folder=str(tmp_path)), tmp_path / "out")
+        measure(changed(spec, warmup_folder=str(tmp_path)), tmp_path / "out")
     with pytest.raises(ValueError, match="128 positions"):
-        measure(replace(spec, max_length=129), tmp_path / "out")
+        measure(changed(spec, max_length=129), tmp_path / "out")
     write_targets(tmp_path / "targets.parquet", {"a": ["s001"], "b": ["s009"]}, random_samples(24))
     with pytest.raises(ValueError, match=r"no sample of target 'b' has an answer token within scoring\.max_length 60"):
         measure(spec, tmp_path / "out")
@@ -390,7 +392,7 @@ def test_refuses_adapters_of_other_layers(spec: InfluenceSpec, warm_ups: dict[st
         state |= {f"{extra}.weight.{moment}": torch.zeros(1) for moment in ("exp_avg", "exp_avg_sq")}
         save_file(state, moments)
         with pytest.raises(ValueError, match=f"{extra}.weight was trained; only adapters"):
-            measure(replace(spec, warmup_folder=str(tmp_path / "odd/warm")), tmp_path / "out" / extra)
+            measure(changed(spec, warmup_folder=str(tmp_path / "odd/warm")), tmp_path / "out" / extra)
 
 
 def test_a_layer_that_has_no_part_in_the_loss_is_an_error(warm_ups: dict[str, Path]):

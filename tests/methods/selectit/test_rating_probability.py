@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from selection_platform.methods.selectit.rating_prompts import (
 )
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize_last_answer
+from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 
@@ -47,7 +48,8 @@ def spec(tmp_path: Path) -> RatingSpec:
     """A job with 12 samples, a few of them cut: 3 shards, and batches of a few rows."""
     save_model(tmp_path / "model", config("llama"))
     write_samples(tmp_path / "samples.parquet", random_samples(12))
-    return RatingSpec(
+    return made(
+        RatingSpec,
         model_folder=str(tmp_path / "model"),
         samples_file=str(tmp_path / "samples.parquet"),
         max_length=rating_tokens(AutoTokenizer.from_pretrained(tmp_path / "model")).longest + 60,
@@ -85,7 +87,7 @@ def test_equals_one_prompt_at_a_time(architecture: str, spec: RatingSpec, tmp_pa
     model = save_model(folder, config(architecture))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     samples = random_samples(12)
-    summary = rate(replace(spec, model_folder=str(folder)), tmp_path / "out")
+    summary = rate(changed(spec, model_folder=str(folder)), tmp_path / "out")
     rows = read_ratings(tmp_path / "out").to_pylist()
     assert sorted((row["sample_id"], row["prompt"]) for row in rows) == [(s, p) for s in samples for p in range(1, 6)]
     for row in rows:
@@ -133,7 +135,7 @@ def test_a_model_of_equal_chances_gives_each_digit_its_share_of_the_vocabulary(s
 
 def test_neighbours_in_a_batch_change_nothing(spec: RatingSpec, tmp_path: Path):
     rate(spec, tmp_path / "together")
-    rate(replace(spec, tokens_per_batch=spec.max_length, samples_per_shard=1), tmp_path / "alone")
+    rate(changed(spec, tokens_per_batch=spec.scoring.max_length, samples_per_shard=1), tmp_path / "alone")
     together, alone = read_ratings(tmp_path / "together"), read_ratings(tmp_path / "alone")
     assert together["sample_id"] == alone["sample_id"]
     assert together["prompt"] == alone["prompt"]
@@ -155,7 +157,7 @@ def test_a_long_conversation_keeps_line_and_cue(spec: RatingSpec, tmp_path: Path
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     sizes = [len(tokenizer.encode(f"{line}\n\n")) + 60 + len(tokenizer.encode(RATING_CUE)) for line in RATING_PROMPTS]
     assert (summary.truncated, summary.prompt_fills_context, summary.tokens) == (3, 3, 3 * sum(sizes))
-    assert max(sizes) == spec.max_length
+    assert max(sizes) == spec.scoring.max_length
     ratings = {name: [] for name in samples}
     for row in read_ratings(tmp_path / "out").to_pylist():
         ratings[row["sample_id"]].append(row["probabilities"])
@@ -215,13 +217,13 @@ def test_resumes_to_the_same_bytes(spec: RatingSpec, tmp_path: Path):
 @pytest.mark.slow  # another process has to import torch
 def test_a_killed_process_goes_on_to_the_same_bytes(spec: RatingSpec, tmp_path: Path):
     script = (
-        "import json, sys, torch; from pathlib import Path; torch.set_num_threads(1); "
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1); "
         "from selection_platform.methods.selectit.rating_probability import RatingSpec, rate; "
-        "rate(RatingSpec(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
+        "rate(RatingSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]))"
     )
-    one_a_shard = replace(spec, samples_per_shard=1)
+    one_a_shard = changed(spec, samples_per_shard=1)
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", script, json.dumps(asdict(one_a_shard)), str(out)])
+    process = subprocess.Popen([sys.executable, "-c", script, one_a_shard.model_dump_json(), str(out)])
     deadline = time.monotonic() + 60
     while not (out / "part-00002.parquet").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -260,17 +262,17 @@ def test_a_broken_row_fails_the_job_and_is_named(value: float, spec: RatingSpec,
     }
     write_samples(tmp_path / "samples.parquet", samples)
     with pytest.raises(NotFinite, match="sample sick in float32"):
-        rate(replace(spec, samples_per_shard=1), tmp_path / "out")
+        rate(changed(spec, samples_per_shard=1), tmp_path / "out")
     assert set(read_ratings(tmp_path / "out")["sample_id"].to_pylist()) == {"healthy"}
     assert not (tmp_path / "out/manifest.json").exists()
 
 
 def test_refuses_impossible_jobs(spec: RatingSpec, tmp_path: Path):
-    longest = spec.max_length - 60
+    longest = spec.scoring.max_length - 60
     with pytest.raises(ValueError, match=f"longest rating prompt takes {longest} tokens"):
-        rate(replace(spec, max_length=longest), tmp_path / "out")
+        rate(changed(spec, max_length=longest), tmp_path / "out")
     with pytest.raises(ValueError, match="512 positions"):
-        rate(replace(spec, max_length=513), tmp_path / "out")
+        rate(changed(spec, max_length=513), tmp_path / "out")
     write_samples(tmp_path / "samples.parquet", {})
     with pytest.raises(ValueError, match="no samples"):
         rate(spec, tmp_path / "out")
@@ -278,6 +280,6 @@ def test_refuses_impossible_jobs(spec: RatingSpec, tmp_path: Path):
 
 def test_bfloat16_is_near_float32(spec: RatingSpec, tmp_path: Path):
     rate(spec, tmp_path / "wide")
-    rate(replace(spec, dtype="bfloat16"), tmp_path / "narrow")
+    rate(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
     wide, narrow = read_ratings(tmp_path / "wide"), read_ratings(tmp_path / "narrow")
     np.testing.assert_allclose(narrow["probabilities"].to_pylist(), wide["probabilities"].to_pylist(), rtol=0.3)

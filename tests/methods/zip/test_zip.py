@@ -78,6 +78,7 @@ contents = st.one_of(
     st.builds(lambda seed, length: random.Random(seed).randbytes(length).hex(), st.integers(0, 9), st.integers(0, 400)),
 )
 pools = st.dictionaries(ids, st.builds(record, contents, contents), min_size=1, max_size=25)
+PAPER = ZipSettings(10_000, 200, 100)
 sizes_of_rounds = st.tuples(*[st.integers(1, 12)] * 3).map(lambda ks: ZipSettings(*sorted(ks, reverse=True)))
 
 
@@ -124,10 +125,10 @@ def test_picks_by_hand():
 
 def test_a_smaller_budget_picks_a_prefix():
     pool = wordy_pool(120)
-    whole = fast_select(pool, 120, ZipSettings())
+    whole = fast_select(pool, 120, PAPER)
     assert sorted(pick.sample_id for pick in whole) == sorted(pool)
     for budget in (0, 1, 7, 50, 119):
-        assert fast_select(pool, budget, ZipSettings()) == whole[:budget]
+        assert fast_select(pool, budget, PAPER) == whole[:budget]
 
 
 def test_order_of_the_pool_and_workers_do_not_matter():
@@ -149,7 +150,7 @@ def test_order_of_the_pool_and_workers_do_not_matter():
     ],
 )
 def test_scaled_sizes(rows: int, expected: tuple[int, int, int]):
-    assert ZipSettings().scaled(rows) == ZipSettings(*expected)
+    assert PAPER.scaled(rows) == ZipSettings(*expected)
 
 
 def test_record_text_is_the_text_inside_the_list():
@@ -169,7 +170,7 @@ def test_record_text_is_the_text_inside_the_list():
 )
 def test_refuses_bad_input(names: list[str], texts: list[str], budget: int, message: str):
     with pytest.raises(ValueError, match=message):
-        select(names, texts, budget, ZipSettings())
+        select(names, texts, budget, PAPER)
 
 
 def test_refuses_sizes_out_of_order():
@@ -247,4 +248,4 @@ def test_names_a_checkpoint_it_cannot_read(tmp_path: Path):
     checkpoint = tmp_path / "zip.npz"
     checkpoint.write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(ValueError, match=r"zip\.npz is not a checkpoint of ZIP .*delete it"):
-        fast_select(wordy_pool(5), 2, ZipSettings(), checkpoint=checkpoint)
+        fast_select(wordy_pool(5), 2, PAPER, checkpoint=checkpoint)

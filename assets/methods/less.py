@@ -1,6 +1,8 @@
 """LESS: a warm-up on a sample of the pool, and how far each sample's gradients point the way of the targets'."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,29 +11,36 @@ from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe
-from assets.record.settings_used import influence_directions
+from assets.record.score_table import sql_score
+from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.shards import shard_files
 
+if TYPE_CHECKING:
+    from selection_platform.methods.less.gradient_influence import Direction
 
-def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of the method alone, upstream before downstream."""
     settings = profile.less
+    directions: tuple[Direction, ...] = ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=partitions.pool_and_model(),
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings={"less": only(settings, "warmup_samples", "seed", "training")},
+        rendered=True,
         gpu=True,
         sql=["36_influence/random_samples"],
         by=["fine_tuning"],
+        folder=ArtifactStore.warmup_checkpoint,
     )
     def warmup_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
@@ -47,19 +56,25 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
+            recipe=settings.training,
             seed=settings.seed,
             keep_epochs=True,
-            **fine_tuning_recipe(settings.training),
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=["warmup_checkpoint", dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings())],
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings={
+            "dtype": profile.dtype,
+            "scoring": without(profile.scoring, "tokens_per_batch"),
+            "less": only(settings, "targets", "target_samples", "seed", "tokens_per_batch"),
+            "directions": directions,
+        },
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "36_influence/random_samples"],
         by=["gradient_influence"],
@@ -76,10 +91,10 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             warmup_folder=str(artifacts.warmup_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
-            directions=influence_directions(profile),
+            directions=directions,
+            # A backward pass takes more memory than the passes of the other methods.
+            scoring=profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
             dtype=profile.dtype,
-            tokens_per_batch=settings.tokens_per_batch,
-            **profile.scoring.model_dump(exclude={"tokens_per_batch"}),
         )
         summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / "gradient_influence")
         table = "features.gradient_influence"
@@ -98,7 +113,13 @@ def influence_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             data_version=dg.DataVersion(job_content_hash(folder / "gradient_influence")),
         )
 
-    return [warmup_checkpoint, gradient_influence]
+    score = partial(sql_score, profile, partitions, statement="less", deps=["gradient_influence"])
+    return [
+        warmup_checkpoint,
+        gradient_influence,
+        score("less", direction="adam", weights=None),
+        score("less.published", direction="published", weights=list(PUBLISHED_LESS_WEIGHTS)),
+    ]
 
 
 def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:

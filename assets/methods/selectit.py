@@ -1,4 +1,4 @@
-"""SelectIT: how each model rates each sample."""
+"""SelectIT: how each model rates each sample, and the scores made of that."""
 
 import dagster as dg
 
@@ -6,18 +6,21 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
 from assets.record.job_inputs import samples_file
+from assets.record.score_table import replace_scores, score_asset, scored_partition
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import PassSettings
+from selection_platform.job.folder import read_manifest
 from sql.queries import load_sql
 
 
-def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of the method alone, upstream before downstream."""
+    uses = {"scoring": profile.scoring.part(PassSettings), "dtype": profile.dtype}
 
     @platform_asset(
-        profile,
         partitions=partitions.ratings,
         deps=[
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_ratings()),
@@ -26,6 +29,8 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings=uses,
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/rating_probability"],
         by=["rating_probability"],
@@ -48,8 +53,7 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         spec = RatingSpec(
             model_folder=str(artifacts.base_model(rating.model)),
             samples_file=str(samples_file(rating.pool, folder, warehouse)),
-            dtype=profile.dtype,
-            **profile.scoring.model_dump(exclude={"logit_rows"}),
+            **uses,
         )
         grown = score_new_samples(
             spec,
@@ -76,4 +80,41 @@ def rating_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             data_version=dg.DataVersion(grown.content_hash),
         )
 
-    return [rating_probability]
+    return [
+        rating_probability,
+        _scores(profile, partitions, "selectit", softmax_twice=False),
+        _scores(profile, partitions, "selectit.published", softmax_twice=True),
+    ]
+
+
+def _scores(profile: Profile, partitions: Partitions, method: str, *, softmax_twice: bool) -> dg.AssetsDefinition:
+    ratings = dg.AssetDep("rating_probability", partition_mapping=partitions.ratings_to_scorings())
+
+    @score_asset(
+        profile,
+        partitions,
+        method,
+        [ratings],
+        {"sql", "duckdb"},
+        settings={"selectit": profile.selectit},
+        sql=["40_scores/selectit"],
+    )
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        scoring = profile.scorings[context.partition_key]
+        raters = profile.raters_of(scoring.model)
+        manifests = [read_manifest(artifacts.base_model(rater)) or {} for rater in raters]
+        values = {
+            "pool": scoring.pool,
+            "raters": raters,
+            "weights": [float(manifest["parameters"]) for manifest in manifests],
+            "alpha": profile.selectit.alpha,
+            "level": profile.selectit.level,
+            "softmax_twice": softmax_twice,
+        }
+        return replace_scores(
+            warehouse, method, scored_partition(profile, method, context.partition_key), "selectit", values
+        )
+
+    return scores

@@ -1,4 +1,6 @@
-"""IFD's pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+"""IFD, and its pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+
+from functools import partial
 
 import dagster as dg
 
@@ -8,7 +10,8 @@ from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.recipes import fine_tuning_recipe
+from assets.record.score_table import sql_score
+from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -18,16 +21,16 @@ from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
 
-def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of the method alone, upstream before downstream."""
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         # The embeddings of the prompts are in the shards of this asset's job.
         deps=["answer_likelihood"],
         group="features",
         kinds={"scikitlearn", "duckdb"},
+        settings={"pre_experience": only(profile.pre_experience, "clusters", "seed")},
         sql=["30_features/embedded_samples"],
         by=["sample_cluster"],
     )
@@ -42,7 +45,6 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         )
 
     @platform_asset(
-        profile,
         partitions=partitions.scorings,
         deps=[
             "prompt_cluster",
@@ -51,9 +53,15 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         ],
         group="models",
         kinds={"pytorch", "huggingface"},
+        settings={
+            "pre_experience": without(profile.pre_experience, "clusters"),
+            "fine_tuning": without(profile.fine_tuning, "epochs"),
+        },
+        rendered=True,
         gpu=True,
         sql=["35_pre_experience/samples"],
         by=["fine_tuning"],
+        folder=ArtifactStore.pre_experience_checkpoint,
     )
     def pre_experience_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
@@ -66,29 +74,32 @@ def pre_experience_assets(profile: Profile, partitions: Partitions) -> list[dg.A
         samples = folder.with_name(f"{folder.name}.samples.parquet")
         values = {"pool": scoring.pool, "model": scoring.model, "per_cluster": settings.samples_per_cluster}
         warehouse.export(conversations_sql(warehouse, "35_pre_experience/samples", values), samples, values)
-        recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
         spec = FineTuningSpec(
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
+            recipe=profile.fine_tuning.model_copy(update={"epochs": settings.epochs}),
             seed=settings.seed,
-            **fine_tuning_recipe(recipe),
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 
+    score = partial(sql_score, profile, partitions, statement="ifd")
     return [
         prompt_cluster,
         pre_experience_checkpoint,
         _likelihood(profile, partitions, "pre_experience", published=False),
         _likelihood(profile, partitions, "published", published=True),
+        score("ifd", deps=["answer_likelihood"], reader="base", published=False),
+        score("ifd.pre_experience", deps=["pre_experience_likelihood"], reader="pre_experience", published=False),
+        score("ifd.published", deps=["pre_experience_likelihood.published"], reader="published", published=True),
     ]
 
 
 def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, published: bool) -> dg.AssetsDefinition:
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
+    uses = {"scoring": profile.scoring, "dtype": profile.dtype}
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
 
     @platform_asset(
-        profile,
         key=[name],
         description=f"How likely the pre-experience model finds each sample's last answer; tokenised {border}. "
         f"Table `features.answer_likelihood`, reader `{reader}`.",
@@ -100,6 +111,8 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         checks=[COMPLETENESS],
         group="features",
         kinds={"pytorch", "duckdb"},
+        settings=uses,
+        rendered=True,
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
         by=["answer_likelihood"],
@@ -114,9 +127,8 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         spec = LikelihoodSpec(
             model_folder=str(artifacts.pre_experience_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
-            dtype=profile.dtype,
+            **uses,
             boundary="joint" if published else "pieces",
-            **profile.scoring.model_dump(),
         )
         summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder / name)
         partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}

@@ -1,0 +1,45 @@
+"""ZIP: what compresses worst together with what was picked before."""
+
+import dagster as dg
+
+from assets.partitions import Partitions
+from assets.record.job_inputs import samples_file
+from assets.record.score_table import replace_scores, score_asset, scored_partition
+from resources.artifact_store import ArtifactStore
+from resources.warehouse import Warehouse
+from selection_platform.configuration.profile import Profile
+
+
+def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The scores of the method and of its variant."""
+    return [
+        _scores(profile, partitions, "zip", published=False),
+        _scores(profile, partitions, "zip.published", published=True),
+    ]
+
+
+def _scores(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
+    @score_asset(
+        profile,
+        partitions,
+        method,
+        partitions.pools_to_scored(method),
+        {"python", "duckdb"},
+        settings={"zip": profile.zip, "budgets": max(profile.budgets)},
+        sql=["30_features/samples_to_score", "40_scores/zip"],
+        by=["zip"],
+    )
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        from selection_platform.methods.zip.picks import write_picks
+        from selection_platform.methods.zip.selection import ZipSettings
+
+        partition = scored_partition(profile, method, context.partition_key)
+        folder = artifacts.picks(method, context.partition_key)
+        samples = samples_file(context.partition_key, folder, warehouse)
+        settings = ZipSettings(**profile.zip.content(), published=published)
+        picks = write_picks(samples, max(profile.budgets), settings, folder)
+        return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": picks})
+
+    return scores

@@ -1,0 +1,85 @@
+"""What a job is asked to do, and how it is written down for another process.
+
+A spec names files by their paths and holds the very settings of the profile that the job uses. It has no defaults for
+them: what a setting is when nobody names it stands in `selection_platform.configuration` alone.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ValidationError
+
+from selection_platform.configuration.settings import Decides, PassSettings, Settings
+from selection_platform.errors import PlatformError
+from selection_platform.job.folder import whole_file
+
+PATH = Decides("place")
+"""Marks what leads to a job's content. What it leads to takes its place in the job's identity."""
+
+FilePath = Annotated[str, PATH]
+"""Path of a file or a folder that a job reads."""
+
+
+class Spec(Settings):
+    """Base of all specs. Unknown keys are errors, as in a profile."""
+
+    def content(self, *left_out: str) -> dict[str, Any]:
+        """What decides the job's content, but for what its paths lead to: of settings that it holds, each by itself.
+
+        Args:
+            left_out: names of fields, those of inner settings too, that the job puts into its identity otherwise.
+        """
+        return self._flat(super().content(), left_out)
+
+    def speed(self) -> dict[str, Any]:
+        """What decides how fast the job is and in how much memory, likewise."""
+        return self._flat(super().speed(), ())
+
+    def _flat(self, values: dict[str, Any], left_out: tuple[str, ...]) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in left_out or PATH in type(self).model_fields[name].metadata:
+                continue
+            of_field = value if isinstance(getattr(self, name), Settings) else {name: value}
+            of_field = {inner: each for inner, each in of_field.items() if inner not in left_out}
+            if twice := flat.keys() & of_field.keys():
+                raise TypeError(f"{type(self).__name__} has {', '.join(sorted(twice))} twice; leave one of the two out")
+            flat |= of_field
+        return flat
+
+
+class ScoringSpec(Spec):
+    """What every scoring job is asked.
+
+    Attributes:
+        samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
+        scoring: sizes of the pass.
+        dtype: of the weights: "float32", "bfloat16" or "float16".
+    """
+
+    samples_file: FilePath
+    scoring: PassSettings
+    dtype: str
+
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+def write_spec(spec: Spec, file: Path) -> None:
+    """Write a spec as JSON."""
+    with whole_file(file) as temporary:
+        temporary.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_spec(spec_type: type[AnySpec], file: Path) -> AnySpec:
+    """Read what `write_spec` wrote.
+
+    Raises:
+        PlatformError: the file is no JSON, or its keys and values are not those of the spec.
+    """
+    try:
+        return spec_type.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PlatformError(f"{file}: is no {spec_type.__name__}: {where or 'the text'}: {first['msg']}") from error
