@@ -14,7 +14,8 @@ STEP = WORDS - ANCHOR + 1
 """A run of WORDS words wholly contains a run of ANCHOR words that starts at a multiple of STEP, wherever it starts."""
 
 _WORD = re.compile(r"\w+")
-_NO_WORDS = {code: " " for code in range(128) if not _WORD.match(chr(code))}
+_ASCII_WORDS = bytes(code if _WORD.match(chr(code)) else ord(" ") for code in bytes(range(128)).lower()) + bytes(128)
+"""For each ASCII character what stands for it among words: itself in lower case, or a blank."""
 
 
 class ContaminationFilter:
@@ -39,20 +40,22 @@ class ContaminationFilter:
         """Whether one of the messages shares a run of words with one of the texts."""
         return bool(self._runs) and any(self._found_in(split_words(message.content)) for message in messages)
 
-    def _found_in(self, words: list[str]) -> bool:
+    def _found_in(self, words: list[bytes]) -> bool:
         # Most conversations share no anchor, and looking at every STEP-th is several times faster than at all runs.
         if self._anchors.isdisjoint(_hashes(words, ANCHOR, STEP)):
             return False
         return not self._runs.isdisjoint(_hashes(words, WORDS, 1))
 
 
-def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case and without punctuation."""
-    # The same for both, and six times as fast.
-    return text.lower().translate(_NO_WORDS).split() if text.isascii() else _WORD.findall(text.lower())
+def split_words(text: str) -> list[bytes]:
+    """The words of a text in UTF-8, in lower case and without punctuation."""
+    if text.isascii():
+        # The same words as below, several times as fast.
+        return text.encode().translate(_ASCII_WORDS).split()
+    return [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.lower())]
 
 
-def _hashes(words: list[str], length: int, step: int) -> Iterator[int]:
+def _hashes(words: list[bytes], length: int, step: int) -> Iterator[int]:
     """The hash of each run of `length` words that starts at a multiple of `step`."""
     # No loop of Python's: it would take longer than all else of this module.
     return map(hash, zip(*(words[first::step] for first in range(length)), strict=False))

@@ -39,7 +39,7 @@ class NearDuplicates:
         return self._index.add_pairs(pairs)
 
 
-def _runs(texts: Sequence[str]) -> list[str]:
+def _runs(texts: Sequence[str]) -> list[bytes]:
     words = [word for text in texts for word in split_words(text)]
-    runs = [" ".join(run) for run in zip(*(words[first:] for first in range(WORDS)), strict=False)]
-    return runs or [" ".join(words)]
+    runs = list(map(b" ".join, zip(*(words[first:] for first in range(WORDS)), strict=False)))
+    return runs or [b" ".join(words)]
