@@ -1,19 +1,23 @@
 """Work that several processes of this machine share."""
 
 import os
+import signal
 import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from selection_platform.errors import PlatformError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_PROCESSES = 8
 """More would wait for the disk, and for the process that they report to."""
-
-_work: Callable[[Any], Any] | None = None
 
 
 def map_in_processes(
@@ -22,7 +26,7 @@ def map_in_processes(
     """The results of `make(*arguments)` for each item, in the items' order.
 
     Each process calls `make` once. One item, or one core, is worked on in this process. The processes end with it, also
-    where it is killed.
+    where it is killed, and at once where no more results are asked for.
 
     Args:
         make: a function of a module, which gives what is done with an item.
@@ -30,31 +34,97 @@ def map_in_processes(
         items: pieces of work that take long beside the start of a process, which is about a second.
 
     Raises:
+        PlatformError: a process was killed.
         Exception: whatever the work raises for the first item that it fails for.
     """
     processes = min(len(os.sched_getaffinity(0)), len(items), MOST_PROCESSES)
     if processes < 2:
         yield from map(make(*arguments), items)
         return
-    # Not forked: threads of this process may hold locks.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _set_up, (make, arguments)) as executor:
-        yield from executor.map(_apply, items)
+    workers: list[_Worker] = []
+    try:
+        workers += (_Worker(make, arguments) for _ in range(processes))
+        yield from _in_order(workers, items)
+    finally:
+        for worker in workers:
+            worker.end()
 
 
-def _set_up(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
-    global _work
+class _Worker:
+    """A process, which works on one item at a time."""
+
+    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        # Not forked: threads of this process may hold locks. No executor: it leaves semaphores where it is killed.
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        # Ctrl-C goes to all processes of a terminal; the new one has this mask, and ends with its parent.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+
+    def answer(self) -> tuple[Any, Exception | None]:
+        """Its result, or what it raised."""
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            self._process.join()
+            if self._process.exitcode == -signal.SIGKILL:
+                raise PlatformError(
+                    "a process that worked on a part of the rows was killed, most likely because memory ran out; end "
+                    "what else needs memory, or use one core (taskset -c 0), and run again to go on"
+                ) from None
+            raise RuntimeError(f"a process ended with status {self._process.exitcode}") from None
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _in_order(workers: list[_Worker], items: Sequence[Any]) -> Iterator[Any]:
+    waiting = deque(enumerate(items))
+    idle, busy = list(workers), dict[Any, tuple[_Worker, int]]()
+    answers: dict[int, tuple[Any, Exception | None]] = {}
+    for wanted in range(len(items)):
+        while wanted not in answers:
+            while idle and waiting:
+                worker, (number, item) = idle.pop(), waiting.popleft()
+                busy[worker.pipe] = worker, number
+                worker.pipe.send(item)
+            for pipe in connection.wait(list(busy)):
+                worker, number = busy.pop(pipe)
+                answers[number] = worker.answer()
+                idle.append(worker)
+        result, error = answers.pop(wanted)
+        if error is not None:
+            raise error
+        yield result
+
+
+def _serve(pipe: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    _work = make(*arguments)
+    work: Callable[[Any], Any] | None = None
+    # Where the parent has gone, nobody is left to tell.
+    with suppress(EOFError, ConnectionError):
+        while True:
+            item = pipe.recv()
+            try:
+                work = work or make(*arguments)
+                answer = work(item), None
+            except Exception as error:
+                # Whatever it is, the parent raises it.
+                error.add_note(f"in another process:\n{traceback.format_exc()}")
+                answer = None, error
+            pipe.send(answer)
 
 
 def _end_with_the_parent() -> None:
-    # A worker holds both ends of its queue, so it would wait for work for ever.
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _apply(item: Any) -> Any:
-    assert _work is not None
-    return _work(item)

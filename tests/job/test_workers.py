@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.workers import map_in_processes
 
 
@@ -41,6 +42,36 @@ def test_one_item_is_worked_on_here(two_cores):
 def test_an_error_of_a_process_is_raised(two_cores):
     with pytest.raises(ValueError, match="-1 has no root"):
         list(map_in_processes(Root, (0,), [4, -1, -2]))
+
+
+class Killed:
+    """Is killed by the first item, as the system does when memory runs out."""
+
+    def __call__(self, number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_was_killed_is_one_message(two_cores):
+    with pytest.raises(PlatformError, match="was killed, most likely because memory ran out"):
+        list(map_in_processes(Killed, (), [4, 1]))
+
+
+class NotMade:
+    def __init__(self):
+        raise ValueError("cannot be made")
+
+
+def test_an_error_before_the_first_item_is_raised_too(two_cores):
+    with pytest.raises(ValueError, match="cannot be made"):
+        list(map_in_processes(NotMade, (), [4, 1]))
+
+
+def test_whoever_wants_no_more_does_not_wait_for_the_rest(two_cores):
+    results = map_in_processes(Root, (600,), [4, 1, 2, 9])
+    assert next(results)[0] == 2
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 10
 
 
 PARENT = """
