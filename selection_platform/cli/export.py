@@ -38,9 +38,10 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise PlatformError where a file is in the place of the folder to write to."""
-    if folder.exists() and not folder.is_dir():
-        raise PlatformError(f"--to: {folder} is a file; name a folder")
+    """Raise PlatformError where a file is in the place of the folder to write to, or of one that it lies in."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise PlatformError(f"--to: {there} is a file; name a folder")
 
 
 def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: "list[Format] | None") -> None:

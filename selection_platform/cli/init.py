@@ -7,11 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selection_platform.cli.export import check_folder
 from selection_platform.cli.shared import Commands
 from selection_platform.cli.terminal_text import shown, wrapped
-from selection_platform.configuration.new_profile import as_yaml, model_of, pool_name, source_of, write_text
+from selection_platform.configuration.new_profile import (
+    as_comment,
+    as_yaml,
+    model_of,
+    pool_name,
+    source_of,
+    write_text,
+)
 from selection_platform.configuration.pool_settings import PoolSettings
-from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.profile import read_profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
 from selection_platform.text.conversation import Message
@@ -61,15 +69,19 @@ def init(options: argparse.Namespace) -> None:
     path = options.to or Path(f"{name}.yaml")
     if path.exists():
         raise PlatformError(f"{path} exists, and is left as it is; name another file with --to")
+    check_folder(path.parent)
+    if options.rows < 1:
+        raise PlatformError(f"--rows: {options.rows} is not a number of rows to look at; write 1 or more")
     models = {} if options.model is None else model_of(options.model)
     look = _look_at(models)
     settings = PoolSettings.model_validate({"source": source, "on_bad_row": "skip", "held_out": HELD_OUT})
     found = survey(settings, options.rows, None if look is None else look.count_tokens)
     budget = _budget(options.budget, found)
     _print_survey(found)
-    write_text(path, _profile_text(options, path, name, source, models, look, found, budget))
-    # What does not fit is said now.
-    load_profile(str(path))
+    text = _profile_text(options, path, name, source, models, look, found, budget)
+    # What does not fit is said now, before anything is written.
+    read_profile(path, text)
+    write_text(path, text)
     quoted = shlex.quote(str(path))
     print(f"\nWritten: {path}. Next:\n  selection-platform --profile {quoted} status    what would run")
     print(f"  selection-platform --profile {quoted} run       run it")
@@ -157,12 +169,11 @@ def _profile_text(
     """The profile, with comments."""
     command = shlex.join(["selection-platform", "init", options.source])
     lines = [
-        f"# Written by: {command}",
+        f"# Written by: {as_comment(command)}",
         "# Every setting that can be added here: docs/profile.md",
         "pools:",
-        f"  {name}:",
-        as_yaml({"source": _as_seen_from(path, source)}, 4).rstrip("\n"),
-        f"    # The rows' form was recognised: {found.pool.form}.",
+        as_yaml({name: {"source": _as_seen_from(path, source)}}, 2).rstrip("\n"),
+        f"    # The rows' form was recognised: {as_comment(found.pool.form)}.",
         "    on_bad_row: skip # what cannot be read is counted, in the table pools.dropped",
         f"    # language: en # of the first rows: {_languages(found)}",
         f"    # near_duplicates: 0.8 # {found.near_duplicates:,} of the {len(found.turns):,} that were looked at",

@@ -16,7 +16,7 @@ from selection_platform.configuration.new_profile import (
     source_of,
     write_text,
 )
-from selection_platform.configuration.profile import PROFILE_VARIABLE, load_profile
+from selection_platform.configuration.profile import PROFILE_VARIABLE, read_profile
 from selection_platform.configuration.settings import did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
@@ -49,10 +49,12 @@ def select(options: argparse.Namespace) -> None:
 
     check_folder(options.to)
     path = options.to / PROFILE
-    write_text(path, _profile_text(options))
+    text = _profile_text(options)
+    # What does not fit is said before anything is written.
+    profile = read_profile(path, text)
+    write_text(path, text)
     # Dagster's processes load the definitions by themselves, and find the profile here.
     os.environ[PROFILE_VARIABLE] = str(path)
-    profile = load_profile(str(path))
     experiment = next(iter(profile.experiments.values()))
     refresh(profile, [experiment.key], tell=partial(print, flush=True))
     write_selection(profile, experiment, options.to, options.format)

@@ -1,8 +1,10 @@
 """Profiles that the platform writes for its user: short, with comments, and ready to run."""
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
+from glob import has_magic
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +16,9 @@ from selection_platform.job.folder import whole_file
 
 Part = Mapping[str, Any]
 
+LONGEST_NAME = 60
+"""Characters of a name that is made: files are called by it, with more behind it."""
+
 
 def source_of(what: str, config: str | None = None, split: str | None = None) -> dict[str, Any]:
     """The `source` of a pool: files, a folder or a pattern of this machine, else a data set of the hub.
@@ -21,17 +26,46 @@ def source_of(what: str, config: str | None = None, split: str | None = None) ->
     Raises:
         PlatformError: it is neither.
     """
-    path = Path(what).expanduser()
-    if path.exists() or any(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+    path = _path(what)
+    if path is not None and (path.exists() or has_magic(what)):
         given = [name for name, value in (("--config", config), ("--split", split)) if value is not None]
         if given:
             raise PlatformError(f"{' and '.join(given)}: belongs to a data set of the hub, and {what} is here")
-        return {"files": str(path.absolute())}
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", what) or path.suffix in (".jsonl", ".json", ".csv", ".parquet", ".gz"):
+        return {"files": _checked(path.absolute())}
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", what) or what.endswith((".jsonl", ".json", ".csv", ".parquet", ".gz")):
         raise PlatformError(
             f"{what}: no such file or folder, and not the id of a data set on the hub, such as allenai/WildChat-1M"
         )
     return {"hub": what} | {name: value for name, value in (("config", config), ("split", split)) if value is not None}
+
+
+def _path(what: str) -> Path | None:
+    """What may be a path; None where it is too long for one."""
+    path = Path(what)
+    try:
+        # No user may be called so.
+        return path if path.exists() or not what.startswith("~/") else path.expanduser()
+    except OSError:
+        return None
+
+
+def _checked(path: Path) -> str:
+    """A path that exists, or a pattern, as text, once it is known to name something.
+
+    Raises:
+        PlatformError: it names nothing, or cannot stand in a profile.
+    """
+    # It reads Parquet, which a help text should not wait for.
+    from selection_platform.pools.sources.files import find_files
+
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise PlatformError(f"{name}: the name is not UTF-8; rename it, or name it by a pattern such as *") from error
+    if not path.exists():
+        find_files([str(path)], Path())
+    return str(path)
 
 
 def model_of(what: str) -> dict[str, Any]:
@@ -75,7 +109,7 @@ def _hub_commit(hub: str, revision: str | None) -> str:
 
 def name_of(text: str) -> str:
     """A name that a pool or a model may have, made from the name of a file or of a repository."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:LONGEST_NAME].strip("-._")
     return name or "data"
 
 
@@ -95,8 +129,17 @@ def name_of_folder(folder: Path) -> str:
 
 def as_yaml(value: Part, indent: int = 0) -> str:
     """Keys of a profile as YAML, so many blanks from the left; the innermost ones in one line."""
-    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=1000, default_flow_style=None)
+    options: dict[str, Any] = {"sort_keys": False, "width": 1000, "default_flow_style": None}
+    text = yaml.safe_dump(dict(value), allow_unicode=True, **options)
+    if not text.replace("\n", "").isprintable():
+        # YAML takes more characters than one for line breaks.
+        text = yaml.safe_dump(dict(value), **options)
     return "".join(f"{' ' * indent}{line}\n" for line in text.splitlines())
+
+
+def as_comment(text: str) -> str:
+    """Text that may stand in a comment of YAML: in one line, and without characters that YAML does not take."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,7 +30,7 @@ from selection_platform.configuration.settings import (
     ScoringSettings,
     VerdictSettings,
 )
-from selection_platform.configuration.strict_yaml import NotYaml, read_yaml
+from selection_platform.configuration.strict_yaml import NotYaml, parse_yaml, read_yaml
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
@@ -255,8 +255,21 @@ def load_profile(name_or_file: str | None = None) -> Profile:
     if not path.is_file():
         known = ", ".join(shipped)
         raise ProfileError(f"no profile {wanted!r}: name one of {known}, or the path of a YAML file")
+    return read_profile(path)
+
+
+def read_profile(path: Path, text: str | None = None) -> Profile:
+    """Read the profile in a file.
+
+    Args:
+        path: of the file.
+        text: what is to be written there, to check it before; what stands there if left out.
+
+    Raises:
+        ProfileError: a value in it is wrong; the message names the file, the key and what to write.
+    """
     try:
-        content = read_yaml(path)
+        content = read_yaml(path) if text is None else parse_yaml(text)
     except NotYaml as error:
         raise ProfileError(f"{path}: {error}") from error
     if not isinstance(content, dict):

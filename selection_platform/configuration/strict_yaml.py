@@ -34,10 +34,20 @@ def read_yaml(path: Path) -> Any:
         NotYaml: it is not UTF-8 or not YAML, or a key stands twice in one place.
     """
     try:
-        # SafeLoader's own constructors alone: nothing in the file is run.
-        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise NotYaml(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        NotYaml: it is not YAML, or a key stands twice in one place.
+    """
+    try:
+        # SafeLoader's own constructors alone: nothing in the file is run.
+        return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise NotYaml(f"{line}not YAML: {error.problem}; repair the line") from error

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import yaml
@@ -6,6 +7,7 @@ import yaml
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.models.look import ModelLook
+from selection_platform.pools.sources import open_source
 from tests.small_run import conversations
 
 ROWS = [{"messages": row, "id": number} for number, row in enumerate(conversations(60, seed=0))]
@@ -98,3 +100,59 @@ def test_what_cannot_be_is_said_and_nothing_is_written(folder, capsys):
     (folder / "chats.yaml").write_text("mine")
     assert message(capsys, "chats.jsonl").startswith("chats.yaml exists, and is left as it is")
     assert (folder / "chats.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yes",
+        "1",
+        "null",
+        "0x1f",
+        "2024-01-01",
+        "a: b",
+        "#x",
+        "~",
+        "~x",
+        "'",
+        "two\nlines",
+        "\u2028",
+        "a\x85b",
+        "\x1b",
+        "x" * 200,
+    ],
+)
+def test_a_profile_runs_whatever_the_file_is_called(folder, capsys, name):
+    write(folder / f"{name}.jsonl", ROWS)
+    output(capsys, f"{name}.jsonl", "--to", "own.yaml")
+    pool = next(iter(load_profile("own.yaml").pools.values()))
+    assert list(open_source(pool.source).files) == [f"{name}.jsonl"]
+
+
+def test_patterns_below_a_folder_with_brackets(folder, capsys):
+    (folder / "d[1]").mkdir()
+    write(folder / "d[1]" / "a.jsonl", ROWS)
+    output(capsys, "d[1]/*.jsonl", "--to", "own.yaml")
+    assert list(open_source(load_profile("own.yaml").pools["d-1"].source).files) == ["d[1]/a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["x" * 5000], f"{'x' * 5000}: no such file or folder"),
+        (["~nobody/x"], "~nobody/x: no such file or folder"),
+        (["a**b"], "files: "),
+        (["none*.jsonl"], "files: nothing matches "),
+        ([os.fsdecode(b"\xff.jsonl")], r"/"),
+        (["chats.jsonl", "--rows", "0"], "--rows: 0 is not a number of rows"),
+        (["chats.jsonl", "--rows", "-1"], "--rows: -1 is not a number of rows"),
+        (["chats.jsonl", "--to", "Bad Name.yaml"], "Bad Name.yaml: name: 'Bad Name' is not a name"),
+        (["chats.jsonl", "--to", "chats.jsonl/p.yaml"], "--to: chats.jsonl is a file; name a folder"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_message_and_leaves_nothing(folder, capsys, arguments, problem):
+    write(folder / "chats.jsonl", ROWS)
+    (folder / os.fsdecode(b"\xff.jsonl")).write_text("{}")
+    before = sorted(folder.rglob("*"))
+    assert message(capsys, *arguments).startswith(problem)
+    assert sorted(folder.rglob("*")) == before
