@@ -5,7 +5,7 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -22,7 +22,7 @@ MOST_PROCESSES = 8
 
 def map_in_processes(
     make: Callable[..., Callable[[Item], Result]], arguments: tuple[Any, ...], items: Sequence[Item]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The results of `make(*arguments)` for each item, in the items' order.
 
     Each process calls `make` once. One item, or one core, is worked on in this process. The processes end with it, also

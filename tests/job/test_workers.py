@@ -60,6 +60,9 @@ class NotMade:
     def __init__(self):
         raise ValueError("cannot be made")
 
+    def __call__(self, number):
+        return number
+
 
 def test_an_error_before_the_first_item_is_raised_too(two_cores):
     with pytest.raises(ValueError, match="cannot be made"):
