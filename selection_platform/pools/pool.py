@@ -29,7 +29,7 @@ from selection_platform.pools.forms.recognise import find_reading
 from selection_platform.pools.forms.texts import printable
 from selection_platform.pools.forms.trees import write_trees
 from selection_platform.pools.near_duplicates import NearDuplicates
-from selection_platform.pools.raw_pool import read_raw_pool_report
+from selection_platform.pools.raw_pool import RawPoolReport, read_raw_pool_report
 from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths, write_table
 from selection_platform.pools.splits import POOL
 
@@ -103,7 +103,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     """
     raw = read_raw_pool_report(raw_folder)
     texts = list(benchmark_texts) if settings.decontaminate else []
-    if open_job_folder(folder, _identity(settings, raw.content_hash, texts)):
+    if open_job_folder(folder, _identity(settings, raw, texts)):
         return read_pool_report(folder)
     started = time.monotonic()
     reading = find_reading(settings, raw_folder)
@@ -160,12 +160,14 @@ def read_pool_report(folder: Path) -> PoolReport:
     return PoolReport(**manifest)
 
 
-def _identity(settings: PoolSettings, raw_hash: str, texts: list[str]) -> dict[str, object]:
+def _identity(settings: PoolSettings, raw: RawPoolReport, texts: list[str]) -> dict[str, object]:
     return {
         "job": "pool",
         "code": str(VERSIONS["pool"]),
         "settings": settings.model_dump(),
-        "raw_pool": raw_hash,
+        "raw_pool": raw.content_hash,
+        # Rows say which file they are of, and the same rows may come from others.
+        "files": content_hash(raw.files),
         "benchmark_texts": content_hash(texts),
     }
 

@@ -313,3 +313,25 @@ def test_rows_laid_out_as_wildchat_1m(tmp_path):
     assert [row["messages"][0]["content"] for row in rows] == ["Hello 1"]
     assert report.dropped == {"language is not English": 1, "empty message": 1}
     assert (rows[0]["source"], rows[0]["licence"]) == ("wild.parquet", "ODC-BY")
+
+
+def test_a_half_made_pool_of_files_that_were_renamed_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(chat(str(number))) + "\n" for number in range(6)))
+    settings = PoolSettings.model_validate({"source": {"files": str(tmp_path / "*.jsonl")}})
+    write_raw_pool(settings, tmp_path / "pool-raw")
+    read = CandidateReader.__call__
+
+    def killed_at_the_third_shard(reader, shard):
+        if shard.raw.stem == "part-00002":
+            raise KeyboardInterrupt
+        return read(reader, shard)
+
+    monkeypatch.setattr(CandidateReader, "__call__", killed_at_the_third_shard)
+    with pytest.raises(KeyboardInterrupt):
+        write_pool(settings, tmp_path / "pool-raw", (), tmp_path / "pool")
+    monkeypatch.setattr(CandidateReader, "__call__", read)
+    (tmp_path / "a.jsonl").rename(tmp_path / "b.jsonl")
+    _, rows = make_from(tmp_path, settings)
+    assert [row["source"] for row in rows] == ["b.jsonl"] * 6
