@@ -275,7 +275,7 @@ def read_profile(path: Path, text: str | None = None) -> Profile:
     if not isinstance(content, dict):
         raise ProfileError(f"{path}: expected keys and values at the top, such as `pools:`")
     try:
-        profile = Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.absolute().parent})
+        profile = Profile.model_validate({"name": path.stem, **content}, context={FOLDER: path.resolve().parent})
     except ValidationError as error:
         raise ProfileError("\n".join(f"{path}: {problem}" for problem in problems(error, Profile))) from error
     profile._file = path
