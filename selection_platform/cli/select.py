@@ -22,6 +22,8 @@ from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 
 PROFILE = "profile.yaml"
+WRITTEN = "# Written by `selection-platform select`, which writes it again: copy it before you change it.\n"
+"""First line of the profile."""
 
 
 def add_parsers(commands: Commands) -> None:
@@ -49,6 +51,8 @@ def select(options: argparse.Namespace) -> None:
 
     check_folder(options.to)
     path = options.to / PROFILE
+    if path.exists() and not path.read_bytes().startswith(WRITTEN.encode()):
+        raise PlatformError(f"--to: {path} is a profile of yours, and is left as it is; name another folder")
     text = _profile_text(options)
     # What does not fit is said before anything is written.
     profile = read_profile(path, text)
@@ -79,5 +83,4 @@ def _profile_text(options: argparse.Namespace) -> str:
         "budgets": [options.budget],
         "arms": {method.name: {"seeds": [options.seed], "train": False}},
     }
-    comment = "# Written by `selection-platform select`, which writes it again: copy it before you change it.\n"
-    return comment + as_yaml(profile)
+    return WRITTEN + as_yaml(profile)

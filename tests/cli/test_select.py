@@ -85,3 +85,12 @@ def test_what_cannot_be_selected_is_said_at_once(folder, capsys, arguments, prob
 def test_a_profile_of_yours_is_not_ignored(folder, capsys):
     command = ["--profile", "demo", "select", "My Chats.jsonl", "--method", "zip", "--to", "out"]
     assert message(capsys, *command).startswith("--profile: this command writes a profile of its own")
+
+
+def test_a_profile_of_yours_is_not_written_over(folder, capsys):
+    (folder / "profile.yaml").write_text("mine")
+    command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "5", "--to", "."]
+    assert message(capsys, *command) == (
+        "--to: profile.yaml is a profile of yours, and is left as it is; name another folder"
+    )
+    assert (folder / "profile.yaml").read_text() == "mine"

@@ -72,13 +72,13 @@ def test_files_are_found_from_the_profiles_folder_and_named_as_they_are_written(
     assert several.pools["mine"].source.patterns == ("rows.jsonl", "x.csv")
 
 
-@pytest.mark.parametrize("way", ["deep/../own.yaml", "linked/own.yaml", "link.yaml"])
+@pytest.mark.parametrize("way", ["deep/../own.yaml", "linked/own.yaml", "deep/link.yaml"])
 def test_files_have_the_same_names_by_whatever_way_the_profile_is_named(tmp_path, monkeypatch, way):
     (tmp_path / "rows.jsonl").write_text("{}")
     (tmp_path / "deep").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path)
     file = write(tmp_path, pools={"mine": {"source": {"files": ["rows.jsonl", str(tmp_path / "rows.jsonl")]}}})
-    (tmp_path / "link.yaml").symlink_to(file)
+    (tmp_path / "deep" / "link.yaml").symlink_to(file)
     assert source_state(load_profile(str(tmp_path / way)).pools["mine"].source).keys() == {"rows.jsonl"}
 
 
