@@ -16,6 +16,8 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
+from selection_platform.job.folder import look_of
+from selection_platform.models.files import model_files
 from sql.queries import load_sql
 
 
@@ -38,7 +40,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
     ) -> dg.MaterializeResult:
         """Weights and tokenizer of a base model, at a fixed revision.
 
-        From a hub, from an installed package, or pre-trained here on the rows that the pools set aside for it.
+        From a folder, a hub or an installed package, or pre-trained here on the rows that the pools set aside for it.
         """
         from selection_platform.models.look import positions_of
 
@@ -64,13 +66,19 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 def _settings(profile: Profile, model: str) -> Used:
     settings = profile.models[model]
     # What is pre-trained here reads conversations as they are rendered; what others trained does not.
-    return {**(template() if settings.pretraining else {}), f"models.{model}": without(settings, "fine_tune")}
+    used: dict[str, Any] = dict(template()) if settings.pretraining else {}
+    if settings.folder is not None:
+        # What lies in the folder, and not where it lies.
+        used |= {f"models.{model}.path": look_of(model_files(settings.folder))}
+    return {**used, f"models.{model}": without(settings, "fine_tune", "path")}
 
 
 def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:
     """Fetch or convert a model that others trained, and give its manifest."""
-    from selection_platform.models.base_model import PACKAGED_MODELS, HubModel, convert_packaged, download
+    from selection_platform.models.base_model import PACKAGED_MODELS, HubModel, convert_packaged, copy_model, download
 
+    if settings.folder is not None:
+        return copy_model(settings.folder, folder)
     if settings.hub is not None:
         return download(HubModel(settings.hub, settings.revision or ""), folder)
     assert settings.package is not None

@@ -53,7 +53,7 @@ def add_parsers(commands: Commands) -> None:
     parser.add_argument("source", metavar="PATH_OR_HUB_ID", help="file, folder or pattern, or id of a data set")
     parser.add_argument("--config", help="configuration of a hub data set that has several")
     parser.add_argument("--split", help="split of a hub data set (default: train)")
-    parser.add_argument("--model", help="base model: hub id, with @COMMIT if need be")
+    parser.add_argument("--model", help="base model: folder, or hub id, with @COMMIT if need be")
     parser.add_argument("--budget", type=int, metavar="N", help=f"how many to select (default: {BUDGET}, or a tenth)")
     parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows to look at (default: {ROWS})")
     parser.add_argument("--to", type=Path, metavar="FILE", help="the profile to write (default: POOL.yaml)")

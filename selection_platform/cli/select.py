@@ -38,7 +38,7 @@ def add_parsers(commands: Commands) -> None:
     parser.add_argument("--split", help="split of a hub data set (default: train)")
     parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
     parser.add_argument("--budget", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
-    parser.add_argument("--model", help="base model, for methods that score with one: hub id, with @COMMIT if need be")
+    parser.add_argument("--model", help="base model, for methods that score with one: folder or hub id")
     parser.add_argument("--seed", type=int, default=0, help="of methods that draw (default: 0)")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the result and its profile")
     add_formats(parser)

@@ -72,11 +72,15 @@ def model_of(what: str) -> dict[str, Any]:
     """The `models` of a profile with one model, by a name that its id gives.
 
     Args:
-        what: id of a model on the hub, if need be with `@` and a commit; or an installed package that has weights.
+        what: a folder; the id of a model on the hub, if need be with `@` and a commit; or an installed package that
+            has weights.
 
     Raises:
         PlatformError: it is neither, or the hub does not say at which commit it is.
     """
+    folder = Path(what).expanduser()
+    if folder.is_dir():
+        return {name_of(folder.resolve().name): {"path": str(folder.absolute())}}
     packages = get_args(PackagedModelName)
     if what in packages:
         return {name_of(what): {"package": what}}
@@ -84,7 +88,8 @@ def model_of(what: str) -> dict[str, Any]:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub):
         known = ", ".join(packages)
         raise PlatformError(
-            f"--model: {what!r} is not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, nor one of {known}"
+            f"--model: {what!r} is no folder, not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, nor one of "
+            f"{known}"
         )
     if not COMMIT_PATTERN.fullmatch(revision):
         revision = _hub_commit(hub, revision or None)

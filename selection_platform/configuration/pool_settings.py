@@ -6,13 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from selection_platform.configuration.settings import Settings
+from selection_platform.configuration.settings import FOLDER, Settings
 
 Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree"]
 OutOfTurn = Literal["bad_row", "cut", "join"]
 Package = Literal["instruct-mix", "sharegpt-en"]
-FOLDER = "folder"
-"""Key of the validation context: the folder that relative paths start from."""
 
 
 def _check_scalar(value: Any) -> Any:

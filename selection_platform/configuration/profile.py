@@ -14,9 +14,10 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from selection_platform.configuration.checks import check_profile
 from selection_platform.configuration.method_settings import MethodSettings
-from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
+from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.settings import (
+    FOLDER,
     UPKEEP,
     ArmSettings,
     AutomationSettings,

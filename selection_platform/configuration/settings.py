@@ -4,9 +4,19 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -108,9 +118,18 @@ class PretrainingSettings(Settings):
     seed: Seed = Field(default=0, description="Seed of the first weights and of the order of the text.")
 
 
-class ModelSettings(Settings):
-    """A base model: of a hub, of an installed package, or pre-trained by the platform. Name exactly one."""
+FOLDER = "folder"
+"""Key of the validation context: the folder that relative paths start from."""
 
+
+class ModelSettings(Settings):
+    """A base model: from a folder, a hub, an installed package, or pre-trained by the platform. Name exactly one."""
+
+    path: str | None = Field(
+        default=None,
+        description="Folder with weights (safetensors), configuration and tokenizer. Relative ones start from the "
+        "profile's folder.",
+    )
     hub: str | None = Field(default=None, description="Hugging Face id of the model, such as Qwen/Qwen2-7B.")
     revision: str | None = Field(
         default=None, description="Commit of the hub repository, 7 to 40 hex digits. A hub model needs it."
@@ -123,15 +142,24 @@ class ModelSettings(Settings):
         default=True, description="Whether it is fine-tuned. Without it, it only rates samples (`selectit: helpers`)."
     )
 
+    # Beside the path, which stays as it is written: a profile that was moved with its model is the same profile.
+    _folder: Path = PrivateAttr(default=Path())
+
     @model_validator(mode="after")
-    def _one_origin(self) -> "ModelSettings":
-        if sum(origin is not None for origin in (self.hub, self.package, self.pretraining)) != 1:
-            raise ValueError("name exactly one of hub, package and pretraining")
+    def _one_origin(self, info: ValidationInfo) -> "ModelSettings":
+        if sum(origin is not None for origin in (self.path, self.hub, self.package, self.pretraining)) != 1:
+            raise ValueError("name exactly one of path, hub, package and pretraining")
+        self._folder = Path((info.context or {}).get(FOLDER) or "")
         if self.hub is not None and not COMMIT_PATTERN.fullmatch(self.revision or ""):
             raise ValueError(
                 "a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated"
             )
         return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that `path` names."""
+        return None if self.path is None else self._folder / Path(self.path).expanduser()
 
 
 class PassSettings(Settings):

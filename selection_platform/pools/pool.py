@@ -141,9 +141,9 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
 def _log(report: PoolReport) -> None:
     """Say which rows were dropped, what others lost, and which of their fields were not read."""
     for reason, rows in report.dropped.items():
-        logger.info("pool: %s rows dropped: %s", f"{rows:,}", reason)
+        logger.info("pool: %s dropped: %s", f"{rows:,}", reason)
     for part, rows in report.trimmed.items():
-        logger.info("pool: %s rows lost a part: %s", f"{rows:,}", part)
+        logger.info("pool: %s lost a part: %s", f"{rows:,}", part)
     if report.ignored:
         logger.info("pool: fields without meaning for training, not read: %s", ", ".join(report.ignored))
 

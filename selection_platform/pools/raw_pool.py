@@ -87,7 +87,7 @@ def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None =
         raise SourceError(f"no rows in {', '.join(source.files) or settings.source.hub}{_because(report)}")
     write_manifest(folder, asdict(report))
     for reason, count in report.bad_rows.items():
-        logger.info("raw pool: %s rows dropped: %s", f"{count:,}", reason)
+        logger.info("raw pool: %s dropped: %s", f"{count:,}", reason)
     return report
 
 

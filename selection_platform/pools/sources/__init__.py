@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from selection_platform.configuration.pool_settings import SourceSettings
+from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
 from selection_platform.pools.rows import Source, SourceError, SourceFile
-from selection_platform.pools.sources.files import find_files, local_file, look_of
+from selection_platform.pools.sources.files import find_files, local_file
 from selection_platform.pools.sources.formats import READABLE
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 

@@ -1,9 +1,8 @@
 """Files on this machine: those that a profile's paths and patterns name, and those of a folder."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from glob import has_magic
 from pathlib import Path
@@ -116,14 +115,3 @@ def _itself(path: Path) -> Path:
 def _state(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_size, state.st_mtime_ns
-
-
-def look_of(paths: Mapping[str, Path]) -> dict[str, str]:
-    """What can be seen of files at a glance: size and time of each, by name."""
-    states = ((name, *_state(path)) for name, path in paths.items())
-    return {name: f"{size:,} bytes of {_time(changed)}" for name, size, changed in states}
-
-
-def _time(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09d} UTC"

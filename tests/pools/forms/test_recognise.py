@@ -54,7 +54,7 @@ def test_the_form_is_logged_and_reported(tmp_path, caplog):
     assert report.ignored == ["number"]
     assert caplog.messages == [
         "pool: form recognised as messages: a list of {role, content} in messages",
-        "pool: 2 rows lost a part: field context left out",
+        "pool: 2 lost a part: field context left out",
         "pool: fields without meaning for training, not read: number",
     ]
 
