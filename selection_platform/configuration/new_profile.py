@@ -43,7 +43,7 @@ def _path(what: str) -> Path | None:
     """What may be a path; None where it is too long for one."""
     path = Path(what)
     try:
-        # No user may be called so.
+        # `~x` may be a file, and need be no user.
         return path if path.exists() or not what.startswith("~/") else path.expanduser()
     except OSError:
         return None
