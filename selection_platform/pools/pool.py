@@ -103,8 +103,16 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     """
     raw = read_raw_pool_report(raw_folder)
     texts = list(benchmark_texts) if settings.decontaminate else []
-    if open_job_folder(folder, _identity(settings, raw, texts)):
-        return read_pool_report(folder)
+    if not open_job_folder(folder, _identity(settings, raw, texts)):
+        report = _make_pool(settings, raw_folder, texts, folder)
+        write_manifest(folder, asdict(report))
+        _log(report)
+    for made_on_the_way in (CANDIDATES, TREES):
+        shutil.rmtree(folder / made_on_the_way, ignore_errors=True)
+    return read_pool_report(folder)
+
+
+def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folder: Path) -> PoolReport:
     started = time.monotonic()
     reading = find_reading(settings, raw_folder)
     rows_folder = write_trees(raw_folder, folder / TREES) if reading.form == "tree" else raw_folder
@@ -113,29 +121,24 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     choice = _choose(shards, settings)
     kept, content = _write_chosen(shards, choice.chosen, folder)
     rows = sum(report.rows for report in reports)
-    dropped = sum((report.dropped for report in reports), Counter[str]())
-    dropped.update(choice.dropped)
+    dropped = sum((report.dropped for report in reports), Counter(choice.dropped))
     if not kept.get(POOL):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
         raise EmptyPool(f"none of {rows} rows is left to select from ({reasons}); loosen the pool's filters")
-    report = PoolReport(
-        rows,
-        kept,
-        dict(dropped.most_common()),
-        _count_trimmed(reports, choice.distinct),
-        {reason: text for report in reversed(reports) for reason, text in report.examples.items()},
-        len(texts),
-        sum(len(split_words(text)) < WORDS for text in texts),
-        content,
-        round(time.monotonic() - started, 3),
-        printable(str(reading)),
-        sorted({printable(name) for report in reports for name in report.ignored}),
+    return PoolReport(
+        rows=rows,
+        kept=kept,
+        dropped=dict(dropped.most_common()),
+        trimmed=_count_trimmed(reports, choice.distinct),
+        # The first example of each reason.
+        examples={reason: text for report in reversed(reports) for reason, text in report.examples.items()},
+        benchmark_texts=len(texts),
+        short_benchmark_texts=sum(len(split_words(text)) < WORDS for text in texts),
+        content_hash=content,
+        seconds=round(time.monotonic() - started, 3),
+        form=printable(str(reading)),
+        ignored=sorted({printable(name) for report in reports for name in report.ignored}),
     )
-    write_manifest(folder, asdict(report))
-    for made_on_the_way in (CANDIDATES, TREES):
-        shutil.rmtree(folder / made_on_the_way, ignore_errors=True)
-    _log(report)
-    return report
 
 
 def _log(report: PoolReport) -> None:
