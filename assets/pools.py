@@ -113,7 +113,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
                 "dropped": markdown_counts(counts),
                 "trimmed": markdown_counts(report.trimmed),
                 "form": report.form,
-                "fields without meaning, not read": ", ".join(report.ignored) or "none",
+                "fields not read": ", ".join(report.ignored) or "none",
                 "benchmark texts compared with": report.benchmark_texts,
                 "benchmark texts too short to compare (under 13 words)": report.short_benchmark_texts,
                 "seconds": report.seconds,

@@ -119,8 +119,8 @@ def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
         facts.update(faults, selected=selected, wanted=wanted)
         if selected != wanted:
             raise PlatformError(
-                f"{wanted:,} samples are wanted but only {selected:,} have a score: lower the budget or enlarge the "
-                "pool; if seeds or budgets were added to the profile, materialise the method's scores again"
+                f"{wanted:,} samples are wanted but only {selected:,} have a score; why the others have none stands in "
+                "the column `dropped` of the method's scores; lower the budget, or enlarge the pool"
             )
 
     return verify

@@ -1,6 +1,7 @@
 """Take a selection away."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 
 if TYPE_CHECKING:
+    from resources.warehouse import Warehouse
     from selection_platform.report.export import Format
+
+FORMATS: "tuple[Format, ...]" = ("jsonl", "parquet", "dataset")
 
 
 def add_parsers(commands: Commands) -> None:
@@ -25,16 +29,18 @@ def add_parsers(commands: Commands) -> None:
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """Add the option that says what is written."""
-    parser.add_argument(
-        "--format", action="append", choices=("jsonl", "parquet", "dataset"), help="may be repeated (default: all)"
-    )
+    parser.add_argument("--format", action="append", choices=FORMATS, help="may be repeated (default: all)")
 
 
 def export(profile: Profile, options: argparse.Namespace) -> None:
     """Write the selected conversations and a data card."""
+    from selection_platform.report.export import check_place
+
     experiment = selecting_experiment(profile, options.experiment)
+    formats = options.format or FORMATS
     check_folder(options.to)
-    write_selection(profile, experiment, options.to, options.format)
+    check_place(options.to, formats)
+    write_selection(profile, experiment, options.to, formats)
 
 
 def check_folder(folder: Path) -> None:
@@ -44,14 +50,14 @@ def check_folder(folder: Path) -> None:
         raise PlatformError(f"--to: {there} is a file; name a folder")
 
 
-def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: "list[Format] | None") -> None:
+def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: "Sequence[Format]") -> None:
     """Write an experiment's selected conversations and a data card, and print where they are.
 
     Args:
         profile: of the experiment.
         experiment: one that selects.
         folder: to write to.
-        formats: what is written; everything if left out.
+        formats: what is written.
 
     Raises:
         PlatformError: it has not selected yet.
@@ -70,8 +76,21 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
         "pool": experiment.pool,
         "base model": experiment.model,
         "seed": experiment.seed,
+        **_facts_of_pool(warehouse, experiment),
         "warehouse snapshot": warehouse.snapshot(),
         "profile": profile.name,
     }
-    for path in export_selection(rows, facts, folder, formats or ("jsonl", "parquet", "dataset")):
+    for path in export_selection(rows, facts, folder, formats):
         print(path)
+
+
+def _facts_of_pool(warehouse: "Warehouse", experiment: Experiment) -> dict[str, str]:
+    """How many conversations there were to select from, and what became of the other rows."""
+    from sql.queries import load_sql
+
+    sizes = dict(warehouse.query(load_sql("10_pools/sizes")).iter_rows())
+    dropped = warehouse.query(load_sql("10_pools/dropped_by_reason"), {"pool": experiment.pool}).iter_rows()
+    return {
+        "selected from": f"{sizes[experiment.selects_from]:,} conversations",
+        "rows of the source that were dropped": "; ".join(f"{rows:,} {reason}" for reason, rows in dropped) or "none",
+    }

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from selection_platform.cli.data_options import add_data, pool_of
 from selection_platform.cli.export import check_folder
 from selection_platform.cli.shared import Commands
 from selection_platform.cli.terminal_text import shown, wrapped
@@ -15,10 +18,10 @@ from selection_platform.configuration.new_profile import (
     as_yaml,
     model_of,
     pool_name,
-    source_of,
     write_text,
 )
 from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.configuration.problems import problems
 from selection_platform.configuration.profile import read_profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
@@ -50,9 +53,7 @@ def add_parsers(commands: Commands) -> None:
         help="look at files or a data set of the hub, and write a profile for them",
         epilog="Example: selection-platform init chats.jsonl --model Qwen/Qwen2.5-0.5B",
     )
-    parser.add_argument("source", metavar="PATH_OR_HUB_ID", help="file, folder or pattern, or id of a data set")
-    parser.add_argument("--config", help="configuration of a hub data set that has several")
-    parser.add_argument("--split", help="split of a hub data set (default: train)")
+    add_data(parser)
     parser.add_argument("--model", help="base model: folder, or hub id, with @COMMIT if need be")
     parser.add_argument("--budget", type=int, metavar="N", help=f"how many to select (default: {BUDGET}, or a tenth)")
     parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows to look at (default: {ROWS})")
@@ -64,8 +65,8 @@ def init(options: argparse.Namespace) -> None:
     """Say what the first rows are like and what would become of them, and write a profile that runs as it is."""
     from selection_platform.pools.survey import survey
 
-    source = source_of(options.source, options.config, options.split)
-    name = pool_name(source)
+    pool = pool_of(options)
+    name = pool_name(pool["source"])
     path = options.to or Path(f"{name}.yaml")
     if path.exists():
         raise PlatformError(f"{path} exists, and is left as it is; name another file with --to")
@@ -74,17 +75,24 @@ def init(options: argparse.Namespace) -> None:
         raise PlatformError(f"--rows: {options.rows} is not a number of rows to look at; write 1 or more")
     models = {} if options.model is None else model_of(options.model)
     look = _look_at(models)
-    settings = PoolSettings.model_validate({"source": source, "on_bad_row": "skip", "held_out": HELD_OUT})
+    settings = _pool_settings({**pool, "held_out": HELD_OUT})
     found = survey(settings, options.rows, None if look is None else look.count_tokens)
     budget = _budget(options.budget, found)
     _print_survey(found)
-    text = _profile_text(options, path, name, source, models, look, found, budget)
+    text = _profile_text(options, path, name, pool, models, look, found, budget)
     # What does not fit is said now, before anything is written.
     read_profile(path, text)
     write_text(path, text)
     quoted = shlex.quote(str(path))
     print(f"\nWritten: {path}. Next:\n  selection-platform --profile {quoted} status    what would run")
-    print(f"  selection-platform --profile {quoted} run       run it")
+    print(f"  selection-platform --profile {quoted} run       run it; then `export` writes what an arm selected")
+
+
+def _pool_settings(pool: dict[str, Any]) -> PoolSettings:
+    try:
+        return PoolSettings.model_validate(pool)
+    except ValidationError as error:
+        raise PlatformError("\n".join(problems(error, PoolSettings))) from error
 
 
 def _look_at(models: Mapping[str, Any]) -> "ModelLook | None":
@@ -116,7 +124,7 @@ def _print_survey(found: "Survey") -> None:
     print(f"{', '.join(raw.files)}: looked at {raw.rows + bad:,} rows, {whole}")
     print(wrapped(f"form: {pool.form}"))
     if pool.ignored:
-        print(wrapped(f"fields without meaning for training, not read: {', '.join(pool.ignored)}"))
+        print(wrapped(f"fields not read: {', '.join(pool.ignored)}"))
     _print_what_becomes(raw, pool)
     print(f"{found.near_duplicates:,} of those kept are near-duplicates of an earlier one")
     print(wrapped(f"languages of the first messages: {_languages(found)}"))
@@ -150,30 +158,32 @@ def _print_conversation(conversation: Sequence[Message]) -> None:
 
 
 def _languages(found: "Survey") -> str:
-    shares = list(found.languages.items())
+    # Of a few rows a detector of languages makes mistakes.
+    shares = [(language, share) for language, share in found.languages.items() if share >= 0.01]
     named = [f"{language} {share:.0%}" for language, share in shares[:LANGUAGES]]
-    others = sum(share for _, share in shares[LANGUAGES:])
-    return ", ".join([*named, *([f"others {others:.0%}"] if others else [])])
+    others = 1 - sum(share for _, share in shares[:LANGUAGES])
+    return ", ".join([*named, *([f"others {others:.0%}"] if others >= 0.005 else [])])
 
 
 def _profile_text(
     options: argparse.Namespace,
     path: Path,
     name: str,
-    source: dict[str, Any],
+    pool: dict[str, Any],
     models: dict[str, Any],
     look: "ModelLook | None",
     found: "Survey",
     budget: int,
 ) -> str:
     """The profile, with comments."""
-    command = shlex.join(["selection-platform", "init", options.source])
+    command = shlex.join(["selection-platform", "init", *options.source])
+    said = {key: value for key, value in pool.items() if key not in ("source", "on_bad_row")}
     lines = [
         f"# Written by: {as_comment(command)}",
         "# Every setting that can be added here: docs/profile.md",
         "pools:",
-        as_yaml({name: {"source": _as_seen_from(path, source)}}, 2).rstrip("\n"),
-        f"    # The rows' form was recognised: {as_comment(found.pool.form)}.",
+        as_yaml({name: {**said, "source": _as_seen_from(path, pool["source"])}}, 2).rstrip("\n"),
+        f"    # The rows are read as {as_comment(found.pool.form)}.",
         "    on_bad_row: skip # what cannot be read is counted, in the table pools.dropped",
         f"    # language: en # of the first rows: {_languages(found)}",
         f"    # near_duplicates: 0.8 # {found.near_duplicates:,} of the {len(found.turns):,} that were looked at",
@@ -189,9 +199,12 @@ def _profile_text(
 def _as_seen_from(path: Path, source: dict[str, Any]) -> dict[str, Any]:
     """The source with a path that starts from the profile's folder, where it lies in it: both can then be moved."""
     folder = path.absolute().parent
-    if "files" in source and Path(source["files"]).is_relative_to(folder):
-        return {**source, "files": os.path.relpath(source["files"], folder)}
-    return source
+    several = source.get("files", [])
+    seen = [
+        os.path.relpath(each, folder) if Path(each).is_relative_to(folder) else each
+        for each in ([several] if isinstance(several, str) else several)
+    ]
+    return {**source, "files": seen[0] if isinstance(several, str) else seen} if seen else source
 
 
 def _longest(look: "ModelLook | None") -> list[str]:

@@ -43,6 +43,10 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
 def _print_leaderboard(profile: Profile) -> None:
     from selection_platform.report.leaderboard import markdown_leaderboards
 
+    if not profile.trained_experiments:
+        print("Nothing was trained. To take a selection away: selection-platform export EXPERIMENT --to DIR, of")
+        print("".join(f"  {key}\n" for key, each in profile.experiments.items() if each.pool), end="")
+        return
     results = open_resources(profile).warehouse.query("FROM reports.leaderboard")
     for title, table in markdown_leaderboards(results).items():
         print(f"{title}\n\n{table}\n")

@@ -5,18 +5,19 @@ import os
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from selection_platform.cli.export import add_formats, check_folder, write_selection
+from selection_platform.cli.data_options import add_data, pool_of
+from selection_platform.cli.export import FORMATS, add_formats, check_folder, write_selection
 from selection_platform.cli.shared import Commands
 from selection_platform.configuration.new_profile import (
     as_yaml,
     model_of,
     name_of_folder,
     pool_name,
-    source_of,
     write_text,
 )
-from selection_platform.configuration.profile import PROFILE_VARIABLE, read_profile
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, home, read_profile
 from selection_platform.configuration.settings import did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
@@ -33,11 +34,12 @@ def add_parsers(commands: Commands) -> None:
         help="select conversations from files or a data set of the hub, without a profile of yours",
         epilog="Example: selection-platform select chats.jsonl --method zip --budget 10000 --to chosen",
     )
-    parser.add_argument("source", metavar="PATH_OR_HUB_ID", help="file, folder or pattern, or id of a data set")
-    parser.add_argument("--config", help="configuration of a hub data set that has several")
-    parser.add_argument("--split", help="split of a hub data set (default: train)")
+    add_data(parser)
     parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
-    parser.add_argument("--budget", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
+    parser.add_argument("--budget", type=int, required=True, metavar="N", help="how many conversations to select")
+    parser.add_argument(
+        "--near-duplicates", type=float, metavar="SHARE", help="drop rows that share so much with an earlier one (0.8)"
+    )
     parser.add_argument("--model", help="base model, for methods that score with one: folder or hub id")
     parser.add_argument("--seed", type=int, default=0, help="of methods that draw (default: 0)")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the result and its profile")
@@ -48,12 +50,17 @@ def add_parsers(commands: Commands) -> None:
 def select(options: argparse.Namespace) -> None:
     """Write a profile, bring its one selection up to date, and write the selected conversations beside it."""
     from orchestration.refresh import refresh
+    from selection_platform.report.export import check_place
 
+    pool = pool_of(options)
+    formats = options.format or FORMATS
     check_folder(options.to)
+    check_place(options.to, formats)
+    _check_source(options.to, pool["source"])
     path = options.to / PROFILE
     if path.exists() and not path.read_bytes().startswith(WRITTEN.encode()):
         raise PlatformError(f"--to: {path} is a profile of yours, and is left as it is; name another folder")
-    text = _profile_text(options)
+    text = _profile_text(options, pool)
     # What does not fit is said before anything is written.
     profile = read_profile(path, text)
     write_text(path, text)
@@ -61,11 +68,25 @@ def select(options: argparse.Namespace) -> None:
     os.environ[PROFILE_VARIABLE] = str(path)
     experiment = next(iter(profile.experiments.values()))
     refresh(profile, [experiment.key], tell=partial(print, flush=True))
-    write_selection(profile, experiment, options.to, options.format)
-    print(f"\nTo look at how they were chosen: selection-platform --profile {shlex.quote(str(path))} ui")
+    write_selection(profile, experiment, options.to, formats)
+    where = "" if os.environ.get(HOME_VARIABLE) else f"{HOME_VARIABLE}={shlex.quote(str(home(profile).parent))} "
+    look = f"selection-platform --profile {shlex.quote(str(path.absolute()))} ui"
+    print(f"\nTo look at how they were chosen: {where}{look}")
 
 
-def _profile_text(options: argparse.Namespace) -> str:
+def _check_source(folder: Path, source: dict[str, Any]) -> None:
+    """Raise PlatformError where the source has files in the folder to write to, and so would soon have ours."""
+    from selection_platform.pools.sources.files import find_files
+
+    if "files" not in source:
+        return
+    patterns = [source["files"]] if isinstance(source["files"], str) else source["files"]
+    for path in find_files(patterns, Path()).paths.values():
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise PlatformError(f"--to: {path} is a file of the source; name another folder")
+
+
+def _profile_text(options: argparse.Namespace, pool: dict[str, Any]) -> str:
     method = METHODS.get(options.method)
     if method is None or method.scored_per is None:
         selecting = [name for name, known in METHODS.items() if known.scored_per is not None]
@@ -74,11 +95,11 @@ def _profile_text(options: argparse.Namespace) -> str:
         )
     if method.scored_per == "scoring" and options.model is None:
         raise PlatformError(f"--method: {method.name} scores with a base model; name it with --model")
-    source = source_of(options.source, options.config, options.split)
-    pool = {"source": source, "on_bad_row": "skip"}
+    if options.near_duplicates is not None:
+        pool = {**pool, "near_duplicates": options.near_duplicates}
     profile = {
         "name": name_of_folder(options.to),
-        "pools": {pool_name(source): pool},
+        "pools": {pool_name(pool["source"]): pool},
         **({} if options.model is None else {"models": model_of(options.model)}),
         "budgets": [options.budget],
         "arms": {method.name: {"seeds": [options.seed], "train": False}},

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import Any, get_args
@@ -20,12 +20,22 @@ LONGEST_NAME = 60
 """Characters of a name that is made: files are called by it, with more behind it."""
 
 
-def source_of(what: str, config: str | None = None, split: str | None = None) -> dict[str, Any]:
-    """The `source` of a pool: files, a folder or a pattern of this machine, else a data set of the hub.
+def source_of(several: Sequence[str], config: str | None = None, split: str | None = None) -> dict[str, Any]:
+    """The `source` of a pool: files, folders or patterns of this machine, else a data set of the hub.
 
     Raises:
         PlatformError: it is neither.
     """
+    sources = [_source_of(what, config, split) for what in several]
+    if len(sources) == 1:
+        return sources[0]
+    hub = next((source["hub"] for source in sources if "hub" in source), None)
+    if hub is not None:
+        raise PlatformError(f"{hub}: no such file; a data set of the hub is a source of its own")
+    return {"files": [source["files"] for source in sources]}
+
+
+def _source_of(what: str, config: str | None, split: str | None) -> dict[str, Any]:
     path = _path(what)
     if path is not None and (path.exists() or has_magic(what)):
         given = [name for name, value in (("--config", config), ("--split", split)) if value is not None]
@@ -122,7 +132,8 @@ def pool_name(source: Part) -> str:
     """A name for a pool, by its source."""
     if "hub" in source:
         return name_of(source["hub"].partition("/")[2])
-    name = Path(source["files"].partition("*")[0]).name or Path(source["files"].partition("*")[0]).parent.name
+    first = source["files"] if isinstance(source["files"], str) else source["files"][0]
+    name = Path(first.partition("*")[0]).name or Path(first.partition("*")[0]).parent.name
     return name_of(name.partition(".")[0])
 
 

@@ -148,7 +148,7 @@ def _log(report: PoolReport) -> None:
     for part, rows in report.trimmed.items():
         logger.info("pool: %s lost a part: %s", f"{rows:,}", part)
     if report.ignored:
-        logger.info("pool: fields without meaning for training, not read: %s", ", ".join(report.ignored))
+        logger.info("pool: fields not read: %s", ", ".join(report.ignored))
 
 
 def read_pool_report(folder: Path) -> PoolReport:

@@ -6,9 +6,15 @@ from typing import Any, Literal
 
 import polars as pl
 
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 Format = Literal["jsonl", "parquet", "dataset"]
+
+FILES: dict[Format, str] = {"jsonl": "train.jsonl", "parquet": "train.parquet", "dataset": "dataset"}
+CARD = "README.md"
+MARK = "<!-- Written by selection-platform, which writes over it again. -->"
+"""Last line of a card: what lies beside it may be written over."""
 
 SECTIONS = {"source": "Sources", "licence": "Licences"}
 
@@ -29,7 +35,7 @@ def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, fo
     """
     writers = {"jsonl": _write_jsonl, "parquet": _write_parquet, "dataset": _write_dataset}
     written = [writers[name](rows, folder) for name in formats]
-    card = folder / "README.md"
+    card = folder / CARD
     with whole_file(card) as temporary:
         temporary.write_text(data_card(rows, facts), encoding="utf-8")
     return [*written, card]
@@ -55,26 +61,41 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
         lines += [f"| {name or 'not stated'} | {count:,} |" for name, count in counts.iter_rows()]
     if rows["licence"].null_count():
         lines += ["", "No licence is stated for some rows: find out what you may do with them before you use them."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", MARK]) + "\n"
+
+
+def check_place(folder: Path, formats: Sequence[Format]) -> None:
+    """Check that an export would write over nothing but an earlier one.
+
+    Raises:
+        PlatformError: a file that is in its way is somebody else's.
+    """
+    card = folder / CARD
+    if card.exists() and MARK.encode() in card.read_bytes():
+        return
+    for path in (card, *(folder / FILES[name] for name in formats)):
+        if path.exists():
+            raise PlatformError(f"--to: {path} was not written by an export, and is left as it is; name another folder")
 
 
 def _write_jsonl(rows: pl.DataFrame, folder: Path) -> Path:
-    path = folder / "train.jsonl"
+    path = folder / FILES["jsonl"]
     with whole_file(path) as temporary:
         rows.write_ndjson(temporary)
     return path
 
 
 def _write_parquet(rows: pl.DataFrame, folder: Path) -> Path:
-    path = folder / "train.parquet"
+    path = folder / FILES["parquet"]
     with whole_file(path) as temporary:
         rows.write_parquet(temporary)
     return path
 
 
 def _write_dataset(rows: pl.DataFrame, folder: Path) -> Path:
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
 
-    path = folder / "dataset"
+    disable_progress_bars()
+    path = folder / FILES["dataset"]
     Dataset.from_polars(rows).save_to_disk(path)
     return path

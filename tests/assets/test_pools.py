@@ -55,7 +55,7 @@ def test_the_mask_and_what_rows_lost_are_in_the_warehouse_and_said(tmp_path, mon
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
     assert metadata["form"].value == "messages: a list of {role, content} in messages"
-    assert metadata["fields without meaning, not read"].value == "id"
+    assert metadata["fields not read"].value == "id"
     samples = tmp_path / "samples.parquet"
     values = {"pool": "mine"}
     warehouse.export(conversations_sql(warehouse, "30_features/samples_to_score", values), samples, values)

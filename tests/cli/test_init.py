@@ -43,7 +43,7 @@ def test_what_the_rows_are_like_and_what_becomes_of_them(folder, capsys):
     assert lines[0].endswith("My Chats.jsonl: looked at 63 rows, all there are")
     for line in (
         "form: messages: a list of {role, content} in messages",
-        "fields without meaning for training, not read: id",
+        "fields not read: id",
         "60 would be kept",
         "1 dropped: not JSON",
         "1 dropped: duplicate of an earlier row",

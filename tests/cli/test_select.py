@@ -34,7 +34,7 @@ def test_one_command_selects_and_the_next_makes_only_what_is_new(folder, capsys)
     assert main([*command, "--method", "zip"]) == 0
     output = capsys.readouterr().out
     assert "scores/zip  my-chats" in output
-    assert "selection-platform --profile chosen/profile.yaml ui" in output
+    assert f"selection-platform --profile {folder}/chosen/profile.yaml ui" in output
     by_zip = selected(folder / "chosen")
     assert len(set(by_zip)) == 5
     assert (
@@ -47,6 +47,35 @@ def test_one_command_selects_and_the_next_makes_only_what_is_new(folder, capsys)
     assert message(capsys, *command, "--method", "zip", "--budget", "41").startswith(
         "budgets: 41 is above the 40 samples of pool 'my-chats'"
     )
+
+
+def test_nothing_of_yours_is_written_over(folder, capsys):
+    (folder / "own").mkdir()
+    (folder / "own" / "train.jsonl").write_text("mine")
+    command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "5", "--to"]
+    assert message(capsys, *command, "own").startswith("--to: own/train.jsonl was not written by an export")
+    assert message(capsys, *command, ".") == (
+        f"--to: {folder / 'My Chats.jsonl'} is a file of the source; name another folder"
+    )
+    assert (folder / "own" / "train.jsonl").read_text() == "mine"
+    assert not (folder / "profile.yaml").exists()
+
+
+@pytest.mark.slow
+def test_rows_of_any_names_are_read_from_several_files(folder, capsys):
+    for name in "ab":
+        rows = [f"{name}{number};What is {number}?;It is {name}." for number in range(10)]
+        (folder / f"{name}.csv").write_text("\n".join(["ticket;asked by customer;reply by agent", *rows]))
+    names = "prompt=asked by customer,answer=reply by agent"
+    command = ["select", "a.csv", "b.csv", "--columns", names, "--method", "random", "--budget", "20", "--to", "out"]
+    assert main([*command, "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in (folder / "out" / "train.jsonl").read_text().splitlines()]
+    assert {row["messages"][1]["content"] for row in rows} == {"It is a.", "It is b."}
+    card = (folder / "out" / "README.md").read_text()
+    assert "| selected from | 20 conversations |" in card
+    assert "| rows of the source that were dropped | none |" in card
+    assert message(capsys, "init", "a.csv").startswith("form: cannot be told from the rows")
+    assert message(capsys, "init", "a.csv", "--form", "alpaca", "--column", "x").startswith("column: ")
 
 
 @pytest.mark.slow
@@ -81,19 +110,20 @@ def test_two_folders_of_one_name_do_not_disturb_each_other(folder, capsys):
     ],
 )
 def test_what_cannot_be_selected_is_said_at_once(folder, capsys, arguments, problem):
-    assert message(capsys, "select", *arguments, "--to", "out").startswith(problem)
+    assert message(capsys, "select", "--budget", "5", *arguments, "--to", "out").startswith(problem)
     assert not (folder / "out").exists()
 
 
 def test_a_profile_of_yours_is_not_ignored(folder, capsys):
-    command = ["--profile", "demo", "select", "My Chats.jsonl", "--method", "zip", "--to", "out"]
+    command = ["--profile", "demo", "select", "My Chats.jsonl", "--method", "zip", "--budget", "5", "--to", "out"]
     assert message(capsys, *command).startswith("--profile: this command writes a profile of its own")
 
 
 def test_a_profile_of_yours_is_not_written_over(folder, capsys):
-    (folder / "profile.yaml").write_text("mine")
-    command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "5", "--to", "."]
+    (folder / "own").mkdir()
+    (folder / "own" / "profile.yaml").write_text("mine")
+    command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "5", "--to", "own"]
     assert message(capsys, *command) == (
-        "--to: profile.yaml is a profile of yours, and is left as it is; name another folder"
+        "--to: own/profile.yaml is a profile of yours, and is left as it is; name another folder"
     )
-    assert (folder / "profile.yaml").read_text() == "mine"
+    assert (folder / "own" / "profile.yaml").read_text() == "mine"

@@ -1,6 +1,7 @@
 """Rows of .csv and .tsv files. Every value is text, as it stands there: NA, 007 and True are no exceptions."""
 
 import csv
+import re
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -8,12 +9,16 @@ from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Rows, SourceError, to_json
 from selection_platform.pools.sources.texts import open_bytes
 
+BEGINNING = 1 << 16
+"""Bytes in which the first line says what stands between values."""
+
+_QUOTED = re.compile(rb'"[^"]*"')
 MOST_CHARACTERS = 1 << 28
 """Of one value: more is a quote that nothing closes."""
 
 
 def read_csv(path: Path, name: str, after: int = 0) -> Rows:
-    """Rows of a file with commas or tabs, whose first line names the fields. Rows are counted from 1 behind it.
+    """Rows of a file with commas, semicolons or tabs. Its first line names the fields, and rows are counted behind it.
 
     Raises:
         SourceError: the first line names no fields, or one twice; or the file is broken as a whole.
@@ -22,7 +27,7 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
     with open_bytes(path) as file:
         # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is a bad one.
         text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        lines = csv.reader(text, delimiter="\t" if ".tsv" in path.name.lower() else ",", strict=True)
+        lines = csv.reader(text, delimiter=_delimiter(path), strict=True)
         header = _header(path, lines)
         number = 0
         while True:
@@ -37,6 +42,16 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
                 number += 1
                 if number > after:
                     yield _row(header, values, name, number)
+
+
+def _delimiter(path: Path) -> str:
+    """What stands between values. Spreadsheets write semicolons where numbers have a decimal comma."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    with open_bytes(path) as file:
+        first_line = file.read(BEGINNING).lstrip().partition(b"\n")[0]
+    outside = _QUOTED.sub(b"", first_line)
+    return next((mark for mark in ",;\t" if mark.encode() in outside), ",")
 
 
 def _header(path: Path, lines: "csv.Reader") -> list[str]:  # pyright: ignore[reportAttributeAccessIssue]
@@ -57,7 +72,7 @@ def _row(header: list[str], values: list[str] | BadRow, name: str, number: int) 
         return values.at(name, number)
     if len(values) != len(header):
         problem = f"has {len(values)} values, and the first line names {len(header)} fields"
-        return BadRow("another number of fields", None, problem, "repair its commas and quotes").at(name, number)
+        return BadRow("another number of fields", None, problem, "repair its delimiters and quotes").at(name, number)
     for field, value in zip(header, values, strict=True):
         if not value.isascii() and not _is_text(value):
             return BadRow("not UTF-8", field, "is not UTF-8", "save the file as UTF-8").at(name, number)

@@ -55,7 +55,7 @@ def test_the_form_is_logged_and_reported(tmp_path, caplog):
     assert caplog.messages == [
         "pool: form recognised as messages: a list of {role, content} in messages",
         "pool: 2 lost a part: field context left out",
-        "pool: fields without meaning for training, not read: number",
+        "pool: fields not read: number",
     ]
 
 

@@ -71,3 +71,20 @@ def test_reading_goes_on_behind_a_row(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"q\n1\n\n2\n3\n")
     assert values(csv_rows.read_csv(path, "a", 2)) == [{"q": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        ("a;b\n1,5;x\n", {"a": "1,5", "b": "x"}),
+        ('"a;c";"b"\n1;"x\ny"\n', {"a;c": "1", "b": "x\ny"}),
+        ('"a, or c";b\n1;2\n', {"a, or c": "1", "b": "2"}),
+        ("a,b;c\n1,2;3\n", {"a": "1", "b;c": "2;3"}),
+        ("a\tb\n1\t2\n", {"a": "1", "b": "2"}),
+        ("a\n1;2\n", {"a": "1;2"}),
+    ],
+)
+def test_the_first_line_tells_what_stands_between_values(tmp_path, text, record):
+    (row,) = read(tmp_path / "a.csv", text.encode())
+    assert isinstance(row, RawRow)
+    assert json.loads(row.record) == record
