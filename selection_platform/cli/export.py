@@ -64,10 +64,13 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
     """
     from resources.conversations import conversations_sql
     from selection_platform.report.export import export_selection
+    from sql.queries import load_sql
 
     warehouse = open_resources(profile).warehouse
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(conversations_sql(warehouse, "50_selections/training_samples", values), values)
+    origins = warehouse.query(load_sql("50_selections/origins"), values)
+    rows = rows.join(origins, on="sample_id", how="left", maintain_order="left")
     if rows.is_empty():
         raise PlatformError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
     facts = {

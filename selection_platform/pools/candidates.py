@@ -42,6 +42,8 @@ POOL_SCHEMA = pa.schema(
         ("characters", pa.int64()),
         ("split", pa.string()),
         ("untrained", pa.list_(pa.int32())),
+        ("file", pa.string()),
+        ("file_row", pa.int64()),
     ]
 )
 
@@ -125,12 +127,14 @@ class CandidateReader:
         """Keep a raw row, or say why not."""
         try:
             record = parse_row(text)
-            return field_reason(record, self._settings) or self._take_record(name, record, rows, report)
+            return field_reason(record, self._settings) or self._take_record(name, row, record, rows, report)
         except BadRow as bad_row:
             tally.meet(bad_row.at(name, row))
             return bad_row.reason
 
-    def _take_record(self, file: str, record: dict[str, object], rows: "_Columns", report: ShardReport) -> str | None:
+    def _take_record(
+        self, file: str, row: int, record: dict[str, object], rows: "_Columns", report: ShardReport
+    ) -> str | None:
         conversation = read_conversation(record, self._reading, self._settings)
         if conversation.dropped is not None:
             return conversation.dropped
@@ -143,7 +147,7 @@ class CandidateReader:
         if reason is None:
             for part in trimmed:
                 report.trimmed.setdefault(part, []).append(len(rows))
-            rows.add(messages, source, licence, split_of(messages, self._settings))
+            rows.add(messages, source, licence, split_of(messages, self._settings), file, row)
         return reason
 
     def _reason_to_drop(self, messages: tuple[Message, ...]) -> str | None:
@@ -172,11 +176,14 @@ class _Columns:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def add(self, messages: Sequence[Message], source: str, licence: str | None, split: str) -> None:
+    def add(
+        self, messages: Sequence[Message], source: str, licence: str | None, split: str, file: str, row: int
+    ) -> None:
         """Add a conversation."""
         untrained = [place for place, message in enumerate(messages) if not message.trained] or None
         values = (
             sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split, untrained,
+            file, row,
         )  # fmt: skip
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)

@@ -23,7 +23,8 @@ def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, fo
     """Write the selected conversations and their data card.
 
     Args:
-        rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), best first;
+        rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), `file` and
+            `file_row` (where it stands in the source), best first;
             where answers of some are not trained on, also `untrained` (their places in `messages`, from 0).
         facts: what the card's table says: name and value.
         folder: where the files go; made if missing.
@@ -48,7 +49,8 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
         f"# {facts['experiment']}",
         "",
         f"{rows.height:,} conversations, in the order in which the method ranks them.",
-        "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`)"
+        "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`), `file` and "
+        "`file_row` (where it stands in the source)"
         + (", `untrained` (places in `messages`, from 0, of answers to leave out of the loss)." if masked else "."),
         "",
         "| | |",

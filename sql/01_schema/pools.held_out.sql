@@ -8,6 +8,8 @@ CREATE TABLE pools.held_out (
     messages STRUCT(role VARCHAR, content VARCHAR)[],
     turns INTEGER,
     characters BIGINT,
-    untrained INTEGER[] -- places in messages, from 0, of answers that are not trained on; NULL: all are
+    untrained INTEGER[], -- places in messages, from 0, of answers that are not trained on; NULL: all are
+    file VARCHAR, -- of the source, in which the conversation stands
+    file_row BIGINT -- its row or line there, from 1
 );
 ALTER TABLE pools.held_out SET PARTITIONED BY (pool, split);

@@ -1,3 +1,3 @@
-SELECT sample_id, source, licence, messages, turns, characters, untrained
+SELECT sample_id, source, licence, messages, turns, characters, untrained, file, file_row
 FROM read_parquet($files)
 WHERE split = 'pool'

@@ -1,5 +1,5 @@
 -- The samples of a pool with the lowest ids. Ids are hashes, so these are a random part, and smaller parts lie in larger ones.
-SELECT sample_id, source, licence, messages, turns, characters, untrained
+SELECT sample_id, source, licence, messages, turns, characters, untrained, file, file_row
 FROM pools.samples
 WHERE pool = $whole_pool
 ORDER BY sample_id

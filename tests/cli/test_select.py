@@ -71,6 +71,8 @@ def test_rows_of_any_names_are_read_from_several_files(folder, capsys):
     assert main([*command, "--format", "jsonl"]) == 0
     rows = [json.loads(line) for line in (folder / "out" / "train.jsonl").read_text().splitlines()]
     assert {row["messages"][1]["content"] for row in rows} == {"It is a.", "It is b."}
+    assert all(row["messages"][0]["content"] == f"What is {row['file_row'] - 1}?" for row in rows)
+    assert {row["file"] for row in rows} == {str(folder / "a.csv"), str(folder / "b.csv")}
     card = (folder / "out" / "README.md").read_text()
     assert "| selected from | 20 conversations |" in card
     assert "| rows of the source that were dropped | none |" in card

@@ -55,6 +55,8 @@ def test_a_row_of_the_pool(tmp_path):
         "characters": len("Be brief.") + len("Why?") + len("So."),
         "split": "pool",
         "untrained": None,
+        "file": str(tmp_path / "pool.jsonl"),
+        "file_row": 1,
     }
     assert (report.kept, report.dropped, report.trimmed) == ({"pool": 1}, {}, {})
     assert read_pool_report(tmp_path / "pool") == report
@@ -140,7 +142,7 @@ def test_a_pool_that_was_stopped_goes_on_after_its_last_whole_shard(tmp_path, mo
         make(tmp_path, records)
     report, again = make(tmp_path, records)
     assert shards_read == [f"part-0000{number}.parquet" for number in (0, 1, 1, 2)]
-    assert again == [{**row, "source": "pool.jsonl"} for row in rows]
+    assert again == [{**row, "source": "pool.jsonl", "file": str(tmp_path / "pool.jsonl")} for row in rows]
     assert report.kept == whole.kept
     assert sorted(path.name for path in (tmp_path / "pool").iterdir()) == [
         "job.json", "manifest.json", *(f"part-0000{number}.parquet" for number in range(3)),

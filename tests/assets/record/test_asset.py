@@ -35,6 +35,7 @@ WITHOUT_CONTENT = {
     "50_selections/faults": "stops a selection that is unsound",
     "50_selections/size": "stops a selection of another size",
     "50_selections/changed": "says in `status` what changed",
+    "50_selections/origins": "is written by `export`",
     "50_selections/ids": "is read by `verify`",
     "70_benchmarks/averages": "says whose weights stay",
     "70_benchmarks/results_of_experiment": "describes what was made",
