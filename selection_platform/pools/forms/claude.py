@@ -1,5 +1,7 @@
 """Messages of Claude's data export, whose sender is human or assistant, as messages of one text or list of parts."""
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from selection_platform.pools.bad_rows import BadRow
@@ -13,16 +15,15 @@ FILE_ALONE = "a message is a file alone"
 BETWEEN = "\n\n"
 """What stands between the texts of attachments, and between them and the message."""
 
+RESULT = "tool_result"
+
 _SHOWN = ("type", "start_timestamp", "stop_timestamp")
 _OF_A_CALL = ("type", "id", "name", "input")
 _KNOWN_PARTS = {*TEXT_PARTS, *THINKING_PARTS, *MEDIA_PARTS, *TOOL_PARTS}
 
 
-def plain_message(item: dict[str, Any], key: str, where: str, notes: Notes) -> dict[str, Any]:
-    """A message with all that it says under one key.
-
-    Pasted texts and files whose text was extracted stand before the message, as Anthropic's guide to long prompts puts
-    documents before the question. `text` is read where `content` has nothing: it shows calls of tools as a placeholder.
+def plain_messages(item: dict[str, Any], key: str, where: str, notes: Notes) -> Iterator[dict[str, Any]]:
+    """The messages that one of the export is: an answer in which tools were called is several, with results between.
 
     Args:
         item: the message.
@@ -33,6 +34,25 @@ def plain_message(item: dict[str, Any], key: str, where: str, notes: Notes) -> d
     Raises:
         BadRow: an attachment is broken.
         LeftOut: there is nothing but files whose text is not in the row.
+    """
+    message = _plain_message(item, key, where, notes)
+    parts = message.get(key)
+    if not isinstance(parts, list) or message.get("sender") != "assistant" or RESULT not in map(_kind, parts):
+        yield message
+        return
+    for are_results, group in groupby(parts, lambda part: _kind(part) == RESULT):
+        each = list(group)
+        if are_results:
+            yield from ({"sender": "tool", key: part.get("content") or ""} for part in each)
+        elif not _says_nothing(each):
+            yield {**message, key: each}
+
+
+def _plain_message(item: dict[str, Any], key: str, where: str, notes: Notes) -> dict[str, Any]:
+    """A message with all that it says under one key.
+
+    Pasted texts and files whose text was extracted stand before the message, as Anthropic's guide to long prompts puts
+    documents before the question. `text` is read where `content` has nothing: it shows calls of tools as a placeholder.
     """
     rest = {name: value for name, value in item.items() if name not in ("content", "text", "attachments", "files")}
     if key not in item and "content" not in item:
@@ -102,7 +122,7 @@ def _plain_part(part: Any) -> Any:
     kind = _kind(part)
     if kind == "tool_use":
         return {name: part[name] for name in _OF_A_CALL if name in part}
-    if kind == "tool_result" and isinstance(part.get("content"), list):
+    if kind == RESULT and isinstance(part.get("content"), list):
         return {"type": kind, "content": [_result_part(each) for each in part["content"]]}
     return part
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from selection_platform.configuration.pool_settings import Form, PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
-from selection_platform.pools.forms.claude import plain_message
+from selection_platform.pools.forms.claude import plain_messages
 from selection_platform.pools.forms.content import THINKING_FIELDS, Speaker, call_text, message_text
 from selection_platform.pools.forms.notes import Notes
 from selection_platform.pools.forms.reading import CLAUDES, KEYS, OTHER_KEYS, Keys
@@ -99,11 +99,13 @@ def read_list(
         elif not isinstance(item, dict):
             problem = f"is {kind_of(item)}, not an object with {' and '.join(keys)}"
             raise BadRow("a message is not an object", where, problem, "write it as one")
+        elif keys in CLAUDES:
+            for plain in plain_messages(item, keys[1], where, notes):
+                yield _message(plain, keys, where, column, settings, notes)
         elif form == "pairs":
             yield from _pair(item, where, column, notes)
         else:
-            plain = plain_message(item, keys[1], where, notes) if keys in CLAUDES else item
-            yield _message(plain, keys, where, column, settings, notes)
+            yield _message(item, keys, where, column, settings, notes)
 
 
 def form_of_list(items: list[Any]) -> Form | None:

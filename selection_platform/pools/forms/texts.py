@@ -20,7 +20,7 @@ def field_of(record: dict[str, Any], key: str, where: str) -> Any:
             "a field is missing",
             where,
             f"is missing; there is {present}",
-            "set the pool's form, column or columns to the data's",
+            "set the pool's form, column or columns to the data's, or leave form out to have it recognised",
         )
     return record[key]
 
