@@ -37,8 +37,8 @@ RECORDS = [
     ),
     (
         "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
-        "a field is missing | field messages[1].content: is missing; there is role; set the pool's form, column "
-        "or columns to the data's, or leave form out to have it recognised",
+        "a field is missing | field messages[1].content: is missing; there is role; rename the key that holds it, or "
+        "leave form out, so that other usual keys are recognised",
     ),
     (
         "null content", {}, chat(None),

@@ -10,7 +10,7 @@ from selection_platform.pools.forms.content import THINKING_LEFT_OUT, Speaker, m
 from selection_platform.pools.forms.messages import Turn, speaker_of
 from selection_platform.pools.forms.notes import LeftOut, Notes
 from selection_platform.pools.forms.reading import CURRENT_NODE
-from selection_platform.pools.forms.texts import field_of, is_blank, json_line, kind_of, parsed_json, text_of
+from selection_platform.pools.forms.texts import OF_A_PART, field_of, is_blank, json_line, kind_of, parsed_json, text_of
 
 BRANCHES = "other branches left out"
 HIDDEN = "hidden messages left out"
@@ -180,7 +180,7 @@ def _role_name(message: dict[str, Any], where: str) -> Any:
     if not isinstance(author, dict):
         problem = f"is {kind_of(author)}, not an object with role"
         raise BadRow("not a ChatGPT export", f"{where}.author", problem, "repair the row")
-    return field_of(author, "role", f"{where}.author.role")
+    return field_of(author, "role", f"{where}.author.role", OF_A_PART)
 
 
 def _thinking(content: dict[str, Any], where: str) -> str:
@@ -220,7 +220,7 @@ def _part(part: Any, parts: list[Any], where: str) -> str:
         return text_of(part or "", where)
     kind = str(part.get("content_type")) if isinstance(part, dict) else ""
     if kind == "audio_transcription":
-        return text_of(field_of(part, "text", f"{where}.text"), f"{where}.text")
+        return text_of(field_of(part, "text", f"{where}.text", OF_A_PART), f"{where}.text")
     if "video" in kind and not is_blank([part.get("frames_asset_pointers"), part.get("video_container_asset_pointer")]):
         raise LeftOut("has a video")
     if "audio" in kind:

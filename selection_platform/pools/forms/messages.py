@@ -11,7 +11,7 @@ from selection_platform.pools.forms.claude import plain_messages
 from selection_platform.pools.forms.content import THINKING_FIELDS, Speaker, call_text, message_text
 from selection_platform.pools.forms.notes import Notes
 from selection_platform.pools.forms.reading import CLAUDES, KEYS, OTHER_KEYS, Keys
-from selection_platform.pools.forms.texts import empty, field_of, kind_of, parsed_json, text_of
+from selection_platform.pools.forms.texts import OF_A_MESSAGE, empty, field_of, kind_of, parsed_json, text_of
 from selection_platform.text.conversation import Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -146,17 +146,17 @@ def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterat
     speakers: dict[str, Speaker] = {"input": "user", "output": "assistant"}
     for key, role in speakers.items():
         at = f"{where}.{key}"
-        yield Turn(role, said(field_of(item, key, at), at), True, at)
+        yield Turn(role, said(field_of(item, key, at, OF_A_MESSAGE), at), True, at)
     notes.unread(item, speakers.keys(), within=f"{column}[].")
 
 
 def _message(item: dict[str, Any], keys: Keys, where: str, column: str, settings: PoolSettings, notes: Notes) -> Turn:
     role_key, content_key = keys
-    name = field_of(item, role_key, f"{where}.{role_key}")
+    name = field_of(item, role_key, f"{where}.{role_key}", OF_A_MESSAGE)
     role, only_calls = speaker_of(name, f"{where}.{role_key}")
     if only_calls:
         at = f"{where}.{content_key}"
-        text = call_text(field_of(item, content_key, at), at, settings)
+        text = call_text(field_of(item, content_key, at, OF_A_MESSAGE), at, settings)
     else:
         text = message_text(item, content_key, where, role, settings, notes)
     trained = role != "assistant" or _is_trained(item, where, notes)

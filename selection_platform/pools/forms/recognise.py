@@ -75,7 +75,8 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
         shown = printable(", ".join(sorted({name for record in records for name in record})) or "nothing")
         raise UnknownForm(
             f"form: cannot be told from the rows, which have the fields {shown}; name the list of messages with `form` "
-            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`"
+            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the rows as "
+            "docs/pools.md says under 'Not read, and what to do'"
         )
     best, rows = votes.most_common(1)[0]
     if len(best) == 1 and rows >= ENOUGH * votes.total():
@@ -115,13 +116,13 @@ def _candidates_of_any(record: dict[str, Any], settings: PoolSettings) -> tuple[
 
 def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
     """The readings that fit a row equally well; none where none does."""
+    if settings.column in (None, MAPPING) and _is_chatgpt(record.get(MAPPING)):
+        return [list_reading("chatgpt", MAPPING, settings)]
     if settings.column is not None:
         form = _form_of(record.get(settings.column))
         if form is not None:
             return [list_reading(form, settings.column, settings)]
         return _of_other_keys({settings.column: record.get(settings.column)}, settings)
-    if _is_chatgpt(record.get(MAPPING)):
-        return [list_reading("chatgpt", MAPPING, settings)]
     if all(name in record for name in TREE_FIELDS):
         return [list_reading("tree", "messages", settings)]
     found: dict[str, Form | None] = {name: _form_of(value) for name, value in record.items()}

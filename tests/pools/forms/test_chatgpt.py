@@ -53,6 +53,7 @@ def thoughts(*said):
 def test_it_is_recognised_and_said():
     reading = recognise([row(USER, ANSWER)], settings())
     assert reading == stated_reading(settings(form="chatgpt")) == Reading("chatgpt", "mapping")
+    assert recognise([row(USER, ANSWER)], settings(column="mapping")) == reading
     assert str(reading) == "chatgpt: the branch of mapping that ends with current_node"
     assert reading.how_to_say == "form: chatgpt"
 
@@ -217,6 +218,8 @@ def test_speech_is_read_as_it_was_written_down():
         ({"mapping": {}, "current_node": None}, "field mapping: holds no question with an answer; remove the row"),
         ({"mapping": {"m1": {"message": {"author": None, "content": {"parts": ["x"]}}, "parent": None}}},
          "field mapping.m1.message.author: is null, not an object with role; repair the row"),
+        ({"mapping": {"m1": {"message": {"author": {}, "content": {"parts": ["x"]}}, "parent": None}}},
+         "field mapping.m1.message.author.role: is missing; there is nothing; repair the row"),
         ({"mapping": {"m1": {"message": {"author": {"role": "user"}, "content": "x"}, "parent": None}}},
          "field mapping.m1.message.content: is a string, not an object; repair the row"),
         ({"mapping": node("m1", None, "user", {"content_type": "canvas", "body": "x"})},

@@ -82,7 +82,8 @@ def test_the_form_is_logged_and_reported(tmp_path, caplog):
         (
             [{"text": "a", "id": 1}],
             "form: cannot be told from the rows, which have the fields id, text; name the list of messages with `form` "
-            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`",
+            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the rows as "
+            "docs/pools.md says under 'Not read, and what to do'",
         ),
     ],
 )
@@ -137,8 +138,8 @@ def test_a_message_without_the_keys_of_the_others_is_a_bad_row():
     with pytest.raises(BadRow) as error:
         read_conversation(record, recognise([talk("speaker", "text")], given), given)
     assert str(error.value) == (
-        "field talk[1].speaker: is missing; there is author, text; set the pool's form, column or columns to the "
-        "data's, or leave form out to have it recognised, or set on_bad_row: skip for this pool"
+        "field talk[1].speaker: is missing; there is author, text; rename the key that holds it, or leave form out, "
+        "so that other usual keys are recognised, or set on_bad_row: skip for this pool"
     )
     with pytest.raises(BadRow, match=r"field talk\[0\]: is a string, not an object with speaker and text; write it as"):
         read_conversation({"talk": ["q"]}, recognise([talk("speaker", "text")], given), given)
