@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_
 
 from selection_platform.configuration.settings import FOLDER, Settings
 
-Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree"]
+Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree", "chatgpt"]
 OutOfTurn = Literal["bad_row", "cut", "join"]
 Package = Literal["instruct-mix", "sharegpt-en"]
 
@@ -130,7 +130,8 @@ class PoolSettings(Settings):
         description="How a row holds its conversation; recognised from the rows if left out (see pools.md). messages: "
         "a list of {role, content}. sharegpt: a list of {from, value}. alpaca: instruction, input (optional), output, "
         "system (optional). pairs: a list of {input, output}. strings: a list of texts, the user's first. columns: the "
-        "fields that `columns` names. tree: one message a row, which names its parent.",
+        "fields that `columns` names. tree: one message a row, which names its parent. chatgpt: the tree of messages "
+        "in `mapping` of ChatGPT's data export.",
     )
     column: str | None = Field(
         default=None,
@@ -218,7 +219,7 @@ class PoolSettings(Settings):
     def _check_columns(self) -> None:
         """Raise ValueError where form, column and columns do not go together."""
         columns = self.columns
-        if self.form in ("alpaca", "columns", "tree") and self.column is not None:
+        if self.form in ("alpaca", "columns", "tree", "chatgpt") and self.column is not None:
             raise ValueError(f"column: the {self.form} form has no list of messages; leave it out")
         if self.form != "alpaca" and (columns.prompt is None) != (columns.answer is None):
             raise ValueError("columns: prompt and answer go together; name both")

@@ -61,7 +61,7 @@ class ShardReport:
         dropped: rows that are no candidates, by reason.
         examples: for each kind of bad row the message of the first one.
         trimmed: what candidates lost, and the places in the file of those that did.
-        ignored: fields that carry no meaning for training.
+        ignored: fields that were not read.
     """
 
     rows: int = 0

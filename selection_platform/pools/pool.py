@@ -66,7 +66,7 @@ class PoolReport:
         content_hash: SHA-256 of ids, sources, licences and splits, in order.
         seconds: time it took.
         form: how the rows were read, in words.
-        ignored: fields that carry no meaning for training, by name.
+        ignored: Fields that were not read, by name.
     """
 
     rows: int

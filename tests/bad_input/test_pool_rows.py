@@ -14,12 +14,12 @@ RECORDS = [
     (
         "missing column", MESSAGES, {"id": 1, "text": "a"},
         "a field is missing | field messages: is missing; there is id, text; set the pool's form, column or "
-        "columns to the data's",
+        "columns to the data's, or leave form out to have it recognised",
     ),
     (
         "half a surrogate in a key", MESSAGES, {"\ud800": 1},
         r"a field is missing | field messages: is missing; there is \ud800; set the pool's form, column or "
-        r"columns to the data's",
+        r"columns to the data's, or leave form out to have it recognised",
     ),
     (
         "text for messages", {}, {"messages": "Why?"},
@@ -37,8 +37,8 @@ RECORDS = [
     ),
     (
         "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
-        "a field is missing | field messages[1].content: is missing; there is role; set the pool's form, column "
-        "or columns to the data's",
+        "a field is missing | field messages[1].content: is missing; there is role; rename the key that holds it, or "
+        "leave form out, so that other usual keys are recognised",
     ),
     (
         "null content", {}, chat(None),

@@ -6,7 +6,7 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
 from selection_platform.pools.forms.notes import LeftOut, Notes, is_switch
-from selection_platform.pools.forms.texts import empty, field_of, is_blank, json_line, text_of
+from selection_platform.pools.forms.texts import OF_A_MESSAGE, OF_A_PART, empty, field_of, is_blank, json_line, text_of
 
 Speaker = Literal["system", "user", "assistant", "result"]
 """Who speaks: a role, or a tool whose result stands in the user's turn."""
@@ -47,7 +47,7 @@ def message_text(
     thinking = _thinking(item, notes) if role == "assistant" else ""
     if blocks and settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
-    value = item.get(key) if blocks or thinking else field_of(item, key, at)
+    value = item.get(key) if blocks or thinking else field_of(item, key, at, OF_A_MESSAGE)
     if role == "result":
         return text_of(tools.result(_result_text(value, at, settings)), at)
     text, in_parts = _content(value, at, settings, may_be_null=bool(blocks or thinking))
@@ -137,9 +137,9 @@ def _read_part(part: Any, where: str, settings: PoolSettings, texts: list[str], 
     if kind in MEDIA_PARTS:
         raise LeftOut(MEDIA_PARTS[kind])
     if kind in TEXT_PARTS:
-        texts.append(text_of(field_of(part, TEXT_PARTS[kind], where), where))
+        texts.append(text_of(field_of(part, TEXT_PARTS[kind], where, OF_A_PART), where))
     elif kind in THINKING_PARTS:
-        thinking.append(text_of(field_of(part, THINKING_PARTS[kind], where), where))
+        thinking.append(text_of(field_of(part, THINKING_PARTS[kind], where, OF_A_PART), where))
     elif kind in TOOL_PARTS:
         if settings.tools == "drop_row":
             raise LeftOut(tools.HAS_TOOLS)

@@ -5,6 +5,7 @@ from typing import Any
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.forms import tools
+from selection_platform.pools.forms.chatgpt import read_chatgpt
 from selection_platform.pools.forms.columns import read_columns
 from selection_platform.pools.forms.messages import listed, read_list
 from selection_platform.pools.forms.normal import normalise
@@ -28,7 +29,7 @@ class Conversation:
         messages: in normal form, all with text; none where the row is left out.
         dropped: why the row is left out, in words that do not depend on the row; None where it is read.
         trimmed: parts that were left out, in words.
-        ignored: fields that carry no meaning for training.
+        ignored: fields not read, which hold nothing that is known to be a part of a conversation.
     """
 
     messages: tuple[Message, ...]
@@ -63,10 +64,12 @@ def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, note
     column = reading.column
     if column is None:
         turns = read_columns(unread, reading, settings, notes)
+    elif reading.form == "chatgpt":
+        turns = read_chatgpt(unread, column, settings, notes)
     else:
         items = listed(field_of(unread, column, column), column)
         del unread[column]
-        turns = read_list(items, reading.form, column, settings, notes)
+        turns = read_list(items, reading.form, column, settings, notes, reading.keys)
     opening = take_opening(unread, reading, notes)
     if opening.definitions and settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from selection_platform.configuration.pool_settings import Form, PoolSettings
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.forms import tools
+from selection_platform.pools.forms.claude import plain_messages
 from selection_platform.pools.forms.content import THINKING_FIELDS, Speaker, call_text, message_text
 from selection_platform.pools.forms.notes import Notes
-from selection_platform.pools.forms.reading import KEYS
-from selection_platform.pools.forms.texts import empty, field_of, kind_of, parsed_json, text_of
+from selection_platform.pools.forms.reading import CLAUDES, KEYS, OTHER_KEYS, Keys
+from selection_platform.pools.forms.texts import OF_A_MESSAGE, empty, field_of, kind_of, parsed_json, text_of
 from selection_platform.text.conversation import Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -73,24 +74,38 @@ def listed(value: Any, column: str) -> list[Any]:
     return found
 
 
-def read_list(items: list[Any], form: Form, column: str, settings: PoolSettings, notes: Notes) -> Iterator[Turn]:
+def read_list(
+    items: list[Any], form: Form, column: str, settings: PoolSettings, notes: Notes, keys: Keys | None = None
+) -> Iterator[Turn]:
     """The turns of a list of messages, one by one, so that what comes after a cut is not looked at.
+
+    Args:
+        items: the messages.
+        form: of the list.
+        column: the field that it stands in.
+        settings: what becomes of tools and thinking.
+        notes: gets what is left out.
+        keys: of the role and of the text, where they are not those of the form.
 
     Raises:
         BadRow: a message cannot be read.
         LeftOut: a message has what the settings or a text model cannot use.
     """
+    keys = keys or KEYS.get(form)
     for index, item in enumerate(items):
         where = f"{column}[{index}]"
-        if form == "strings":
+        if keys is None:
             yield Turn("assistant" if index % 2 else "user", said(item, where), True, where)
         elif not isinstance(item, dict):
-            problem = f"is {kind_of(item)}, not an object with {' and '.join(KEYS[form])}"
+            problem = f"is {kind_of(item)}, not an object with {' and '.join(keys)}"
             raise BadRow("a message is not an object", where, problem, "write it as one")
+        elif keys in CLAUDES:
+            for plain in plain_messages(item, keys[1], where, notes):
+                yield _message(plain, keys, where, column, settings, notes)
         elif form == "pairs":
             yield from _pair(item, where, column, notes)
         else:
-            yield _message(item, KEYS[form], where, column, settings, notes)
+            yield _message(item, keys, where, column, settings, notes)
 
 
 def form_of_list(items: list[Any]) -> Form | None:
@@ -102,6 +117,17 @@ def form_of_list(items: list[Any]) -> Form | None:
         if form != "tree" and isinstance(first, dict) and set(keys) <= first.keys():
             return form
     return None
+
+
+def other_keys(items: list[Any]) -> Keys | None:
+    """The first pair of other keys that every message of a list has; None where there is none."""
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    role, text = (next((key for key in keys if all(key in item for item in items)), None) for keys in OTHER_KEYS)
+    if role is None or text is None:
+        return None
+    # So that a pool of old and new exports has one pair.
+    return CLAUDES[0] if (role, text) in CLAUDES and all("text" in item for item in items) else (role, text)
 
 
 def said(value: Any, where: str) -> str:
@@ -120,19 +146,17 @@ def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterat
     speakers: dict[str, Speaker] = {"input": "user", "output": "assistant"}
     for key, role in speakers.items():
         at = f"{where}.{key}"
-        yield Turn(role, said(field_of(item, key, at), at), True, at)
+        yield Turn(role, said(field_of(item, key, at, OF_A_MESSAGE), at), True, at)
     notes.unread(item, speakers.keys(), within=f"{column}[].")
 
 
-def _message(
-    item: dict[str, Any], keys: tuple[str, str], where: str, column: str, settings: PoolSettings, notes: Notes
-) -> Turn:
+def _message(item: dict[str, Any], keys: Keys, where: str, column: str, settings: PoolSettings, notes: Notes) -> Turn:
     role_key, content_key = keys
-    name = field_of(item, role_key, f"{where}.{role_key}")
-    role, only_calls = _role(name, f"{where}.{role_key}")
+    name = field_of(item, role_key, f"{where}.{role_key}", OF_A_MESSAGE)
+    role, only_calls = speaker_of(name, f"{where}.{role_key}")
     if only_calls:
         at = f"{where}.{content_key}"
-        text = call_text(field_of(item, content_key, at), at, settings)
+        text = call_text(field_of(item, content_key, at, OF_A_MESSAGE), at, settings)
     else:
         text = message_text(item, content_key, where, role, settings, notes)
     trained = role != "assistant" or _is_trained(item, where, notes)
@@ -142,8 +166,12 @@ def _message(
     return Turn(role, text, trained, where)
 
 
-def _role(name: Any, where: str) -> tuple[Speaker, bool]:
-    """The role, and whether the message is nothing but calls of tools."""
+def speaker_of(name: Any, where: str) -> tuple[Speaker, bool]:
+    """Who a role's name means, and whether the message is nothing but calls of tools.
+
+    Raises:
+        UnknownRole: nobody that is known.
+    """
     known = name.lower() if isinstance(name, str) else ""
     if known in RESULT_ROLES:
         return "result", False

@@ -12,7 +12,7 @@ UNANSWERED = "unanswered last message removed"
 EMPTY_SYSTEM = "empty system message removed"
 CUT = "cut before the first message out of turn"
 CUT_AT_UNKNOWN = "cut before a message of an unknown role"
-UNTRAINED_END = "end without an answer that is trained on removed"
+UNTRAINED_END = "what follows the last trained answer cut"
 """Parts that rows lose on the way."""
 
 NOTHING_TRAINED = "no answer is trained on"

@@ -50,7 +50,7 @@ class Notes:
 
     Attributes:
         trimmed: parts that are left out, in words, each once.
-        ignored: fields that carry no meaning for training.
+        ignored: fields not read, which hold nothing that is known to be a part of a conversation.
     """
 
     trimmed: dict[str, None] = field(default_factory=dict)

@@ -12,13 +12,25 @@ HISTORY_FIELDS = ("history",)
 ALPACA = ("instruction", "output")
 TREE_FIELDS = ("message_id", "parent_id", "role", "text")
 
+MAPPING, CURRENT_NODE = "mapping", "current_node"
+"""Fields of ChatGPT's data export."""
+
 DEFAULT_COLUMNS: dict[Form, str] = {
     "messages": "messages", "sharegpt": "conversations", "pairs": "conversation", "strings": "conversations",
+    "chatgpt": MAPPING,
 }  # fmt: skip
-KEYS: dict[Form, tuple[str, str]] = {
+Keys = tuple[str, str]
+"""What messages call their role and their text."""
+
+KEYS: dict[Form, Keys] = {
     "messages": ("role", "content"), "sharegpt": ("from", "value"), "pairs": ("input", "output"),
     "tree": ("role", "text"),
 }  # fmt: skip
+OTHER_KEYS = (("role", "from", "sender", "author", "speaker"), ("content", "value", "text", "message", "utterance"))
+"""Other names of a message's role and text, in the order in which they are looked for."""
+CLAUDES: tuple[Keys, ...] = (("sender", "text"), ("sender", "content"))
+"""Those of Claude's data export: all versions have `text`, newer ones `content` too."""
+
 LISTS: dict[Form, str] = {
     "messages": "a list of {role, content}",
     "sharegpt": "a list of {from, value}",
@@ -33,12 +45,14 @@ class Reading:
 
     Attributes:
         form: `alpaca` is `columns` with names of its own.
-        column: field with the list of messages; None for `columns`. In `tree` the walk puts it there.
+        column: field with the list of messages, or in `chatgpt` with their tree; None for `columns`. In `tree` the walk
+            puts it there.
         prompt: field of the question, or of a list of messages that ends with it; for `columns` alone, as is the next.
         answer: field of the answer, or of a list of messages that begins with it.
         system: fields that may hold a system message beside the rest; the first that is there is read.
         context: likewise, material that follows the question.
         history: likewise, earlier turns.
+        keys: of each message's role and text, where they are not those of the form.
     """
 
     form: Form
@@ -48,28 +62,37 @@ class Reading:
     system: tuple[str, ...] = SYSTEM_FIELDS
     context: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
+    keys: Keys | None = None
 
     def __str__(self) -> str:
         """In words, for a person."""
         if self.form == "tree":
             return "tree: messages that name the one that they reply to"
+        if self.form == "chatgpt":
+            return f"chatgpt: the branch of {self.column} that ends with {CURRENT_NODE}"
         if self.column is None:
             return f"{self.form}: {self.prompt} is answered by {self.answer}"
-        return f"{self.form}: {LISTS[self.form]} in {self.column}"
+        return f"{self.form}: {self.shape} in {self.column}"
+
+    @property
+    def shape(self) -> str:
+        """What the list of messages is."""
+        return LISTS[self.form] if self.keys is None else f"a list of {{{', '.join(self.keys)}}}"
 
     @property
     def how_to_say(self) -> str:
         """The settings that ask for this reading."""
-        if self.form == "tree":
-            return "form: tree"
+        if self.form in ("tree", "chatgpt"):
+            return f"form: {self.form}"
         if self.column is None:
             return f"columns: {{prompt: {self.prompt}, answer: {self.answer}}}"
-        return f"form: {self.form}, column: {self.column}"
+        # A form's name stands for keys of its own.
+        return f"column: {self.column}" if self.keys else f"form: {self.form}, column: {self.column}"
 
 
-def list_reading(form: Form, column: str, settings: PoolSettings) -> Reading:
+def list_reading(form: Form, column: str, settings: PoolSettings, keys: Keys | None = None) -> Reading:
     """The reading of a list of messages."""
-    return Reading(form, column, system=_names(settings.columns.system, SYSTEM_FIELDS))
+    return Reading(form, column, system=_names(settings.columns.system, SYSTEM_FIELDS), keys=keys)
 
 
 def columns_reading(prompt: str, answer: str, settings: PoolSettings) -> Reading:

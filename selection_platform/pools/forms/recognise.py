@@ -13,15 +13,17 @@ import pyarrow.parquet as pq
 from selection_platform.configuration.pool_settings import Form, PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.pools.bad_rows import BadRow
-from selection_platform.pools.forms.messages import form_of_list, listed
+from selection_platform.pools.forms.messages import form_of_list, listed, other_keys
 from selection_platform.pools.forms.reading import (
+    CURRENT_NODE,
+    MAPPING,
     TREE_FIELDS,
     Reading,
     columns_reading,
     list_reading,
     stated_reading,
 )
-from selection_platform.pools.forms.texts import is_blank, printable
+from selection_platform.pools.forms.texts import is_blank, parsed_json, printable
 from selection_platform.pools.shards import shard_paths
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
     votes = Counter(found for record in records if (found := _candidates_of_any(record, settings)))
     if not votes:
         # A broken list under its usual name is a bad row, with a message of its own.
+        if settings.column is None and any(MAPPING in record and CURRENT_NODE in record for record in records):
+            return list_reading("chatgpt", MAPPING, settings)
         usual = LIST_FIELDS if settings.column is None else (settings.column,)
         broken = [name for name in usual if any(name in record for record in records)]
         if broken:
@@ -71,7 +75,8 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
         shown = printable(", ".join(sorted({name for record in records for name in record})) or "nothing")
         raise UnknownForm(
             f"form: cannot be told from the rows, which have the fields {shown}; name the list of messages with `form` "
-            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`"
+            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the rows as "
+            "docs/pools.md says under 'Not read, and what to do'"
         )
     best, rows = votes.most_common(1)[0]
     if len(best) == 1 and rows >= ENOUGH * votes.total():
@@ -79,11 +84,26 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
     counts: Counter[Reading] = Counter()
     for found, rows in votes.items():
         counts.update(dict.fromkeys(found, rows))
+    _check_keys(counts)
     named = printable("; ".join(f"{each.how_to_say} ({count} rows)" for each, count in counts.most_common()))
     raise UnknownForm(
         f"form: several fit the {len(records)} rows that were looked at; say which is meant, or make a pool of each: "
         f"{named}"
     )
+
+
+def _check_keys(counts: Counter[Reading]) -> None:
+    """Raise UnknownForm where one list has other keys in other rows, which no setting can tell."""
+    for column in {reading.column for reading in counts if reading.keys is not None}:
+        shapes = [(each.shape, count) for each, count in counts.most_common() if each.column == column]
+        if len(shapes) > 1:
+            named = " and ".join(f"{shape} in {count} rows" for shape, count in shapes)
+            raise UnknownForm(
+                printable(
+                    f"form: {column} is {named}; rename the keys so that all rows have the same, or put the rows "
+                )
+                + "of each into files of their own and make a pool of each"
+            )
 
 
 def _candidates_of_any(record: dict[str, Any], settings: PoolSettings) -> tuple[Reading, ...]:
@@ -96,9 +116,13 @@ def _candidates_of_any(record: dict[str, Any], settings: PoolSettings) -> tuple[
 
 def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
     """The readings that fit a row equally well; none where none does."""
+    if settings.column in (None, MAPPING) and _is_chatgpt(record.get(MAPPING)):
+        return [list_reading("chatgpt", MAPPING, settings)]
     if settings.column is not None:
         form = _form_of(record.get(settings.column))
-        return [] if form is None else [list_reading(form, settings.column, settings)]
+        if form is not None:
+            return [list_reading(form, settings.column, settings)]
+        return _of_other_keys({settings.column: record.get(settings.column)}, settings)
     if all(name in record for name in TREE_FIELDS):
         return [list_reading("tree", "messages", settings)]
     found: dict[str, Form | None] = {name: _form_of(value) for name, value in record.items()}
@@ -111,15 +135,41 @@ def candidates(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
     pairs = _pairs(record, settings)
     if pairs:
         return pairs
-    return [list_reading(form, name, settings) for name, form in lists.items() if form != "strings"]
+    others = [list_reading(form, name, settings) for name, form in lists.items() if form != "strings"]
+    # Last, so that what has keys of a form's own is read as ever.
+    return others or _of_other_keys(record, settings)
+
+
+def _is_chatgpt(value: Any) -> bool:
+    """Whether a field holds the tree of messages of ChatGPT's data export."""
+    found = parsed_json(value) if isinstance(value, str) else value
+    nodes = [node for node in found.values() if node is not None] if isinstance(found, dict) else []
+    return bool(nodes) and all(isinstance(node, dict) and {"message", "parent"} <= node.keys() for node in nodes)
+
+
+def _of_other_keys(record: dict[str, Any], settings: PoolSettings) -> list[Reading]:
+    """The lists of messages whose keys are those of no form."""
+    found = {name: other_keys(items) for name, value in record.items() if (items := _items(value)) is not None}
+    usual = [name for name in LIST_FIELDS if found.get(name)]
+    return [
+        list_reading("messages", name, settings, keys)
+        for name, keys in found.items()
+        if keys is not None and name in (usual or found)
+    ]
 
 
 def _form_of(value: Any) -> Form | None:
     """The form of a list of messages; None where a value is no such list."""
+    items = _items(value)
+    return None if items is None else form_of_list(items)
+
+
+def _items(value: Any) -> list[Any] | None:
+    """The items of a list that says something; None where a value is no list."""
     if is_blank(value) or not isinstance(value, list | dict | str):
         return None
     try:
-        return form_of_list(listed(value, ""))
+        return listed(value, "")
     except BadRow:
         return None
 

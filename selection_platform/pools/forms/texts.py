@@ -7,8 +7,13 @@ from typing import Any
 
 from selection_platform.pools.bad_rows import BadRow
 
+OF_THE_ROW = "set the pool's form, column or columns to the data's, or leave form out to have it recognised"
+OF_A_MESSAGE = "rename the key that holds it, or leave form out, so that other usual keys are recognised"
+OF_A_PART = "repair the row"
+"""What to do where a field is missing, by what it should be a field of."""
 
-def field_of(record: dict[str, Any], key: str, where: str) -> Any:
+
+def field_of(record: dict[str, Any], key: str, where: str, mend: str = OF_THE_ROW) -> Any:
     """The value of a key.
 
     Raises:
@@ -16,12 +21,7 @@ def field_of(record: dict[str, Any], key: str, where: str) -> Any:
     """
     if key not in record:
         present = ", ".join(sorted(record)) or "nothing"
-        raise BadRow(
-            "a field is missing",
-            where,
-            f"is missing; there is {present}",
-            "set the pool's form, column or columns to the data's",
-        )
+        raise BadRow("a field is missing", where, f"is missing; there is {present}", mend)
     return record[key]
 
 

@@ -25,6 +25,13 @@ def said(who: str, value: str, **fields: object) -> Record:
     return {"from": who, "value": value, **fields}
 
 
+def node(name: str, parent: str | None, role: str, text: object, **fields: object) -> Record:
+    """A message of ChatGPT's export. A content may be given whole."""
+    content = text if isinstance(text, dict) else {"content_type": "text", "parts": [text]}
+    message = {"id": name, "author": {"role": role, "name": None}, "content": content, "recipient": "all", **fields}
+    return {name: {"id": name, "message": message, "parent": parent, "children": []}}
+
+
 CHAT = [turn("user", "Name a prime."), turn("assistant", "Seven.")]
 SHAREGPT = [said("human", "Name a prime."), said("gpt", "Seven.")]
 READ = [("user", "Name a prime."), ("assistant", "Seven.")]
@@ -199,6 +206,43 @@ SHAPES = [
         "old Sequence of struct",
         {"conversations": {"from": ["human", "gpt"], "value": ["Name a prime.", "Seven."]}},
         READ, "sharegpt",
+    ),
+    Shape(
+        "ChatGPT's export",
+        {
+            "title": "Primes", "create_time": 1.5, "current_node": "a2", "conversation_id": "c",
+            "mapping": {
+                "root": {"id": "root", "message": None, "parent": None, "children": ["s"]},
+                **node("s", "root", "system", "", metadata={"is_visually_hidden_from_conversation": True}),
+                **node("u", "s", "user", "Name a prime."),
+                **node("a1", "u", "assistant", "Nine."),
+                **node("a2", "u", "assistant", "Seven."),
+            },
+        },
+        READ, "chatgpt", ("other branches left out",),
+    ),
+    Shape(
+        "Claude's export",
+        {
+            "uuid": "c", "name": "Primes", "created_at": "2025-01-01", "account": {"uuid": "a"},
+            "chat_messages": [
+                {
+                    "uuid": sender, "text": text, "content": [{"type": "text", "text": text, "citations": []}],
+                    "sender": sender, "created_at": "2025-01-01", "attachments": [], "files": [],
+                }
+                for sender, text in (("human", "Name a prime."), ("assistant", "Seven."))
+            ],
+        },
+        READ, "messages",
+    ),
+    *(
+        Shape(
+            f"a list of {role}, {text}",
+            {"talk": [{role: "user", text: "Name a prime."}, {role: "assistant", text: "Seven."}]},
+            READ, "messages" if (role, text) != ("from", "value") else "sharegpt",
+        )
+        for role in ("role", "from", "sender", "author", "speaker")
+        for text in ("content", "value", "text", "message", "utterance")
     ),
     Shape("messages as JSON text", {"messages": json.dumps(CHAT)}, READ, "messages"),
     Shape(

@@ -6,6 +6,8 @@ import logging
 import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.forms.conversation import read_conversation
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import SAMPLE_ROWS, UnknownForm, find_reading, recognise, sample_records
 from selection_platform.pools.pool import write_pool
@@ -80,7 +82,8 @@ def test_the_form_is_logged_and_reported(tmp_path, caplog):
         (
             [{"text": "a", "id": 1}],
             "form: cannot be told from the rows, which have the fields id, text; name the list of messages with `form` "
-            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`",
+            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the rows as "
+            "docs/pools.md says under 'Not read, and what to do'",
         ),
     ],
 )
@@ -88,6 +91,58 @@ def test_what_cannot_be_told_is_refused(records, message):
     with pytest.raises(UnknownForm) as error:
         recognise(records, settings())
     assert str(error.value) == message
+
+
+def talk(role, text):
+    return {"talk": [{role: "user", text: "q"}, {role: "assistant", text: "a"}]}
+
+
+def test_other_keys_are_said_and_asked_for_by_the_column():
+    reading = recognise([talk("speaker", "utterance")], settings())
+    assert reading == Reading("messages", "talk", keys=("speaker", "utterance"))
+    assert str(reading) == "messages: a list of {speaker, utterance} in talk"
+    assert recognise([{**talk("speaker", "utterance"), "messages": CHAT}], settings(column="talk")) == reading
+
+
+def test_of_several_keys_the_first_that_every_message_has_counts():
+    messages = [{"speaker": "user", "author": "x", "text": "q", "value": "y"}, {"speaker": "assistant", "text": "a"}]
+    assert recognise([{"talk": messages}], settings()).keys == ("speaker", "text")
+    messages[1] |= {"author": "z", "value": "b"}
+    assert recognise([{"talk": messages}], settings()).keys == ("author", "value")
+    with pytest.raises(UnknownForm, match="cannot be told from the rows, which have the fields talk"):
+        recognise([{"talk": [{"speaker": "user", "text": "q"}, {"speaker": "assistant"}]}], settings())
+
+
+def test_other_keys_change_nothing_where_a_form_fits():
+    comments = {"comments": [{"author": "user", "text": "q"}]}
+    assert recognise([{"messages": CHAT, **comments}], settings()) == Reading("messages", "messages")
+    assert recognise([{"talk": SHAREGPT, **comments}], settings()) == Reading("sharegpt", "talk")
+    assert recognise([{"prompt": "q", "completion": "a", **comments}], settings()).form == "columns"
+    # Lists of a usual name before others.
+    dialog = {"dialog": talk("speaker", "text")["talk"]}
+    assert recognise([{**comments, **dialog}], settings()).column == "dialog"
+
+
+def test_lists_whose_keys_differ_by_row_are_refused_as_no_setting_can_tell():
+    with pytest.raises(UnknownForm) as error:
+        recognise([talk("speaker", "text"), talk("speaker", "text"), talk("author", "text")], settings())
+    assert str(error.value) == (
+        "form: talk is a list of {speaker, text} in 2 rows and a list of {author, text} in 1 rows; rename the keys so "
+        "that all rows have the same, or put the rows of each into files of their own and make a pool of each"
+    )
+
+
+def test_a_message_without_the_keys_of_the_others_is_a_bad_row():
+    given = settings()
+    record = {"talk": [{"speaker": "user", "text": "q"}, {"author": "assistant", "text": "a"}]}
+    with pytest.raises(BadRow) as error:
+        read_conversation(record, recognise([talk("speaker", "text")], given), given)
+    assert str(error.value) == (
+        "field talk[1].speaker: is missing; there is author, text; rename the key that holds it, or leave form out, "
+        "so that other usual keys are recognised, or set on_bad_row: skip for this pool"
+    )
+    with pytest.raises(BadRow, match=r"field talk\[0\]: is a string, not an object with speaker and text; write it as"):
+        read_conversation({"talk": ["q"]}, recognise([talk("speaker", "text")], given), given)
 
 
 def test_a_few_rows_of_another_form_are_bad_rows():
@@ -110,6 +165,7 @@ def test_settings_narrow_what_is_looked_at():
     ("given", "message"),
     [
         ({"form": "tree", "column": "x"}, "column: the tree form has no list of messages"),
+        ({"form": "chatgpt", "column": "x"}, "column: the chatgpt form has no list of messages; leave it out"),
         ({"columns": {"prompt": "a"}}, "columns: prompt and answer go together; name both"),
         ({"columns": {"prompt": "a", "answer": "a"}}, "columns: prompt and answer must name two fields"),
         ({"form": "columns"}, "columns: the columns form needs the fields of prompt and answer"),

@@ -29,11 +29,14 @@ def settings(**given):
 NAMES = [
     "messages", "role", "content", "from", "value", "input", "output", "type", "text", "tool_calls", "function", "name",
     "arguments", "weight", "system", "tools", "chat_template_kwargs", "history", "prompt", "reasoning", "images",
-    "chosen",
+    "chosen", "mapping", "current_node", "message", "parent", "author", "content_type", "parts", "thoughts", "sender",
+    "attachments", "extracted_content", "files", "chat_messages",
 ]  # fmt: skip
 FORMS = [
     Reading("messages", "messages"), Reading("sharegpt", "messages"), Reading("pairs", "messages"),
     Reading("strings", "messages"), Reading("tree", "messages"), columns_reading("prompt", "output", settings()),
+    Reading("chatgpt", "mapping"), Reading("messages", "messages", keys=("sender", "text")),
+    Reading("messages", "messages", keys=("sender", "content")),
 ]  # fmt: skip
 
 
@@ -163,10 +166,7 @@ def test_a_conversation_ends_with_its_last_answer_that_is_trained_on():
     untrained = turn("assistant", "b", weight=0)
     conversation = read({"messages": [USER, ANSWER, USER, untrained, USER, untrained, USER]})
     assert [message.content for message in conversation.messages] == ["q", "a"]
-    assert conversation.trimmed == (
-        "unanswered last message removed",
-        "end without an answer that is trained on removed",
-    )
+    assert conversation.trimmed == ("unanswered last message removed", "what follows the last trained answer cut")
     assert read({"messages": [turn("system", "s"), USER, untrained]}).dropped == "no answer is trained on"
 
 
@@ -277,7 +277,7 @@ def test_fields_of_messages_that_carry_meaning_are_counted_too():
     assert conversation.ignored == {"messages[].name"}
 
 
-def test_fields_without_meaning_are_named():
+def test_fields_that_are_not_read_are_named():
     row = {"conversations": [{**each, "id": 1} for each in SHAREGPT], "uuid": "u", "score": 5, "input": ""}
     assert read(row).ignored == {"conversations[].id", "uuid", "score"}
 
