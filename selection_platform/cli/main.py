@@ -103,7 +103,8 @@ def _log_progress() -> None:
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("    %(message)s"))
     lines.addFilter(is_wanted)
-    logging.getLogger("selection_platform").addHandler(lines)
+    # One, also where this process runs several commands.
+    logging.getLogger("selection_platform").handlers[:] = [lines]
 
 
 def _parser() -> argparse.ArgumentParser:
