@@ -1,14 +1,10 @@
 """What the assets of scoring jobs share: the samples they read, and the identity of what they wrote."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resources.conversations import conversations_sql
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
-
-if TYPE_CHECKING:
-    pass
 
 
 def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:

@@ -16,6 +16,7 @@ from selection_platform.cli.terminal_text import shown, wrapped
 from selection_platform.configuration.new_profile import (
     as_comment,
     as_yaml,
+    files_of,
     model_of,
     pool_name,
     write_text,
@@ -23,7 +24,7 @@ from selection_platform.configuration.new_profile import (
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.profile import read_profile
-from selection_platform.configuration.settings import ModelSettings
+from selection_platform.configuration.settings import FineTuningSettings, ModelSettings, ScoringSettings
 from selection_platform.errors import PlatformError
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import pieces
@@ -199,17 +200,14 @@ def _profile_text(
 def _as_seen_from(path: Path, source: dict[str, Any]) -> dict[str, Any]:
     """The source with a path that starts from the profile's folder, where it lies in it: both can then be moved."""
     folder = path.absolute().parent
-    several = source.get("files", [])
-    seen = [
-        os.path.relpath(each, folder) if Path(each).is_relative_to(folder) else each
-        for each in ([several] if isinstance(several, str) else several)
-    ]
-    return {**source, "files": seen[0] if isinstance(several, str) else seen} if seen else source
+    seen = [os.path.relpath(each, folder) if Path(each).is_relative_to(folder) else each for each in files_of(source)]
+    return {**source, "files": seen[0] if len(seen) == 1 else seen} if seen else source
 
 
 def _longest(look: "ModelLook | None") -> list[str]:
     """Lengths that the model takes, where the defaults are beyond them."""
-    if look is None or look.positions is None or look.positions >= 4096:
+    longest = max(ScoringSettings().max_length, FineTuningSettings().max_length)
+    if look is None or look.positions is None or look.positions >= longest:
         return []
     return [
         f"# The model takes {look.positions:,} tokens.",

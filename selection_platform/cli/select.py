@@ -12,6 +12,7 @@ from selection_platform.cli.export import FORMATS, add_formats, check_folder, wr
 from selection_platform.cli.shared import Commands
 from selection_platform.configuration.new_profile import (
     as_yaml,
+    files_of,
     model_of,
     name_of_folder,
     pool_name,
@@ -78,10 +79,7 @@ def _check_source(folder: Path, source: dict[str, Any]) -> None:
     """Raise PlatformError where the source has files in the folder to write to, and so would soon have ours."""
     from selection_platform.pools.sources.files import find_files
 
-    if "files" not in source:
-        return
-    patterns = [source["files"]] if isinstance(source["files"], str) else source["files"]
-    for path in find_files(patterns, Path()).paths.values():
+    for path in find_files(files_of(source), Path()).paths.values():
         if path.resolve().is_relative_to(folder.resolve()):
             raise PlatformError(f"--to: {path} is a file of the source; name another folder")
 

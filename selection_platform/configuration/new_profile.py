@@ -16,6 +16,7 @@ from selection_platform.job.folder import whole_file
 
 Part = Mapping[str, Any]
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LONGEST_NAME = 60
 """Characters of a name that is made: files are called by it, with more behind it."""
 
@@ -42,7 +43,7 @@ def _source_of(what: str, config: str | None, split: str | None) -> dict[str, An
         if given:
             raise PlatformError(f"{' and '.join(given)}: belongs to a data set of the hub, and {what} is here")
         return {"files": _checked(path.absolute())}
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", what) or what.endswith((".jsonl", ".json", ".csv", ".parquet", ".gz")):
+    if not HUB_ID.fullmatch(what) or what.endswith((".jsonl", ".json", ".csv", ".parquet", ".gz")):
         raise PlatformError(
             f"{what}: no such file or folder, and not the id of a data set on the hub, such as allenai/WildChat-1M"
         )
@@ -95,7 +96,7 @@ def model_of(what: str) -> dict[str, Any]:
     if what in packages:
         return {name_of(what): {"package": what}}
     hub, _, revision = what.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub):
+    if not HUB_ID.fullmatch(hub):
         known = ", ".join(packages)
         raise PlatformError(
             f"--model: {what!r} is no folder, not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, nor one of "
@@ -128,11 +129,17 @@ def name_of(text: str) -> str:
     return name or "data"
 
 
+def files_of(source: Part) -> list[str]:
+    """The paths and patterns of a source; none of a data set of the hub."""
+    files = source.get("files", [])
+    return [files] if isinstance(files, str) else files
+
+
 def pool_name(source: Part) -> str:
     """A name for a pool, by its source."""
     if "hub" in source:
         return name_of(source["hub"].partition("/")[2])
-    first = source["files"] if isinstance(source["files"], str) else source["files"][0]
+    first = files_of(source)[0]
     name = Path(first.partition("*")[0]).name or Path(first.partition("*")[0]).parent.name
     return name_of(name.partition(".")[0])
 

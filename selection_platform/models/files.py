@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
-"""Weights, configuration and the tokenizers' vocabularies; no pickles and no code."""
+DESCRIPTION_FILES = ("*.json", "*.model", "*.txt")
+"""Configuration and the tokenizers' vocabularies."""
+
+MODEL_FILES = ("*.safetensors", *DESCRIPTION_FILES)
+"""These and the weights; no pickles and no code."""
 
 
 def model_files(folder: Path) -> dict[str, Path]:

@@ -10,11 +10,10 @@ from transformers import AutoConfig, AutoTokenizer
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
 from selection_platform.models.base_model import PACKAGED_MODELS, packaged_file
+from selection_platform.models.files import DESCRIPTION_FILES
 from selection_platform.models.loading import load_tokenizer
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize
-
-_SMALL_FILES = ("*.json", "*.model", "*.txt")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _fetch(hub: str, revision: str) -> Path:
 
     try:
         return Path(
-            snapshot_download(hub, revision=revision, allow_patterns=list(_SMALL_FILES), ignore_patterns=["*/*"])
+            snapshot_download(hub, revision=revision, allow_patterns=list(DESCRIPTION_FILES), ignore_patterns=["*/*"])
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise PlatformError(

@@ -29,7 +29,7 @@ from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.texts import text_of
 from selection_platform.pools.shards import ROWS_PER_BATCH, write_table
 from selection_platform.pools.splits import split_of
-from selection_platform.text.conversation import Message, sample_id
+from selection_platform.text.conversation import Message, sample_id, untrained_places
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 POOL_SCHEMA = pa.schema(
@@ -57,7 +57,6 @@ class ShardReport:
 
     Attributes:
         rows: raw rows.
-        candidates: rows of the Parquet file beside it.
         dropped: rows that are no candidates, by reason.
         examples: for each kind of bad row the message of the first one.
         trimmed: what candidates lost, and the places in the file of those that did.
@@ -65,7 +64,6 @@ class ShardReport:
     """
 
     rows: int = 0
-    candidates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     trimmed: dict[str, list[int]] = field(default_factory=dict)
@@ -118,7 +116,7 @@ class CandidateReader:
                     report.rows += 1
                     if reason is not None:
                         report.dropped[reason] += 1
-        report.candidates, report.examples = len(rows), tally.examples
+        report.examples = tally.examples
         return report, rows.table()
 
     def _take(
@@ -180,10 +178,9 @@ class _Columns:
         self, messages: Sequence[Message], source: str, licence: str | None, split: str, file: str, row: int
     ) -> None:
         """Add a conversation."""
-        untrained = [place for place, message in enumerate(messages) if not message.trained] or None
         values = (
-            sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split, untrained,
-            file, row,
+            sample_id(messages), source, licence, count_turns(messages), count_characters(messages), split,
+            untrained_places(messages), file, row,
         )  # fmt: skip
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)

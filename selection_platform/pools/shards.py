@@ -57,14 +57,9 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def read_rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of all shards, in order.
-
-    Args:
-        folder: where a `ShardWriter` wrote.
-        columns: names of those wanted; all if left out.
-    """
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of all shards, in order."""
     for path in shard_paths(folder):
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
+            for batch in file.iter_batches(ROWS_PER_BATCH):
                 yield from batch.to_pylist()

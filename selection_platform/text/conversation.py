@@ -85,5 +85,10 @@ def to_messages(records: Sequence[dict[str, str]], untrained: Sequence[int] | No
 
 def to_records(messages: Sequence[Message]) -> tuple[list[dict[str, str]], list[int] | None]:
     """What the warehouse and Parquet files hold of messages: `to_messages` gives them back."""
-    untrained = [place for place, message in enumerate(messages) if not message.trained]
-    return [{"role": message.role, "content": message.content} for message in messages], untrained or None
+    records = [{"role": message.role, "content": message.content} for message in messages]
+    return records, untrained_places(messages)
+
+
+def untrained_places(messages: Sequence[Message]) -> list[int] | None:
+    """Places among the messages, from 0, of the answers that are not trained on; None where all are."""
+    return [place for place, message in enumerate(messages) if not message.trained] or None
