@@ -103,8 +103,10 @@ def _log_progress() -> None:
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("    %(message)s"))
     lines.addFilter(is_wanted)
-    # One, also where this process runs several commands.
-    logging.getLogger("selection_platform").handlers[:] = [lines]
+    # As in a new process, also where this one runs several commands: Dagster lowers the level when it runs a step.
+    library = logging.getLogger("selection_platform")
+    library.handlers[:] = [lines]
+    library.setLevel(logging.NOTSET)
 
 
 def _parser() -> argparse.ArgumentParser:
