@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
@@ -16,12 +17,22 @@ from tests.small_run import PROFILE, Place, conversations, write_pool
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the finished run are slow, and files with slow tests come first: each file is one process's work."""
+    """Tests of the finished run are slow, and files with slow tests come first: each file is one process's work.
+
+    Of the files that use the finished run, one comes first, and the others when it is there to be copied.
+    """
     for item in items:
         if "finished" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    of_finished = list(dict.fromkeys(item.path for item in items if "finished" in item.fixturenames))
+
+    def place_in_order(item):
+        if item.path not in slow:
+            return 3
+        return 1 if item.path not in of_finished else 0 if item.path == of_finished[0] else 2
+
+    items.sort(key=place_in_order)
 
 
 def enter(patch, place):
@@ -32,18 +43,35 @@ def enter(patch, place):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """The small profile, all of it materialised, and a copy beside it."""
+def finished(tmp_path_factory, request):
+    """The small profile, all of it materialised, and a copy beside it: made by one process and copied by the others."""
+    of_all = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        of_all = of_all.parent
+    made = of_all / "finished"
+    with FileLock(of_all / "finished.lock"):
+        if not made.exists():
+            _make_small_run(made)
     folder = tmp_path_factory.mktemp("platform") / "here"
-    folder.mkdir()
-    place = Place(folder, folder / "small.yaml", folder / "letters.jsonl")
+    shutil.copytree(made, folder)
+    shutil.copytree(made, folder.with_name("finished"))
+    return _place(folder)
+
+
+def _place(folder):
+    return Place(folder, folder / "small.yaml", folder / "letters.jsonl")
+
+
+def _make_small_run(folder):
+    place = _place(folder.with_name("in-work"))
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.folder.mkdir()
     write_pool(place, conversations(60, seed=0))
     place.profile.write_text(yaml.safe_dump(PROFILE, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         enter(patch, place)
         assert main(["--profile", str(place.profile), "run"]) == 0
-    shutil.copytree(folder, folder.with_name("finished"))
-    return place
+    place.folder.rename(folder)
 
 
 @pytest.fixture
