@@ -1,43 +1,46 @@
 -- $experiments: one of each method in each pool, model and budget, in the order in which methods are to appear.
 -- $clustered: whether the pools' embeddings are clustered.
+-- A pool's samples are only ever counted in groups, so that memory does not grow with the pool.
 WITH chosen AS (
     SELECT *, list_position($experiments::VARCHAR[], experiment) AS at
     FROM experiments.keys
     WHERE list_contains($experiments::VARCHAR[], experiment)
 ),
 pool_samples AS (
-    SELECT pool, sample_id, source, turns, characters FROM pools.samples WHERE pool IN (SELECT pool FROM chosen)
+    SELECT
+        pool,
+        sample_id,
+        characters,
+        coalesce(source, 'not stated') AS source,
+        least(turns, 4) AS turns,
+        CASE WHEN turns < 4 THEN turns::VARCHAR ELSE '4 or more' END AS turns_value
+    FROM pools.samples
+    WHERE pool IN (SELECT pool FROM chosen)
 ),
 fifths AS (
     SELECT pool, quantile_cont(characters, [0.2, 0.4, 0.6, 0.8]) AS edges FROM pool_samples GROUP BY pool
 ),
--- Each sample's value of each trait. Clusters are those of one model; the other traits are the same for all.
 placed AS (
-    SELECT pool, sample_id, characters, 1 + len(list_filter(edges, edge -> edge < characters)) AS fifth
-    FROM pool_samples
-    JOIN fifths USING (pool)
+    SELECT *, 1 + len(list_filter(edges, edge -> edge < characters)) AS fifth FROM pool_samples JOIN fifths USING (pool)
 ),
-traits AS (
-    SELECT
-        pool,
-        NULL::VARCHAR AS model,
-        sample_id,
-        'length' AS trait,
-        fifth AS "order",
-        min(characters) OVER of_fifth || ' to ' || max(characters) OVER of_fifth AS "value"
+lengths AS (
+    SELECT pool, fifth, min(characters) || ' to ' || max(characters) AS "value", count(*) AS samples
     FROM placed
-    WINDOW of_fifth AS (PARTITION BY pool, fifth)
+    GROUP BY pool, fifth
+),
+-- How many samples of a pool have each value of each trait. Clusters are those of one model; the other traits are the
+-- same for all.
+counted AS (
+    SELECT pool, NULL::VARCHAR AS model, 'length' AS trait, fifth AS "order", "value", samples FROM lengths
     UNION ALL
-    SELECT pool, NULL, sample_id, 'turns', least(turns, 4), CASE WHEN turns < 4 THEN turns::VARCHAR ELSE '4 or more' END
-    FROM pool_samples
+    SELECT pool, NULL, 'turns', turns, turns_value, count(*) FROM pool_samples GROUP BY pool, turns, turns_value
     UNION ALL
-    SELECT pool, NULL, sample_id, 'source', -count(*) OVER (PARTITION BY pool, source), coalesce(source, 'not stated')
-    FROM pool_samples
+    SELECT pool, NULL, 'source', -count(*), source, count(*) FROM pool_samples GROUP BY pool, source
     UNION ALL
-    SELECT
-        pool, model, sample_id, 'cluster', -count(*) OVER (PARTITION BY pool, model, cluster), cluster::VARCHAR
+    SELECT pool, model, 'cluster', -count(*), cluster::VARCHAR, count(*)
     FROM features.sample_cluster
     WHERE $clustered
+    GROUP BY pool, model, cluster
 ),
 there AS (
     SELECT
@@ -46,20 +49,30 @@ there AS (
         trait,
         "value",
         row_number() OVER (PARTITION BY pool, model, trait ORDER BY "order", "value")::INTEGER AS place,
-        count(*)::INTEGER AS there,
-        count(*) / sum(count(*)) OVER (PARTITION BY pool, model, trait) AS pool_share
-    FROM traits
-    GROUP BY pool, model, trait, "order", "value"
+        samples::INTEGER AS there,
+        samples / sum(samples) OVER (PARTITION BY pool, model, trait) AS pool_share
+    FROM counted
+),
+picked AS (
+    SELECT chosen.experiment, chosen.model, placed.*
+    FROM chosen
+    JOIN selections.samples USING (experiment)
+    JOIN placed ON placed.pool = chosen.pool AND placed.sample_id = samples.sample_id
+),
+values_of_picked AS (
+    SELECT experiment, 'length' AS trait, "value" FROM picked JOIN lengths USING (pool, fifth)
+    UNION ALL
+    SELECT experiment, 'turns', turns_value FROM picked
+    UNION ALL
+    SELECT experiment, 'source', source FROM picked
+    UNION ALL
+    SELECT experiment, 'cluster', cluster::VARCHAR
+    FROM picked
+    JOIN features.sample_cluster USING (pool, model, sample_id)
+    WHERE $clustered
 ),
 selected AS (
-    SELECT chosen.experiment, traits.trait, traits."value", count(*)::INTEGER AS selected
-    FROM chosen
-    JOIN selections.samples AS samples USING (experiment)
-    JOIN traits
-        ON traits.pool = chosen.pool
-        AND traits.sample_id = samples.sample_id
-        AND (traits.model IS NULL OR traits.model = chosen.model)
-    GROUP BY ALL
+    SELECT experiment, trait, "value", count(*)::INTEGER AS selected FROM values_of_picked GROUP BY ALL
 )
 SELECT
     chosen.pool,
