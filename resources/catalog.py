@@ -48,6 +48,11 @@ class Catalog(Protocol):
         """Differs between catalogs, and between a catalog and another that was made in its place."""
         ...
 
+    @property
+    def state(self) -> str:
+        """Differs where a connection that is open may not see what has become of the catalog."""
+        ...
+
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """What DuckLake attaches, its path by `plain`, and the further options."""
         ...
@@ -104,6 +109,11 @@ class SqliteCatalog:
         """Path and inode."""
         return f"{self._path} {self._path.stat().st_ino}"
 
+    @property
+    def state(self) -> str:
+        """The identity, and when the file was last changed."""
+        return f"{self.identity} {self._path.stat().st_mtime_ns}"
+
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """The path; and a write-ahead log, as without one no writer can commit while a reader's transaction is open."""
         return f"sqlite:{plain(self._path)}", "" if read_only else ", META_JOURNAL_MODE 'WAL'"
@@ -130,6 +140,11 @@ class PostgresCatalog:
     def identity(self) -> str:
         """Connection and schema."""
         return f"{self._connection} {self.schema}"
+
+    @property
+    def state(self) -> str:
+        """The identity: a server tells its connections of each change."""
+        return self.identity
 
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """The connection, and the schema as an option."""

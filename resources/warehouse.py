@@ -6,6 +6,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +17,9 @@ import polars as pl
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
-from resources.faults import WarehouseFault, leftovers_removed
+from resources.faults import WarehouseFault, explained, leftovers_removed
 from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
 from selection_platform.errors import PlatformError
@@ -66,7 +68,8 @@ class Warehouse(dg.ConfigurableResource):
         """
         if not self.exists():
             raise PlatformError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
-        with self._attached(read_only=True, at=at) as connection:
+        attached = self._reading() if at is None else self._attached(read_only=True, at=at)
+        with attached as connection:
             yield connection
 
     def query(self, sql: str, values: Values | None = None, at: int | None = None) -> pl.DataFrame:
@@ -203,6 +206,8 @@ class Warehouse(dg.ConfigurableResource):
         with ExitStack() as stack:
             stack.enter_context(catalog.turn_to_write())
             self._check_catalog_of_tables(catalog)
+            # SQLite clears its write-ahead log when the last connection closes, if that one may write.
+            readers.close(self.folder)
             connection = stack.enter_context(self._attached(read_only=False))
             # Once a process for each catalog: looking takes longer than many writes.
             identity = catalog.identity
@@ -244,6 +249,14 @@ class Warehouse(dg.ConfigurableResource):
         ).fetchone()
         assert row is not None
         return Path(row[0])
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that reads, of the one that this process keeps open."""
+        opened = partial(self._attached, read_only=True)
+        with explained(), readers.cursor(self.folder, self._catalog.state, opened) as connection:
+            connection.execute("USE warehouse")
+            yield connection
 
     @contextmanager
     def _attached(self, *, read_only: bool, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
