@@ -3,13 +3,16 @@
 SQLite needs no server and serves one machine. PostgreSQL serves several. `docs/warehouse.md` says when to use which.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Protocol
+from uuid import uuid4
 
 import duckdb
 from dagster_duckdb import DuckDBResource
@@ -199,13 +202,29 @@ def literal(text: str) -> str:
 def open_duckdb(*extensions: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB of its own in memory, with extensions that installed packages bring."""
     verified = [_verified(name) for name in extensions]
-    database = DuckDBResource(database=":memory:", connection_config={"allow_unsigned_extensions": True})
+    configuration = {
+        "allow_unsigned_extensions": True,
+        "memory_limit": f"{memory_limit()}B",
+        # One for each connection, as they would overwrite each other's files. DuckDB makes it when it needs it.
+        "temp_directory": str(Path(gettempdir()) / f"selection-platform-{uuid4().hex}"),
+    }
+    database = DuckDBResource(database=":memory:", connection_config=configuration)
     # get_connection does not close when the block raises.
     with database.get_connection() as connection, closing(connection):
         for extension in verified:
             connection.load_extension(extension)
         with explained():
             yield connection
+
+
+@cache
+def memory_limit() -> int:
+    """Bytes that a connection may fill before it writes to disk what does not fit: a GiB for each core.
+
+    DuckDB itself would take four fifths of the memory, in each process, beside the models that are there too.
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min((os.cpu_count() or 1) * 2**30, physical * 4 // 5)
 
 
 @cache

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from benchmarks.postgres_server import NoServer, running_server
-from resources import build_resources
+from resources import build_resources, readers
+from resources import catalog as catalog_module
 from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError
 from resources.warehouse import Warehouse, table_definitions
@@ -196,3 +197,18 @@ def test_the_variable_chooses_the_catalog_of_every_profile(tmp_path, monkeypatch
         warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, f"{ROWS} LIMIT {count}")
         assert len(scores(warehouse)) == count
         assert not (tmp_path / profile / "warehouse" / "catalog.sqlite").exists()
+
+
+def test_what_does_not_fit_in_memory_waits_on_the_disk(tmp_path, monkeypatch):
+    spilled = tmp_path / "spilled"
+    spilled.mkdir()
+    monkeypatch.setattr(catalog_module, "memory_limit", lambda: 50 * 2**20)
+    monkeypatch.setattr(catalog_module, "gettempdir", lambda: str(spilled))
+    warehouse = build_resources(tmp_path / "demo").warehouse
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    with warehouse.read() as connection:
+        sorted_rows = connection.execute("FROM range(3_000_000) AS rows(number) ORDER BY hash(number)")
+        assert sorted_rows.fetchone() is not None
+        assert any(spilled.rglob("*"))
+    readers.close(warehouse.folder)
+    assert not any(spilled.iterdir())
