@@ -1,4 +1,4 @@
-"""A run that is told to end at any moment ends soon, and the next one goes on to the same results."""
+"""A run that is told to end ends soon, and one that is killed at once; the next goes on to the same results."""
 
 import os
 import random
@@ -16,9 +16,9 @@ from orchestration.materialize import open_instance
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE
 from selection_platform.job.stopping import STOPPED
-from tests.small_run import PROFILE, change_profile, refreshed, version
+from tests.small_run import PROFILE, RANDOM, change_profile, refreshed, version
 
-KILLS = 4
+ENDED = 3
 
 
 def start(place, home):
@@ -55,6 +55,19 @@ def told_to_end(process, steps, seconds):
     return took
 
 
+def killed(process, stage):
+    """Kill a run half a second after it began a step: its folder is begun then, and not finished.
+
+    Raises:
+        AssertionError: it ended before.
+    """
+    assert process.stdout is not None
+    with process:
+        assert any(stage in line for line in process.stdout), f"the run ended before {stage}"
+        time.sleep(0.5)
+        process.kill()
+
+
 def results(home: Path):
     """The version of each partition, but for what tells how long something took."""
     with open_instance(home) as instance:
@@ -67,10 +80,13 @@ def results(home: Path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_told_to_end_again_and_again_ends_with_the_same_results(place, tmp_path):
+def test_a_run_that_is_ended_and_killed_again_and_again_ends_with_the_same_results(place, tmp_path):
     moments = random.Random(0)
-    for _ in range(KILLS):
-        told_to_end(start(place, tmp_path), moments.randint(1, 5), moments.uniform(0, 2))
+    told_to_end(start(place, tmp_path), 1, moments.uniform(0, 2))
+    for stage in ("answer_likelihood", f"checkpoint  {RANDOM[0]}", f"benchmark_result  {RANDOM[1]}"):
+        killed(start(place, tmp_path), stage)
+    for _ in range(ENDED):
+        told_to_end(start(place, tmp_path), moments.randint(1, 3), moments.uniform(0, 2))
     process = start(place, tmp_path)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said

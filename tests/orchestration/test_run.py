@@ -3,9 +3,6 @@
 import json
 import os
 import random
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -212,22 +209,6 @@ def test_two_runs_at_once_are_refused(profile, capsys):
     with FileLock(Path(os.environ[HOME_VARIABLE]) / "small" / "run.lock"):
         assert main(["--profile", profile, "run"]) == 1
     assert "another run is going on" in capsys.readouterr().err
-
-
-def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(profile, capsys, tmp_path, monkeypatch):
-    statement = 'SELECT experiment, benchmark, metric, "value" FROM benchmarks.results ORDER BY ALL'
-    unbroken = query(capsys, profile, statement)
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    command = [sys.executable, "-m", "selection_platform.cli.main", "--profile", profile, "run"]
-    for stage in ("answer_likelihood", "benchmark_result  all_data", "checkpoint  random/letters/tiny/6/s1"):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert any(stage in line for line in process.stdout), f"the run ended before {stage}"
-            # Into the step, whose folder is begun but not finished.
-            time.sleep(0.5)
-            process.kill()
-    output_of(capsys, "--profile", profile, "run")
-    assert query(capsys, profile, statement) == unbroken
 
 
 def test_methods_lists_every_arm(profile, capsys):
