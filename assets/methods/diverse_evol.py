@@ -23,11 +23,12 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 def _scores(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
     models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
     deps = [*partitions.pools_to_scored(method), models]
-    uses = {
-        "diverse_evol": profile.diverse_evol,
-        "scoring": profile.scoring.part(PassSettings),
-        "dtype": profile.dtype,
-    }
+    scoring, recipe = profile.scoring.part(PassSettings), profile.fine_tuning
+    if published:
+        # The published script cuts at the end whatever the profile says.
+        scoring = scoring.model_copy(update={"cut": "answer_end"})
+        recipe = recipe.model_copy(update={"cut": "tail"})
+    uses = {"diverse_evol": profile.diverse_evol, "scoring": scoring, "dtype": profile.dtype}
 
     @score_asset(
         profile,
@@ -35,7 +36,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
         method,
         deps,
         {"pytorch", "duckdb"},
-        settings={**uses, "fine_tuning": profile.fine_tuning, "budgets": profile.budgets},
+        settings={**uses, "fine_tuning": recipe, "budgets": profile.budgets},
         rendered=True,
         sql=["30_features/samples_to_score", "40_scores/diverse_evol"],
         by=["diverse_evol", "fine_tuning", "sample_embedding"],
@@ -58,7 +59,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
                     base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),
                     budget=budget,
-                    recipe=profile.fine_tuning,
+                    recipe=recipe,
                     published=published,
                     **uses,
                 ),

@@ -9,6 +9,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
+from assets.record.features import window_metadata
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import sql_score
@@ -106,10 +107,14 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             metadata={
                 "dagster/table_name": table,
                 "dagster/partition_row_count": rows,
+                **window_metadata(summary.cut_prompts, summary.truncated, summary.prompt_fills_context),
                 "seconds": summary.seconds,
                 "peak memory, bytes": summary.peak_memory_bytes,
             },
-            check_results=[complete.result(), truncation_result(summary.truncated, summary.samples)],
+            check_results=[
+                complete.result(),
+                truncation_result(summary.cut_prompts, summary.truncated, summary.samples),
+            ],
             data_version=dg.DataVersion(job_content_hash(folder / "gradient_influence")),
         )
 

@@ -61,7 +61,9 @@ class Check:
 SEPARATION = Check("separation", "No sample is both to select from and held out.", blocking=True)
 SIZE = Check("size", "No setting takes more samples than there are to select from.", blocking=True)
 COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
-TRUNCATION = Check("truncation", f"At most {MOST_TRUNCATED:.0%} of the samples are cut by the window.")
+TRUNCATION = Check(
+    "truncation", f"At most {MOST_TRUNCATED:.0%} of the samples have a prompt that the window cuts, or such an answer."
+)
 FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
 SPREAD = Check(
     "spread",
@@ -121,6 +123,9 @@ def size_result(samples: int, needs: Mapping[str, int]) -> dg.AssetCheckResult:
     return SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs})
 
 
+_CUT = "cut prompts", "cut answers"
+
+
 class Completeness:
     """Whether each sample of the pool has all its rows in a partition of features, and no other has any."""
 
@@ -146,21 +151,24 @@ class Completeness:
             )
         self._counted = counted
 
-    @property
-    def truncated(self) -> int:
-        """How many samples are marked as truncated, where the table has such a column."""
-        return self._counted["truncated"]
+    def truncation_result(self, asset: str | None = None) -> dg.AssetCheckResult:
+        """Of the samples that the table says are cut. `asset` is needed where one computation gives several."""
+        cut_prompts, cut_answers = (self._counted[name] for name in _CUT)
+        return truncation_result(cut_prompts, cut_answers, self._counted["samples of the pool"], asset)
 
     def result(self, asset: str | None = None) -> dg.AssetCheckResult:
         """Of rows that `verify` let through. `asset` is needed where one computation gives several."""
-        shown = {name: count for name, count in self._counted.items() if name != "truncated"}
+        shown = {name: count for name, count in self._counted.items() if name not in _CUT}
         return COMPLETENESS.result(True, {**shown, "rows for each": self._rows_each}, asset)
 
 
-def truncation_result(truncated: int, samples: int, asset: str | None = None) -> dg.AssetCheckResult:
-    """Of how many samples a window cuts."""
-    share = truncated / samples if samples else 0.0
-    return TRUNCATION.result(share <= MOST_TRUNCATED, {"truncated": truncated, "share": share}, asset)
+def truncation_result(
+    cut_prompts: int, cut_answers: int, samples: int, asset: str | None = None
+) -> dg.AssetCheckResult:
+    """Of how many samples a window cuts the prompt, and of how many the answer."""
+    share = max(cut_prompts, cut_answers) / samples if samples else 0.0
+    numbers = {**dict(zip(_CUT, (cut_prompts, cut_answers), strict=True)), "share": share}
+    return TRUNCATION.result(share <= MOST_TRUNCATED, numbers, asset)
 
 
 def score_results(

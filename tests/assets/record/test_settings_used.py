@@ -55,6 +55,8 @@ NOTICED_BY = {
     "pools.*": {"pool"},
     "models.*": {"base_model"},
     "scoring.max_length": FORWARD_PASSES,
+    # Twins with a pass of their own cut as the published scripts do.
+    "scoring.cut": FORWARD_PASSES - {"pre_experience_likelihood.published", "scores/diverse_evol.published"},
     "zip.*": ZIP,
     "k_means.*": {"sample_cluster"},
     "less.targets": {"gradient_influence"},
@@ -70,6 +72,7 @@ NOTICED_BY = {
     "fine_tuning.epochs": FINE_TUNINGS - {"pre_experience_checkpoint"},
     # Held-out conversations are cut where those that are trained on are.
     "fine_tuning.max_length": {"benchmark_result", *FINE_TUNINGS},
+    "fine_tuning.cut": FINE_TUNINGS - {"scores/diverse_evol.published"},
     "fine_tuning.*": FINE_TUNINGS,
     "evaluation.*": {"benchmark_result"},
     "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS},
