@@ -81,6 +81,7 @@ LENGTH_CORRELATION = Check(
 BUDGET = Check("budget", "As many samples are selected as are wanted.", blocking=True)
 IDS = Check("ids", "No id is selected twice, all are in the pool, and they are in rank order.", blocking=True)
 FINAL_LOSS = Check("final_loss", "The loss at the end of the training is a number.", blocking=True)
+TRAINED_SAMPLES = Check("trained_samples", "Every selected sample was trained on. A sample that is cut still counts.")
 TEMPLATE = Check("template", "Scores, training and evaluation rendered text with the same template.", blocking=True)
 
 POOL_CHECKS = (SEPARATION, SIZE)
@@ -208,6 +209,13 @@ def final_loss_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
     loss = manifest.get("final_loss")
     # A model that others trained states none.
     return FINAL_LOSS.result(loss is None or math.isfinite(loss), {} if loss is None else {"nats per token": loss})
+
+
+def trained_samples_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Of a training: fewer samples than were selected are not the experiment that was asked for."""
+    names = {"rows": "trained", "dropped_rows": "dropped", "truncated_rows": "cut"}
+    counted = {shown: manifest[name] for name, shown in names.items() if name in manifest}
+    return TRAINED_SAMPLES.result(not counted.get("dropped"), counted)
 
 
 def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:

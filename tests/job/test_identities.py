@@ -44,8 +44,14 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"model_folder": "m", "samples_file": "s", **SIZES, "logit_rows": 50, "dtype": "bfloat16"},
         {"max_length": 60, **CUT, "dtype": "bfloat16", "boundary": "pieces", "prompt_embedding": False},
     ),
-    ("sample_embedding", {"model_folder": "m", "samples_file": "s", **SIZES}, {"max_length": 60, **CUT, "dtype": "float32"}),
-    ("rating_probability", {"model_folder": "m", "samples_file": "s", **SIZES}, {"max_length": 60, **CUT, "dtype": "float32"}),
+    *(
+        (
+            job,
+            {"model_folder": "m", "samples_file": "s", **SIZES},
+            {"max_length": 60, **CUT, "dtype": "float32"},
+        )
+        for job in ("sample_embedding", "rating_probability")
+    ),
     (
         "gradient_influence",
         {"warmup_folder": "w", "samples_file": "s", "targets_file": "t", **SIZES, "logit_rows": 50},

@@ -11,6 +11,7 @@ from assets.record.checks import (
     separation_verifier,
     size_result,
     template_result,
+    trained_samples_result,
     truncation_result,
 )
 from assets.record.score_table import replace_scores
@@ -52,6 +53,7 @@ def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
         ("selection", "budget"),
         ("selection", "ids"),
         ("checkpoint", "final_loss"),
+    ("checkpoint", "trained_samples"),
         ("benchmark_result", "template"),
     }
     experiments = {"base/tiny", *TRAINED}
@@ -159,3 +161,6 @@ def test_bounds():
     assert final_loss_result({"final_loss": 1.5}).passed
     assert final_loss_result({}).passed
     assert not final_loss_result({"final_loss": float("nan")}).passed
+    assert trained_samples_result({"rows": 8, "dropped_rows": 0, "truncated_rows": 3}).passed
+    assert not trained_samples_result({"rows": 8, "dropped_rows": 2, "truncated_rows": 0}).passed
+    assert trained_samples_result({}).passed
