@@ -53,7 +53,7 @@ def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
         ("selection", "budget"),
         ("selection", "ids"),
         ("checkpoint", "final_loss"),
-    ("checkpoint", "trained_samples"),
+        ("checkpoint", "trained_samples"),
         ("benchmark_result", "template"),
     }
     experiments = {"base/tiny", *TRAINED}
