@@ -141,7 +141,8 @@ class Completeness:
         Raises:
             PlatformError: the rows are not complete.
         """
-        values = {"table": self._table, "reader": None, **self._partition, "rows_each": self._rows_each}
+        columns = {"reader": None, "direction": None, **self._partition}
+        values = {"table": self._table, **columns, "rows_each": self._rows_each}
         counted = connection.execute(load_sql("30_features/completeness"), values).pl().row(0, named=True)
         incomplete, strange = counted["incomplete samples"], counted["samples that are not in the pool"]
         if incomplete or strange:
