@@ -1,8 +1,11 @@
 """DiverseEvol: what lies farthest from what was picked, to a model trained on that."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.record.features import window_metadata
 from assets.record.job_inputs import samples_file
 from assets.record.score_table import replace_scores, score_asset, scored_partition
 from resources.artifact_store import ArtifactStore
@@ -10,6 +13,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import PassSettings
+from selection_platform.job.folder import read_manifest
 
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -73,6 +77,18 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
             "folder": folder,
             "picks": picks,
         }
-        return replace_scores(warehouse, method, partition, "diverse_evol", values)
+        result = replace_scores(warehouse, method, partition, "diverse_evol", values)
+        return result._replace(metadata={**(result.metadata or {}), **_cut(folder / str(max(profile.budgets)))})
 
     return scores
+
+
+def _cut(folder: Path) -> dict[str, int]:
+    """What the windows of a job cut, the same in all rounds, and whom its trainings left out."""
+    rounds = (read_manifest(folder) or {})["summary"]["rounds"]
+    if not rounds or "cut_prompts" not in rounds[-1]:
+        return {}
+    return {
+        **window_metadata(rounds[-1]["cut_prompts"], rounds[-1]["cut_answers"]),
+        "samples that a training left out": max(each["left_out"] for each in rounds),
+    }

@@ -27,13 +27,10 @@ def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
     }
 
 
-def window_metadata(cut_prompts: int, cut_answers: int, no_answer_left: int) -> dict[str, int]:
-    """How many samples a window cut, and of how many it left no token of the answer."""
-    return {
-        "samples with a cut prompt": cut_prompts,
-        "samples with a cut answer": cut_answers,
-        "samples with no answer left": no_answer_left,
-    }
+def window_metadata(cut_prompts: int, cut_answers: int, no_answer_left: int | None = None) -> dict[str, int]:
+    """How many samples a window cut, and of how many it left no token of the answer, where that costs a score."""
+    counted = {"samples with a cut prompt": cut_prompts, "samples with a cut answer": cut_answers}
+    return counted if no_answer_left is None else {**counted, "samples with no answer left": no_answer_left}
 
 
 def replace_clusters(

@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
                 set_dependent=True,
                 picks_alone=True,
             ),
-            published="the same of the authors' records, but a row can be picked again, and small pools are not scaled for",
+            published="the same of the authors' records; a row can be picked twice, and small pools scale nothing",
         ),
     )
 }

@@ -45,7 +45,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     made = {
         "trust": lambda: trust(data.margins, runs, found),
         "leaderboard": lambda: leaderboard(runs, found),
-        "training": lambda: training(data.table("training")),
+        "training": lambda: training(data.tables["training"]),
         "intervals": lambda: intervals(runs, found),
         "verdict": lambda: verdict(data, found),
         "paper": lambda: paper(data.paper, found),

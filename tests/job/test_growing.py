@@ -155,7 +155,8 @@ def test_what_an_earlier_version_made_grows_too(spec, tmp_path):
         pq.write_table(pq.read_table(file).drop(["prompt_cut", "answer_cut"]), file)
     grown = grow(spec, samples(24), tmp_path / "out")
     assert (grown.new_samples, grown.summary.samples) == (9, 24)
-    assert grown.summary.cut_prompts == read_manifest(tmp_path / "out" / "001")["summary"]["cut_prompts"] > 0
+    second = read_manifest(tmp_path / "out" / "001") or {}
+    assert grown.summary.cut_prompts == second["summary"]["cut_prompts"] > 0
     # As the warehouse reads them.
     with duckdb.connect() as connection:
         connection.execute("CREATE SCHEMA pools; CREATE TABLE pools.samples (pool VARCHAR, sample_id VARCHAR)")

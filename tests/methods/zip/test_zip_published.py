@@ -154,9 +154,11 @@ def test_a_record_is_a_row_of_the_official_readme():
 
 
 def test_the_published_picks_are_of_the_official_records(tmp_path: Path):
-    words = wordy_pool(60)
-    texts = [[message["content"] for message in each["messages"]] for _, each in sorted(words.items())]
-    names, sources = sorted(words), [f"s{index % 3}" for index in range(60)]
+    names, sources = [f"{index:02d}" for index in range(60)], [f"s{index % 3}" for index in range(60)]
+    rng = random.Random(0)
+    vocabulary = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 9))) for _ in range(300)]
+    texts = [[" ".join(rng.choices(vocabulary, k=rng.randint(1, 60))) for _ in range(2)] for _ in names]
+    words = {name: record(*pair) for name, pair in zip(names, texts, strict=True)}
     messages = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in texts]
     file = tmp_path / "samples.parquet"
     pq.write_table(pa.table({"sample_id": names, "messages": messages, "source": sources}), file)
