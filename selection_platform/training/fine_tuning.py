@@ -150,7 +150,7 @@ def _rows(spec: FineTuningSpec) -> Rows:
     if not rows.kept:
         raise PlatformError(
             f"{spec.train_file}: no answer token within max_length {recipe.max_length}; raise the recipe's "
-            "max_length in the profile (`fine_tuning`, or `less: training`)"
+            "max_length in the profile (`fine_tuning`, or `less: training`), or set its `cut` to shared"
         )
     return rows
 
