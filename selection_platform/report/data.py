@@ -13,6 +13,8 @@ from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, verdicts
 from sql.queries import load_sql
 
+TRAINING = "experiments.training"
+
 Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
 """Gives the result of a SELECT with bound values."""
 
@@ -77,7 +79,9 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     names += ["diversity_ablation"] if profile.cluster_pairs else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     tables = {name: query(f"FROM reports.{name}", {}) for name in names}
-    tables["training"] = _training(profile, query("FROM experiments.training", {}))
+    # Homes of an earlier version have no such table before the first write.
+    if TRAINING in set(query(load_sql("00_warehouse/columns"), {})["name"]):
+        tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
