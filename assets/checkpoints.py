@@ -1,10 +1,13 @@
 """Checkpoints: each experiment's fine-tuned model."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
-from assets.record.checks import FINAL_LOSS, final_loss_result
+from assets.record.checks import FINAL_LOSS, TRAINED_SAMPLES, final_loss_result, trained_samples_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
 from assets.record.settings_used import template
@@ -14,6 +17,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import read_manifest
+from sql.queries import load_sql
 
 
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -26,7 +30,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_checkpoints()),
             dg.AssetDep("base_model", partition_mapping=partitions.models_to_checkpoints()),
         ],
-        checks=[FINAL_LOSS],
+        checks=[FINAL_LOSS, TRAINED_SAMPLES],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
         settings=lambda key: (
@@ -40,7 +44,10 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing."""
+        """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing.
+
+        Table `experiments.training`.
+        """
         from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         experiment = profile.experiments[context.partition_key]
@@ -58,6 +65,21 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 seed=experiment.seed,
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
-        return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
+            facts = training_facts(manifest, profile.fine_tuning.epochs)
+            partition = {"experiment": experiment.key}
+            warehouse.replace("experiments.training", partition, load_sql("55_checkpoints/training"), facts)
+        checks = [final_loss_result(manifest), trained_samples_result(manifest)]
+        return model_result(manifest, folder)._replace(check_results=checks)
 
     return [checkpoint]
+
+
+def training_facts(manifest: Mapping[str, Any], epochs: int) -> dict[str, int | None]:
+    """What `55_checkpoints/training` asks of a training's manifest; its tokens are of all epochs."""
+    return {
+        "trained": manifest["rows"],
+        "cut": manifest["truncated_rows"],
+        "dropped": manifest["dropped_rows"],
+        "answer_tokens": manifest["answer_tokens_trained"] // epochs,
+        "answer_tokens_cut": manifest.get("answer_tokens_cut"),
+    }

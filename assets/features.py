@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset, platform_spec
-from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs, truncation_result
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
 from assets.record.provenance import recorded
@@ -136,7 +136,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             rows = warehouse.replace(f"features.{table}", of_table, load_sql(query), values, complete.verify)
             checks = [complete.result(table)]
             if table == "answer_likelihood":
-                checks.append(truncation_result(complete.truncated, rows, table))
+                checks.append(complete.truncation_result(table))
             yield dg.MaterializeResult(
                 asset_key=table,
                 metadata={

@@ -275,7 +275,7 @@ def main() -> None:
         started = time.perf_counter()
         measure(replace(spec, samples_file=str(targets)), scratch / "warm")  # the GPU's kernels are loaded
         plans = [
-            make_plan(file, tokenizer, options.max_length, scratch / name, with_end=True)
+            make_plan(file, tokenizer, options.max_length, "prompt_start", scratch / name, with_end=True)
             for file, name in ((pool, "pool"), (targets, "targets"))
         ]
         print(f"warmed up in {time.perf_counter() - started:.1f} s", flush=True)

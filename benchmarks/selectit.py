@@ -93,7 +93,8 @@ def main() -> None:
         save_samples(samples_file, options.rows, options.tokens, 2 if options.model_folder else 1)
         model, tokenizer = load_model(folder, options.dtype)
         tokens = rating_tokens(tokenizer)
-        plan = make_plan(samples_file, tokenizer, conversation_tokens(tokens, options.max_length), Path(scratch))
+        room = conversation_tokens(tokens, options.max_length)
+        plan = make_plan(samples_file, tokenizer, room, "prompt_start", Path(scratch))
         one_by_one(model, tokens, next(plan.shards(2)))  # warm up
         expected = np.empty(0)
 

@@ -165,7 +165,7 @@ def main() -> None:
         # Random letters: about 2 characters a token in a real vocabulary, 1 in that of bytes.
         save_samples(samples_file, options.rows, options.tokens, 2 if options.model_folder else 1)
         model, tokenizer = load_model(folder, options.dtype)
-        plan = make_plan(samples_file, tokenizer, options.max_length, Path(scratch))
+        plan = make_plan(samples_file, tokenizer, options.max_length, "prompt_start", Path(scratch))
         five_passes(model, next(plan.shards(2)), options.max_length)  # warm up
         published = seconds_of(lambda: five_passes(model, plan, options.max_length))
         spec = LikelihoodSpec(

@@ -38,9 +38,9 @@ class ArtifactStore(dg.ConfigurableResource):
         """Weights and tokenizer of the model that IFD scores with after its pre-experience."""
         return self._path("pre_experience_checkpoint", scoring)
 
-    def warmup_checkpoint(self, scoring: str) -> Path:
-        """Adapters and Adam's moments after each epoch of LESS's warm-up."""
-        return self._path("warmup_checkpoint", scoring)
+    def warmup_checkpoint(self, scoring: str, name: str = "warmup_checkpoint") -> Path:
+        """Adapters and Adam's moments after each epoch of LESS's warm-up. `name` is the asset's."""
+        return self._path(name, scoring)
 
     def picks(self, method: str, scored: str) -> Path:
         """What a greedy method picks of a pool (with a model): its rounds' work and its picks."""

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from selection_platform.text.conversation import Message
+from selection_platform.text.cutting import ScoringCut
 
 VOCAB = 300
 SIZES = {
@@ -71,6 +72,25 @@ def random_samples(count: int) -> dict[str, list[Message]]:
             messages[-1] = Message("assistant", "")
         samples[f"s{index:03d}"] = messages
     return samples
+
+
+def long_samples() -> dict[str, list[Message]]:
+    """What no window of some 60 tokens holds: a long prompt, a long answer, and both."""
+    long, short = " ".join(WORDS * 5), "the hat"
+    pairs = {"prompt": (long, short), "answer": (short, long), "both": (long, long)}
+    return {name: [Message("user", prompt), Message("assistant", answer)] for name, (prompt, answer) in pairs.items()}
+
+
+def cut_apart(
+    prompt: list[int], answer: list[int], cue: int, max_length: int, cut: ScoringCut
+) -> tuple[list[int], list[int]]:
+    """Prompt and answer as a window cuts them, token by token. `cue`: tokens before the answer that stay."""
+    while len(prompt) + len(answer) > max_length:
+        if cut == "prompt_start":
+            prompt, answer = (prompt[1:], answer) if len(prompt) > cue else (prompt, answer[:-1])
+        else:
+            prompt, answer = (prompt, answer[:-1]) if answer else (prompt[:-1], answer)
+    return prompt, answer
 
 
 def write_samples(path: Path, samples: dict[str, list[Message]]) -> None:

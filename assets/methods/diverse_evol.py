@@ -1,8 +1,11 @@
 """DiverseEvol: what lies farthest from what was picked, to a model trained on that."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from assets.partitions import Partitions
+from assets.record.features import window_metadata
 from assets.record.job_inputs import samples_file
 from assets.record.score_table import replace_scores, score_asset, scored_partition
 from resources.artifact_store import ArtifactStore
@@ -10,6 +13,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import PassSettings
+from selection_platform.job.folder import read_manifest
 
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -23,11 +27,12 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 def _scores(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
     models = dg.AssetDep("base_model", partition_mapping=partitions.models_to_scored(method))
     deps = [*partitions.pools_to_scored(method), models]
-    uses = {
-        "diverse_evol": profile.diverse_evol,
-        "scoring": profile.scoring.part(PassSettings),
-        "dtype": profile.dtype,
-    }
+    scoring, recipe = profile.scoring.part(PassSettings), profile.fine_tuning
+    if published:
+        # The published script cuts at the end whatever the profile says.
+        scoring = scoring.model_copy(update={"cut": "answer_end"})
+        recipe = recipe.model_copy(update={"cut": "tail"})
+    uses = {"diverse_evol": profile.diverse_evol, "scoring": scoring, "dtype": profile.dtype}
 
     @score_asset(
         profile,
@@ -35,7 +40,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
         method,
         deps,
         {"pytorch", "duckdb"},
-        settings={**uses, "fine_tuning": profile.fine_tuning, "budgets": profile.budgets},
+        settings={**uses, "fine_tuning": recipe, "budgets": profile.budgets},
         rendered=True,
         sql=["30_features/samples_to_score", "40_scores/diverse_evol"],
         by=["diverse_evol", "fine_tuning", "sample_embedding"],
@@ -58,7 +63,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
                     base_model_folder=str(artifacts.base_model(model or "")),
                     samples_file=str(samples),
                     budget=budget,
-                    recipe=profile.fine_tuning,
+                    recipe=recipe,
                     published=published,
                     **uses,
                 ),
@@ -72,6 +77,18 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
             "folder": folder,
             "picks": picks,
         }
-        return replace_scores(warehouse, method, partition, "diverse_evol", values)
+        result = replace_scores(warehouse, method, partition, "diverse_evol", values)
+        return result._replace(metadata={**(result.metadata or {}), **_cut(folder / str(max(profile.budgets)))})
 
     return scores
+
+
+def _cut(folder: Path) -> dict[str, int]:
+    """What the windows of a job cut, the same in all rounds, and whom its trainings left out."""
+    rounds = (read_manifest(folder) or {})["summary"]["rounds"]
+    if not rounds or "cut_prompts" not in rounds[-1]:
+        return {}
+    return {
+        **window_metadata(rounds[-1]["cut_prompts"], rounds[-1]["cut_answers"]),
+        "samples that a training left out": max(each["left_out"] for each in rounds),
+    }

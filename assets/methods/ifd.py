@@ -96,7 +96,9 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, published: bool) -> dg.AssetsDefinition:
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
-    uses = {"scoring": profile.scoring, "dtype": profile.dtype}
+    # The published script cuts at the end whatever the profile says.
+    scoring = profile.scoring.model_copy(update={"cut": "answer_end"}) if published else profile.scoring
+    uses = {"scoring": scoring, "dtype": profile.dtype}
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
 
     @platform_asset(

@@ -4,7 +4,8 @@ import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
-from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncation_result
+from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness
+from assets.record.features import window_metadata
 from assets.record.job_inputs import samples_file
 from assets.record.score_table import replace_scores, score_asset, scored_partition
 from resources.artifact_store import ArtifactStore
@@ -67,16 +68,18 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         table, rows_each = "features.rating_probability", len(RATING_PROMPTS)
         complete = Completeness(table, partition, rows_each)
         rows = warehouse.replace(table, partition, load_sql("30_features/rating_probability"), values, complete.verify)
+        summary = grown.summary
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": table,
                 "dagster/partition_row_count": rows,
                 "samples rated now": grown.new_samples,
-                "tokens": grown.summary.tokens,
-                "seconds": grown.summary.seconds,
-                "peak memory, bytes": grown.summary.peak_memory_bytes,
+                "tokens": summary.tokens,
+                **window_metadata(summary.cut_prompts, summary.truncated, summary.prompt_fills_context),
+                "seconds": summary.seconds,
+                "peak memory, bytes": summary.peak_memory_bytes,
             },
-            check_results=[complete.result(), truncation_result(complete.truncated, rows // rows_each)],
+            check_results=[complete.result(), complete.truncation_result()],
             data_version=dg.DataVersion(grown.content_hash),
         )
 

@@ -19,6 +19,9 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 
 def _scores(profile: Profile, partitions: Partitions, method: str, *, published: bool) -> dg.AssetsDefinition:
+    # The published search compresses more of a row than its text.
+    samples_query = "30_features/samples_with_source" if published else "30_features/samples_to_score"
+
     @score_asset(
         profile,
         partitions,
@@ -26,7 +29,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
         partitions.pools_to_scored(method),
         {"python", "duckdb"},
         settings={"zip": profile.zip, "budgets": max(profile.budgets)},
-        sql=["30_features/samples_to_score", "40_scores/zip"],
+        sql=[samples_query, "40_scores/zip"],
         by=["zip"],
     )
     def scores(
@@ -37,7 +40,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
 
         partition = scored_partition(profile, method, context.partition_key)
         folder = artifacts.picks(method, context.partition_key)
-        samples = samples_file(context.partition_key, folder, warehouse)
+        samples = samples_file(context.partition_key, folder, warehouse, samples_query)
         settings = ZipSettings(**profile.zip.content(), published=published)
         picks = write_picks(samples, max(profile.budgets), settings, folder)
         return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": picks})

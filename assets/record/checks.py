@@ -61,7 +61,9 @@ class Check:
 SEPARATION = Check("separation", "No sample is both to select from and held out.", blocking=True)
 SIZE = Check("size", "No setting takes more samples than there are to select from.", blocking=True)
 COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
-TRUNCATION = Check("truncation", f"At most {MOST_TRUNCATED:.0%} of the samples are cut by the window.")
+TRUNCATION = Check(
+    "truncation", f"At most {MOST_TRUNCATED:.0%} of the samples have a prompt that the window cuts, or such an answer."
+)
 FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
 SPREAD = Check(
     "spread",
@@ -79,6 +81,7 @@ LENGTH_CORRELATION = Check(
 BUDGET = Check("budget", "As many samples are selected as are wanted.", blocking=True)
 IDS = Check("ids", "No id is selected twice, all are in the pool, and they are in rank order.", blocking=True)
 FINAL_LOSS = Check("final_loss", "The loss at the end of the training is a number.", blocking=True)
+TRAINED_SAMPLES = Check("trained_samples", "Every selected sample was trained on. A sample that is cut still counts.")
 TEMPLATE = Check("template", "Scores, training and evaluation rendered text with the same template.", blocking=True)
 
 POOL_CHECKS = (SEPARATION, SIZE)
@@ -121,6 +124,9 @@ def size_result(samples: int, needs: Mapping[str, int]) -> dg.AssetCheckResult:
     return SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs})
 
 
+_CUT = "cut prompts", "cut answers"
+
+
 class Completeness:
     """Whether each sample of the pool has all its rows in a partition of features, and no other has any."""
 
@@ -135,7 +141,8 @@ class Completeness:
         Raises:
             PlatformError: the rows are not complete.
         """
-        values = {"table": self._table, "reader": None, **self._partition, "rows_each": self._rows_each}
+        columns = {"reader": None, "direction": None, **self._partition}
+        values = {"table": self._table, **columns, "rows_each": self._rows_each}
         counted = connection.execute(load_sql("30_features/completeness"), values).pl().row(0, named=True)
         incomplete, strange = counted["incomplete samples"], counted["samples that are not in the pool"]
         if incomplete or strange:
@@ -146,21 +153,24 @@ class Completeness:
             )
         self._counted = counted
 
-    @property
-    def truncated(self) -> int:
-        """How many samples are marked as truncated, where the table has such a column."""
-        return self._counted["truncated"]
+    def truncation_result(self, asset: str | None = None) -> dg.AssetCheckResult:
+        """Of the samples that the table says are cut. `asset` is needed where one computation gives several."""
+        cut_prompts, cut_answers = (self._counted[name] for name in _CUT)
+        return truncation_result(cut_prompts, cut_answers, self._counted["samples of the pool"], asset)
 
     def result(self, asset: str | None = None) -> dg.AssetCheckResult:
         """Of rows that `verify` let through. `asset` is needed where one computation gives several."""
-        shown = {name: count for name, count in self._counted.items() if name != "truncated"}
+        shown = {name: count for name, count in self._counted.items() if name not in _CUT}
         return COMPLETENESS.result(True, {**shown, "rows for each": self._rows_each}, asset)
 
 
-def truncation_result(truncated: int, samples: int, asset: str | None = None) -> dg.AssetCheckResult:
-    """Of how many samples a window cuts."""
-    share = truncated / samples if samples else 0.0
-    return TRUNCATION.result(share <= MOST_TRUNCATED, {"truncated": truncated, "share": share}, asset)
+def truncation_result(
+    cut_prompts: int, cut_answers: int, samples: int, asset: str | None = None
+) -> dg.AssetCheckResult:
+    """Of how many samples a window cuts the prompt, and of how many the answer."""
+    share = max(cut_prompts, cut_answers) / samples if samples else 0.0
+    numbers = {**dict(zip(_CUT, (cut_prompts, cut_answers), strict=True)), "share": share}
+    return TRUNCATION.result(share <= MOST_TRUNCATED, numbers, asset)
 
 
 def score_results(
@@ -200,6 +210,13 @@ def final_loss_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
     loss = manifest.get("final_loss")
     # A model that others trained states none.
     return FINAL_LOSS.result(loss is None or math.isfinite(loss), {} if loss is None else {"nats per token": loss})
+
+
+def trained_samples_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Of a training: fewer samples than were selected are not the experiment that was asked for."""
+    names = {"rows": "trained", "dropped_rows": "dropped", "truncated_rows": "cut"}
+    counted = {shown: manifest[name] for name, shown in names.items() if name in manifest}
+    return TRAINED_SAMPLES.result(not counted.get("dropped"), counted)
 
 
 def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:

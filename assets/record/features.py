@@ -20,12 +20,17 @@ def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
     return {
         "tokens": summary.tokens,
         "padding": summary.padding_share,
-        "samples cut by the scoring window": summary.truncated,
-        "samples whose prompt fills the window": summary.prompt_fills_context,
+        **window_metadata(summary.cut_prompts, summary.truncated, summary.prompt_fills_context),
         "samples with an empty answer": summary.empty_answers,
         "seconds": summary.seconds,
         "peak memory, bytes": summary.peak_memory_bytes,
     }
+
+
+def window_metadata(cut_prompts: int, cut_answers: int, no_answer_left: int | None = None) -> dict[str, int]:
+    """How many samples a window cut, and of how many it left no token of the answer, where that costs a score."""
+    counted = {"samples with a cut prompt": cut_prompts, "samples with a cut answer": cut_answers}
+    return counted if no_answer_left is None else {**counted, "samples with no answer left": no_answer_left}
 
 
 def replace_clusters(

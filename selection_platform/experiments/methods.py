@@ -96,7 +96,7 @@ METHODS: dict[str, Method] = {
         ),
         *_with_variants(
             Method("less", "the samples whose gradients point where those of the targets do", "scoring"),
-            published="the same, with the published code's Adam step and checkpoint weights",
+            published="the same, with the published code's warm-up, Adam step and checkpoint weights",
         ),
         *_with_variants(
             Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
                 set_dependent=True,
                 picks_alone=True,
             ),
-            published="the same, but a row can be picked again, and small pools are searched like large ones",
+            published="the same of the authors' records; a row can be picked twice, and small pools scale nothing",
         ),
     )
 }

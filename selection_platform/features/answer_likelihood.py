@@ -49,8 +49,8 @@ class LikelihoodSpec(ScoringSpec):
 
     Attributes:
         model_folder: weights and tokenizer.
-        scoring: sizes of the pass. The prompt is cut to `max_length`, then the answer to the rest. `tokens_per_batch`
-            bounds activations; rows of logits take about `logit_rows * vocabulary * 10` bytes.
+        scoring: sizes of the pass. `tokens_per_batch` bounds activations; rows of logits take about `logit_rows *
+            vocabulary * 10` bytes.
         boundary: "pieces", or "joint" for the twin of the published IFD script.
         prompt_embedding: whether to write the embedding of each sample's prompt too.
     """
@@ -70,12 +70,13 @@ class LikelihoodSummary:
         samples: rows written.
         tokens: tokens of both passes, without padding.
         padding_share: padding tokens / all tokens of the forwards.
-        truncated: samples whose end did not fit into `max_length`.
+        truncated: samples whose answer did not fit into the window as a whole.
         prompt_fills_context: of those, the ones that have no scored answer token left; their answer NLLs are null.
         empty_answers: samples whose answer has no tokens to begin with; null likewise.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
         peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
     """
 
     samples: int
@@ -87,6 +88,7 @@ class LikelihoodSummary:
     seconds: float
     load_seconds: float
     peak_memory_bytes: int
+    cut_prompts: int = 0
 
 
 def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
@@ -96,8 +98,9 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (given
     `Assistant: ` alone), both null where no answer token is scored; `direct_answer_tokens`, as many as `answer_tokens`
     unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which the published entropy
-    script takes for the answer's (`_unshifted`); `truncated`; `embedding` (fixed-size list of float32: mean over prompt
-    and answer tokens of the last hidden state, after the final norm); where asked for, `prompt_embedding`.
+    script takes for the answer's (`_unshifted`); `truncated` (whether the answer was cut); `prompt_cut` and
+    `answer_cut` (int32, tokens that did not fit); `embedding` (fixed-size list of float32: mean over prompt and answer
+    tokens of the last hidden state, after the final norm); where asked for, `prompt_embedding`.
 
     A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
     one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
@@ -122,7 +125,9 @@ def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSumm
         Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
     )
     load_seconds = time.monotonic() - started
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder, spec.boundary)
+    plan = make_plan(
+        Path(spec.samples_file), tokenizer, spec.scoring.max_length, spec.scoring.cut, folder, spec.boundary
+    )
     shards = list(plan.shards(spec.scoring.samples_per_shard))
 
     def summary(seconds: float) -> LikelihoodSummary:
@@ -137,6 +142,7 @@ def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSumm
             seconds=seconds,
             load_seconds=load_seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            cut_prompts=int((plan.prompt_cut > 0).sum()),
         )
 
     return Pass(
@@ -199,6 +205,8 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
         "direct_answer_nll": pa.array(direct_answer_nll, mask=shard.direct_answer_tokens == 0),
         "unshifted_answer_nll": pa.array(unshifted_nll, mask=unscored),
         "truncated": shard.truncated,
+        "prompt_cut": shard.prompt_cut,
+        "answer_cut": shard.answer_cut,
         "embedding": _vectors(embedding),
     }
     return pa.table(columns | ({"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}))

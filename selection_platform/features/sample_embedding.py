@@ -59,10 +59,11 @@ class EmbeddingSummary:
     Attributes:
         samples: rows written.
         tokens: tokens embedded, without padding.
-        truncated: samples whose end did not fit into `max_length`.
+        truncated: samples whose answer did not fit into the window as a whole.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
         peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
     """
 
     samples: int
@@ -71,6 +72,7 @@ class EmbeddingSummary:
     seconds: float
     load_seconds: float
     peak_memory_bytes: int
+    cut_prompts: int = 0
 
 
 def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
@@ -102,7 +104,7 @@ def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummar
         Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
     )
     load_seconds = time.monotonic() - started
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder)
+    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, spec.scoring.cut, folder)
     return Pass(
         label=f"embedding with {Path(spec.model_folder).name}",
         pieces=list(plan.shards(spec.scoring.samples_per_shard)),
@@ -115,6 +117,7 @@ def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummar
             seconds=seconds,
             load_seconds=load_seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            cut_prompts=int((plan.prompt_cut > 0).sum()),
         ),
         tidy=lambda: remove_plan(folder),
     )

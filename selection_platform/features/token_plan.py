@@ -6,6 +6,7 @@ Token ids of a million samples do not fit in memory beside a model, so they wait
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from selection_platform.features.token_count import Boundary, read_last_answers,
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.job.progress import progress
+from selection_platform.text.cutting import ScoringCut, cut_prompt, kept_in_scoring
 from selection_platform.text.rendering import ANSWER_CUE, LastAnswer
 
 _IDS_FILE = "tokens.int32"
@@ -27,7 +29,8 @@ _LENGTHS = pa.schema(
         ("prompt_tokens", pa.int32()),
         ("answer_tokens", pa.int32()),
         ("direct_answer_tokens", pa.int32()),
-        ("truncated", pa.bool_()),
+        ("prompt_cut", pa.int32()),
+        ("answer_cut", pa.int32()),
         ("offset", pa.int64()),
     ]
 )
@@ -44,7 +47,8 @@ class TokenPlan:
             has it.
         direct_answer_tokens: int32, tokens of the answer that are scored in the direct pass; as many, unless the
             published script's border is used.
-        truncated: bool, whether prompt or answer was cut, or the end-of-sequence token.
+        prompt_cut: int32, tokens of the prompt that do not fit the window.
+        answer_cut: int32, likewise of the answer, its end-of-sequence token among them where the plan has it.
         offset: int64, where the sample's tokens start in `ids`: the joint pass's, then the direct pass's.
         ids: int32, the tokens of all samples, mapped from a file.
         cue_length: tokens that stand before the answer in the direct pass.
@@ -54,10 +58,16 @@ class TokenPlan:
     prompt_tokens: np.ndarray
     answer_tokens: np.ndarray
     direct_answer_tokens: np.ndarray
-    truncated: np.ndarray
+    prompt_cut: np.ndarray
+    answer_cut: np.ndarray
     offset: np.ndarray
     ids: np.ndarray
     cue_length: int
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """Whether each sample's answer was cut, or its end-of-sequence token."""
+        return self.answer_cut > 0
 
     @property
     def joint_lengths(self) -> np.ndarray:
@@ -88,7 +98,8 @@ class TokenPlan:
                 self.prompt_tokens[part],
                 self.answer_tokens[part],
                 self.direct_answer_tokens[part],
-                self.truncated[part],
+                self.prompt_cut[part],
+                self.answer_cut[part],
                 self.offset[part],
                 self.ids,
                 self.cue_length,
@@ -99,21 +110,25 @@ def make_plan(
     samples_file: Path,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    cut: ScoringCut,
     folder: Path,
     boundary: Boundary = "pieces",
     *,
     with_end: bool = False,
+    keep_first: int = 0,
 ) -> TokenPlan:
     """Tokenise the samples into files of `folder`, or read those that an earlier run left there.
 
     Args:
         samples_file: Parquet with `sample_id` and `messages`.
         tokenizer: as `load_tokenizer` returns it.
-        max_length: the prompt is cut to it, then the answer to what remains, as the paper's scripts do.
+        max_length: most tokens of prompt and answer.
+        cut: where a longer sample is cut (`kept_in_scoring`). The cue stays before an answer.
         folder: a job's folder; what it holds is of this job.
         boundary: how prompt and answer are told apart.
         with_end: whether the answer has the end-of-sequence token behind it, as in training. It is cut first, so that
             an answer which does not fit has none; an empty answer is this token alone. Never in the direct pass.
+        keep_first: tokens at the start of each prompt that are never cut.
 
     Raises:
         PlatformError: there are no samples, or their ids repeat.
@@ -121,8 +136,10 @@ def make_plan(
     end = [int(tokenizer.eos_token_id)] if with_end else []  # pyright: ignore[reportArgumentType]
     lengths_file = folder / _LENGTHS_FILE
     with first_process_first():
-        if not lengths_file.exists():
-            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary, end)
+        # An unfinished job of an earlier version wrote other columns.
+        if not (lengths_file.exists() and pq.read_schema(lengths_file).equals(_LENGTHS)):
+            window = _Window(max_length, cut, keep_first)
+            lengths = _tokenize_to_files(samples_file, tokenizer, window, folder, boundary, end)
             _check_samples(lengths, samples_file)
             with whole_file(lengths_file) as temporary:
                 pq.write_table(lengths, temporary)
@@ -148,10 +165,18 @@ def _in_order(table: pa.Table) -> pa.Table:
     return table.sort_by([("tokens", "descending"), ("sample_id", "ascending")])
 
 
+class _Window(NamedTuple):
+    """What fits, as `make_plan` takes it."""
+
+    max_length: int
+    cut: ScoringCut
+    keep_first: int
+
+
 def _tokenize_to_files(
     samples_file: Path,
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    window: _Window,
     folder: Path,
     boundary: Boundary,
     end: list[int],
@@ -169,9 +194,10 @@ def _tokenize_to_files(
     ):
         for sample_ids, bare in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
             answers = [replace(last, answer=last.answer + end) for last in bare]
-            part = _lengths(sample_ids, answers, max_length, offset)
-            for last, direct in zip(answers, part["direct_answer_tokens"].to_pylist(), strict=True):
-                joint = (last.prompt + last.answer)[:max_length]
+            part = _lengths(sample_ids, answers, window, offset)
+            kept = (part[name].to_pylist() for name in ("prompt_tokens", "answer_tokens", "direct_answer_tokens"))
+            for last, prompt, answer, direct in zip(answers, *kept, strict=True):
+                joint = cut_prompt(last.prompt, prompt, window.cut, window.keep_first) + last.answer[:answer]
                 without_prompt = [*last.cue, *last.answer_after_cue[:direct]] if direct else []
                 np.array(joint + without_prompt, dtype=np.int32).tofile(file)
             offset = file.tell() // np.dtype(np.int32).itemsize
@@ -180,22 +206,22 @@ def _tokenize_to_files(
     return pa.concat_tables([_LENGTHS.empty_table(), *parts])
 
 
-def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], max_length: int, offset: int) -> pa.Table:
+def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, offset: int) -> pa.Table:
     """Rows of `_LENGTHS` for samples whose tokens are written one after another from `offset` on."""
     prompt = np.array([len(last.prompt) for last in answers])
     answer = np.array([len(last.answer) for last in answers])
     after_cue = np.array([len(last.answer_after_cue) for last in answers])
-    scored_prompt = np.minimum(prompt, max_length)
-    scored = np.minimum(answer, max_length - scored_prompt)
-    direct = np.minimum(after_cue, max_length - scored_prompt)
     cue = np.array([len(last.cue) for last in answers])
+    scored_prompt, scored = kept_in_scoring(prompt, answer, *window, keep_last=cue)
+    _, direct = kept_in_scoring(prompt, after_cue, *window, keep_last=cue)
     written = scored_prompt + scored + np.where(direct > 0, cue + direct, 0)
     columns = [
         sample_ids,
         pa.array(scored_prompt, pa.int32()),
         pa.array(scored, pa.int32()),
         pa.array(direct, pa.int32()),
-        pa.array(prompt + answer > max_length),
+        pa.array(prompt - scored_prompt, pa.int32()),
+        pa.array(answer - scored, pa.int32()),
         pa.array(offset + np.cumsum(written) - written, pa.int64()),
     ]
     return pa.table(columns, schema=_LENGTHS)

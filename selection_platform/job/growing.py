@@ -1,7 +1,7 @@
 """Per-sample jobs over a pool that grows: what was scored stays, and only new samples are scored."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -124,10 +124,15 @@ def _samples_among(sample_ids: set[str], samples_file: Path, into: Path) -> Path
     return into
 
 
+def _count(summary: dict[str, Any], field: Field[Any]) -> Any:
+    """A count of a summary. One that an earlier version did not write has the default of its field."""
+    return summary[field.name] if field.default is MISSING else summary.get(field.name, field.default)
+
+
 def _together(summary_type: type[Summary], summaries: list[dict[str, Any]]) -> Summary:
     """Counts and seconds added up."""
     together: dict[str, Any] = {
-        field.name: sum(each[field.name] for each in summaries) for field in fields(summary_type)
+        field.name: sum(_count(each, field) for each in summaries) for field in fields(summary_type)
     }
     together["peak_memory_bytes"] = max(each["peak_memory_bytes"] for each in summaries)
     padding = sum(each["tokens"] * each["padding_share"] / (1 - each["padding_share"]) for each in summaries)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
+from selection_platform.report.training_section import smaller_trainings
 from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import verdicts_of
@@ -38,6 +39,10 @@ def answer(data: ReportData) -> Answer:
     of_measures = {measure: [each for each in found if each.measure == measure] for measure in measures}
     sentences = [_counts(of_measure, data) for of_measure in of_measures.values()]
     sentences.append(_trust(of_measures[measures[0]], data))
+    training = data.table("training")
+    fewer = None if training is None else smaller_trainings(training)
+    # What is compared is then not of one size.
+    sentences += [fewer] if fewer else []
     return Answer(_headline(of_measures[measures[0]]), sentences)
 
 

@@ -13,6 +13,8 @@ from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, verdicts
 from sql.queries import load_sql
 
+TRAINING = "experiments.training"
+
 Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
 """Gives the result of a SELECT with bound values."""
 
@@ -45,7 +47,7 @@ class ReportData:
         runs: columns as `verdict.tables.RUN_SCHEMA` names them.
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
-        tables: rows of the other tables of `reports`, by the table's name.
+        tables: rows of the other tables of `reports`, by the table's name; and `training`, of `experiments.training`.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
@@ -77,6 +79,9 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     names += ["diversity_ablation"] if profile.cluster_pairs else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     tables = {name: query(f"FROM reports.{name}", {}) for name in names}
+    # Homes of an earlier version have no such table before the first write.
+    if TRAINING in set(query(load_sql("00_warehouse/columns"), {})["name"]):
+        tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
@@ -89,6 +94,25 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         paper=_paper_verdicts(margins),
         snapshot=snapshot,
     )
+
+
+def _training(profile: Profile, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `experiments.training` of the profile's experiments, in their order, with what they are of.
+
+    `pool` is the pool or sub-pool that is selected from; `budget` is null for the whole of it.
+    """
+    arms = pl.DataFrame(
+        [
+            (key, each.base_model, each.selects_from, each.budget, each.method, each.seed)
+            for key, each in profile.trained_experiments.items()
+        ],
+        schema={
+            "experiment": pl.String, "model": pl.String, "pool": pl.String, "budget": pl.Int64, "method": pl.String,
+            "seed": pl.Int64,
+        },
+        orient="row",
+    )  # fmt: skip
+    return arms.join(rows, on="experiment", maintain_order="left")
 
 
 def _arm_costs(profile: Profile, rows: pl.DataFrame) -> list[ArmCost]:

@@ -14,6 +14,7 @@ from selection_platform.report.interval_plot import finding, interval_plot
 from selection_platform.report.parts import Picture, Section, Table, TableCell, cells
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up, pool_size_plot
 from selection_platform.report.style import VERDICTS
+from selection_platform.report.training_section import training
 from selection_platform.text.tables import ranks
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Word, interval_between_runs, interval_of_one_run, seeds_to_see
@@ -44,6 +45,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     made = {
         "trust": lambda: trust(data.margins, runs, found),
         "leaderboard": lambda: leaderboard(runs, found),
+        "training": lambda: training(data.tables["training"]),
         "intervals": lambda: intervals(runs, found),
         "verdict": lambda: verdict(data, found),
         "paper": lambda: paper(data.paper, found),
@@ -55,7 +57,10 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "costs": lambda: costs(data.costs),
         "arms": lambda: arms(runs),
     }
-    return made if data.paper is not None else {name: make for name, make in made.items() if name != "paper"}
+    absent = {"paper"} if data.paper is None else set()
+    # Trainings of earlier versions were not counted, and say nothing.
+    absent |= {"training"} if data.table("training") is None else set()
+    return {name: make for name, make in made.items() if name not in absent}
 
 
 def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Section:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.text.conversation import Message, to_messages
+from selection_platform.text.cutting import TrainingCut, kept_in_training
 from selection_platform.text.rendering import Tokenizer, tokenize
 
 IGNORED = -100
@@ -53,13 +54,15 @@ class Rows(NamedTuple):
 
     Attributes:
         kept: rows with at least one target.
-        dropped: number of conversations whose answers all lie beyond the maximal length.
+        dropped: number of conversations of which no target is left.
         truncated: number of kept rows that were cut.
+        targets_cut: tokens that would be learnt if nothing were cut, and are not; those of dropped conversations too.
     """
 
     kept: list[Row]
     dropped: int
     truncated: int
+    targets_cut: int
 
 
 def file_identity(train_file: Path) -> str:
@@ -85,22 +88,45 @@ def read_conversations(train_file: Path) -> Iterator[list[Message]]:
         yield from (to_messages(row["messages"], row.get("untrained")) for row in batch.to_pylist())
 
 
-def tokenize_rows(conversations: Iterable[Sequence[Message]], tokenizer: Tokenizer, max_length: int) -> Rows:
+def tokenize_rows(
+    conversations: Iterable[Sequence[Message]],
+    tokenizer: Tokenizer,
+    max_length: int,
+    cut: TrainingCut,
+    answers: Literal["all", "last"] = "all",
+) -> Rows:
     """Render conversations and cut them to `max_length` tokens.
 
-    The targets are the tokens of every answer that is trained on, with the end-of-sequence token after each.
+    The targets are the tokens of every answer that is trained on, with the end-of-sequence token after each; with
+    `answers` "last" those of the last such answer alone.
     """
     kept: list[Row] = []
-    dropped = truncated = 0
+    dropped = truncated = targets_cut = 0
     for messages in conversations:
         tokens = tokenize(messages, tokenizer)
-        is_target = np.array(tokens.is_answer[:max_length], dtype=np.bool_)
-        if not is_target.any():
+        ids, is_target = np.array(tokens.ids, dtype=np.int32), np.array(tokens.is_answer, dtype=np.bool_)
+        if answers == "last":
+            is_target = _last_run(is_target)
+        stays = kept_in_training(is_target, max_length, cut)
+        row = Row(ids[stays], is_target[stays])
+        targets_cut += int(is_target.sum() - row.is_target.sum())
+        if not row.is_target.any():
             dropped += 1
             continue
-        truncated += len(tokens.ids) > max_length
-        kept.append(Row(np.array(tokens.ids[:max_length], dtype=np.int32), is_target))
-    return Rows(kept, dropped, truncated)
+        truncated += len(row.ids) < len(ids)
+        kept.append(row)
+    return Rows(kept, dropped, truncated, targets_cut)
+
+
+def _last_run(is_target: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The last run of targets alone, shape (tokens,)."""
+    if not is_target.any():
+        return is_target
+    end = len(is_target) - int(np.argmax(is_target[::-1]))
+    before = np.flatnonzero(~is_target[:end])
+    last = np.zeros_like(is_target)
+    last[(before[-1] + 1 if len(before) else 0) : end] = True
+    return last
 
 
 def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:

@@ -144,11 +144,13 @@ def recipe_identity(spec: FineTuningSpec) -> dict[str, Any]:
 def _rows(spec: FineTuningSpec) -> Rows:
     """The conversations as training rows."""
     tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
-    rows = tokenize_rows(read_conversations(Path(spec.train_file)), tokenizer, spec.recipe.max_length)
+    recipe = spec.recipe
+    conversations = read_conversations(Path(spec.train_file))
+    rows = tokenize_rows(conversations, tokenizer, recipe.max_length, recipe.cut, recipe.answers)
     if not rows.kept:
         raise PlatformError(
-            f"{spec.train_file}: no answer token within max_length {spec.recipe.max_length}; raise the recipe's "
-            "max_length in the profile (`fine_tuning`, or `less: training`)"
+            f"{spec.train_file}: no answer token within max_length {recipe.max_length}; raise the recipe's "
+            "max_length in the profile (`fine_tuning`, or `less: training`), or set its `cut` to shared"
         )
     return rows
 
@@ -186,6 +188,7 @@ def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) 
         "rows": len(rows.kept),
         "dropped_rows": rows.dropped,
         "truncated_rows": rows.truncated,
+        "answer_tokens_cut": rows.targets_cut,
         "tokens_trained": spec.recipe.epochs * sum(len(row.ids) for row in rows.kept),
         "answer_tokens_trained": spec.recipe.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
         "precision": resolve_precision(spec.precision),

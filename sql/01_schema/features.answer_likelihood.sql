@@ -13,6 +13,8 @@ CREATE TABLE features.answer_likelihood (
     answer_nll DOUBLE, -- of the answer's tokens given the prompt
     direct_answer_nll DOUBLE, -- of the same tokens without the prompt
     unshifted_answer_nll DOUBLE, -- of each token by the prediction of the token after it, as in the published script
-    truncated BOOLEAN
+    truncated BOOLEAN, -- the answer is cut by the scoring window
+    prompt_cut INTEGER, -- tokens of the prompt that do not fit the scoring window; NULL: an earlier version did not count
+    answer_cut INTEGER -- likewise of the answer
 );
 ALTER TABLE features.answer_likelihood SET PARTITIONED BY (pool, model, reader);

@@ -6,7 +6,7 @@ CREATE TABLE features.gradient_influence (
     sample_id VARCHAR,
     epoch INTEGER, -- of the warm-up, from 1
     mean_learning_rate DOUBLE, -- of that epoch
-    direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's
+    direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's, on its warm-up
     target VARCHAR, -- group of targets
     influence DOUBLE -- -1 to 1; NULL where no token of the answer fits the scoring window
 );

@@ -5,6 +5,8 @@ CREATE TABLE features.rating_probability (
     sample_id VARCHAR,
     prompt INTEGER, -- 1 to 5
     probabilities DOUBLE[], -- of the digits 1 to 5 as the next token, among all tokens
-    truncated BOOLEAN -- the conversation is cut by the rating window
+    truncated BOOLEAN, -- the answer is cut by the rating window
+    prompt_cut INTEGER, -- tokens of the prompt that do not fit the rating window; NULL: an earlier version did not count
+    answer_cut INTEGER -- likewise of the answer
 );
 ALTER TABLE features.rating_probability SET PARTITIONED BY (pool, model);

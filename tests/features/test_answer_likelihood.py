@@ -27,9 +27,10 @@ from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.features.token_count import Boundary
 from selection_platform.models.forward_pass import UnsupportedModel, batches, check_model, forward
 from selection_platform.text.conversation import Message
+from selection_platform.text.cutting import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
 from tests.specs import changed, made
-from tests.tiny import CONFIGS, SIZES, random_samples, save_model, write_samples
+from tests.tiny import CONFIGS, SIZES, cut_apart, long_samples, random_samples, save_model, write_samples
 
 
 @pytest.fixture
@@ -74,12 +75,11 @@ def unshifted_nll(model, ids: list[int]) -> np.ndarray:
     return np.array([-log_probability[place, token].item() for place, token in enumerate(ids)])
 
 
-def reference(model, tokenizer, messages: list[Message], max_length: int, boundary: Boundary) -> dict:
+def reference(model, tokenizer, messages: list[Message], max_length: int, boundary: Boundary, cut: ScoringCut) -> dict:
     tokenize = tokenize_last_answer if boundary == "pieces" else tokenize_last_answer_jointly
     last = tokenize(messages, tokenizer)
-    prompt = last.prompt[:max_length]
-    answer = last.answer[: max_length - len(prompt)]
-    direct_answer = last.answer_after_cue[: max_length - len(prompt)]
+    prompt, answer = cut_apart(last.prompt, last.answer, len(last.cue), max_length, cut)
+    _, direct_answer = cut_apart(last.prompt, last.answer_after_cue, len(last.cue), max_length, cut)
     nll, hidden = run_alone(model, prompt + answer)
     direct_nll, _ = run_alone(model, last.cue + direct_answer)
     nonzero = sum(token != 0 for token in prompt)
@@ -92,34 +92,68 @@ def reference(model, tokenizer, messages: list[Message], max_length: int, bounda
         "answer_nll": nll[len(prompt) - 1 :].sum() if answer else None,
         "direct_answer_nll": direct_nll[len(last.cue) - 1 :].sum() if direct_answer else None,
         "unshifted_answer_nll": unshifted_nll(model, prompt + answer)[nonzero:].sum() if answer else None,
-        "truncated": len(prompt + answer) < len(last.prompt + last.answer),
+        "truncated": len(answer) < len(last.answer),
+        "prompt_cut": len(last.prompt) - len(prompt),
+        "answer_cut": len(last.answer) - len(answer),
         "embedding": hidden.mean(axis=0),
         "prompt_embedding": run_alone(model, prompt)[1].mean(axis=0),
     }
 
 
 @pytest.mark.parametrize(
-    ("architecture", "boundary"), [("llama", "pieces"), ("qwen2", "pieces"), ("gpt2", "pieces"), ("llama", "joint")]
+    ("architecture", "boundary", "cut"),
+    [
+        ("llama", "pieces", "prompt_start"),
+        ("qwen2", "pieces", "prompt_start"),
+        ("gpt2", "pieces", "answer_end"),
+        ("llama", "joint", "answer_end"),
+    ],
 )
-def test_equals_one_sample_at_a_time(architecture: str, boundary: Boundary, spec: LikelihoodSpec, tmp_path: Path):
+def test_equals_one_sample_at_a_time(
+    architecture: str, boundary: Boundary, cut: ScoringCut, spec: LikelihoodSpec, tmp_path: Path
+):
     folder = tmp_path / architecture
     model = save_model(folder, CONFIGS[architecture])
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    samples = random_samples(24)
-    other = changed(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True)
+    samples = {**random_samples(24), **long_samples()}
+    write_samples(Path(spec.samples_file), samples)
+    other = changed(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True, cut=cut)
     summary = score(other, tmp_path / "out")
     scores = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
     assert scores.keys() == samples.keys()
-    expected = {name: reference(model, tokenizer, messages, 60, boundary) for name, messages in samples.items()}
+    expected = {name: reference(model, tokenizer, messages, 60, boundary, cut) for name, messages in samples.items()}
     for name, wanted in expected.items():
         for column, value in wanted.items():
             close = value if value is None else pytest.approx(value, rel=1e-5, abs=1e-4)
             assert scores[name][column] == close, (name, column)
     assert summary.truncated == sum(wanted["truncated"] for wanted in expected.values()) > 0
-    assert summary.prompt_fills_context == sum(w["prompt_tokens"] == 60 for w in expected.values()) > 0
+    assert summary.cut_prompts == sum(wanted["prompt_cut"] > 0 for wanted in expected.values()) > 0
+    fills = sum(w["answer_cut"] > 0 and not w["answer_tokens"] for w in expected.values())
+    assert summary.prompt_fills_context == fills
+    assert (fills > 0) == (cut == "answer_end")
     assert summary.empty_answers + summary.prompt_fills_context == sum(
         w["answer_nll"] is None for w in expected.values()
     )
+
+
+def test_a_prompt_longer_than_the_window_leaves_the_answer_whole(spec: LikelihoodSpec, tmp_path: Path):
+    samples = long_samples()
+    write_samples(Path(spec.samples_file), samples)
+    summary = score(spec, tmp_path / "out")
+    rows = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    cue = len(tokenizer.encode("Assistant: "))
+    whole = len(tokenizer.encode("the hat"))
+    assert {name: (row["prompt_tokens"], row["answer_tokens"]) for name, row in rows.items()} == {
+        "prompt": (60 - whole, whole),
+        # The cue stays before an answer that is longer than the window.
+        "answer": (cue, 60 - cue),
+        "both": (cue, 60 - cue),
+    }
+    assert all(math.isfinite(row["answer_nll"] / row["direct_answer_nll"]) for row in rows.values())
+    assert [name for name, row in rows.items() if row["truncated"]] == ["answer", "both"]
+    counts = (summary.cut_prompts, summary.truncated, summary.prompt_fills_context, summary.empty_answers)
+    assert counts == (3, 2, 0, 0)
 
 
 def test_a_model_of_equal_chances_gives_the_logarithm_of_its_vocabulary(spec: LikelihoodSpec, tmp_path: Path):
@@ -134,7 +168,7 @@ def test_a_model_of_equal_chances_gives_the_logarithm_of_its_vocabulary(spec: Li
             "c": [Message("user", "z"), Message("assistant", "")],
         },
     )
-    summary = score(spec, tmp_path / "out")
+    summary = score(changed(spec, cut="answer_end"), tmp_path / "out")
     b, a, c = read_scores(tmp_path / "out").drop(["embedding"]).to_pylist()  # longest first
     assert a["answer_tokens"] == 3
     assert a["answer_nll"] == pytest.approx(3 * math.log(300))

@@ -67,7 +67,8 @@ def test_equals_the_shared_pass(architecture: str, spec: EmbeddingSpec, tmp_path
     assert 0 < summary.tokens < shared.tokens
 
 
-def test_means_over_the_tokens_of_prompt_and_answer(spec: EmbeddingSpec, tmp_path: Path):
+@pytest.mark.parametrize("cut", ["prompt_start", "answer_end"])
+def test_means_over_the_tokens_of_prompt_and_answer(cut: str, spec: EmbeddingSpec, tmp_path: Path):
     model = save_model(tmp_path / "model", CONFIGS["llama"])
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     samples = {
@@ -75,10 +76,12 @@ def test_means_over_the_tokens_of_prompt_and_answer(spec: EmbeddingSpec, tmp_pat
         "short": [Message("user", "cat"), Message("assistant", "a hat")],
     }
     write_samples(tmp_path / "samples.parquet", samples)
-    embed(spec, tmp_path / "out")
+    summary = embed(changed(spec, cut=cut), tmp_path / "out")
+    assert (summary.cut_prompts, summary.truncated) == (1, int(cut == "answer_end"))
     found = pq.read_table(shard_files(tmp_path / "out")).to_pylist()
-    for row, text in zip(found, ["Human: " + "the cat " * 30, "Human: cat\nAssistant: a hat"], strict=True):
-        ids = tokenizer.encode(text)[:60]
+    for row, parts in zip(found, [(f"Human: {'the cat ' * 30}", "gone"), ("Human: cat", "a hat")], strict=True):
+        ids = tokenizer.encode(f"{parts[0]}\nAssistant: ") + tokenizer.encode(parts[1])
+        ids = ids[-60:] if cut == "prompt_start" else ids[:60]
         with torch.no_grad():
             hidden = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-1][0]
         np.testing.assert_allclose(row["embedding"], hidden.mean(dim=0), atol=1e-5)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
+from selection_platform.text.cutting import ScoringCut
 from tests.tiny import CONFIGS, save_model, write_samples
 
 PROMPT = "Human: Hi\nAssistant: "
@@ -30,12 +32,16 @@ def tokenizer(tmp_path: Path):
     return tokenizer
 
 
-def plan_of(tokenizer, folder: Path, room: int, *, with_end: bool = False) -> TokenPlan:
+def plan_of(
+    tokenizer, folder: Path, room: int, cut: ScoringCut = "answer_end", *, with_end: bool = False, keep_first: int = 0
+) -> TokenPlan:
     """The plan of the samples where the window has room for so many tokens behind the prompt."""
     folder.mkdir()
     write_samples(folder / "samples.parquet", SAMPLES)
     window = len(encode(tokenizer, PROMPT)) + room
-    return make_plan(folder / "samples.parquet", tokenizer, window, folder, with_end=with_end)
+    return make_plan(
+        folder / "samples.parquet", tokenizer, window, cut, folder, with_end=with_end, keep_first=keep_first
+    )
 
 
 def rows(plan: TokenPlan) -> dict[str, tuple[list[int], list[int], int, bool]]:
@@ -83,6 +89,42 @@ def test_without_the_end_the_answer_alone_is_scored(tokenizer, tmp_path: Path):
 
 def test_where_the_prompt_fills_the_window_nothing_is_scored(tokenizer, tmp_path: Path):
     for with_end in (True, False):
-        plan = plan_of(tokenizer, tmp_path / f"plan-{with_end}", 0, with_end=with_end)
+        plan = plan_of(tokenizer, tmp_path / f"plan-{with_end}", 0, "answer_end", with_end=with_end)
         assert plan.answer_tokens.tolist() == [0] * 4
         assert dict(zip(plan.sample_id.to_pylist(), plan.truncated.tolist(), strict=True))["empty"] is with_end
+
+
+def test_a_prompt_loses_its_start_and_the_answer_stays_whole(tokenizer, tmp_path: Path):
+    plan = plan_of(tokenizer, tmp_path / "plan", 1, "prompt_start", with_end=True)
+    prompt, cue, xyz = (encode(tokenizer, text) for text in (PROMPT, "Assistant: ", "xyz"))
+    end = tokenizer.eos_token_id
+    assert rows(plan) == {
+        "three": ([*prompt[3:], *xyz, end], cue + xyz, 4, False),
+        "two": ([*prompt[2:], *xyz[:2], end], cue + xyz[:2], 3, False),
+        "one": ([*prompt[1:], xyz[0], end], [*cue, xyz[0]], 2, False),
+        "empty": ([*prompt, end], [], 1, False),
+    }
+    assert dict(zip(plan.sample_id.to_pylist(), plan.prompt_cut.tolist(), strict=True)) == {
+        "three": 3, "two": 2, "one": 1, "empty": 0,
+    }  # fmt: skip
+
+
+def test_first_tokens_and_the_cue_stay_and_then_an_answer_loses_its_end(tokenizer, tmp_path: Path):
+    prompt, cue, xyz = (encode(tokenizer, text) for text in (PROMPT, "Assistant: ", "xyz"))
+    # Room for one first token, the cue and two of the answer.
+    room = 1 + len(cue) + 2 - len(prompt)
+    plan = plan_of(tokenizer, tmp_path / "plan", room, "prompt_start", keep_first=1)
+    last = prompt[-len(cue) :]
+    assert rows(plan)["three"] == ([prompt[0], *last, *xyz[:2]], cue + xyz[:2], 2, True)
+    assert rows(plan)["two"] == ([prompt[0], *last, *xyz[:2]], cue + xyz[:2], 2, False)
+    assert rows(plan)["one"] == ([prompt[0], *prompt[-len(cue) - 1 :], xyz[0]], [*cue, xyz[0]], 1, False)
+
+
+def test_a_plan_that_an_earlier_version_left_is_made_again(tokenizer, tmp_path: Path):
+    whole = plan_of(tokenizer, tmp_path / "plan", 2)
+    lengths_file = tmp_path / "plan" / "tokens.parquet"
+    earlier = pq.read_table(lengths_file).drop(["prompt_cut", "answer_cut"])
+    pq.write_table(earlier, lengths_file)
+    window = len(encode(tokenizer, PROMPT)) + 2
+    again = make_plan(tmp_path / "plan" / "samples.parquet", tokenizer, window, "answer_end", tmp_path / "plan")
+    assert rows(again) == rows(whole)

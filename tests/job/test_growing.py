@@ -1,8 +1,10 @@
 """A pool that grows and shrinks: only new samples are run, and the rest of the job's promises stay."""
 
 import copy
+import json
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,10 +12,11 @@ import pytest
 from selection_platform.features import answer_likelihood
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
 from selection_platform.job import scoring_job
-from selection_platform.job.folder import previous_folder
+from selection_platform.job.folder import previous_folder, read_manifest
 from selection_platform.job.growing import finished_shards, score_new_samples
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
+from sql.queries import load_sql
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
@@ -139,6 +142,28 @@ def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypat
     resumed = grow(spec, samples(24), tmp_path / "killed")
     assert forwards == []
     assert [file.read_bytes() for file in resumed.files] == expected
+
+
+def test_what_an_earlier_version_made_grows_too(spec, tmp_path):
+    first = grow(spec, samples(15), tmp_path / "out")
+    # It counted no cut prompts, and its shards had no columns for what was cut.
+    manifest_file = tmp_path / "out" / "000" / "manifest.json"
+    manifest = json.loads(manifest_file.read_text())
+    del manifest["summary"]["cut_prompts"]
+    manifest_file.write_text(json.dumps(manifest))
+    for file in first.files:
+        pq.write_table(pq.read_table(file).drop(["prompt_cut", "answer_cut"]), file)
+    grown = grow(spec, samples(24), tmp_path / "out")
+    assert (grown.new_samples, grown.summary.samples) == (9, 24)
+    second = read_manifest(tmp_path / "out" / "001") or {}
+    assert grown.summary.cut_prompts == second["summary"]["cut_prompts"] > 0
+    # As the warehouse reads them.
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA pools; CREATE TABLE pools.samples (pool VARCHAR, sample_id VARCHAR)")
+        connection.executemany("INSERT INTO pools.samples VALUES ('p', ?)", [[name] for name in samples(24)])
+        values = {"pool": "p", "files": [str(file) for file in grown.files]}
+        rows = connection.execute(load_sql("30_features/answer_likelihood"), values).fetchall()
+    assert len(rows) == 24
 
 
 def test_ratings_grow_too(spec, tmp_path):

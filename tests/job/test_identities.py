@@ -12,6 +12,7 @@ from selection_platform.configuration.settings import (
     FineTuningSettings,
     LoraSettings,
     PretrainingSettings,
+    ScoringSettings,
 )
 from selection_platform.job.registry import load_job
 from tests.specs import made
@@ -19,7 +20,7 @@ from tests.specs import made
 LORA = LoraSettings(rank=4, alpha=16, dropout=0.5, target_modules=("q_proj",))
 RECIPE = {
     "epochs": 2, "learning_rate": 0.5, "schedule": "linear", "warmup_ratio": 0.25, "weight_decay": 0.0,
-    "global_batch": 8, "max_length": 64,
+    "global_batch": 8, "max_length": 64, "cut": "shared",
 }  # fmt: skip
 TRAINED = {**RECIPE, "batch_per_device": 4, "save_steps": 7, "gradient_checkpointing": True}
 OF_FULL = {
@@ -34,20 +35,27 @@ SMALL = {
     "intermediate_size": 24, "layers": 1, "heads": 2, "context": 64, "seed": 3,
 }  # fmt: skip
 SIZES = {"max_length": 60, "tokens_per_batch": 256, "samples_per_shard": 7}
+CUT = {"cut": "prompt_start"}
 BENCHMARK = {"task": "offline_mmlu", "shots": 0, "limit": 3, "max_new_tokens": None}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "answer_likelihood",
         {"model_folder": "m", "samples_file": "s", **SIZES, "logit_rows": 50, "dtype": "bfloat16"},
-        {"max_length": 60, "dtype": "bfloat16", "boundary": "pieces", "prompt_embedding": False},
+        {"max_length": 60, **CUT, "dtype": "bfloat16", "boundary": "pieces", "prompt_embedding": False},
     ),
-    ("sample_embedding", {"model_folder": "m", "samples_file": "s", **SIZES}, {"max_length": 60, "dtype": "float32"}),
-    ("rating_probability", {"model_folder": "m", "samples_file": "s", **SIZES}, {"max_length": 60, "dtype": "float32"}),
+    *(
+        (
+            job,
+            {"model_folder": "m", "samples_file": "s", **SIZES},
+            {"max_length": 60, **CUT, "dtype": "float32"},
+        )
+        for job in ("sample_embedding", "rating_probability")
+    ),
     (
         "gradient_influence",
         {"warmup_folder": "w", "samples_file": "s", "targets_file": "t", **SIZES, "logit_rows": 50},
-        {"max_length": 60, "dtype": "float32", "directions": ["adam"]},
+        {"max_length": 60, **CUT, "dtype": "float32", "directions": ["adam"]},
     ),
     (
         "fine_tuning",
@@ -67,7 +75,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "recipe": FineTuningSettings.model_validate({**TRAINED, "lora": LORA}),
         },
         {
-            "budget": 9, "initial_share": 0.5, "rounds": 2, "seed": 3, "max_length": 60, "dtype": "float32",
+            "budget": 9, "initial_share": 0.5, "rounds": 2, "seed": 3, "max_length": 60, **CUT, "dtype": "float32",
             "published": True, "recipe": {**RECIPE, **OF_LORA, "keep_epochs": False, "precision": "float32"},
         },
     ),
@@ -116,3 +124,12 @@ def test_a_job_is_known_by_the_settings_that_decide_content(job, values, expecte
 class _Ids:
     def to_pylist(self) -> list[str]:
         return []
+
+
+def test_what_was_done_before_there_was_a_choice_is_known_as_before():
+    """A folder of an earlier version says nothing of how texts were cut, or of which answers were learnt."""
+    before = FineTuningSettings(cut="tail").content()
+    assert not {"cut", "answers"} & before.keys()
+    assert FineTuningSettings(answers="last").content()["answers"] == "last"
+    assert "cut" not in ScoringSettings(cut="answer_end").content()
+    assert ScoringSettings().content()["cut"] == "prompt_start"

@@ -84,8 +84,22 @@ COSTS = arm_costs(
     ],
     {f"{method} s{seed}": Arm(method, *CELL) for method, seeds in (("random", 3), ("ifd", 1)) for seed in range(seeds)},
 )
+TRAINING = pl.DataFrame(
+    [
+        ("ifd/10/s0", "m", EVIL, 10, "ifd", 0, 10, 8, 3, 2, 60, 20),
+        ("zip/10/s0", "m", EVIL, 10, "zip", 0, 10, 10, 0, 0, 90, 0),
+        ("zip/10/s1", "m", EVIL, 10, "zip", 1, 10, 10, 1, 0, 90, None),
+        ("all_data/s0", "m", EVIL, None, "all_data", 0, 1200, 1200, 1, 0, 999, 1),
+    ],
+    schema=[
+        "experiment", "model", "pool", "budget", "method", "seed", "selected", "trained", "cut", "dropped",
+        "answer_tokens", "answer_tokens_cut",
+    ],
+    orient="row",
+)  # fmt: skip
 EVERYTHING = {
     "diversity_ablation": ABLATION,
     "selection_overlap": OVERLAP,
     "selection_profile": PROFILE,
+    "training": TRAINING,
 }

@@ -18,7 +18,7 @@ from selection_platform.report.sections import (
 )
 from selection_platform.verdict.tables import verdict_rows, verdicts_of
 from selection_platform.verdict.words import cell_name, signed
-from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, OVERLAP, PROFILE, curve, data
+from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, curve, data
 
 
 def section(name, of):
@@ -231,6 +231,32 @@ def test_sections_without_rows_are_one_sentence():
         for made in (data(), data(**empty)):
             found = section(name, made)
             assert (len(found.paragraphs), len(found.tables), len(found.pictures)) == (1, 0, 0)
+
+
+def test_trainings_whose_samples_were_cut_or_left_out_are_shown():
+    found = section("training", data(training=TRAINING))
+    (table,) = found.tables
+    assert texts(table) == [
+        [f"m · {EVIL} · 10", "ifd", "0", "10", "8", "3", "2", "25.0%"],
+        # An earlier version did not count the tokens.
+        [f"m · {EVIL} · 10", "zip", "1", "10", "10", "1", "0", "not counted"],
+        [f"m · {EVIL} · all", "all_data", "0", "1,200", "1,200", "1", "0", "0.1%"],
+    ]
+    assert found.paragraphs[1].startswith("In 3 of 4 trainings some samples were longer")
+    fewer = found.paragraphs[0]
+    assert fewer.startswith("1 of 4 trainings were on fewer samples than were selected")
+    assert "(ifd)" in fewer
+    assert answer(data(training=TRAINING)).sentences[-1] == fewer
+
+
+def test_trainings_on_whole_samples_are_two_sentences_and_no_warning():
+    whole = TRAINING.filter(pl.col("experiment") == "zip/10/s0")
+    found = section("training", data(training=whole))
+    assert (len(found.paragraphs), len(found.tables)) == (2, 0)
+    assert found.paragraphs[0] == "All 1 trainings were on every sample that was selected."
+    assert answer(data(training=whole)).sentences == answer(data()).sentences
+    # Those of an earlier version were not counted.
+    assert "training" not in sections(data(training=TRAINING.clear()))
 
 
 def test_many_cells_are_cut_and_said_so():

@@ -51,7 +51,14 @@ def scoring(inputs):
 
 def training(inputs, **changes):
     # 22 rows have an answer, so an epoch's last step has two rows and not four.
-    recipe = {"epochs": 2, "learning_rate": 3e-3, "global_batch": 4, "batch_per_device": 2, "max_length": 64}
+    recipe = {
+        "epochs": 2,
+        "learning_rate": 3e-3,
+        "global_batch": 4,
+        "batch_per_device": 2,
+        "max_length": 64,
+        "cut": "tail",
+    }
     return made(
         FineTuningSpec,
         base_model_folder=str(inputs / "model"),

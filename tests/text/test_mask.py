@@ -69,10 +69,10 @@ def test_normal_form_ends_with_an_answer_that_is_trained_on(messages, problem):
 def test_the_text_is_the_same_and_the_answer_is_no_target():
     plain, masked = tokenize(PLAIN, Letters()), tokenize(MASKED, Letters())
     assert masked.ids == plain.ids
-    (row,) = tokenize_rows([MASKED], Letters(), 1000).kept
+    (row,) = tokenize_rows([MASKED], Letters(), 1000, "shared").kept
     assert [chr(token) for token in row.ids[row.is_target]] == [*"two", "\0"]
     # A window that ends before the second answer has nothing to learn.
-    assert tokenize_rows([MASKED], Letters(), len("Human: q\nAssistant: one") + 1).dropped == 1
+    assert tokenize_rows([MASKED], Letters(), len("Human: q\nAssistant: one") + 1, "tail").dropped == 1
 
 
 def test_the_mask_comes_through_the_files_of_jobs(tmp_path):

@@ -174,7 +174,12 @@ def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSp
 
 def test_a_file_without_an_answer_in_reach_is_refused(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     with pytest.raises(ValueError, match=r"10\.parquet: no answer token within max_length 5"):
-        fine_tune(spec(max_length=5), tmp_path / "out")
+        fine_tune(spec(max_length=5, cut="tail"), tmp_path / "out")
+    # Where the limit is shared, something to learn is left of each.
+    manifest = fine_tune(spec(max_length=5, epochs=1), tmp_path / "shared")
+    assert (manifest["rows"], manifest["dropped_rows"], manifest["truncated_rows"]) == (10, 0, 10)
+    assert manifest["answer_tokens_trained"] >= 10
+    assert manifest["answer_tokens_cut"] > 0
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

@@ -80,6 +80,9 @@ class _Round:
         train_seconds: wall time of the run that finished it; likewise the other two.
         embed_seconds: of the embedding.
         pick_seconds: of reading the embeddings and picking.
+        cut_prompts: samples whose prompt the embedding's window cut.
+        cut_answers: samples whose answer it cut.
+        left_out: selected samples that the training left out, as nothing to learn was left of them.
     """
 
     rows: list[int]
@@ -87,6 +90,10 @@ class _Round:
     train_seconds: float
     embed_seconds: float
     pick_seconds: float
+    # Rounds that an earlier version finished were not counted.
+    cut_prompts: int = 0
+    cut_answers: int = 0
+    left_out: int = 0
 
 
 def round_sizes(budget: int, initial_share: float, rounds: int) -> list[int]:
@@ -104,7 +111,7 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
 
     Returns:
         `picks.parquet` in `folder`: `sample_id`; `position` (int64, from 1, in the order of picking); `round` (int32,
-        0 is the random start). The manifest beside it tells of each round, by `cover_radius` and seconds.
+        0 is the random start). The manifest beside it tells of each round, as `_Round` does.
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -177,16 +184,24 @@ def _round(
     write_training_file(Path(spec.samples_file), [sample_ids[row] for row in selected], train_file)
     before = folder / f"round-{number - 1}" / "model"
     goes_on = spec.published and number > 1
-    fine_tune(_training(spec, before if goes_on else Path(spec.base_model_folder), train_file), work / "model")
+    base = before if goes_on else Path(spec.base_model_folder)
+    trained = fine_tune(_training(spec, base, train_file), work / "model")
     _free_memory()
     times.append(time.monotonic())
-    embed(_embedding(spec, work / "model"), work / "embedding")
+    embedded = embed(_embedding(spec, work / "model"), work / "embedding")
     _free_memory()
     times.append(time.monotonic())
     _, embeddings = read_embeddings(shard_files(work / "embedding"), work / "embeddings.npy")
     rows, radius = _pick(embeddings, np.array(selected), count, published=spec.published)
     times.append(time.monotonic())
-    done = _Round(rows.tolist(), radius, *np.diff(times).tolist())
+    done = _Round(
+        rows.tolist(),
+        radius,
+        *np.diff(times).tolist(),
+        cut_prompts=embedded.cut_prompts,
+        cut_answers=embedded.truncated,
+        left_out=trained["dropped_rows"],
+    )
     with whole_file(picked_file) as temporary:
         temporary.write_text(json.dumps(asdict(done)) + "\n")
     return done

@@ -56,9 +56,8 @@ class InfluenceSpec(ScoringSpec):
         warmup_folder: what `fine_tune` made with `keep_epochs`.
         targets_file: as `samples_file`, of the target samples, and `target` (string): the group. A sample may be in
             several.
-        scoring: sizes of the pass. The end-of-sequence token counts among `max_length`; the prompt is cut to it, then
-            answer and end to the rest. `tokens_per_batch` bounds activations; rows of logits take about
-            `logit_rows * vocabulary * 10` bytes.
+        scoring: sizes of the pass. The end-of-sequence token counts among `max_length`. `tokens_per_batch` bounds
+            activations; rows of logits take about `logit_rows * vocabulary * 10` bytes.
         directions: "adam", "published" or both (see `adam_direction`); the second costs little.
     """
 
@@ -81,12 +80,14 @@ class InfluenceSummary:
         target_samples_dropped: samples whose prompt fills the window.
         tokens: of pool samples that are measured, end-of-sequence tokens included, without padding, at one epoch.
         padding_share: padding tokens / all tokens of the passes over them.
-        truncated: samples of the pool whose end did not fit into `max_length`.
+        truncated: samples of the pool whose answer, with its end, did not fit into the window as a whole.
         prompt_fills_context: of those, the ones that have no token of the answer left; their influence is null.
         seconds: wall time, loading included.
         load_seconds: wall time of loading models.
         target_seconds: wall time of the targets' vectors.
         peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+        cut_prompts: samples of the pool whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did
+            not count.
     """
 
     samples: int
@@ -102,6 +103,7 @@ class InfluenceSummary:
     load_seconds: float
     target_seconds: float
     peak_memory_bytes: int
+    cut_prompts: int = 0
 
 
 def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
@@ -135,8 +137,9 @@ def _begin(
     spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot], folder: Path
 ) -> Pass[tuple[EpochSnapshot, TokenPlan], InfluenceSummary]:
     tokenizer = load_tokenizer(snapshots[0].folder)
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, folder, with_end=True)
-    targets = read_targets(Path(spec.targets_file), tokenizer, spec.scoring.max_length, folder / _TARGETS_FOLDER)
+    max_length, cut = spec.scoring.max_length, spec.scoring.cut
+    plan = make_plan(Path(spec.samples_file), tokenizer, max_length, cut, folder, with_end=True)
+    targets = read_targets(Path(spec.targets_file), tokenizer, max_length, cut, folder / _TARGETS_FOLDER)
     shards = list(plan.shards(spec.scoring.samples_per_shard))
     passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.scoring.tokens_per_batch)
 
@@ -155,6 +158,7 @@ def _begin(
             load_seconds=passes.load_seconds,
             target_seconds=passes.target_seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            cut_prompts=int((plan.prompt_cut > 0).sum()),
         )
 
     def tidy() -> None:

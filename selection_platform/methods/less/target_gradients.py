@@ -19,6 +19,7 @@ from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.methods.less.sample_gradients import SampleGradients, single_gradients
 from selection_platform.models.forward_pass import batches
+from selection_platform.text.cutting import ScoringCut
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,16 @@ class Targets:
     dropped: int
 
 
-def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path) -> Targets:
+def read_targets(
+    targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, cut: ScoringCut, folder: Path
+) -> Targets:
     """Read and tokenise target samples; a sample may be in several groups.
 
     Args:
         targets_file: Parquet with `sample_id`, `messages` and `target` (string, the group).
         tokenizer: as `load_tokenizer` returns it.
         max_length: as in `make_plan`.
+        cut: likewise.
         folder: where tokens wait; what it holds is of this job.
 
     Raises:
@@ -54,7 +58,7 @@ def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_len
     table = pq.read_table(targets_file, columns=["sample_id", "messages", "target"])
     if table["target"].null_count:
         raise PlatformError(f"{targets_file}: a row has no target; name the group of each")
-    plan = _plan(table, tokenizer, max_length, folder)
+    plan = _plan(table, tokenizer, max_length, cut, folder)
     groups = sorted(set(table["target"].to_pylist()))
     position = {name: index for index, name in enumerate(plan.sample_id.to_pylist())}
     member = np.zeros((len(plan.sample_id), len(groups)), dtype=np.float32)
@@ -71,14 +75,16 @@ def read_targets(targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_len
     return Targets(groups, plan, member / size, int(unscored.sum()))
 
 
-def _plan(table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path) -> TokenPlan:
+def _plan(
+    table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int, cut: ScoringCut, folder: Path
+) -> TokenPlan:
     """The plan of the table's samples, each once."""
     names = table["sample_id"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(names)))}
     samples_file = folder / "samples.parquet"
     with first_process_first(), whole_file(samples_file) as temporary:
         pq.write_table(table.select(["sample_id", "messages"]).take(sorted(first.values())), temporary)
-    return make_plan(samples_file, tokenizer, max_length, folder, with_end=True)
+    return make_plan(samples_file, tokenizer, max_length, cut, folder, with_end=True)
 
 
 def target_vectors(

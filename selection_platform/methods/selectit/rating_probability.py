@@ -67,11 +67,12 @@ class RatingSummary:
         samples: samples rated; there are five rows of each.
         tokens: tokens of all five prompts of all samples, without padding.
         padding_share: padding tokens / all tokens of the forwards.
-        truncated: samples whose end did not fit into `max_length`.
+        truncated: samples whose answer did not fit into the window as a whole.
         prompt_fills_context: of those, the ones that have no answer token left: a request is rated without its answer.
         seconds: wall time, loading included.
         load_seconds: wall time of loading the model.
         peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
+        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
     """
 
     samples: int
@@ -82,6 +83,7 @@ class RatingSummary:
     seconds: float
     load_seconds: float
     peak_memory_bytes: int
+    cut_prompts: int = 0
 
 
 def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
@@ -89,7 +91,8 @@ def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
 
     Columns: `sample_id`; `prompt` (int32, 1 to 5); `probabilities` (fixed-size list of 5 float64: of the digits 1 to 5
     as the next token, among all tokens, so that their sum says how far the model answers in digits at all); `truncated`
-    (whether the conversation was cut). A sample's five rows stand together, in the order of the prompts.
+    (whether the answer was cut); `prompt_cut` and `answer_cut` (int32, tokens that did not fit). A sample's five rows
+    stand together, in the order of the prompts.
 
     A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
     one kind of machine. An error in a row ends the job: the published code skips the row instead, and so gives every
@@ -117,7 +120,8 @@ def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
     )
     load_seconds = time.monotonic() - started
     tokens = rating_tokens(tokenizer)
-    plan = make_plan(Path(spec.samples_file), tokenizer, conversation_tokens(tokens, spec.scoring.max_length), folder)
+    room = conversation_tokens(tokens, spec.scoring.max_length)
+    plan = make_plan(Path(spec.samples_file), tokenizer, room, spec.scoring.cut, folder)
     shards = list(plan.shards(spec.scoring.samples_per_shard))
 
     def summary(seconds: float) -> RatingSummary:
@@ -131,6 +135,7 @@ def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
             seconds=seconds,
             load_seconds=load_seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            cut_prompts=int((plan.prompt_cut > 0).sum()),
         )
 
     return Pass(
@@ -211,6 +216,8 @@ def _rate_shard(
                 pa.array(np.exp(log_probability).reshape(-1)), len(RATINGS)
             ),
             "truncated": shard.truncated[samples],
+            "prompt_cut": shard.prompt_cut[samples],
+            "answer_cut": shard.answer_cut[samples],
         }
     )
 

@@ -2,7 +2,7 @@
 
 A prompt is a rating line and an empty line, the conversation as the platform renders it (up to its last answer, without
 an end-of-sequence token), and a cue after which a digit is expected. The pieces are tokenised apart and joined. A
-conversation that is too long is cut at its end before line and cue are added, so that both are always whole.
+conversation that is too long is cut before line and cue are added, so that both are always whole.
 
 The cue ends in a space, since Qwen2 and Llama 3 tokenise a digit apart from the space before it. A vocabulary in which
 the two are one token (GPT-2's) leaves little probability to the digits alone; their sum in the result shows it.

@@ -1,20 +1,24 @@
 """ZIP's picks as a file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import whole_file
-from selection_platform.methods.zip.selection import ZipSettings, record_text, select
+from selection_platform.methods.zip.selection import ZipSettings, published_record_text, record_text, select
 from selection_platform.text.conversation import to_messages
+
+_ROWS_PER_READ = 10_000
 
 
 def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: Path) -> Path:
     """Pick from the samples of a Parquet file; a killed run goes on from its checkpoint in `folder`.
 
     Args:
-        samples_file: columns `sample_id` and `messages` (list of `{role, content}`).
+        samples_file: columns `sample_id` and `messages` (list of `{role, content}`); for the published search also
+            `source`. A row's place in the file is part of its record there.
         budget: samples to pick; all of them where there are fewer.
         settings: sizes of ZIP's three stages.
         folder: where the checkpoint and the picks go.
@@ -25,11 +29,7 @@ def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: 
     """
     file = pq.ParquetFile(samples_file)
     sample_ids = pq.read_table(samples_file, columns=["sample_id"])["sample_id"].to_pylist()
-    records = (
-        record_text(to_messages(messages))
-        for batch in file.iter_batches(batch_size=10_000, columns=["messages"])
-        for messages in batch["messages"].to_pylist()
-    )
+    records = _published_records(file) if settings.published else _records(file)
     picks = select(sample_ids, records, min(budget, len(sample_ids)), settings, folder / "checkpoint.npz")
     table = pa.table(
         {
@@ -42,3 +42,16 @@ def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: 
     with whole_file(path) as temporary:
         pq.write_table(table, temporary)
     return path
+
+
+def _records(file: pq.ParquetFile) -> Iterator[str]:
+    for batch in file.iter_batches(batch_size=_ROWS_PER_READ, columns=["messages"]):
+        yield from (record_text(to_messages(messages)) for messages in batch["messages"].to_pylist())
+
+
+def _published_records(file: pq.ParquetFile) -> Iterator[str]:
+    place = 0
+    for batch in file.iter_batches(batch_size=_ROWS_PER_READ, columns=["messages", "source"]):
+        for row in batch.to_pylist():
+            yield published_record_text(to_messages(row["messages"]), place, row["source"])
+            place += 1

@@ -10,7 +10,7 @@ The ratio of a list of records is the UTF-8 length of Python's `str()` of the li
 Rows outside step 1 keep the ratio they had, at first ratio([row]). The shortlisted rows that step 3 leaves are burnt.
 
 The search departs from the official code (github.com/USTC-StarTeam/ZIP, `ZIP.py`) here; `ZipSettings.published` takes
-the first three departures back:
+the first three departures back, and `write_picks` with it the last:
 
 - No row is picked twice. When fewer than k2 rows are live, the burnt rows that were not picked become live again,
   with their last ratio. The official code gives shortlisted rows a ratio of a million and leaves them where they are:
@@ -19,11 +19,14 @@ the first three departures back:
 - Ratios are float64; the official ones are float32, which tie late in a run. Different true ratios stay different in
   float64 while raw x packed bytes are below 2^52, which is about 100 MB of picked text; beyond, they can tie but never
   swap.
-- Ties go to the lowest sample_id, in the official code to whichever row `torch.topk` returns.
+- Ties go to the lowest sample_id, in the official code to whichever row `torch.topk` returns, which promises no order.
+  So even the published search can pick another row than the official code where float32 ratios are equal.
 - The result has exactly `budget` rows. The official one is a multiple of k3, and counts a row picked twice as two. The
   published search feeds repeated picks to the list of step 1 as the official code does, but goes on until `budget`
   different rows are picked, and returns each once, at its first place. It gives up where it would go round in circles.
-- A record is the messages only, with our field names; ids and sources say nothing about the text.
+- A record is the messages only, with the field names that pools have here: ids and sources say nothing about the text.
+  The official code compresses what its data has, `id`, `conversations` (`from`, `value`) and `source`
+  (`published_record_text`). On short rows this decides a good part of the picks.
 
 Byte counts belong to the zlib version: another one may pick other rows.
 """
@@ -62,6 +65,21 @@ def record_text(messages: Sequence[Message]) -> str:
     return repr({"messages": [{"role": message.role, "content": message.content} for message in messages]})
 
 
+_PUBLISHED_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+def published_record_text(messages: Sequence[Message], place: int, source: str) -> str:
+    """The same of the official code's rows, as its README shows them.
+
+    Args:
+        messages: of the conversation.
+        place: of the row in the pool, from 0. The official ids are such numbers.
+        source: where the conversation comes from.
+    """
+    turns = [{"from": _PUBLISHED_ROLES[message.role], "value": message.content} for message in messages]
+    return repr({"id": place, "conversations": turns, "source": source})
+
+
 def select(
     sample_ids: Sequence[str],
     records: Iterable[str],
@@ -76,7 +94,7 @@ def select(
 
     Args:
         sample_ids: ids of the pool's rows, all different.
-        records: `record_text` of each row, in the same order. Read once, and kept as UTF-8.
+        records: `record_text` of each row, or `published_record_text`, in the same order. Read once, and kept as UTF-8.
         budget: number of rows to pick, at most the pool's size.
         settings: sizes of a round for large pools, and which search.
         checkpoint: file to save unfinished work in and to go on from. Work on another pool, with other settings or

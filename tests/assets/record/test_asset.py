@@ -28,6 +28,7 @@ WITHOUT_CONTENT = {
     "10_pools/with_untrained": "puts a mask beside conversations, whose ids cover it",
     "30_features/completeness": "stops features that are not complete",
     "30_features/cluster_sizes": "describes what was made",
+    "30_features/gradient_influence": "writes a job's rows as they are",
     "40_scores/summary": "stops scores that are not finite, and describes the others",
     "40_scores/dropped": "describes what was made",
     "40_scores/histogram": "describes what was made",

@@ -11,6 +11,7 @@ from assets.record.checks import (
     separation_verifier,
     size_result,
     template_result,
+    trained_samples_result,
     truncation_result,
 )
 from assets.record.score_table import replace_scores
@@ -52,6 +53,7 @@ def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
         ("selection", "budget"),
         ("selection", "ids"),
         ("checkpoint", "final_loss"),
+        ("checkpoint", "trained_samples"),
         ("benchmark_result", "template"),
     }
     experiments = {"base/tiny", *TRAINED}
@@ -107,7 +109,7 @@ def test_features_that_are_not_complete_leave_the_old_ones(warehouse, table, row
 
     assert write("('a'), ('b'), ('c'), ('d')") == 4
     assert complete.result().passed
-    assert complete.truncated == 0
+    assert complete.truncation_result().metadata["share"].value == 0
     with pytest.raises(ValueError, match=wrong):
         write(rows)
     assert warehouse.query(f"SELECT count(*) FROM features.{table}").item() == 4
@@ -150,11 +152,15 @@ def test_scores_that_differ_by_rounding_are_equal(highest, spread):
 
 
 def test_bounds():
-    assert truncation_result(2, 10).passed
-    assert not truncation_result(3, 10).passed
-    assert truncation_result(3, 10).severity == dg.AssetCheckSeverity.WARN
+    assert truncation_result(2, 2, 10).passed
+    assert not truncation_result(3, 0, 10).passed
+    assert not truncation_result(0, 3, 10).passed
+    assert truncation_result(3, 0, 10).severity == dg.AssetCheckSeverity.WARN
     assert not size_result(5, {"budgets": 6}).passed
     assert size_result(6, {"budgets": 6}).passed
     assert final_loss_result({"final_loss": 1.5}).passed
     assert final_loss_result({}).passed
     assert not final_loss_result({"final_loss": float("nan")}).passed
+    assert trained_samples_result({"rows": 8, "dropped_rows": 0, "truncated_rows": 3}).passed
+    assert not trained_samples_result({"rows": 8, "dropped_rows": 2, "truncated_rows": 0}).passed
+    assert trained_samples_result({}).passed

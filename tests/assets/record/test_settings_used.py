@@ -20,9 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 NOTHING: frozenset[str] = frozenset()
 DIVERSE_EVOL = {"scores/diverse_evol", "scores/diverse_evol.published"}
+INFLUENCES = {"gradient_influence", "gradient_influence.published"}
+WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
 FORWARD_PASSES = {
     "answer_likelihood", "sample_embedding", "pre_experience_likelihood", "pre_experience_likelihood.published",
-    "gradient_influence", "rating_probability", *DIVERSE_EVOL,
+    *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
 }  # fmt: skip
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
@@ -55,12 +57,17 @@ NOTICED_BY = {
     "pools.*": {"pool"},
     "models.*": {"base_model"},
     "scoring.max_length": FORWARD_PASSES,
+    # Twins with a pass of their own cut as the published scripts do.
+    "scoring.cut": {name for name in FORWARD_PASSES if not name.endswith(".published")},
     "zip.*": ZIP,
     "k_means.*": {"sample_cluster"},
-    "less.targets": {"gradient_influence"},
-    "less.target_samples": {"gradient_influence"},
-    "less.seed": {"gradient_influence", "warmup_checkpoint"},
-    "less.*": {"warmup_checkpoint"},
+    "less.targets": INFLUENCES,
+    "less.target_samples": INFLUENCES,
+    "less.seed": INFLUENCES | WARM_UPS,
+    # The twin has those of the published script.
+    "less.training.cut": {"warmup_checkpoint"},
+    "less.training.answers": {"warmup_checkpoint"},
+    "less.*": WARM_UPS,
     "pre_experience.clusters": {"prompt_cluster"},
     "pre_experience.seed": {"prompt_cluster", "pre_experience_checkpoint"},
     "pre_experience.*": {"pre_experience_checkpoint"},
@@ -70,6 +77,7 @@ NOTICED_BY = {
     "fine_tuning.epochs": FINE_TUNINGS - {"pre_experience_checkpoint"},
     # Held-out conversations are cut where those that are trained on are.
     "fine_tuning.max_length": {"benchmark_result", *FINE_TUNINGS},
+    "fine_tuning.cut": FINE_TUNINGS - {"scores/diverse_evol.published"},
     "fine_tuning.*": FINE_TUNINGS,
     "evaluation.*": {"benchmark_result"},
     "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS},

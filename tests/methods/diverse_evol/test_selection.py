@@ -109,6 +109,8 @@ def test_equals_the_same_steps_by_hand(changes: dict[str, Any], spec: DiverseEvo
     summary = (read_manifest(tmp_path / "out") or {})["summary"]
     assert (summary["samples"], summary["selected"], summary["start"]) == (30, 12, 4)
     assert [each["cover_radius"] for each in summary["rounds"]] == pytest.approx(radii, rel=1e-4)
+    assert {each["cut_prompts"] > 0 for each in summary["rounds"]} == {True}
+    assert {each["left_out"] for each in summary["rounds"]} == {0}
     assert summary["seconds"] == pytest.approx(
         sum(each[f"{step}_seconds"] for each in summary["rounds"] for step in ("train", "embed", "pick"))
     )

@@ -25,11 +25,12 @@ from selection_platform.methods.less.influence_pass import batch_influence
 from selection_platform.methods.less.warmed_up import load_warmed_up
 from selection_platform.models.loading import base_model_folder
 from selection_platform.text.conversation import Message
+from selection_platform.text.cutting import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import fine_tune
 from tests.specs import changed, made
-from tests.tiny import CONFIGS, random_samples, write_samples
+from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, write_samples
 from tests.warm_ups import warm_up_spec
 
 MAX_LENGTH = 60
@@ -79,6 +80,7 @@ def spec(warm_ups: dict[str, Path], tmp_path: Path) -> InfluenceSpec:
         tokens_per_batch=256,
         logit_rows=50,
         samples_per_shard=7,
+        cut="answer_end",
     )
 
 
@@ -93,7 +95,8 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
 class Plain:
     """LESS as one would write it down."""
 
-    def __init__(self, snapshot: EpochSnapshot):
+    def __init__(self, snapshot: EpochSnapshot, cut: ScoringCut = "answer_end"):
+        self.cut: ScoringCut = cut
         folder = snapshot.folder
         base = AutoModelForCausalLM.from_pretrained(base_model_folder(folder))
         self.model = PeftModel.from_pretrained(base, str(folder), is_trainable=True).eval()
@@ -108,9 +111,8 @@ class Plain:
 
     def gradient(self, messages: list[Message], *, with_end: bool = True) -> Vector | None:
         last = tokenize_last_answer(messages, self.tokenizer)
-        prompt = last.prompt[:MAX_LENGTH]
         end = [self.tokenizer.eos_token_id] if with_end else []
-        answer = (last.answer + end)[: MAX_LENGTH - len(prompt)]
+        prompt, answer = cut_apart(last.prompt, last.answer + end, len(last.cue), MAX_LENGTH, self.cut)
         if not answer:
             return None
         self.model.zero_grad()
@@ -132,20 +134,22 @@ def mean_cosine(step: Vector, goals: list[Vector | None]) -> float:
     return sum(cosines) / len(cosines)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize(("architecture", "cut"), [("llama", "answer_end"), ("qwen2", "prompt_start")])
 def test_equals_autograd_of_one_sample_at_a_time(
-    architecture: str, warm_ups: dict[str, Path], spec: InfluenceSpec, tmp_path: Path
+    architecture: str, cut: ScoringCut, warm_ups: dict[str, Path], spec: InfluenceSpec, tmp_path: Path
 ):
     folder = warm_ups[architecture]
-    summary = measure(changed(spec, warmup_folder=str(folder)), tmp_path / "out")
+    samples = {**random_samples(24), **long_samples()}
+    write_samples(Path(spec.samples_file), samples)
+    summary = measure(changed(spec, warmup_folder=str(folder), cut=cut), tmp_path / "out")
     table = read_influence(tmp_path / "out")
     found = {
         (row["sample_id"], row["epoch"], row["direction"], row["target"]): row["influence"] for row in table.to_pylist()
     }
     expected: dict[Any, float | None] = {}
     for snapshot in epoch_snapshots(folder):
-        plain = Plain(snapshot)
-        gradients = {name: plain.gradient(messages) for name, messages in random_samples(24).items()}
+        plain = Plain(snapshot, cut)
+        gradients = {name: plain.gradient(messages) for name, messages in samples.items()}
         for form, (name, gradient) in itertools.product(("adam", "published"), gradients.items()):
             step = None if gradient is None else plain.direction(gradient, form)
             for group, goals in GROUPS.items():
@@ -156,9 +160,11 @@ def test_equals_autograd_of_one_sample_at_a_time(
         assert found[key] == (None if value is None else pytest.approx(value, abs=2e-5)), key
     values = [value for value in expected.values() if value is not None]
     assert max(values) - min(values) > 0.2  # so that the tolerance tells samples apart
-    assert (summary.samples, summary.epochs, summary.targets) == (24, 2, 3)
-    assert (summary.target_samples, summary.target_samples_dropped) == (6, 1)
-    assert summary.truncated > summary.prompt_fills_context > 0
+    assert (summary.samples, summary.epochs, summary.targets) == (27, 2, 3)
+    assert (summary.target_samples, summary.target_samples_dropped) == ((6, 1) if cut == "answer_end" else (7, 0))
+    assert summary.truncated > summary.prompt_fills_context
+    assert (summary.prompt_fills_context > 0) == (cut == "answer_end")
+    assert summary.cut_prompts > 0
     assert table["influence"].null_count == 12 * summary.prompt_fills_context
     assert expected["s019", 1, "adam", "z/one"] is not None
 

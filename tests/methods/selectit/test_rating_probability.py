@@ -31,9 +31,10 @@ from selection_platform.methods.selectit.rating_prompts import (
     rating_tokens,
 )
 from selection_platform.text.conversation import Message
+from selection_platform.text.cutting import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from tests.specs import changed, made
-from tests.tiny import CONFIGS, random_samples, save_model, write_samples
+from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples
 
 
 def config(architecture: str) -> PreTrainedConfig:
@@ -66,40 +67,52 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
 
 
-def conversation(tokenizer, messages: list[Message]) -> list[int]:
+def cut_conversation(tokenizer, messages: list[Message], room: int, cut: ScoringCut) -> tuple[list[int], list[int]]:
     last = tokenize_last_answer(messages, tokenizer)
-    return last.prompt + last.answer
+    return cut_apart(last.prompt, last.answer, len(last.cue), room, cut)
 
 
-def rate_alone(model, tokenizer, line: str, messages: list[Message], room: int) -> list[float]:
+def rate_alone(model, tokenizer, line: str, messages: list[Message], cut: ScoringCut) -> list[float]:
     """Probabilities of the digits after one prompt, from the last of all rows of logits."""
     head, cue = tokenizer.encode(f"{line}\n\n"), tokenizer.encode(RATING_CUE)
-    ids = head + conversation(tokenizer, messages)[:room] + cue
+    prompt, answer = cut_conversation(tokenizer, messages, 60, cut)
+    ids = head + prompt + answer + cue
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids])).logits[0].double()
     digits = [tokenizer.encode(digit)[0] for digit in "12345"]
     return torch.softmax(logits, dim=-1)[-1, digits].tolist()
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
-def test_equals_one_prompt_at_a_time(architecture: str, spec: RatingSpec, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("architecture", "cut"), [("llama", "prompt_start"), ("qwen2", "answer_end"), ("gpt2", "prompt_start")]
+)
+def test_equals_one_prompt_at_a_time(architecture: str, cut: ScoringCut, spec: RatingSpec, tmp_path: Path):
     folder = tmp_path / architecture
     model = save_model(folder, config(architecture))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    samples = random_samples(12)
-    summary = rate(changed(spec, model_folder=str(folder)), tmp_path / "out")
+    samples = {**random_samples(12), **long_samples()}
+    write_samples(Path(spec.samples_file), samples)
+    summary = rate(changed(spec, model_folder=str(folder), cut=cut), tmp_path / "out")
     rows = read_ratings(tmp_path / "out").to_pylist()
-    assert sorted((row["sample_id"], row["prompt"]) for row in rows) == [(s, p) for s in samples for p in range(1, 6)]
+    assert sorted((row["sample_id"], row["prompt"]) for row in rows) == [
+        (name, prompt) for name in sorted(samples) for prompt in range(1, 6)
+    ]
     for row in rows:
         line, messages = RATING_PROMPTS[row["prompt"] - 1], samples[row["sample_id"]]
-        assert row["probabilities"] == pytest.approx(rate_alone(model, tokenizer, line, messages, 60), rel=1e-4)
-        assert row["truncated"] == (len(conversation(tokenizer, messages)) > 60)
-    prompts = {name: len(tokenize_last_answer(messages, tokenizer).prompt) for name, messages in samples.items()}
+        assert row["probabilities"] == pytest.approx(rate_alone(model, tokenizer, line, messages, cut), rel=1e-4)
+    kept = {name: cut_conversation(tokenizer, messages, 60, cut) for name, messages in samples.items()}
+    whole = {name: tokenize_last_answer(messages, tokenizer) for name, messages in samples.items()}
+    for row in rows:
+        (prompt, answer), last = kept[row["sample_id"]], whole[row["sample_id"]]
+        lost = len(last.prompt) - len(prompt), len(last.answer) - len(answer)
+        assert (row["prompt_cut"], row["answer_cut"], row["truncated"]) == (*lost, lost[1] > 0)
     assert summary.truncated == sum(row["truncated"] for row in rows) / 5 > 0
+    assert summary.cut_prompts == sum(row["prompt_cut"] > 0 for row in rows) / 5 > 0
     assert summary.prompt_fills_context == sum(
-        row["truncated"] and prompts[row["sample_id"]] >= 60 for row in rows if row["prompt"] == 1
+        not answer and bool(whole[name].answer) for name, (_, answer) in kept.items()
     )
-    assert 0 < summary.prompt_fills_context < summary.samples == 12
+    assert (summary.prompt_fills_context > 0) == (cut == "answer_end")
+    assert summary.samples == 15
 
 
 def test_columns_are_what_the_warehouse_expects(spec: RatingSpec, tmp_path: Path):
@@ -111,6 +124,8 @@ def test_columns_are_what_the_warehouse_expects(spec: RatingSpec, tmp_path: Path
             ("prompt", pa.int32()),
             ("probabilities", pa.list_(pa.float64(), 5)),
             ("truncated", pa.bool_()),
+            ("prompt_cut", pa.int32()),
+            ("answer_cut", pa.int32()),
         ]
     )
     assert ratings["prompt"].to_pylist() == [1, 2, 3, 4, 5] * 12
@@ -153,7 +168,7 @@ def test_a_long_conversation_keeps_line_and_cue(spec: RatingSpec, tmp_path: Path
         "seen": [Message("user", f"y{start} one"), Message("assistant", "a")],
     }
     write_samples(tmp_path / "samples.parquet", samples)
-    summary = rate(spec, tmp_path / "out")
+    summary = rate(changed(spec, cut="answer_end"), tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     sizes = [len(tokenizer.encode(f"{line}\n\n")) + 60 + len(tokenizer.encode(RATING_CUE)) for line in RATING_PROMPTS]
     assert (summary.truncated, summary.prompt_fills_context, summary.tokens) == (3, 3, 3 * sum(sizes))

@@ -6,13 +6,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selection_platform.methods.zip import checkpoint as zip_checkpoint
-from selection_platform.methods.zip.selection import ZipPick, ZipSettings, select
-from tests.methods.zip.test_zip import Pool, fast_select, pools, record, true_ratio, wordy_pool
+from selection_platform.methods.zip.picks import write_picks
+from selection_platform.methods.zip.selection import ZipPick, ZipSettings, published_record_text, select
+from selection_platform.text.conversation import Message
+from tests.methods.zip.test_zip import Pool, fast_select, pools, record, slow_select, true_ratio, wordy_pool
 
 
 def official_select(pool: Pool, budget: int, sizes: ZipSettings) -> tuple[list[ZipPick], list[str]]:
@@ -136,3 +140,41 @@ def test_goes_on_from_its_own_checkpoint_only(tmp_path: Path, monkeypatch: pytes
         assert len(saved["anchor"]) > len(saved["picks"]) > 60
     assert resumed(80, ZipSettings(60, 12, 6)) == fast_select(pool, 80, ZipSettings(60, 12, 6))
     assert resumed(80, published(60, 12, 6)) == fast_select(pool, 80, published(60, 12, 6))
+
+
+def as_their_readme_has_it(place: int, source: str, *pairs: tuple[str, str]) -> dict[str, object]:
+    return {"id": place, "conversations": [{"from": who, "value": text} for who, text in pairs], "source": source}
+
+
+def test_a_record_is_a_row_of_the_official_readme():
+    messages = [Message("system", "it's"), Message("user", "a\nb"), Message("assistant", "é")]
+    texts = [published_record_text(messages, place, "Share") for place in (0, 1)]
+    pairs = [("system", "it's"), ("human", "a\nb"), ("gpt", "é")]
+    assert f"[{', '.join(texts)}]" == str([as_their_readme_has_it(place, "Share", *pairs) for place in (0, 1)])
+
+
+def test_the_published_picks_are_of_the_official_records(tmp_path: Path):
+    names, sources = [f"{index:02d}" for index in range(60)], [f"s{index % 3}" for index in range(60)]
+    rng = random.Random(0)
+    vocabulary = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 9))) for _ in range(300)]
+    texts = [[" ".join(rng.choices(vocabulary, k=rng.randint(1, 60))) for _ in range(2)] for _ in names]
+    words = {name: record(*pair) for name, pair in zip(names, texts, strict=True)}
+    messages = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in texts]
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table({"sample_id": names, "messages": messages, "source": sources}), file)
+    sizes = published(30, 6, 3)
+    picked = pq.read_table(write_picks(file, 12, sizes, tmp_path)).to_pylist()
+    theirs = {
+        name: as_their_readme_has_it(place, sources[place], ("human", texts[place][0]), ("gpt", texts[place][1]))
+        for place, name in enumerate(names)
+    }
+    expected, _ = official_select(theirs, 12, sizes)
+    assert [(row["sample_id"], row["ratio"]) for row in picked] == [(pick.sample_id, pick.ratio) for pick in expected]
+    ours, _ = official_select(words, 12, sizes)
+    assert {pick.sample_id for pick in expected} != {pick.sample_id for pick in ours}
+    # The default reads neither place nor source.
+    (tmp_path / "default").mkdir()
+    default = pq.read_table(write_picks(file, 12, ZipSettings(30, 6, 3), tmp_path / "default")).to_pylist()
+    assert [row["sample_id"] for row in default] == [
+        pick.sample_id for pick in slow_select(words, 12, ZipSettings(30, 6, 3).scaled(60))
+    ]

@@ -1,0 +1,8 @@
+-- What a training made of its selection, by its manifest. NULL: an earlier version did not count it.
+SELECT
+    $trained::INTEGER + $dropped::INTEGER AS selected,
+    $trained::INTEGER AS trained,
+    $cut::INTEGER AS cut,
+    $dropped::INTEGER AS dropped,
+    $answer_tokens::BIGINT AS answer_tokens,
+    $answer_tokens_cut::BIGINT AS answer_tokens_cut
