@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -123,6 +124,16 @@ def save_tokenizer(source: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of the model in a folder.
+
+    Raises:
+        UnreadableModel: there is none that can be read.
+    """
+    with _named(folder, "model"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
 def check_savable(folder: Path) -> None:
     """Check, without reading its weights, that what is trained from a model could be saved.
 
@@ -130,9 +141,7 @@ def check_savable(folder: Path) -> None:
         UnsavableModel: it could not.
         UnreadableModel: configuration or tokenizer cannot be read.
     """
-    with _named(folder, "model"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    try_saving(folder, config.save_pretrained)
+    try_saving(folder, read_config(folder).save_pretrained)
     try_saving(folder, lambda scratch: save_tokenizer(folder, scratch))
 
 
