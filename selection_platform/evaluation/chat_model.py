@@ -6,6 +6,7 @@ tokenised exactly as a training row is (lm-eval's own wrapper tokenises the join
 answer lose their beginning, and are counted.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
+from selection_platform.models.supported import positions
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.rendering import pieces, tokenize
 
@@ -77,7 +79,7 @@ class ChatModel(LM):
         self.tokenizer: Any = tokenizer
         self.batch_size = batch_size
         self.on_answer = on_answer
-        self.max_length: int = model.config.get_text_config().max_position_embeddings
+        self.max_length = positions(model.config) or sys.maxsize
         self.truncated_prompts = 0
         self._prompt_ids: dict[str, list[int]] = {}
 

@@ -6,6 +6,7 @@ alone. `selection_platform.training.pretraining` is another way.
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
-from selection_platform.models.files import MODEL_FILES, model_files
+from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, SECOND_COPIES, model_files
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
     UnreadableModel,
@@ -24,7 +25,9 @@ from selection_platform.models.loading import (
     check_weights,
     load_tokenizer,
 )
+from selection_platform.models.probe import check_passes
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.models.supported import check_description, check_numbers, turn_off_sampling
 
 
 @dataclass(frozen=True)
@@ -69,27 +72,35 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
+        UnsupportedModel: it is of a kind that cannot be scored or trained.
         UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source)}):
-        from huggingface_hub import snapshot_download
-
-        snapshot = Path(
-            snapshot_download(
-                source.model_id,
-                revision=source.revision,
-                allow_patterns=list(MODEL_FILES),
-                # Subfolders hold the same weights in other formats.
-                ignore_patterns=["*/*"],
-            )
-        )
+        # First without weights: what cannot be used is said before gigabytes are fetched.
+        check_description(_snapshot(source, DESCRIPTION_FILES))
+        snapshot = _snapshot(source, MODEL_FILES)
         check_weights(snapshot)
-        for file in sorted(path for path in snapshot.iterdir() if path.is_file()):
-            _link_or_copy(file.resolve(), folder / file.name)
+        for name, file in model_files(snapshot).items():
+            _link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
         _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
     return read_manifest(folder) or {}
+
+
+def _snapshot(source: HubModel, patterns: Sequence[str]) -> Path:
+    """The folder of the hub's local cache with the files of those patterns."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            source.model_id,
+            revision=source.revision,
+            allow_patterns=list(patterns),
+            # Subfolders hold the same weights in other formats.
+            ignore_patterns=["*/*", *SECOND_COPIES],
+        )
+    )
 
 
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:
@@ -99,6 +110,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
+        UnsupportedModel: it is of a kind that cannot be scored or trained.
         UnreadableModel: there are no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
@@ -108,6 +120,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
     files = model_files(source)
     hashes = {name: file_hash(path) for name, path in files.items()}
     if not open_job_folder(folder, {"files": hashes}):
+        check_description(source)
         for name, path in files.items():
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
@@ -174,8 +187,12 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Check that the folder's tokenizer can be used and that trainings can save theirs, and write its manifest."""
+    """Check that the folder's model can be scored and trained and that trainings can save it; write its manifest."""
+    turned_off = turn_off_sampling(folder)
     load_tokenizer(folder)
     check_savable(folder)
+    check_numbers(folder)
+    check_passes(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
-    write_manifest(folder, {**manifest, **counted})
+    said = {"turned_off": turned_off} if turned_off else {}
+    write_manifest(folder, {**manifest, **counted, **said})

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from selection_platform.errors import PlatformError
 from selection_platform.models.head import UnsupportedModel, logits_of, output_head
 from selection_platform.models.loading import load_model
+from selection_platform.models.supported import positions
 
 _PROBE_TOKENS = 8
 
@@ -138,10 +139,10 @@ def _token_nll(
 
 def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) -> None:
     """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
+    longest = positions(model.config)
+    if longest is not None and max_length > longest:
         raise PlatformError(
-            f"scoring.max_length {max_length} is more than the {positions} positions of {type(model).__name__}; lower "
+            f"scoring.max_length {max_length} is more than the {longest} positions of {type(model).__name__}; lower "
             "it in the profile"
         )
     if tokens_per_batch < max_length:

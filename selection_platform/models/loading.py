@@ -86,7 +86,7 @@ def load_model(
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # torch types Module.to as a wrapped callable, which pyright cannot bind to a PreTrainedModel.
-    model = cast(PreTrainedModel, torch.nn.Module.to(_read_model(folder, dtype), device))
+    model = cast(PreTrainedModel, torch.nn.Module.to(read_model(folder, dtype), device))
     tokenizer = load_tokenizer(folder)
     model.generation_config.__class__ = PublishedSettings
     # Some models' generation stops at another token than the one that ends an answer here.
@@ -211,8 +211,17 @@ def base_model_folder(adapter_folder: Path) -> Path:
     raise UnreadableModel(f"{adapter_folder}: its base model {found[0]} is gone; put it back, or train again")
 
 
-def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
-    """The model of a folder, on the CPU."""
+def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None) -> PreTrainedModel:
+    """The model of a folder, on the CPU.
+
+    Args:
+        folder: a folder with safetensors weights.
+        dtype: of the weights in memory.
+        config: in place of the folder's own, such as one with fewer layers.
+
+    Raises:
+        UnreadableModel: weights or configuration are missing or broken, or do not belong together.
+    """
     check_weights(folder)
     if dtype not in _DTYPES:
         raise PlatformError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
@@ -228,6 +237,7 @@ def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **({} if config is None else {"config": config}),
         )
     model, found = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
     mismatched = [name for name, *_ in found["mismatched_keys"]]
@@ -258,7 +268,7 @@ def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
     """The base model with the adapter's weights added to its own, on the CPU."""
     from peft import PeftModel
 
-    base = _read_model(base_model_folder(folder), dtype)
+    base = read_model(base_model_folder(folder), dtype)
     return cast(PreTrainedModel, PeftModel.from_pretrained(base, str(folder)).merge_and_unload())  # pyright: ignore[reportCallIssue]
 
 
