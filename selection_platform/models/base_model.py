@@ -23,7 +23,6 @@ from selection_platform.models.loading import (
     UnreadableModel,
     check_savable,
     check_weights,
-    load_tokenizer,
 )
 from selection_platform.models.probe import check_passes
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
@@ -143,6 +142,7 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     gguf = packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
+        check_description(folder)
         _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
     return read_manifest(folder) or {}
 
@@ -189,7 +189,6 @@ def _link_or_copy(file: Path, target: Path) -> None:
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
     """Check that the folder's model can be scored and trained and that trainings can save it; write its manifest."""
     turned_off = turn_off_sampling(folder)
-    load_tokenizer(folder)
     check_savable(folder)
     check_numbers(folder)
     check_passes(folder)

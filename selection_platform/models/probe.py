@@ -103,7 +103,8 @@ def _check(folder: Path, model: PreTrainedModel) -> None:
     except UnsupportedModel as error:
         raise UnsupportedModel(f"{folder}: {error}") from error
     _check_tied(folder, model)
-    _compare(folder, model, *_before_another_end(model), "a token's hidden state depends on later tokens")
+    one, other = _before_another_end(model)
+    _compare(folder, model, one, other, "a token's hidden state depends on later tokens")
     nll = [row.sum() for row in forward(model, list(_ROWS), 1, 4).nll]
     alone = [forward(model, [row], 1, 100).nll[0].sum() for row in _ROWS]
     _compare(folder, model, nll, alone, "a row's likelihood changes with the rows beside it")

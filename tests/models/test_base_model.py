@@ -36,7 +36,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def snapshot_download(model_id: str, **arguments: object) -> str:
         calls.append({"model_id": model_id, **arguments})
-        assert len(calls) == 1, "downloaded twice"
+        asked_for_weights = ["*.safetensors" in call["allow_patterns"] for call in calls]
+        assert asked_for_weights in ([False], [False, True]), "once, and after the description"
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
