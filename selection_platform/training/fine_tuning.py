@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, FineTuningSettings
@@ -30,7 +30,7 @@ from selection_platform.models.lora_targets import lora_targets
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
 from selection_platform.text.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
-from selection_platform.training.epoch_snapshots import EpochSnapshots
+from selection_platform.training.epoch_snapshots import EpochSnapshots, check_samples_apart
 from selection_platform.training.loop import (
     Outcome,
     Precision,
@@ -180,8 +180,11 @@ def _model(spec: FineTuningSpec, targets: list[str]) -> PreTrainedModel:
         lora_dropout=lora.dropout,
         target_modules=targets,
     )
+    adapted = get_peft_model(model, config)
+    if spec.keep_epochs:
+        check_samples_apart(cast(PeftModel, adapted))
     # A PeftModel stands in for the model that it wraps in all that is asked of it here.
-    return cast(PreTrainedModel, get_peft_model(model, config))
+    return cast(PreTrainedModel, adapted)
 
 
 def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) -> dict[str, Any]:

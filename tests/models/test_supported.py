@@ -15,6 +15,7 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     Gemma3Config,
+    Gemma3TextConfig,
     LlamaConfig,
     Phi3Config,
     PreTrainedConfig,
@@ -51,6 +52,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def source(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "source"))
+
+
+def sizes(**changes: Any) -> dict[str, Any]:
+    return {**COMMON, **changes}
 
 
 def config(**changes: Any):
@@ -179,12 +184,12 @@ def test_what_only_shows_when_it_runs(tmp_path, other, message):
 
 def test_the_first_layers_stand_for_all_where_they_have_one_of_each_kind():
     kinds = ["sliding_attention"] * 5 + ["full_attention"]
-    gemma = type(ARCHITECTURES["gemma-3"])(**COMMON | {"num_hidden_layers": 12}, layer_types=kinds * 2)
+    gemma = Gemma3TextConfig(**sizes(num_hidden_layers=12), layer_types=kinds * 2)
     front = _front(gemma)
     assert front is not None
     assert (front.num_hidden_layers, front.layer_types) == (6, kinds)
     assert gemma.num_hidden_layers == 12
-    front = _front(LlamaConfig(**COMMON | {"num_hidden_layers": 80}))
+    front = _front(LlamaConfig(**sizes(num_hidden_layers=80)))
     assert front is not None
     assert front.num_hidden_layers == 2
     assert _front(LlamaConfig(**COMMON)) is None
@@ -240,10 +245,9 @@ def test_a_tokenizer_that_draws_is_made_to_cut_a_text_one_way(tmp_path, caplog):
 
 
 def test_a_model_with_two_ranges_of_positions_is_used_in_the_first(tmp_path):
-    sizes = COMMON | {"num_attention_heads": 2, "num_key_value_heads": 2}
-    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    factors: dict[str, Any] = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
     longrope = Phi3Config(
-        **sizes,
+        **sizes(num_attention_heads=2, num_key_value_heads=2),
         original_max_position_embeddings=64,
         rope_parameters={
             "rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 64, **factors
