@@ -26,7 +26,7 @@ from selection_platform.models.loading import (
 )
 from selection_platform.models.probe import check_passes
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
-from selection_platform.models.supported import check_description, check_numbers, turn_off_sampling
+from selection_platform.models.supported import check_description, check_numbers, turn_off_sampling, unused_weights
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,7 @@ def _finish(folder: Path, manifest: dict[str, Any]) -> None:
     check_savable(folder)
     check_numbers(folder)
     check_passes(folder)
+    unused = unused_weights(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
-    said = {"turned_off": turned_off} if turned_off else {}
-    write_manifest(folder, {**manifest, **counted, **said})
+    said = {"turned_off": turned_off, "unused_weights": unused}
+    write_manifest(folder, {**manifest, **counted, **{name: value for name, value in said.items() if value}})

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, LoraSettings
 from selection_platform.errors import PlatformError
-from selection_platform.models.loading import read_config
+from selection_platform.models.supported import skeleton
 
 _LINEAR = (torch.nn.Linear, Conv1D)
 _MOST_NAMED = 30
@@ -29,7 +29,7 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
         PlatformError: the model has no linear layer of a name, or none in its attention; the message lists what it has.
         UnreadableModel: its configuration cannot be read.
     """
-    model = _skeleton(folder)
+    model = skeleton(folder)
     layers = [name for name, module in model.named_modules() if isinstance(module, _LINEAR)]
     if lora.target_modules != "auto":
         lacking = [target for target in lora.target_modules if not _matched(target, layers)]
@@ -49,12 +49,6 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
             f"{_listed(layers)}; name some of them"
         )
     return _distinct(_shortest(name, others) for name in attention)
-
-
-def _skeleton(folder: Path) -> PreTrainedModel:
-    """The model without its weights."""
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(read_config(folder), trust_remote_code=False)
 
 
 def _inside_attention(model: PreTrainedModel) -> set[str]:

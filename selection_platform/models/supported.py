@@ -7,17 +7,18 @@ day that a model is fetched, and not after a night of scoring.
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
-from transformers import PreTrainedConfig
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from selection_platform.job.folder import whole_file
 from selection_platform.models.files import used_weights
 from selection_platform.models.head import UnsupportedModel
 from selection_platform.models.loading import UnreadableModel, load_tokenizer, read_config
+from selection_platform.models.provenance import parameter_count
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,46 @@ def _check_vocabulary(folder: Path, config: PreTrainedConfig) -> None:
             f"first: the embedding has {rows} rows; take them out of the tokenizer's files, or enlarge the embedding "
             "(`resize_token_embeddings` of transformers)"
         )
+
+
+def skeleton(folder: Path) -> PreTrainedModel:
+    """The model that a folder's configuration describes, without weights.
+
+    Raises:
+        UnreadableModel: the configuration cannot be read.
+    """
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(read_config(folder), trust_remote_code=False)
+
+
+def unused_weights(folder: Path) -> int:
+    """How many stored numbers the model that config.json describes has no place for, beside a second copy of its head.
+
+    Whatever transformers does not know is left out of a model in silence: heads for other tasks, and half of the layers
+    where a configuration says half as many. It is said here.
+
+    Raises:
+        UnreadableModel: there are fewer than it needs.
+    """
+    model = skeleton(folder)
+    stored, needed = parameter_count(folder), sum(weight.numel() for weight in model.parameters())
+    if stored < needed:
+        raise UnreadableModel(
+            f"{folder}: the weights are {stored:,} numbers, and config.json describes a model of {needed:,}; fetch the "
+            "model again, or name another"
+        )
+    # Each once, also where two names are tied; with what is stored and not trained, such as biases of a router.
+    places = {id(tensor): tensor.numel() for tensor in model.state_dict(keep_vars=True).values()}
+    unused = max(0, stored - sum(places.values()))
+    head, embedding = (cast(Any, part) for part in (model.get_output_embeddings(), model.get_input_embeddings()))
+    if head is not None and head.weight is embedding.weight and unused >= head.weight.numel():
+        unused -= head.weight.numel()
+    if unused:
+        logger.warning(
+            "%s: %s of %s stored numbers have no place in the model that config.json describes, and are not used",
+            folder.name, f"{unused:,}", f"{stored:,}",
+        )  # fmt: skip
+    return unused
 
 
 def check_numbers(folder: Path) -> None:

@@ -133,6 +133,9 @@ CASES = [
      "set tie_word_embeddings to false in config.json"),
     ("a head that is missing", config(tie_word_embeddings=False),
      "%: 1 of the model's weights are missing, lm_head.weight the first; fetch the model again, or name another"),
+    ("layers that are missing", config(num_hidden_layers=24, layer_types=["full_attention"] * 24),
+     "%: the weights are 28,320 numbers, and config.json describes a model of 233,888; fetch the model again, or name "
+     "another"),
 ]  # fmt: skip
 
 
@@ -159,6 +162,17 @@ FINE = [
 def test_models_that_are_fine(source, tmp_path, change):
     change(source)
     assert copy_model(source, tmp_path / "base")["parameters"] > 0
+
+
+def test_weights_that_the_model_has_no_place_for_are_said(source, tmp_path, caplog):
+    manifest = copy_model(source, tmp_path / "whole")
+    assert "unused_weights" not in manifest
+    layer = (manifest["parameters"] - VOCAB * 32 - 32) // 2
+    config(num_hidden_layers=1, layer_types=["full_attention"])(source)
+    with caplog.at_level(logging.WARNING):
+        assert copy_model(source, tmp_path / "half")["unused_weights"] == layer
+    said = f"half: {layer:,} of {manifest['parameters']:,} stored numbers have no place in the model"
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize(
