@@ -6,7 +6,6 @@ alone. `selection_platform.training.pretraining` is another way.
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -17,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
-from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, SECOND_COPIES, model_files
+from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, model_files
+from selection_platform.models.hub import fetch_files
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
     UnreadableModel,
@@ -71,35 +71,21 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
+        PlatformError: it cannot be fetched, such as a gated model without a login.
         UnsupportedModel: it is of a kind that cannot be scored or trained.
         UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source)}):
         # First without weights: what cannot be used is said before gigabytes are fetched.
-        check_description(_snapshot(source, DESCRIPTION_FILES))
-        snapshot = _snapshot(source, MODEL_FILES)
+        check_description(fetch_files(source.model_id, source.revision, DESCRIPTION_FILES))
+        snapshot = fetch_files(source.model_id, source.revision, MODEL_FILES)
         check_weights(snapshot)
         for name, file in model_files(snapshot).items():
             _link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
         _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
     return read_manifest(folder) or {}
-
-
-def _snapshot(source: HubModel, patterns: Sequence[str]) -> Path:
-    """The folder of the hub's local cache with the files of those patterns."""
-    from huggingface_hub import snapshot_download
-
-    return Path(
-        snapshot_download(
-            source.model_id,
-            revision=source.revision,
-            allow_patterns=list(patterns),
-            # Subfolders hold the same weights in other formats.
-            ignore_patterns=["*/*", *SECOND_COPIES],
-        )
-    )
 
 
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:

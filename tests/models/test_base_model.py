@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from selection_platform.errors import PlatformError
@@ -100,6 +103,30 @@ def test_a_hub_model_whose_trainings_cannot_be_saved_is_refused_at_once(
     with pytest.raises(UnsavableModel, match=r"base: .* \(`temperature` belongs into the generation config\); correct"):
         download(HubModel("someone/model", "main"), tmp_path / "base")
     assert not (tmp_path / "base" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            GatedRepoError,
+            r"^meta/model is a gated model; accept its terms on https://huggingface\.co/meta/model, and run `hf",
+        ),
+        (
+            RepositoryNotFoundError,
+            r"^meta/model at 0123456 cannot be fetched \(RepositoryNotFoundError\); check the id, ",
+        ),
+    ],
+)
+def test_a_model_that_may_not_be_fetched_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HfHubHTTPError], message: str
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise kind("401", response=cast(Any, SimpleNamespace(headers={}, request=None)))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(PlatformError, match=message):
+        download(HubModel("meta/model", "0123456"), tmp_path / "base")
 
 
 def test_a_missing_package_says_how_to_install_it(tmp_path: Path):
