@@ -137,8 +137,8 @@ def check_samples_apart(model: PeftModel) -> None:
         model: with an adapter; it is left in evaluation mode.
 
     Raises:
-        PlatformError: a layer sees the tokens of all samples in one row, as a mixture's experts do, or is used more
-            than once in a pass.
+        PlatformError: a layer lies outside the decoder, sees the tokens of all samples in one row, as a mixture's
+            experts do, or is used more than once in a pass.
     """
     rows = torch.ones(2, 3, dtype=torch.long, device=model.device)
     seen: dict[str, list[torch.Size]] = {}
@@ -159,9 +159,9 @@ def check_samples_apart(model: PeftModel) -> None:
     for name in trained:
         if seen.get(name) != [rows.shape]:
             raise PlatformError(
-                f"{name}: this layer does not see each sample once and by itself, as one inside a mixture of experts "
-                "does not, so LESS cannot compare samples by it; leave it out of `less: training: lora: "
-                "target_modules`, or write auto"
+                f"{name}: in a pass through the decoder this layer does not see each sample once and by itself (the head "
+                "lies outside, and experts see the tokens of all samples together), so LESS cannot compare samples by "
+                "it; leave it out of `less: training: lora: target_modules`, or write auto"
             )
 
 

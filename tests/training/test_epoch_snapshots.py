@@ -142,10 +142,11 @@ def test_the_layers_of_an_adapter_are_in_order(spec: FineTuningSpec, tmp_path: P
         assert config["target_modules"] == ["k_proj", "o_proj", "q_proj", "v_proj"], folder
 
 
-def test_layers_that_do_not_see_samples_by_themselves_are_refused_before_training(tmp_path, monkeypatch):
+@pytest.mark.parametrize("layer", ["shared_expert.up_proj", "lm_head"])
+def test_layers_that_do_not_see_samples_by_themselves_are_refused_before_training(tmp_path, monkeypatch, layer):
     sizes: dict[str, Any] = {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
     config = Qwen2MoeConfig(**sizes, shared_expert_intermediate_size=16)
     monkeypatch.setattr(Trainer, "training_step", None)
-    lora = LoraSettings(target_modules=("q_proj", "shared_expert.up_proj"))
-    with pytest.raises(PlatformError, match=r"shared_expert\.up_proj\.lora_A\.default: this layer does not see each"):
+    lora = LoraSettings(target_modules=("q_proj", layer))
+    with pytest.raises(PlatformError, match=f"{layer}.lora_A.default: in a pass through the decoder this layer does"):
         fine_tune(warm_up_spec(tmp_path, config, lora=lora), tmp_path / "out")
