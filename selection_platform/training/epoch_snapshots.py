@@ -159,9 +159,9 @@ def check_samples_apart(model: PeftModel) -> None:
     for name in trained:
         if seen.get(name) != [rows.shape]:
             raise PlatformError(
-                f"{name}: in a pass through the decoder this layer does not see each sample once and by itself (the head "
-                "lies outside, and experts see the tokens of all samples together), so LESS cannot compare samples by "
-                "it; leave it out of `less: training: lora: target_modules`, or write auto"
+                f"{name}: in a pass through the decoder this layer does not see each sample once and by itself (the "
+                "head lies outside, and experts see the tokens of all samples together), so LESS cannot compare "
+                "samples by it; leave it out of `less: training: lora: target_modules`, or write auto"
             )
 
 
