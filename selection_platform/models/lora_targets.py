@@ -22,7 +22,7 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
     every linear layer inside its attention: `qkv_proj` and `o_proj` of Phi-3, `attn.c_attn` and `attn.c_proj` of GPT-2.
 
     Args:
-        folder: of the base model.
+        folder: of the model that is trained; an adapter of an earlier training will do.
         lora: settings of the adapter.
 
     Raises:

@@ -17,7 +17,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from selection_platform.job.folder import whole_file
 from selection_platform.models.files import used_weights
 from selection_platform.models.head import UnsupportedModel
-from selection_platform.models.loading import UnreadableModel, load_tokenizer, read_config
+from selection_platform.models.loading import (
+    ADAPTER_CONFIG,
+    UnreadableModel,
+    base_model_folder,
+    load_tokenizer,
+    read_config,
+)
 from selection_platform.models.provenance import parameter_count
 
 logger = logging.getLogger(__name__)
@@ -91,11 +97,13 @@ def _check_vocabulary(folder: Path, config: PreTrainedConfig) -> None:
 
 
 def skeleton(folder: Path) -> PreTrainedModel:
-    """The model that a folder's configuration describes, without weights.
+    """The model that a folder's configuration describes, without weights; of an adapter, its base model.
 
     Raises:
         UnreadableModel: the configuration cannot be read.
     """
+    while (folder / ADAPTER_CONFIG).exists():
+        folder = base_model_folder(folder)
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(read_config(folder), trust_remote_code=False)
 

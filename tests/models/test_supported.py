@@ -26,10 +26,11 @@ from transformers import (
 
 from selection_platform.configuration.settings import LoraSettings
 from selection_platform.errors import PlatformError
+from selection_platform.job.folder import write_manifest
 from selection_platform.models.base_model import HubModel, copy_model, download
 from selection_platform.models.forward_pass import check_sizes
 from selection_platform.models.head import UnsupportedModel
-from selection_platform.models.loading import UnreadableModel, load_model
+from selection_platform.models.loading import UnreadableModel, base_entry, load_model
 from selection_platform.models.lora_targets import lora_targets
 from selection_platform.models.probe import _front, check_passes
 from selection_platform.models.supported import positions
@@ -308,3 +309,11 @@ def test_a_layer_that_the_model_lacks_is_named_with_those_it_has(tmp_path, archi
     with pytest.raises(PlatformError) as caught:
         lora_targets(tmp_path, LoraSettings(target_modules=targets))
     assert str(caught.value) == f"{tmp_path}: {message}"
+
+
+def test_what_an_adapter_is_trained_on_again_is_its_base_model(tmp_path):
+    ARCHITECTURES["phi-3"].save_pretrained(tmp_path / "base")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    write_manifest(tmp_path / "adapter", base_entry(tmp_path / "adapter", tmp_path / "base"))
+    assert lora_targets(tmp_path / "adapter", LoraSettings()) == ["o_proj", "qkv_proj"]
