@@ -13,7 +13,7 @@ from assets.record.settings_used import Used, template, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.configuration.checks import check_positions
+from selection_platform.configuration.checks import adapters, check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.job.folder import look_of
@@ -43,6 +43,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         From a folder, a hub or an installed package, or pre-trained here on the rows that the pools set aside for it.
         """
         from selection_platform.models.look import positions_of
+        from selection_platform.models.lora_targets import lora_targets
 
         settings = profile.models[context.partition_key]
         folder = artifacts.base_model(context.partition_key)
@@ -58,6 +59,8 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         positions = positions_of(folder)
         if positions is not None:
             check_positions(profile, context.partition_key, positions)
+        for lora in adapters(profile, context.partition_key):
+            lora_targets(folder, lora)
         return model_result(manifest, folder)
 
     return [base_model]

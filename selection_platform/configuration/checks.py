@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
-from selection_platform.configuration.settings import did_you_mean
+from selection_platform.configuration.settings import LoraSettings, did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE
@@ -83,6 +83,16 @@ def _lengths(profile: "Profile", model: str) -> dict[str, int]:
     if arms and profile.uses("less"):
         lengths["less.training.max_length"] = profile.less.training.max_length
     return lengths
+
+
+def adapters(profile: "Profile", model: str) -> list[LoraSettings]:
+    """The adapters that the profile's arms train on a model."""
+    if not profile.models[model].fine_tune:
+        return []
+    trains = any(arm.train for arm in profile.arms.values()) or profile.uses("diverse_evol")
+    of_arms = profile.fine_tuning.lora if trains else None
+    of_less = profile.less.training.lora if profile.uses("less") else None
+    return [lora for lora in (of_arms, of_less) if lora is not None]
 
 
 def check_sub_pool(sub_pool: SubPool, samples: int) -> None:

@@ -15,6 +15,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -211,15 +212,40 @@ class ScoringSettings(PassSettings):
     )
 
 
+ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""The four projections of attention, by the names that most models have for them."""
+
+
 class LoraSettings(Settings):
     """Low-rank adapters instead of full fine-tuning."""
 
     rank: int = Field(default=16, gt=0, description="Rank of the adapters.")
     alpha: int = Field(default=32, gt=0, description="The adapters are scaled by alpha / rank.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the adapters' input.")
-    target_modules: tuple[str, ...] = Field(
-        default=("q_proj", "k_proj", "v_proj", "o_proj"), description="Names of the linear layers that get an adapter."
+    target_modules: Literal["auto"] | tuple[str, ...] = Field(
+        default="auto",
+        description="Linear layers that get an adapter, by the ends of their names. `auto`: the projections of "
+        "attention, whatever the model calls them.",
     )
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _auto_or_names(cls, given: Any) -> Any:
+        names = isinstance(given, list | tuple) and given and all(isinstance(name, str) for name in given)
+        if given != "auto" and not names:
+            raise ValueError("must be auto, or a list of layers, such as [q_proj, v_proj]")
+        return given
+
+    def _settings(self, *, speed: bool) -> dict[str, Any]:
+        """As in other parts, but for `auto`: it counts as the usual names.
+
+        Where a model has all of those, `auto` is them; where it lacks one, they are an error. So nothing is due when
+        one is written for the other.
+        """
+        found = super()._settings(speed=speed)
+        if found.get("target_modules") == "auto":
+            found["target_modules"] = ATTENTION_PROJECTIONS
+        return found
 
 
 class FineTuningSettings(Settings):

@@ -6,6 +6,7 @@ tokenised exactly as a training row is (lm-eval's own wrapper tokenises the join
 answer lose their beginning, and are counted.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,15 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
+from selection_platform.models.supported import positions
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.rendering import pieces, tokenize
 
@@ -74,10 +82,12 @@ class ChatModel(LM):
     ) -> None:
         super().__init__()
         self.model = model
+        # A checkpoint may ship settings of its own, such as a ban on repeated words; here all models decode alike.
+        self.model.generation_config = GenerationConfig()
         self.tokenizer: Any = tokenizer
         self.batch_size = batch_size
         self.on_answer = on_answer
-        self.max_length: int = model.config.get_text_config().max_position_embeddings
+        self.max_length = positions(model.config) or sys.maxsize
         self.truncated_prompts = 0
         self._prompt_ids: dict[str, list[int]] = {}
 
@@ -173,10 +183,7 @@ class ChatModel(LM):
             stopping_criteria=StoppingCriteriaList([StopAt(stops, self.tokenizer, tokens.shape[1])]),
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.eos_token_id,
-            # A checkpoint may ship generation settings of its own; here all models decode alike.
             do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
         )
         return [self._answer(row, stops) for row in generated[:, tokens.shape[1] :].tolist()]
 

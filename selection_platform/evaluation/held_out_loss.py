@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.models.forward_pass import batches, check_model, forward
+from selection_platform.models.supported import positions
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import Tokenizer, Tokens, tokenize
 
@@ -78,7 +79,7 @@ def held_out_loss(
         PlatformError: the model gives an answer no finite loss.
     """
     check_model(model)
-    longest = min(max_length, model.config.get_text_config().max_position_embeddings)
+    longest = min(max_length, positions(model.config) or max_length)
     fitted = [_fit(messages, cast(Tokenizer, tokenizer), longest) for _, messages in conversations]
     kept = [index for index, fit in enumerate(fitted) if fit.scored_bytes > 0]
     rows = [np.array(fitted[index].tokens.ids) for index in kept]

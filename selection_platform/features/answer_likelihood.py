@@ -37,9 +37,9 @@ from selection_platform.models.forward_pass import (
     batches,
     forward,
     load_checked,
-    output_head,
     padding_share,
 )
+from selection_platform.models.head import output_head
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 

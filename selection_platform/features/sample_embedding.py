@@ -33,9 +33,9 @@ from selection_platform.models.forward_pass import (
     last_hidden_state,
     load_checked,
     mean_hidden,
-    output_head,
     pad,
 )
+from selection_platform.models.head import output_head
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 

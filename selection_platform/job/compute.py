@@ -57,10 +57,10 @@ def count_compute(model: "PreTrainedModel") -> None:
     A gradient that is computed beside autograd is not seen here; whoever computes it adds it.
     """
     config = model.config.get_text_config()
-    # Of grouped queries too: each query's head meets all keys.
-    width = config.num_attention_heads * (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
+    # Of grouped queries too: each query's head meets all keys. State space models have none.
+    heads = getattr(config, "num_attention_heads", None) or 0
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
+    chosen = getattr(config, "num_experts_per_tok", None)
 
     def count_decoder(decoder: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         inputs = kwargs.get("input_ids", args[0] if args else None)
@@ -71,7 +71,7 @@ def count_compute(model: "PreTrainedModel") -> None:
         places = inputs.shape[-1] if cache is None else cache.get_seq_length()
         attention = inputs.numel() * 4 * config.num_hidden_layers * places * width
         SPENT.tokens += inputs.numel()
-        _count(decoder, inputs.numel(), output[0], attention)
+        _count(decoder, inputs.numel(), output[0], attention, chosen)
 
     def count_head(head: "torch.nn.Module", args: tuple[Any, ...], output: Any) -> None:
         _count(head, args[0].shape[:-1].numel(), output)
@@ -82,12 +82,14 @@ def count_compute(model: "PreTrainedModel") -> None:
         head.register_forward_hook(count_head)
 
 
-def _count(module: "torch.nn.Module", tokens: int, output: "torch.Tensor", attention: float = 0.0) -> None:
+def _count(
+    module: "torch.nn.Module", tokens: int, output: "torch.Tensor", attention: float = 0.0, chosen: int | None = None
+) -> None:
     """Count a forward pass of tokens through a module, and its backward pass if one comes to its output.
 
-    `attention` is the arithmetic of the forward pass that has no weights.
+    `attention` is the arithmetic of the forward pass that has no weights; `chosen` as in `_weights`.
     """
-    weights, trained = _weights(module)
+    weights, trained = _weights(module, chosen)
     forward = 2 * tokens * weights + attention
     SPENT.forward_flops += forward
     if not output.requires_grad:
@@ -102,15 +104,19 @@ def _count(module: "torch.nn.Module", tokens: int, output: "torch.Tensor", atten
     output.register_hook(count_backward)
 
 
-def _weights(module: "torch.nn.Module") -> tuple[int, int]:
-    """Weights of a module's matrices, and how many of them are trained. Looking up embeddings is no arithmetic."""
+def _weights(module: "torch.nn.Module", chosen: int | None = None) -> tuple[float, float]:
+    """Weights of a module's matrices that a token meets, and how many of them are trained.
+
+    Looking up embeddings is no arithmetic. The matrices of experts lie one behind the other in one weight, and a token
+    meets as many of them as are `chosen` for it.
+    """
     import torch
 
     matrices = [
-        weight
+        (weight.numel() * (1.0 if weight.ndim == 2 else (chosen or 0) / len(weight)), weight.requires_grad)
         for part in module.modules()
         if not isinstance(part, torch.nn.Embedding)
         for weight in part.parameters(recurse=False)
-        if weight.ndim == 2
+        if weight.ndim == 2 or (weight.ndim == 3 and chosen)
     ]
-    return sum(each.numel() for each in matrices), sum(each.numel() for each in matrices if each.requires_grad)
+    return sum(numbers for numbers, _ in matrices), sum(numbers for numbers, is_trained in matrices if is_trained)

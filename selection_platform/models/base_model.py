@@ -16,15 +16,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
-from selection_platform.models.files import MODEL_FILES, model_files
+from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, model_files
+from selection_platform.models.hub import fetch_files
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
     UnreadableModel,
     check_savable,
     check_weights,
-    load_tokenizer,
 )
+from selection_platform.models.probe import check_passes
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.models.supported import check_description, check_numbers, turn_off_sampling, unused_weights
 
 
 @dataclass(frozen=True)
@@ -69,24 +71,18 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
+        PlatformError: it cannot be fetched, such as a gated model without a login.
+        UnsupportedModel: it is of a kind that cannot be scored or trained.
         UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source)}):
-        from huggingface_hub import snapshot_download
-
-        snapshot = Path(
-            snapshot_download(
-                source.model_id,
-                revision=source.revision,
-                allow_patterns=list(MODEL_FILES),
-                # Subfolders hold the same weights in other formats.
-                ignore_patterns=["*/*"],
-            )
-        )
+        # First without weights: what cannot be used is said before gigabytes are fetched.
+        check_description(fetch_files(source.model_id, source.revision, DESCRIPTION_FILES))
+        snapshot = fetch_files(source.model_id, source.revision, MODEL_FILES)
         check_weights(snapshot)
-        for file in sorted(path for path in snapshot.iterdir() if path.is_file()):
-            _link_or_copy(file.resolve(), folder / file.name)
+        for name, file in model_files(snapshot).items():
+            _link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
         _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
     return read_manifest(folder) or {}
@@ -99,6 +95,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
+        UnsupportedModel: it is of a kind that cannot be scored or trained.
         UnreadableModel: there are no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
@@ -108,6 +105,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
     files = model_files(source)
     hashes = {name: file_hash(path) for name, path in files.items()}
     if not open_job_folder(folder, {"files": hashes}):
+        check_description(source)
         for name, path in files.items():
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
@@ -130,6 +128,7 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     gguf = packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
+        check_description(folder)
         _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
     return read_manifest(folder) or {}
 
@@ -174,8 +173,12 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Check that the folder's tokenizer can be used and that trainings can save theirs, and write its manifest."""
-    load_tokenizer(folder)
+    """Check that the folder's model can be scored and trained and that trainings can save it; write its manifest."""
+    turned_off = turn_off_sampling(folder)
     check_savable(folder)
+    check_numbers(folder)
+    check_passes(folder)
+    unused = unused_weights(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
-    write_manifest(folder, {**manifest, **counted})
+    said = {"turned_off": turned_off, "unused_weights": unused}
+    write_manifest(folder, {**manifest, **counted, **{name: value for name, value in said.items() if value}})

@@ -1,5 +1,6 @@
 """The files that a model consists of. Importable without torch: whoever decides what is due looks at them."""
 
+import json
 from pathlib import Path
 
 DESCRIPTION_FILES = ("*.json", "*.model", "*.txt")
@@ -8,7 +9,28 @@ DESCRIPTION_FILES = ("*.json", "*.model", "*.txt")
 MODEL_FILES = ("*.safetensors", *DESCRIPTION_FILES)
 """These and the weights; no pickles and no code."""
 
+SECOND_COPIES = ("consolidated*.safetensors",)
+"""The same weights under names of the maker's own, beside those that transformers reads (Mistral)."""
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+
 
 def model_files(folder: Path) -> dict[str, Path]:
     """The files of the model in a folder, by name; none where there is no such folder."""
-    return {path.name: path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern)) if path.is_file()}
+    described = (path for pattern in DESCRIPTION_FILES for path in sorted(folder.glob(pattern)))
+    return {path.name: path for path in (*used_weights(folder), *described) if path.is_file()}
+
+
+def used_weights(folder: Path) -> list[Path]:
+    """Those safetensors files of a folder that transformers reads; all of them where it would not know which."""
+    there = sorted(folder.glob("*.safetensors"))
+    if any(path.name == WEIGHTS for path in there):
+        return [folder / WEIGHTS]
+    index = folder / WEIGHTS_INDEX
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # What is wrong with it is said when the model is read.
+        named = set()
+    return [path for path in there if path.name in named] or there

@@ -1,9 +1,9 @@
 """One batch through a model: the NLL of each wanted token and the mean hidden state of each row.
 
-The decoder runs without its head; the head then makes logits only for the tokens that are wanted, a few rows at a
-time, so that the tokens x vocabulary matrix never exists. Rows are padded on the right and no attention mask is
-passed: under causal attention no token sees what comes after it, so padding changes nothing, and the attention kernel
-keeps its fast causal path. `check_model` makes sure of both.
+The decoder runs without its head; the head (`head.logits_of`) then makes logits only for the tokens that are wanted, a
+few rows at a time, so that the tokens x vocabulary matrix never exists. Rows are padded on the right and no attention
+mask is passed: under causal attention no token sees what comes after it, so padding changes nothing, and the attention
+kernel keeps its fast causal path. `check_model` makes sure of both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +16,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
+from selection_platform.models.head import UnsupportedModel, logits_of, output_head
 from selection_platform.models.loading import load_model
+from selection_platform.models.supported import positions
 
 _PROBE_TOKENS = 8
-
-
-class UnsupportedModel(PlatformError):
-    """A model whose answers cannot be scored from its last hidden state, row by row."""
 
 
 @dataclass(frozen=True)
@@ -113,20 +111,6 @@ def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Ten
     return model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
 
 
-def output_head(model: PreTrainedModel) -> torch.nn.Linear:
-    """What makes logits of hidden states.
-
-    Raises:
-        UnsupportedModel: the model has none.
-    """
-    head = model.get_output_embeddings()
-    if head is None:
-        raise UnsupportedModel(
-            f"{type(model).__name__} has no language-model head; only causal language models can score answers"
-        )
-    return cast(torch.nn.Linear, head)
-
-
 def _token_nll(
     model: PreTrainedModel,
     hidden: torch.Tensor,
@@ -136,7 +120,6 @@ def _token_nll(
     logit_rows: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """For each row the NLL of its tokens from `first` on, and their unshifted NLL: float64, nats, left to right."""
-    head = output_head(model)
     place = torch.arange(tokens.shape[1])
     # Logits are of the next token: first - 1 gives the first wanted NLL, and the last place an unshifted one only.
     read = (place >= first - 1) & (place < torch.from_numpy(lengths)[:, None])
@@ -144,7 +127,7 @@ def _token_nll(
     following, own = torch.empty((2, len(row)), dtype=torch.float32, device=tokens.device)
     for start in range(0, len(row), logit_rows):
         chunk = slice(start, start + logit_rows)
-        logits = head(hidden[row[chunk], column[chunk]]).float()
+        logits = logits_of(model, hidden[row[chunk], column[chunk]]).float()
         next_column = (column[chunk] + 1).clamp(max=tokens.shape[1] - 1)
         targets = torch.stack([tokens[row[chunk], next_column], tokens[row[chunk], column[chunk]]], dim=1)
         nll = logits.logsumexp(dim=-1, keepdim=True) - logits.gather(1, targets)
@@ -156,10 +139,10 @@ def _token_nll(
 
 def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) -> None:
     """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
+    longest = positions(model.config)
+    if longest is not None and max_length > longest:
         raise PlatformError(
-            f"scoring.max_length {max_length} is more than the {positions} positions of {type(model).__name__}; lower "
+            f"scoring.max_length {max_length} is more than the {longest} positions of {type(model).__name__}; lower "
             "it in the profile"
         )
     if tokens_per_batch < max_length:
@@ -209,22 +192,27 @@ def check_model(model: PreTrainedModel) -> None:
     """Try on a few tokens that `forward` may be used with this model.
 
     Raises:
-        UnsupportedModel: there is no head; or the logits are not `lm_head(last hidden state)`, as in a model that caps
-            or scales them; or a token's hidden state depends on later tokens.
+        UnsupportedModel: there is no head; or the logits are not a function of the last hidden state alone; or a
+            token's hidden state depends on later tokens.
     """
     name = type(model).__name__
+    output_head(model)
     tokens = torch.arange(1, _PROBE_TOKENS + 1, device=model.device)[None]
     hidden = last_hidden_state(model, tokens)
     rounding = torch.finfo(hidden.dtype).eps
     logits = cast(torch.Tensor, model(input_ids=tokens, use_cache=False).logits)
-    if not _close(output_head(model)(hidden), logits, 4 * rounding):
+    if not _close(logits_of(model, hidden[0])[None], logits, 4 * rounding):
         raise UnsupportedModel(
-            f"{name}: logits are not lm_head(last hidden state); models that cap or scale logits are not supported"
+            f"{name}: its logits do not follow from the decoder's last hidden state, from which answers are scored; "
+            "name a model of another architecture"
         )
     prefix = last_hidden_state(model, tokens[:, : _PROBE_TOKENS // 2])
     # Another width may take another kernel, with rounding of its own in every layer.
     if not _close(prefix, hidden[:, : _PROBE_TOKENS // 2], 0.05):
-        raise UnsupportedModel(f"{name}: attention is not causal, so right padding would change the results")
+        raise UnsupportedModel(
+            f"{name}: attention is not causal, so that right padding would change the results; name a causal language "
+            "model"
+        )
 
 
 def _close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:

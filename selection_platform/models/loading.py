@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -85,7 +86,7 @@ def load_model(
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # torch types Module.to as a wrapped callable, which pyright cannot bind to a PreTrainedModel.
-    model = cast(PreTrainedModel, torch.nn.Module.to(_read_model(folder, dtype), device))
+    model = cast(PreTrainedModel, torch.nn.Module.to(read_model(folder, dtype), device))
     tokenizer = load_tokenizer(folder)
     model.generation_config.__class__ = PublishedSettings
     # Some models' generation stops at another token than the one that ends an answer here.
@@ -123,6 +124,16 @@ def save_tokenizer(source: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of the model in a folder.
+
+    Raises:
+        UnreadableModel: there is none that can be read.
+    """
+    with _named(folder, "model"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
 def check_savable(folder: Path) -> None:
     """Check, without reading its weights, that what is trained from a model could be saved.
 
@@ -130,9 +141,7 @@ def check_savable(folder: Path) -> None:
         UnsavableModel: it could not.
         UnreadableModel: configuration or tokenizer cannot be read.
     """
-    with _named(folder, "model"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    try_saving(folder, config.save_pretrained)
+    try_saving(folder, read_config(folder).save_pretrained)
     try_saving(folder, lambda scratch: save_tokenizer(folder, scratch))
 
 
@@ -202,8 +211,17 @@ def base_model_folder(adapter_folder: Path) -> Path:
     raise UnreadableModel(f"{adapter_folder}: its base model {found[0]} is gone; put it back, or train again")
 
 
-def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
-    """The model of a folder, on the CPU."""
+def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None) -> PreTrainedModel:
+    """The model of a folder, on the CPU.
+
+    Args:
+        folder: a folder with safetensors weights.
+        dtype: of the weights in memory.
+        config: in place of the folder's own, such as one with fewer layers.
+
+    Raises:
+        UnreadableModel: weights or configuration are missing or broken, or do not belong together.
+    """
     check_weights(folder)
     if dtype not in _DTYPES:
         raise PlatformError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
@@ -219,6 +237,7 @@ def _read_model(folder: Path, dtype: str) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **({} if config is None else {"config": config}),
         )
     model, found = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
     mismatched = [name for name, *_ in found["mismatched_keys"]]
@@ -249,7 +268,7 @@ def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
     """The base model with the adapter's weights added to its own, on the CPU."""
     from peft import PeftModel
 
-    base = _read_model(base_model_folder(folder), dtype)
+    base = read_model(base_model_folder(folder), dtype)
     return cast(PreTrainedModel, PeftModel.from_pretrained(base, str(folder)).merge_and_unload())  # pyright: ignore[reportCallIssue]
 
 

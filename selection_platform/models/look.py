@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from selection_platform.configuration.settings import ModelSettings
-from selection_platform.errors import PlatformError
 from selection_platform.models.base_model import PACKAGED_MODELS, packaged_file
 from selection_platform.models.files import DESCRIPTION_FILES
-from selection_platform.models.loading import load_tokenizer
+from selection_platform.models.hub import fetch_files
+from selection_platform.models.loading import load_tokenizer, read_config
+from selection_platform.models.supported import check_description, positions
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize
 
@@ -39,33 +40,15 @@ def look_at(settings: ModelSettings) -> ModelLook:
         gguf = packaged_file(PACKAGED_MODELS[settings.package])
         where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name, "local_files_only": True}
         return _look(AutoTokenizer.from_pretrained(**where), AutoConfig.from_pretrained(**where))
-    folder = settings.folder or _fetch(settings.hub or "", settings.revision or "")
-    return _look(load_tokenizer(folder), AutoConfig.from_pretrained(folder, local_files_only=True))
+    folder = settings.folder or fetch_files(settings.hub or "", settings.revision or "", DESCRIPTION_FILES)
+    check_description(folder)
+    return _look(load_tokenizer(folder), read_config(folder))
 
 
 def positions_of(folder: Path) -> int | None:
     """The longest sequence that a model takes, in tokens; None where its configuration does not say."""
-    return _positions(AutoConfig.from_pretrained(folder, local_files_only=True))
+    return positions(read_config(folder))
 
 
-def _positions(config: Any) -> int | None:
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def _look(tokenizer: Any, config: object) -> ModelLook:
-    return ModelLook(lambda messages: len(tokenize(messages, tokenizer).ids), _positions(config))
-
-
-def _fetch(hub: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(hub, revision=revision, allow_patterns=list(DESCRIPTION_FILES), ignore_patterns=["*/*"])
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise PlatformError(
-            f"--model: {hub} at {revision} cannot be fetched ({type(error).__name__}); check the id, the commit, "
-            "the network, and for a gated model that you accepted its terms and ran `hf auth login`"
-        ) from error
+def _look(tokenizer: Any, config: PreTrainedConfig) -> ModelLook:
+    return ModelLook(lambda messages: len(tokenize(messages, tokenizer).ids), positions(config))

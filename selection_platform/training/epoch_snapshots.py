@@ -2,10 +2,12 @@
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -125,6 +127,42 @@ class EpochSnapshots(TrainerCallback):
             "moments_hash": file_hash(folder / MOMENTS_FILE),
         }
         write_manifest(folder, manifest)
+
+
+@torch.no_grad()
+def check_samples_apart(model: PeftModel) -> None:
+    """Check, before anything is trained, that a sample's gradient can be read off each trained layer.
+
+    Args:
+        model: with an adapter; it is left in evaluation mode.
+
+    Raises:
+        PlatformError: a layer lies outside the decoder, sees the tokens of all samples in one row, as a mixture's
+            experts do, or is used more than once in a pass.
+    """
+    rows = torch.ones(2, 3, dtype=torch.long, device=model.device)
+    seen: dict[str, list[torch.Size]] = {}
+
+    def note(name: str, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.setdefault(name, []).append(inputs[0].shape[:-1])
+
+    trained = {
+        name: module
+        for name, module in model.named_modules()
+        if any(weight.requires_grad for weight in module.parameters(recurse=False))
+    }
+    hooks = [module.register_forward_pre_hook(partial(note, name)) for name, module in trained.items()]
+    # Not through hooks of the whole model, which count what jobs spend. Without dropout, so that nothing is drawn.
+    cast(Any, model.eval().get_base_model()).get_decoder().forward(input_ids=rows, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    for name in trained:
+        if seen.get(name) != [rows.shape]:
+            raise PlatformError(
+                f"{name}: in a pass through the decoder this layer does not see each sample once and by itself (the "
+                "head lies outside, and experts see the tokens of all samples together), so LESS cannot compare "
+                "samples by it; leave it out of `less: training: lora: target_modules`, or write auto"
+            )
 
 
 def _moments(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

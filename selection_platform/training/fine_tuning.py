@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
-from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, FineTuningSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
@@ -26,10 +26,11 @@ from selection_platform.job.registry import Job
 from selection_platform.job.spec import FilePath, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer, try_saving
+from selection_platform.models.lora_targets import lora_targets
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
 from selection_platform.text.rendering import Tokenizer, template_hash
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
-from selection_platform.training.epoch_snapshots import EpochSnapshots
+from selection_platform.training.epoch_snapshots import EpochSnapshots, check_samples_apart
 from selection_platform.training.loop import (
     Outcome,
     Precision,
@@ -43,7 +44,7 @@ _LORA_OF_FULL = {
     "lora_rank": 128,
     "lora_alpha": 512,
     "lora_dropout": 0.1,
-    "lora_target_modules": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "lora_target_modules": ATTENTION_PROJECTIONS,
 }
 """What the identity of a full fine-tuning says of an adapter. Without it, finished folders would no longer fit."""
 
@@ -81,13 +82,15 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
 
     Raises:
         PlatformError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
-            are to be kept of full weights.
+            are to be kept of full weights; or the adapter is for layers that the model lacks.
         UnsavableModel: what is trained could not be saved; no step has been done.
         NotFinite: the training diverged.
     """
     recipe = spec.recipe
     if spec.keep_epochs and recipe.lora is None:
         raise PlatformError("keep_epochs is for LoRA: weights and moments of a full fine-tuning would fill disks")
+    # Before conversations are read, and before Trainer's arguments, with which DeepSpeed shares out what is loaded.
+    targets = lora_targets(Path(spec.base_model_folder), recipe.lora) if recipe.lora else []
     # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
     arguments = training_arguments(
         folder,
@@ -109,7 +112,7 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         try_saving(base, lambda scratch: save_tokenizer(base, scratch))
         rows = _rows(spec)
         callbacks: list[TrainerCallback] = [EpochSnapshots(folder, base)] if spec.keep_epochs else []
-        outcome = train(_model(spec), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        outcome = train(_model(spec, targets), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
         if arguments.should_save:
             save_tokenizer(base, folder)
             write_manifest(folder, _manifest(spec, folder, rows, outcome))
@@ -155,8 +158,13 @@ def _rows(spec: FineTuningSpec) -> Rows:
     return rows
 
 
-def _model(spec: FineTuningSpec) -> PreTrainedModel:
-    """The model to train, on the CPU; Trainer moves it to this process's device."""
+def _model(spec: FineTuningSpec, targets: list[str]) -> PreTrainedModel:
+    """The model to train, on the CPU; Trainer moves it to this process's device.
+
+    Args:
+        spec: what to train and how.
+        targets: the layers that get an adapter.
+    """
     lora = spec.recipe.lora
     dtype = resolve_precision(spec.precision) if lora else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
@@ -172,10 +180,13 @@ def _model(spec: FineTuningSpec) -> PreTrainedModel:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules),
+        target_modules=targets,
     )
+    adapted = get_peft_model(model, config)
+    if spec.keep_epochs:
+        check_samples_apart(cast(PeftModel, adapted))
     # A PeftModel stands in for the model that it wraps in all that is asked of it here.
-    return cast(PreTrainedModel, get_peft_model(model, config))
+    return cast(PreTrainedModel, adapted)
 
 
 def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from selection_platform.configuration.checks import adapters
 from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.pools.sources import source_state
 
@@ -123,3 +124,12 @@ def test_a_part_of_the_warm_ups_recipe_keeps_the_rest_of_less_own(tmp_path):
     assert recipe.lora.model_dump(exclude={"target_modules"}) == {"rank": 8, "alpha": 512, "dropout": 0.1}
     whole = load_profile(write(tmp_path)).less.training
     assert (whole.epochs, whole.lora.rank, whole.global_batch) == (4, 128, 128)
+
+
+def test_the_adapters_that_a_model_is_trained_with():
+    demo, cpu, paper = map(load_profile, ("demo", "cpu", "paper"))
+    assert adapters(demo, "demo-3m") == [demo.less.training.lora]
+    assert adapters(demo, "demo-1m") == []
+    assert adapters(cpu, "smollm2-135m") == [cpu.fine_tuning.lora]
+    assert adapters(paper, "qwen2-7b") == [paper.less.training.lora]
+    assert adapters(paper, "qwen2-1.5b") == []

@@ -16,21 +16,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    Gemma2Config,
-)
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers.modeling_outputs import CausalLMOutput
 
 from selection_platform.errors import NotFinite
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.features.token_count import Boundary
-from selection_platform.models.forward_pass import UnsupportedModel, batches, check_model, forward
+from selection_platform.models.forward_pass import batches, check_model, forward
+from selection_platform.models.head import UnsupportedModel
 from selection_platform.text.conversation import Message
 from selection_platform.text.cutting import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
 from tests.specs import changed, made
-from tests.tiny import CONFIGS, SIZES, cut_apart, long_samples, random_samples, save_model, write_samples
+from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples
 
 
 @pytest.fixture
@@ -300,11 +298,19 @@ def test_nan_names_the_sample(spec: LikelihoodSpec, tmp_path: Path):
     assert not (tmp_path / "out/manifest.json").exists()
 
 
+class SeesIds(GPT2LMHeadModel):
+    """Its logits depend on more than the last hidden state."""
+
+    def forward(self, input_ids=None, **arguments):  # pyright: ignore[reportIncompatibleMethodOverride]
+        output = super().forward(input_ids, **arguments)
+        return output if input_ids is None else CausalLMOutput(logits=output.logits + input_ids[..., None])
+
+
 def test_refuses_models_it_would_score_wrongly(tmp_path: Path):
-    capped = Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=1.0, pad_token_id=0)
-    with pytest.raises(UnsupportedModel, match="cap or scale"):
-        check_model(AutoModelForCausalLM.from_config(capped).eval())
     model = save_model(tmp_path, CONFIGS["gpt2"])
+    check_model(model)
+    with pytest.raises(UnsupportedModel, match="do not follow from the decoder's last hidden state"):
+        check_model(SeesIds(GPT2Config(n_embd=32, n_layer=1, n_head=2)).eval())
     decoder = model.get_decoder()
     plain = decoder.forward
 

@@ -16,7 +16,7 @@ from selection_platform.features import answer_likelihood, sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
 from selection_platform.job.shards import shard_files
 from selection_platform.models import forward_pass
-from selection_platform.models.forward_pass import output_head
+from selection_platform.models.head import output_head
 from selection_platform.models.loading import load_model
 from selection_platform.text.conversation import Message
 from tests.specs import changed, made

@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.job.compute import SPENT, Compute, count_compute
@@ -101,6 +108,30 @@ def test_the_head_counts_where_it_makes_logits() -> None:
     rows = [np.ones(LENGTH, dtype=np.int64)] * ROWS
     spent = counted(lambda: next_token_log_probabilities(model, rows, np.array([1])))
     assert spent.forward_flops == without + ROWS * 2 * HEAD
+
+
+def test_of_a_mixture_a_token_meets_the_experts_that_are_chosen_for_it() -> None:
+    experts, chosen = 4, 2
+    sizes: dict[str, Any] = {
+        "hidden_size": HIDDEN,
+        "intermediate_size": INNER,
+        "num_hidden_layers": LAYERS,
+        "vocab_size": VOCABULARY,
+    }
+    mixture: dict[str, Any] = {"num_local_experts": experts, "num_experts_per_tok": chosen}
+    model = MixtralForCausalLM(MixtralConfig(**sizes, **mixture, num_attention_heads=2, num_key_value_heads=2))
+    count_compute(model)
+    spent = counted(lambda: model(input_ids=torch.ones((ROWS, LENGTH), dtype=torch.long)))
+    met = LAYERS * (4 * HIDDEN * HIDDEN + experts * HIDDEN + chosen * 3 * HIDDEN * INNER) + HEAD
+    assert spent == Compute(ROWS * LENGTH, ROWS * LENGTH * (2 * met + ATTENTION), 0)
+
+
+def test_a_model_without_attention_has_none_counted() -> None:
+    model = MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=HIDDEN, num_hidden_layers=1, state_size=4))
+    count_compute(model)
+    weights = sum(w.numel() for w in model.parameters() if w.ndim == 2)
+    spent = counted(lambda: model(input_ids=torch.ones((ROWS, LENGTH), dtype=torch.long)))
+    assert spent.forward_flops == pytest.approx(ROWS * LENGTH * 2 * weights)
 
 
 def test_counts_of_another_process_are_added() -> None:

@@ -121,6 +121,16 @@ def test_a_job_is_known_by_the_settings_that_decide_content(job, values, expecte
     assert json.loads(json.dumps(settings)) == expected
 
 
+def test_auto_counts_as_the_usual_names_so_that_what_is_finished_stays():
+    usual = LoraSettings(target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))
+    assert LoraSettings().target_modules == "auto"
+    assert json.dumps(LoraSettings().content()) == json.dumps(usual.content())
+    assert json.dumps(FineTuningSettings(lora=LoraSettings()).content()) == json.dumps(
+        FineTuningSettings(lora=usual).content()
+    )
+    assert LoraSettings(target_modules=("c_attn",)).content() != usual.content()
+
+
 class _Ids:
     def to_pylist(self) -> list[str]:
         return []

@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from selection_platform.errors import PlatformError
@@ -36,7 +39,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def snapshot_download(model_id: str, **arguments: object) -> str:
         calls.append({"model_id": model_id, **arguments})
-        assert len(calls) == 1, "downloaded twice"
+        asked_for_weights = ["*.safetensors" in call["allow_patterns"] for call in calls]
+        assert asked_for_weights in ([False], [False, True]), "once, and after the description"
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
@@ -99,6 +103,30 @@ def test_a_hub_model_whose_trainings_cannot_be_saved_is_refused_at_once(
     with pytest.raises(UnsavableModel, match=r"base: .* \(`temperature` belongs into the generation config\); correct"):
         download(HubModel("someone/model", "main"), tmp_path / "base")
     assert not (tmp_path / "base" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            GatedRepoError,
+            r"^meta/model is a gated model; accept its terms on https://huggingface\.co/meta/model, and run `hf",
+        ),
+        (
+            RepositoryNotFoundError,
+            r"^meta/model at 0123456 cannot be fetched \(RepositoryNotFoundError\); check the id, ",
+        ),
+    ],
+)
+def test_a_model_that_may_not_be_fetched_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HfHubHTTPError], message: str
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise kind("401", response=cast(Any, SimpleNamespace(headers={}, request=None)))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(PlatformError, match=message):
+        download(HubModel("meta/model", "0123456"), tmp_path / "base")
 
 
 def test_a_missing_package_says_how_to_install_it(tmp_path: Path):

@@ -6,15 +6,17 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import LlamaForCausalLM, TrainerCallback
+from transformers import LlamaForCausalLM, Qwen2MoeConfig, Trainer, TrainerCallback
 
+from selection_platform.configuration.settings import LoraSettings
+from selection_platform.errors import PlatformError
 from selection_platform.models.loading import load_model
 from selection_platform.training import epoch_snapshots as module
 from selection_platform.training import fine_tuning
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from tests.specs import changed
-from tests.tiny import CONFIGS
+from tests.tiny import CONFIGS, SIZES
 from tests.warm_ups import warm_up_spec
 
 
@@ -138,3 +140,13 @@ def test_the_layers_of_an_adapter_are_in_order(spec: FineTuningSpec, tmp_path: P
     for folder in (tmp_path / "out", tmp_path / "out/epoch-1"):
         config = json.loads((folder / "adapter_config.json").read_text())
         assert config["target_modules"] == ["k_proj", "o_proj", "q_proj", "v_proj"], folder
+
+
+@pytest.mark.parametrize("layer", ["shared_expert.up_proj", "lm_head"])
+def test_layers_that_do_not_see_samples_by_themselves_are_refused_before_training(tmp_path, monkeypatch, layer):
+    sizes: dict[str, Any] = {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    config = Qwen2MoeConfig(**sizes, shared_expert_intermediate_size=16)
+    monkeypatch.setattr(Trainer, "training_step", None)
+    lora = LoraSettings(target_modules=("q_proj", layer))
+    with pytest.raises(PlatformError, match=f"{layer}.lora_A.default: in a pass through the decoder this layer does"):
+        fine_tune(warm_up_spec(tmp_path, config, lora=lora), tmp_path / "out")

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT
-from selection_platform.models.forward_pass import last_hidden_state, output_head, pad
+from selection_platform.models.forward_pass import last_hidden_state, pad
+from selection_platform.models.head import logits_of
 
 Receiver = Callable[[str, torch.Tensor, torch.Tensor], None]
 """Takes a layer's name, its inputs (samples x tokens x in) and its output gradients (samples x tokens x out)."""
@@ -107,18 +108,20 @@ def _hidden_gradient(
     model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor, answer: torch.Tensor, logit_rows: int
 ) -> torch.Tensor:
     """The gradient of each sample's mean NLL with respect to its last hidden states: samples x width x hidden size."""
-    head = output_head(model)
     gradient = torch.zeros_like(hidden)
     row, column = answer.nonzero(as_tuple=True)
     share = 1 / answer.sum(dim=1)
     for start in range(0, len(row), logit_rows):
         # A token is predicted from the position before it.
         at = (row[start : start + logit_rows], column[start : start + logit_rows] - 1)
-        error = head(hidden[at]).float().softmax(dim=-1)
+        with torch.enable_grad():
+            places = hidden[at].requires_grad_()
+            logits = logits_of(model, places)
+        error = logits.detach().float().softmax(dim=-1)
         target = tokens[at[0], at[1] + 1]
         error[torch.arange(len(target), device=target.device), target] -= 1
-        SPENT.backward_flops += 2 * len(target) * head.weight.numel()
-        gradient[at] = (error.to(hidden.dtype) @ head.weight) * share[at[0], None].to(hidden.dtype)
+        (of_places,) = torch.autograd.grad(logits, places, error.to(logits.dtype))
+        gradient[at] = of_places * share[at[0], None].to(hidden.dtype)
     return gradient
 
 

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from selection_platform.errors import PlatformError
 from selection_platform.methods.less.adam_direction import Direction, Moments, prepare_moments
 from selection_platform.methods.less.sample_gradients import SampleGradients
-from selection_platform.models.forward_pass import check_model, check_sizes, output_head
+from selection_platform.models.forward_pass import check_model, check_sizes
+from selection_platform.models.head import output_head
 from selection_platform.models.loading import base_model_folder, load_model
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot
 

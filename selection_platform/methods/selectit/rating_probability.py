@@ -39,10 +39,10 @@ from selection_platform.models.forward_pass import (
     batches,
     last_hidden_state,
     load_checked,
-    output_head,
     pad,
     padding_share,
 )
+from selection_platform.models.head import logits_of
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.text.rendering import template_hash
 
@@ -169,7 +169,7 @@ def next_token_log_probabilities(
     hidden = last_hidden_state(model, pad(rows).to(model.device))
     ends = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
     last = hidden[torch.arange(len(rows), device=hidden.device), ends]
-    logits = output_head(model)(last).float()
+    logits = logits_of(model, last).float()
     wanted = logits[:, torch.from_numpy(candidates).to(logits.device)]
     return (wanted - logits.logsumexp(dim=-1, keepdim=True)).cpu()
 

@@ -1,0 +1,204 @@
+"""Which models the platform can score and train, as far as their description says it: configuration and tokenizer.
+
+What only shows when a model runs is tried in `probe`. Together they are the answer to "does it work with mine?" on the
+day that a model is fetched, and not after a night of scoring.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from selection_platform.job.folder import whole_file
+from selection_platform.models.files import used_weights
+from selection_platform.models.head import UnsupportedModel
+from selection_platform.models.loading import (
+    ADAPTER_CONFIG,
+    UnreadableModel,
+    base_model_folder,
+    load_tokenizer,
+    read_config,
+)
+from selection_platform.models.provenance import parameter_count
+
+logger = logging.getLogger(__name__)
+
+_CAUSAL_NAMES = ("CausalLM", "LMHead")
+_PACKED = (".qweight", ".weight_packed", ".absmax", ".weight_scale_inv")
+"""How the tensors of GPTQ, AWQ, compressed-tensors, bitsandbytes and fp8 are called."""
+_SAMPLING = {"dropout": "BPE dropout", "alpha": "sampling of a Unigram"}
+"""Settings of a tokenizer's model with which it cuts the same text otherwise each time."""
+
+
+def check_description(folder: Path) -> None:
+    """Check a model's configuration and tokenizer; its weights need not be there.
+
+    Raises:
+        UnsupportedModel: it is of a kind that cannot be scored or trained; the message says what to name instead.
+        UnreadableModel: configuration or tokenizer cannot be read.
+    """
+    # First: what has no tokenizer of its own is most often of such a kind.
+    config = read_config(folder)
+    for found in (_quantised(config), _not_causal(config)):
+        if found:
+            raise UnsupportedModel(f"{folder}: {found}")
+    _check_vocabulary(folder, config)
+
+
+def _quantised(config: PreTrainedConfig) -> str | None:
+    settings = getattr(config, "quantization_config", None) or getattr(config, "quantization", None)
+    if not settings:
+        return None
+    settings = settings if isinstance(settings, dict) else settings.to_dict()
+    bits = next((f"{settings[key]} bits" for key in ("bits", "num_bits", "w_bit") if key in settings), None)
+    kind = (
+        ", ".join(str(part) for part in (settings.get("quant_method"), bits) if part) or "quantization in config.json"
+    )
+    return (
+        f"its weights are quantised ({kind}), and such weights cannot be fine-tuned; name the model that they were "
+        "made from, with weights in bfloat16, float16 or float32"
+    )
+
+
+def _not_causal(config: PreTrainedConfig) -> str | None:
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        return f"{kind} is an encoder-decoder; name a causal language model, which is a decoder alone"
+    if config.get_text_config() is not config:
+        return f"{kind} reads more than text; name a model of text alone, such as its language model saved by itself"
+    names = config.architectures or []
+    if names and not any(part in name for name in names for part in _CAUSAL_NAMES):
+        return (
+            f"config.json says {names[0]}, which has no language-model head; name a causal language model (their names "
+            "end in ForCausalLM)"
+        )
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return f"transformers has no causal language model of kind {kind}; name a model of another architecture"
+    return None
+
+
+def _check_vocabulary(folder: Path, config: PreTrainedConfig) -> None:
+    """Raise UnsupportedModel where the tokenizer has a token that the model has no embedding for."""
+    rows = getattr(config, "vocab_size", None)
+    ids = load_tokenizer(folder).get_vocab()
+    beyond = sorted((number, token) for token, number in ids.items() if rows is not None and number >= rows)
+    if beyond:
+        number, token = beyond[0]
+        raise UnsupportedModel(
+            f"{folder}: {len(beyond)} of the tokenizer's tokens have no embedding, {token!r} with id {number} the "
+            f"first: the embedding has {rows} rows; take them out of the tokenizer's files, or enlarge the embedding "
+            "(`resize_token_embeddings` of transformers)"
+        )
+
+
+def skeleton(folder: Path) -> PreTrainedModel:
+    """The model that a folder's configuration describes, without weights; of an adapter, its base model.
+
+    Raises:
+        UnreadableModel: the configuration cannot be read.
+    """
+    while (folder / ADAPTER_CONFIG).exists():
+        folder = base_model_folder(folder)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(read_config(folder), trust_remote_code=False)
+
+
+def unused_weights(folder: Path) -> int:
+    """How many stored numbers the model that config.json describes has no place for, beside a second copy of its head.
+
+    Whatever transformers does not know is left out of a model in silence: heads for other tasks, and half of the layers
+    where a configuration says half as many. It is said here.
+
+    Raises:
+        UnreadableModel: there are fewer than it needs.
+    """
+    model = skeleton(folder)
+    stored, needed = parameter_count(folder), sum(weight.numel() for weight in model.parameters())
+    if stored < needed:
+        raise UnreadableModel(
+            f"{folder}: the weights are {stored:,} numbers, and config.json describes a model of {needed:,}; fetch the "
+            "model again, or name another"
+        )
+    # Each once, also where two names are tied; with what is stored and not trained, such as biases of a router.
+    places = {id(tensor): tensor.numel() for tensor in model.state_dict(keep_vars=True).values()}
+    unused = max(0, stored - sum(places.values()))
+    head, embedding = (cast(Any, part) for part in (model.get_output_embeddings(), model.get_input_embeddings()))
+    if head is not None and head.weight is embedding.weight and unused >= head.weight.numel():
+        unused -= head.weight.numel()
+    if unused:
+        logger.warning(
+            "%s: %s of %s stored numbers have no place in the model that config.json describes, and are not used",
+            folder.name, f"{unused:,}", f"{stored:,}",
+        )  # fmt: skip
+    return unused
+
+
+def check_numbers(folder: Path) -> None:
+    """Check that no weight is NaN or infinite, and that none is packed.
+
+    Takes a fraction of the time that hashing the files does.
+
+    Raises:
+        UnreadableModel: one is; the message names the first tensor.
+        UnsupportedModel: weights are packed, and config.json does not say so.
+    """
+    for path in used_weights(folder):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                if name.endswith(_PACKED):
+                    raise UnsupportedModel(
+                        f"{path}: {name} is of quantised weights, which cannot be fine-tuned; name the model that they "
+                        "were made from, with weights in bfloat16, float16 or float32"
+                    )
+                if not _is_finite(file.get_tensor(name)):
+                    raise UnreadableModel(f"{path}: {name} has NaN or infinity; fetch the model again, or name another")
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    # NaN goes through to both ends. Several times as fast as isfinite().all(), which writes a tensor of its own.
+    ends = torch.aminmax(tensor if tensor.element_size() > 1 else tensor.float())
+    return bool(ends.min.isfinite() and ends.max.isfinite())
+
+
+def turn_off_sampling(folder: Path) -> dict[str, float]:
+    """Make a tokenizer that cuts the same text otherwise each time (BPE dropout) cut it the one usual way.
+
+    Such settings are for training a model; scores and answers must not depend on a draw.
+
+    Returns:
+        The settings that were turned off, by name.
+    """
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    model = content.get("model") or {}
+    off = {name: model[name] for name in _SAMPLING if model.get(name)}
+    if off:
+        content["model"] = model | dict.fromkeys(off)
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        said = ", ".join(f"{_SAMPLING[name]} ({name} {value})" for name, value in off.items())
+        logger.warning("%s: %s is turned off, so that a text always has the same tokens", folder.name, said)
+    return off
+
+
+def positions(config: PreTrainedConfig) -> int | None:
+    """The longest sequence that a model takes, in tokens; None where its configuration does not say.
+
+    LongRoPE (Phi-3) has two sets of frequencies, and takes the other for all rows of a batch as soon as one of them is
+    longer than the original context. A row's numbers would depend on its neighbours, so that is the limit.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    limits = [each.get("original_max_position_embeddings") for each in kinds if each.get("rope_type") == "longrope"]
+    known = [limit for limit in (getattr(text, "max_position_embeddings", None), *limits) if limit]
+    return min(known, default=None)
