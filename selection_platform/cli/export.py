@@ -1,10 +1,11 @@
-"""Take a selection away."""
+"""Take a selection away, or a model."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selection_platform.cli.model_export import write_model
 from selection_platform.cli.shared import Commands, open_resources, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -20,10 +21,18 @@ FORMATS: "tuple[Format, ...]" = ("jsonl", "parquet", "dataset")
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write an experiment's selected conversations to files")
-    parser.add_argument("experiment", help="key of an experiment, such as those that status lists")
+    parser = commands.add_parser(
+        "export",
+        help="write an experiment's selected conversations, or its model, to files",
+        epilog="Example: selection-platform export --model ifd/chats/qwen/10k/s0 --to model",
+    )
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="key of an experiment, such as those that status lists"
+    )
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_formats(parser)
+    parser.add_argument("--model", action="store_true", help="write its model, as transformers and vLLM load it")
+    parser.add_argument("--adapter", action="store_true", help="with --model: the LoRA adapter alone, not merged")
     parser.set_defaults(command=export)
 
 
@@ -33,9 +42,17 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
 
 
 def export(profile: Profile, options: argparse.Namespace) -> None:
-    """Write the selected conversations and a data card."""
+    """Write the selected conversations and a data card, or the model and its card."""
     from selection_platform.report.export import check_place
 
+    if options.adapter and not options.model:
+        raise PlatformError("--adapter: is about the model; add --model, or leave it out")
+    if options.model:
+        if options.format:
+            raise PlatformError("--format: is about the selected conversations; leave it out with --model")
+        check_folder(options.to)
+        write_model(profile, options.experiment, options.to, adapter=options.adapter)
+        return
     experiment = selecting_experiment(profile, options.experiment)
     formats = options.format or FORMATS
     check_folder(options.to)

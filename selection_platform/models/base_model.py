@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.models.files import MODEL_FILES, model_files
+from selection_platform.models.licence import CARD, package_licence, stated_licence
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
     UnreadableModel,
@@ -79,16 +80,20 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
             snapshot_download(
                 source.model_id,
                 revision=source.revision,
-                allow_patterns=list(MODEL_FILES),
+                # And what says the model's licence, which is read and not copied.
+                allow_patterns=[*MODEL_FILES, CARD, "LICEN[CS]E*"],
                 # Subfolders hold the same weights in other formats.
                 ignore_patterns=["*/*"],
             )
         )
         check_weights(snapshot)
-        for file in sorted(path for path in snapshot.iterdir() if path.is_file()):
-            _link_or_copy(file.resolve(), folder / file.name)
+        for name, file in model_files(snapshot).items():
+            _link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
-        _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
+        _finish(
+            folder,
+            {"source": "hub", **asdict(source), "commit": snapshot.name, "licence": stated_licence(snapshot)},
+        )
     return read_manifest(folder) or {}
 
 
@@ -111,7 +116,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
         for name, path in files.items():
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
-        _finish(folder, {"source": "folder", "name": source.resolve().name})
+        _finish(folder, {"source": "folder", "name": source.resolve().name, "licence": stated_licence(source)})
     return read_manifest(folder) or {}
 
 
@@ -130,7 +135,8 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     gguf = packaged_file(source)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
-        _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
+        taken = {**asdict(source), "gguf_sha256": sha256, "licence": package_licence(source.package)}
+        _finish(folder, {"source": "package", **taken, "versions": package_versions()})
     return read_manifest(folder) or {}
 
 
