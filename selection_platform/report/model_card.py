@@ -94,7 +94,10 @@ def _results(card: ModelCard) -> list[str]:
         return ["This model was not evaluated as it is here."]
     rows = [_result_row(row) for row in card.results.iter_rows(named=True)]
     text = [markdown_table(["benchmark", "metric", "value", "95% interval", "items"], rows)]
-    text.append("Intervals are over the items: 1.96 standard errors on either side. Another seed varies beside that.")
+    text.append(
+        "Benchmarks in percent, held-out losses in bits per byte. Intervals are over the items: 1.96 standard errors on "
+        "either side. Another seed varies beside that."
+    )
     if card.verdict.is_empty():
         return [*text, "There is no comparison with random selection."]
     compared = [_verdict_row(row) for row in card.verdict.iter_rows(named=True)]

@@ -4,4 +4,4 @@ FROM selections.samples AS selected
 JOIN pools.samples AS samples USING (sample_id)
 WHERE selected.experiment = $experiment AND samples.pool = $pool
 GROUP BY ALL
-ORDER BY "rows" DESC, ALL
+ORDER BY "rows" DESC, samples.source, samples.licence

@@ -172,9 +172,9 @@ def test_a_killed_export_leaves_the_earlier_one_whole(full: Path, tmp_path: Path
 
     out = export(full, tmp_path / "out")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = ModelExport(full, "bfloat16", trained=True, adapter=False, base_name="b", base_revision=None)
     with pytest.raises(Killed):
-        values = {"dtype": "bfloat16", "trained": True, "adapter": False, "base_name": "b", "base_revision": None}
-        export_model(ModelExport(source=full, **values), out, killed)
+        export_model(again, out, killed)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
