@@ -95,8 +95,8 @@ def _results(card: ModelCard) -> list[str]:
     rows = [_result_row(row) for row in card.results.iter_rows(named=True)]
     text = [markdown_table(["benchmark", "metric", "value", "95% interval", "items"], rows)]
     text.append(
-        "Benchmarks in percent, held-out losses in bits per byte. Intervals are over the items: 1.96 standard errors on "
-        "either side. Another seed varies beside that."
+        "Benchmarks in percent, held-out losses in bits per byte. Intervals are over the items: 1.96 standard errors "
+        "on either side. Another seed varies beside that."
     )
     if card.verdict.is_empty():
         return [*text, "There is no comparison with random selection."]
