@@ -1,5 +1,8 @@
 """Checkpoints: each experiment's fine-tuned model."""
 
+from functools import partial
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import Partitions
@@ -7,13 +10,18 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
-from assets.record.settings_used import template
+from assets.record.settings_used import Used, template, without
+from assets.selections import CONTENT
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
 from selection_platform.configuration.profile import Profile
-from selection_platform.job.folder import read_manifest
+from selection_platform.errors import PlatformError
+from selection_platform.experiments.keys import Experiment
+from selection_platform.job.folder import look_of, read_manifest
+from selection_platform.models.files import checkpoint_files
 
 
 def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -29,9 +37,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         checks=[FINAL_LOSS],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
-        settings=lambda key: (
-            {**template(), "fine_tuning": profile.fine_tuning} if profile.experiments[key].pool else {}
-        ),
+        settings=partial(_settings, profile),
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],
@@ -40,13 +46,19 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     def checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing."""
+        """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing.
+
+        What was trained elsewhere (`trained_elsewhere` in the profile) is copied and checked.
+        """
         from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         experiment = profile.experiments[context.partition_key]
         folder = model_folder(experiment, artifacts)
+        elsewhere = profile.trained_elsewhere.get(experiment.key)
         if experiment.pool is None:
             manifest = read_manifest(folder) or {}
+        elif elsewhere is not None:
+            manifest = _registered(elsewhere, experiment, artifacts, warehouse)
         else:
             samples = folder.with_name(f"{folder.name}.samples.parquet")
             values = {"experiment": experiment.key, "pool": experiment.pool}
@@ -61,3 +73,36 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
 
     return [checkpoint]
+
+
+def _settings(profile: Profile, key: str) -> Used:
+    if profile.experiments[key].pool is None:
+        return {}
+    elsewhere = profile.trained_elsewhere.get(key)
+    if elsewhere is None:
+        return {**template(), "fine_tuning": profile.fine_tuning}
+    # What lies in the folder, and not where it lies.
+    look = {} if elsewhere.folder is None else {"trained_elsewhere.path": look_of(checkpoint_files(elsewhere.folder))}
+    return {**look, "trained_elsewhere": without(elsewhere, "path")}
+
+
+def _registered(
+    elsewhere: ElsewhereSettings, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
+) -> dict[str, Any]:
+    """Take in a checkpoint that was trained elsewhere, and give its manifest."""
+    from selection_platform.models.base_model import HubModel, fetch_snapshot
+    from selection_platform.models.trained_elsewhere import register
+
+    selection = warehouse.content_hash("selections.samples", {"experiment": experiment.key}, CONTENT)
+    if elsewhere.selection not in (None, selection):
+        raise PlatformError(
+            f"trained_elsewhere.{experiment.key}: was trained on the selection {elsewhere.selection}, and the "
+            f"experiment selects {selection} by now; export it, train on it, and name the new checkpoint"
+        )
+    if elsewhere.folder is not None:
+        source, origin = elsewhere.folder, {"source": "folder", "name": elsewhere.folder.resolve().name}
+    else:
+        hub = HubModel(elsewhere.hub or "", elsewhere.revision or "")
+        source = fetch_snapshot(hub)
+        origin = {"source": "hub", "model_id": hub.model_id, "commit": source.name}
+    return register(source, origin, artifacts.base_model(experiment.base_model), artifacts.checkpoint(experiment.key))

@@ -11,6 +11,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
+from selection_platform.models.files import TRAINED_ELSEWHERE
 
 if TYPE_CHECKING:
     from assets.record.provenance import Provenance
@@ -149,6 +150,9 @@ def _selection(made: _Made) -> dict[str, Any]:
 
 def _recipe(made: _Made) -> dict[str, Any]:
     """The recipe that it was trained with, which need not be the profile's of today."""
+    if TRAINED_ELSEWHERE in made.manifest:
+        where = f"elsewhere, by a recipe that is not known here: {made.manifest[TRAINED_ELSEWHERE]}"
+        return {"trained": where, "weights hash": made.manifest["weights_hash"]}
     recipe = dict(made.manifest.get("spec", {}).get("recipe", {}))
     lora = recipe.pop("lora", None)
     return {

@@ -74,27 +74,31 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source)}):
-        from huggingface_hub import snapshot_download
-
-        snapshot = Path(
-            snapshot_download(
-                source.model_id,
-                revision=source.revision,
-                # And what says the model's licence, which is read and not copied.
-                allow_patterns=[*MODEL_FILES, CARD, "LICEN[CS]E*"],
-                # Subfolders hold the same weights in other formats.
-                ignore_patterns=["*/*"],
-            )
-        )
+        snapshot = fetch_snapshot(source)
         check_weights(snapshot)
         for name, file in model_files(snapshot).items():
-            _link_or_copy(file.resolve(), folder / name)
+            link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
         _finish(
             folder,
             {"source": "hub", **asdict(source), "commit": snapshot.name, "licence": stated_licence(snapshot)},
         )
     return read_manifest(folder) or {}
+
+
+def fetch_snapshot(source: HubModel) -> Path:
+    """The folder of a hub model in the local cache; what is not there yet is fetched."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        source.model_id,
+        revision=source.revision,
+        # And what says the model's licence, which is read and not copied.
+        allow_patterns=[*MODEL_FILES, CARD, "LICEN[CS]E*"],
+        # Subfolders hold the same weights in other formats.
+        ignore_patterns=["*/*"],
+    )
+    return Path(folder)
 
 
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _link_or_copy(file: Path, target: Path) -> None:
+def link_or_copy(file: Path, target: Path) -> None:
     """Hard-link a file, which takes no space, or copy it where the target is on another file system."""
     target.unlink(missing_ok=True)
     try:
