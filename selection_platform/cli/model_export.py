@@ -1,5 +1,6 @@
 """What `export --model` writes: an experiment's model, and what is known of it, from the record of its making."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -53,8 +54,14 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
             base_name=origin.get("model_id") or experiment.base_model,
             base_revision=origin.get("commit"),
         )
-        for path in export_model(export, folder, lambda written: model_card(_card(workspace, made, adapter, written))):
-            print(path)
+        written = export_model(
+            export,
+            folder,
+            card=lambda files: model_card(_card(workspace, made, adapter, files)),
+            tell=lambda text: print(f"    {text}", file=sys.stderr, flush=True),
+        )
+    for path in written:
+        print(path)
 
 
 def _experiment(profile: Profile, key: str) -> Experiment:

@@ -5,7 +5,6 @@ tokenizer with the chat template that the model was trained with, greedy decodin
 """
 
 import json
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from selection_platform.models.provenance import parameter_count
 from selection_platform.text.conversation import Message
 from selection_platform.text.numbers import in_words
 from selection_platform.text.rendering import Tokenizer, tokenize
-
-logger = logging.getLogger(__name__)
 
 RECORD = "export.json"
 """Says which files of a folder an export wrote, with their hashes: these, and no others, it writes over again."""
@@ -85,7 +82,9 @@ def check_model_place(folder: Path) -> None:
         raise PlatformError(f"--to: {there[CARD]} was changed since it was exported; move it, or name another folder")
 
 
-def export_model(export: ModelExport, target: Path, card: Callable[[Path], str]) -> list[Path]:
+def export_model(
+    export: ModelExport, target: Path, card: Callable[[Path], str], tell: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Write a model into a folder of its own.
 
     The folder is written beside its place and renamed, so what is there is whole. An earlier export in its place goes.
@@ -94,6 +93,7 @@ def export_model(export: ModelExport, target: Path, card: Callable[[Path], str])
         export: what is written.
         target: the folder to write, as `check_model_place` lets it through.
         card: gives the text of the card, from the folder with everything else in it.
+        tell: is told what takes long.
 
     Returns:
         What was written.
@@ -113,7 +113,7 @@ def export_model(export: ModelExport, target: Path, card: Callable[[Path], str])
     if export.adapter:
         _write_adapter(export, partial)
     else:
-        _write_merged(export, partial)
+        _write_merged(export, partial, tell)
     _write_tokenizer(export, partial)
     (partial / CARD).write_text(card(partial), encoding="utf-8")
     record = {path.name: _look(path) for path in sorted(partial.iterdir())}
@@ -153,8 +153,8 @@ def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _write_merged(export: ModelExport, folder: Path) -> None:
-    logger.info("export: reads the weights")
+def _write_merged(export: ModelExport, folder: Path, tell: Callable[[str], None]) -> None:
+    tell("reads the weights")
     model, tokenizer = load_model(export.source, export.dtype, device="cpu")
     # As the evaluation decodes. A base model's own temperature or repetition penalty would give other answers than
     # those that were measured.
@@ -164,7 +164,7 @@ def _write_merged(export: ModelExport, folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )
-    logger.info("export: writes %s of weights", in_words(model.num_parameters() * _BYTES[export.dtype]))
+    tell(f"writes {in_words(model.num_parameters() * _BYTES[export.dtype])} of weights")
     model.save_pretrained(folder)
 
 

@@ -11,7 +11,7 @@ from selection_platform.job.folder import read_manifest
 from tests.small_run import (
     ENTROPY,
     RANDOM,
-    REPORTS,
+    RESULT_REPORTS,
     change_profile,
     due,
     materializations,
@@ -94,7 +94,7 @@ def test_a_changed_folder_is_noticed(place, capsys, registered):
     # The same content, so nothing is evaluated again.
     assert refreshed(capsys, place) == {CHECKPOINT}
     write_weights(place, 1.2)
-    assert refreshed(capsys, place) >= {CHECKPOINT, RESULT, *REPORTS}
+    assert refreshed(capsys, place) >= {CHECKPOINT, RESULT, *RESULT_REPORTS}
 
 
 def test_it_is_trained_here_again_when_the_profile_says_so(place, capsys, registered):

@@ -144,7 +144,7 @@ def test_other_tokens_are_counted(rows: pl.DataFrame, training: Training, tmp_pa
 
 def test_the_recipe_in_the_trainers_words(training: Training, rows: pl.DataFrame, tmp_path: Path):
     read = {}
-    for trainer, file in (("llamafactory", "train.yaml"), ("axolotl", "config.yaml"), ("trl", "recipe.yaml")):
+    for trainer, file in zip(TRAINERS, ("train.yaml", "config.yaml", "recipe.yaml"), strict=True):
         write_for_trainer(trainer, rows, training, tmp_path / trainer)
         text = (tmp_path / trainer / file).read_text()
         read[trainer] = yaml.safe_load(text)
