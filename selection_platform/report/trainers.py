@@ -20,7 +20,7 @@ from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
 from selection_platform.report.formats import TrainerFormat
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.rendering import pieces, tokenize
+from selection_platform.text.rendering import CHAT_TEMPLATE, pieces, tokenize
 
 DATA = "train.jsonl"
 OUTPUT = "output"
@@ -132,6 +132,8 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
         training: how the model would be trained.
         folder: to write to; other files in it are left as they are.
     """
+    # What `segments` writes is the text of this template alone.
+    assert training.tokenizer.chat_template == CHAT_TEMPLATE
     written = Written(trainer)
     with whole_file(folder / DATA) as temporary, temporary.open("w", encoding="utf-8") as file:
         for record in _records(written, rows, training):

@@ -15,7 +15,7 @@ from selection_platform.report.export import check_place, export_selection
 from selection_platform.report.formats import TRAINERS
 from selection_platform.report.trainers import Segment, Training, in_turns, segments, write_for_trainer
 from selection_platform.text.conversation import Message, to_records
-from selection_platform.text.rendering import tokenize
+from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
 from tests.tiny import CONFIGS, save_model
 
 CONVERSATIONS = [
@@ -129,6 +129,7 @@ def test_other_tokens_are_counted(rows: pl.DataFrame, training: Training, tmp_pa
         """Puts a token before each text that it is given whole, as metaspace tokenizers do."""
 
         eos_token, eos_token_id, pad_token = "<eos>", 0, "<eos>"
+        chat_template = CHAT_TEMPLATE
 
         def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
             return [1, *training.tokenizer.encode(text, add_special_tokens=False)]
