@@ -146,12 +146,15 @@ def _selection(made: _Made) -> dict[str, Any]:
     from assets.record.provenance import input_name
 
     experiment = made.experiment
+    selection = made.checkpoint.inputs.get(input_name(SELECTION, experiment.key))
+    if TRAINED_ELSEWHERE in made.manifest and made.checkpoint.settings.get("trained_elsewhere.selection") is None:
+        selection = f"{selection} by the experiment; who trained the model states none"
     return {
         "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
         "pool": experiment.selects_from,
         "budget": "all" if experiment.budget is None else f"{experiment.budget:,}",
         "seed": experiment.seed,
-        "hash": made.checkpoint.inputs.get(input_name(SELECTION, experiment.key)),
+        "hash": selection,
     }
 
 
