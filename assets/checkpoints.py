@@ -1,6 +1,7 @@
 """Checkpoints: each experiment's fine-tuned model."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -10,13 +11,18 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, TRAINED_SAMPLES, final_loss_result, trained_samples_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
-from assets.record.settings_used import template
+from assets.record.settings_used import Used, template, without
+from assets.selections import CONTENT
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
+from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
 from selection_platform.configuration.profile import Profile
-from selection_platform.job.folder import read_manifest
+from selection_platform.errors import PlatformError
+from selection_platform.experiments.keys import Experiment
+from selection_platform.job.folder import look_of, read_manifest
+from selection_platform.models.files import checkpoint_files
 from sql.queries import load_sql
 
 
@@ -33,9 +39,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         checks=[FINAL_LOSS, TRAINED_SAMPLES],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
-        settings=lambda key: (
-            {**template(), "fine_tuning": profile.fine_tuning} if profile.experiments[key].pool else {}
-        ),
+        settings=partial(_settings, profile),
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],
@@ -46,14 +50,20 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     ) -> dg.MaterializeResult:
         """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing.
 
-        Table `experiments.training`.
+        What was trained elsewhere (`trained_elsewhere` in the profile) is copied and checked; only of our own trainings
+        is there a row in table `experiments.training`.
         """
         from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         experiment = profile.experiments[context.partition_key]
         folder = model_folder(experiment, artifacts)
+        elsewhere = profile.trained_elsewhere.get(experiment.key)
+        of_experiment = {"experiment": experiment.key}
         if experiment.pool is None:
             manifest = read_manifest(folder) or {}
+        elif elsewhere is not None:
+            manifest = _registered(elsewhere, experiment, artifacts, warehouse)
+            warehouse.replace("experiments.training", of_experiment, "FROM experiments.training WHERE false")
         else:
             samples = folder.with_name(f"{folder.name}.samples.parquet")
             values = {"experiment": experiment.key, "pool": experiment.pool}
@@ -66,8 +76,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
             facts = training_facts(manifest, profile.fine_tuning.epochs)
-            partition = {"experiment": experiment.key}
-            warehouse.replace("experiments.training", partition, load_sql("55_checkpoints/training"), facts)
+            warehouse.replace("experiments.training", of_experiment, load_sql("55_checkpoints/training"), facts)
         checks = [final_loss_result(manifest), trained_samples_result(manifest)]
         return model_result(manifest, folder)._replace(check_results=checks)
 
@@ -83,3 +92,36 @@ def training_facts(manifest: Mapping[str, Any], epochs: int) -> dict[str, int | 
         "answer_tokens": manifest["answer_tokens_trained"] // epochs,
         "answer_tokens_cut": manifest.get("answer_tokens_cut"),
     }
+
+
+def _settings(profile: Profile, key: str) -> Used:
+    if profile.experiments[key].pool is None:
+        return {}
+    elsewhere = profile.trained_elsewhere.get(key)
+    if elsewhere is None:
+        return {**template(), "fine_tuning": profile.fine_tuning}
+    # What lies in the folder, and not where it lies.
+    look = {} if elsewhere.folder is None else {"trained_elsewhere.path": look_of(checkpoint_files(elsewhere.folder))}
+    return {**look, "trained_elsewhere": without(elsewhere, "path")}
+
+
+def _registered(
+    elsewhere: ElsewhereSettings, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
+) -> dict[str, Any]:
+    """Take in a checkpoint that was trained elsewhere, and give its manifest."""
+    from selection_platform.models.base_model import HubModel, fetch_snapshot
+    from selection_platform.models.trained_elsewhere import register
+
+    selection = warehouse.content_hash("selections.samples", {"experiment": experiment.key}, CONTENT)
+    if elsewhere.selection not in (None, selection):
+        raise PlatformError(
+            f"trained_elsewhere.{experiment.key}: was trained on the selection {elsewhere.selection}, and the "
+            f"experiment selects {selection} by now; export it, train on it, and name the new checkpoint"
+        )
+    if elsewhere.folder is not None:
+        source, origin = elsewhere.folder, {"source": "folder", "name": elsewhere.folder.resolve().name}
+    else:
+        hub = HubModel(elsewhere.hub or "", elsewhere.revision or "")
+        source = fetch_snapshot(hub)
+        origin = {"source": "hub", "model_id": hub.model_id, "commit": source.name}
+    return register(source, origin, artifacts.base_model(experiment.base_model), artifacts.checkpoint(experiment.key))

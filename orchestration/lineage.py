@@ -12,6 +12,7 @@ from orchestration.staleness import Staleness
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
+from selection_platform.models.files import TRAINED_ELSEWHERE
 
 ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
 """What a base model's manifest says of where its weights came from."""
@@ -71,6 +72,7 @@ class Lineage:
                     "code_version": ancestor.provenance.code_version,
                     "warehouse_snapshot": ancestor.provenance.snapshot,
                     "run_id": ancestor.provenance.run_id,
+                    "trained_elsewhere": ancestor.provenance.metadata.get(TRAINED_ELSEWHERE),
                     "settings": ancestor.provenance.settings,
                     "inputs": ancestor.provenance.inputs,
                     "remade_since": list(ancestor.remade_since),

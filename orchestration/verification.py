@@ -10,6 +10,7 @@ from orchestration.staleness import Staleness
 from resources.warehouse import Warehouse
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
+from selection_platform.models.files import TRAINED_ELSEWHERE
 from sql.queries import load_sql
 
 
@@ -59,6 +60,7 @@ class Verification:
         selected: the experiment's ids now.
         trained: the ids that the checkpoint was trained on; None where there is no checkpoint.
         trained_on_another: whether the checkpoint was made from a selection that was replaced since.
+        trained_elsewhere: that a checkpoint was trained elsewhere, so that its ids are not known, in words.
     """
 
     snapshot: int
@@ -67,6 +69,7 @@ class Verification:
     selected: Comparison
     trained: Comparison | None
     trained_on_another: bool
+    trained_elsewhere: str | None
 
     @property
     def same(self) -> bool:
@@ -87,7 +90,8 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
     rebuilt = warehouse.query(statement, values, at=selection.snapshot).sort("position")["sample_id"].to_list()
     checkpoint = staleness.provenance(CHECKPOINT, experiment.key)
     trained, trained_on_another = None, False
-    if checkpoint is not None and checkpoint.snapshot is not None:
+    elsewhere = checkpoint.metadata.get(TRAINED_ELSEWHERE) if checkpoint else None
+    if checkpoint is not None and checkpoint.snapshot is not None and elsewhere is None:
         trained = _compare(rebuilt, experiment, warehouse, checkpoint.snapshot)
         made_from = checkpoint.inputs.get(input_name(SELECTION, experiment.key))
         trained_on_another = made_from != selection.data_version
@@ -99,6 +103,7 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
         selected=_compare(rebuilt, experiment, warehouse, warehouse.snapshot()),
         trained=trained,
         trained_on_another=trained_on_another,
+        trained_elsewhere=None if elsewhere is None else f"not known: it was trained elsewhere ({elsewhere})",
     )
 
 

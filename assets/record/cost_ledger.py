@@ -5,9 +5,11 @@ from typing import Any, NamedTuple, cast
 
 import dagster as dg
 
+from assets.keys import CHECKPOINT
 from assets.record.cost_meter import COST
 from assets.record.provenance import RECORDS_AT_ONCE, Provenance, input_name, latest_provenance
 from selection_platform.configuration.profile import Profile
+from selection_platform.models.files import TRAINED_ELSEWHERE
 from selection_platform.report.costs import ExperimentCost, Spent, experiment_costs
 
 
@@ -92,7 +94,13 @@ def costs_of_experiments(profile: Profile, instance: dg.DagsterInstance, ledger:
     made_from = {key: _made_from(key, made) for key in profile.experiments}
     known = {key: names for key, names in made_from.items() if names}
     methods = {key: profile.experiments[key].method for key in known}
-    return experiment_costs(known, methods, spent_by_partition(ledger))
+    elsewhere = {key for key in known if _elsewhere(made.get(input_name(CHECKPOINT, key)))}
+    return experiment_costs(known, methods, spent_by_partition(ledger), elsewhere)
+
+
+def _elsewhere(checkpoint: Provenance | None) -> bool:
+    """Whether a checkpoint was trained elsewhere: what is recorded here is what it cost to copy it."""
+    return checkpoint is not None and TRAINED_ELSEWHERE in checkpoint.metadata
 
 
 def _made_from(experiment: str, made: Mapping[str, Provenance]) -> set[str]:

@@ -1,45 +1,69 @@
-"""Take a selection away."""
+"""Take a selection away, or a model."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selection_platform.cli.model_export import write_model
 from selection_platform.cli.shared import Commands, open_resources, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
+from selection_platform.job.folder import read_manifest
+from selection_platform.report.formats import FILES, PLAIN, TRAINERS, Format
 
 if TYPE_CHECKING:
+    from resources import Resources
     from resources.warehouse import Warehouse
-    from selection_platform.report.export import Format
-
-FORMATS: "tuple[Format, ...]" = ("jsonl", "parquet", "dataset")
+    from selection_platform.report.trainers import Training
 
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write an experiment's selected conversations to files")
-    parser.add_argument("experiment", help="key of an experiment, such as those that status lists")
+    parser = commands.add_parser(
+        "export",
+        help="write an experiment's selected conversations, or its model, to files",
+        epilog="Example: selection-platform export --model ifd/chats/qwen/10k/s0 --to model",
+    )
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="key of an experiment, such as those that status lists"
+    )
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_formats(parser)
+    parser.add_argument("--model", action="store_true", help="write its model, as transformers and vLLM load it")
+    parser.add_argument("--adapter", action="store_true", help="with --model: the LoRA adapter alone, not merged")
     parser.set_defaults(command=export)
 
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """Add the option that says what is written."""
-    parser.add_argument("--format", action="append", choices=FORMATS, help="may be repeated (default: all)")
+    parser.add_argument(
+        "--format",
+        action="append",
+        choices=FILES,
+        help=f"a form of data, or a trainer; may be repeated (default: {', '.join(PLAIN)})",
+    )
 
 
 def export(profile: Profile, options: argparse.Namespace) -> None:
-    """Write the selected conversations and a data card."""
+    """Write the selected conversations and a data card, or the model and its card."""
     from selection_platform.report.export import check_place
 
+    if options.adapter and not options.model:
+        raise PlatformError("--adapter: is about the model; add --model, or leave it out")
+    if options.model:
+        if options.format:
+            raise PlatformError("--format: is about the selected conversations; leave it out with --model")
+        check_folder(options.to)
+        write_model(profile, options.experiment, options.to, adapter=options.adapter)
+        return
     experiment = selecting_experiment(profile, options.experiment)
-    formats = options.format or FORMATS
+    formats = options.format or PLAIN
     check_folder(options.to)
     check_place(options.to, formats)
+    check_trainers(profile, experiment, formats)
     write_selection(profile, experiment, options.to, formats)
 
 
@@ -50,7 +74,21 @@ def check_folder(folder: Path) -> None:
         raise PlatformError(f"--to: {there} is a file; name a folder")
 
 
-def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: "Sequence[Format]") -> None:
+def check_trainers(profile: Profile, experiment: Experiment, formats: Sequence[Format]) -> None:
+    """Check that what is written for trainers has a base model to be trained.
+
+    Raises:
+        PlatformError: the experiment has none, or none whose tokenizer the platform fetches.
+    """
+    trainers = [name for name in TRAINERS if name in formats]
+    if trainers and experiment.model not in profile.used_models:
+        raise PlatformError(
+            f"--format: {trainers[0]} needs a base model, and {experiment.key} is neither scored nor trained with one; "
+            f"name one, or write {' or '.join(PLAIN)}"
+        )
+
+
+def write_selection(profile: Profile, experiment: Experiment, folder: Path, formats: Sequence[Format]) -> None:
     """Write an experiment's selected conversations and a data card, and print where they are.
 
     Args:
@@ -66,7 +104,8 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
     from selection_platform.report.export import export_selection
     from sql.queries import load_sql
 
-    warehouse = open_resources(profile).warehouse
+    resources = open_resources(profile)
+    warehouse = resources.warehouse
     values = {"experiment": experiment.key, "pool": experiment.pool}
     rows = warehouse.query(conversations_sql(warehouse, "50_selections/training_samples", values), values)
     origins = warehouse.query(load_sql("50_selections/origins"), values)
@@ -79,12 +118,43 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
         "pool": experiment.pool,
         "base model": experiment.model,
         "seed": experiment.seed,
+        "selection hash": _selection_hash(warehouse, experiment),
         **_facts_of_pool(warehouse, experiment),
         "warehouse snapshot": warehouse.snapshot(),
         "profile": profile.name,
     }
-    for path in export_selection(rows, facts, folder, formats):
+    training = None if set(formats) <= set(PLAIN) else _training(profile, experiment, resources)
+    for path in export_selection(rows, facts, folder, formats, training):
         print(path)
+
+
+def _training(profile: Profile, experiment: Experiment, resources: "Resources") -> "Training":
+    """How a model would be trained on an experiment's selection: as the profile says."""
+    from selection_platform.models.loading import load_tokenizer
+    from selection_platform.report.trainers import Training
+
+    folder = resources.artifacts.base_model(experiment.base_model)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise PlatformError(
+            f"--format: trainers need the base model {experiment.base_model}, which is not there yet: run "
+            "`selection-platform refresh base_model` first"
+        )
+    hub = manifest.get("source") == "hub"
+    return Training(
+        model=manifest["model_id"] if hub else str(folder),
+        revision=manifest["commit"] if hub else None,
+        tokenizer=load_tokenizer(folder),
+        recipe=profile.fine_tuning,
+        seed=experiment.seed,
+    )
+
+
+def _selection_hash(warehouse: "Warehouse", experiment: Experiment) -> str:
+    """Identity of the ids and their order, as the record of what was trained on them has it."""
+    from assets.selections import CONTENT
+
+    return warehouse.content_hash("selections.samples", {"experiment": experiment.key}, CONTENT)
 
 
 def _facts_of_pool(warehouse: "Warehouse", experiment: Experiment) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selection_platform.cli.shared import Commands, add_json, print_json, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
+from selection_platform.models.files import TRAINED_ELSEWHERE
 
 if TYPE_CHECKING:
     from orchestration.verification import Verification
@@ -53,6 +54,8 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
         snapshot = "" if made.snapshot is None else f", warehouse snapshot {made.snapshot}"
         code = f"version {made.code_version}{snapshot}, run {made.run_id}"
         _print_wrapped(f"{margin}  code      ", code)
+        if TRAINED_ELSEWHERE in made.metadata:
+            print(f"{margin}  trained   elsewhere: {made.metadata[TRAINED_ELSEWHERE]}")
         if made.settings:
             _print_wrapped(f"{margin}  settings  ", _pairs(made.settings))
         others = other_packages(made, found.packages)
@@ -75,7 +78,7 @@ def verify(profile: Profile, options: argparse.Namespace) -> None:
     else:
         print(f"{experiment.key}: {found.count:,} ids rebuilt from the warehouse's snapshot {found.snapshot}")
         print(f"  selections.samples now: {found.selected}")
-        trained = "there is no checkpoint" if found.trained is None else str(found.trained)
+        trained = found.trained_elsewhere or ("there is no checkpoint" if found.trained is None else str(found.trained))
         print(f"  what the checkpoint was trained on: {trained}")
     if not found.same:
         raise PlatformError(f"{experiment.key}: {_reason(found)}")

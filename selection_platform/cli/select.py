@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selection_platform.cli.data_options import add_data, pool_of
-from selection_platform.cli.export import FORMATS, add_formats, check_folder, write_selection
+from selection_platform.cli.export import add_formats, check_folder, check_trainers, write_selection
 from selection_platform.cli.shared import Commands
 from selection_platform.configuration.new_profile import (
     as_yaml,
@@ -22,6 +22,7 @@ from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARI
 from selection_platform.configuration.settings import did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
+from selection_platform.report.formats import PLAIN
 
 PROFILE = "profile.yaml"
 WRITTEN = "# Written by `selection-platform select`, which writes it again: copy it before you change it.\n"
@@ -54,7 +55,7 @@ def select(options: argparse.Namespace) -> None:
     from selection_platform.report.export import check_place
 
     pool = pool_of(options)
-    formats = options.format or FORMATS
+    formats = options.format or PLAIN
     check_folder(options.to)
     check_place(options.to, formats)
     _check_source(options.to, pool["source"])
@@ -64,10 +65,11 @@ def select(options: argparse.Namespace) -> None:
     text = _profile_text(options, pool)
     # What does not fit is said before anything is written.
     profile = read_profile(path, text)
+    experiment = next(iter(profile.experiments.values()))
+    check_trainers(profile, experiment, formats)
     write_text(path, text)
     # Dagster's processes load the definitions by themselves, and find the profile here.
     os.environ[PROFILE_VARIABLE] = str(path)
-    experiment = next(iter(profile.experiments.values()))
     refresh(profile, [experiment.key], tell=partial(print, flush=True))
     write_selection(profile, experiment, options.to, formats)
     where = "" if os.environ.get(HOME_VARIABLE) else f"{HOME_VARIABLE}={shlex.quote(str(home(profile).parent))} "

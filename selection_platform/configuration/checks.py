@@ -28,6 +28,7 @@ def check_profile(profile: "Profile") -> None:
     _check_helpers(profile)
     _check_processes(profile)
     _check_pool_size_study(profile)
+    _check_trained_elsewhere(profile)
     for name, pool in profile.pools.items():
         if pool.limit is not None:
             _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
@@ -190,6 +191,16 @@ def _check_pool_size_study(profile: "Profile") -> None:
         _check_sub_pool_sizes(profile, pool, sizes)
     for name in profile.sub_pools.keys() & profile.pools.keys():
         raise PlatformError(f"pools: {name!r} is the name of a sub-pool of {key}; name it otherwise")
+
+
+def _check_trained_elsewhere(profile: "Profile") -> None:
+    if not profile.trained_elsewhere:
+        return
+    trained = [key for key, each in profile.trained_experiments.items() if each.pool]
+    for key in profile.trained_elsewhere:
+        if key not in trained:
+            known = did_you_mean(key, trained)
+            raise PlatformError(f"trained_elsewhere: {key!r} is no experiment that is trained{known}")
 
 
 def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...]) -> None:

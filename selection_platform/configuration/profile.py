@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from selection_platform.configuration.checks import check_profile
+from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
 from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
@@ -67,6 +68,11 @@ class Profile(MethodSettings):
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
     fine_tuning: FineTuningSettings = Field(
         default=FineTuningSettings(), description="The recipe that every arm is trained with."
+    )
+    trained_elsewhere: dict[str, ElsewhereSettings] = Field(
+        default={},
+        description="Checkpoints that another trainer made of exported selections, by the key of their experiment. "
+        "They are evaluated and judged like those that are trained here.",
     )
     checkpoints: Annotated[CheckpointSettings, UPKEEP] = Field(
         default=CheckpointSettings(), description="Which weights stay on the disk after the evaluation."

@@ -18,6 +18,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, model_files
 from selection_platform.models.hub import fetch_files
+from selection_platform.models.licence import CARD, LICENCE_FILES, package_licence, stated_licence
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
     UnreadableModel,
@@ -79,13 +80,26 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
     if not open_job_folder(folder, {"hub": asdict(source)}):
         # First without weights: what cannot be used is said before gigabytes are fetched.
         check_description(fetch_files(source.model_id, source.revision, DESCRIPTION_FILES))
-        snapshot = fetch_files(source.model_id, source.revision, MODEL_FILES)
+        snapshot = fetch_snapshot(source)
         check_weights(snapshot)
         for name, file in model_files(snapshot).items():
-            _link_or_copy(file.resolve(), folder / name)
+            link_or_copy(file.resolve(), folder / name)
         # The cache keeps each snapshot in a folder named after its commit.
-        _finish(folder, {"source": "hub", **asdict(source), "commit": snapshot.name})
+        _finish(
+            folder,
+            {"source": "hub", **asdict(source), "commit": snapshot.name, "licence": stated_licence(snapshot)},
+        )
     return read_manifest(folder) or {}
+
+
+def fetch_snapshot(source: HubModel) -> Path:
+    """The folder of a hub model in the local cache; what is not there yet is fetched.
+
+    Raises:
+        PlatformError: it cannot be fetched.
+    """
+    # And what says the model's licence, which is read and not copied.
+    return fetch_files(source.model_id, source.revision, [*MODEL_FILES, CARD, LICENCE_FILES])
 
 
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:
@@ -109,7 +123,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
         for name, path in files.items():
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
-        _finish(folder, {"source": "folder", "name": source.resolve().name})
+        _finish(folder, {"source": "folder", "name": source.resolve().name, "licence": stated_licence(source)})
     return read_manifest(folder) or {}
 
 
@@ -129,7 +143,8 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
         check_description(folder)
-        _finish(folder, {"source": "package", **asdict(source), "gguf_sha256": sha256, "versions": package_versions()})
+        taken = {**asdict(source), "gguf_sha256": sha256, "licence": package_licence(source.package)}
+        _finish(folder, {"source": "package", **taken, "versions": package_versions()})
     return read_manifest(folder) or {}
 
 
@@ -163,7 +178,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _link_or_copy(file: Path, target: Path) -> None:
+def link_or_copy(file: Path, target: Path) -> None:
     """Hard-link a file, which takes no space, or copy it where the target is on another file system."""
     target.unlink(missing_ok=True)
     try:

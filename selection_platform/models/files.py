@@ -16,6 +16,17 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
 
+TRAINED_ELSEWHERE = "trained_elsewhere"
+"""The entry of a checkpoint's manifest, and of its record: where it came from, in words. Others have none."""
+CHECKPOINT_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
+"""Of a checkpoint that was trained elsewhere: what its weights are, without what its trainer wrote beside them."""
+
+
+def checkpoint_files(folder: Path) -> dict[str, Path]:
+    """The weights and configuration in a folder, by name; none where there is no such folder."""
+    return {path.name: path for pattern in CHECKPOINT_FILES for path in sorted(folder.glob(pattern)) if path.is_file()}
+
+
 def model_files(folder: Path) -> dict[str, Path]:
     """The files of the model in a folder, by name; none where there is no such folder."""
     described = (path for pattern in DESCRIPTION_FILES for path in sorted(folder.glob(pattern)))

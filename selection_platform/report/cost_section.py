@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from selection_platform.experiments.methods import BASE
-from selection_platform.report.costs import TIMES, Arm, ArmCost, Part, Time, break_even, times_used
+from selection_platform.report.costs import NOT_KNOWN, TIMES, Arm, ArmCost, Part, Time, break_even, times_used
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
 from selection_platform.verdict.runs import Cell
@@ -32,6 +32,11 @@ def costs(found: Sequence[ArmCost]) -> Section:
         sentences += [f"{name}: {'; '.join(words)}."] if words else []
         tables += [_table(of_cell, name, time) for time in used]
         pictures.append(_picture(of_cell, name, used[0], f"costs-{place}"))
+    elsewhere = [each.name for each in found if each.arm.pool is not None and "training" not in each.parts]
+    if elsewhere:
+        sentences.append(
+            f"Trained elsewhere, at a cost and by a recipe that are not known here: {'; '.join(elsewhere)}."
+        )
     paragraphs = [
         *sentences,
         "Means over seeds. Selecting has of each feature that several methods use an equal share for each of them; "
@@ -62,7 +67,7 @@ def settling(found: Sequence[ArmCost], each: Verdict) -> str:
 def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
     """What more runs of a cell cost, trained and evaluated, by its random runs; nothing where that is not known."""
     random = next((each for each in found if each.arm == Arm(RANDOM, *cell)), None)
-    if random is None or not times_used([random.parts["training"]]):
+    if random is None or "training" not in random.parts or not times_used([random.parts["training"]]):
         return ""
     one = random.parts["training"].plus(random.parts["evaluating"])
     return ": " + ", ".join(f"{duration(runs * getattr(one, time))} of {TIMES[time]}" for time in times_used([one]))
@@ -105,19 +110,28 @@ def _row(each: ArmCost, time: Time) -> list[TableCell]:
     ratios = [each.times.get(time), each.times.get("flops")]
     return [
         TableCell(each.arm.method),
-        *(TableCell(duration(getattr(each.parts[part], time))) for part in SHOWN),
+        *(TableCell(_duration(each, part, time)) for part in SHOWN),
         *(TableCell("" if each.arm.method == RANDOM or ratio is None else f"{ratio:.1f}x") for ratio in ratios),
     ]
 
 
+def _duration(each: ArmCost, part: Part, time: Time) -> str:
+    return duration(getattr(each.parts[part], time)) if part in each.parts else NOT_KNOWN
+
+
+def _seconds(each: ArmCost, part: Part, time: Time) -> float:
+    """As it is drawn: nothing where it is not known."""
+    return getattr(each.parts[part], time) if part in each.parts else 0.0
+
+
 def _plot(found: Sequence[ArmCost], name: str, time: Time) -> Figure:
-    most = max(sum(getattr(each.parts[part], time) for part in DRAWN) for each in found)
+    most = max(sum(_seconds(each, part, time) for part in DRAWN) for each in found)
     unit, length = next((each for each in (("hours", 3600), ("minutes", 60)) if most >= 2 * each[1]), ("seconds", 1))
     methods = [each.arm.method for each in found]
     with drawing("How much goes into choosing?", name, 1 + 0.2 * len(methods)) as (figure, axes):
         left = [0.0] * len(methods)
         for part, (colour, hatch) in DRAWN.items():
-            widths = [getattr(each.parts[part], time) / length for each in found]
+            widths = [_seconds(each, part, time) / length for each in found]
             axes.barh(methods, widths, 0.7, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=part)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.set_ylim(len(methods) - 0.4, -0.6)

@@ -1,6 +1,6 @@
 """What each choice of samples cost, and what else could have been had for it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from selection_platform.experiments.keys import Experiment, SubPool
@@ -14,6 +14,9 @@ TIMES: Mapping[Time, str] = {"gpu_seconds": "GPU time", "cpu_seconds": "CPU time
 """Kinds of time, what is scarce first. They are never added, nor is one divided by the other."""
 Unit = Literal[Time, "flops"]
 UNITS: Mapping[Unit, str] = {**TIMES, "flops": "arithmetic"}
+
+NOT_KNOWN = "not known"
+"""The cost of a training that was done elsewhere."""
 
 PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "base_model")
 """Assets that every arm needs, whatever it selects: no arm is charged for them."""
@@ -75,7 +78,7 @@ class ArmCost(NamedTuple):
 
     Attributes:
         arm: which.
-        parts: what each part cost.
+        parts: what each part cost. Training that was done elsewhere is missing: its cost is not known.
         times: on how many times as much data, picked at random, a model could have been trained for the cost of
             selecting and training: by each unit in which the training of the random runs of the same model, pool and
             budget cost something.
@@ -97,7 +100,10 @@ class ArmCost(NamedTuple):
 
 
 def experiment_costs(
-    made_from: Mapping[str, Iterable[str]], methods: Mapping[str, str], spent: Mapping[str, Spent]
+    made_from: Mapping[str, Iterable[str]],
+    methods: Mapping[str, str],
+    spent: Mapping[str, Spent],
+    elsewhere: Collection[str] = (),
 ) -> list[ExperimentCost]:
     """Sum the costs along each experiment's lineage.
 
@@ -109,6 +115,7 @@ def experiment_costs(
         made_from: of each experiment the partitions that it was made from, itself included, as `asset partition`.
         methods: of each experiment.
         spent: on each partition; one that is missing cost nothing that is known.
+        elsewhere: experiments that were trained elsewhere: they have no costs of training, as those are not known.
     """
     users: dict[str, set[str]] = {}
     for experiment, names in made_from.items():
@@ -121,7 +128,8 @@ def experiment_costs(
             cost = spent.get(name, Spent())
             for part, share in _parts(name, len(users[name])):
                 parts[part] = parts[part].plus(cost, share)
-        costs += [ExperimentCost(experiment, part, parts[part]) for part in PARTS]
+        known: list[Part] = [part for part in PARTS if part != "training" or experiment not in elsewhere]
+        costs += [ExperimentCost(experiment, part, parts[part]) for part in known]
     return costs
 
 
@@ -203,10 +211,14 @@ def _markdown_table(arms: Sequence[ArmCost], time: Time) -> str:
     rows = [
         [
             each.name,
-            *(f"{getattr(each.parts[part], time):,.1f}" for part in PARTS),
-            *(f"{each.parts[part].flops / 1e12:,.2f}" for part in ("selecting", "training")),
+            *(_cell(each.parts.get(part), time, 1, 1) for part in PARTS),
+            *(_cell(each.parts.get(part), "flops", 1e12, 2) for part in ("selecting", "training")),
         ]
         for each in arms
     ]
     seconds = [f"{part}, {TIMES[time].split()[0]} s" for part in PARTS]
     return markdown_table(["arm · model · pool · samples", *seconds, "selecting, TFLOP", "training, TFLOP"], rows)
+
+
+def _cell(spent: Spent | None, unit: Unit, scale: float, digits: int) -> str:
+    return NOT_KNOWN if spent is None else f"{getattr(spent, unit) / scale:,.{digits}f}"

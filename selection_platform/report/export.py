@@ -2,24 +2,32 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
+from selection_platform.report.formats import FILES, PLAIN, TRAINERS, Format, TrainerFormat
 
-Format = Literal["jsonl", "parquet", "dataset"]
+if TYPE_CHECKING:
+    from selection_platform.report.trainers import Training, Written
 
-FILES: dict[Format, str] = {"jsonl": "train.jsonl", "parquet": "train.parquet", "dataset": "dataset"}
 CARD = "README.md"
 MARK = "<!-- Written by selection-platform, which writes over it again. -->"
 """Last line of a card: what lies beside it may be written over."""
 
+DOCUMENT = "docs/elsewhere.md of selection-platform says how to train with it, and how to have the result judged."
 SECTIONS = {"source": "Sources", "licence": "Licences"}
 
 
-def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, formats: Sequence[Format]) -> list[Path]:
+def export_selection(
+    rows: pl.DataFrame,
+    facts: dict[str, Any],
+    folder: Path,
+    formats: Sequence[Format],
+    training: "Training | None" = None,
+) -> list[Path]:
     """Write the selected conversations and their data card.
 
     Args:
@@ -29,20 +37,34 @@ def export_selection(rows: pl.DataFrame, facts: dict[str, Any], folder: Path, fo
         facts: what the card's table says: name and value.
         folder: where the files go; made if missing.
         formats: "jsonl" (train.jsonl), "parquet" (train.parquet), "dataset" (a folder that
-            `datasets.load_from_disk` reads).
+            `datasets.load_from_disk` reads); for a trainer a folder of its name.
+        training: how a model would be trained on them; the formats of trainers need it.
 
     Returns:
         What was written, the card (README.md) last.
     """
     writers = {"jsonl": _write_jsonl, "parquet": _write_parquet, "dataset": _write_dataset}
-    written = [writers[name](rows, folder) for name in formats]
+    written = [writers[name](rows, folder) for name in formats if name in PLAIN]
+    trainers = _write_for_trainers(rows, folder, [name for name in TRAINERS if name in formats], training)
+    written += [file for each in trainers for file in each.files]
     card = folder / CARD
     with whole_file(card) as temporary:
-        temporary.write_text(data_card(rows, facts), encoding="utf-8")
+        temporary.write_text(data_card(rows, facts, trainers), encoding="utf-8")
     return [*written, card]
 
 
-def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
+def _write_for_trainers(
+    rows: pl.DataFrame, folder: Path, trainers: Sequence[TrainerFormat], training: "Training | None"
+) -> "list[Written]":
+    if not trainers:
+        return []
+    from selection_platform.report.trainers import write_for_trainer
+
+    assert training is not None
+    return [write_for_trainer(name, rows, training, folder / FILES[name]) for name in trainers]
+
+
+def data_card(rows: pl.DataFrame, facts: dict[str, Any], trainers: "Sequence[Written]" = ()) -> str:
     """The data card, in Markdown."""
     masked = "untrained" in rows.columns
     lines = [
@@ -61,6 +83,9 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any]) -> str:
         counts = rows.group_by(column).len("rows").sort(["rows", column], descending=[True, False])
         lines += ["", f"## {title}", "", f"| {column} | rows |", "|---|---:|"]
         lines += [f"| {name or 'not stated'} | {count:,} |" for name, count in counts.iter_rows()]
+    if trainers:
+        lines += ["", "## For trainers", "", f"Text that is rendered already, in pieces. {DOCUMENT}", ""]
+        lines += [f"- `{FILES[each.trainer]}`: {each.note}" for each in trainers]
     if rows["licence"].null_count():
         lines += ["", "No licence is stated for some rows: find out what you may do with them before you use them."]
     return "\n".join([*lines, "", MARK]) + "\n"

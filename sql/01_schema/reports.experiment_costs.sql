@@ -1,4 +1,4 @@
--- What each experiment cost, summed along its lineage.
+-- What each experiment cost, summed along its lineage. One that was trained elsewhere has no row of its training.
 CREATE TABLE reports.experiment_costs (
     experiment VARCHAR,
     part VARCHAR, -- selecting (features that several methods use are split among these), selecting alone (they are not),

@@ -49,6 +49,15 @@ def test_one_command_selects_and_the_next_makes_only_what_is_new(folder, capsys)
     )
 
 
+def test_a_trainer_needs_a_base_model(folder, capsys):
+    command = ["select", "My Chats.jsonl", "--method", "zip", "--budget", "5", "--format", "trl", "--to", "chosen"]
+    assert message(capsys, *command) == (
+        "--format: trl needs a base model, and zip/my-chats/5/s0 is neither scored nor trained with one; name one, or "
+        "write jsonl or parquet or dataset"
+    )
+    assert not (folder / "chosen").exists()
+
+
 def test_nothing_of_yours_is_written_over(folder, capsys):
     (folder / "own").mkdir()
     (folder / "own" / "train.jsonl").write_text("mine")

@@ -38,6 +38,10 @@ def helpers(*names, of="tiny", level="model", **models):
     }
 
 
+def elsewhere(key="random/mine/tiny/10/s0", **settings):
+    return {"trained_elsewhere": {key: settings}}
+
+
 def training(**settings):
     return {"less": {"training": settings}}
 
@@ -65,6 +69,16 @@ CASES = [
     ("training on more than a model takes",
      {**model(pretraining={"steps": 1, "context": 512}), "arms": {"random": {}}},
      "fine_tuning.max_length: 4096 is beyond the 512 tokens that model 'm' takes; lower it"),
+    ("checkpoint of nothing", {"trained_elsewhere": {"random/p/tiny/6/s9": {"path": "x"}}},
+     "trained_elsewhere: 'random/p/tiny/6/s9' is no experiment that is trained; did you mean "
+     "'random/mine/tiny/10/s0'?"),
+    ("checkpoint of a base model", {"arms": {"base": {}, "random": {}}, **elsewhere("base/tiny", path="x")},
+     "trained_elsewhere: 'base/tiny' is no experiment that is trained; known are random/mine/tiny/10/s0"),
+    ("checkpoint of two places", elsewhere(path="x", hub="me/m"),
+     "trained_elsewhere.random/mine/tiny/10/s0: name exactly one of path and hub"),
+    ("checkpoint of a branch", elsewhere(hub="me/m", revision="main"),
+     "trained_elsewhere.random/mine/tiny/10/s0: a hub checkpoint needs `revision`: a commit (7 to 40 hex digits), so "
+     "that it stays the same"),
     ("training without a model", {"models": {}, "arms": {"zip": {}}},
      "arms.zip: is trained, and there is no base model; name one under `models:`, or write `zip: {train: false}` to "
      "select only"),

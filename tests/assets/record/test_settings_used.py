@@ -79,6 +79,7 @@ NOTICED_BY = {
     "fine_tuning.max_length": {"benchmark_result", *FINE_TUNINGS},
     "fine_tuning.cut": FINE_TUNINGS - {"scores/diverse_evol.published"},
     "fine_tuning.*": FINE_TUNINGS,
+    "trained_elsewhere.*": {"checkpoint"},
     "evaluation.*": {"benchmark_result"},
     "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS},
     "verdict.*": {"verdict", "report"},
@@ -99,6 +100,8 @@ def demo():
     content = yaml.safe_load(shipped_profiles()["demo"].read_text())
     content["arms"] = {name: {} for name in METHODS} | content["arms"]
     content["fine_tuning"]["lora"] = {"rank": 4}
+    elsewhere = {"hub": "me/tuned", "revision": "0123456", "selection": "6-abc"}
+    content["trained_elsewhere"] = {"zip/sharegpt-en/demo-3m/32/s0": elsewhere}
     return Profile.model_validate({"name": "demo", **content})
 
 
@@ -116,7 +119,11 @@ def changed(value, path) -> Any:
     if path:
         name, *rest = path
         if isinstance(value, BaseModel):
-            return value.model_copy(update={name: changed(getattr(value, name), rest)})
+            copy = value.model_copy(update={name: changed(getattr(value, name), rest)})
+            for cached in copy.__dict__.keys() - type(value).model_fields.keys():
+                # What follows from the settings was computed from the earlier ones.
+                vars(copy).pop(cached)
+            return copy
         return {**value, name: changed(value[name], rest)}
     if isinstance(value, bool):
         return not value

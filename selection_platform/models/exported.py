@@ -1,0 +1,210 @@
+"""A model in a folder that plain transformers, peft and vLLM load, with nothing of the platform beside it.
+
+What such a tool makes of the folder is what our evaluation measured: weights in the evaluation's number type, the
+tokenizer with the chat template that the model was trained with, greedy decoding to the token that ends an answer.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from selection_platform.errors import PlatformError
+from selection_platform.job.folder import file_hash
+from selection_platform.models.loading import (
+    ADAPTER_CONFIG,
+    base_model_folder,
+    check_weights,
+    load_model,
+    save_tokenizer,
+)
+from selection_platform.models.provenance import parameter_count
+from selection_platform.text.conversation import Message
+from selection_platform.text.numbers import in_words
+from selection_platform.text.rendering import Tokenizer, tokenize
+
+RECORD = "export.json"
+"""Says which files of a folder an export wrote, with their hashes: these, and no others, it writes over again."""
+CARD = "README.md"
+
+_WRITER = "selection-platform export --model"
+_BYTES = {"float32": 4, "bfloat16": 2}
+
+PROBES: dict[str, tuple[Message, ...]] = {
+    "a question": (Message("user", "What is 2 + 2?"),),
+    "a system message": (Message("system", "Be short."), Message("user", "Hi!")),
+    "blanks and line breaks at both ends": (Message("user", "  \nIs this code?\n\n    x = 1\n"),),
+    "other scripts": (Message("user", "Grüße, 世界 🌍"),),
+    "several turns": (Message("user", "Hi"), Message("assistant", "Hello there."), Message("user", "And now?")),
+}
+"""Prompts, by what is special about them."""
+
+
+@dataclass(frozen=True)
+class ModelExport:
+    """What is written.
+
+    Attributes:
+        source: folder of a checkpoint or of a base model; one with an adapter is merged into its base model.
+        dtype: of the weights: the one that the evaluation reads them in.
+        trained: whether it is a checkpoint, whose tokenizer was saved with the template that it was trained with.
+        adapter: whether the adapter alone is written, as it was trained, in place of the merged weights.
+        base_name: how an adapter names its base model: an id of the hub, or a name.
+        base_revision: commit of that id.
+    """
+
+    source: Path
+    dtype: str
+    trained: bool
+    adapter: bool
+    base_name: str
+    base_revision: str | None
+
+
+def check_model_place(folder: Path) -> None:
+    """Check that an export would write over nothing but an earlier one.
+
+    Raises:
+        PlatformError: a file in the folder was not written by an export, or its card was changed since.
+    """
+    if not folder.exists():
+        return
+    own = _own_files(folder)
+    there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    for name, path in there.items():
+        if name not in own and not (own and name == RECORD):
+            raise PlatformError(f"--to: {path} was not written by an export, and is left as it is; name another folder")
+    if CARD in there and file_hash(there[CARD]) != own[CARD]["sha256"]:
+        raise PlatformError(f"--to: {there[CARD]} was changed since it was exported; move it, or name another folder")
+
+
+def export_model(
+    export: ModelExport, target: Path, card: Callable[[Path], str], tell: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Write a model into a folder of its own.
+
+    The folder is written beside its place and renamed, so what is there is whole. An earlier export in its place goes.
+
+    Args:
+        export: what is written.
+        target: the folder to write, as `check_model_place` lets it through.
+        card: gives the text of the card, from the folder with everything else in it.
+        tell: is told what takes long.
+
+    Returns:
+        What was written.
+
+    Raises:
+        PlatformError: an adapter is asked of a model that has none, or the disk has too little room.
+        UnreadableModel: the source holds no weights that can be read; they may have been dropped.
+    """
+    check_weights(export.source)
+    if export.adapter and not (export.source / ADAPTER_CONFIG).exists():
+        raise PlatformError("--adapter: the experiment's model has no adapter, only full weights; leave the option out")
+    target = target.resolve()
+    _check_room(export, target)
+    partial, old = (target.with_name(f".{target.name}.{what}") for what in ("partial", "previous"))
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if export.adapter:
+        _write_adapter(export, partial)
+    else:
+        _write_merged(export, partial, tell)
+    _write_tokenizer(export, partial)
+    (partial / CARD).write_text(card(partial), encoding="utf-8")
+    record = {path.name: _look(path) for path in sorted(partial.iterdir())}
+    text = json.dumps({"written_by": _WRITER, "files": record}, indent=2, ensure_ascii=False)
+    (partial / RECORD).write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return [target / name for name in [*record, RECORD]]
+
+
+def other_prompt_ids(folder: Path) -> list[str]:
+    """The probes whose prompt is tokenised otherwise by the folder's own chat template than by our evaluation.
+
+    The evaluation tokenises a prompt as a training row. A template that is tokenised as one text can merge characters
+    over the borders of messages.
+    """
+    tokenizer = _plain_tokenizer(folder)
+    return [name for name, messages in PROBES.items() if chat_ids(tokenizer, messages) != _own_ids(tokenizer, messages)]
+
+
+def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) -> list[int]:
+    """Token ids of a prompt, as transformers and servers make them."""
+    records = [{"role": message.role, "content": message.content} for message in messages]
+    ids: Any = tokenizer.apply_chat_template(records, add_generation_prompt=True, tokenize=True, return_dict=False)
+    return ids
+
+
+def _own_ids(tokenizer: Any, messages: tuple[Message, ...]) -> list[int]:
+    own: Tokenizer = tokenizer
+    return tokenize(messages, own).ids
+
+
+def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _write_merged(export: ModelExport, folder: Path, tell: Callable[[str], None]) -> None:
+    tell("reads the weights")
+    model, tokenizer = load_model(export.source, export.dtype, device="cpu")
+    # As the evaluation decodes. A base model's own temperature or repetition penalty would give other answers than
+    # those that were measured.
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    tell(f"writes {in_words(model.num_parameters() * _BYTES[export.dtype])} of weights")
+    model.save_pretrained(folder)
+
+
+def _write_adapter(export: ModelExport, folder: Path) -> None:
+    config = json.loads((export.source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    # It was a path of this machine, which leads nowhere on another.
+    config |= {"base_model_name_or_path": export.base_name, "revision": export.base_revision}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for file in sorted(export.source.glob("*.safetensors")):
+        shutil.copyfile(file, folder / file.name)
+
+
+def _write_tokenizer(export: ModelExport, folder: Path) -> None:
+    if export.trained:
+        _plain_tokenizer(export.source).save_pretrained(folder)
+    else:
+        save_tokenizer(export.source, folder)
+
+
+def _check_room(export: ModelExport, target: Path) -> None:
+    has_adapter = (export.source / ADAPTER_CONFIG).exists()
+    whole = base_model_folder(export.source) if has_adapter and not export.adapter else export.source
+    needed = parameter_count(whole) * _BYTES[export.dtype]
+    place = next(each for each in target.parents if each.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise PlatformError(
+            f"--to: {in_words(free)} of the disk are free at {place}, and the model needs {in_words(needed)}; free "
+            "some, or name a folder on another disk"
+        )
+
+
+def _own_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """The files that an export wrote into a folder, by name; none where there was no export."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return {}
+    return record["files"] if isinstance(record, dict) and record.get("written_by") == _WRITER else {}
+
+
+def _look(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": file_hash(path)}

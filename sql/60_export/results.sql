@@ -1,0 +1,5 @@
+-- What an experiment's model reached: its headline metrics, the held-out losses last.
+SELECT benchmark, metric, "value", stderr, items, higher_is_better
+FROM benchmarks.results
+WHERE experiment = $experiment AND "primary"
+ORDER BY starts_with(benchmark, 'held_out_loss/'), benchmark
