@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 
 from resources.artifact_store import ArtifactStore
-from selection_platform.configuration.settings import Settings
+from selection_platform.configuration.base import Settings
 from selection_platform.text.rendering import template_hash
 
 Used = Mapping[str, Any]

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from selection_platform.configuration.settings import SPEED, EvaluationSettings
+from selection_platform.configuration.base import SPEED
+from selection_platform.configuration.settings import EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, Spec
 
 OFFLINE_PREFIX = "offline_"

@@ -9,7 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
-from selection_platform.configuration.settings import Decides, PassSettings, Settings
+from selection_platform.configuration.base import Decides, Settings
+from selection_platform.configuration.settings import PassSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
-from selection_platform.configuration.settings import SPEED, PretrainingSettings
+from selection_platform.configuration.base import SPEED
+from selection_platform.configuration.settings import PretrainingSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest

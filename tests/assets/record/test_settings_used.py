@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from assets import build_assets
 from assets.record.settings_used import Declared, declared
+from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
-from selection_platform.configuration.settings import SPEED, UPKEEP
 from selection_platform.experiments.methods import METHODS
 
 # A changed value need not be valid.
