@@ -1,5 +1,7 @@
 """Checkpoints: each experiment's fine-tuned model."""
 
+from functools import partial
+
 import dagster as dg
 
 from assets.partitions import Partitions
@@ -7,7 +9,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, final_loss_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
-from assets.record.settings_used import template
+from assets.record.settings_used import Used, text_used
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -29,9 +31,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         checks=[FINAL_LOSS],
         group="checkpoints",
         kinds={"pytorch", "huggingface"},
-        settings=lambda key: (
-            {**template(), "fine_tuning": profile.fine_tuning} if profile.experiments[key].pool else {}
-        ),
+        settings=partial(_settings, profile),
         gpu=True,
         sql=["50_selections/training_samples"],
         by=["fine_tuning"],
@@ -55,9 +55,18 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 base_model_folder=str(artifacts.base_model(experiment.base_model)),
                 train_file=str(samples),
                 recipe=profile.fine_tuning,
+                text=profile.text_of(experiment.base_model),
                 seed=experiment.seed,
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
         return model_result(manifest, folder)._replace(check_results=[final_loss_result(manifest)])
 
     return [checkpoint]
+
+
+def _settings(profile: Profile, key: str) -> Used:
+    experiment = profile.experiments[key]
+    # The base arm trains nothing.
+    if experiment.pool is None:
+        return {}
+    return {**text_used(profile.text_of(experiment.model)), "fine_tuning": profile.fine_tuning}

@@ -26,7 +26,9 @@ LLAMA_3 = """\
 QWEN = """\
 {%- if messages[0]['role'] != 'system' %}{{- '<|im_start|>system\\nBe helpful.<|im_end|>\\n' }}{% endif %}
 {%- set last = namespace(question=-1) %}
-{%- for message in messages %}{% if message.role == 'user' %}{% set last.question = loop.index0 %}{% endif %}{% endfor %}
+{%- for message in messages %}
+{%- if message.role == 'user' %}{% set last.question = loop.index0 %}{% endif %}
+{%- endfor %}
 {%- for message in messages %}
 {%- set content = message.content %}
 {%- if message.role == 'assistant' %}

@@ -19,6 +19,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.shards import shard_files
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of the method alone, upstream before downstream."""
     settings = profile.less
+
+    def text_of(scoring: str) -> TextSettings:
+        return profile.text_of(profile.scorings[scoring].model)
+
     directions: tuple[Direction, ...] = ("adam", "published") if "less.published" in profile.arms else ("adam",)
 
     @platform_asset(
@@ -36,7 +41,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         group="models",
         kinds={"pytorch", "huggingface"},
         settings={"less": only(settings, "warmup_samples", "seed", "training")},
-        rendered=True,
+        rendered=text_of,
         gpu=True,
         sql=["36_influence/random_samples"],
         by=["fine_tuning"],
@@ -57,6 +62,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
             recipe=settings.training,
+            text=text_of(scoring.key),
             seed=settings.seed,
             keep_epochs=True,
         )
@@ -74,7 +80,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             "less": only(settings, "targets", "target_samples", "seed", "tokens_per_batch"),
             "directions": directions,
         },
-        rendered=True,
+        rendered=text_of,
         gpu=True,
         sql=["30_features/samples_to_score", "36_influence/random_samples"],
         by=["gradient_influence"],
@@ -95,6 +101,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             # A backward pass takes more memory than the passes of the other methods.
             scoring=profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
             dtype=profile.dtype,
+            text=text_of(scoring.key),
         )
         summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / "gradient_influence")
         table = "features.gradient_influence"

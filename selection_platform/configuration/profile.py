@@ -123,8 +123,10 @@ class Profile(MethodSettings):
         sub_pools = (SubPool(pool, size) for pool, sizes in study.sizes.items() for size in sizes if study.arms)
         return {sub_pool.name: sub_pool for sub_pool in sub_pools}
 
-    def text_of(self, model: str) -> TextSettings:
+    def text_of(self, model: str | None) -> TextSettings:
         """How conversations become text for a model: the profile's `text` with the model's own beside it."""
+        if model is None:
+            return self.text
         settings = self.models[model]
         text = overridden(self.text, settings.text)
         if settings.pretraining is None:
@@ -132,6 +134,11 @@ class Profile(MethodSettings):
         # What is pre-trained here has the paper's text for its own, and a tokenizer that adds nothing.
         known = {"template": text.template or "paper", "bos": "never" if text.bos == "auto" else text.bos}
         return text.model_copy(update=known)
+
+    def keys_of(self, model: str) -> set[str]:
+        """The partition keys of everything that a base model itself is used for."""
+        keyed = [*self.scorings.items(), *self.clustered.items(), *self.ratings.items(), *self.experiments.items()]
+        return {key for key, each in keyed if each.model == model}
 
     def whole_pool(self, name: str) -> str:
         """The pool that a sub-pool is part of; a pool's own name."""

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
-from selection_platform.features.token_count import Boundary, read_last_answers, sample_batches
+from selection_platform.features.token_count import Boundary, cue_length, read_last_answers, sample_batches
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.job.progress import progress
-from selection_platform.text.rendering import ANSWER_CUE, LastAnswer
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.rendering import LastAnswer
 
 _IDS_FILE = "tokens.int32"
 _LENGTHS_FILE = "tokens.parquet"
@@ -97,7 +97,7 @@ class TokenPlan:
 
 def make_plan(
     samples_file: Path,
-    tokenizer: PreTrainedTokenizerBase,
+    renderer: Renderer,
     max_length: int,
     folder: Path,
     boundary: Boundary = "pieces",
@@ -108,21 +108,21 @@ def make_plan(
 
     Args:
         samples_file: Parquet with `sample_id` and `messages`.
-        tokenizer: as `load_tokenizer` returns it.
+        renderer: of the model.
         max_length: the prompt is cut to it, then the answer to what remains, as the paper's scripts do.
         folder: a job's folder; what it holds is of this job.
         boundary: how prompt and answer are told apart.
-        with_end: whether the answer has the end-of-sequence token behind it, as in training. It is cut first, so that
-            an answer which does not fit has none; an empty answer is this token alone. Never in the direct pass.
+        with_end: whether the answer has the end of its turn behind it, as in training. It is cut first, so that
+            an answer which does not fit has none; an empty answer is this end alone. Never in the direct pass.
 
     Raises:
         PlatformError: there are no samples, or their ids repeat.
     """
-    end = [int(tokenizer.eos_token_id)] if with_end else []  # pyright: ignore[reportArgumentType]
+    end = renderer.end if with_end else []
     lengths_file = folder / _LENGTHS_FILE
     with first_process_first():
         if not lengths_file.exists():
-            lengths = _tokenize_to_files(samples_file, tokenizer, max_length, folder, boundary, end)
+            lengths = _tokenize_to_files(samples_file, renderer, max_length, folder, boundary, end)
             _check_samples(lengths, samples_file)
             with whole_file(lengths_file) as temporary:
                 pq.write_table(lengths, temporary)
@@ -131,7 +131,7 @@ def make_plan(
         **{name: table[name].to_numpy() for name in _LENGTHS.names if name != "sample_id"},
         sample_id=table["sample_id"].combine_chunks(),
         ids=np.memmap(folder / _IDS_FILE, dtype=np.int32, mode="r"),
-        cue_length=len(tokenizer.encode(ANSWER_CUE, add_special_tokens=False)),
+        cue_length=cue_length(renderer, boundary),
     )
 
 
@@ -150,7 +150,7 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 def _tokenize_to_files(
     samples_file: Path,
-    tokenizer: PreTrainedTokenizerBase,
+    renderer: Renderer,
     max_length: int,
     folder: Path,
     boundary: Boundary,
@@ -167,7 +167,7 @@ def _tokenize_to_files(
         temporary.open("wb") as file,
         progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
     ):
-        for sample_ids, bare in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
+        for sample_ids, bare in read_last_answers(sample_batches(samples_file), renderer, boundary):
             answers = [replace(last, answer=last.answer + end) for last in bare]
             part = _lengths(sample_ids, answers, max_length, offset)
             for last, direct in zip(answers, part["direct_answer_tokens"].to_pylist(), strict=True):

@@ -4,6 +4,7 @@ Each way ends with a manifest that says exactly what was taken: a commit, or fil
 alone. `selection_platform.training.pretraining` is another way.
 """
 
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -25,6 +26,9 @@ from selection_platform.models.loading import (
     load_tokenizer,
 )
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.models.round_trip import lost_in_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
-    if not open_job_folder(folder, {"hub": asdict(source)}):
+    if not open_job_folder(folder, {"hub": asdict(source), "files": list(MODEL_FILES)}):
         from huggingface_hub import snapshot_download
 
         snapshot = Path(
@@ -174,8 +178,17 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Check that the folder's tokenizer can be used and that trainings can save theirs, and write its manifest."""
-    load_tokenizer(folder)
+    """Check that the folder's tokenizer can be used and that trainings can save theirs, and write its manifest.
+
+    Raises:
+        LossyTokenizer: the tokenizer loses text.
+        UnreadableModel, UnsavableModel: as `check_savable` says.
+    """
+    lost = lost_in_tokenizer(load_tokenizer(folder), folder.name)
+    for what in lost:
+        logger.warning("%s: its tokenizer changes text: %s", folder.name, what)
     check_savable(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
+    # Only where there is any: manifests of most models say nothing of it.
+    counted |= {"lost in the tokenizer": "; ".join(lost)} if lost else {}
     write_manifest(folder, {**manifest, **counted})

@@ -8,7 +8,6 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -21,7 +20,7 @@ from selection_platform.text.renderer import Prompt, Renderer, UnusableTemplate
 from selection_platform.text.rendering import LastAnswer, Piece, Tokens
 
 DATES = {"%d %b %Y": "26 Jul 2024", "%d %B %Y": "26 July 2024", "%B %d, %Y": "July 26, 2024", "%Y-%m-%d": "2024-07-26"}
-"""What a template that asks for the day gets: the date that Llama 3.1's falls back to. Scores must not change by day."""
+"""What a template that asks for the day gets: the date that Llama 3.1's falls back to. Scores do not change by day."""
 
 _TURN = (Message("user", "Question?"), Message("assistant", "Answer."))
 _TURNS = (*_TURN, *_TURN)
@@ -70,7 +69,7 @@ class ChatTemplate(Renderer):
     ) -> None:
         self.name = name
         self.chat_template = prologue.before(template)
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._encoder = TextEncoder(tokenizer, control_tokens=control_tokens)
         self._control_tokens = control_tokens
         ends = [re.escape(token) for token in sorted(self._encoder.added, key=len, reverse=True) if token]
@@ -91,20 +90,23 @@ class ChatTemplate(Renderer):
             )
         ids, borders = self._encode(parts)
         self.end = ids[borders[places[-1]] : [*borders, len(ids)][places[-1] + 1]]
-        self.ends = tuple(dict.fromkeys([self.end[-1], int(self._tokenizer.eos_token_id)]))
+        self.ends = tuple(dict.fromkeys([self.end[-1], int(self.tokenizer.eos_token_id)]))
         text = "".join(part.text for part in parts)
-        bos: str = self._tokenizer.bos_token or ""
+        bos: str = self.tokenizer.bos_token or ""
         self.begins_with_bos = bool(bos) and text.startswith(bos)
         # Of some tokenizers it is what begins each turn.
         is_bos = self.begins_with_bos and text.count(bos) == 1
-        self.bos = [int(self._tokenizer.bos_token_id)] if is_bos else []
+        self.bos = [int(self.tokenizer.bos_token_id)] if is_bos else []
         self._cue_text = (bos if is_bos else "") + self._asks()
         self.cue = self._encode([Part(self._cue_text)])[0]
 
     def _asks(self) -> str:
         """What the template writes to ask for an answer, and does not write without."""
         asked, answered = self._render(_TURN[:1], True), self._render(_TURN[:1], False)
-        border = len(commonprefix([asked, answered]))
+        same = zip(asked, answered, strict=False)
+        border = next(
+            (place for place, (one, other) in enumerate(same) if one != other), min(len(asked), len(answered))
+        )
         # Two tokens may begin alike.
         border = next((m.start() for m in self._ends.finditer(asked) if m.start() < border < m.end()), border)
         # Some templates write nothing more before an answer than what stands behind each question.
@@ -202,7 +204,7 @@ class ChatTemplate(Renderer):
     def _render(self, messages: Sequence[Message], generation: bool) -> str:
         records = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return self._tokenizer.apply_chat_template(
+            return self.tokenizer.apply_chat_template(
                 records, chat_template=self.chat_template, tokenize=False, add_generation_prompt=generation
             )
         # A template can go wrong in every way that an expression of Python can.
@@ -238,7 +240,5 @@ def _literal(value: Any) -> str:
     """A value as Jinja writes it."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_literal(str(name))}: {_literal(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    # Jinja has Python's escapes, and takes true and false; but no null.
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+    # Jinja has Python's escapes, and takes true and false.
+    return json.dumps(value, ensure_ascii=False)

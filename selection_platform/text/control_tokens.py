@@ -133,8 +133,8 @@ class TextEncoder:
         expected = self._backend.encode(plain, add_special_tokens=False).ids
         if copy.encode(ours, add_special_tokens=False).ids != expected:
             raise PlatformError(
-                f"{self._name}: a message has the text of a special token, and this tokenizer cannot be told to take it "
-                "for text; write `text: {control_tokens: true}` to let it become the token, or leave such rows out"
+                f"{self._name}: a message has the text of a special token, and this tokenizer takes it for nothing "
+                "else; write `text: {control_tokens: true}` to let it become the token, or drop such rows"
             )
         return copy
 

@@ -42,15 +42,16 @@ class PaperText(Renderer):
     next_turn = "\nHuman:"
 
     def __init__(self, tokenizer: Any, *, bos: bool = False, control_tokens: bool = False) -> None:
-        self._tokenizer = _Pieces(tokenizer, control_tokens=control_tokens)
+        self.tokenizer = tokenizer
+        self._pieces = _Pieces(tokenizer, control_tokens=control_tokens)
         self._end_text: str = tokenizer.eos_token
         self._bos_text: str = tokenizer.bos_token if bos else ""
-        self._as_in_0_1 = not bos and not control_tokens and not self._tokenizer.adds_blanks
+        self._as_in_0_1 = not bos and not control_tokens and not self._pieces.adds_blanks
         self.chat_template = (BOS_TEMPLATE if bos else "") + CHAT_TEMPLATE
         self.bos = [int(tokenizer.bos_token_id)] if bos else []
         self.end = [int(tokenizer.eos_token_id)]
         self.ends = (int(tokenizer.eos_token_id),)
-        self.cue = self.bos + self._tokenizer.first(ANSWER_CUE)
+        self.cue = self.bos + self._pieces.first(ANSWER_CUE)
 
     @cached_property
     def identity(self) -> str:
@@ -59,7 +60,7 @@ class PaperText(Renderer):
 
     def tokenize(self, messages: Sequence[Message]) -> Tokens:
         """The whole conversation, as it is trained on."""
-        tokens = tokenize(messages, self._tokenizer)
+        tokens = tokenize(messages, self._pieces)
         ids = self._begun(messages, tokens.ids)
         # No answer comes first.
         none = [False] * (len(ids) - len(tokens.ids))
@@ -68,17 +69,17 @@ class PaperText(Renderer):
     def last_answers(self, conversations: Sequence[Sequence[Message]]) -> list[LastAnswer]:
         """The prompt and the last answer of each conversation, with one call of the tokenizer for all."""
         texts = [piece.text for messages in conversations for piece in pieces(messages)]
-        self._tokenizer.remember([ANSWER_CUE, *texts])
-        found = [tokenize_last_answer(messages, self._tokenizer) for messages in conversations]
+        self._pieces.remember([ANSWER_CUE, *texts])
+        found = [tokenize_last_answer(messages, self._pieces) for messages in conversations]
         prompts = [self._begun(messages, last.prompt) for messages, last in zip(conversations, found, strict=True)]
-        self._tokenizer.remember([])
+        self._pieces.remember([])
         return [replace(last, prompt=prompt, cue=self.cue) for last, prompt in zip(found, prompts, strict=True)]
 
     def _begun(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
         """A conversation's tokens with those that stand at the beginning alone."""
-        if self._tokenizer.adds_blanks:
+        if self._pieces.adds_blanks:
             first = pieces(messages)[0].text
-            ids = self._tokenizer.first(first) + ids[len(self._tokenizer.encode(first, add_special_tokens=False)) :]
+            ids = self._pieces.first(first) + ids[len(self._pieces.encode(first, add_special_tokens=False)) :]
         return self.bos + ids
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
@@ -96,7 +97,7 @@ class PaperText(Renderer):
         return self._encode(answer)
 
     def _encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False) if text else []
+        return self._pieces.encode(text, add_special_tokens=False) if text else []
 
 
 class _Pieces:

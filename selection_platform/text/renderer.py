@@ -40,6 +40,7 @@ class Renderer(ABC):
     """A template with a tokenizer.
 
     Attributes:
+        tokenizer: of transformers.
         name: of the template, for messages.
         chat_template: the Jinja text that is saved with checkpoints: a server that renders with it, and tokenises as
             servers do, gets the same prompts.
@@ -50,6 +51,7 @@ class Renderer(ABC):
         next_turn: text at which generation stops because the model speaks for the user; None where no text tells.
     """
 
+    tokenizer: Any
     name: str
     chat_template: str
     bos: list[int]

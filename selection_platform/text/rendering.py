@@ -11,10 +11,10 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment
 
@@ -154,6 +154,33 @@ def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokeniz
     joint, direct = encode(prompt + answer), encode(ANSWER_CUE + answer)
     border, cue = len(encode(prompt)), len(encode(ANSWER_CUE))
     return LastAnswer(joint[:border], joint[border:], direct[:cue], direct[cue:])
+
+
+class _EncodedTexts:
+    """A tokenizer for texts that were all tokenised beforehand, in one call."""
+
+    def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
+        distinct = list(dict.fromkeys(texts))
+        self.eos_token_id: int = tokenizer.eos_token_id
+        # verbose=False: a text longer than the model's window is expected here, and no reason for a warning.
+        encoded = tokenizer(distinct, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        self._ids: dict[str, list[int]] = dict(zip(distinct, encoded["input_ids"], strict=True))
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids of a text, always without special tokens."""
+        assert not add_special_tokens
+        return self._ids[text]
+
+
+def last_answers_jointly(conversations: Sequence[Sequence[Message]], tokenizer: Any) -> list[LastAnswer]:
+    """`tokenize_last_answer_jointly` of each conversation, with one call of the tokenizer for all.
+
+    As in the published script, whatever a message says is tokenised as it stands: special tokens too.
+    """
+    joined = [joint_texts(messages) for messages in conversations]
+    texts = [text for prompt, answer in joined for text in (prompt, prompt + answer, ANSWER_CUE + answer)]
+    encoded = _EncodedTexts(tokenizer, [ANSWER_CUE, *texts])
+    return [tokenize_last_answer_jointly(messages, encoded) for messages in conversations]
 
 
 PROBES: tuple[tuple[Message, ...], ...] = (

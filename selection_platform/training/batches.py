@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.rendering import Tokenizer, tokenize
+from selection_platform.text.renderer import Renderer
 
 IGNORED = -100
 """The label that transformers leaves out of the loss."""
@@ -85,15 +85,15 @@ def read_conversations(train_file: Path) -> Iterator[list[Message]]:
         yield from (to_messages(row["messages"], row.get("untrained")) for row in batch.to_pylist())
 
 
-def tokenize_rows(conversations: Iterable[Sequence[Message]], tokenizer: Tokenizer, max_length: int) -> Rows:
+def tokenize_rows(conversations: Iterable[Sequence[Message]], renderer: Renderer, max_length: int) -> Rows:
     """Render conversations and cut them to `max_length` tokens.
 
-    The targets are the tokens of every answer that is trained on, with the end-of-sequence token after each.
+    The targets are the tokens of every answer that is trained on, with the end of the turn after each.
     """
     kept: list[Row] = []
     dropped = truncated = 0
     for messages in conversations:
-        tokens = tokenize(messages, tokenizer)
+        tokens = renderer.tokenize(messages)
         is_target = np.array(tokens.is_answer[:max_length], dtype=np.bool_)
         if not is_target.any():
             dropped += 1

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
-from tests.tiny import CONFIGS, save_model, write_samples
+from tests.tiny import CONFIGS, paper, save_model, write_samples
 
 PROMPT = "Human: Hi\nAssistant: "
 SAMPLES = {
@@ -35,7 +35,7 @@ def plan_of(tokenizer, folder: Path, room: int, *, with_end: bool = False) -> To
     folder.mkdir()
     write_samples(folder / "samples.parquet", SAMPLES)
     window = len(encode(tokenizer, PROMPT)) + room
-    return make_plan(folder / "samples.parquet", tokenizer, window, folder, with_end=with_end)
+    return make_plan(folder / "samples.parquet", paper(tokenizer), window, folder, with_end=with_end)
 
 
 def rows(plan: TokenPlan) -> dict[str, tuple[list[int], list[int], int, bool]]:

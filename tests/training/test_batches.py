@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import tokenize
 from selection_platform.training.batches import (
     EpochOrder,
     Row,
@@ -28,6 +30,9 @@ class Letters:
         assert not add_special_tokens
         return [ord(character) for character in text]
 
+    def tokenize(self, messages):
+        return tokenize(messages, self)
+
 
 TWO_TURNS = [Message("user", "q"), Message("assistant", "ab"), Message("user", "r"), Message("assistant", "c")]
 RENDERED = "Human: q\nAssistant: ab\0\nHuman: r\nAssistant: c\0"
@@ -40,7 +45,7 @@ def write(path: Path, positions: list[int]) -> None:
 
 
 def test_every_answer_and_its_end_is_a_label():
-    rows = tokenize_rows([TWO_TURNS], Letters(), 100)
+    rows = tokenize_rows([TWO_TURNS], cast(Any, Letters()), 100)
     batch = collate(rows.kept)
     assert "".join(map(chr, batch["input_ids"][0])) == RENDERED
     prompt = len("Human: q\nAssistant: ")
@@ -50,10 +55,10 @@ def test_every_answer_and_its_end_is_a_label():
 
 def test_rows_are_cut_and_those_without_an_answer_dropped():
     prompt = len("Human: q\nAssistant: ")
-    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], Letters(), prompt + 1)
+    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], cast(Any, Letters()), prompt + 1)
     assert (len(rows.kept), rows.dropped, rows.truncated) == (2, 0, 2)
     assert rows.kept[0].ids.tolist()[-1] == ord("a")
-    rows = tokenize_rows([TWO_TURNS], Letters(), prompt)
+    rows = tokenize_rows([TWO_TURNS], cast(Any, Letters()), prompt)
     assert (len(rows.kept), rows.dropped, rows.truncated) == (0, 1, 0)
 
 
