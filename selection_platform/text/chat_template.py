@@ -41,7 +41,7 @@ class Prologue(NamedTuple):
     def before(self, template: str) -> str:
         """The template with what is written before it, if it is not there already."""
         lines = [f"{{%- set {name} = {_literal(value)} -%}}" for name, value in sorted(self.arguments.items())]
-        if "strftime_now" in template and "macro strftime_now" not in template:
+        if "strftime_now" in template:
             lines.append(f"{{%- set days = {_literal(DATES)} -%}}")
             lines.append("{%- macro strftime_now(format) -%}{{- days[format] -}}{%- endmacro -%}")
         if self.bos is not None:

@@ -103,14 +103,16 @@ class Renderer(ABC):
     @cached_property
     def identity(self) -> str:
         """What the renderer makes of conversations, as a hash; whatever its code and its template look like."""
-        made = [self.cue, self.end, list(self.ends), [_made(self, probe) for probe in _PROBES]]
+        special = Message("user", f"Say {self.tokenizer.eos_token} now.")
+        probes = (*_PROBES, (special, Message("assistant", f"No {self.tokenizer.eos_token} then.")))
+        made = [self.cue, self.end, list(self.ends), [_made(self, probe) for probe in probes]]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 
 _PROBES: tuple[tuple[Message, ...], ...] = (
     *PROBES,
     (
-        Message("user", "Think. <|endoftext|></s><eos>"), Message("assistant", "<think>\nA thought.\n</think>\n\nYes."),
+        Message("user", "Think."), Message("assistant", "<think>\nA thought.\n</think>\n\nYes."),
         Message("user", "Again."), Message("assistant", "<think>\nMore.\n</think>\n\nNo."),
     ),
 )  # fmt: skip
