@@ -8,7 +8,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jinja2 import TemplateError
 from tokenizers import Encoding
@@ -21,6 +21,8 @@ from selection_platform.text.rendering import LastAnswer, Piece, Tokens
 
 DATES = {"%d %b %Y": "26 Jul 2024", "%d %B %Y": "26 July 2024", "%B %d, %Y": "July 26, 2024", "%Y-%m-%d": "2024-07-26"}
 """What a template that asks for the day gets: the date that Llama 3.1's falls back to. Scores do not change by day."""
+
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 _TURN = (Message("user", "Question?"), Message("assistant", "Answer."))
 _TURNS = (*_TURN, *_TURN)
@@ -74,7 +76,7 @@ class ChatTemplate(Renderer):
         self._control_tokens = control_tokens
         ends = [re.escape(token) for token in sorted(self._encoder.added, key=len, reverse=True) if token]
         self._ends = re.compile("|".join(ends) or "(?!)")
-        self._parts = Parts(self._render, self._ends)
+        self._parts = Parts(self._render, self._ends, self._marks if _GENERATION.search(template) else None)
         self._folds_system = False
         self._probe()
 
@@ -210,6 +212,19 @@ class ChatTemplate(Renderer):
         # A template can go wrong in every way that an expression of Python can.
         except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise Unmatched(f"it cannot be rendered ({type(error).__name__}: {error})") from error
+
+    def _marks(self, messages: Sequence[Message]) -> list[tuple[int, int]]:
+        """Where in the text of messages the template's marks of answers are."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        # Annotated as if it gave the text alone.
+        _, marks = cast(Any, render_jinja_template)(
+            conversations=[[{"role": message.role, "content": message.content} for message in messages]],
+            chat_template=self.chat_template,
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        return marks[0]
 
     def _encode(self, parts: Sequence[Part]) -> tuple[list[int], list[int]]:
         """Token ids, and with which token each part begins."""

@@ -4,8 +4,8 @@ The template is run a second time with a mark in the place of each message's tex
 template's own. The parts are then looked for in the true rendering one after another, and must join to it.
 
 A template may write a message otherwise than it is given: without blanks at its ends, or, as those of thinking models
-do, an earlier answer without its thinking. Where an answer was written otherwise, the rendering up to it says where it
-begins, and the next message where it ends.
+do, an earlier answer without its thinking. Where an answer was written otherwise, the template's `{% generation %}`
+marks say where it is, or else the rendering up to it where it begins, and the next message where it ends.
 """
 
 import re
@@ -18,6 +18,9 @@ from selection_platform.text.conversation import Message, Role
 
 Render = Callable[[Sequence[Message], bool], str]
 """Runs a template on messages; True adds what asks for an answer."""
+
+Marks = Callable[[Sequence[Message]], list[tuple[int, int]]]
+"""Where in a template's text of messages its `{% generation %}` marks are."""
 
 _MARK = "\ufdd1{}\ufdd2"
 _MARKS = re.compile("\ufdd1(\\d+)\ufdd2")
@@ -63,11 +66,13 @@ class Parts:
     Args:
         render: runs the template.
         end: matches where a turn ends in what stands behind an answer.
+        marks: finds the template's marks; None where it has none.
     """
 
-    def __init__(self, render: Render, end: re.Pattern[str]) -> None:
+    def __init__(self, render: Render, end: re.Pattern[str], marks: Marks | None = None) -> None:
         self._render = render
         self._end = end
+        self._marks = marks
         self._pattern = cache(self._new_pattern)
 
     def of(self, messages: Sequence[Message]) -> list[Part]:
@@ -81,6 +86,8 @@ class Parts:
         try:
             contents = _walk(text, messages, pattern.between)
         except Unmatched:
+            if self._marks is not None and not self._end.search("".join(message.content for message in messages)):
+                return self._of_marked(messages, text, self._marks(messages))
             return self._of_rewritten(messages, text, pattern)
         parts: list[Part] = []
         for number, (message, content) in enumerate(zip(messages, contents, strict=True)):
@@ -127,6 +134,25 @@ class Parts:
                     prompt, place = self._render(marked[:number], True), text.index(marked[number].content)
                     leads[number] = text[len(prompt) : place] if text[:place].startswith(prompt) else ""
         return Pattern(tuple(pieces[0::2]), leads)
+
+    def _of_marked(self, messages: Sequence[Message], text: str, marks: Sequence[tuple[int, int]]) -> list[Part]:
+        """The parts by the template's marks. Which text is a message's they do not tell: none may look like a token."""
+        answers = [number for number, message in enumerate(messages) if message.role == "assistant"]
+        if len(marks) != len(answers):
+            raise Unmatched(f"the template marks {len(marks)} answers of {len(answers)}")
+        parts, place = list[Part](), 0
+        for number, (start, marked) in zip(answers, marks, strict=True):
+            ends = [match.span() for match in self._end.finditer(text, start, marked)]
+            behind = self._end.match(text, marked)
+            # The mark may hold the end of the turn, or stand before it.
+            stop, end = ends[-1] if ends else (marked, behind.end() if behind else marked)
+            parts += [
+                Part(text[place:start]),
+                Part(text[start:stop], is_message=True, answer=number, is_text=True),
+                Part(text[stop:end], answer=number),
+            ]
+            place = end
+        return _merged([*parts, Part(text[place:])])
 
     def _of_rewritten(self, messages: Sequence[Message], text: str, pattern: Pattern) -> list[Part]:
         """The parts where the template writes answers otherwise than they are given."""

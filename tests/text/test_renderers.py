@@ -126,9 +126,10 @@ def test_the_token_for_the_beginning_comes_once():
                 assert (ids[0] == tokenizer.bos_token_id) == (count == 1) == bool(renderer.bos), (name, bos)
                 assert last.cue.count(tokenizer.bos_token_id) == count
                 counts[name, bos, template] = count
+    without = {("qwen", "auto"), *((name, "never") for name in NAMES)}
     assert {key for key, count in counts.items() if count != 1} == {
-        ("qwen", "auto", None), ("qwen", "auto", "paper"), *((name, "never", text) for name in NAMES for text in (None, "paper"))
-    }  # fmt: skip
+        (*each, text) for each in without for text in (None, "paper")
+    }
     with pytest.raises(UnusableTemplate, match="has no bos_token"):
         make_renderer(TOKENIZERS["qwen"], TextSettings(bos="always"))
 
@@ -284,6 +285,20 @@ def test_templates_that_cannot_be_used_are_refused_in_a_line():
     with pytest.raises(UnusableTemplate, match="has no chat template of its own"):
         make_renderer(bare, TextSettings(template="model"))
     assert make_renderer(bare, TextSettings()).identity == template_hash()
+
+
+def test_marks_tell_answers_that_are_written_otherwise():
+    template = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}"
+        "{% generation %}{{ m.content | replace('  ', ' ') + eos_token }}{% endgeneration %}{{ '\\n' }}"
+        "{% else %}{{ '<|im_start|>' + m.content + '\\n' }}{% endif %}{% endfor %}"
+    )
+    renderer = make_renderer(TOKENIZERS["qwen"], TextSettings(template=template))
+    assert answers(renderer, CONVERSATION) == ["It is 42.\n<|im_end|>", "naïve 世界 🌍<|im_end|>"]
+    outside = template.replace(" + eos_token }}{% endgeneration %}", " }}{% endgeneration %}{{ eos_token }}")
+    assert answers(make_renderer(TOKENIZERS["qwen"], TextSettings(template=outside)), CONVERSATION) == answers(
+        renderer, CONVERSATION
+    )
 
 
 def test_chatml():
