@@ -122,9 +122,10 @@ def test_the_token_for_the_beginning_comes_once():
             for template in (None, "paper"):
                 renderer = make_renderer(tokenizer, TextSettings(template=template, bos=bos))
                 ids, (last,) = renderer.tokenize(CONVERSATION).ids, renderer.last_answers([CONVERSATION])
-                count = ids.count(tokenizer.bos_token_id)
-                assert (ids[0] == tokenizer.bos_token_id) == (count == 1) == bool(renderer.bos), (name, bos)
-                assert last.cue.count(tokenizer.bos_token_id) == count
+                bos_id: int = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else -1
+                count = ids.count(bos_id)
+                assert (ids[0] == bos_id) == (count == 1) == bool(renderer.bos), (name, bos)
+                assert last.cue.count(bos_id) == count
                 counts[name, bos, template] = count
     without = {("qwen", "auto"), *((name, "never") for name in NAMES)}
     assert {key for key, count in counts.items() if count != 1} == {
