@@ -24,6 +24,7 @@ DATES = {"%d %b %Y": "26 Jul 2024", "%d %B %Y": "26 July 2024", "%B %d, %Y": "Ju
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
+_PROBED = "a conversation of two turns"
 _TURN = (Message("user", "Question?"), Message("assistant", "Answer."))
 _TURNS = (*_TURN, *_TURN)
 _SYSTEM = Message("system", "System.")
@@ -78,12 +79,15 @@ class ChatTemplate(Renderer):
         self._ends = re.compile("|".join(ends) or "(?!)")
         self._parts = Parts(self._render, self._ends, self._marks if _GENERATION.search(template) else None)
         self._folds_system = False
-        self._probe()
+        try:
+            self._probe()
+        except Unmatched as error:
+            raise self._unusable(_TURNS, error, _PROBED) from error
 
     def _probe(self) -> None:
         """Learn from short conversations what the template writes round messages."""
         self._folds_system = not self._takes_system()
-        parts = self._told_apart(_TURNS, "a conversation of two turns")
+        parts = self._parts.of(_TURNS)
         places = [place for place, part in enumerate(parts) if part.answer == len(_TURNS) - 1]
         if parts[places[-1]].is_text:
             raise UnusableTemplate(
@@ -116,7 +120,7 @@ class ChatTemplate(Renderer):
 
     def _takes_system(self) -> bool:
         try:
-            return any(part.text == _SYSTEM.content for part in self._parts.of([_SYSTEM, *_TURN]))
+            return any(_SYSTEM.content in part.text for part in self._parts.of([_SYSTEM, *_TURNS]))
         except Unmatched:
             return False
 
@@ -181,14 +185,17 @@ class ChatTemplate(Renderer):
         except Unmatched as error:
             if any(self._encoder.has_control(message.content) for message in taken):
                 raise self._unusable(messages, error) from error
+        try:
             # Whose text it is does not matter where none could become a token.
             return [Part(self._render(taken, True))]
+        except Unmatched as error:
+            raise self._unusable(messages, error) from error
 
-    def _told_apart(self, messages: Sequence[Message], what: str | None = None) -> list[Part]:
+    def _told_apart(self, messages: Sequence[Message]) -> list[Part]:
         try:
             return self._parts.of(self._taken(messages))
         except Unmatched as error:
-            raise self._unusable(messages, error, what) from error
+            raise self._unusable(messages, error) from error
 
     def _unusable(self, messages: Sequence[Message], error: Unmatched, what: str | None = None) -> UnusableTemplate:
         return UnusableTemplate(

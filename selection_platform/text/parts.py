@@ -52,10 +52,12 @@ class Pattern:
     """What a template writes round the messages of a conversation, by their roles.
 
     Attributes:
-        between: before the first message, between them, and after the last.
+        order: of the messages, as they stand in the text: some templates move the system message.
+        between: before the first message there, between them, and after the last.
         leads: by answer, what stands between the prompt that asks for it and its text: nothing, in most templates.
     """
 
+    order: tuple[int, ...]
     between: tuple[str, ...]
     leads: dict[int, str]
 
@@ -84,20 +86,21 @@ class Parts:
         text = self._render(messages, False)
         pattern = self._pattern(tuple(message.role for message in messages), False)
         try:
-            contents = _walk(text, messages, pattern.between)
+            contents = _walk(text, [messages[number] for number in pattern.order], pattern.between)
         except Unmatched:
             if self._marks is not None and not self._end.search("".join(message.content for message in messages)):
                 return self._of_marked(messages, text, self._marks(messages))
             return self._of_rewritten(messages, text, pattern)
         parts: list[Part] = []
-        for number, (message, content) in enumerate(zip(messages, contents, strict=True)):
-            before = pattern.between[number]
-            is_answer = message.role == "assistant"
+        last = None
+        for number, content, before in zip(pattern.order, contents, pattern.between, strict=False):
+            is_answer = messages[number].role == "assistant"
             lead = pattern.leads.get(number, "")
-            parts += self._behind(messages, number - 1, before[: len(before) - len(lead)])
+            parts += self._behind(messages, last, before[: len(before) - len(lead)])
             parts += [Part(lead, answer=number)] if lead else []
             parts.append(Part(content, is_message=True, answer=number if is_answer else None, is_text=is_answer))
-        return _merged([*parts, *self._behind(messages, len(messages) - 1, pattern.between[-1])])
+            last = number
+        return _merged([*parts, *self._behind(messages, last, pattern.between[-1])])
 
     def of_prompt(self, messages: Sequence[Message]) -> list[Part]:
         """The parts of a conversation that asks for an answer; what belongs to earlier answers is not told.
@@ -107,15 +110,15 @@ class Parts:
         """
         text = self._render(messages, True)
         pattern = self._pattern(tuple(message.role for message in messages), True)
-        contents = _walk(text, messages, pattern.between)
+        contents = _walk(text, [messages[number] for number in pattern.order], pattern.between)
         parts = [Part(pattern.between[0])]
         for content, behind in zip(contents, pattern.between[1:], strict=True):
             parts += [Part(content, is_message=True), Part(behind)]
         return _merged(parts)
 
-    def _behind(self, messages: Sequence[Message], number: int, text: str) -> list[Part]:
+    def _behind(self, messages: Sequence[Message], number: int | None, text: str) -> list[Part]:
         """What a template wrote behind a message: of an answer, the end of its turn and the rest."""
-        if number < 0 or messages[number].role != "assistant":
+        if number is None or messages[number].role != "assistant":
             return [Part(text)]
         match = self._end.search(text)
         place = match.end() if match else 0
@@ -125,15 +128,21 @@ class Parts:
         marked = [Message(role, _MARK.format(number)) for number, role in enumerate(roles)]
         text = self._render(marked, generation)
         pieces = _MARKS.split(text)
-        if pieces[1::2] != [str(number) for number in range(len(roles))]:
-            raise Unmatched("the template leaves messages out, or changes their order")
-        leads: dict[int, str] = {}
-        if not generation:
-            for number, role in enumerate(roles):
-                if role == "assistant" and number:
-                    prompt, place = self._render(marked[:number], True), text.index(marked[number].content)
-                    leads[number] = text[len(prompt) : place] if text[:place].startswith(prompt) else ""
-        return Pattern(tuple(pieces[0::2]), leads)
+        order = tuple(map(int, pieces[1::2]))
+        if sorted(order) != list(range(len(roles))):
+            raise Unmatched("the template leaves messages out, or repeats them")
+        answers = [number for number, role in enumerate(roles) if role == "assistant" and number and not generation]
+        leads = {number: self._lead(marked, number, text) for number in answers}
+        return Pattern(order, tuple(pieces[0::2]), leads)
+
+    def _lead(self, marked: Sequence[Message], number: int, text: str) -> str:
+        """What stands between the prompt that asks for an answer and its text."""
+        before = text[: text.index(marked[number].content)]
+        try:
+            prompt = self._render(marked[:number], True)
+        except Unmatched:
+            return ""
+        return before[len(prompt) :] if before.startswith(prompt) else ""
 
     def _of_marked(self, messages: Sequence[Message], text: str, marks: Sequence[tuple[int, int]]) -> list[Part]:
         """The parts by the template's marks. Which text is a message's they do not tell: none may look like a token."""
@@ -156,6 +165,8 @@ class Parts:
 
     def _of_rewritten(self, messages: Sequence[Message], text: str, pattern: Pattern) -> list[Part]:
         """The parts where the template writes answers otherwise than they are given."""
+        if list(pattern.order) != sorted(pattern.order):
+            raise Unmatched("it moves messages, and writes some otherwise than they are given")
         parts: list[Part] = []
         start, waiting = 0, list[int]()
         for number in (*range(len(messages)), None):

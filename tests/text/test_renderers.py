@@ -302,6 +302,19 @@ def test_marks_tell_answers_that_are_written_otherwise():
     )
 
 
+def test_a_system_message_may_stand_before_the_last_question():
+    template = (
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}{{ '<|im_start|>' }}"
+        "{% if loop.revindex <= 2 and messages[0].role == 'system' %}{{ messages[0].content + '\\n' }}{% endif %}"
+        "{{ m.content }}{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+    )
+    renderer = make_renderer(TOKENIZERS["qwen"], TextSettings(template=template))
+    messages = [SYSTEM, *CONVERSATION]
+    assert renderer.tokenize(messages).ids == server_ids(renderer, messages)
+    assert "".join(piece.text for piece in renderer.pieces(messages)).count("<|im_start|>Be kind.\nAnd") == 1
+    assert answers(renderer, messages) == ["It is  42.\n<|im_end|>", "naïve 世界 🌍<|im_end|>"]
+
+
 def test_chatml():
     renderer = make_renderer(TOKENIZERS["qwen"], TextSettings(template="chatml"))
     assert "".join(piece.text for piece in renderer.pieces([SYSTEM, *CONVERSATION[:2]])) == (
