@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from selection_platform.errors import PlatformError
+from selection_platform.job.versions import VERSIONS
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import PROBES, LastAnswer, Piece, Tokens
 
@@ -102,10 +103,13 @@ class Renderer(ABC):
 
     @cached_property
     def identity(self) -> str:
-        """What the renderer makes of conversations, as a hash; whatever its code and its template look like."""
+        """What the renderer makes of conversations, as a hash; whatever its code and its template look like.
+
+        The version tells of what these conversations do not show.
+        """
         special = Message("user", f"Say {self.tokenizer.eos_token} now.")
         probes = (*_PROBES, (special, Message("assistant", f"No {self.tokenizer.eos_token} then.")))
-        made = [self.cue, self.end, list(self.ends), [_made(self, probe) for probe in probes]]
+        made = [VERSIONS["rendering"], self.cue, self.end, list(self.ends), [_made(self, probe) for probe in probes]]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 

@@ -3,8 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from selection_platform.configuration.text_settings import PAPER, TextSettings
+from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, packaged_file
+from selection_platform.models.round_trip import lost_in_tokenizer
 from selection_platform.text.conversation import Message
 from selection_platform.text.renderer import Renderer, UnusableTemplate
 from selection_platform.text.rendering import CHAT_TEMPLATE, template_hash
@@ -321,3 +324,24 @@ def test_chatml():
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWhat is it? <|im_end|>\n"
         "<|im_start|>assistant\n It is  42.\n<|im_end|>\n"
     )
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_smollm2():
+    """A real tokenizer: what it names as its token for the beginning is what begins each turn."""
+    file = packaged_file(SMOLLM2_135M_INSTRUCT)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+    renderer = make_renderer(tokenizer, TextSettings())
+    assert renderer.tokenize(CONVERSATION).ids == server_ids(renderer, CONVERSATION)
+    assert answers(renderer, CONVERSATION) == ["It is  42.\n<|im_end|>", "naïve 世界 🌍<|im_end|>"]
+    assert (renderer.bos, tokenizer.decode(renderer.cue)) == ([], "<|im_start|>assistant\n")
+    assert tokenizer.convert_ids_to_tokens(list(renderer.ends)) == ["<|im_end|>"]
+    plain = make_renderer(tokenizer, PAPER)
+    for token in tokenizer.all_special_tokens:
+        said = [Message("user", f"What is {token}?"), Message("assistant", f"It is {token}.")]
+        number = tokenizer.convert_tokens_to_ids(token)
+        (own,), (paper,) = renderer.last_answers([said]), plain.last_answers([said])
+        assert number not in own.answer + paper.answer + paper.prompt
+        assert tokenizer.decode(own.answer) == tokenizer.decode(paper.answer) == f"It is {token}."
+    assert lost_in_tokenizer(tokenizer, "SmolLM2") == []
