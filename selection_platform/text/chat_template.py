@@ -8,6 +8,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from jinja2 import TemplateError
@@ -74,17 +75,16 @@ class ChatTemplate(Renderer):
         self.chat_template = prologue.before(template)
         self.tokenizer = tokenizer
         self._encoder = TextEncoder(tokenizer, control_tokens=control_tokens)
-        self._control_tokens = control_tokens
         ends = [re.escape(token) for token in sorted(self._encoder.added, key=len, reverse=True) if token]
         self._ends = re.compile("|".join(ends) or "(?!)")
         self._parts = Parts(self._render, self._ends, self._marks if _GENERATION.search(template) else None)
         self._folds_system = False
         try:
-            self._probe()
+            self._probe(adds_bos=prologue.bos is True)
         except Unmatched as error:
             raise self._unusable(_TURNS, error, _PROBED) from error
 
-    def _probe(self) -> None:
+    def _probe(self, *, adds_bos: bool) -> None:
         """Learn from short conversations what the template writes round messages."""
         self._folds_system = not self._takes_system()
         parts = self._parts.of(_TURNS)
@@ -100,8 +100,9 @@ class ChatTemplate(Renderer):
         text = "".join(part.text for part in parts)
         bos: str = self.tokenizer.bos_token or ""
         self.begins_with_bos = bool(bos) and text.startswith(bos)
-        # Of some tokenizers it is what begins each turn.
-        is_bos = self.begins_with_bos and text.count(bos) == 1
+        # Of some tokenizers it is what begins each turn, and of others what ends answers too.
+        once = sum(part.text.count(bos) for part in parts if part.answer is None) == 1
+        is_bos = self.begins_with_bos and (once or adds_bos)
         self.bos = [int(self.tokenizer.bos_token_id)] if is_bos else []
         self._cue_text = (bos if is_bos else "") + self._asks()
         self.cue = self._encode([Part(self._cue_text)])[0]
@@ -158,10 +159,13 @@ class ChatTemplate(Renderer):
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The conversation as text."""
         trained = [message.trained for message in self._taken(messages)]
-        return [
-            Piece(part.text, part.answer is not None, part.answer is not None and trained[part.answer])
-            for part in self._told_apart(messages)
-        ]
+        found: list[Piece] = []
+        for part in self._told_apart(messages):
+            piece = Piece(part.text, part.answer is not None, part.answer is not None and trained[part.answer])
+            if found and found[-1].is_answer == piece.is_answer:
+                piece = replace(piece, text=found.pop().text + piece.text)
+            found.append(piece)
+        return found
 
     def prompt(self, messages: Sequence[Message], begun: str = "") -> Prompt:
         """What a model is given to answer."""

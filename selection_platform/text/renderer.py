@@ -82,7 +82,7 @@ class Renderer(ABC):
 
     @abstractmethod
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
-        """The conversation as text, to show it; the answers' ends are left out where they are tokens alone."""
+        """The conversation as text, to show it. The paper's is without the tokens that end its answers."""
 
     @abstractmethod
     def prompt(self, messages: Sequence[Message], begun: str = "") -> Prompt:

@@ -138,6 +138,20 @@ def test_the_token_for_the_beginning_comes_once():
         make_renderer(TOKENIZERS["qwen"], TextSettings(bos="always"))
 
 
+def test_one_token_may_begin_texts_and_end_answers():
+    tokenizer = chat_tokenizer("qwen")
+    tokenizer.bos_token = tokenizer.eos_token
+    end = tokenizer.eos_token_id
+    for template, others in (("chatml", 4), ("paper", 2)):
+        plain, begun = (
+            make_renderer(tokenizer, TextSettings(template=template, bos=bos)) for bos in ("auto", "always")
+        )
+        assert (plain.bos, begun.bos) == ([], [end])
+        assert begun.tokenize(CONVERSATION).ids == [end, *plain.tokenize(CONVERSATION).ids]
+        assert plain.tokenize(CONVERSATION).ids.count(end) == others
+        assert begun.cue == [end, *plain.cue]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_template_gives_the_same_again(name):
     for text in (TextSettings(), TextSettings(bos="never"), TextSettings(template="paper"), PAPER):
