@@ -332,6 +332,25 @@ def test_a_system_message_may_stand_before_the_last_question():
     assert answers(renderer, messages) == ["It is  42.\n<|im_end|>", "naïve 世界 🌍<|im_end|>"]
 
 
+def test_a_token_across_the_border_counts_as_prompt():
+    template = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ 'Q: ' + m.content + '\\nA: ' }}"
+        "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+    )
+    renderer = make_renderer(TOKENIZERS["qwen"], TextSettings(template=template))
+    messages = [Message("user", "x"), Message("assistant", "the house")]
+    (last,) = renderer.last_answers([messages])
+    tokens = renderer.tokenizer.convert_ids_to_tokens(renderer.tokenize(messages).ids)
+    assert "Ġthe" in tokens
+    assert renderer.tokenizer.decode(last.prompt) == "Q: x\nA: the"
+    assert renderer.tokenizer.decode(last.answer) == " house"
+    assert answers(renderer, messages) == ["house<|im_end|>"]
+    # Here the prompt that asks is not how the training row begins.
+    prompt = renderer.prompt(messages[:1])
+    assert renderer.tokenizer.decode(prompt.ids) == "Q: x\nA: "
+    assert renderer.tokenize(messages).ids[: len(prompt.ids)] != prompt.ids
+
+
 def test_chatml():
     renderer = make_renderer(TOKENIZERS["qwen"], TextSettings(template="chatml"))
     assert "".join(piece.text for piece in renderer.pieces([SYSTEM, *CONVERSATION[:2]])) == (
