@@ -8,7 +8,7 @@ from assets.keys import CHECKPOINT
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
-from assets.record.provenance import input_name, templates
+from assets.record.provenance import input_name, texts
 from assets.record.recipes import model_folder
 from assets.record.settings_used import only
 from resources.artifact_store import ArtifactStore
@@ -39,7 +39,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             "scoring": only(profile.scoring, "tokens_per_batch"),
             "fine_tuning": only(profile.fine_tuning, "max_length"),
         },
-        rendered=True,
+        rendered=lambda key: profile.text_of(profile.experiments[key].model),
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
         by=computations(benchmark.task for benchmark in profile.evaluation.benchmarks.values()),
@@ -55,8 +55,9 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
 
         # Before the work: numbers of a model that was made with another template compare with no others.
         checkpoint = input_name(CHECKPOINT, context.partition_key)
-        template = template_result(templates(context, [checkpoint]))
         experiment = profile.experiments[context.partition_key]
+        now = profile.text_of(experiment.base_model)
+        template = template_result(texts(context, [checkpoint], now, profile.keys_of(experiment.base_model)))
         folder = artifacts.benchmark_result(experiment.key)
         manifest = jobs.run(context, EVALUATION, evaluation_spec(profile, experiment, artifacts, warehouse), folder)
         partition = {"experiment": experiment.key}
@@ -98,6 +99,7 @@ def evaluation_spec(
         evaluation=settings,
         held_out={pool: str(file) for pool, file in held_out.items()},
         dtype=profile.dtype,
+        text=profile.text_of(experiment.base_model),
         tokens_per_batch=profile.scoring.tokens_per_batch,
         max_length=profile.fine_tuning.max_length,
     )

@@ -11,7 +11,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, TRAINED_SAMPLES, final_loss_result, trained_samples_result
 from assets.record.metadata import model_result
 from assets.record.recipes import model_folder
-from assets.record.settings_used import Used, template, without
+from assets.record.settings_used import Used, text_used, without
 from assets.selections import CONTENT
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
@@ -19,6 +19,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.job.folder import look_of, read_manifest
@@ -62,7 +63,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
         if experiment.pool is None:
             manifest = read_manifest(folder) or {}
         elif elsewhere is not None:
-            manifest = _registered(elsewhere, experiment, artifacts, warehouse)
+            manifest = _registered(elsewhere, experiment, profile.text_of(experiment.model), artifacts, warehouse)
             warehouse.replace("experiments.training", of_experiment, "FROM experiments.training WHERE false")
         else:
             samples = folder.with_name(f"{folder.name}.samples.parquet")
@@ -72,6 +73,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 base_model_folder=str(artifacts.base_model(experiment.base_model)),
                 train_file=str(samples),
                 recipe=profile.fine_tuning,
+                text=profile.text_of(experiment.base_model),
                 seed=experiment.seed,
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
@@ -95,18 +97,25 @@ def training_facts(manifest: Mapping[str, Any], epochs: int) -> dict[str, int | 
 
 
 def _settings(profile: Profile, key: str) -> Used:
-    if profile.experiments[key].pool is None:
+    experiment = profile.experiments[key]
+    # The base arm trains nothing.
+    if experiment.pool is None:
         return {}
     elsewhere = profile.trained_elsewhere.get(key)
+    text = text_used(profile.text_of(experiment.model))
     if elsewhere is None:
-        return {**template(), "fine_tuning": profile.fine_tuning}
+        return {**text, "fine_tuning": profile.fine_tuning}
     # What lies in the folder, and not where it lies.
     look = {} if elsewhere.folder is None else {"trained_elsewhere.path": look_of(checkpoint_files(elsewhere.folder))}
-    return {**look, "trained_elsewhere": without(elsewhere, "path")}
+    return {**text, **look, "trained_elsewhere": without(elsewhere, "path")}
 
 
 def _registered(
-    elsewhere: ElsewhereSettings, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
+    elsewhere: ElsewhereSettings,
+    experiment: Experiment,
+    text: TextSettings,
+    artifacts: ArtifactStore,
+    warehouse: Warehouse,
 ) -> dict[str, Any]:
     """Take in a checkpoint that was trained elsewhere, and give its manifest."""
     from selection_platform.models.base_model import HubModel, fetch_snapshot
@@ -124,4 +133,5 @@ def _registered(
         hub = HubModel(elsewhere.hub or "", elsewhere.revision or "")
         source = fetch_snapshot(hub)
         origin = {"source": "hub", "model_id": hub.model_id, "commit": source.name}
-    return register(source, origin, artifacts.base_model(experiment.base_model), artifacts.checkpoint(experiment.key))
+    base = artifacts.base_model(experiment.base_model)
+    return register(source, origin, base, text, artifacts.checkpoint(experiment.key))

@@ -16,6 +16,7 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
@@ -24,6 +25,9 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     """The assets of this stage."""
     inputs = partitions.pool_and_model()
 
+    def text_of(scoring: str) -> TextSettings:
+        return profile.text_of(profile.scorings[scoring].model)
+
     @platform_asset(
         partitions=partitions.scorings,
         deps=inputs,
@@ -31,7 +35,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         group="features",
         kinds={"huggingface", "duckdb"},
         settings={},
-        rendered=True,
+        rendered=text_of,
         sql=["30_features/samples_to_score"],
         by=["token_count"],
     )
@@ -44,7 +48,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
         samples = samples_file(scoring.pool, folder, warehouse)
-        summary = write_token_counts(artifacts.base_model(scoring.model), samples, folder / "token_count.parquet")
+        text = profile.text_of(scoring.model)
+        summary = write_token_counts(artifacts.base_model(scoring.model), samples, folder / "token_count.parquet", text)
         partition = {"pool": scoring.pool, "model": scoring.model}
         complete = Completeness("features.token_count", partition)
         files = [folder / "token_count.parquet"]
@@ -63,8 +68,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
     forward_pass_declared = {
         # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
-        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=True, folder=_first_shards),
-        dg.AssetKey("sample_embedding"): Declared(settings, rendered=True),
+        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=text_of, folder=_first_shards),
+        dg.AssetKey("sample_embedding"): Declared(settings, rendered=text_of),
     }
 
     @dg.multi_asset(
@@ -116,6 +121,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            text=profile.text_of(scoring.model),
             **settings,
         )
         grown = score_new_samples(

@@ -9,16 +9,19 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.metadata import model_result
-from assets.record.settings_used import Used, template, without
+from assets.record.settings_used import Used, text_used, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import adapters, check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
-from selection_platform.job.folder import look_of
-from selection_platform.models.files import model_files
+from selection_platform.configuration.text_settings import PAPER
+from selection_platform.job.folder import file_hash, look_of
+from selection_platform.models.files import MODEL_FILES, model_files
 from sql.queries import load_sql
+
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
 def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -44,6 +47,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         """
         from selection_platform.models.look import positions_of
         from selection_platform.models.lora_targets import lora_targets
+        from selection_platform.models.renderers import load_renderer
 
         settings = profile.models[context.partition_key]
         folder = artifacts.base_model(context.partition_key)
@@ -61,19 +65,29 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
             check_positions(profile, context.partition_key, positions)
         for lora in adapters(profile, context.partition_key):
             lora_targets(folder, lora)
-        return model_result(manifest, folder)
+        text = profile.text_of(context.partition_key)
+        renderer = load_renderer(folder, text)
+        result = model_result({**manifest, "template": renderer.name, "stops at": str(renderer.ends)}, folder)
+        own = folder / CHAT_TEMPLATE_FILE
+        if own.exists() and result.data_version is not None:
+            version = f"{result.data_version.value}-{file_hash(own)[:16]}"
+            result = result._replace(data_version=dg.DataVersion(version))
+        return result
 
     return [base_model]
 
 
 def _settings(profile: Profile, model: str) -> Used:
     settings = profile.models[model]
-    # What is pre-trained here reads conversations as they are rendered; what others trained does not.
-    used: dict[str, Any] = dict(template()) if settings.pretraining else {}
+    # What is pre-trained here reads conversations, in the paper's text; what others trained does not.
+    used: dict[str, Any] = dict(text_used(PAPER)) if settings.pretraining else {}
     if settings.folder is not None:
         # What lies in the folder, and not where it lies.
         used |= {f"models.{model}.path": look_of(model_files(settings.folder))}
-    return {**used, f"models.{model}": without(settings, "fine_tune", "path")}
+    if settings.hub is not None:
+        # Which of the hub's files are taken.
+        used |= {f"models.{model}.files": list(MODEL_FILES)}
+    return {**used, f"models.{model}": without(settings, "fine_tune", "path", "text")}
 
 
 def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:

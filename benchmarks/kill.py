@@ -38,6 +38,7 @@ from selection_platform.configuration.settings import (
     FineTuningSettings,
     ScoringSettings,
 )
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.spec import EvaluationSpec
@@ -163,16 +164,16 @@ def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
     trained = pq.read_table(few)
     pq.write_table(trained.append_column("position", pa.array(range(len(trained)))), folder / "train.parquet")
     scoring = LikelihoodSpec(
-        model_folder=model, samples_file=many, dtype="float32",
+        model_folder=model, samples_file=many, dtype="float32", text=PAPER,
         scoring=ScoringSettings(max_length=60, tokens_per_batch=256, logit_rows=50, samples_per_shard=50),
     )  # fmt: skip
     influence = InfluenceSpec(
         warmup_folder=str(folder / "warm-up" / "warm"), samples_file=few, targets_file=str(folder / "targets.parquet"),
         scoring=ScoringSettings(max_length=60, tokens_per_batch=256, logit_rows=50, samples_per_shard=5),
-        dtype="float32",
+        dtype="float32", text=PAPER,
     )  # fmt: skip
     training = FineTuningSpec(
-        base_model_folder=model, train_file=str(folder / "train.parquet"), seed=0,
+        base_model_folder=model, train_file=str(folder / "train.parquet"), seed=0, text=PAPER,
         recipe=FineTuningSettings(
             epochs=2, learning_rate=3e-3, global_batch=4, batch_per_device=2, max_length=60, save_steps=3
         ),
@@ -180,7 +181,7 @@ def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
     evaluation = EvaluationSpec(
         model_folder=model, data_folder=str(folder / "items"), held_out={"few": few},
         evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="offline_mmlu", limit=20)}),
-        dtype="float32", tokens_per_batch=256, max_length=60,
+        dtype="float32", text=PAPER, tokens_per_batch=256, max_length=60,
     )  # fmt: skip
     return [
         ("scoring", lambda out: score(scoring, out), file_results),

@@ -30,10 +30,12 @@ from safetensors.torch import load_file
 from benchmarks.shared_pass import machine, save_random_model, save_samples, seconds_of
 from selection_platform.configuration.method_settings import WarmUpLoraSettings, WarmUpSettings
 from selection_platform.configuration.settings import ScoringSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.job.shards import shard_files
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, InfluenceSummary, measure
 from selection_platform.models.loading import base_model_folder, load_model
+from selection_platform.text.template_choice import make_renderer
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 
@@ -194,6 +196,7 @@ def warm_up(options: argparse.Namespace, base: Path, samples_file: Path, scratch
             max_length=options.max_length,
             lora=WarmUpLoraSettings(rank=options.rank, alpha=4 * options.rank),
         ),
+        text=PAPER,
         seed=0,
         keep_epochs=True,
         precision=options.dtype,
@@ -271,11 +274,19 @@ def main() -> None:
             ),
             directions=("published",),
             dtype=options.dtype,
+            text=PAPER,
         )
         started = time.perf_counter()
         measure(replace(spec, samples_file=str(targets)), scratch / "warm")  # the GPU's kernels are loaded
         plans = [
-            make_plan(file, tokenizer, options.max_length, "prompt_start", scratch / name, with_end=True)
+            make_plan(
+                file,
+                make_renderer(tokenizer, PAPER),
+                options.max_length,
+                "prompt_start",
+                scratch / name,
+                with_end=True,
+            )
             for file, name in ((pool, "pool"), (targets, "targets"))
         ]
         print(f"warmed up in {time.perf_counter() - started:.1f} s", flush=True)

@@ -21,11 +21,13 @@ from transformers import PreTrainedModel
 
 from benchmarks.shared_pass import machine, matmul_rate, save_random_model, save_samples, seconds_of
 from selection_platform.configuration.settings import PassSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.job.shards import shard_files
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
 from selection_platform.methods.selectit.rating_prompts import RatingTokens, conversation_tokens, rating_tokens
 from selection_platform.models.loading import load_model
+from selection_platform.text.template_choice import make_renderer
 
 
 def arguments() -> argparse.Namespace:
@@ -92,9 +94,10 @@ def main() -> None:
         # Random letters: about 2 characters a token in a real vocabulary, 1 in that of bytes.
         save_samples(samples_file, options.rows, options.tokens, 2 if options.model_folder else 1)
         model, tokenizer = load_model(folder, options.dtype)
-        tokens = rating_tokens(tokenizer)
+        renderer = make_renderer(tokenizer, PAPER)
+        tokens = rating_tokens(renderer)
         room = conversation_tokens(tokens, options.max_length)
-        plan = make_plan(samples_file, tokenizer, room, "prompt_start", Path(scratch))
+        plan = make_plan(samples_file, renderer, room, "prompt_start", Path(scratch))
         one_by_one(model, tokens, next(plan.shards(2)))  # warm up
         expected = np.empty(0)
 
@@ -113,6 +116,7 @@ def main() -> None:
                 max_length=options.max_length, tokens_per_batch=options.tokens_per_batch, samples_per_shard=4096
             ),
             dtype=options.dtype,
+            text=PAPER,
         )
         ours = rate(spec, Path(scratch) / "ratings")
         found = ratings(Path(scratch) / "ratings")

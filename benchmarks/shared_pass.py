@@ -27,9 +27,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from selection_platform.configuration.settings import ScoringSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, score
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.models.loading import load_model
+from selection_platform.text.template_choice import make_renderer
 
 
 def arguments() -> argparse.Namespace:
@@ -165,7 +167,8 @@ def main() -> None:
         # Random letters: about 2 characters a token in a real vocabulary, 1 in that of bytes.
         save_samples(samples_file, options.rows, options.tokens, 2 if options.model_folder else 1)
         model, tokenizer = load_model(folder, options.dtype)
-        plan = make_plan(samples_file, tokenizer, options.max_length, "prompt_start", Path(scratch))
+        renderer = make_renderer(tokenizer, PAPER)
+        plan = make_plan(samples_file, renderer, options.max_length, "prompt_start", Path(scratch))
         five_passes(model, next(plan.shards(2)), options.max_length)  # warm up
         published = seconds_of(lambda: five_passes(model, plan, options.max_length))
         spec = LikelihoodSpec(
@@ -178,6 +181,7 @@ def main() -> None:
                 samples_per_shard=4096,
             ),
             dtype=options.dtype,
+            text=PAPER,
         )
         shared = score(spec, Path(scratch) / "scores")
         report(options, model, shared, published)

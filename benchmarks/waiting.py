@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.shared_pass import save_random_model, save_samples
 from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 
 STEPS, BATCH = 20, 8
@@ -55,7 +56,7 @@ def save_inputs(folder: Path) -> None:
 def train(folder: Path) -> None:
     """Print the seconds of the training: by the clock, and of all cores."""
     spec = FineTuningSpec(
-        base_model_folder=str(folder / "model"), train_file=str(folder / "samples.parquet"), seed=0,
+        base_model_folder=str(folder / "model"), train_file=str(folder / "samples.parquet"), seed=0, text=PAPER,
         recipe=FineTuningSettings(epochs=1, global_batch=BATCH, batch_per_device=BATCH, max_length=384),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from selection_platform.configuration.settings import Settings
+from selection_platform.configuration.base import Settings
 from selection_platform.job.spec import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)

@@ -1,6 +1,7 @@
 """Models of a few thousand random weights, and conversations that they can score in no time."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,20 @@ from transformers import (
     Qwen2Config,
 )
 
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.text.conversation import Message
 from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.template_choice import make_renderer
 
 VOCAB = 300
+
+
+def paper(tokenizer: Any) -> Renderer:
+    """The paper's text for a tokenizer."""
+    return make_renderer(tokenizer, PAPER)
+
+
 SIZES = {
     "vocab_size": VOCAB,
     "hidden_size": 32,

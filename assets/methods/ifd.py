@@ -17,6 +17,7 @@ from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
@@ -57,7 +58,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             "pre_experience": without(profile.pre_experience, "clusters"),
             "fine_tuning": without(profile.fine_tuning, "epochs"),
         },
-        rendered=True,
+        rendered=lambda key: profile.text_of(profile.scorings[key].model),
         gpu=True,
         sql=["35_pre_experience/samples"],
         by=["fine_tuning"],
@@ -78,6 +79,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
             recipe=profile.fine_tuning.model_copy(update={"epochs": settings.epochs}),
+            text=profile.text_of(scoring.model),
             seed=settings.seed,
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
@@ -114,7 +116,8 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         group="features",
         kinds={"pytorch", "duckdb"},
         settings=uses,
-        rendered=True,
+        # The published border is of the paper's text, whatever the model's is.
+        rendered=lambda key: PAPER if published else profile.text_of(profile.scorings[key].model),
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
         by=["answer_likelihood"],
@@ -129,6 +132,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         spec = LikelihoodSpec(
             model_folder=str(artifacts.pre_experience_checkpoint(scoring.key)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
+            text=PAPER if published else profile.text_of(scoring.model),
             **uses,
             boundary="joint" if published else "pieces",
         )

@@ -31,7 +31,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         group="features",
         kinds={"pytorch", "duckdb"},
         settings=uses,
-        rendered=True,
+        rendered=lambda key: profile.text_of(profile.ratings[key].model),
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/rating_probability"],
         by=["rating_probability"],
@@ -54,6 +54,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         spec = RatingSpec(
             model_folder=str(artifacts.base_model(rating.model)),
             samples_file=str(samples_file(rating.pool, folder, warehouse)),
+            text=profile.text_of(rating.model),
             **uses,
         )
         grown = score_new_samples(

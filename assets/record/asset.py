@@ -12,6 +12,7 @@ from assets.record.checks import Check, specs
 from assets.record.provenance import Materialize, recorded
 from assets.record.settings_used import Declared, Used, declare
 from resources.artifact_store import ArtifactStore
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.versions import VERSIONS
 from sql.queries import load_sql
 
@@ -72,7 +73,7 @@ def platform_asset(
     group: str,
     kinds: set[str],
     settings: Used | Callable[[str], Used],
-    rendered: bool = False,
+    rendered: Callable[[str], TextSettings] | None = None,
     key: Sequence[str] | None = None,
     description: str | None = None,
     partitions: dg.PartitionsDefinition[str] | None = None,
@@ -91,7 +92,7 @@ def platform_asset(
         kinds: what it is made with, as the UI shows it.
         settings: what its content depends on in the profile, by dotted paths: parts of it, or values. The same for all
             partitions, or by partition key. What a job of the asset takes is among them.
-        rendered: whether models read conversations for it, so that their template decides too.
+        rendered: how conversations become text for it, by partition key; None where no model reads any.
         key: of the asset; the function's name if left out.
         description: of the asset; the function's docstring if left out.
         partitions: of the asset.

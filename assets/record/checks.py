@@ -220,16 +220,16 @@ def trained_samples_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
 
 
 def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:
-    """Of the text templates that an experiment was made with.
+    """Of the text that an experiment was made with.
 
     Args:
-        templates: the hash by the partition that was made with it.
+        templates: template and settings of the text, by the partition that was made with them.
 
     Raises:
         PlatformError: they differ, and so the benchmarks' numbers would say nothing.
     """
     hashes = sorted(set(templates.values()))
     if len(hashes) > 1:
-        made = "; ".join(f"{name}: {template[:12]}" for name, template in sorted(templates.items()))
+        made = "; ".join(f"{name}: {template}" for name, template in sorted(templates.items()))
         raise PlatformError(f"different text templates; run `selection-platform refresh` for this experiment: {made}")
-    return TEMPLATE.result(True, {"template": ", ".join(hashes), "partitions": len(templates)})
+    return TEMPLATE.result(True, {"template": "; ".join(hashes), "partitions": len(templates)})

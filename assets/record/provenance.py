@@ -12,9 +12,9 @@ import dagster as dg
 from assets.record import earlier_homes
 from assets.record.catalog_age import AFTERWARDS, SNAPSHOT, afterwards, check_catalog
 from assets.record.cost_meter import COST, CostMeter
-from assets.record.settings_used import Declared
+from assets.record.settings_used import TEMPLATE, Declared, text_of_record
 from resources.warehouse import Warehouse
-from selection_platform.text.rendering import template_hash
+from selection_platform.configuration.text_settings import TextSettings
 
 SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
 PACKAGE_NAMES = (
@@ -160,14 +160,23 @@ def latest_provenance(
     return found
 
 
-def templates(context: dg.AssetExecutionContext, inputs: Iterable[str]) -> dict[str, str]:
-    """Hash of the text template by partition: of the one that is being made, and of its ancestors that have one.
+PAPERS_TEXT = ("base_model", "pre_experience_likelihood.published")
+"""Assets that read conversations in the paper's text, whatever text the model is used with."""
+
+
+def texts(
+    context: dg.AssetExecutionContext, inputs: Iterable[str], text: TextSettings, keys: Collection[str]
+) -> dict[str, str]:
+    """How conversations became text, by partition: the one that is being made, and its ancestors that read any.
 
     Args:
         context: of the partition that is being made.
         inputs: names of the inputs whose ancestors count, by `input_name`.
+        text: of the partition that is being made.
+        keys: of the partitions in which the same model reads. Others, as those that rate for it, have their own text.
     """
-    found = {input_name(context.asset_key, context.partition_key): template_hash()}
+    own = input_name(context.asset_key, context.partition_key)
+    found = {own: _said(Declared({}, rendered=lambda _: text).content(None))}
     waiting, seen = list(inputs), set[str]()
     while waiting:
         name = waiting.pop()
@@ -179,9 +188,14 @@ def templates(context: dg.AssetExecutionContext, inputs: Iterable[str]) -> dict[
         made = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
         if made is not None:
             waiting += made.inputs
-            if "template" in made.settings:
-                found[name] = made.settings["template"]
+            if partition in keys and asset not in PAPERS_TEXT and (recorded := text_of_record(made.settings)):
+                found[name] = _said(recorded)
     return found
+
+
+def _said(text: Mapping[str, Any]) -> str:
+    """Settings of the text in a line."""
+    return ", ".join(str(value) if path == TEMPLATE else f"{path} {value}" for path, value in sorted(text.items()))
 
 
 def _provenance(event: dg.EventLogEntry) -> Provenance:

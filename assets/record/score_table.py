@@ -15,6 +15,7 @@ from assets.record.provenance import Materialize
 from assets.record.settings_used import Used
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from sql.queries import load_sql
@@ -107,7 +108,7 @@ def score_asset(
     kinds: set[str],
     *,
     settings: Used,
-    rendered: bool = False,
+    rendered: Callable[[str], TextSettings] | None = None,
     sql: Sequence[str],
     by: Sequence[str] = (),
     gpu: bool = False,

@@ -13,7 +13,9 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 
 from resources.artifact_store import ArtifactStore
-from selection_platform.configuration.settings import Settings
+from selection_platform.configuration.base import Settings
+from selection_platform.configuration.text_settings import PAPER, TextSettings
+from selection_platform.job.versions import VERSIONS
 from selection_platform.text.rendering import template_hash
 
 Used = Mapping[str, Any]
@@ -26,13 +28,13 @@ class Declared:
 
     Attributes:
         settings: what its content depends on in the profile: the same for all partitions, or by partition key.
-        rendered: whether models read conversations for it, so that their template decides too.
+        rendered: how conversations become text for it, by partition key; None where no model reads any.
         folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
             when it is whole. None where there is no such folder.
     """
 
     settings: Used | Callable[[str], Used]
-    rendered: bool = False
+    rendered: Callable[[str], TextSettings] | None = None
     folder: Callable[[ArtifactStore, str], Path | None] | None = None
 
     def content(self, partition_key: str | None) -> dict[str, Any]:
@@ -45,7 +47,7 @@ class Declared:
 
     def _used(self, partition_key: str | None) -> Used:
         used = self.settings(partition_key or "") if callable(self.settings) else self.settings
-        return {**template(), **used} if self.rendered else used
+        return {**text_used(self.rendered(partition_key or "")), **used} if self.rendered else used
 
 
 _DECLARED: WeakKeyDictionary[Any, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
@@ -72,9 +74,26 @@ def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declare
     return {key: _DECLARED[asset.node_def][key] for asset in assets for key in asset.keys}
 
 
-def template() -> Used:
-    """What decides how conversations become text."""
-    return {"template": template_hash()}
+TEMPLATE, TEXT = "template", "text"
+
+
+def text_used(text: TextSettings) -> Used:
+    """What decides how conversations become text.
+
+    What is made with the paper's text alone, and no token before it, says so as it did when there was no other.
+    """
+    if text == PAPER:
+        return {TEMPLATE: template_hash()}
+    found = text.content()
+    name = found.pop("template")
+    ours = {"paper": template_hash(), None: "the tokenizer's own, else paper"}
+    # What the renderer makes of a template is known with a tokenizer alone, which nobody reads to see what is due.
+    return {TEMPLATE: ours.get(name, name), TEXT: {**found, "rendering": VERSIONS["rendering"]}}
+
+
+def text_of_record(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings that were recorded, those of the text; none where no model read any."""
+    return {path: value for path, value in settings.items() if path == TEMPLATE or path.startswith(f"{TEXT}.")}
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
 
 def _training(profile: Profile, experiment: Experiment, resources: "Resources") -> "Training":
     """How a model would be trained on an experiment's selection: as the profile says."""
-    from selection_platform.models.loading import load_tokenizer
+    from selection_platform.models.lora_targets import lora_targets
+    from selection_platform.models.renderers import load_renderer
     from selection_platform.report.trainers import Training
 
     folder = resources.artifacts.base_model(experiment.base_model)
@@ -140,12 +141,16 @@ def _training(profile: Profile, experiment: Experiment, resources: "Resources") 
             f"--format: trainers need the base model {experiment.base_model}, which is not there yet: run "
             "`selection-platform refresh base_model` first"
         )
-    hub = manifest.get("source") == "hub"
+    hub, recipe = manifest.get("source") == "hub", profile.fine_tuning
+    if recipe.lora:
+        # Trainers do not know what `auto` is.
+        lora = recipe.lora.model_copy(update={"target_modules": tuple(lora_targets(folder, recipe.lora))})
+        recipe = recipe.model_copy(update={"lora": lora})
     return Training(
         model=manifest["model_id"] if hub else str(folder),
         revision=manifest["commit"] if hub else None,
-        tokenizer=load_tokenizer(folder),
-        recipe=profile.fine_tuning,
+        renderer=load_renderer(folder, profile.text_of(experiment.model)),
+        recipe=recipe,
         seed=experiment.seed,
     )
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.profile import read_profile
 from selection_platform.configuration.settings import FineTuningSettings, ModelSettings, ScoringSettings
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.text.conversation import Message
-from selection_platform.text.rendering import pieces
+from selection_platform.text.rendering import Piece, pieces
 
 if TYPE_CHECKING:
     from selection_platform.models.look import ModelLook
@@ -79,7 +80,7 @@ def init(options: argparse.Namespace) -> None:
     settings = _pool_settings({**pool, "held_out": HELD_OUT})
     found = survey(settings, options.rows, None if look is None else look.count_tokens)
     budget = _budget(options.budget, found)
-    _print_survey(found)
+    _print_survey(found, pieces if look is None else look.pieces)
     text = _profile_text(options, path, name, pool, models, look, found, budget)
     # What does not fit is said now, before anything is written.
     read_profile(path, text)
@@ -99,7 +100,7 @@ def _pool_settings(pool: dict[str, Any]) -> PoolSettings:
 def _look_at(models: Mapping[str, Any]) -> "ModelLook | None":
     from selection_platform.models.look import look_at
 
-    return next((look_at(ModelSettings.model_validate(model)) for model in models.values()), None)
+    return next((look_at(ModelSettings.model_validate(model), TextSettings()) for model in models.values()), None)
 
 
 def _budget(wanted: int | None, found: "Survey") -> int:
@@ -118,7 +119,7 @@ def _budget(wanted: int | None, found: "Survey") -> int:
     return wanted
 
 
-def _print_survey(found: "Survey") -> None:
+def _print_survey(found: "Survey", as_pieces: Callable[[Sequence[Message]], list[Piece]]) -> None:
     raw, pool = found.raw, found.pool
     bad = sum(raw.bad_rows.values())
     whole = "all there are" if found.is_whole else "the first of them"
@@ -136,7 +137,7 @@ def _print_survey(found: "Survey") -> None:
             print(f"{label:<10} {middle:>7,} {high:>7,} {int(values.max()):>8,}")
     print("\nAs a model sees some of them; > marks what it is trained on.")
     for conversation in found.shown:
-        _print_conversation(conversation)
+        _print_conversation(as_pieces(conversation))
 
 
 def _print_what_becomes(raw: "RawPoolReport", pool: "PoolReport") -> None:
@@ -150,9 +151,9 @@ def _print_what_becomes(raw: "RawPoolReport", pool: "PoolReport") -> None:
         print(wrapped(f"{rows:,} lose a part: {part}"))
 
 
-def _print_conversation(conversation: Sequence[Message]) -> None:
+def _print_conversation(conversation: Sequence[Piece]) -> None:
     print()
-    for piece in pieces(conversation):
+    for piece in conversation:
         mark = ">" if piece.is_answer else " "
         text = shown(piece.text if piece.is_answer else piece.text.rstrip("\n"), SHOWN_CHARACTERS, "")
         print("\n".join(f"{mark} {line}" for line in text.splitlines()))

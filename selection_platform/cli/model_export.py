@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
@@ -49,6 +50,7 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
         export = ModelExport(
             source=made.folder,
             dtype=profile.dtype,
+            text=profile.text_of(experiment.model),
             trained=experiment.pool is not None,
             adapter=adapter,
             base_name=origin.get("model_id") or experiment.base_model,
@@ -133,7 +135,7 @@ def _card(workspace: "Workspace", made: _Made, adapter: bool, written: Path) -> 
         selection=_selection(made) if experiment.pool else {},
         recipe=_recipe(made) if experiment.pool else {},
         made=_versions(workspace.profile, made),
-        use=_use(made, adapter, written),
+        use=_use(made, workspace.profile.text_of(experiment.model), adapter, written),
         results=rows if of_model else rows.clear(),
         verdict=_verdict(workspace, made, bool(of_model)),
         licences=licences,
@@ -185,10 +187,10 @@ def _versions(profile: Profile, made: _Made) -> dict[str, Any]:
     }
 
 
-def _use(made: _Made, adapter: bool, written: Path) -> list[str]:
+def _use(made: _Made, text: TextSettings, adapter: bool, written: Path) -> list[str]:
     """How to get the answers that were measured."""
-    from selection_platform.evaluation.chat_model import NEXT_TURN
     from selection_platform.models.exported import PROBES, other_prompt_ids
+    from selection_platform.models.renderers import load_renderer
 
     base = made.origin.get("model_id") or made.experiment.base_model
     load = (
@@ -196,17 +198,19 @@ def _use(made: _Made, adapter: bool, written: Path) -> list[str]:
         if adapter
         else "Load it with transformers or vLLM."
     )
-    other = other_prompt_ids(written)
+    other = other_prompt_ids(written, text)
     prompts = (
         f"The chat template gives the token ids that it was evaluated with, on all of {len(PROBES)} probes."
         if not other
         else "The chat template gives the token ids that it was evaluated with, but for prompts with "
         f"{', '.join(other)}: there the evaluation tokenises each message by itself."
     )
+    next_turn = load_renderer(written, text).next_turn
+    stop = f" The evaluation also ends it before {next_turn!r}: give that as a stop string." if next_turn else ""
     return [
         f"{load} {prompts}",
-        "It was evaluated greedily: ask with temperature 0. An answer ends with the end-of-sequence token, and the "
-        f"evaluation also ends it before {NEXT_TURN!r}: give that as a stop string.",
+        "It was evaluated greedily: ask with temperature 0. An answer ends with the tokens that generation_config.json "
+        f"names.{stop}",
     ]
 
 

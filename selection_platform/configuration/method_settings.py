@@ -4,14 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selection_platform.configuration.settings import (
-    SPEED,
-    FineTuningSettings,
-    LoraSettings,
-    Seed,
-    Settings,
-    did_you_mean,
-)
+from selection_platform.configuration.base import SPEED, Settings
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed, did_you_mean
 from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES
 
 

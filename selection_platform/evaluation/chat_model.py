@@ -1,9 +1,9 @@
-"""A model as lm-eval sees it, speaking the platform's chat format.
+"""A model as lm-eval sees it, in the text that it was trained in.
 
-lm-eval hands over chat messages; the prompt's text and token ids come from `rendering`, so that a benchmark prompt is
+lm-eval hands over chat messages; the prompt's text and token ids come from the renderer, so that a benchmark prompt is
 tokenised exactly as a training row is (lm-eval's own wrapper tokenises the joined text, and would move the space of
-"Assistant: " into the answer). Decoding is greedy, whatever a task asks for. Prompts that leave too little room for the
-answer lose their beginning, and are counted.
+the paper's "Assistant: " into the answer). Decoding is greedy, whatever a task asks for. Prompts that leave too little
+room for the answer lose their beginning, and are counted.
 """
 
 import sys
@@ -24,10 +24,7 @@ from transformers import (
 
 from selection_platform.models.supported import positions
 from selection_platform.text.conversation import to_messages
-from selection_platform.text.rendering import pieces, tokenize
-
-NEXT_TURN = "\nHuman:"
-"""Where a model that does not end its answer begins to speak for the user; generation stops there in every task."""
+from selection_platform.text.renderer import Prompt, Renderer
 
 _DEFAULT_NEW_TOKENS = 256
 _NEW_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -68,7 +65,7 @@ class ChatModel(LM):
 
     Args:
         model: in evaluation mode, on its device.
-        tokenizer: its tokenizer; must have an end-of-sequence token.
+        renderer: how conversations become text for it.
         batch_size: prompts in a batch.
         on_answer: called with the number of requests that have just been answered.
     """
@@ -76,7 +73,7 @@ class ChatModel(LM):
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        renderer: Renderer,
         batch_size: int,
         on_answer: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -84,12 +81,13 @@ class ChatModel(LM):
         self.model = model
         # A checkpoint may ship settings of its own, such as a ban on repeated words; here all models decode alike.
         self.model.generation_config = GenerationConfig()
-        self.tokenizer: Any = tokenizer
+        self.renderer = renderer
+        self.tokenizer: Any = renderer.tokenizer
         self.batch_size = batch_size
         self.on_answer = on_answer
         self.max_length = positions(model.config) or sys.maxsize
         self.truncated_prompts = 0
-        self._prompt_ids: dict[str, list[int]] = {}
+        self._prompts: dict[str, Prompt] = {}
 
     @property
     def tokenizer_name(self) -> str:
@@ -105,18 +103,18 @@ class ChatModel(LM):
         """
         messages = to_messages(chat_history)
         begun = "" if add_generation_prompt else messages.pop().content
-        shown = [piece.text + (self.tokenizer.eos_token if piece.is_answer else "") for piece in pieces(messages)]
-        text = "".join(shown) + begun
-        self._prompt_ids[text] = tokenize(messages, self.tokenizer).ids + self._encode(begun)
-        return text
+        prompt = self.renderer.prompt(messages, begun)
+        self._prompts[prompt.text] = prompt
+        return prompt.text
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """The greedy answer to each request's prompt, cut before the first stop string."""
         answers = [""] * len(requests)
         for settings, indices in self._by_settings(requests):
             new_tokens, stops = settings
-            for batch in self._batches(indices, [len(self._prompt_ids[request.arguments[0]]) for request in requests]):
-                prompts = [self._prompt_ids[requests[index].arguments[0]] for index in batch]
+            lengths = [len(self._prompts[request.arguments[0]].ids) for request in requests]
+            for batch in self._batches(indices, lengths):
+                prompts = [self._prompts[requests[index].arguments[0]].ids for index in batch]
                 for index, answer in zip(batch, self._generate(prompts, new_tokens, stops), strict=True):
                     answers[index] = answer
                 self.on_answer(len(batch))
@@ -124,7 +122,11 @@ class ChatModel(LM):
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """The log-likelihood (nats) of each answer after its prompt, and whether it is the greedy answer."""
-        asked = [Continuation(self._prompt_ids[r.arguments[0]], self._encode(r.arguments[1])) for r in requests]
+        prompts = [self._prompts[request.arguments[0]] for request in requests]
+        asked = [
+            Continuation(prompt.ids, self.renderer.continuation(prompt, request.arguments[1]))
+            for prompt, request in zip(prompts, requests, strict=True)
+        ]
         by_row: dict[tuple[int, ...], list[int]] = {}
         for index, continuation in enumerate(asked):
             by_row.setdefault(continuation.row, []).append(index)
@@ -150,9 +152,6 @@ class ChatModel(LM):
             "tasks that score whole documents (loglikelihood_rolling) are not supported in chat form"
         )
 
-    def _encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False) if text else []
-
     def _by_settings(self, requests: list[Instance]) -> Iterator[tuple[tuple[int, tuple[str, ...]], list[int]]]:
         """Indices of requests that share the number of new tokens and the stop strings."""
         groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
@@ -161,7 +160,7 @@ class ChatModel(LM):
             limits = (settings[key] for key in _NEW_TOKENS_KEYS if settings.get(key))
             stops = settings.get("until") or []
             stops = [stops] if isinstance(stops, str) else list(stops)
-            key = (int(next(limits, _DEFAULT_NEW_TOKENS)), (*stops, NEXT_TURN))
+            key = (int(next(limits, _DEFAULT_NEW_TOKENS)), (*stops, *filter(None, [self.renderer.next_turn])))
             groups.setdefault(key, []).append(index)
         yield from groups.items()
 
@@ -180,17 +179,17 @@ class ChatModel(LM):
             input_ids=tokens,
             attention_mask=is_text,
             max_new_tokens=new_tokens,
-            stopping_criteria=StoppingCriteriaList([StopAt(stops, self.tokenizer, tokens.shape[1])]),
-            eos_token_id=self.tokenizer.eos_token_id,
+            stopping_criteria=StoppingCriteriaList([StopAt(stops, self.tokenizer, tokens.shape[1])] if stops else []),
+            eos_token_id=list(self.renderer.ends),
             pad_token_id=self.tokenizer.eos_token_id,
             do_sample=False,
         )
         return [self._answer(row, stops) for row in generated[:, tokens.shape[1] :].tolist()]
 
     def _answer(self, ids: list[int], stops: tuple[str, ...]) -> str:
-        """The text before the end-of-sequence token and before the first stop string."""
-        end = self.tokenizer.eos_token_id
-        text: str = self.tokenizer.decode(ids[: ids.index(end)] if end in ids else ids, skip_special_tokens=True)
+        """The text before the end of the turn and before the first stop string."""
+        end = next((place for place, token in enumerate(ids) if token in self.renderer.ends), len(ids))
+        text: str = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
     @torch.inference_mode()
@@ -204,9 +203,13 @@ class ChatModel(LM):
         return logits.float().log_softmax(dim=-1).cpu()
 
     def _left_padded(self, rows: list[list[int]], longest: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and attention mask, rows x tokens; of each row the last `longest` tokens are kept."""
+        """Token ids and attention mask, rows x tokens.
+
+        Of a longer row the last `longest` tokens are kept, and the token for the beginning where there is one.
+        """
         self.truncated_prompts += sum(len(row) > longest for row in rows)
-        kept = [row[-longest:] for row in rows]
+        bos = self.renderer.bos
+        kept = [row if len(row) <= longest else bos + row[len(bos) - longest :] for row in rows]
         width = max(map(len, kept))
         tokens = torch.full((len(rows), width), self.tokenizer.eos_token_id, dtype=torch.long)
         is_text = torch.zeros_like(tokens)

@@ -20,7 +20,7 @@ import lm_eval
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lm_eval.api.task import Task
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
@@ -51,8 +51,10 @@ from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
+from selection_platform.models.renderers import text_identity
 from selection_platform.text.conversation import to_messages
-from selection_platform.text.rendering import template_hash
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.template_choice import make_renderer
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
@@ -79,7 +81,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
     # A resumed job may not need the model at all.
-    loaded = cache(lambda: load_model(Path(spec.model_folder), spec.dtype))
+    loaded = cache(lambda: _load(spec))
     parts = {name: _part(folder, name, lambda name=name: run_benchmark(name, spec, *loaded())) for name in benchmarks}
     for pool, file in sorted(spec.held_out.items()):
         name = f"held_out_loss/{pool}"
@@ -95,23 +97,28 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
             "left_out": {name: "run_generated_code is never" for name in asked if name not in benchmarks},
             "lm_eval": version("lm_eval"),
             "seed": spec.seed,
-            "template": template_hash(),
+            "template": text_identity(Path(spec.model_folder), spec.text),
         },
     )
     return _result(folder)
+
+
+def _load(spec: EvaluationSpec) -> tuple[PreTrainedModel, Renderer]:
+    model, tokenizer = load_model(Path(spec.model_folder), spec.dtype)
+    return model, make_renderer(tokenizer, spec.text)
 
 
 def _result(folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
-def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Part:
+def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, renderer: Renderer) -> Part:
     """Run one benchmark's tasks through lm-eval and score them."""
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
         tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
-        chat = ChatModel(model, tokenizer, spec.evaluation.batch_size, done.advance)
+        chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
@@ -160,14 +167,12 @@ def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dic
     return outcome["samples"]
 
 
-def run_held_out(
-    name: str, file: Path, spec: EvaluationSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Part:
+def run_held_out(name: str, file: Path, spec: EvaluationSpec, model: PreTrainedModel, renderer: Renderer) -> Part:
     """Measure the loss on one pool's held-out answers."""
     started = time.monotonic()
     rows = pq.read_table(file).to_pylist()
     conversations = [(row["sample_id"], to_messages(row["messages"], row.get("untrained"))) for row in rows]
-    loss = held_out_loss(model, tokenizer, conversations, spec.tokens_per_batch, spec.max_length)
+    loss = held_out_loss(model, renderer, conversations, spec.tokens_per_batch, spec.max_length)
     pool = name.partition("/")[2]
     items = [
         ItemResult(name, pool, row["sample_id"], METRIC, row[METRIC], float(row["bytes"]), None)
@@ -222,7 +227,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "items": read_manifest(Path(spec.data_folder)),
         "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
         "lm_eval": version("lm_eval"),
-        "template": template_hash(),
+        "template": text_identity(Path(spec.model_folder), spec.text),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {

@@ -1,7 +1,7 @@
 """How many bits a model needs for each byte of answers that it was not trained on. Lower is better.
 
-All answers of a conversation that are trained on count, each given everything before it, without end-of-sequence
-tokens. Dividing by UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is
+All answers of a conversation that are trained on count, each given everything before it, without the ends of turns.
+Dividing by UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is
 cut after its last answer that fits as a whole, so that the bytes counted are exactly those of the tokens scored; where
 not even the first answer fits, the conversation is left out and counted.
 """
@@ -9,18 +9,18 @@ not even the first answer fits, the conversation is left out and counted.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.models.forward_pass import batches, check_model, forward
 from selection_platform.models.supported import positions
 from selection_platform.text.conversation import Message
-from selection_platform.text.rendering import Tokenizer, Tokens, tokenize
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.rendering import Tokens
 
 METRIC = "bits_per_byte"
 _LOGIT_ROWS = 1024
@@ -60,7 +60,7 @@ class HeldOutLoss:
 
 def held_out_loss(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    renderer: Renderer,
     conversations: Sequence[tuple[str, Sequence[Message]]],
     tokens_per_batch: int,
     max_length: int,
@@ -69,7 +69,7 @@ def held_out_loss(
 
     Args:
         model: in evaluation mode, on its device.
-        tokenizer: the model's.
+        renderer: the model's.
         conversations: sample ids and messages in normal form.
         tokens_per_batch: size of a batch, padding included.
         max_length: longest conversation in tokens; the model's own limit holds as well.
@@ -80,10 +80,10 @@ def held_out_loss(
     """
     check_model(model)
     longest = min(max_length, positions(model.config) or max_length)
-    fitted = [_fit(messages, cast(Tokenizer, tokenizer), longest) for _, messages in conversations]
+    fitted = [_fit(messages, renderer, longest) for _, messages in conversations]
     kept = [index for index, fit in enumerate(fitted) if fit.scored_bytes > 0]
     rows = [np.array(fitted[index].tokens.ids) for index in kept]
-    masks = [_content_mask(fitted[index].tokens) for index in kept]
+    masks = [np.array(fitted[index].tokens.is_text) for index in kept]
     bits = np.zeros(len(kept))
     with progress("held-out loss", len(kept), "conversations") as done:
         for batch in batches(np.array([len(row) for row in rows], dtype=np.int64), tokens_per_batch):
@@ -126,18 +126,13 @@ class _Fitted:
     was_cut: bool
 
 
-def _fit(messages: Sequence[Message], tokenizer: Tokenizer, longest: int) -> _Fitted:
+def _fit(messages: Sequence[Message], renderer: Renderer, longest: int) -> _Fitted:
     kept = list(messages)
-    tokens = tokenize(kept, tokenizer)
-    while len(tokens.ids) > longest and kept:
+    tokens = renderer.tokenize(kept)
+    while len(tokens.ids) > longest:
         # The last turn, and the answer before it is again the end.
         kept = kept[:-2]
-        tokens = tokenize(kept, tokenizer)
-    size = sum(len(message.content.encode()) for message in kept if message.role == "assistant" and message.trained)
-    return _Fitted(tokens, size, len(kept) < len(messages))
-
-
-def _content_mask(tokens: Tokens) -> np.ndarray:
-    """Which tokens are an answer's text: answer tokens but for the last of each run, the end-of-sequence token."""
-    is_answer = np.array([*tokens.is_answer, False])
-    return is_answer[:-1] & is_answer[1:]
+        if not any(message.role == "assistant" for message in kept):
+            return _Fitted(tokens, 0, was_cut=True)
+        tokens = renderer.tokenize(kept)
+    return _Fitted(tokens, tokens.text_bytes, len(kept) < len(messages))

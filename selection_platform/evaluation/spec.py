@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from selection_platform.configuration.settings import SPEED, EvaluationSettings
-from selection_platform.job.spec import PATH, FilePath, Spec
+from selection_platform.configuration.base import SPEED
+from selection_platform.configuration.settings import EvaluationSettings
+from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 
 OFFLINE_PREFIX = "offline_"
 """Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
@@ -26,6 +27,7 @@ class EvaluationSpec(Spec):
             sample that depends on neither the model nor the order of the file.
         held_out: pool -> Parquet file (sample_id, messages) whose answers' loss is measured.
         dtype: of the weights.
+        text: how conversations become text.
         tokens_per_batch: size of a batch of the held-out loss, padding included.
         max_length: longest held-out conversation, in tokens.
         seed: of what tasks draw, such as worked examples.
@@ -36,6 +38,7 @@ class EvaluationSpec(Spec):
     evaluation: EvaluationSettings
     held_out: Annotated[Mapping[str, str], PATH]
     dtype: str
+    text: JobText
     tokens_per_batch: Annotated[int, SPEED]
     max_length: int
     seed: int = 0

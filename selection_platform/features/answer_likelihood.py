@@ -41,7 +41,9 @@ from selection_platform.models.forward_pass import (
 )
 from selection_platform.models.head import output_head
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
+from selection_platform.models.renderers import text_identity
 from selection_platform.text.rendering import template_hash
+from selection_platform.text.template_choice import make_renderer
 
 
 class LikelihoodSpec(ScoringSpec):
@@ -125,8 +127,9 @@ def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSumm
         Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
     )
     load_seconds = time.monotonic() - started
+    renderer = make_renderer(tokenizer, spec.text)
     plan = make_plan(
-        Path(spec.samples_file), tokenizer, spec.scoring.max_length, spec.scoring.cut, folder, spec.boundary
+        Path(spec.samples_file), renderer, spec.scoring.max_length, spec.scoring.cut, folder, spec.boundary
     )
     shards = list(plan.shards(spec.scoring.samples_per_shard))
 
@@ -169,7 +172,7 @@ def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
     return {
         "job": "answer_likelihood",
         "code_version": VERSIONS["answer_likelihood"],
-        "template": template_hash(),
+        "template": template_hash() if spec.boundary == "joint" else text_identity(Path(spec.model_folder), spec.text),
         "model": model_identity(Path(spec.model_folder)),
         **spec.content(),
     }

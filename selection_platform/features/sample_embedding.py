@@ -37,7 +37,8 @@ from selection_platform.models.forward_pass import (
 )
 from selection_platform.models.head import output_head
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
-from selection_platform.text.rendering import template_hash
+from selection_platform.models.renderers import text_identity
+from selection_platform.text.template_choice import make_renderer
 
 _ROWS_PER_READ = 4096
 
@@ -104,7 +105,8 @@ def _begin(spec: EmbeddingSpec, folder: Path) -> Pass[TokenPlan, EmbeddingSummar
         Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
     )
     load_seconds = time.monotonic() - started
-    plan = make_plan(Path(spec.samples_file), tokenizer, spec.scoring.max_length, spec.scoring.cut, folder)
+    renderer = make_renderer(tokenizer, spec.text)
+    plan = make_plan(Path(spec.samples_file), renderer, spec.scoring.max_length, spec.scoring.cut, folder)
     return Pass(
         label=f"embedding with {Path(spec.model_folder).name}",
         pieces=list(plan.shards(spec.scoring.samples_per_shard)),
@@ -128,7 +130,7 @@ def _identity(spec: EmbeddingSpec) -> dict[str, Any]:
     return {
         "job": "sample_embedding",
         "code_version": VERSIONS["sample_embedding"],
-        "template": template_hash(),
+        "template": text_identity(Path(spec.model_folder), spec.text),
         "model": model_identity(Path(spec.model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
         **spec.content(),

@@ -1,7 +1,7 @@
 """Token counts of prompts and last answers: what the token-length method ranks by. Needs a tokenizer, no weights.
 
 The tokenizer is asked for a whole batch of texts at a time, so that a fast one uses every core; the ids are those of
-`rendering.tokenize_last_answer`, piece by piece.
+the model's renderer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,20 +11,14 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import PreTrainedTokenizerBase
 
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
-from selection_platform.models.loading import load_tokenizer
+from selection_platform.models.renderers import load_renderer
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.rendering import (
-    ANSWER_CUE,
-    LastAnswer,
-    joint_texts,
-    pieces,
-    tokenize_last_answer,
-    tokenize_last_answer_jointly,
-)
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.rendering import ANSWER_CUE, LastAnswer, last_answers_jointly
 
 ROWS_PER_BATCH = 1024
 
@@ -50,51 +44,36 @@ class TokenCountSummary:
     answer_tokens: int
 
 
-class _EncodedTexts:
-    """A tokenizer for texts that were all tokenised beforehand, in one call."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:
-        distinct = list(dict.fromkeys(texts))
-        self.eos_token_id: int = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
-        # verbose=False: a text longer than the model's window is expected here, and no reason for a warning.
-        encoded = tokenizer(distinct, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        self._ids: dict[str, list[int]] = dict(zip(distinct, encoded["input_ids"], strict=True))
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Token ids of a text, always without special tokens."""
-        assert not add_special_tokens
-        return self._ids[text]
-
-
 def tokenize_last_answers(
-    conversations: Sequence[Sequence[Message]], tokenizer: PreTrainedTokenizerBase, boundary: Boundary = "pieces"
+    conversations: Sequence[Sequence[Message]], renderer: Renderer, boundary: Boundary = "pieces"
 ) -> list[LastAnswer]:
-    """The last answer of each conversation, as `rendering` tokenises it, with one call of the tokenizer for all."""
+    """The last answer of each conversation, with one call of the tokenizer for all."""
     if boundary == "pieces":
-        texts = [piece.text for messages in conversations for piece in pieces(messages)]
-        tokenize = tokenize_last_answer
-    else:
-        joined = [joint_texts(messages) for messages in conversations]
-        texts = [text for prompt, answer in joined for text in (prompt, prompt + answer, ANSWER_CUE + answer)]
-        tokenize = tokenize_last_answer_jointly
-    encoded = _EncodedTexts(tokenizer, [ANSWER_CUE, *texts])
-    return [tokenize(messages, encoded) for messages in conversations]
+        return renderer.last_answers(conversations)
+    return last_answers_jointly(conversations, renderer.tokenizer)
+
+
+def cue_length(renderer: Renderer, boundary: Boundary) -> int:
+    """Tokens of what alone is the context of an answer that is scored without its prompt."""
+    if boundary == "pieces":
+        return len(renderer.cue)
+    return len(renderer.tokenizer.encode(ANSWER_CUE, add_special_tokens=False))
 
 
 def read_last_answers(
-    samples: Iterable[pa.RecordBatch], tokenizer: PreTrainedTokenizerBase, boundary: Boundary = "pieces"
+    samples: Iterable[pa.RecordBatch], renderer: Renderer, boundary: Boundary = "pieces"
 ) -> Iterator[tuple[pa.Array, list[LastAnswer]]]:
     """Ids and tokens of samples, batch by batch.
 
     Args:
         samples: batches with the columns `sample_id` (string) and `messages` (list of `{role, content}`), the messages
             in normal form.
-        tokenizer: as `load_tokenizer` returns it.
+        renderer: of the model.
         boundary: how prompt and answer are told apart.
     """
     for batch in samples:
         conversations = [to_messages(records) for records in batch["messages"].to_pylist()]
-        yield batch["sample_id"].cast(pa.string()), tokenize_last_answers(conversations, tokenizer, boundary)
+        yield batch["sample_id"].cast(pa.string()), tokenize_last_answers(conversations, renderer, boundary)
 
 
 def sample_batches(samples_file: Path) -> Iterator[pa.RecordBatch]:
@@ -103,29 +82,30 @@ def sample_batches(samples_file: Path) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(ROWS_PER_BATCH, columns=["sample_id", "messages"])
 
 
-def count_tokens(tokenizer: PreTrainedTokenizerBase, samples: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def count_tokens(renderer: Renderer, samples: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Whole, untruncated token counts: batches of `TOKEN_COUNTS`, in the order of the samples.
 
-    The answer is counted without its end-of-sequence token; the prompt is everything before the answer. Token id 0
+    The answer is counted without the end of its turn; the prompt is everything before the answer. Token id 0
     counts like any other, but in `nonzero_answer_tokens`: the published script (`token_length/compute_token_num.py`)
     leaves it out, and so misses every "!" of Qwen's vocabulary.
     """
-    for sample_ids, answers in read_last_answers(samples, tokenizer):
+    for sample_ids, answers in read_last_answers(samples, renderer):
         prompt_tokens = pa.array([len(last.prompt) for last in answers], pa.int32())
         answer_tokens = pa.array([len(last.answer) for last in answers], pa.int32())
         nonzero = pa.array([len(last.answer) - last.answer.count(0) for last in answers], pa.int32())
         yield pa.record_batch([sample_ids, prompt_tokens, answer_tokens, nonzero], schema=TOKEN_COUNTS)
 
 
-def write_token_counts(model_folder: Path, samples_file: Path, output: Path) -> TokenCountSummary:
+def write_token_counts(model_folder: Path, samples_file: Path, output: Path, text: TextSettings) -> TokenCountSummary:
     """Count the tokens of every sample and write them to a Parquet file of `TOKEN_COUNTS`.
 
     Args:
         model_folder: a folder with a tokenizer; its weights are neither needed nor read.
         samples_file: Parquet with `sample_id` and `messages`.
         output: the file to write; it appears only when it is whole.
+        text: how conversations become text.
     """
-    tokenizer = load_tokenizer(model_folder)
+    renderer = load_renderer(model_folder, text)
     samples = prompt_tokens = answer_tokens = 0
     total = pq.read_metadata(samples_file).num_rows
     with (
@@ -133,7 +113,7 @@ def write_token_counts(model_folder: Path, samples_file: Path, output: Path) -> 
         pq.ParquetWriter(temporary, TOKEN_COUNTS) as writer,
         progress("counting tokens", total, "samples") as counter,
     ):
-        for counts in count_tokens(tokenizer, sample_batches(samples_file)):
+        for counts in count_tokens(renderer, sample_batches(samples_file)):
             writer.write_batch(counts)
             samples += counts.num_rows
             prompt_tokens += sum(counts["prompt_tokens"].to_pylist())

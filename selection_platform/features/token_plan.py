@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
-from selection_platform.features.token_count import Boundary, read_last_answers, sample_batches
+from selection_platform.features.token_count import Boundary, cue_length, read_last_answers, sample_batches
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.job.progress import progress
 from selection_platform.text.cutting import ScoringCut, cut_prompt, kept_in_scoring
-from selection_platform.text.rendering import ANSWER_CUE, LastAnswer
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.rendering import LastAnswer
 
 _IDS_FILE = "tokens.int32"
 _LENGTHS_FILE = "tokens.parquet"
@@ -108,38 +108,36 @@ class TokenPlan:
 
 def make_plan(
     samples_file: Path,
-    tokenizer: PreTrainedTokenizerBase,
+    renderer: Renderer,
     max_length: int,
     cut: ScoringCut,
     folder: Path,
     boundary: Boundary = "pieces",
     *,
     with_end: bool = False,
-    keep_first: int = 0,
 ) -> TokenPlan:
     """Tokenise the samples into files of `folder`, or read those that an earlier run left there.
 
     Args:
         samples_file: Parquet with `sample_id` and `messages`.
-        tokenizer: as `load_tokenizer` returns it.
+        renderer: of the model. Its beginning of sequence is never cut.
         max_length: most tokens of prompt and answer.
         cut: where a longer sample is cut (`kept_in_scoring`). The cue stays before an answer.
         folder: a job's folder; what it holds is of this job.
         boundary: how prompt and answer are told apart.
-        with_end: whether the answer has the end-of-sequence token behind it, as in training. It is cut first, so that
-            an answer which does not fit has none; an empty answer is this token alone. Never in the direct pass.
-        keep_first: tokens at the start of each prompt that are never cut.
+        with_end: whether the answer has the end of its turn behind it, as in training. It is cut first, so that
+            an answer which does not fit has none; an empty answer is this end alone. Never in the direct pass.
 
     Raises:
         PlatformError: there are no samples, or their ids repeat.
     """
-    end = [int(tokenizer.eos_token_id)] if with_end else []  # pyright: ignore[reportArgumentType]
+    end = renderer.end if with_end else []
     lengths_file = folder / _LENGTHS_FILE
     with first_process_first():
         # An unfinished job of an earlier version wrote other columns.
         if not (lengths_file.exists() and pq.read_schema(lengths_file).equals(_LENGTHS)):
-            window = _Window(max_length, cut, keep_first)
-            lengths = _tokenize_to_files(samples_file, tokenizer, window, folder, boundary, end)
+            window = _Window(max_length, cut, len(renderer.bos))
+            lengths = _tokenize_to_files(samples_file, renderer, window, folder, boundary, end)
             _check_samples(lengths, samples_file)
             with whole_file(lengths_file) as temporary:
                 pq.write_table(lengths, temporary)
@@ -148,7 +146,7 @@ def make_plan(
         **{name: table[name].to_numpy() for name in _LENGTHS.names if name != "sample_id"},
         sample_id=table["sample_id"].combine_chunks(),
         ids=np.memmap(folder / _IDS_FILE, dtype=np.int32, mode="r"),
-        cue_length=len(tokenizer.encode(ANSWER_CUE, add_special_tokens=False)),
+        cue_length=cue_length(renderer, boundary),
     )
 
 
@@ -175,7 +173,7 @@ class _Window(NamedTuple):
 
 def _tokenize_to_files(
     samples_file: Path,
-    tokenizer: PreTrainedTokenizerBase,
+    renderer: Renderer,
     window: _Window,
     folder: Path,
     boundary: Boundary,
@@ -192,7 +190,7 @@ def _tokenize_to_files(
         temporary.open("wb") as file,
         progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
     ):
-        for sample_ids, bare in read_last_answers(sample_batches(samples_file), tokenizer, boundary):
+        for sample_ids, bare in read_last_answers(sample_batches(samples_file), renderer, boundary):
             answers = [replace(last, answer=last.answer + end) for last in bare]
             part = _lengths(sample_ids, answers, window, offset)
             kept = (part[name].to_pylist() for name in ("prompt_tokens", "answer_tokens", "direct_answer_tokens"))
@@ -212,8 +210,10 @@ def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, o
     answer = np.array([len(last.answer) for last in answers])
     after_cue = np.array([len(last.answer_after_cue) for last in answers])
     cue = np.array([len(last.cue) for last in answers])
-    scored_prompt, scored = kept_in_scoring(prompt, answer, *window, keep_last=cue)
-    _, direct = kept_in_scoring(prompt, after_cue, *window, keep_last=cue)
+    # The cue has a beginning of sequence of its own.
+    before_answer = cue - window.keep_first
+    scored_prompt, scored = kept_in_scoring(prompt, answer, *window, keep_last=before_answer)
+    _, direct = kept_in_scoring(prompt, after_cue, *window, keep_last=before_answer)
     written = scored_prompt + scored + np.where(direct > 0, cue + direct, 0)
     columns = [
         sample_ids,

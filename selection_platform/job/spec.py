@@ -9,7 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
-from selection_platform.configuration.settings import Decides, PassSettings, Settings
+from selection_platform.configuration.base import Decides, Settings
+from selection_platform.configuration.settings import PassSettings
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
@@ -18,6 +20,9 @@ PATH = Decides("place")
 
 FilePath = Annotated[str, PATH]
 """Path of a file or a folder that a job reads."""
+
+JobText = Annotated[TextSettings, PATH]
+"""How conversations become text. What they become with the model's tokenizer is the job's identity."""
 
 
 class Spec(Settings):
@@ -55,11 +60,13 @@ class ScoringSpec(Spec):
         samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
         scoring: sizes of the pass.
         dtype: of the weights: "float32", "bfloat16" or "float16".
+        text: how conversations become text.
     """
 
     samples_file: FilePath
     scoring: PassSettings
     dtype: str
+    text: JobText
 
 
 AnySpec = TypeVar("AnySpec", bound=Spec)

@@ -36,6 +36,8 @@ COMPUTATIONS = {
     "evaluation": Computation(1, job="evaluation.harness"),
     # Beside it, where a benchmark is a task of lm-eval's own.
     "stock_tasks": Computation(1),
+    # What is made of conversations by chat templates. The paper's text is known by what it is.
+    "rendering": Computation(1),
     "verdict": Computation(2),
     "report": Computation(2),
 }

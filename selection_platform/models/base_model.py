@@ -4,6 +4,7 @@ Each way ends with a manifest that says exactly what was taken: a commit, or fil
 alone. `selection_platform.training.pretraining` is another way.
 """
 
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -24,10 +25,14 @@ from selection_platform.models.loading import (
     UnreadableModel,
     check_savable,
     check_weights,
+    load_tokenizer,
 )
 from selection_platform.models.probe import check_passes
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.models.round_trip import lost_in_tokenizer
 from selection_platform.models.supported import check_description, check_numbers, turn_off_sampling, unused_weights
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         UnreadableModel: the model has no safetensors weights, or a configuration or tokenizer that cannot be used.
         UnsavableModel: what is trained from it could not be saved.
     """
-    if not open_job_folder(folder, {"hub": asdict(source)}):
+    if not open_job_folder(folder, {"hub": asdict(source), "files": list(MODEL_FILES)}):
         # First without weights: what cannot be used is said before gigabytes are fetched.
         check_description(fetch_files(source.model_id, source.revision, DESCRIPTION_FILES))
         snapshot = fetch_snapshot(source)
@@ -188,12 +193,21 @@ def link_or_copy(file: Path, target: Path) -> None:
 
 
 def _finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Check that the folder's model can be scored and trained and that trainings can save it; write its manifest."""
+    """Check that the folder's model can be scored and trained and that trainings can save it; write its manifest.
+
+    Raises:
+        LossyTokenizer: the tokenizer loses text.
+        UnreadableModel, UnsavableModel: as `check_savable` says.
+    """
+    lost = lost_in_tokenizer(load_tokenizer(folder), folder.name)
+    for what in lost:
+        logger.warning("%s: its tokenizer changes text: %s", folder.name, what)
     turned_off = turn_off_sampling(folder)
     check_savable(folder)
     check_numbers(folder)
     check_passes(folder)
     unused = unused_weights(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
-    said = {"turned_off": turned_off, "unused_weights": unused}
+    # Only where there is any: manifests of most models say nothing of it.
+    said = {"turned_off": turned_off, "unused_weights": unused, "lost in the tokenizer": "; ".join(lost)}
     write_manifest(folder, {**manifest, **counted, **{name: value for name, value in said.items() if value}})

@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash
 from selection_platform.models.loading import (
@@ -23,9 +24,10 @@ from selection_platform.models.loading import (
     save_tokenizer,
 )
 from selection_platform.models.provenance import parameter_count
+from selection_platform.models.renderers import load_renderer
 from selection_platform.text.conversation import Message
 from selection_platform.text.numbers import in_words
-from selection_platform.text.rendering import Tokenizer, tokenize
+from selection_platform.text.renderer import Renderer
 
 RECORD = "export.json"
 """Says which files of a folder an export wrote, with their hashes: these, and no others, it writes over again."""
@@ -51,6 +53,7 @@ class ModelExport:
     Attributes:
         source: folder of a checkpoint or of a base model; one with an adapter is merged into its base model.
         dtype: of the weights: the one that the evaluation reads them in.
+        text: how the evaluation renders conversations.
         trained: whether it is a checkpoint, whose tokenizer was saved with the template that it was trained with.
         adapter: whether the adapter alone is written, as it was trained, in place of the merged weights.
         base_name: how an adapter names its base model: an id of the hub, or a name.
@@ -59,6 +62,7 @@ class ModelExport:
 
     source: Path
     dtype: str
+    text: TextSettings
     trained: bool
     adapter: bool
     base_name: str
@@ -107,14 +111,15 @@ def export_model(
         raise PlatformError("--adapter: the experiment's model has no adapter, only full weights; leave the option out")
     target = target.resolve()
     _check_room(export, target)
+    renderer = load_renderer(export.source, export.text)
     partial, old = (target.with_name(f".{target.name}.{what}") for what in ("partial", "previous"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if export.adapter:
         _write_adapter(export, partial)
     else:
-        _write_merged(export, partial, tell)
-    _write_tokenizer(export, partial)
+        _write_merged(export, renderer, partial, tell)
+    _write_tokenizer(export, renderer, partial)
     (partial / CARD).write_text(card(partial), encoding="utf-8")
     record = {path.name: _look(path) for path in sorted(partial.iterdir())}
     text = json.dumps({"written_by": _WRITER, "files": record}, indent=2, ensure_ascii=False)
@@ -127,14 +132,17 @@ def export_model(
     return [target / name for name in [*record, RECORD]]
 
 
-def other_prompt_ids(folder: Path) -> list[str]:
+def other_prompt_ids(folder: Path, text: TextSettings) -> list[str]:
     """The probes whose prompt is tokenised otherwise by the folder's own chat template than by our evaluation.
 
-    The evaluation tokenises a prompt as a training row. A template that is tokenised as one text can merge characters
-    over the borders of messages.
+    The evaluation tokenises the paper's text message by message. As one text, characters can merge over their borders.
+
+    Args:
+        folder: of an export.
+        text: how the evaluation renders conversations.
     """
-    tokenizer = _plain_tokenizer(folder)
-    return [name for name, messages in PROBES.items() if chat_ids(tokenizer, messages) != _own_ids(tokenizer, messages)]
+    tokenizer, renderer = _plain_tokenizer(folder), load_renderer(folder, text)
+    return [name for name, messages in PROBES.items() if chat_ids(tokenizer, messages) != renderer.prompt(messages).ids]
 
 
 def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) -> list[int]:
@@ -144,16 +152,11 @@ def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) 
     return ids
 
 
-def _own_ids(tokenizer: Any, messages: tuple[Message, ...]) -> list[int]:
-    own: Tokenizer = tokenizer
-    return tokenize(messages, own).ids
-
-
 def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _write_merged(export: ModelExport, folder: Path, tell: Callable[[str], None]) -> None:
+def _write_merged(export: ModelExport, renderer: Renderer, folder: Path, tell: Callable[[str], None]) -> None:
     tell("reads the weights")
     model, tokenizer = load_model(export.source, export.dtype, device="cpu")
     # As the evaluation decodes. A base model's own temperature or repetition penalty would give other answers than
@@ -161,7 +164,7 @@ def _write_merged(export: ModelExport, folder: Path, tell: Callable[[str], None]
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=renderer.generation_end(),
         pad_token_id=tokenizer.eos_token_id,
     )
     tell(f"writes {in_words(model.num_parameters() * _BYTES[export.dtype])} of weights")
@@ -177,11 +180,11 @@ def _write_adapter(export: ModelExport, folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def _write_tokenizer(export: ModelExport, folder: Path) -> None:
+def _write_tokenizer(export: ModelExport, renderer: Renderer, folder: Path) -> None:
     if export.trained:
         _plain_tokenizer(export.source).save_pretrained(folder)
     else:
-        save_tokenizer(export.source, folder)
+        save_tokenizer(export.source, folder, renderer.chat_template)
 
 
 def _check_room(export: ModelExport, target: Path) -> None:

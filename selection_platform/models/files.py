@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-DESCRIPTION_FILES = ("*.json", "*.model", "*.txt")
-"""Configuration and the tokenizers' vocabularies."""
+DESCRIPTION_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+"""Configuration, the tokenizers' vocabularies and their chat templates."""
 
 MODEL_FILES = ("*.safetensors", *DESCRIPTION_FILES)
 """These and the weights; no pickles and no code."""

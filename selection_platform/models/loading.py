@@ -38,6 +38,9 @@ ADAPTER_CONFIG = "adapter_config.json"
 BASE_FOLDER_KEY = "base_model_folder"
 """The manifest entry of an adapter: its base model's folder, relative to the adapter's own folder."""
 
+ENDS_KEY = "ends"
+"""The manifest entry of a trained model: the token, or tokens, at which its generation stops."""
+
 _WEIGHTS_INDEX = "model.safetensors.index.json"
 _MENDS = {
     "model": "fetch the model again, or name another",
@@ -90,13 +93,13 @@ def load_model(
     tokenizer = load_tokenizer(folder)
     model.generation_config.__class__ = PublishedSettings
     # Some models' generation stops at another token than the one that ends an answer here.
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.eos_token_id = (read_manifest(folder) or {}).get(ENDS_KEY, tokenizer.eos_token_id)
     count_compute(model)
     return model.eval(), tokenizer
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer, with the platform's chat template in place of its own.
+    """The tokenizer; `text.template_choice.make_renderer` makes of it what renders conversations.
 
     A tokenizer without a padding token pads with its end-of-sequence token, in memory only: the saved files stay as
     they were. Padding is therefore told from text by the attention mask, never by its id.
@@ -111,16 +114,15 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise UnreadableModel(f"{folder}: the tokenizer has no eos_token; name one in tokenizer_config.json")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.chat_template = CHAT_TEMPLATE
     # Callers cut to the length that they want; the warning tells of errors that cannot come.
     tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer
 
 
-def save_tokenizer(source: Path, folder: Path) -> None:
-    """Put the tokenizer of the model folder `source` into `folder`, with the platform's chat template."""
+def save_tokenizer(source: Path, folder: Path, chat_template: str) -> None:
+    """Put the tokenizer of the model folder `source` into `folder`, with a chat template in place of its own."""
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
 
 
@@ -142,7 +144,7 @@ def check_savable(folder: Path) -> None:
         UnreadableModel: configuration or tokenizer cannot be read.
     """
     try_saving(folder, read_config(folder).save_pretrained)
-    try_saving(folder, lambda scratch: save_tokenizer(folder, scratch))
+    try_saving(folder, lambda scratch: save_tokenizer(folder, scratch, CHAT_TEMPLATE))
 
 
 def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:

@@ -15,12 +15,14 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import NotFinite
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.models.base_model import link_or_copy
 from selection_platform.models.files import TRAINED_ELSEWHERE, checkpoint_files
 from selection_platform.models.loading import (
     ADAPTER_CONFIG,
+    ENDS_KEY,
     UnreadableModel,
     base_entry,
     check_weights,
@@ -33,6 +35,7 @@ from selection_platform.models.provenance import (
     parameter_count,
     recorded_weights_hash,
 )
+from selection_platform.models.renderers import load_renderer, text_identity
 
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 """What a checkpoint's configuration has in common with its base model's."""
@@ -42,13 +45,14 @@ _DTYPE = "bfloat16"
 """Of the check alone: half the memory of float32."""
 
 
-def register(source: Path, origin: Mapping[str, str], base: Path, folder: Path) -> dict[str, Any]:
+def register(source: Path, origin: Mapping[str, str], base: Path, text: TextSettings, folder: Path) -> dict[str, Any]:
     """Copy a checkpoint from where it was trained, and check that it is one of its base model.
 
     Args:
         source: folder with full weights, or with a LoRA adapter, which is merged whenever it is loaded.
         origin: where it came from: `name` of a folder, or `model_id` and `commit`.
         base: folder of the base model.
+        text: how its conversations are rendered.
         folder: where it goes. A complete one of the same content is left alone.
 
     Returns:
@@ -62,17 +66,19 @@ def register(source: Path, origin: Mapping[str, str], base: Path, folder: Path) 
     files = checkpoint_files(source)
     hashes = {name: file_hash(path) for name, path in files.items()}
     weights = content_hash({name: value for name, value in hashes.items() if name.endswith(".safetensors")})
-    if not open_job_folder(folder, {TRAINED_ELSEWHERE: hashes, "base_model": model_identity(base)}):
+    identity = {TRAINED_ELSEWHERE: hashes, "base_model": model_identity(base), "template": text_identity(base, text)}
+    if not open_job_folder(folder, identity):
         _check_fits(source, base, weights)
         # Nobody knows what else will become of files in a folder; those of the hub's cache stay as they are.
         take = link_or_copy if "model_id" in origin else shutil.copyfile
         for name, path in files.items():
             take(path.resolve(), folder / name)
-        save_tokenizer(base, folder)
+        renderer = load_renderer(base, text)
+        save_tokenizer(base, folder, renderer.chat_template)
         _check_answers(_loaded(folder, base, source), source)
         adapter = base_entry(folder, base) if ADAPTER_CONFIG in files else {}
         where = f"{origin['model_id']} at {origin['commit']}" if "model_id" in origin else f"folder {origin['name']}"
-        counted = {"parameters": parameter_count(folder), "weights_hash": weights}
+        counted = {"parameters": parameter_count(folder), "weights_hash": weights, ENDS_KEY: renderer.generation_end()}
         manifest = {**adapter, **origin, TRAINED_ELSEWHERE: where, **counted, "versions": package_versions()}
         write_manifest(folder, manifest)
     return read_manifest(folder) or {}

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import yaml
-from transformers import PreTrainedTokenizerBase
 
 from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
 from selection_platform.report.formats import TrainerFormat
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.rendering import CHAT_TEMPLATE, pieces, tokenize
+from selection_platform.text.renderer import Renderer
 
 DATA = "train.jsonl"
 OUTPUT = "output"
@@ -38,7 +37,7 @@ class Segment(NamedTuple):
 
     Attributes:
         label: whether it is trained on.
-        text: the run; of an answer, with the end-of-sequence token.
+        text: the run; of an answer, with the end of its turn.
     """
 
     label: bool
@@ -52,14 +51,14 @@ class Training:
     Attributes:
         model: the base model: its id on the hub, or a folder.
         revision: commit of the id.
-        tokenizer: of the base model.
+        renderer: of the base model.
         recipe: the profile's.
         seed: of the experiment.
     """
 
     model: str
     revision: str | None
-    tokenizer: PreTrainedTokenizerBase
+    renderer: Renderer
     recipe: FineTuningSettings
     seed: int
 
@@ -105,11 +104,9 @@ _CUT: Mapping[TrainerFormat, str] = {
 }
 
 
-def segments(messages: Sequence[Message], eos_token: str) -> list[Segment]:
+def segments(messages: Sequence[Message], renderer: Renderer) -> list[Segment]:
     """A conversation as rendered text. Each segment is tokenised by itself."""
-    return [
-        Segment(piece.is_trained, piece.text + (eos_token if piece.is_answer else "")) for piece in pieces(messages)
-    ]
+    return [Segment(piece.is_trained, piece.text) for piece in renderer.pieces(messages)]
 
 
 def in_turns(of: Iterable[Segment]) -> list[dict[str, str]]:
@@ -132,8 +129,6 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
         training: how the model would be trained.
         folder: to write to; other files in it are left as they are.
     """
-    # What `segments` writes is the text of this template alone.
-    assert training.tokenizer.chat_template == CHAT_TEMPLATE
     written = Written(trainer)
     with whole_file(folder / DATA) as temporary, temporary.open("w", encoding="utf-8") as file:
         for record in _records(written, rows, training):
@@ -148,17 +143,17 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
 
 def _records(written: Written, rows: pl.DataFrame, training: Training) -> Iterator[dict[str, Any]]:
     """The lines of the data, counted."""
-    tokenizer: Any = training.tokenizer
+    renderer = training.renderer
     with progress(f"for {written.trainer}", rows.height, "conversations") as done:
         for row in rows.iter_rows(named=True):
             messages = to_messages(row["messages"], row.get("untrained"))
-            of = segments(messages, tokenizer.eos_token)
+            of = segments(messages, renderer)
             turns = in_turns(of)
             texts = (
                 [turn["content"] for turn in turns] if written.trainer == "llamafactory" else [each.text for each in of]
             )
-            ids = [token for text in texts for token in tokenizer.encode(text, add_special_tokens=False)]
-            own = tokenize(messages, tokenizer).ids
+            ids = [token for text in texts for token in renderer.tokenizer.encode(text, add_special_tokens=False)]
+            own = renderer.tokenize(messages).ids
             written.rows += 1
             written.answers += sum(each.label for each in of)
             written.untrained += any(not message.trained for message in messages)
@@ -229,7 +224,7 @@ def _axolotl(training: Training) -> dict[str, str]:
         "train_on_inputs": False,
         "val_set_size": 0,
         "dataset_prepared_path": "prepared",
-        "special_tokens": {"pad_token": training.tokenizer.pad_token},
+        "special_tokens": {"pad_token": training.renderer.tokenizer.pad_token},
         "sequence_len": recipe.max_length,
         "excess_length_strategy": "truncate",
         "sample_packing": False,

@@ -1,4 +1,4 @@
-"""The one renderer: a conversation as token ids. Scoring, training and evaluation all use it.
+"""The text of the paper: a conversation as token ids. `renderer` has other templates, and says which is used.
 
 The text is that of the paper's fine-tuning (LLaMA-Factory 0.8.2, template `default`): `Human: ...`, newline,
 `Assistant: `, the answer, the end-of-sequence token; a newline between turns; a system message and a newline first.
@@ -11,10 +11,10 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment
 
@@ -81,23 +81,33 @@ class Tokens:
     """Token ids of a conversation and, for each, whether it belongs to an answer (its end-of-sequence included).
 
     Answers that are not trained on do not count as such: their tokens are context.
+
+    Attributes:
+        ids: token ids.
+        is_answer: of each, whether it belongs to an answer that is trained on, or to its end.
+        is_text: of each, whether it belongs to such an answer's own text.
+        text_bytes: UTF-8 bytes of these texts.
     """
 
     ids: list[int]
     is_answer: list[bool]
+    is_text: list[bool]
+    text_bytes: int
 
 
 def tokenize(messages: Sequence[Message], tokenizer: Tokenizer) -> Tokens:
     """The whole conversation, as it is trained on."""
     ids: list[int] = []
     is_answer: list[bool] = []
+    is_text: list[bool] = []
     for piece in pieces(messages):
         piece_ids = tokenizer.encode(piece.text, add_special_tokens=False)
-        if piece.is_answer:
-            piece_ids = [*piece_ids, tokenizer.eos_token_id]
-        ids += piece_ids
-        is_answer += [piece.is_trained] * len(piece_ids)
-    return Tokens(ids, is_answer)
+        end = [tokenizer.eos_token_id] if piece.is_answer else []
+        ids += [*piece_ids, *end]
+        is_answer += [piece.is_trained] * len(piece_ids + end)
+        is_text += [piece.is_trained] * len(piece_ids) + [False] * len(end)
+    trained = (message.content for message in messages if message.role == "assistant" and message.trained)
+    return Tokens(ids, is_answer, is_text, sum(len(content.encode(errors="surrogatepass")) for content in trained))
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,34 @@ def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokeniz
     return LastAnswer(joint[:border], joint[border:], direct[:cue], direct[cue:])
 
 
-_PROBES: tuple[tuple[Message, ...], ...] = (
+class _EncodedTexts:
+    """A tokenizer for texts that were all tokenised beforehand, in one call."""
+
+    def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
+        distinct = list(dict.fromkeys(texts))
+        self.eos_token_id: int = tokenizer.eos_token_id
+        # verbose=False: a text longer than the model's window is expected here, and no reason for a warning.
+        encoded = tokenizer(distinct, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        self._ids: dict[str, list[int]] = dict(zip(distinct, encoded["input_ids"], strict=True))
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids of a text, always without special tokens."""
+        assert not add_special_tokens
+        return self._ids[text]
+
+
+def last_answers_jointly(conversations: Sequence[Sequence[Message]], tokenizer: Any) -> list[LastAnswer]:
+    """`tokenize_last_answer_jointly` of each conversation, with one call of the tokenizer for all.
+
+    As in the published script, whatever a message says is tokenised as it stands: special tokens too.
+    """
+    joined = [joint_texts(messages) for messages in conversations]
+    texts = [text for prompt, answer in joined for text in (prompt, prompt + answer, ANSWER_CUE + answer)]
+    encoded = _EncodedTexts(tokenizer, [ANSWER_CUE, *texts])
+    return [tokenize_last_answer_jointly(messages, encoded) for messages in conversations]
+
+
+PROBES: tuple[tuple[Message, ...], ...] = (
     (Message("user", "What is 2 + 2?"), Message("assistant", "Four.")),
     (Message("system", "Be short."), Message("user", "Hi"), Message("assistant", "Hello!")),
     (
@@ -179,12 +216,13 @@ def template_hash() -> str:
     chat_template = Environment().from_string(CHAT_TEMPLATE)
     rendered = [
         [
-            asdict(tokenize(probe, tokenizer)),
+            # No more of it: homes of earlier versions know the renderer by this.
+            {"ids": (tokens := tokenize(probe, tokenizer)).ids, "is_answer": tokens.is_answer},
             asdict(tokenize_last_answer(probe, tokenizer)),
             asdict(tokenize_last_answer_jointly(probe, tokenizer)),
             joint_texts(probe),
             chat_template.render(messages=[message._asdict() for message in probe], eos_token="</s>"),
         ]
-        for probe in _PROBES
+        for probe in PROBES
     ]
     return hashlib.sha256(json.dumps(rendered).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.cutting import TrainingCut, kept_in_training
-from selection_platform.text.rendering import Tokenizer, tokenize
+from selection_platform.text.renderer import Renderer
 
 IGNORED = -100
 """The label that transformers leaves out of the loss."""
@@ -90,24 +90,24 @@ def read_conversations(train_file: Path) -> Iterator[list[Message]]:
 
 def tokenize_rows(
     conversations: Iterable[Sequence[Message]],
-    tokenizer: Tokenizer,
+    renderer: Renderer,
     max_length: int,
     cut: TrainingCut,
     answers: Literal["all", "last"] = "all",
 ) -> Rows:
     """Render conversations and cut them to `max_length` tokens.
 
-    The targets are the tokens of every answer that is trained on, with the end-of-sequence token after each; with
-    `answers` "last" those of the last such answer alone.
+    The targets are the tokens of every answer that is trained on, with the end of the turn after each; with `answers`
+    "last" those of the last such answer alone. The beginning of a sequence is never cut.
     """
     kept: list[Row] = []
     dropped = truncated = targets_cut = 0
     for messages in conversations:
-        tokens = tokenize(messages, tokenizer)
+        tokens = renderer.tokenize(messages)
         ids, is_target = np.array(tokens.ids, dtype=np.int32), np.array(tokens.is_answer, dtype=np.bool_)
         if answers == "last":
             is_target = _last_run(is_target)
-        stays = kept_in_training(is_target, max_length, cut)
+        stays = kept_in_training(is_target, max_length, cut, len(renderer.bos))
         row = Row(ids[stays], is_target[stays])
         targets_cut += int(is_target.sum() - row.is_target.sum())
         if not row.is_target.any():

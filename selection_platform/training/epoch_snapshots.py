@@ -81,11 +81,13 @@ class EpochSnapshots(TrainerCallback):
     Args:
         folder: the job's folder.
         base: the base model's folder.
+        chat_template: saved with the tokenizer.
     """
 
-    def __init__(self, folder: Path, base: Path) -> None:
+    def __init__(self, folder: Path, base: Path, chat_template: str) -> None:
         self.folder = folder
         self.base = base
+        self.chat_template = chat_template
         self._rate = 0.0
 
     def on_pre_optimizer_step(
@@ -113,7 +115,7 @@ class EpochSnapshots(TrainerCallback):
         model.save_pretrained(folder)
         sort_adapter_config(folder)
         (folder / "README.md").unlink(missing_ok=True)
-        save_tokenizer(self.base, folder)
+        save_tokenizer(self.base, folder, self.chat_template)
         save_file(moments, folder / MOMENTS_FILE)
         group = optimizer.param_groups[0]
         manifest = {

@@ -1,10 +1,10 @@
 """Fine-tune a base model on a file of conversations.
 
 The recipe is the paper's (arXiv 2410.09335, section 4.1 and its training script): loss on every answer of a
-conversation and the end-of-sequence token after it, prompts masked, no packing.
+conversation and the end of its turn, prompts masked, no packing.
 
 It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises in pieces and labels the tokens
-itself (`selection_platform.text.rendering`): SFTTrainer would only put a second data path beside that one.
+itself (`selection_platform.text.renderer`): SFTTrainer would only put a second data path beside that one.
 
 Loss: a step's gradient is that of the mean over all answer tokens of the global batch, whatever the micro-batches and
 devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means of the micro-batches instead, which gives
@@ -23,12 +23,13 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import process_count
 from selection_platform.job.registry import Job
-from selection_platform.job.spec import FilePath, Spec
+from selection_platform.job.spec import FilePath, JobText, Spec
 from selection_platform.job.versions import VERSIONS
-from selection_platform.models.loading import base_entry, load_model, load_tokenizer, save_tokenizer, try_saving
+from selection_platform.models.loading import ENDS_KEY, base_entry, load_model, save_tokenizer, try_saving
 from selection_platform.models.lora_targets import lora_targets
 from selection_platform.models.provenance import model_identity, package_versions, weights_hash
-from selection_platform.text.rendering import Tokenizer, template_hash
+from selection_platform.models.renderers import load_renderer, text_identity
+from selection_platform.text.renderer import Renderer
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
 from selection_platform.training.epoch_snapshots import EpochSnapshots, check_samples_apart
 from selection_platform.training.loop import (
@@ -56,6 +57,7 @@ class FineTuningSpec(Spec):
         base_model_folder: folder of the model to start from.
         train_file: Parquet file with columns position, sample_id, messages, in order of position.
         recipe: all else of the training. `batch_per_device` changes memory and speed, not the optimisation.
+        text: how conversations become text.
         seed: of the order of conversations, the adapter's start and dropout.
         keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
@@ -65,6 +67,7 @@ class FineTuningSpec(Spec):
     base_model_folder: FilePath
     train_file: FilePath
     recipe: FineTuningSettings
+    text: JobText
     seed: int
     keep_epochs: bool = False
     precision: Precision = "auto"
@@ -109,13 +112,15 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         complete = open_job_folder(folder, _identity(spec))
     if not complete:
         base = Path(spec.base_model_folder)
-        try_saving(base, lambda scratch: save_tokenizer(base, scratch))
-        rows = _rows(spec)
-        callbacks: list[TrainerCallback] = [EpochSnapshots(folder, base)] if spec.keep_epochs else []
-        outcome = train(_model(spec, targets), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        renderer = load_renderer(base, spec.text)
+        try_saving(base, lambda scratch: save_tokenizer(base, scratch, renderer.chat_template))
+        rows = _rows(spec, renderer)
+        snapshots = EpochSnapshots(folder, base, renderer.chat_template)
+        callbacks: list[TrainerCallback] = [snapshots] if spec.keep_epochs else []
+        outcome = train(_model(spec, targets, renderer), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
         if arguments.should_save:
-            save_tokenizer(base, folder)
-            write_manifest(folder, _manifest(spec, folder, rows, outcome))
+            save_tokenizer(base, folder, renderer.chat_template)
+            write_manifest(folder, _manifest(spec, folder, renderer, rows, outcome))
     if arguments.should_save:
         remove_checkpoints(folder)
     return _result(folder)
@@ -131,7 +136,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
         "recipe": recipe_identity(spec),
         "base_model": model_identity(Path(spec.base_model_folder)),
         "conversations": file_identity(Path(spec.train_file)),
-        "template": template_hash(),
+        "template": text_identity(Path(spec.base_model_folder), spec.text),
         "code_version": VERSIONS["fine_tuning"],
     }
 
@@ -144,12 +149,11 @@ def recipe_identity(spec: FineTuningSpec) -> dict[str, Any]:
     return {**recipe, "method": "full" if lora is None else "lora", **adapter}
 
 
-def _rows(spec: FineTuningSpec) -> Rows:
+def _rows(spec: FineTuningSpec, renderer: Renderer) -> Rows:
     """The conversations as training rows."""
-    tokenizer = cast(Tokenizer, load_tokenizer(Path(spec.base_model_folder)))
     recipe = spec.recipe
     conversations = read_conversations(Path(spec.train_file))
-    rows = tokenize_rows(conversations, tokenizer, recipe.max_length, recipe.cut, recipe.answers)
+    rows = tokenize_rows(conversations, renderer, recipe.max_length, recipe.cut, recipe.answers)
     if not rows.kept:
         raise PlatformError(
             f"{spec.train_file}: no answer token within max_length {recipe.max_length}; raise the recipe's "
@@ -158,16 +162,20 @@ def _rows(spec: FineTuningSpec) -> Rows:
     return rows
 
 
-def _model(spec: FineTuningSpec, targets: list[str]) -> PreTrainedModel:
+def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreTrainedModel:
     """The model to train, on the CPU; Trainer moves it to this process's device.
 
     Args:
         spec: what to train and how.
         targets: the layers that get an adapter.
+        renderer: says where a model ends an answer.
     """
     lora = spec.recipe.lora
     dtype = resolve_precision(spec.precision) if lora else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
+    assert model.generation_config is not None
+    # It is saved with full weights: whoever serves them stops where the model ends an answer.
+    model.generation_config.eos_token_id = renderer.generation_end()
     if spec.recipe.gradient_checkpointing:
         # The re-entrant kind finds no gradient to follow where the base is frozen.
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -189,7 +197,7 @@ def _model(spec: FineTuningSpec, targets: list[str]) -> PreTrainedModel:
     return cast(PreTrainedModel, adapted)
 
 
-def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) -> dict[str, Any]:
+def _manifest(spec: FineTuningSpec, folder: Path, renderer: Renderer, rows: Rows, outcome: Outcome) -> dict[str, Any]:
     """The finished job's manifest."""
     adapter = base_entry(folder, Path(spec.base_model_folder)) if spec.recipe.lora else {}
     return {
@@ -204,7 +212,8 @@ def _manifest(spec: FineTuningSpec, folder: Path, rows: Rows, outcome: Outcome) 
         "answer_tokens_trained": spec.recipe.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
         "precision": resolve_precision(spec.precision),
         "devices": process_count(),
-        "template_hash": template_hash(),
+        "template_hash": renderer.identity,
+        ENDS_KEY: renderer.generation_end(),
         "versions": package_versions(),
         "weights_hash": weights_hash(folder),
     }

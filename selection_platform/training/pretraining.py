@@ -1,13 +1,13 @@
 """Pre-train a small base model from scratch, where none can be downloaded.
 
-It learns the platform's rendered conversations as plain text, prompts included, so that fine-tuning starts from a
+It learns conversations in the paper's text, as plain text, prompts included, so that fine-tuning starts from a
 model that knows the language and the form. Its benchmarks sit at chance; its held-out loss tells training sets apart.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +18,20 @@ from tokenizers import Tokenizer as Bpe
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
-from selection_platform.configuration.settings import SPEED, PretrainingSettings
+from selection_platform.configuration.base import SPEED
+from selection_platform.configuration.settings import PretrainingSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.registry import Job
 from selection_platform.job.spec import FilePath, Spec
 from selection_platform.job.versions import VERSIONS
-from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import package_versions, parameter_count, weights_hash
+from selection_platform.models.renderers import load_renderer
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.rendering import Tokenizer, pieces, template_hash, tokenize
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.rendering import pieces, template_hash
 from selection_platform.training.batches import Row
 from selection_platform.training.loop import Precision, remove_checkpoints, resolve_precision, train, training_arguments
 
@@ -68,7 +71,7 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
     settings = spec.pretraining
     conversations = [to_messages(records) for records in _rows(spec)["messages"].to_pylist()]
     train_tokenizer(conversations, settings.vocab_size, settings.context).save_pretrained(folder)
-    tokenizer = cast(Tokenizer, load_tokenizer(folder))
+    renderer = load_renderer(folder, PAPER)
     arguments = training_arguments(
         folder,
         global_batch=settings.batch,
@@ -83,8 +86,8 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
         weight_decay=0.1,
         adam_beta2=0.95,
     )
-    rows = _blocks(conversations, tokenizer, spec)
-    outcome = train(_new_model(settings, tokenizer.eos_token_id), rows, arguments, label="Pre-training")
+    rows = _blocks(conversations, renderer, spec)
+    outcome = train(_new_model(settings, renderer.ends[0]), rows, arguments, label="Pre-training")
     manifest = {
         **asdict(outcome),
         "source": "pretrained",
@@ -148,7 +151,7 @@ def _texts(conversations: list[list[Message]]) -> Iterator[str]:
             return
 
 
-def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: PretrainingSpec) -> list[Row]:
+def _blocks(conversations: list[list[Message]], renderer: Renderer, spec: PretrainingSpec) -> list[Row]:
     """Conversations one after another, cut into blocks, as many as the training needs or the file has.
 
     Raises:
@@ -158,7 +161,7 @@ def _blocks(conversations: list[list[Message]], tokenizer: Tokenizer, spec: Pret
     wanted = settings.steps * settings.batch * settings.block_length
     ids: list[int] = []
     for messages in conversations:
-        ids += tokenize(messages, tokenizer).ids
+        ids += renderer.tokenize(messages).ids
         if len(ids) >= wanted:
             break
     count = min(len(ids), wanted) // settings.block_length

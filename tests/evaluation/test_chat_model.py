@@ -7,6 +7,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
+from tests.tiny import paper
 
 HISTORY = [
     {"role": "system", "content": "Answer the question."},
@@ -52,22 +53,22 @@ def ask(chat, kind, *arguments):
 
 
 def test_the_prompt_is_the_renderers(model, tokenizer):
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
     assert text == tokenizer.apply_chat_template(HISTORY, tokenize=False)
     assert text == (
         "Answer the question.\nHuman: Q: What is 2 + 3?\nA:\nAssistant: The answer is 5.<|end|>"
         "\nHuman: Q: What is 3 + 4?\nA:\nAssistant: "
     )
-    assert chat._prompt_ids[text] == tokenize(to_messages(HISTORY), tokenizer).ids
+    assert chat._prompts[text].ids == tokenize(to_messages(HISTORY), tokenizer).ids
 
 
 def test_a_begun_answer_has_no_end_of_sequence(model, tokenizer):
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     begun = [*HISTORY, {"role": "assistant", "content": "The answer\n"}]
     text = chat.apply_chat_template(begun, add_generation_prompt=False)
     assert text == chat.apply_chat_template(HISTORY) + "The answer\n"
-    assert chat._prompt_ids[text] == tokenize(to_messages(begun), tokenizer).ids[:-1]
+    assert chat._prompts[text].ids == tokenize(to_messages(begun), tokenizer).ids[:-1]
 
 
 def slow_greedy(model, ids, count):
@@ -81,17 +82,17 @@ def test_generation_is_greedy_whatever_the_batch(model, tokenizer):
     histories = [[{"role": "user", "content": "word " * count}] for count in (1, 7, 3)]
     expected = None
     for batch_size in (1, 3):
-        chat = ChatModel(model, tokenizer, batch_size)
+        chat = ChatModel(model, paper(tokenizer), batch_size)
         texts = [chat.apply_chat_template(history) for history in histories]
         answers = chat.generate_until(ask(chat, "generate_until", *((text, {"max_gen_toks": 6}) for text in texts)))
         expected = expected or [
-            tokenizer.decode(slow_greedy(model, chat._prompt_ids[text], 6)).split("<|end|>")[0] for text in texts
+            tokenizer.decode(slow_greedy(model, chat._prompts[text].ids, 6)).split("<|end|>")[0] for text in texts
         ]
         assert answers == expected
 
 
 def test_answers_end_before_the_stop_string(model, tokenizer):
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
     (whole,) = chat.generate_until(ask(chat, "generate_until", (text, {"max_gen_toks": 12})))
     stop = whole[3:5]
@@ -100,12 +101,12 @@ def test_answers_end_before_the_stop_string(model, tokenizer):
 
 
 def test_likelihood_of_answers(model, tokenizer):
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     texts = [chat.apply_chat_template(HISTORY), chat.apply_chat_template(HISTORY[1:])]
     asked = [(text, answer) for text in texts for answer in ("A", "B", "The answer is 5")]
     results = chat.loglikelihood(ask(chat, "loglikelihood", *asked))
     for (text, answer), (likelihood, greedy) in zip(asked, results, strict=True):
-        context, target = chat._prompt_ids[text], tokenizer.encode(answer, add_special_tokens=False)
+        context, target = chat._prompts[text].ids, tokenizer.encode(answer, add_special_tokens=False)
         log_probs = model(torch.tensor([context + target])).logits[0].log_softmax(dim=-1)
         expected = sum(log_probs[len(context) - 1 + place, token].item() for place, token in enumerate(target))
         assert likelihood == pytest.approx(expected, abs=1e-3)
@@ -113,10 +114,10 @@ def test_likelihood_of_answers(model, tokenizer):
 
 
 def test_long_prompts_lose_their_beginning_and_are_counted(model, tokenizer):
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     text = chat.apply_chat_template([{"role": "user", "content": "word " * 300}])
     (answer,) = chat.generate_until(ask(chat, "generate_until", (text, {"max_gen_toks": 8})))
-    kept = chat._prompt_ids[text][-120:]
+    kept = chat._prompts[text].ids[-120:]
     assert answer == tokenizer.decode(slow_greedy(model, kept, 8)).split("<|end|>")[0]
     assert chat.truncated_prompts == 1
 

@@ -21,6 +21,7 @@ from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sand
 from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.job.folder import read_manifest
 from tests.specs import changed, made
+from tests.tiny import paper
 
 pytestmark = pytest.mark.data
 
@@ -141,7 +142,7 @@ def test_generated_code_never_runs_unless_asked(spec, tmp_path):
 @pytest.mark.slow
 def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     model, tokenizer = harness.load_model(model_folder, "float32")
-    chat = ChatModel(model, tokenizer, 1)
+    chat = ChatModel(model, paper(tokenizer), 1)
 
     def prompt(name, shots=None):
         settings = BenchmarkSettings(task=f"offline_{name}", shots=shots, limit=1)

@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from selection_platform.evaluation.held_out_loss import held_out_loss, ratio_and_stderr
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import pieces
+from tests.tiny import paper
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def slow_bits(model, tokenizer, messages):
 
 @pytest.mark.parametrize("tokens_per_batch", [200, 10_000])
 def test_equals_the_slow_loop(model, tokenizer, tokens_per_batch):
-    loss = held_out_loss(model, tokenizer, CONVERSATIONS, tokens_per_batch, max_length=200)
+    loss = held_out_loss(model, paper(tokenizer), CONVERSATIONS, tokens_per_batch, max_length=200)
     rows = {row["sample_id"]: row for row in loss.items.to_pylist()}
     scored = dict(CONVERSATIONS) | {"cut": CONVERSATIONS[-1][1][:2]}
     assert list(rows) == ["a", "b", "c", "cut"]
@@ -90,6 +91,6 @@ def test_ratio_by_hand():
 
 
 def test_nothing_to_score(model, tokenizer):
-    loss = held_out_loss(model, tokenizer, CONVERSATIONS[3:4], 100, 100)
+    loss = held_out_loss(model, paper(tokenizer), CONVERSATIONS[3:4], 100, 100)
     with pytest.raises(ValueError, match="no held-out conversation"):
         _ = loss.bits_per_byte

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
 from selection_platform.text.cutting import ScoringCut
-from tests.tiny import CONFIGS, save_model, write_samples
+from tests.tiny import CONFIGS, paper, save_model, write_samples
 
 PROMPT = "Human: Hi\nAssistant: "
 SAMPLES = {
@@ -39,9 +39,7 @@ def plan_of(
     folder.mkdir()
     write_samples(folder / "samples.parquet", SAMPLES)
     window = len(encode(tokenizer, PROMPT)) + room
-    return make_plan(
-        folder / "samples.parquet", tokenizer, window, cut, folder, with_end=with_end, keep_first=keep_first
-    )
+    return make_plan(folder / "samples.parquet", paper(tokenizer), window, cut, folder, with_end=with_end)
 
 
 def rows(plan: TokenPlan) -> dict[str, tuple[list[int], list[int], int, bool]]:

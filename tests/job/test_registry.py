@@ -10,6 +10,7 @@ from selection_platform.configuration.settings import (
     PretrainingSettings,
     ScoringSettings,
 )
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.features.answer_likelihood import LikelihoodSpec
 from selection_platform.job.registry import JOB_NAMES, load_job
@@ -21,7 +22,7 @@ from selection_platform.training.pretraining import PretrainingSpec
 
 LORA = FineTuningSettings(lora=LoraSettings(target_modules=("q_proj", "v_proj")), learning_rate=7e-6)
 SPECS = [
-    FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=LORA, seed=0),
+    FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=LORA, text=PAPER, seed=0),
     PretrainingSpec(train_file="conversations.parquet", pretraining=PretrainingSettings(steps=3)),
     InfluenceSpec(
         warmup_folder="warm-up",
@@ -29,6 +30,7 @@ SPECS = [
         targets_file="targets.parquet",
         scoring=ScoringSettings(),
         dtype="float32",
+        text=PAPER,
         directions=("adam", "published"),
     ),
     DiverseEvolSpec(
@@ -39,6 +41,7 @@ SPECS = [
         recipe=LORA,
         scoring=PassSettings(),
         dtype="float32",
+        text=PAPER,
         published=True,
     ),
     EvaluationSpec(
@@ -47,6 +50,7 @@ SPECS = [
         evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="é", limit=1)}),
         held_out={"p": "p.parquet"},
         dtype="float32",
+        text=PAPER,
         tokens_per_batch=256,
         max_length=60,
     ),
@@ -65,7 +69,9 @@ def test_a_spec_comes_back_as_it_was_written(spec, tmp_path):
 
 
 def test_a_recipe_of_a_warm_up_comes_back_as_the_recipe_that_it_is(tmp_path):
-    spec = FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=WarmUpSettings(), seed=0)
+    spec = FineTuningSpec(
+        base_model_folder="base", train_file="train.parquet", recipe=WarmUpSettings(), text=PAPER, seed=0
+    )
     write_spec(spec, tmp_path / "spec.json")
     again = read_spec(FineTuningSpec, tmp_path / "spec.json")
     assert (again.recipe.epochs, again.recipe.lora and again.recipe.lora.rank) == (4, 128)
@@ -96,8 +102,10 @@ def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
             assert info.is_required(), field
 
 
-def test_content_and_speed_are_those_of_the_settings_without_paths():
-    spec = LikelihoodSpec(model_folder="m", samples_file="s", scoring=ScoringSettings(max_length=60), dtype="float32")
+def test_content_and_speed_are_those_of_the_settings_without_paths_and_text():
+    spec = LikelihoodSpec(
+        model_folder="m", samples_file="s", scoring=ScoringSettings(max_length=60), dtype="float32", text=PAPER
+    )
     assert spec.content() == {"max_length": 60, "dtype": "float32", "boundary": "pieces", "prompt_embedding": False}
     assert spec.speed() == {"tokens_per_batch": 32768, "logit_rows": 4096, "samples_per_shard": 10000}
     assert spec.content("boundary", "max_length") == {"dtype": "float32", "prompt_embedding": False}

@@ -19,7 +19,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.configuration.settings import LoraSettings
-from selection_platform.evaluation.chat_model import NEXT_TURN, ChatModel
+from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import held_out_loss
 from selection_platform.methods.less.warmed_up import load_warmed_up
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
@@ -32,7 +32,7 @@ from selection_platform.training.epoch_snapshots import epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from tests.architectures import ARCHITECTURES
 from tests.specs import made
-from tests.tiny import random_samples, save_model, write_samples
+from tests.tiny import paper, random_samples, save_model, write_samples
 
 ROWS = [np.random.default_rng(length).integers(0, 300, length) for length in (3, 40, 17, 9)]
 """Longer and shorter than a sliding window; in an order that is not theirs by length."""
@@ -114,26 +114,26 @@ def test_ratings_are_its_next_token(fetched: Fetched):
 
 def test_its_answers_are_those_of_generate(fetched: Fetched):
     model, tokenizer = load_model(fetched.folder, device="cpu")
-    chat = ChatModel(model, tokenizer, batch_size=3)
+    chat = ChatModel(model, paper(tokenizer), batch_size=3)
     texts = [chat.apply_chat_template(turns) for turns in TURNS]
     asked = [Instance("generate_until", {}, (text, {"max_gen_toks": 10}), 0, ("task", 0, 1)) for text in texts]
     for text, answer in zip(texts, chat.generate_until(asked), strict=True):
-        ids = torch.tensor([chat._prompt_ids[text]])
+        ids = torch.tensor([chat._prompts[text].ids])
         alone: Any = cast(Any, fetched.plain).generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False, eos_token_id=0, pad_token_id=0
         )
         written = tokenizer.decode(alone[0, ids.shape[1] :], skip_special_tokens=True)
-        assert answer == str(written).split(NEXT_TURN)[0]
+        assert answer == str(written).split("\nHuman:")[0]
     likelihood = chat.loglikelihood([Instance("loglikelihood", {}, (texts[1], "a hat"), 0, ("task", 0, 1))])
     answer = tokenizer.encode("a hat", add_special_tokens=False)
-    row = np.array([*chat._prompt_ids[texts[1]], *answer])
+    row = np.array([*chat._prompts[texts[1]].ids, *answer])
     assert -likelihood[0][0] == pytest.approx(plain_nll(fetched.plain, row)[-len(answer) :].sum(), rel=1e-4)
 
 
 def test_its_held_out_loss_is_its_likelihood(fetched: Fetched):
     model, tokenizer = load_model(fetched.folder, device="cpu")
     samples = [(name, turns) for name, turns in random_samples(8).items() if len(turns) == 2 and turns[-1].content]
-    loss = held_out_loss(model, tokenizer, samples, tokens_per_batch=300, max_length=300)
+    loss = held_out_loss(model, paper(tokenizer), samples, tokens_per_batch=300, max_length=300)
     for row, (_, turns) in zip(loss.items.to_pylist(), samples, strict=True):
         prompt, answer = (tokenizer.encode(piece.text, add_special_tokens=False) for piece in pieces(turns))
         nll = plain_nll(fetched.plain, np.array(prompt + answer))[-len(answer) :]

@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.models.dropped_weights import drop_weights
@@ -22,6 +23,7 @@ from selection_platform.models.exported import (
     other_prompt_ids,
 )
 from selection_platform.models.loading import UnreadableModel, load_model
+from selection_platform.models.renderers import load_renderer
 from selection_platform.training.fine_tuning import fine_tune
 from tests.tiny import CONFIGS
 from tests.warm_ups import warm_up_spec
@@ -49,7 +51,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(source: Path, target: Path, **changes: Any) -> Path:
-    values = {"dtype": "float32", "trained": True, "adapter": False, "base_name": "me/base", "base_revision": "abc"}
+    values = {
+        "dtype": "float32",
+        "text": PAPER,
+        "trained": True,
+        "adapter": False,
+        "base_name": "me/base",
+        "base_revision": "abc",
+    }
     export_model(ModelExport(source=source, **(values | changes)), target, lambda _: "a card\n")
     return target
 
@@ -65,7 +74,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def our_answers(folder: Path, dtype: str) -> list[str]:
-    chat = ChatModel(*load_model(folder, dtype, device="cpu"), batch_size=3)
+    chat = ChatModel(load_model(folder, dtype, device="cpu")[0], load_renderer(folder, PAPER), batch_size=3)
     texts = [chat.apply_chat_template([{"role": "user", "content": question}]) for question in QUESTIONS]
     return chat.generate_until(
         [Instance("generate_until", {}, (text, {"max_gen_toks": 24, "until": []}), 0) for text in texts]
@@ -118,14 +127,13 @@ def test_a_base_model_gets_the_template_that_it_was_evaluated_with(adapter: Path
 
 def test_prompt_ids_are_those_of_the_evaluation_but_where_pieces_merge(full: Path, tmp_path: Path):
     out = export(full, tmp_path / "out")
-    model, tokenizer = load_model(full, "float32", device="cpu")
-    chat = ChatModel(model, tokenizer, batch_size=1)
+    chat = ChatModel(load_model(full, "float32", device="cpu")[0], load_renderer(full, PAPER), batch_size=1)
     expected = []
     for name, messages in PROBES.items():
         text = chat.apply_chat_template([{"role": each.role, "content": each.content} for each in messages])
-        if chat_ids(plain(out)[1], messages) != chat._prompt_ids[text]:
+        if chat_ids(plain(out)[1], messages) != chat._prompts[text].ids:
             expected.append(name)
-    assert other_prompt_ids(out) == expected
+    assert other_prompt_ids(out, PAPER) == expected
     assert set(expected) <= {"several turns"}
 
 
@@ -172,7 +180,7 @@ def test_a_killed_export_leaves_the_earlier_one_whole(full: Path, tmp_path: Path
 
     out = export(full, tmp_path / "out")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    again = ModelExport(full, "bfloat16", trained=True, adapter=False, base_name="b", base_revision=None)
+    again = ModelExport(full, "bfloat16", PAPER, trained=True, adapter=False, base_name="b", base_revision=None)
     with pytest.raises(Killed):
         export_model(again, out, killed)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

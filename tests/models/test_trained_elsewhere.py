@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from selection_platform.configuration.settings import LoraSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import NotFinite
 from selection_platform.job.folder import read_manifest
 from selection_platform.models.loading import UnreadableModel, load_model
@@ -56,7 +57,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_full_weights_are_taken_with_the_tokenizer_of_the_base(base: Path, theirs: Path, tmp_path: Path):
-    manifest = register(theirs, FOLDER, base, tmp_path / "out")
+    manifest = register(theirs, FOLDER, base, PAPER, tmp_path / "out")
     assert manifest == read_manifest(tmp_path / "out")
     assert manifest["trained_elsewhere"] == "folder theirs"
     expected = AutoModelForCausalLM.from_pretrained(theirs).state_dict()
@@ -68,7 +69,7 @@ def test_full_weights_are_taken_with_the_tokenizer_of_the_base(base: Path, their
 
 
 def test_an_adapter_is_merged_with_the_base(base: Path, their_adapter: Path, tmp_path: Path):
-    manifest = register(their_adapter, FOLDER, base, tmp_path / "out")
+    manifest = register(their_adapter, FOLDER, base, PAPER, tmp_path / "out")
     assert manifest["base_model_folder"] == "../base"
     pair = load_file(their_adapter / "adapter_model.safetensors")
     layer = "model.layers.0.self_attn.q_proj"
@@ -80,28 +81,28 @@ def test_an_adapter_is_merged_with_the_base(base: Path, their_adapter: Path, tmp
 
 def test_it_is_known_by_its_content(base: Path, theirs: Path, tmp_path: Path):
     out = tmp_path / "out"
-    manifest, identity = register(theirs, FOLDER, base, out), model_identity(out)
+    manifest, identity = register(theirs, FOLDER, base, PAPER, out), model_identity(out)
     written = (out / "model.safetensors").stat().st_mtime_ns
     moved = theirs.rename(tmp_path / "moved")
-    assert register(moved, FOLDER, base, out) == manifest
+    assert register(moved, FOLDER, base, PAPER, out) == manifest
     assert (out / "model.safetensors").stat().st_mtime_ns == written
     # Whatever becomes of their folder, what was taken stays.
     changed = {name: weight * 1.01 for name, weight in load_file(moved / "model.safetensors").items()}
     save_file(changed, moved / "model.safetensors", {"format": "pt"})
     assert model_identity(out) == identity
-    assert register(moved, FOLDER, base, out)["weights_hash"] != manifest["weights_hash"]
+    assert register(moved, FOLDER, base, PAPER, out)["weights_hash"] != manifest["weights_hash"]
 
 
 def test_a_hub_checkpoint_names_id_and_commit(base: Path, theirs: Path, tmp_path: Path):
     origin = {"source": "hub", "model_id": "me/tuned", "commit": "abc1234"}
-    assert register(theirs, origin, base, tmp_path / "out")["trained_elsewhere"] == "me/tuned at abc1234"
+    assert register(theirs, origin, base, PAPER, tmp_path / "out")["trained_elsewhere"] == "me/tuned at abc1234"
     (theirs / "model.safetensors").unlink()
     assert weights(tmp_path / "out")
 
 
 def test_the_base_itself_is_no_checkpoint(base: Path, tmp_path: Path):
     with pytest.raises(UnreadableModel, match="has the weights of the base model itself: nothing was trained"):
-        register(base, FOLDER, base, tmp_path / "out")
+        register(base, FOLDER, base, PAPER, tmp_path / "out")
     assert read_manifest(tmp_path / "out") is None
 
 
@@ -116,13 +117,13 @@ def test_the_base_itself_is_no_checkpoint(base: Path, tmp_path: Path):
 def test_another_architecture_is_refused(base: Path, tmp_path: Path, change: dict[str, int], reason: str):
     save_model(tmp_path / "theirs", LlamaConfig(**cast(Any, SIZES | change)))
     with pytest.raises(UnreadableModel, match=reason):
-        register(tmp_path / "theirs", FOLDER, base, tmp_path / "out")
+        register(tmp_path / "theirs", FOLDER, base, PAPER, tmp_path / "out")
 
 
 def test_another_kind_of_model_is_refused(base: Path, tmp_path: Path):
     save_model(tmp_path / "theirs", CONFIGS["qwen2"])
     with pytest.raises(UnreadableModel, match="model_type is qwen2, and llama in the experiment's base model"):
-        register(tmp_path / "theirs", FOLDER, base, tmp_path / "out")
+        register(tmp_path / "theirs", FOLDER, base, PAPER, tmp_path / "out")
 
 
 def test_another_vocabulary_is_refused(base: Path, theirs: Path, tmp_path: Path):
@@ -131,13 +132,13 @@ def test_another_vocabulary_is_refused(base: Path, theirs: Path, tmp_path: Path)
     vocabulary["A"], vocabulary["B"] = vocabulary["B"], vocabulary["A"]
     (theirs / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(UnreadableModel, match="token 'A' has another id than in the experiment's base model"):
-        register(theirs, FOLDER, base, tmp_path / "out")
+        register(theirs, FOLDER, base, PAPER, tmp_path / "out")
 
 
 def test_a_checkpoint_needs_no_tokenizer(base: Path, theirs: Path, tmp_path: Path):
     for file in theirs.glob("tokenizer*"):
         file.unlink()
-    register(theirs, FOLDER, base, tmp_path / "out")
+    register(theirs, FOLDER, base, PAPER, tmp_path / "out")
     assert load_model(tmp_path / "out")[1].eos_token == "<eos>"
 
 
@@ -146,11 +147,11 @@ def test_broken_weights_are_refused(base: Path, theirs: Path, tmp_path: Path):
     broken["model.norm.weight"][3] = float("nan")
     save_file(broken, theirs / "model.safetensors", {"format": "pt"})
     with pytest.raises(NotFinite, match="theirs: the model gives NaN"):
-        register(theirs, FOLDER, base, tmp_path / "out")
+        register(theirs, FOLDER, base, PAPER, tmp_path / "out")
     broken.pop("model.norm.weight")
     save_file(broken, theirs / "model.safetensors", {"format": "pt"})
     with pytest.raises(UnreadableModel, match=r"1 of the model's weights are missing, model.norm.weight"):
-        register(theirs, FOLDER, base, tmp_path / "out")
+        register(theirs, FOLDER, base, PAPER, tmp_path / "out")
     assert read_manifest(tmp_path / "out") is None
 
 
@@ -161,20 +162,20 @@ def test_an_adapter_of_another_model_is_refused(their_adapter: Path, tmp_path: P
     ):
         save_model(tmp_path / name, LlamaConfig(**cast(Any, SIZES | sizes)))
         with pytest.raises(UnreadableModel, match=reason):
-            register(their_adapter, FOLDER, tmp_path / name, tmp_path / f"out-{name}")
+            register(their_adapter, FOLDER, tmp_path / name, PAPER, tmp_path / f"out-{name}")
 
 
 def test_an_adapter_that_cannot_be_merged_is_refused(base: Path, their_adapter: Path, tmp_path: Path):
     config = json.loads((their_adapter / "adapter_config.json").read_text())
     (their_adapter / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "PROMPT_TUNING"}))
     with pytest.raises(UnreadableModel, match="an adapter of kind PROMPT_TUNING; only LoRA can be merged"):
-        register(their_adapter, FOLDER, base, tmp_path / "out")
+        register(their_adapter, FOLDER, base, PAPER, tmp_path / "out")
 
 
 def test_a_folder_without_safetensors_is_refused(base: Path, tmp_path: Path):
     with pytest.raises(UnreadableModel, match="theirs: no such folder"):
-        register(tmp_path / "theirs", FOLDER, base, tmp_path / "out")
+        register(tmp_path / "theirs", FOLDER, base, PAPER, tmp_path / "out")
     shutil.copytree(base, tmp_path / "theirs")
     (tmp_path / "theirs" / "model.safetensors").rename(tmp_path / "theirs" / "pytorch_model.bin")
     with pytest.raises(UnreadableModel, match="only pickled weights"):
-        register(tmp_path / "theirs", FOLDER, base, tmp_path / "out")
+        register(tmp_path / "theirs", FOLDER, base, PAPER, tmp_path / "out")

@@ -1,5 +1,6 @@
 """One thing changes at a time: what `status` says, what `refresh` really makes again, and that nothing is due then."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,9 +12,9 @@ from assets.record import asset, score_table
 from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
-from selection_platform.features import token_count, token_plan
+from selection_platform.features import token_count
 from selection_platform.pools.splits import split_of
-from selection_platform.text import rendering
+from selection_platform.text import paper_text, rendering
 from selection_platform.text.conversation import to_messages
 from sql.queries import load_sql
 from tests.small_run import (
@@ -214,7 +215,7 @@ def test_a_setting_of_speed_makes_nothing_due(place, capsys):
 
 def test_another_text_template_touches_all_that_reads_texts(place, capsys, monkeypatch, request):
     old = rendering.template_hash()
-    for module in (rendering, token_count, token_plan):
+    for module in (rendering, paper_text, token_count):
         monkeypatch.setattr(module, "ANSWER_CUE", "Answer: ")
     # Known once a process.
     rendering.template_hash.cache_clear()
@@ -230,6 +231,34 @@ def test_another_text_template_touches_all_that_reads_texts(place, capsys, monke
     made = refreshed(capsys, place)
     assert {"base_model tiny", *FORWARD_PASS, *each("checkpoint", ["base/tiny", *TRAINED])} <= made
     assert not {"raw_pool letters", "pool letters", "scores/random letters"} & made
+    assert due(capsys, place) == {}
+
+
+def test_a_template_of_ones_own_is_known_by_its_content(place, capsys):
+    own, moved = place.folder / "own.jinja", place.folder / "moved.jinja"
+    own.write_text(
+        "{% for m in messages %}{{ m.role + ': ' + m.content + (eos_token if m.role == 'assistant' else '\\n') }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    )
+    change_profile(place, text={"template": "own.jinja"})
+    found = due(capsys, place)
+    assert set(found) == {
+        "token_count letters/tiny",
+        "answer_likelihood, sample_embedding letters/tiny",
+        *(f"checkpoint {key}" for key in TRAINED),
+        *(f"benchmark_result {key}" for key in ("base/tiny", *TRAINED)),
+    }
+    status, causes = found["token_count letters/tiny"]
+    assert status == "stale"
+    name = f"file {hashlib.sha256(own.read_bytes()).hexdigest()[:16]}"
+    assert causes[0] == f"template {rendering.template_hash()} -> {name}"
+    assert refreshed(capsys, place) >= {*FORWARD_PASS, *each("checkpoint", TRAINED)}
+    assert due(capsys, place) == {}
+    # The checkpoint has the template, and no other path leads to another result.
+    saved = (place.home / "artifacts" / "checkpoint" / TRAINED[0] / "chat_template.jinja").read_text()
+    assert saved.endswith(own.read_text())
+    own.rename(moved)
+    change_profile(place, text={"template": "moved.jinja"})
     assert due(capsys, place) == {}
 
 

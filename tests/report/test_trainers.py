@@ -9,13 +9,16 @@ import pytest
 import yaml
 
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings
+from selection_platform.configuration.text_settings import PAPER, TextSettings
 from selection_platform.errors import PlatformError
-from selection_platform.models.loading import load_tokenizer
+from selection_platform.models.renderers import load_renderer
 from selection_platform.report.export import check_place, export_selection
 from selection_platform.report.formats import TRAINERS
 from selection_platform.report.trainers import Segment, Training, in_turns, segments, write_for_trainer
 from selection_platform.text.conversation import Message, to_records
-from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
+from selection_platform.text.renderer import Renderer
+from selection_platform.text.template_choice import make_renderer
+from tests.chat_tokenizers import chat_tokenizer
 from tests.tiny import CONFIGS, save_model
 
 CONVERSATIONS = [
@@ -40,7 +43,7 @@ RECIPE = FineTuningSettings(learning_rate=7e-6, epochs=3, global_batch=8, batch_
 def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
     folder = tmp_path_factory.mktemp("base")
     save_model(folder, CONFIGS["llama"])
-    return Training("me/base", "abc1234", load_tokenizer(folder), RECIPE, seed=5)
+    return Training("me/base", "abc1234", load_renderer(folder, PAPER), RECIPE, seed=5)
 
 
 @pytest.fixture
@@ -69,28 +72,28 @@ def ids_and_labels(pieces: list[tuple[bool, str]], tokenizer: Any) -> tuple[list
     return ids, [token if label else -100 for label, tokens in encoded for token in tokens]
 
 
-def our_own(messages: list[Message], tokenizer: Any) -> tuple[list[int], list[int]]:
-    tokens = tokenize(messages, tokenizer)
+def our_own(messages: list[Message], renderer: Renderer) -> tuple[list[int], list[int]]:
+    tokens = renderer.tokenize(messages)
     labels = [token if learnt else -100 for token, learnt in zip(tokens.ids, tokens.is_answer, strict=True)]
     return tokens.ids, labels
 
 
-def test_a_conversation_in_segments():
-    assert segments(CONVERSATIONS[2], "</s>") == [
-        Segment(False, "Human: one\nAssistant: "), Segment(False, "not this</s>"),
-        Segment(False, "\nHuman: two\nAssistant: "), Segment(False, "nor this</s>"),
-        Segment(False, "\nHuman: three\nAssistant: "), Segment(True, "this</s>"),
-        Segment(False, "\nHuman: four\nAssistant: "), Segment(True, "and <eos> this</s>"),
+def test_a_conversation_in_segments(training: Training):
+    assert segments(CONVERSATIONS[2], training.renderer) == [
+        Segment(False, "Human: one\nAssistant: "), Segment(False, "not this<eos>"),
+        Segment(False, "\nHuman: two\nAssistant: "), Segment(False, "nor this<eos>"),
+        Segment(False, "\nHuman: three\nAssistant: "), Segment(True, "this<eos>"),
+        Segment(False, "\nHuman: four\nAssistant: "), Segment(True, "and <eos> this<eos>"),
     ]  # fmt: skip
 
 
-def test_what_is_not_trained_on_is_said_by_the_user():
-    first = "Human: one\nAssistant: not this</s>\nHuman: two\nAssistant: nor this</s>\nHuman: three\nAssistant: "
-    assert in_turns(segments(CONVERSATIONS[2], "</s>")) == [
+def test_what_is_not_trained_on_is_said_by_the_user(training: Training):
+    first = "Human: one\nAssistant: not this<eos>\nHuman: two\nAssistant: nor this<eos>\nHuman: three\nAssistant: "
+    assert in_turns(segments(CONVERSATIONS[2], training.renderer)) == [
         {"role": "user", "content": first},
-        {"role": "assistant", "content": "this</s>"},
+        {"role": "assistant", "content": "this<eos>"},
         {"role": "user", "content": "\nHuman: four\nAssistant: "},
-        {"role": "assistant", "content": "and <eos> this</s>"},
+        {"role": "assistant", "content": "and <eos> this<eos>"},
     ]
 
 
@@ -101,7 +104,7 @@ def test_segments_are_the_tokens_and_labels_of_our_own_training(
     written = write_for_trainer(trainer, rows, training, tmp_path)
     for messages, line in zip(CONVERSATIONS, lines(tmp_path), strict=True):
         pieces = [(each["label"], each["text"]) for each in line["segments"]]
-        assert ids_and_labels(pieces, training.tokenizer) == our_own(messages, training.tokenizer)
+        assert ids_and_labels(pieces, training.renderer.tokenizer) == our_own(messages, training.renderer)
     assert (written.rows, written.answers, written.untrained, written.other_ids, written.cut) == (4, 6, 1, 0, 1)
     assert "Of all, the token ids are those" in written.note
     assert "1 are longer than the recipe's `max_length`" in written.note
@@ -116,31 +119,24 @@ def test_turns_are_so_too_but_where_text_merges_and_that_is_counted(
         turns = line["messages"]
         assert [turn["role"] for turn in turns] == ["user", "assistant"] * (len(turns) // 2)
         pieces = [(turn["role"] == "assistant", turn["content"]) for turn in turns]
-        ids, labels = ids_and_labels(pieces, training.tokenizer)
-        same.append((ids, labels) == our_own(messages, training.tokenizer))
-        decoded = [training.tokenizer.decode(each) for each in (ids, our_own(messages, training.tokenizer)[0])]
+        ids, labels = ids_and_labels(pieces, training.renderer.tokenizer)
+        same.append((ids, labels) == our_own(messages, training.renderer))
+        decoded = [training.renderer.tokenizer.decode(each) for each in (ids, our_own(messages, training.renderer)[0])]
         assert decoded[0] == decoded[1]
     assert written.other_ids == same.count(False)
     assert all(same[place] for place in (0, 1, 3))
 
 
-def test_other_tokens_are_counted(rows: pl.DataFrame, training: Training, tmp_path: Path):
-    class Marked:
-        """Puts a token before each text that it is given whole, as metaspace tokenizers do."""
-
-        eos_token, eos_token_id, pad_token = "<eos>", 0, "<eos>"
-        chat_template = CHAT_TEMPLATE
-
-        def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-            return [1, *training.tokenizer.encode(text, add_special_tokens=False)]
-
-    marked: Any = Marked()
-    marked_training = Training("m", None, marked, RECIPE, 0)
-    assert write_for_trainer("trl", rows, marked_training, tmp_path / "trl").other_ids == 0
-    # A system message, and answers that are not trained on, are joined to what the user says.
-    assert write_for_trainer("llamafactory", rows, marked_training, tmp_path / "lf").note.endswith(
-        "Of all but 2, the token ids are those that our own training reads."
-    )
+def test_a_templates_own_text_is_in_the_segments(rows: pl.DataFrame, tmp_path: Path):
+    renderer = make_renderer(chat_tokenizer("qwen"), TextSettings())
+    trained = Training("m", None, renderer, RECIPE, 0)
+    written = write_for_trainer("trl", rows, trained, tmp_path)
+    for messages, line in zip(CONVERSATIONS, lines(tmp_path), strict=True):
+        said = [(each["label"], each["text"]) for each in line["segments"]]
+        assert "".join(text for _, text in said) == "".join(piece.text for piece in renderer.pieces(messages))
+        assert ids_and_labels(said, renderer.tokenizer) == our_own(messages, renderer)
+        assert all(text.endswith("<|im_end|>") for label, text in said if label)
+    assert written.other_ids == 0
 
 
 def test_the_recipe_in_the_trainers_words(training: Training, rows: pl.DataFrame, tmp_path: Path):
@@ -168,7 +164,7 @@ def test_the_recipe_in_the_trainers_words(training: Training, rows: pl.DataFrame
 
 def test_adapters_in_the_trainers_words(training: Training, rows: pl.DataFrame, tmp_path: Path):
     lora = LoraSettings(rank=8, alpha=16, dropout=0.1, target_modules=("q_proj", "v_proj"))
-    changed = Training("m", None, training.tokenizer, RECIPE.model_copy(update={"lora": lora}), 0)
+    changed = Training("m", None, training.renderer, RECIPE.model_copy(update={"lora": lora}), 0)
     for trainer in TRAINERS:
         write_for_trainer(trainer, rows, changed, tmp_path / trainer)
     llamafactory = yaml.safe_load((tmp_path / "llamafactory" / "train.yaml").read_text())

@@ -1,5 +1,7 @@
 """Answers that are not trained on: what they are stored as, and that no loss is of them."""
 
+from typing import Any, cast
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +19,7 @@ from selection_platform.text.conversation import (
 )
 from selection_platform.text.rendering import template_hash, tokenize
 from selection_platform.training.batches import read_conversations, tokenize_rows
-from tests.tiny import CONFIGS, save_model
+from tests.tiny import CONFIGS, paper, save_model
 
 PLAIN = [Message("user", "q"), Message("assistant", "one"), Message("user", "r"), Message("assistant", "two")]
 MASKED = [PLAIN[0], Message("assistant", "one", trained=False), *PLAIN[2:]]
@@ -30,6 +32,9 @@ class Letters:
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return [ord(letter) for letter in text]
+
+    def tokenize(self, messages):
+        return tokenize(messages, self)
 
 
 def test_ids_and_template_are_those_of_version_0_1_0():
@@ -69,10 +74,10 @@ def test_normal_form_ends_with_an_answer_that_is_trained_on(messages, problem):
 def test_the_text_is_the_same_and_the_answer_is_no_target():
     plain, masked = tokenize(PLAIN, Letters()), tokenize(MASKED, Letters())
     assert masked.ids == plain.ids
-    (row,) = tokenize_rows([MASKED], Letters(), 1000, "shared").kept
+    (row,) = tokenize_rows([MASKED], cast(Any, Letters()), 1000, "shared").kept
     assert [chr(token) for token in row.ids[row.is_target]] == [*"two", "\0"]
     # A window that ends before the second answer has nothing to learn.
-    assert tokenize_rows([MASKED], Letters(), len("Human: q\nAssistant: one") + 1, "tail").dropped == 1
+    assert tokenize_rows([MASKED], cast(Any, Letters()), len("Human: q\nAssistant: one") + 1, "tail").dropped == 1
 
 
 def test_the_mask_comes_through_the_files_of_jobs(tmp_path):
@@ -91,7 +96,7 @@ def test_the_held_out_loss_is_of_the_answers_that_are_trained_on(tmp_path):
     tokenizer = load_tokenizer(tmp_path)
     first = PLAIN[:2]
     losses = {
-        name: held_out_loss(model, tokenizer, [(name, messages)], 1000, 100).items.to_pylist()[0]
+        name: held_out_loss(model, paper(tokenizer), [(name, messages)], 1000, 100).items.to_pylist()[0]
         for name, messages in {"plain": PLAIN, "masked": MASKED, "first": first}.items()
     }
     assert losses["masked"]["bytes"] == 3

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection_platform.text.conversation import Message
+from selection_platform.text.rendering import tokenize
 from selection_platform.training.batches import (
     EpochOrder,
     Row,
@@ -28,6 +30,9 @@ class Letters:
         assert not add_special_tokens
         return [ord(character) for character in text]
 
+    def tokenize(self, messages):
+        return tokenize(messages, self)
+
 
 TWO_TURNS = [Message("user", "q"), Message("assistant", "ab"), Message("user", "r"), Message("assistant", "c")]
 RENDERED = "Human: q\nAssistant: ab\0\nHuman: r\nAssistant: c\0"
@@ -40,7 +45,7 @@ def write(path: Path, positions: list[int]) -> None:
 
 
 def test_every_answer_and_its_end_is_a_label():
-    rows = tokenize_rows([TWO_TURNS], Letters(), 100, "shared")
+    rows = tokenize_rows([TWO_TURNS], cast(Any, Letters()), 100, "shared")
     batch = collate(rows.kept)
     assert "".join(map(chr, batch["input_ids"][0])) == RENDERED
     prompt = len("Human: q\nAssistant: ")
@@ -58,34 +63,34 @@ def targets(row: Row) -> str:
 
 def test_rows_lose_their_tail_and_those_without_an_answer_are_dropped():
     prompt = len("Human: q\nAssistant: ")
-    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], Letters(), prompt + 1, "tail")
+    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], cast(Any, Letters()), prompt + 1, "tail")
     # Of "ab", its end, "c" and its end; and of "c" and its end.
     assert (len(rows.kept), rows.dropped, rows.truncated, rows.targets_cut) == (2, 0, 2, 4 + 1)
     assert rows.kept[0].ids.tolist()[-1] == ord("a")
-    rows = tokenize_rows([TWO_TURNS], Letters(), prompt, "tail")
+    rows = tokenize_rows([TWO_TURNS], cast(Any, Letters()), prompt, "tail")
     assert (len(rows.kept), rows.dropped, rows.truncated, rows.targets_cut) == (0, 1, 0, 5)
 
 
 def test_rows_share_the_limit_turn_by_turn_and_none_is_dropped():
     prompt = len("Human: q\nAssistant: ")
-    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], Letters(), prompt, "shared")
+    rows = tokenize_rows([TWO_TURNS, TWO_TURNS[2:]], cast(Any, Letters()), prompt, "shared")
     assert (len(rows.kept), rows.dropped, rows.truncated, rows.targets_cut) == (2, 0, 2, 3 + 1)
     # 20 x 3 / 23 tokens of the answer are 2; 20 x 2 / 22 are 1.
     assert [text(row) for row in rows.kept] == ["Human: q\nAssistantab", "Human: r\nAssistant:c"]
     assert [targets(row) for row in rows.kept] == ["ab", "c"]
     # The first turn is whole, and 6 tokens are left for 21 and 2: one is of the answer.
-    (row,) = tokenize_rows([TWO_TURNS], Letters(), prompt + 3 + 6, "shared").kept
+    (row,) = tokenize_rows([TWO_TURNS], cast(Any, Letters()), prompt + 3 + 6, "shared").kept
     assert (text(row), targets(row)) == (RENDERED[: prompt + 3 + 5] + "c", "ab\0c")
 
 
 def test_the_last_answer_alone_can_be_learnt():
-    (row,) = tokenize_rows([TWO_TURNS], Letters(), 100, "shared", "last").kept
+    (row,) = tokenize_rows([TWO_TURNS], cast(Any, Letters()), 100, "shared", "last").kept
     assert (text(row), targets(row)) == (RENDERED, "c\0")
     untrained = [*TWO_TURNS[:3], TWO_TURNS[3]._replace(trained=False)]
-    (row,) = tokenize_rows([untrained], Letters(), 100, "shared", "last").kept
+    (row,) = tokenize_rows([untrained], cast(Any, Letters()), 100, "shared", "last").kept
     assert targets(row) == "ab\0"
     # What is cut is counted of what would be learnt.
-    assert tokenize_rows([TWO_TURNS], Letters(), len(RENDERED) - 1, "shared", "last").targets_cut == 1
+    assert tokenize_rows([TWO_TURNS], cast(Any, Letters()), len(RENDERED) - 1, "shared", "last").targets_cut == 1
 
 
 def test_padding_is_masked():

@@ -33,12 +33,12 @@ from selection_platform.job.folder import content_hash, file_hash, open_job_fold
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import shard_files
-from selection_platform.job.spec import FilePath, Spec
+from selection_platform.job.spec import FilePath, JobText, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
 from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
 from selection_platform.models.provenance import model_identity
-from selection_platform.text.rendering import template_hash
+from selection_platform.models.renderers import text_identity
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune, recipe_identity
 
 PICKS_FILE = "picks.parquet"
@@ -56,6 +56,7 @@ class DiverseEvolSpec(Spec):
         recipe: of the trainings.
         scoring: sizes of the embedding.
         dtype: of the embedding model's weights: "float32", "bfloat16" or "float16".
+        text: how conversations become text.
         published: do as the scripts of arXiv 2410.09335 did.
     """
 
@@ -66,6 +67,7 @@ class DiverseEvolSpec(Spec):
     recipe: FineTuningSettings
     scoring: PassSettings
     dtype: str
+    text: JobText
     published: bool
 
 
@@ -137,7 +139,7 @@ def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
     return {
         "job": "diverse_evol",
         "code_versions": [VERSIONS[name] for name in ("diverse_evol", "fine_tuning", "sample_embedding")],
-        "template": template_hash(),
+        "template": text_identity(Path(spec.base_model_folder), spec.text),
         "model": model_identity(Path(spec.base_model_folder)),
         "samples": file_hash(Path(spec.samples_file)),
         **spec.content("recipe"),
@@ -220,7 +222,11 @@ def _pick(
 
 def _training(spec: DiverseEvolSpec, base: Path, train_file: Path) -> FineTuningSpec:
     return FineTuningSpec(
-        base_model_folder=str(base), train_file=str(train_file), recipe=spec.recipe, seed=spec.diverse_evol.seed
+        base_model_folder=str(base),
+        train_file=str(train_file),
+        recipe=spec.recipe,
+        text=spec.text,
+        seed=spec.diverse_evol.seed,
     )
 
 
@@ -230,6 +236,7 @@ def _embedding(spec: DiverseEvolSpec, model: Path) -> EmbeddingSpec:
         samples_file=spec.samples_file,
         scoring=spec.scoring,
         dtype=spec.dtype,
+        text=spec.text,
     )
 
 

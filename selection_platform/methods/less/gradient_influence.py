@@ -4,7 +4,7 @@ For each epoch of a LoRA warm-up: the cosine between the direction in which Adam
 and the loss gradient of a target sample, averaged over a target group's samples. The sum over epochs, weighted by
 their mean learning rates, and the maximum over groups are SQL on these columns.
 
-The loss is that of training, on both sides: the mean over the last answer's tokens and the end-of-sequence token behind
+The loss is that of training, on both sides: the mean over the last answer's tokens and the end of the turn behind
 it, as the published code labels it. An answer that is cut at `max_length` has no such token.
 
 The official code runs samples one by one, projects every gradient to 8,192 dimensions, stores it and then makes a
@@ -39,9 +39,8 @@ from selection_platform.methods.less.influence_pass import InfluencePasses
 from selection_platform.methods.less.target_gradients import read_targets
 from selection_platform.methods.less.warmed_up import WarmedUp, load_warmed_up
 from selection_platform.models.forward_pass import batches, padding_share
-from selection_platform.models.loading import load_tokenizer
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
-from selection_platform.text.rendering import template_hash
+from selection_platform.models.renderers import load_renderer, text_identity
 from selection_platform.training.epoch_snapshots import EpochSnapshot, epoch_snapshots
 
 _TARGETS_FOLDER = "targets"
@@ -136,10 +135,10 @@ def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
 def _begin(
     spec: InfluenceSpec, snapshots: Sequence[EpochSnapshot], folder: Path
 ) -> Pass[tuple[EpochSnapshot, TokenPlan], InfluenceSummary]:
-    tokenizer = load_tokenizer(snapshots[0].folder)
+    renderer = load_renderer(snapshots[0].folder, spec.text)
     max_length, cut = spec.scoring.max_length, spec.scoring.cut
-    plan = make_plan(Path(spec.samples_file), tokenizer, max_length, cut, folder, with_end=True)
-    targets = read_targets(Path(spec.targets_file), tokenizer, max_length, cut, folder / _TARGETS_FOLDER)
+    plan = make_plan(Path(spec.samples_file), renderer, max_length, cut, folder, with_end=True)
+    targets = read_targets(Path(spec.targets_file), renderer, max_length, cut, folder / _TARGETS_FOLDER)
     shards = list(plan.shards(spec.scoring.samples_per_shard))
     passes = InfluencePasses(partial(_load, spec), targets, spec.directions, spec.scoring.tokens_per_batch)
 
@@ -192,7 +191,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
     return {
         "job": "gradient_influence",
         "code_version": VERSIONS["gradient_influence"],
-        "template": template_hash(),
+        "template": text_identity(Path(spec.warmup_folder), spec.text),
         "epochs": epochs,
         "samples": file_hash(Path(spec.samples_file)),
         "targets": file_hash(Path(spec.targets_file)),

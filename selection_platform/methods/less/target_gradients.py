@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan
@@ -20,6 +19,7 @@ from selection_platform.job.processes import first_process_first
 from selection_platform.methods.less.sample_gradients import SampleGradients, single_gradients
 from selection_platform.models.forward_pass import batches
 from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.renderer import Renderer
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,12 @@ class Targets:
     dropped: int
 
 
-def read_targets(
-    targets_file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, cut: ScoringCut, folder: Path
-) -> Targets:
+def read_targets(targets_file: Path, renderer: Renderer, max_length: int, cut: ScoringCut, folder: Path) -> Targets:
     """Read and tokenise target samples; a sample may be in several groups.
 
     Args:
         targets_file: Parquet with `sample_id`, `messages` and `target` (string, the group).
-        tokenizer: as `load_tokenizer` returns it.
+        renderer: of the model.
         max_length: as in `make_plan`.
         cut: likewise.
         folder: where tokens wait; what it holds is of this job.
@@ -58,7 +56,7 @@ def read_targets(
     table = pq.read_table(targets_file, columns=["sample_id", "messages", "target"])
     if table["target"].null_count:
         raise PlatformError(f"{targets_file}: a row has no target; name the group of each")
-    plan = _plan(table, tokenizer, max_length, cut, folder)
+    plan = _plan(table, renderer, max_length, cut, folder)
     groups = sorted(set(table["target"].to_pylist()))
     position = {name: index for index, name in enumerate(plan.sample_id.to_pylist())}
     member = np.zeros((len(plan.sample_id), len(groups)), dtype=np.float32)
@@ -75,16 +73,14 @@ def read_targets(
     return Targets(groups, plan, member / size, int(unscored.sum()))
 
 
-def _plan(
-    table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int, cut: ScoringCut, folder: Path
-) -> TokenPlan:
+def _plan(table: pa.Table, renderer: Renderer, max_length: int, cut: ScoringCut, folder: Path) -> TokenPlan:
     """The plan of the table's samples, each once."""
     names = table["sample_id"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(names)))}
     samples_file = folder / "samples.parquet"
     with first_process_first(), whole_file(samples_file) as temporary:
         pq.write_table(table.select(["sample_id", "messages"]).take(sorted(first.values())), temporary)
-    return make_plan(samples_file, tokenizer, max_length, cut, folder, with_end=True)
+    return make_plan(samples_file, renderer, max_length, cut, folder, with_end=True)
 
 
 def target_vectors(

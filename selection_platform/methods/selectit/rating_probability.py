@@ -44,7 +44,8 @@ from selection_platform.models.forward_pass import (
 )
 from selection_platform.models.head import logits_of
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
-from selection_platform.text.rendering import template_hash
+from selection_platform.models.renderers import text_identity
+from selection_platform.text.template_choice import make_renderer
 
 
 class RatingSpec(ScoringSpec):
@@ -119,9 +120,10 @@ def _begin(spec: RatingSpec, folder: Path) -> Pass[TokenPlan, RatingSummary]:
         Path(spec.model_folder), spec.dtype, spec.scoring.max_length, spec.scoring.tokens_per_batch
     )
     load_seconds = time.monotonic() - started
-    tokens = rating_tokens(tokenizer)
+    renderer = make_renderer(tokenizer, spec.text)
+    tokens = rating_tokens(renderer)
     room = conversation_tokens(tokens, spec.scoring.max_length)
-    plan = make_plan(Path(spec.samples_file), tokenizer, room, spec.scoring.cut, folder)
+    plan = make_plan(Path(spec.samples_file), renderer, room, spec.scoring.cut, folder)
     shards = list(plan.shards(spec.scoring.samples_per_shard))
 
     def summary(seconds: float) -> RatingSummary:
@@ -179,7 +181,7 @@ def job_settings(spec: RatingSpec) -> dict[str, Any]:
     return {
         "job": "rating_probability",
         "code_version": VERSIONS["rating_probability"],
-        "template": template_hash(),
+        "template": text_identity(Path(spec.model_folder), spec.text),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),
         **spec.content(),

@@ -9,12 +9,13 @@ the two are one token (GPT-2's) leaves little probability to the digits alone; t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
 from selection_platform.features.token_plan import TokenPlan
+from selection_platform.text.renderer import Renderer
 
 RATING_PROMPTS = (
     "Read the exchange below and judge, from 1 (not at all) to 5 (completely), how well the assistant's answer does "
@@ -44,44 +45,48 @@ class RatingTokens:
     """The token ids that every sample's prompts share.
 
     Attributes:
-        heads: of each rating line and the empty line after it.
+        heads: of each rating line and the empty line after it, the token for the beginning before them where the
+            renderer has one.
+        bos: how many tokens for the beginning a conversation has, which stand in the heads.
         cue: of `RATING_CUE`.
         digits: of the digits 1 to 5, in this order.
     """
 
     heads: list[np.ndarray]
+    bos: int
     cue: np.ndarray
     digits: np.ndarray
 
     @property
     def longest(self) -> int:
         """Tokens that have to be kept free for the longest rating line and the cue."""
-        return max(len(head) for head in self.heads) + len(self.cue)
+        return max(len(head) for head in self.heads) + len(self.cue) - self.bos
 
     def lengths(self, plan: TokenPlan) -> np.ndarray:
         """Samples x prompts: tokens of each sequence."""
-        return plan.joint_lengths[:, None] + np.array([len(head) + len(self.cue) for head in self.heads])
+        return plan.joint_lengths[:, None] + np.array([len(head) + len(self.cue) - self.bos for head in self.heads])
 
     def sequence(self, prompt: int, conversation: np.ndarray) -> np.ndarray:
         """The token ids of one conversation under the prompt of this index, from 0."""
-        return np.concatenate([self.heads[prompt], conversation, self.cue])
+        return np.concatenate([self.heads[prompt], conversation[self.bos :], self.cue])
 
 
-def rating_tokens(tokenizer: PreTrainedTokenizerBase) -> RatingTokens:
+def rating_tokens(renderer: Renderer) -> RatingTokens:
     """Tokenise what every sample's prompts share.
 
     Raises:
         NoDigitTokens: as `digit_tokens` says.
     """
+    tokenizer, bos = renderer.tokenizer, np.array(renderer.bos, dtype=np.int32)
 
     def encode(text: str) -> np.ndarray:
         return np.array(tokenizer.encode(text, add_special_tokens=False), dtype=np.int32)
 
-    heads = [encode(f"{line}\n\n") for line in RATING_PROMPTS]
-    return RatingTokens(heads, encode(RATING_CUE), digit_tokens(tokenizer))
+    heads = [np.concatenate([bos, encode(f"{line}\n\n")]) for line in RATING_PROMPTS]
+    return RatingTokens(heads, len(bos), encode(RATING_CUE), digit_tokens(tokenizer))
 
 
-def digit_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+def digit_tokens(tokenizer: Any) -> np.ndarray:
     """The ids of the tokens "1" to "5" (int64). The published code has one vocabulary's ids written into it.
 
     Raises:

@@ -65,7 +65,7 @@ def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
 
 @pytest.mark.data
 def test_an_evaluation_with_another_template_is_refused(place, monkeypatch):
-    monkeypatch.setattr("assets.record.provenance.template_hash", lambda: "other")
+    monkeypatch.setattr("assets.record.settings_used.template_hash", lambda: "other")
     profile = load_profile(str(place.profile))
     assets = build_assets(profile)
     steps = Graph(assets).steps

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from assets import build_assets
 from assets.record.settings_used import Declared, declared
+from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
-from selection_platform.configuration.settings import SPEED, UPKEEP
 from selection_platform.experiments.methods import METHODS
 
 # A changed value need not be valid.
@@ -29,6 +29,11 @@ FORWARD_PASSES = {
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
+READERS = {
+    "token_count", "answer_likelihood", "sample_embedding", "pre_experience_checkpoint", "pre_experience_likelihood",
+    "warmup_checkpoint", "gradient_influence", "rating_probability", "checkpoint", "benchmark_result", *DIVERSE_EVOL,
+}  # fmt: skip
+"""Who reads conversations in the text that the profile names. The published border is of the paper's text alone."""
 NOTICED_BY = {
     # Speed: marked so in the settings, see `test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices`.
     "scoring.tokens_per_batch": NOTHING,
@@ -55,6 +60,10 @@ NOTICED_BY = {
     "pools.*.source.*": {"raw_pool"},
     "pools.*.on_bad_row": {"raw_pool", "pool"},
     "pools.*": {"pool"},
+    # A model that only rates has a text of its own too.
+    "models.demo-1m.text.*": {"rating_probability"},
+    "models.demo-3m.text.*": READERS,
+    "text.*": READERS,
     "models.*": {"base_model"},
     "scoring.max_length": FORWARD_PASSES,
     # Twins with a pass of their own cut as the published scripts do.

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings
+from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed
 from selection_platform.job.folder import read_manifest
 from selection_platform.job.shards import shard_files
@@ -68,7 +69,11 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
         table = pq.read_table(spec.samples_file).take(chosen)
         pq.write_table(table.add_column(0, "position", [list(range(len(chosen)))]), train_file)
         training = FineTuningSpec(
-            base_model_folder=base, train_file=str(train_file), recipe=spec.recipe, seed=spec.diverse_evol.seed
+            base_model_folder=base,
+            train_file=str(train_file),
+            recipe=spec.recipe,
+            text=PAPER,
+            seed=spec.diverse_evol.seed,
         )
         fine_tune(training, work / f"model-{number}")
         if spec.published:
@@ -78,6 +83,7 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
             samples_file=spec.samples_file,
             scoring=spec.scoring,
             dtype="float32",
+            text=PAPER,
         )
         embed(embedding, work / f"embedding-{number}")
         found = pq.read_table(shard_files(work / f"embedding-{number}")).sort_by("sample_id")

@@ -34,7 +34,7 @@ from selection_platform.text.conversation import Message
 from selection_platform.text.cutting import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from tests.specs import changed, made
-from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples
+from tests.tiny import CONFIGS, cut_apart, long_samples, paper, random_samples, save_model, write_samples
 
 
 def config(architecture: str) -> PreTrainedConfig:
@@ -53,7 +53,7 @@ def spec(tmp_path: Path) -> RatingSpec:
         RatingSpec,
         model_folder=str(tmp_path / "model"),
         samples_file=str(tmp_path / "samples.parquet"),
-        max_length=rating_tokens(AutoTokenizer.from_pretrained(tmp_path / "model")).longest + 60,
+        max_length=rating_tokens(paper(AutoTokenizer.from_pretrained(tmp_path / "model"))).longest + 60,
         tokens_per_batch=1024,
         samples_per_shard=5,
     )

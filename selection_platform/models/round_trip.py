@@ -1,0 +1,67 @@
+"""Whether a tokenizer keeps text: what it makes of a text, decoded, should be the text."""
+
+import unicodedata
+from typing import Any
+
+from selection_platform.errors import PlatformError
+
+PROBES = {
+    "English": "The quick brown Fox, aged 9, doesn't jump over 12.5% of the lazy dogs!",
+    "code": 'def f(x):\n\tif x != 0:\n        return {"a": [x ** 2, -1]}  # done\n\n\nprint(f(3))\r\n',
+    "blanks": "one  two   three\n\n  indented\n\ttab \n end",
+    "mathematics": "√2 ≈ 1.41, x² ≤ ∑ 1/n², ∀ε>0",
+    "accents": "Ça dépend du cœur, naïve Füße, señor, žluťoučký kůň",
+    "Greek and Cyrillic": "Ένα σπίτι, большой дом",
+    "Chinese, Japanese, Korean": "今天天气很好。カタカナとひらがな、한국어",
+    "Arabic and Hebrew": "السلام عليكم، שלום",
+    "Indian scripts": "नमस्ते दुनिया, வணக்கம்",
+    "emoji": "Well done 👍🏽 👩‍👩‍👧 🇫🇷",
+    "combining marks": "e\u0301 a\u0308 ﬁ Å",
+}
+"""Texts in which what tokenizers lose shows, by what they are of."""
+
+_NEEDED = ("English", "code", "blanks")
+
+
+class LossyTokenizer(PlatformError):
+    """A tokenizer that cannot tell texts apart which must not be the same."""
+
+
+def lost_in_tokenizer(tokenizer: Any, name: str) -> list[str]:
+    """What the tokenizer does not give back as it was given, in words; nothing of most.
+
+    Args:
+        tokenizer: of transformers.
+        name: of the model, for the message.
+
+    Raises:
+        LossyTokenizer: capitals, line breaks, blanks or plain letters are lost.
+    """
+    lost: list[str] = []
+    for kind, text in PROBES.items():
+        back = _back(tokenizer, text)
+        if back == text or back == f" {text}" or f" {back}" == text:
+            continue
+        forms = [form for form in ("NFC", "NFKC", "NFD", "NFKD") if back == unicodedata.normalize(form, text)]
+        if forms:
+            lost.append(f"{kind} come back in Unicode's form {forms[0]}")
+        elif kind in _NEEDED:
+            raise LossyTokenizer(
+                f"{name}: its tokenizer loses text: {_difference(text, back)}; name a model whose tokenizer keeps "
+                "capitals, line breaks and blanks"
+            )
+        else:
+            lost.append(f"{kind}: {_difference(text, back)}")
+    return lost
+
+
+def _back(tokenizer: Any, text: str) -> str:
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _difference(text: str, back: str) -> str:
+    """The first place where two texts differ, in words."""
+    same = zip(text, back, strict=False)
+    place = next((place for place, (one, other) in enumerate(same) if one != other), min(len(text), len(back)))
+    return f"{text[place : place + 12]!r} comes back as {back[place : place + 12]!r}"
