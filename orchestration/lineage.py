@@ -44,7 +44,8 @@ class Lineage:
         seed: of the draw, where the method draws, and of the training.
         packages: versions with which the result was made.
         base_model: where the base model's weights came from, by its manifest.
-        templates: hashes of the text templates with which the ancestors were made: one, where none is stale.
+        templates: the text templates with which the ancestors were made: one, where none is stale, no rater has a text
+            of its own, and no twin reads the paper's.
         ancestors: each partition once; what a partition was made from follows it, one deeper.
     """
 
