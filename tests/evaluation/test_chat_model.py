@@ -124,11 +124,11 @@ def test_long_prompts_lose_their_beginning_and_are_counted(model, tokenizer):
 
 def test_settings_that_a_checkpoint_ships_do_not_change_its_answers(model, tokenizer):
     asked = {"max_gen_toks": 12}
-    plain = ChatModel(model, tokenizer, 2)
+    plain = ChatModel(model, paper(tokenizer), 2)
     text = plain.apply_chat_template(HISTORY)
     (expected,) = plain.generate_until(ask(plain, "generate_until", (text, asked)))
     settings = {"no_repeat_ngram_size": 1, "suppress_tokens": tokenizer.encode(expected)[:1], "min_new_tokens": 12}
     model.generation_config = GenerationConfig(**settings, repetition_penalty=9.0, num_beams=3, do_sample=True)
-    chat = ChatModel(model, tokenizer, 2)
+    chat = ChatModel(model, paper(tokenizer), 2)
     chat.apply_chat_template(HISTORY)
     assert chat.generate_until(ask(chat, "generate_until", (text, asked))) == [expected]

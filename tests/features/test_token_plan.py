@@ -1,5 +1,6 @@
 """Which tokens of a sample are scored, by hand: with the end-of-sequence token behind the answer, and without it."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
 from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.template_choice import make_renderer
 from tests.tiny import CONFIGS, paper, save_model, write_samples
 
 PROMPT = "Human: Hi\nAssistant: "
@@ -32,9 +35,7 @@ def tokenizer(tmp_path: Path):
     return tokenizer
 
 
-def plan_of(
-    tokenizer, folder: Path, room: int, cut: ScoringCut = "answer_end", *, with_end: bool = False, keep_first: int = 0
-) -> TokenPlan:
+def plan_of(tokenizer, folder: Path, room: int, cut: ScoringCut = "answer_end", *, with_end: bool = False) -> TokenPlan:
     """The plan of the samples where the window has room for so many tokens behind the prompt."""
     folder.mkdir()
     write_samples(folder / "samples.parquet", SAMPLES)
@@ -107,15 +108,21 @@ def test_a_prompt_loses_its_start_and_the_answer_stays_whole(tokenizer, tmp_path
     }  # fmt: skip
 
 
-def test_first_tokens_and_the_cue_stay_and_then_an_answer_loses_its_end(tokenizer, tmp_path: Path):
+def test_the_beginning_and_the_cue_stay_and_then_an_answer_loses_its_end(tokenizer, tmp_path: Path):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.bos_token = tokenizer.eos_token
+    renderer = make_renderer(tokenizer, TextSettings(template="paper", bos="always"))
     prompt, cue, xyz = (encode(tokenizer, text) for text in (PROMPT, "Assistant: ", "xyz"))
-    # Room for one first token, the cue and two of the answer.
-    room = 1 + len(cue) + 2 - len(prompt)
-    plan = plan_of(tokenizer, tmp_path / "plan", room, "prompt_start", keep_first=1)
+    bos = renderer.bos
+    assert len(bos) == 1
+    write_samples(tmp_path / "samples.parquet", SAMPLES)
+    # Room for the beginning, the cue and two of the answer.
+    window = 1 + len(cue) + 2
+    plan = make_plan(tmp_path / "samples.parquet", renderer, window, "prompt_start", tmp_path)
     last = prompt[-len(cue) :]
-    assert rows(plan)["three"] == ([prompt[0], *last, *xyz[:2]], cue + xyz[:2], 2, True)
-    assert rows(plan)["two"] == ([prompt[0], *last, *xyz[:2]], cue + xyz[:2], 2, False)
-    assert rows(plan)["one"] == ([prompt[0], *prompt[-len(cue) - 1 :], xyz[0]], [*cue, xyz[0]], 1, False)
+    assert rows(plan)["three"] == ([*bos, *last, *xyz[:2]], [*bos, *cue, *xyz[:2]], 2, True)
+    assert rows(plan)["two"] == ([*bos, *last, *xyz[:2]], [*bos, *cue, *xyz[:2]], 2, False)
+    assert rows(plan)["one"] == ([*bos, *prompt[-len(cue) - 1 :], xyz[0]], [*bos, *cue, xyz[0]], 1, False)
 
 
 def test_a_plan_that_an_earlier_version_left_is_made_again(tokenizer, tmp_path: Path):
@@ -124,5 +131,5 @@ def test_a_plan_that_an_earlier_version_left_is_made_again(tokenizer, tmp_path: 
     earlier = pq.read_table(lengths_file).drop(["prompt_cut", "answer_cut"])
     pq.write_table(earlier, lengths_file)
     window = len(encode(tokenizer, PROMPT)) + 2
-    again = make_plan(tmp_path / "plan" / "samples.parquet", tokenizer, window, "answer_end", tmp_path / "plan")
+    again = make_plan(tmp_path / "plan" / "samples.parquet", paper(tokenizer), window, "answer_end", tmp_path / "plan")
     assert rows(again) == rows(whole)

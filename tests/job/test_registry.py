@@ -106,9 +106,10 @@ def test_content_and_speed_are_those_of_the_settings_without_paths_and_text():
     spec = LikelihoodSpec(
         model_folder="m", samples_file="s", scoring=ScoringSettings(max_length=60), dtype="float32", text=PAPER
     )
-    assert spec.content() == {"max_length": 60, "dtype": "float32", "boundary": "pieces", "prompt_embedding": False}
+    sizes = {"max_length": 60, "cut": "prompt_start"}
+    assert spec.content() == {**sizes, "dtype": "float32", "boundary": "pieces", "prompt_embedding": False}
     assert spec.speed() == {"tokens_per_batch": 32768, "logit_rows": 4096, "samples_per_shard": 10000}
-    assert spec.content("boundary", "max_length") == {"dtype": "float32", "prompt_embedding": False}
+    assert spec.content("boundary", "max_length", "cut") == {"dtype": "float32", "prompt_embedding": False}
 
 
 def test_a_value_that_two_settings_have_is_refused_unless_one_is_left_out():
@@ -118,6 +119,6 @@ def test_a_value_that_two_settings_have_is_refused_unless_one_is_left_out():
         recipe: FineTuningSettings
 
     two = Two(file="f", scoring=PassSettings(), recipe=FineTuningSettings())
-    with pytest.raises(TypeError, match="Two has max_length twice"):
+    with pytest.raises(TypeError, match="Two has cut, max_length twice"):
         two.content()
-    assert two.content("recipe") == {"max_length": 4096}
+    assert two.content("recipe") == {"max_length": 4096, "cut": "prompt_start"}

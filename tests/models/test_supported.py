@@ -28,6 +28,7 @@ from selection_platform.configuration.settings import LoraSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import write_manifest
 from selection_platform.models.base_model import HubModel, copy_model, download
+from selection_platform.models.files import DESCRIPTION_FILES
 from selection_platform.models.forward_pass import check_sizes
 from selection_platform.models.head import UnsupportedModel
 from selection_platform.models.loading import UnreadableModel, base_entry, load_model
@@ -218,7 +219,7 @@ def test_a_hub_model_is_refused_before_its_weights_are_fetched(source, tmp_path,
     )
     with pytest.raises(UnsupportedModel, match="t5 is an encoder-decoder"):
         download(HubModel("someone/model", "main"), tmp_path / "base")
-    assert asked == [["*.json", "*.model", "*.txt"]]
+    assert asked == [list(DESCRIPTION_FILES)]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

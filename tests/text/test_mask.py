@@ -29,6 +29,7 @@ class Letters:
     """A token for each character; the end of a sequence is 0."""
 
     eos_token_id = 0
+    bos: tuple[int, ...] = ()
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return [ord(letter) for letter in text]

@@ -25,6 +25,7 @@ class Letters:
     """A tokenizer whose tokens are characters."""
 
     eos_token_id = 0
+    bos: tuple[int, ...] = ()
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         assert not add_special_tokens

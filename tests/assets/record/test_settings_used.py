@@ -10,10 +10,12 @@ import yaml
 from pydantic import BaseModel
 
 from assets import build_assets
-from assets.record.settings_used import Declared, declared
+from assets.record.settings_used import Declared, declared, text_used
 from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
+from selection_platform.configuration.text_settings import PAPER, TextSettings
 from selection_platform.experiments.methods import METHODS
+from selection_platform.job.versions import VERSIONS
 
 # A changed value need not be valid.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -31,7 +33,7 @@ ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 READERS = {
     "token_count", "answer_likelihood", "sample_embedding", "pre_experience_checkpoint", "pre_experience_likelihood",
-    "warmup_checkpoint", "gradient_influence", "rating_probability", "checkpoint", "benchmark_result", *DIVERSE_EVOL,
+    *WARM_UPS, *INFLUENCES, "rating_probability", "checkpoint", "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
 """Who reads conversations in the text that the profile names. The published border is of the paper's text alone."""
 NOTICED_BY = {
@@ -227,3 +229,10 @@ def test_an_asset_that_says_nothing_of_itself_is_noticed():
 
     with pytest.raises(KeyError, match="forgotten"):
         declared([forgotten])
+
+
+def test_a_raised_version_of_rendering_is_noticed_in_every_text_but_the_papers(monkeypatch):
+    texts = [PAPER, TextSettings(), TextSettings(template="chatml"), TextSettings(template="paper", bos="always")]
+    before = [text_used(text) for text in texts]
+    monkeypatch.setitem(VERSIONS, "rendering", 99)
+    assert [text_used(text) != used for text, used in zip(texts, before, strict=True)] == [False, True, True, True]
