@@ -20,7 +20,11 @@ FORMATS: "tuple[Format, ...]" = ("jsonl", "parquet", "dataset")
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write an experiment's selected conversations to files")
+    parser = commands.add_parser(
+        "export",
+        help="write an experiment's selected conversations to files",
+        epilog="Example: selection-platform export ifd --to chosen --format jsonl",
+    )
     parser.add_argument("experiment", help="key of an experiment, such as those that status lists")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_formats(parser)

@@ -12,7 +12,11 @@ from selection_platform.errors import PlatformError
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("sql", help='query the warehouse, such as: sql "FROM scores.ifd LIMIT 5"')
+    parser = commands.add_parser(
+        "sql",
+        help="query the warehouse in SQL",
+        epilog='Example: selection-platform sql "FROM scores.ifd LIMIT 5"',
+    )
     parser.add_argument(
         "statement",
         help="one SQL statement, - to read it from standard input, @NAME for the cookbook's, @ to list those",

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("status", help="list what is missing or stale, and why")
+    parser = commands.add_parser(
+        "status",
+        help="list what is missing or stale, and why",
+        epilog="Example: selection-platform status --profile mine.yaml",
+    )
     add_json(parser)
     parser.set_defaults(command=status)
 
