@@ -54,7 +54,9 @@ def print_table(
     console = _console()
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
     every = list(range(len(header)))
-    for block in [every] if wraps else _blocks(widths, console.width):
+    for number, block in enumerate([every] if wraps else _blocks(widths, console.width)):
+        if number:
+            print()
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
         for index in block:
             table.add_column(header[index], justify="left" if index in text else "right", overflow="fold")

@@ -120,8 +120,13 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document, and nothing else. NaN and infinity, which JSON does not have, are null."""
-    print(json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False))
+    """Print one JSON document, and nothing else."""
+    print(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON. NaN and infinity, which JSON does not have, are null."""
+    return json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
