@@ -13,6 +13,7 @@ from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.evaluation.sandbox import check_sandbox
+from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import in_words
 from sql.queries import load_sql
 
@@ -93,13 +94,22 @@ class _Refresh:
         """The steps of some assets or partitions."""
         chosen: list[Step] = []
         for name in of:
-            named = [step for step in self._staleness.graph.steps if name in step.names]
-            if not named:
-                raise PlatformError(
-                    f"no asset and no partition {name!r}; `selection-platform status` lists those that are due"
-                )
-            chosen += named
+            chosen += self._steps_of(name)
         return chosen
+
+    def _steps_of(self, name: str) -> list[Step]:
+        steps = self._staleness.graph.steps
+        named = [step for step in steps if name in step.names]
+        if not named:
+            meant = [each.key for each in find(self._workspace.profile.experiments, name)]
+            if len(meant) == 1:
+                return [step for step in steps if meant[0] in step.names]
+            near = meant or nearest(sorted({each for step in steps for each in step.names if each}), name)
+            listed = f"; did you mean {', '.join(near[:MOST_NEAR])}?" if near else ";"
+            raise PlatformError(
+                f"no asset and no partition {name!r}{listed} `selection-platform status` lists those that are due"
+            )
+        return named
 
     def _is_due(self, step: Step) -> bool:
         """Whether a step is still due when its turn comes; says why, or why not."""

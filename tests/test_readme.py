@@ -34,7 +34,7 @@ def test_the_table_of_variants():
 def test_every_command_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    commands = re.findall(r"^  (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert {"run", "status", "methods", "sql", "export", "ui"} <= set(commands)
     for command in commands:
         assert f"`selection-platform {command}" in README

@@ -11,7 +11,11 @@ from selection_platform.text.tables import markdown_table
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("cost", help="list what each arm cost, and what else could be had for it")
+    parser = commands.add_parser(
+        "cost",
+        help="list what each arm cost, and what else could be had for it",
+        epilog="Example: selection-platform cost --json",
+    )
     add_json(parser)
     parser.set_defaults(command=cost)
 

@@ -30,7 +30,11 @@ Rows = list[dict[str, Any]]
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("diff", help="compare two experiments' selections and scores, such as a method's twin")
+    parser = commands.add_parser(
+        "diff",
+        help="compare the selections and the scores of two experiments",
+        epilog="Example: selection-platform diff ifd random/s0",
+    )
     parser.add_argument("one", metavar="EXPERIMENT", help="key of an experiment")
     parser.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
     add_json(parser)

@@ -9,10 +9,18 @@ from selection_platform.configuration.profile import Profile, home
 
 def add_parsers(commands: Commands) -> None:
     """Add both commands."""
-    parser = commands.add_parser("disk", help="list what takes how much room, and what could be freed")
+    parser = commands.add_parser(
+        "disk",
+        help="list what takes how much room, and what could be freed",
+        epilog="Example: selection-platform disk",
+    )
     add_json(parser)
     parser.set_defaults(command=disk)
-    parser = commands.add_parser("clean", help="free what the profile does not keep and nothing refers to")
+    parser = commands.add_parser(
+        "clean",
+        help="free what the profile does not keep and nothing refers to",
+        epilog="Example: selection-platform clean --removed --dry-run",
+    )
     parser.add_argument("--removed", action="store_true", help="also what was removed from the profile")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
     parser.set_defaults(command=clean)

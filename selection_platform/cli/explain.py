@@ -25,7 +25,11 @@ Rows = list[dict[str, Any]]
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("explain", help="say of one sample how each method scores it and who chose it")
+    parser = commands.add_parser(
+        "explain",
+        help="say how each method scores one sample, and who chose it",
+        epilog="Example: selection-platform explain 3f9c2a",
+    )
     parser.add_argument("sample_id", metavar="SAMPLE_ID", help="id of a sample, or enough of its beginning")
     parser.add_argument("--full", action="store_true", help="show long messages whole")
     add_json(parser)

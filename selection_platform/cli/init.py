@@ -52,7 +52,7 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "init",
-        help="look at files or a data set of the hub, and write a profile for them",
+        help="look at your data, and write a profile for it",
         epilog="Example: selection-platform init chats.jsonl --model Qwen/Qwen2.5-0.5B",
     )
     add_data(parser)

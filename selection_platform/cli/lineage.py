@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.shared import Commands, add_json, print_json, selecting_experiment
+from selection_platform.cli.shared import Commands, add_json, experiment_of, print_json, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.models.files import TRAINED_ELSEWHERE
@@ -22,7 +22,7 @@ def add_parsers(commands: Commands) -> None:
         ("lineage", lineage, "print all that an experiment was made from"),
         ("verify", verify, "select again from the warehouse as it was, and compare"),
     ):
-        parser = commands.add_parser(name, help=what)
+        parser = commands.add_parser(name, help=what, epilog=f"Example: selection-platform {name} ifd")
         parser.add_argument("experiment", metavar="EXPERIMENT", help="key of an experiment")
         add_json(parser)
         parser.set_defaults(command=command)
@@ -33,10 +33,7 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.lineage import lineage_of, other_packages
     from orchestration.workspace import open_workspace
 
-    experiment = profile.experiments.get(options.experiment)
-    if experiment is None:
-        known = "\n  ".join(profile.experiments)
-        raise PlatformError(f"no experiment {options.experiment!r}; there are\n  {known}")
+    experiment = experiment_of(profile, options.experiment)
     with open_workspace(profile) as workspace:
         found = lineage_of(profile, experiment, workspace.staleness)
     if options.json:

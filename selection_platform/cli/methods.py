@@ -9,7 +9,11 @@ from selection_platform.experiments.methods import METHODS
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("methods", help="list the arms of the experiment")
+    parser = commands.add_parser(
+        "methods",
+        help="list the methods, and which of them the profile runs",
+        epilog="Example: selection-platform methods",
+    )
     parser.set_defaults(command=methods)
 
 

@@ -13,7 +13,11 @@ TABLE = "reports.verdict"
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("report", help="write one page that says whether the choice beats random selection")
+    parser = commands.add_parser(
+        "report",
+        help="write one page with the answer, figures and tables",
+        epilog="Example: selection-platform report --to page",
+    )
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder to write to (default: the home folder's report)")
     parser.add_argument("--reference", choices=("paper",), help="about the paper's published averages instead")
     parser.set_defaults(command=report)

@@ -10,9 +10,17 @@ from selection_platform.errors import PlatformError
 
 def add_parsers(commands: Commands) -> None:
     """Add both commands."""
-    parser = commands.add_parser("run", help="materialise what is missing or stale, from raw pools to the leaderboard")
+    parser = commands.add_parser(
+        "run",
+        help="make what is missing or stale, from raw pools to the leaderboard",
+        epilog="Example: selection-platform run --profile mine.yaml",
+    )
     parser.set_defaults(command=run)
-    parser = commands.add_parser("refresh", help="the same for some assets or partitions and what they are made from")
+    parser = commands.add_parser(
+        "refresh",
+        help="the same for some assets or partitions, and what they are made from",
+        epilog="Example: selection-platform refresh scores/ifd",
+    )
     parser.add_argument(
         "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
     )

@@ -33,7 +33,7 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "select",
-        help="select conversations from files or a data set of the hub, without a profile of yours",
+        help="select from files or a data set of the hub in one command",
         epilog="Example: selection-platform select chats.jsonl --method zip --budget 10000 --to chosen",
     )
     add_data(parser)

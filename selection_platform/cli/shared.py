@@ -2,18 +2,58 @@
 
 import argparse
 import json
+import math
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
-from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.keys import Experiment, find, nearest
 
 if TYPE_CHECKING:
     from resources import Resources
 
-Commands = argparse._SubParsersAction  # The class has no public name.
-"""What each command adds its parser to."""
+
+MOST_LISTED = 10
+
+
+class Commands:
+    """What each command adds its parser to.
+
+    Attributes:
+        groups: by title, what each command does, by its name.
+    """
+
+    def __init__(self, root: argparse.ArgumentParser) -> None:
+        self._parsers = root.add_subparsers(
+            required=True, metavar="COMMAND", prog="selection-platform", parser_class=argparse.ArgumentParser
+        )
+        self.groups: dict[str, dict[str, str]] = {}
+        self._group: dict[str, str] = {}
+
+    def begin_group(self, title: str) -> None:
+        """Put the commands that follow below a title."""
+        self._group = self.groups.setdefault(title, {})
+
+    def add_parser(self, name: str, *, help: str, epilog: str) -> argparse.ArgumentParser:
+        """Add a command.
+
+        Args:
+            name: of the command.
+            help: what it does, in a few words.
+            epilog: `Example: ` and a command line.
+        """
+        self._group[name] = help
+        parser = self._parsers.add_parser(
+            name,
+            description=f"{help[0].upper()}{help[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        # Without a default, so that what stands before the command is not forgotten.
+        parser.add_argument("--profile", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        return parser
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -47,21 +87,60 @@ def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources"
 
 
 def selecting_experiment(profile: Profile, key: str) -> Experiment:
-    """The experiment of a key, which must select samples."""
-    experiment = profile.experiments.get(key)
-    if experiment is None or experiment.pool is None:
-        known = "\n  ".join(key for key, known in profile.experiments.items() if known.pool)
-        raise PlatformError(f"no experiment {key!r} that selects samples; there are\n  {known}")
-    return experiment
+    """The experiment of a key, which may be short; it must select samples."""
+    selecting = {key: each for key, each in profile.experiments.items() if each.pool}
+    return _experiment(selecting, key, " that selects samples")
+
+
+def experiment_of(profile: Profile, key: str) -> Experiment:
+    """The experiment of a key, which may be short."""
+    return _experiment(profile.experiments, key, "")
+
+
+def _experiment(known: Mapping[str, Experiment], key: str, which: str) -> Experiment:
+    """The experiment that is meant.
+
+    Raises:
+        PlatformError: there is none, or more than one.
+    """
+    found = find(known, key)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise PlatformError(f"{key!r} fits {len(found)} experiments; name one{_listed(each.key for each in found)}")
+    near = nearest(known, key)
+    said = f"; did you mean{_listed(near)}\n" if near else ": "
+    raise PlatformError(f"no experiment {key!r}{which}{said}`selection-platform experiments` lists all")
+
+
+def _listed(keys: Iterable[str]) -> str:
+    keys = list(keys)
+    more = "\n  ..." if len(keys) > MOST_LISTED else ""
+    return "".join(f"\n  {key}" for key in keys[:MOST_LISTED]) + more
 
 
 def print_json(value: Any) -> None:
-    """One JSON document, and nothing else."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain))
+    """Print one JSON document, and nothing else."""
+    print(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON. NaN and infinity, which JSON does not have, are null."""
+    return json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
     """What JSON has for a value that it does not know. DuckDB's sums of whole numbers are Decimals."""
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            return None
         return int(value) if value == value.to_integral_value() else float(value)
     return str(value)

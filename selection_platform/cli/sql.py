@@ -1,18 +1,38 @@
 """Query the warehouse."""
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from selection_platform.cli.cookbook import questions
-from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
+from selection_platform.cli.output import print_table
+from selection_platform.cli.shared import Commands, as_json, open_resources, print_json
+from selection_platform.cli.terminal_text import first_line
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
+from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST_ROWS = 1000
+"""Rows of a table on the terminal."""
+
+WIDEST = 200
+"""Characters of a cell."""
+
+SHOW_TABLES = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\s*;?\s*", re.IGNORECASE)
 
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("sql", help='query the warehouse, such as: sql "FROM scores.ifd LIMIT 5"')
+    parser = commands.add_parser(
+        "sql",
+        help="query the warehouse in SQL",
+        epilog='Example: selection-platform sql "FROM scores.ifd LIMIT 5"',
+    )
     parser.add_argument(
         "statement",
         help="one SQL statement, - to read it from standard input, @NAME for the cookbook's, @ to list those",
@@ -20,7 +40,9 @@ def add_parsers(commands: Commands) -> None:
     parser.add_argument(
         "--set", action="append", type=_value, default=[], metavar="NAME=VALUE", help="value of a parameter $NAME"
     )
-    add_json(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--csv", action="store_true", help="print CSV, with a line of names")
     parser.set_defaults(command=sql)
 
 
@@ -30,8 +52,8 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     import polars as pl
 
     if options.statement == "@":
-        result = pl.DataFrame([(f"@{each.name}", each.question) for each in questions().values()], orient="row")
-        result.columns = ["name", "question"]
+        listed = [(f"@{each.name}", each.question) for each in questions().values()]
+        result = pl.DataFrame(listed, schema=["name", "question"], orient="row")
     else:
         statement, values = _statement(options.statement), dict(options.set)
         try:
@@ -41,19 +63,45 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
             raise PlatformError(str(error)) from error
     if options.json:
         print_json(result.to_dicts())
-        return
-    with pl.Config(
-        tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=60, tbl_width_chars=160, tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-    ):  # fmt: skip
-        print(result)
-    print(f"{result.height:,} rows")
+    elif options.csv:
+        print(_as_csv(result), end="")
+    else:
+        _print_rows(result)
+
+
+def _as_csv(result: "pl.DataFrame") -> str:
+    """CSV, which has no lists and structs: they are JSON there."""
+    import polars as pl
+
+    nested = [name for name, kind in result.schema.items() if kind.is_nested()]
+    texts = [pl.Series(name, [_text(value) for value in result[name].to_list()], pl.String) for name in nested]
+    return result.with_columns(texts).write_csv()
+
+
+def _print_rows(result: "pl.DataFrame") -> None:
+    shown = result.head(MOST_ROWS)
+    rows = [["NULL" if value is None else first_line(_text(value), WIDEST) for value in row] for row in shown.rows()]
+    text = [index for index, kind in enumerate(result.dtypes) if not kind.is_numeric()]
+    print_table(result.columns, rows, text=text, plain=True)
+    left = result.height - shown.height
+    more = f", of which {left:,} are not shown: --csv and --json give all" if left else ""
+    print(f"{result.height:,} row{'s' * (result.height != 1)}{more}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | dict):
+        return as_json(value)
+    return str(value)
 
 
 def _statement(text: str) -> str:
     """What `sql` is to run: the text, standard input's, or that of a question of the cookbook."""
     if not text.startswith("@"):
-        return sys.stdin.read() if text == "-" else text
+        statement = sys.stdin.read() if text == "-" else text
+        # DuckDB would list those of one schema alone, which has none.
+        return load_sql("00_warehouse/tables") if SHOW_TABLES.fullmatch(statement) else statement
     known = questions()
     if text[1:] not in known:
         listed = "".join(f"\n  @{each.name:<20} {each.question}" for each in known.values())

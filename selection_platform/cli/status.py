@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from selection_platform.cli.due_table import print_due
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile
 from sql.queries import load_sql
@@ -11,15 +12,28 @@ if TYPE_CHECKING:
     from resources.warehouse import Warehouse
 
 
+DUE = 3
+"""Exit status that says so."""
+
+
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("status", help="list what is missing or stale, and why")
+    parser = commands.add_parser(
+        "status",
+        help="list what is missing or stale, and why",
+        epilog="Example: selection-platform status --exit-code",
+    )
+    parser.add_argument("--exit-code", action="store_true", help=f"end with status {DUE} where something is due")
     add_json(parser)
     parser.set_defaults(command=status)
 
 
-def status(profile: Profile, options: argparse.Namespace) -> None:
-    """List every partition that is missing or stale, with the cause."""
+def status(profile: Profile, options: argparse.Namespace) -> int:
+    """List every partition that is missing or stale, with the cause.
+
+    Returns:
+        The exit status.
+    """
     from orchestration.workspace import open_workspace
 
     with open_workspace(profile) as workspace:
@@ -30,6 +44,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
         total = len(staleness.graph.steps)
         other_speed = staleness.other_speed()
         trimmed = _trimmed(workspace.resources.warehouse, profile)
+    exit_status = DUE if due and options.exit_code else 0
     if options.json:
         print_json(
             {
@@ -50,9 +65,9 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
                 "removed": [{"asset": key.to_user_string(), "partition": partition} for key, partition in removed],
             }
         )
-        return
-    for each in due:
-        print(f"{each.status:<7}  {each.step}: {'; '.join(each.causes)}")
+        return exit_status
+    if due:
+        print_due(due)
     print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
     if downstream:
         print(f"{downstream} more are made from these, and are due where these come out otherwise than before")
@@ -62,6 +77,7 @@ def status(profile: Profile, options: argparse.Namespace) -> None:
         print(f"{pool}: rows lost a part: " + ", ".join(f"{part} ({rows:,})" for part, rows in parts.items()))
     if removed:
         print(f"{len(removed)} were made for what was removed from the profile")
+    return exit_status
 
 
 def _trimmed(warehouse: "Warehouse", profile: Profile) -> dict[str, dict[str, int]]:

@@ -20,7 +20,11 @@ _SECONDS_TO_END, _SECONDS_TO_BE_GONE = 2.0, 1.0
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("ui", help="open Dagster on this machine")
+    parser = commands.add_parser(
+        "ui",
+        help="open Dagster on this machine",
+        epilog="Example: selection-platform ui --port 3001",
+    )
     parser.add_argument("--port", type=_port, default=3000, help="1 to 65535 (default: 3000)")
     parser.set_defaults(command=ui)
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("verdict", help="say of every arm whether it beats random selection")
+    parser = commands.add_parser(
+        "verdict",
+        help="say of every arm whether it beats random selection",
+        epilog="Example: selection-platform verdict --reference paper",
+    )
     parser.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
     parser.add_argument(
         "--margin", type=_margin, help="percentage points that are too few to matter (default: the profile's)"

@@ -1,10 +1,16 @@
 """Experiments: which method chose how many samples of which pool, to fine-tune which base model, with which seed.
 
-Keys name partitions, folders and rows. They are made here and looked up everywhere else, never taken apart.
+Keys name partitions, folders and rows. They are made here and looked up everywhere else.
 """
 
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+MOST_NEAR = 3
+NEAR = 0.4
+"""How alike a key must be, from 0 to 1: a short one is never very like a whole one."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,44 @@ class Experiment:
         return self.model
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What the key is made of: method, pool or sub-pool, model, budget and seed, as far as there are such."""
+        if self.pool is None:
+            return self.method, str(self.model)
+        budget = "all" if self.budget is None else _count_text(self.budget)
+        parts = self.method, self.selects_from, self.model, budget, f"s{self.seed}"
+        return tuple(part for part in parts if part is not None)
+
+    @property
     def key(self) -> str:
         """The partition key."""
-        if self.pool is None:
-            return f"{self.method}/{self.model}"
-        budget = "all" if self.budget is None else _count_text(self.budget)
-        parts = [self.method, self.selects_from, self.model, budget, f"s{self.seed}"]
-        return "/".join(part for part in parts if part is not None)
+        return "/".join(self.parts)
+
+
+def find(experiments: Mapping[str, Experiment], key: str) -> list[Experiment]:
+    """The experiments that a key can mean: a whole key its own, a short one all that have its parts in this order.
+
+    `ifd/s1` is short for `ifd/chats/qwen2-7b/10k/s1`.
+
+    Args:
+        experiments: by key.
+        key: whole or short.
+    """
+    if key in experiments:
+        return [experiments[key]]
+    wanted = key.split("/")
+    return [each for each in experiments.values() if _has(each.parts, wanted)]
+
+
+def nearest(keys: Iterable[str], key: str) -> list[str]:
+    """The keys that are spelt most like one that does not exist, the nearest first; none where none is near."""
+    return difflib.get_close_matches(key, list(keys), n=MOST_NEAR, cutoff=NEAR)
+
+
+def _has(parts: Iterable[str], wanted: Iterable[str]) -> bool:
+    """Whether all that is wanted stands in the parts, in this order."""
+    left = iter(parts)
+    return all(part in left for part in wanted)
 
 
 def _count_text(samples: int) -> str:

@@ -88,7 +88,8 @@ def test_sql_that_does_more_than_read_or_is_wrong(place, monkeypatch, capsys, st
     assert rows.rows() == [("a", 1.0)]
 
 
-NONE_SUCH = f"that selects samples; there are\n  {RANDOM}"
+ALL = "`selection-platform experiments` lists all"
+NONE_SUCH = f"that selects samples; did you mean\n  {RANDOM}\n{ALL}"
 COMMANDS = [
     ("export of nothing", ["export", "random/mine/tiny/3/s0", "--to", "@/x"],
      f"no experiment 'random/mine/tiny/3/s0' {NONE_SUCH}"),
@@ -96,11 +97,12 @@ COMMANDS = [
     ("export before a run", ["export", RANDOM, "--to", "@/x"],
      f"{RANDOM} has not selected yet: run `selection-platform run` first"),
     ("export to a file", ["export", RANDOM, "--to", "@/file"], "--to: @/file is a file; name a folder"),
-    ("diff with nothing", ["diff", RANDOM, "x"], f"no experiment 'x' {NONE_SUCH}"),
+    ("diff with nothing", ["diff", RANDOM, "x"], f"no experiment 'x' that selects samples: {ALL}"),
     ("diff before a run", ["diff", RANDOM, RANDOM],
      f"{RANDOM} has not selected yet: run `selection-platform run` first"),
     ("refresh of nothing", ["refresh", "scores/nope"],
-     "no asset and no partition 'scores/nope'; `selection-platform status` lists those that are due"),
+     "no asset and no partition 'scores/nope'; did you mean scores/random, base/tiny? `selection-platform status` "
+     "lists those that are due"),
 ]  # fmt: skip
 
 

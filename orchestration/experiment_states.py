@@ -1,0 +1,49 @@
+"""How far each experiment of a profile has come."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import dagster as dg
+
+from assets.keys import BENCHMARK_RESULT, CHECKPOINT, SELECTION
+from orchestration.staleness import Staleness
+
+State = Literal["made", "missing", "stale", "upstream due"]
+STAGES = {"selection": SELECTION, "training": CHECKPOINT, "evaluation": BENCHMARK_RESULT}
+
+
+@dataclass(frozen=True)
+class ExperimentState:
+    """One experiment.
+
+    Attributes:
+        experiment: its key.
+        stages: by stage, whether it is made, missing or stale, or made from what is due; None where the experiment has
+            no such stage.
+    """
+
+    experiment: str
+    stages: dict[str, State | None]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a stage is missing or stale, or may become so."""
+        return any(state not in (None, "made") for state in self.stages.values())
+
+
+def experiment_states(experiments: list[str], staleness: Staleness) -> list[ExperimentState]:
+    """The state of each experiment, in the given order."""
+    due = staleness.due()
+    states: dict[tuple[dg.AssetKey, str | None], State] = {
+        node: "upstream due" for step in staleness.graph.downstream(each.step for each in due) for node in step.nodes
+    }
+    states |= {node: each.status for each in due for node in each.step.nodes}
+
+    def state(asset: dg.AssetKey, experiment: str) -> State | None:
+        known = experiment in staleness.graph.partition_keys(asset)
+        return states.get((asset, experiment), "made") if known else None
+
+    return [
+        ExperimentState(experiment, {name: state(asset, experiment) for name, asset in STAGES.items()})
+        for experiment in experiments
+    ]

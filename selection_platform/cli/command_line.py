@@ -1,0 +1,71 @@
+"""The commands, and what `--help` says of them."""
+
+import argparse
+from importlib.metadata import version
+from types import ModuleType
+
+from selection_platform.cli import (
+    cost,
+    diff,
+    disk,
+    experiments,
+    explain,
+    export,
+    init,
+    lineage,
+    methods,
+    report,
+    run,
+    select,
+    sql,
+    status,
+    ui,
+    verdict,
+)
+from selection_platform.cli.shared import Commands
+
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Set up": (init, select),
+    "Make": (run, status, ui),
+    "Judge": (verdict, report, cost),
+    "Ask": (experiments, methods, sql, explain, diff, lineage),
+    "Take away": (export,),
+    "Keep in order": (disk,),
+}
+"""The modules of the commands by what a person wants, in the order of the help text."""
+
+
+def parser() -> "Parser":
+    """What reads a command line."""
+    root = Parser(
+        prog="selection-platform",
+        usage="selection-platform [--profile NAME_OR_FILE] COMMAND ...",
+        description="Which conversations should I fine-tune on, and does that choice beat picking at random?",
+    )
+    root.add_argument("--version", action="version", version=f"selection-platform {version('selection-platform')}")
+    root.add_argument("--profile", metavar="NAME_OR_FILE", help="name or YAML file of a profile")
+    root.set_defaults(makes_profile=False)
+    root.commands = Commands(root)
+    for title, modules in GROUPS.items():
+        root.commands.begin_group(title)
+        for module in modules:
+            module.add_parsers(root.commands)
+    return root
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that lists its commands by group, which argparse cannot."""
+
+    commands: Commands
+
+    def format_help(self) -> str:
+        """The first screen: one line a command."""
+        groups = [
+            f"{title}:\n" + "\n".join(f"  {name:<12} {what}" for name, what in commands.items())
+            for title, commands in self.commands.groups.items()
+        ]
+        options = [f"  {'--profile':<12} name or YAML file of a profile, also after COMMAND (default: demo)"]
+        options += [f"  {'--version':<12} say which version this is"]
+        more = "Of one command, with an example: selection-platform COMMAND --help"
+        parts = [f"usage: {self.usage}", str(self.description), *groups, "Options:\n" + "\n".join(options), more]
+        return "\n\n".join(parts) + "\n"

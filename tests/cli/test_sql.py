@@ -1,0 +1,61 @@
+"""What `sql` prints: a table, JSON or CSV."""
+
+import csv
+import io
+
+import pytest
+import yaml
+
+from resources.warehouse import Warehouse
+from selection_platform.cli.main import main
+from selection_platform.cli.sql import MOST_ROWS
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from tests.small_run import PROFILE
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sql")
+    (folder / "own.yaml").write_text(yaml.safe_dump(PROFILE))
+    warehouse = Warehouse(folder=str(folder / "home" / "own" / "warehouse"))
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, "SELECT 'a' AS sample_id, 1.0 AS score")
+    return folder
+
+
+@pytest.fixture
+def printed(folder, monkeypatch, capsys):
+    monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
+    monkeypatch.setenv(PROFILE_VARIABLE, str(folder / "own.yaml"))
+
+    def printed(*arguments):
+        assert main(["sql", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return printed
+
+
+@pytest.mark.parametrize("statement", ["SHOW TABLES", " show all tables ; "])
+def test_show_tables_shows_those_of_every_schema(printed, statement):
+    tables = {row["name"]: row["columns"] for row in csv.DictReader(io.StringIO(printed(statement, "--csv")))}
+    assert tables["scores.ifd"] == "pool, model, seed, budget, sample_id, score, dropped"
+    assert "pools.samples" in tables
+
+
+def test_csv(printed):
+    statement = "SELECT 'a,b' AS text, NULL AS nothing, [1, 2] AS list, {'x': 'ü'} AS struct, 0.1 AS number"
+    assert printed(statement, "--csv") == 'text,nothing,list,struct,number\n"a,b",,"[1, 2]","{""x"": ""ü""}",0.1\n'
+
+
+def test_a_table_shows_null_rounds_and_keeps_to_80_columns(printed):
+    text = printed("SELECT NULL AS nothing, 1 / 3 AS third, repeat('word ', 30) AS long, '**a**' AS marked")
+    assert "NULL" in text
+    assert "0.333333\n" in text
+    assert "**a**" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_rows_that_are_not_shown_are_counted(printed):
+    text = printed(f"FROM range({MOST_ROWS + 5})")
+    assert text.endswith(f"{MOST_ROWS + 5:,} rows, of which 5 are not shown: --csv and --json give all\n")
+    assert len(text.splitlines()) == 2 + MOST_ROWS + 1
+    assert len(printed(f"FROM range({MOST_ROWS + 5})", "--csv").splitlines()) == MOST_ROWS + 6
