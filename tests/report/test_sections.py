@@ -9,13 +9,10 @@ from selection_platform.report.answer import answer
 from selection_platform.report.cost_section import duration
 from selection_platform.report.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up
-from selection_platform.report.sections import (
-    ablation_numbers,
-    overlap_numbers,
-    sections,
-    unlikeness,
-    verdict_numbers,
-)
+from selection_platform.report.sections import sections
+from selection_platform.report.selection_sections import overlap_numbers, unlikeness
+from selection_platform.report.study_sections import ablation_numbers
+from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.tables import verdict_rows, verdicts_of
 from selection_platform.verdict.words import cell_name, signed
 from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, curve, data
