@@ -1,6 +1,7 @@
 """What the sections share: cells, the order of the arms, and parts of tables by cell."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import polars as pl
 
@@ -10,16 +11,23 @@ from selection_platform.verdict.statistics import Word
 from selection_platform.verdict.verdicts import RANDOM, Verdict
 from selection_platform.verdict.words import cell_name
 
+Named = TypeVar("Named")
+
 MOST_COLUMNS = 5
 """Cells side by side in a table; more stand in another one below, so that a page of paper holds each."""
 MOST_CELLS = 12
 """Cells (models, pools and sizes) whose figures and detail are shown. The CSV files have all."""
 
 
-def in_order(methods: Iterable[str]) -> list[str]:
+def methods_in_order(methods: Iterable[str]) -> list[str]:
     """The methods, each once, in the order in which `methods` lists them."""
-    there = set(methods)
-    return [name for name in METHODS if name in there]
+    return in_order(dict.fromkeys(methods), lambda name: name)
+
+
+def in_order(each: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
+    """What is named after methods, in the one order of methods that all of the page has."""
+    places = {name: place for place, name in enumerate(METHODS)}
+    return sorted(each, key=lambda one: places[method(one)])
 
 
 def cells_of(found: Sequence[Verdict]) -> list[Cell]:
@@ -56,6 +64,12 @@ def about_cell(key: Sequence[object]) -> str:
 def word_columns(*columns: int) -> frozenset[int]:
     """Columns, from 0, that hold words."""
     return frozenset(columns)
+
+
+def rows_in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """A table's rows in the order of their column `method`."""
+    places = pl.col("method").replace_strict(list(METHODS), range(len(METHODS)), return_dtype=pl.Int32)
+    return rows.sort(places, maintain_order=True)
 
 
 def left_out(cells: int) -> list[str]:

@@ -9,9 +9,9 @@ from selection_platform.report.cells import (
     MOST_CELLS,
     MOST_COLUMNS,
     cells_of,
-    in_order,
     left_out,
     means_of,
+    methods_in_order,
     random_values,
     spreads,
     word_columns,
@@ -66,7 +66,10 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
     if not rows:
         return Section("trust", "How far can this be trusted?", [NO_RANDOM])
     return Section(
-        "trust", "How far can this be trusted?", paragraphs, [Table("Random runs", header, rows, word_columns(1))]
+        "trust",
+        "How far can this be trusted?",
+        paragraphs,
+        [Table("Random runs", header, rows, word_columns(1), arms=None)],
     )
 
 
@@ -88,7 +91,7 @@ def leaderboard(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
 
 def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Cell, str], Word]) -> Iterator[Table]:
     columns = list(dict.fromkeys(run.cell for run in runs))
-    methods = in_order(run.method for run in runs)
+    methods = methods_in_order(run.method for run in runs)
     for start in range(0, len(columns), MOST_COLUMNS):
         shown = columns[start : start + MOST_COLUMNS]
         means = {cell: means_of([run for run in runs if run.cell == cell]) for cell in shown}
@@ -105,7 +108,9 @@ def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Ce
                 row.append(TableCell(text, marks[cell].get(method), verdict=words.get((measure, cell, method))))
             rows.append(row)
         header = ["arm", "seeds", *(cell_name(cell) for cell in shown)]
-        yield Table(measure_name(measure).capitalize(), header, rows)
+        name = measure_name(measure).capitalize()
+        part = f", {start + 1} to {start + len(shown)} of {len(columns)} columns" if len(columns) > MOST_COLUMNS else ""
+        yield Table(f"{name}{part}", header, rows)
 
 
 def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
@@ -125,14 +130,14 @@ def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
             for name in names
         }
         rows = []
-        for method in in_order(run.method for run in of_cell):
+        for method in methods_in_order(run.method for run in of_cell):
             row = [TableCell(method)]
             for name in names:
                 mean, _ = means[name].get(method, (None, 0))
                 text = "" if mean is None else f"{mean:.2f}"
                 row.append(TableCell(text, marks[name].get(method), verdict=words.get((name, cell, method))))
             rows.append(row)
-        tables.append(Table(cell_name(cell), ["arm", *names], rows))
+        tables.append(Table(cell_name(cell), ["arm", *names], rows, cell=cell_name(cell)))
     paragraphs = ["In percent, higher is better; means over seeds.", *left_out(len(columns))]
     return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
 
@@ -142,25 +147,27 @@ def paper(published: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
     title = "Beside the paper"
     ours = [each for each in found if each.measure == AVERAGE]
     theirs = [] if published is None else verdicts_of(published)
-    methods = in_order({each.method for each in ours} & {each.method for each in theirs})
+    methods = methods_in_order({each.method for each in ours} & {each.method for each in theirs})
     if not methods:
         return Section("paper", title, ["No arm here has a number in the paper."])
-    columns = [("ours", cell) for cell in cells_of(ours)[: MOST_COLUMNS - 1]] + [
-        ("paper", cell) for cell in cells_of(theirs)
-    ]
+    columns = [("ours", cell) for cell in cells_of(ours)] + [("paper", cell) for cell in cells_of(theirs)]
     words = {("ours", each.cell, each.method): each for each in ours}
     words |= {("paper", each.cell, each.method): each for each in theirs}
-    rows = [
-        [TableCell(method), *(_difference(words.get((whose, cell, method))) for whose, cell in columns)]
-        for method in methods
-    ]
-    header = ["arm", *(f"{whose}: {cell_name(cell)}" for whose, cell in columns)]
+    tables = []
+    for start in range(0, len(columns), MOST_COLUMNS):
+        shown = columns[start : start + MOST_COLUMNS]
+        rows = [
+            [TableCell(method), *(_difference(words.get((whose, cell, method))) for whose, cell in shown)]
+            for method in methods
+        ]
+        header = ["arm", *(f"{whose}: {cell_name(cell)}" for whose, cell in shown)]
+        tables.append(Table("Difference from random", header, rows))
     paragraphs = [
         "Each arm's average less the mean of the random runs beside it, in percentage points, with its verdict. "
         "The paper's (arXiv 2410.09335) were put through the same code. Models, pools and benchmark items are "
         "others, so only the signs and the order can be compared.",
     ]
-    return Section("paper", title, paragraphs, [Table("Difference from random", header, rows)])
+    return Section("paper", title, paragraphs, tables)
 
 
 def _difference(each: Verdict | None) -> TableCell:

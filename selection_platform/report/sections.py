@@ -1,6 +1,6 @@
 """The sections of the page, each from the tables that it shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from selection_platform.experiments.methods import METHODS
 from selection_platform.report.cells import word_columns
@@ -33,8 +33,10 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),
         "arms": lambda: arms(runs),
+        "recipe": lambda: how_it_was_made(data.recipe),
     }
     absent = {"paper"} if data.paper is None else set()
+    absent |= set() if data.recipe else {"recipe"}
     # Trainings of earlier versions were not counted, and say nothing.
     absent |= {"training"} if data.table("training") is None else set()
     return {name: make for name, make in made.items() if name not in absent}
@@ -44,6 +46,12 @@ def arms(runs: Sequence[Run]) -> Section:
     """What each arm picks."""
     names = dict.fromkeys(run.method for run in runs)
     rows = [cells(name, METHODS[name].summary) for name in METHODS if name in names]
-    return Section(
-        "arms", "The arms", [], [Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))]
-    )
+    table = Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))
+    return Section("arms", "The arms", [], [table])
+
+
+def how_it_was_made(recipe: Mapping[str, str]) -> Section:
+    """The settings that the numbers depend on."""
+    rows = [cells(name, text) for name, text in recipe.items()]
+    table = Table("Settings that the numbers depend on", ["of", "settings"], rows, word_columns(1), arms=None)
+    return Section("recipe", "How it was made", [], [table])

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, parts_of
+from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, methods_in_order, parts_of
 from selection_platform.report.heat_maps import overlap_plot, trait_plot
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 
@@ -27,7 +27,7 @@ def overlap(pairs: pl.DataFrame | None) -> Section:
             f"{about_cell(about)}: two random draws share {by_chance:.1%} on average. Most alike: {', '.join(shares)}."
         )
         paragraphs.append(text)
-        pictures.append(Picture(f"overlap-{place}", overlap_plot(of_cell, about_cell(about)), text))
+        pictures.append(Picture(f"overlap-{place}", overlap_plot(of_cell, about_cell(about)), text, about_cell(about)))
     first = "The share of a selection that another also has, in percent, each method with its first seed."
     return Section("overlap", title, [first, *paragraphs, *left_out(len(parts))], (), pictures, "selection_overlap.csv")
 
@@ -48,13 +48,15 @@ def looks(profile: pl.DataFrame | None) -> Section:
             of_trait = of_cell.filter(pl.col("trait") == trait)
             figure = trait_plot(of_trait, trait, about_cell(about))
             alternative = f"Share of each value of {trait} in each selection beside the pool's, {about_cell(about)}."
-            pictures.append(Picture(f"looks-{place}-{trait}", figure, f"{alternative} {_farthest(of_trait)}"))
+            said = f"{alternative} {_farthest(of_trait)}"
+            pictures.append(Picture(f"looks-{place}-{trait}", figure, said, about_cell(about)))
         distances = {trait: unlikeness(of_cell.filter(pl.col("trait") == trait)) for trait in traits}
         rows = [
             [TableCell(method), *(TableCell(f"{100 * distances[trait][method]:.0f}%") for trait in traits)]
-            for method in dict.fromkeys(of_cell["method"])
+            for method in methods_in_order(of_cell["method"])
         ]
-        tables.append(Table(f"Unlike the pool, {about_cell(about)}", ["method", *traits], rows))
+        caption = f"Unlike the pool, {about_cell(about)}"
+        tables.append(Table(caption, ["method", *traits], rows, cell=about_cell(about)))
     first = (
         "Each method's first seed beside its pool. The number is the share of the selection, the colour says more "
         "(blue) or less (red) than the pool has. Unlike the pool: the share of the selection that would have to be "

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 
 from selection_platform.report.answer import NO_RANDOM
-from selection_platform.report.cells import MOST_CELLS, cells_of, in_order, left_out, random_values, word_columns
+from selection_platform.report.cells import (
+    MOST_CELLS,
+    cells_of,
+    in_order,
+    left_out,
+    methods_in_order,
+    random_values,
+    word_columns,
+)
 from selection_platform.report.cost_section import settling
 from selection_platform.report.data import ReportData
-from selection_platform.report.interval_plot import finding, interval_plot
+from selection_platform.report.interval_plot import REFERENCES, finding, interval_plot
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import VERDICTS
 from selection_platform.verdict.runs import Run
@@ -36,14 +44,17 @@ def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
         for place, cell in enumerate(cells_of(of_measure)[:MOST_CELLS], start=1):
             of_cell = [each for each in of_measure if each.cell == cell]
             about = f"{measure_name(measure)}, {cell_name(cell)}"
+            chosen = [each for each in of_cell if each.method not in REFERENCES]
             differences = ", ".join(
-                f"{each.method} {signed(each.comparison.difference, digits_of(measure))}" for each in of_cell
+                f"{each.method} {signed(each.comparison.difference, digits_of(measure))}"
+                for each in in_order(of_cell, lambda each: each.method)
             )
             pictures.append(
                 Picture(
                     f"intervals-{measure}-{place}".replace("_", "-"),
                     interval_plot(of_cell, random_values(runs, measure, cell)),
-                    f"{about}: {finding(of_cell)}. Differences from random: {differences}.",
+                    f"{about}: {finding(chosen)}. Differences from random: {differences}.",
+                    cell_name(cell),
                 )
             )
     paragraphs = [
@@ -68,10 +79,10 @@ def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
         paragraphs.append(f"{measure_name(measure).capitalize()}, in {unit_of(measure)}: {counted}")
         for cell in cells_of(of_measure)[:MOST_CELLS]:
             of_cell = {each.method: each for each in of_measure if each.cell == cell}
-            rows = [_verdict_row(data, of_cell[method]) for method in in_order(of_cell)]
-            header = ["arm", "runs", "difference", "95% interval", "p (Holm)", "verdict", "to settle it"]
+            rows = [_verdict_row(data, of_cell[method]) for method in methods_in_order(of_cell)]
+            header = ["arm", "verdict", "difference", "95% interval", "p (Holm)", "runs", "to settle it"]
             caption = f"{measure_name(measure).capitalize()}, {cell_name(cell)}"
-            tables.append(Table(caption, header, rows, word_columns(5, 6)))
+            tables.append(Table(caption, header, rows, word_columns(1, 6), cell_name(cell)))
     if not tables:
         return Section("verdict", title, [NO_RANDOM])
     paragraphs += [
@@ -87,11 +98,12 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
     numbers, digits = each.comparison, digits_of(each.measure)
     return [
         TableCell(each.method),
-        TableCell(f"{numbers.arm_runs} : {numbers.random_runs}"),
+        # Beside the arm: a phone shows the first columns.
+        TableCell(each.word, verdict=each.word),
         TableCell(signed(numbers.difference, digits)),
         TableCell(interval_text(numbers.low, numbers.high, digits) or "not known"),
         TableCell("" if numbers.p_adjusted is None else f"{numbers.p_adjusted:.3f}"),
-        TableCell(each.word, verdict=each.word),
+        TableCell(f"{numbers.arm_runs} : {numbers.random_runs}"),
         TableCell(settling(data.costs, each)),
     ]
 
