@@ -76,7 +76,7 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
     )
     def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """Whether each arm differs from random selection by more than random runs do. Table `reports.verdict`."""
-        from selection_platform.report.sections import intervals, verdict_numbers
+        from selection_platform.report.verdict_sections import intervals, verdict_numbers
         from selection_platform.verdict.tables import over_items, runs_of, verdict_rows
         from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
         from selection_platform.verdict.words import SHOWN, measure_table, measure_title
@@ -115,7 +115,7 @@ def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
     )
     def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
-        from selection_platform.report.sections import pool_size
+        from selection_platform.report.study_sections import pool_size
 
         table = "reports.pool_size_curve"
         values = {"experiments": _of_pool_size_study(profile)}
@@ -136,7 +136,7 @@ def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
     )
     def diversity_ablation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """What it changes to pick the best of each k-means cluster. Table `reports.diversity_ablation`."""
-        from selection_platform.report.sections import ablation_numbers, clusters
+        from selection_platform.report.study_sections import ablation_numbers, clusters
         from selection_platform.verdict.tables import verdicts_of
 
         pairs = {"methods": list(profile.cluster_pairs), "wrappers": list(profile.cluster_pairs.values())}
@@ -159,7 +159,7 @@ def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
     )
     def selection_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """How many samples each two methods both select. Table `reports.selection_overlap`."""
-        from selection_platform.report.sections import overlap, overlap_numbers
+        from selection_platform.report.selection_sections import overlap, overlap_numbers
 
         values = {"experiments": list(profile.first_selections)}
         count = warehouse.replace("reports.selection_overlap", {}, load_sql("90_reports/selection_overlap"), values)
@@ -182,7 +182,7 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
     )
     def selection_profile(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """What each method selects, beside what there is to select from. Table `reports.selection_profile`."""
-        from selection_platform.report.sections import looks
+        from selection_platform.report.selection_sections import looks
 
         values = {"experiments": list(profile.first_selections), "clustered": clustered}
         count = warehouse.replace("reports.selection_profile", {}, load_sql("90_reports/selection_profile"), values)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selection_platform.cli.shared import trained_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
@@ -42,7 +43,7 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
     from selection_platform.models.exported import ModelExport, check_model_place, export_model
     from selection_platform.report.model_card import model_card
 
-    experiment = _experiment(profile, key)
+    experiment = trained_experiment(profile, key)
     check_model_place(folder)
     with open_workspace(profile) as workspace:
         made = _Made.of(workspace, experiment)
@@ -64,15 +65,6 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
         )
     for path in written:
         print(path)
-
-
-def _experiment(profile: Profile, key: str) -> Experiment:
-    experiment = profile.trained_experiments.get(key)
-    if experiment is None:
-        why = "only selects (`train: false`), and has no model" if key in profile.experiments else "is no experiment"
-        known = "\n  ".join(profile.trained_experiments)
-        raise PlatformError(f"{key!r} {why}; experiments with a model are\n  {known}")
-    return experiment
 
 
 @dataclass(frozen=True)

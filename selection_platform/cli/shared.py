@@ -92,6 +92,11 @@ def selecting_experiment(profile: Profile, key: str) -> Experiment:
     return _experiment(selecting, key, " that selects samples")
 
 
+def trained_experiment(profile: Profile, key: str) -> Experiment:
+    """The experiment of a key, which may be short; it must have a model."""
+    return _experiment(profile.trained_experiments, key, " that has a model")
+
+
 def experiment_of(profile: Profile, key: str) -> Experiment:
     """The experiment of a key, which may be short."""
     return _experiment(profile.experiments, key, "")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
 from selection_platform.report.training_section import smaller_trainings
+from selection_platform.report.unchanged import unchanged_cells, unchanged_in_words
 from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import verdicts_of
@@ -43,7 +44,14 @@ def answer(data: ReportData) -> Answer:
     fewer = None if training is None else smaller_trainings(training)
     # What is compared is then not of one size.
     sentences += [fewer] if fewer else []
-    return Answer(_headline(of_measures[measures[0]]), sentences)
+    headline = _headline(of_measures[measures[0]])
+    unchanged = unchanged_cells(data)
+    if unchanged:
+        sentences.insert(0, unchanged_in_words(unchanged, data))
+        # Nothing that is better was seen, and no training either: the verdicts are about nothing.
+        if len(unchanged) == len({each.cell for each in found}) and not headline.startswith("Yes"):
+            headline = "Not known: training changed nothing that can be seen."
+    return Answer(headline, sentences)
 
 
 def _headline(found: Sequence[Verdict]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from selection_platform.experiments.methods import BASE
-from selection_platform.report.costs import NOT_KNOWN, TIMES, Arm, ArmCost, Part, Time, break_even, times_used
+from selection_platform.report.cells import MOST_CELLS, in_order, left_out
+from selection_platform.report.costs import NOT_KNOWN, TIMES, UNITS, Arm, ArmCost, Part, Unit, times_used
 from selection_platform.report.parts import Picture, Section, Table, TableCell
 from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
 from selection_platform.verdict.runs import Cell
@@ -15,7 +16,8 @@ from selection_platform.verdict.words import cell_name
 DRAWN: Mapping[Part, tuple[str, str]] = {"selecting": (BLUE, "//"), "training": (ORANGE, ""), "evaluating": (SKY, "..")}
 """Colour and hatch of each part of an experiment's cost."""
 SHOWN: tuple[Part, ...] = ("selecting", "selecting alone", "training", "evaluating")
-MOST_CELLS = 12
+FLOPS = (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6))
+SECONDS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def costs(found: Sequence[ArmCost]) -> Section:
@@ -24,27 +26,27 @@ def costs(found: Sequence[ArmCost]) -> Section:
     cells = _cells(found)
     if not cells:
         return Section("costs", title, ["No cost was recorded."])
-    pictures, tables, sentences = [], [], []
+    pictures, tables = [], []
     for place, cell in enumerate(cells[:MOST_CELLS], start=1):
-        of_cell = [each for each in found if _is_in(each.arm, cell)]
-        name, used = cell_name(cell), times_used(spent for each in of_cell for spent in each.parts.values())
-        words = [text for text in map(break_even, of_cell) if text]
-        sentences += [f"{name}: {'; '.join(words)}."] if words else []
-        tables += [_table(of_cell, name, time) for time in used]
+        of_cell = in_order((each for each in found if _is_in(each.arm, cell)), lambda each: each.arm.method)
+        name, used = cell_name(cell), _units_used(of_cell)
+        tables += [_table(of_cell, name, unit) for unit in used]
         pictures.append(_picture(of_cell, name, used[0], f"costs-{place}"))
     elsewhere = [each.name for each in found if each.arm.pool is not None and "training" not in each.parts]
+    paragraphs = [
+        "Means over seeds. Arithmetic counts the operations of models, and is the same on any machine; what takes "
+        "none, such as compressing texts or k-means, counts in time alone. Time depends on the machine and on what "
+        "else ran on it: GPU time is by the clock while a step holds the GPU, CPU time is over all cores.",
+        "Selecting has of each feature that several methods use an equal share for each of them; selecting alone has "
+        "all of it, as if no other method were run. The last column says on how many times as much data, picked at "
+        "random, a model could have been trained for the cost of selecting and training: a choice that does no "
+        "better than that is not worth its cost.",
+        *left_out(len(cells)),
+    ]
     if elsewhere:
-        sentences.append(
+        paragraphs.append(
             f"Trained elsewhere, at a cost and by a recipe that are not known here: {'; '.join(elsewhere)}."
         )
-    paragraphs = [
-        *sentences,
-        "Means over seeds. Selecting has of each feature that several methods use an equal share for each of them; "
-        "selecting alone has all of it, as if no other method were run. The last columns say on how many times as much "
-        "data, picked at random, a model could have been trained for the cost of selecting and training: a choice that "
-        "does no better than that is not worth its cost. GPU time is by the clock while a step holds the GPU, CPU time "
-        "is over all cores; each is held against its own kind.",
-    ]
     return Section("costs", title, paragraphs, tables, pictures, "experiment_costs.csv")
 
 
@@ -95,47 +97,79 @@ def _is_in(arm: Arm, cell: Cell) -> bool:
     )
 
 
-def _table(of_cell: Sequence[ArmCost], name: str, time: Time) -> Table:
-    header = ["arm", *SHOWN, f"random data for it, by {TIMES[time]}", "by arithmetic"]
-    return Table(f"{TIMES[time]} of one run, {name}", header, [_row(each, time) for each in of_cell])
+def _units_used(of_cell: Sequence[ArmCost]) -> list[Unit]:
+    """Arithmetic first, as seconds of a busy machine mislead; then the kinds of time of which any was spent."""
+    spent = [cost for each in of_cell for cost in each.parts.values()]
+    counted: list[Unit] = ["flops"] if any(cost.flops for cost in spent) else []
+    return [*counted, *times_used(spent)]
 
 
-def _picture(of_cell: Sequence[ArmCost], name: str, time: Time, file: str) -> Picture:
-    rows = [_row(each, time) for each in of_cell]
-    drawn = "; ".join(f"{row[0].text}: choosing {row[1].text}, training {row[3].text}" for row in rows)
-    return Picture(file, _plot(of_cell, name, time), f"{TIMES[time]} of one run, {name}: {drawn}.")
+def _table(of_cell: Sequence[ArmCost], name: str, unit: Unit) -> Table:
+    header = ["arm", *SHOWN, "random data for it"]
+    rows = [_row(each, unit) for each in of_cell]
+    return Table(f"{_name(unit)} of one run, {name}", header, rows, cell=name)
 
 
-def _row(each: ArmCost, time: Time) -> list[TableCell]:
-    ratios = [each.times.get(time), each.times.get("flops")]
+def _picture(of_cell: Sequence[ArmCost], name: str, unit: Unit, file: str) -> Picture:
+    drawn = "; ".join(
+        f"{each.arm.method}: " + ", ".join(f"{part} {_said(each, part, unit)}" for part in DRAWN) for each in of_cell
+    )
+    said = f"{_name(unit)} of one run, {name}: {drawn}."
+    return Picture(file, _plot(of_cell, name, unit), said, name)
+
+
+def _row(each: ArmCost, unit: Unit) -> list[TableCell]:
+    times = None if each.arm.method == RANDOM else each.times.get(unit)
     return [
         TableCell(each.arm.method),
-        *(TableCell(_duration(each, part, time)) for part in SHOWN),
-        *(TableCell("" if each.arm.method == RANDOM or ratio is None else f"{ratio:.1f}x") for ratio in ratios),
+        *(TableCell(_said(each, part, unit), order=_spent(each, part, unit)) for part in SHOWN),
+        TableCell("" if times is None else f"{times:.1f}x"),
     ]
 
 
-def _duration(each: ArmCost, part: Part, time: Time) -> str:
-    return duration(getattr(each.parts[part], time)) if part in each.parts else NOT_KNOWN
+def _spent(each: ArmCost, part: Part, unit: Unit) -> float | None:
+    """None where it is not known: of a training that was done elsewhere."""
+    return getattr(each.parts[part], unit) if part in each.parts else None
 
 
-def _seconds(each: ArmCost, part: Part, time: Time) -> float:
-    """As it is drawn: nothing where it is not known."""
-    return getattr(each.parts[part], time) if part in each.parts else 0.0
+def _said(each: ArmCost, part: Part, unit: Unit) -> str:
+    spent = _spent(each, part, unit)
+    return NOT_KNOWN if spent is None else amount(spent, unit)
 
 
-def _plot(found: Sequence[ArmCost], name: str, time: Time) -> Figure:
-    most = max(sum(_seconds(each, part, time) for part in DRAWN) for each in found)
-    unit, length = next((each for each in (("hours", 3600), ("minutes", 60)) if most >= 2 * each[1]), ("seconds", 1))
+def _drawn(each: ArmCost, part: Part, unit: Unit) -> float:
+    return _spent(each, part, unit) or 0.0
+
+
+def _name(unit: Unit) -> str:
+    """The unit at the start of a sentence; its abbreviations stay."""
+    return UNITS[unit][0].upper() + UNITS[unit][1:]
+
+
+def amount(value: float, unit: Unit) -> str:
+    """What was spent, as a person says it."""
+    return duration(value) if unit != "flops" else operations(value)
+
+
+def operations(value: float) -> str:
+    """Floating-point operations as a person says them."""
+    name, size = next((each for each in FLOPS if value >= each[1]), FLOPS[-1])
+    return f"{value / size:,.1f} {name}" if value else "0"
+
+
+def _plot(found: Sequence[ArmCost], name: str, unit: Unit) -> Figure:
+    most = max(sum(_drawn(each, part, unit) for part in DRAWN) for each in found)
+    sizes = FLOPS if unit == "flops" else SECONDS
+    shown, length = next((each for each in sizes if most >= 2 * each[1]), sizes[-1])
     methods = [each.arm.method for each in found]
     with drawing("How much goes into choosing?", name, 1 + 0.2 * len(methods)) as (figure, axes):
         left = [0.0] * len(methods)
         for part, (colour, hatch) in DRAWN.items():
-            widths = [_seconds(each, part, time) / length for each in found]
+            widths = [_drawn(each, part, unit) / length for each in found]
             axes.barh(methods, widths, 0.7, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=part)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"{TIMES[time]} of one run, {unit}")
+        axes.set_xlabel(f"{UNITS[unit]} of one run, {shown}")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import polars as pl
 
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
+from selection_platform.report.recipe import recipe
 from selection_platform.verdict.runs import paper_runs
 from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, verdicts
@@ -51,6 +54,9 @@ class ReportData:
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
+        written: when that snapshot was written, in UTC.
+        recipe: what the numbers were made with, by what it is of.
+        fine_tuning: the recipe of the trainings.
     """
 
     title: str
@@ -63,6 +69,9 @@ class ReportData:
     paper: pl.DataFrame | None = None
     costs: Sequence[ArmCost] = ()
     snapshot: int | None = None
+    written: str | None = None
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    fine_tuning: FineTuningSettings | None = None
 
     def table(self, name: str) -> pl.DataFrame | None:
         """Rows of `reports.<name>`; None where there are none."""
@@ -93,7 +102,17 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         costs=_arm_costs(profile, tables["experiment_costs"]),
         paper=_paper_verdicts(margins),
         snapshot=snapshot,
+        written=_written(query, snapshot),
+        recipe=recipe(profile),
+        fine_tuning=profile.fine_tuning,
     )
+
+
+def _written(query: Query, snapshot: int) -> str | None:
+    """When a snapshot was written, in UTC."""
+    times = dict(query(load_sql("00_warehouse/snapshot_times"), {"snapshots": [snapshot]}).iter_rows())
+    moment = times.get(snapshot)
+    return None if moment is None else f"{datetime.fromtimestamp(moment / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _training(profile: Profile, rows: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from selection_platform.report.cells import methods_in_order
 from selection_platform.report.style import DIVERGING, SEQUENTIAL, WIDTH, drawing
 
 MOST_VALUES = 8
@@ -33,13 +34,14 @@ def overlap_plot(overlap: pl.DataFrame, about: str) -> Figure:
     """Draw how much each two methods' selections have in common.
 
     Args:
-        overlap: columns `one`, `other`, `shared`, `budget`, `by_chance` of one cell, in the methods' order; not empty.
+        overlap: columns `one`, `other`, `shared`, `budget`, `by_chance` of one cell; not empty.
         about: the cell, as it is named.
     """
-    methods = list(dict.fromkeys([*overlap["one"], *overlap["other"]]))
+    methods = methods_in_order([*overlap["one"], *overlap["other"]])
     shares = np.full((len(methods), len(methods)), np.nan)
     for one, other, shared, budget in overlap.select("one", "other", "shared", "budget").iter_rows():
-        shares[methods.index(other), methods.index(one)] = shared / budget
+        first, second = sorted((methods.index(one), methods.index(other)))
+        shares[second, first] = shared / budget
     by_chance = overlap["by_chance"][0] / overlap["budget"][0]
     side = 1.7 + 0.28 * len(methods)
     agreed = f"What do methods agree on? Two random draws share {by_chance:.0%}"
@@ -58,7 +60,7 @@ def trait_plot(profile: pl.DataFrame, trait: str, about: str) -> Figure:
         trait: its name.
         about: the cell, as it is named.
     """
-    methods = list(dict.fromkeys(profile["method"]))
+    methods = methods_in_order(profile["method"])
     rows = [profile.filter(pl.col("method") == method).sort("place") for method in methods]
     names = [shortened(name) for name in rows[0]["value"]]
     pool = _gathered(rows[0]["pool_share"].to_numpy())

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from selection_platform.report.cells import in_order
 from selection_platform.report.style import BLACK, PALE, VERDICTS, drawing
 from selection_platform.verdict.statistics import interval_of_one_run
 from selection_platform.verdict.verdicts import LOSS, Verdict
@@ -16,15 +17,16 @@ REFERENCES = ("base", "all_data")
 
 
 def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
-    """Draw the arms of one cell on one measure, the best on top; those that select nothing stand below.
+    """Draw the arms of one cell on one measure, random runs and those that select nothing on top.
 
     Args:
         found: the verdicts, at least one.
         random: values of the random runs.
     """
-    chosen = sorted((each for each in found if each.method not in REFERENCES), key=_by_difference)
-    others = sorted((each for each in found if each.method in REFERENCES), key=_by_difference)
-    names = ["random", *(each.method for each in chosen), *(each.method for each in others)]
+    arms = in_order(found, lambda each: each.method)
+    others = [each for each in arms if each.method in REFERENCES]
+    chosen = [each for each in arms if each.method not in REFERENCES]
+    names = [*(each.method for each in others), "random", *(each.method for each in chosen)]
     about = f"{measure_name(found[0].measure)}, {cell_name(found[0].cell)}"
     with drawing(finding(chosen), about, 0.75 + 0.2 * len(names)) as (figure, axes):
         half = interval_of_one_run(found[0].comparison.spread, len(random))
@@ -33,11 +35,12 @@ def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
         axes.axvline(0, color=BLACK, lw=0.8)
         sign = -1 if found[0].measure == LOSS else 1
         mean = sum(random) / len(random)
-        axes.plot([sign * (value - mean) for value in random], [0] * len(random), "|", color=BLACK, ms=9, mew=1.5)
-        for place, each in enumerate([*chosen, *others], start=1):
-            _draw_arm(axes, place, each)
-        if others:
-            axes.axhline(len(chosen) + 0.5, color=PALE, lw=0.8)
+        axes.plot(
+            [sign * (value - mean) for value in random], [len(others)] * len(random), "|", color=BLACK, ms=9, mew=1.5
+        )
+        for each in arms:
+            _draw_arm(axes, names.index(each.method), each)
+        axes.axhline(len(others) + 0.5, color=PALE, lw=0.8)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -51,10 +54,6 @@ def finding(chosen: Sequence[Verdict]) -> str:
     words = (("better", "better than random"), ("worse", "worse"), ("same", "the same"), ("not enough seeds", "open"))
     counted = [f"{count(chosen, word)} {text}" for word, text in words if word == "better" or count(chosen, word)]
     return f"Of {len(chosen)} methods, {', '.join(counted)}"
-
-
-def _by_difference(each: Verdict) -> tuple[float, str]:
-    return -each.comparison.difference, each.method
 
 
 def _draw_arm(axes: Axes, place: int, each: Verdict) -> None:

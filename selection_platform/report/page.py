@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +15,7 @@ from selection_platform.job.folder import content_hash, whole_file
 from selection_platform.report.answer import Answer, answer
 from selection_platform.report.data import ReportData
 from selection_platform.report.parts import Picture, Section
+from selection_platform.report.recipe import program
 from selection_platform.report.sections import sections
 from selection_platform.report.style import VERDICTS, png, svg
 
@@ -55,7 +56,13 @@ class Report:
     @cached_property
     def identity(self) -> str:
         """Hash of what the page says, whatever the snapshot that it was read from."""
-        words = [self.data.title, self.data.description, self.data.disclaimer, asdict(self.data.margins)]
+        words = [
+            self.data.title,
+            self.data.description,
+            self.data.disclaimer,
+            asdict(self.data.margins),
+            dict(self.data.recipe),
+        ]
         return content_hash([*words, {name: rows.write_csv() for name, rows in self.tables.items()}])
 
     @cached_property
@@ -70,10 +77,18 @@ class Report:
             answer=self.answer,
             sections=self.sections,
             drawn={each.name: Markup(svg(each.figure, each.name, each.alternative)) for each in self.pictures},
-            css=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
+            css=_inline(folder, "page.css"),
+            script=_inline(folder, "page.js"),
+            cells=list(dict.fromkeys(picture.cell for picture in self.pictures if picture.cell)),
+            files=list(self.tables),
+            arm_files={},
             verdicts=VERDICTS,
-            version=version("selection-platform"),
+            version=program(),
         )
+
+
+def _inline(folder: Traversable, name: str) -> Markup:
+    return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

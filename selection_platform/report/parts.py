@@ -19,12 +19,14 @@ class TableCell:
         rank: best or second of its column; the page shows a sign and a style for each.
         note: smaller, behind the text.
         verdict: against random selection; the page shows its sign.
+        order: what its column is sorted by, where the text does not begin with that number.
     """
 
     text: str
     rank: Rank | None = None
     note: str = ""
     verdict: Word | None = None
+    order: float | None = None
 
     def markdown(self) -> str:
         """The cell as Markdown."""
@@ -42,12 +44,16 @@ class Table:
         header: a name for each column.
         rows: as many cells in each.
         words: columns, from 0, that hold words; they are aligned to the left.
+        cell: the name of the cell that it is of; None where it has several.
+        arms: the column, from 0, that names the row's arm; None where none does.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[TableCell]]
     words: frozenset[int] = frozenset()
+    cell: str | None = None
+    arms: int | None = 0
 
     def markdown(self) -> str:
         """The table as Markdown, with the ranks' marks and the verdicts' signs."""
@@ -68,11 +74,13 @@ class Picture:
         name: of its file, without the ending.
         figure: what is drawn.
         alternative: what it says, in words.
+        cell: the name of the cell that it is of.
     """
 
     name: str
     figure: Figure
     alternative: str
+    cell: str | None = None
 
     @property
     def wide(self) -> bool:

@@ -6,6 +6,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from selection_platform.report.cells import methods_in_order
 from selection_platform.report.style import BLACK, LINES, PALE, drawing
 from selection_platform.verdict.statistics import compare, interval_of_one_run, spread_of
 from selection_platform.verdict.verdicts import LOSS, RANDOM
@@ -94,12 +95,12 @@ def _random(curve: pl.DataFrame) -> list[float]:
 
 
 def _by_size(curve: pl.DataFrame) -> dict[str, dict[int, list[float]]]:
-    """Values of each other method's runs by the size of the pool, the smallest first."""
+    """Values of each other method's runs by the size of the pool, the smallest first; the methods in their order."""
     found: dict[str, dict[int, list[float]]] = {}
     for method, size, value in curve.sort("pool_size").select("method", "pool_size", "value").iter_rows():
         if method != RANDOM:
             found.setdefault(method, {}).setdefault(size, []).append(value)
-    return dict(sorted(found.items()))
+    return {method: found[method] for method in methods_in_order(found)}
 
 
 def _repeated(count: int) -> Iterable[tuple[str, str, str]]:

@@ -31,7 +31,7 @@ def training(rows: pl.DataFrame) -> Section:
     shown = [cells(*texts) for texts in _rows(odd.head(MOST_ROWS))]
     if len(odd) > MOST_ROWS:
         said.append(f"The first {MOST_ROWS} of {len(odd)} such trainings are shown; the CSV file has all.")
-    table = Table("Trainings whose samples were cut or left out", header, shown, frozenset({1}))
+    table = Table("Trainings whose samples were cut or left out", header, shown, frozenset({1}), arms=1)
     return Section("training", "What was trained on", said, [table], file="training.csv")
 
 

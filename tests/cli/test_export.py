@@ -78,13 +78,15 @@ def test_a_base_model_has_results_and_no_selection(place, capsys):
 def test_what_cannot_be_exported(place, capsys):
     to = ("--to", str(place.folder / "out"))
     assert message(capsys, place, "--model", "zip/letters/tiny/6/s0", *to).startswith(
-        "'zip/letters/tiny/6/s0' is no experiment; experiments with a model are\n  base/tiny"
+        "no experiment 'zip/letters/tiny/6/s0' that has a model"
     )
     assert message(capsys, place, "--adapter", ENTROPY, *to).startswith("--adapter: is about the model; add --model")
     assert message(capsys, place, "--model", ENTROPY, "--format", "jsonl", *to).startswith("--format: is about the sel")
     assert message(capsys, place, "--model", "--adapter", ENTROPY, *to).startswith("--adapter: the experiment's model")
     change_profile(place, arms={"token_length": {"train": False}})
-    assert message(capsys, place, "--model", TOKEN_LENGTH, *to).startswith(f"'{TOKEN_LENGTH}' only selects")
+    assert message(capsys, place, "--model", TOKEN_LENGTH, *to).startswith(
+        f"no experiment '{TOKEN_LENGTH}' that has a m"
+    )
     change_profile(place, arms={"random": {"seeds": [0, 1, 2]}})
     assert message(capsys, place, "--model", RANDOM[2], *to) == (
         f"{RANDOM[2]} has no model yet: run `selection-platform refresh {RANDOM[2]}` first"

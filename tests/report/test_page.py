@@ -11,7 +11,7 @@ from selection_platform.report.page import Report, remove_others, write_report
 from selection_platform.report.style import SMALL_PNG, small_png
 from tests.report.frames import COSTS, EVERYTHING, EVIL, curve, data
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Elements(HTMLParser):
@@ -45,18 +45,30 @@ def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
     found = Elements(report.html).found
     ids = [attributes["id"] for _, attributes in found if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = {attributes["href"][1:] for tag, attributes in found if tag == "a"}
+    targets = {
+        attributes["href"][1:] for tag, attributes in found if attributes.get("href", "").startswith("#") and tag == "a"
+    }
     assert targets == {section.name for section in report.sections}
+
+
+def test_tables_and_figures_are_linked_and_there(report, tmp_path):
+    written = {path.name for path in write_report(report, tmp_path)}
+    found = Elements(report.html).found
+    linked = {attributes["href"] for tag, attributes in found if tag == "a" and not attributes["href"].startswith("#")}
+    assert linked == written - {"index.html"}
 
 
 def test_the_page_fetches_nothing(report):
     found = Elements(report.html).found
-    assert not {tag for tag, _ in found} & {"script", "img", "iframe", "object", "video"}
+    assert not {tag for tag, _ in found} & {"img", "iframe", "object", "video"}
+    assert [attributes for tag, attributes in found if tag == "script"] == [{}]
+    assert not re.search(r"fetch|import|XMLHttp|https?:", report.html[report.html.index("<script>") :])
     addresses = [
         value
-        for _, attributes in found
+        for tag, attributes in found
         for name, value in attributes.items()
-        if name in ("src", "href", "xlink:href", "srcset", "data")
+        # A link is fetched when somebody follows it: the files beside the page.
+        if tag != "a" and name in ("src", "href", "xlink:href", "srcset", "data")
     ]
     assert all(address.startswith(("#", "data:")) for address in addresses)
     styles = [attributes.get("style") or "" for _, attributes in found] + re.findall(

@@ -5,18 +5,18 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.report.answer import answer
-from selection_platform.report.cost_section import duration
+from selection_platform.report.cost_section import duration, operations
 from selection_platform.report.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
 from selection_platform.report.pool_size_plot import beside_each_size, catching_up
-from selection_platform.report.sections import (
-    ablation_numbers,
-    overlap_numbers,
-    sections,
-    unlikeness,
-    verdict_numbers,
-)
+from selection_platform.report.sections import sections
+from selection_platform.report.selection_sections import overlap_numbers, unlikeness
+from selection_platform.report.study_sections import ablation_numbers
+from selection_platform.report.unchanged import unchanged_cells
+from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.tables import verdict_rows, verdicts_of
+from selection_platform.verdict.verdicts import LOSS
 from selection_platform.verdict.words import cell_name, signed
 from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, curve, data
 
@@ -59,11 +59,11 @@ def test_verdicts_have_differences_intervals_and_what_would_settle_them():
     average, _ = section("verdict", data()).tables
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in average.rows}
     # t of two degrees of freedom times sqrt(1 + 1/3), as in tests/verdict.
-    assert rows["ifd"][:3] == ["1 : 3", "+5.00", "+0.03 to +9.97"]
+    assert rows["ifd"][:3] == ["not enough seeds", "+5.00", "+0.03 to +9.97"]
     # 17 seeds of each for one standard deviation.
-    assert rows["ifd"][4:] == ["not enough seeds", "16 more runs of it, 14 of random"]
-    assert rows["zip"][4:] == ["worse", "settled"]
-    assert rows["base"][4:] == ["not enough seeds", "not by runs: the base model is one, and has no seeds"]
+    assert rows["ifd"][4:] == ["1 : 3", "16 more runs of it, 14 of random"]
+    assert (rows["zip"][0], rows["zip"][-1]) == ("worse", "settled")
+    assert rows["base"][-1] == "not by runs: the base model is one, and has no seeds"
 
 
 def test_what_would_settle_it_has_a_price_where_costs_are_known():
@@ -76,9 +76,41 @@ def test_an_arm_without_seeds_says_so():
     made = data({"average": {"random": [10, 10, 10], "ifd": [16]}})
     (table,) = section("verdict", made).tables
     assert [cell.text for cell in table.rows[0]] == [
-        "ifd", "1 : 3", "+6.00", "not known", "", "not enough seeds", "two random runs or more that differ",
+        "ifd", "not enough seeds", "+6.00", "not known", "", "1 : 3", "two random runs or more that differ",
     ]  # fmt: skip
     assert "too few, or all equal" in answer(made).sentences[-1]
+
+
+def losses(base, *trained, **others):
+    return {LOSS: {"base": [base], "random": list(trained), **others}}
+
+
+def test_training_that_changed_nothing_is_said():
+    recipe = FineTuningSettings(epochs=3, global_batch=128, learning_rate=7e-6)
+    found = answer(replace(data(losses(0.8489, 0.8489, 0.8488, zip=[0.8488], all_data=[0.7])), fine_tuning=recipe))
+    assert found.headline == "Not known: training changed nothing that can be seen."
+    assert f"{cell_name(CELL)} (0.8489 before, 0.8488 to 0.8489 after)" in found.sentences[0]
+    # 10 rows are one step an epoch.
+    assert "not meant for so few rows: 10 of them make 3 steps" in found.sentences[0]
+    assert "at most 7e-06" in found.sentences[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        # Less than the margin, and more than random runs vary by.
+        losses(0.8489, 0.8440, 0.8441, 0.8440),
+        # No more than random runs vary by, and more than the margin.
+        losses(0.85, 0.80, 0.90, 0.85),
+        # One arm learnt something.
+        losses(0.8489, 0.8489, 0.8488, zip=[0.7]),
+        # No base model to compare with.
+        {LOSS: {"random": [0.8489, 0.8488], "zip": [0.8489]}},
+    ],
+)
+def test_training_that_changed_something_is_not_said_to_have_changed_nothing(values):
+    assert unchanged_cells(data(values)) == {}
+    assert not any("Training changed nothing" in sentence for sentence in answer(data(values)).sentences)
 
 
 @pytest.mark.parametrize(
@@ -150,15 +182,29 @@ def test_looks_are_measured_against_the_pool():
     assert "the whole pool is alike in turns" in made.paragraphs[1]
 
 
-def test_costs_are_means_over_seeds():
+def test_costs_are_means_over_seeds_and_arithmetic_comes_first():
     made = section("costs", data(costs=COSTS))
-    (table,) = made.tables
-    assert texts(table) == [
-        ["random", "1.0 s", "2.0 s", "20.0 s", "10.0 s", "", ""],
+    arithmetic, time = made.tables
+    assert (arithmetic.caption, time.caption) == (
+        f"Arithmetic of one run, {cell_name(CELL)}",
+        f"CPU time of one run, {cell_name(CELL)}",
+    )
+    assert texts(time) == [
+        ["random", "1.0 s", "2.0 s", "20.0 s", "10.0 s", ""],
         # 1 + 63 / 20, by time and, as all is proportional here, by arithmetic.
-        ["ifd", "63.0 s", "2.1 min", "20.0 s", "10.0 s", "4.2x", "4.2x"],
+        ["ifd", "63.0 s", "2.1 min", "20.0 s", "10.0 s", "4.2x"],
     ]
-    assert "ifd costs as much as training on 4.2x the data at random by CPU time" in made.paragraphs[0]
+    assert [cell.text for cell in arithmetic.rows[1]][-1] == "4.2x"
+    # Sorted by seconds, whatever the unit that they are shown in.
+    assert [cell.order for cell in time.rows[1]][1:5] == [63.0, 126.0, 20.0, 10.0]
+    assert made.pictures[0].alternative.startswith("Arithmetic of one run")
+
+
+@pytest.mark.parametrize(
+    ("counted", "text"), [(0, "0"), (2e6, "2.0 MFLOP"), (1.5e12, "1.5 TFLOP"), (2.5e21, "2,500.0 EFLOP")]
+)
+def test_operations(counted, text):
+    assert operations(counted) == text
 
 
 def test_gpu_and_cpu_time_have_tables_and_prices_of_their_own():
@@ -178,10 +224,10 @@ def test_gpu_and_cpu_time_have_tables_and_prices_of_their_own():
         "GPU time of one run",
         "CPU time of one run",
     )
-    assert texts(of_gpu)[1] == ["ifd", "0.0 s", "0.0 s", "10.0 s", "2.0 s", "1.0x", ""]
-    assert texts(of_cpu)[1] == ["ifd", "16.7 min", "16.7 min", "25.0 s", "5.0 s", "41.0x", ""]
+    assert texts(of_gpu)[1] == ["ifd", "0.0 s", "0.0 s", "10.0 s", "2.0 s", "1.0x"]
+    assert texts(of_cpu)[1] == ["ifd", "16.7 min", "16.7 min", "25.0 s", "5.0 s", "41.0x"]
     (picture,) = made.pictures
-    assert "ifd: choosing 0.0 s, training 10.0 s" in picture.alternative
+    assert "ifd: selecting 0.0 s, training 10.0 s, evaluating 2.0 s" in picture.alternative
     average, _ = section("verdict", data(costs=arms)).tables
     # 30 runs, each 12 s on the GPU and 30 s of cores.
     assert average.rows[1][-1].text.endswith("14 of random: 6.0 min of GPU time, 15.0 min of CPU time")
@@ -276,3 +322,35 @@ def test_verdicts_come_back_from_their_table():
 
 def test_a_difference_that_rounds_to_0_has_no_sign():
     assert [signed(value, 2) for value in (0.004, -0.004, -0.01)] == ["0.00", "0.00", "-0.01"]
+
+
+def test_arms_stand_in_one_order_everywhere():
+    # The order of `methods`, and not that of the rows or of the numbers.
+    backwards = {"ifd": [12], "token_length": [30], "all_data": [1], "random": [10, 11, 12], "base": [11]}
+    order = ["base", "all_data", "random", "token_length", "ifd"]
+    made = data({"average": backwards, LOSS: backwards})
+    compared = [name for name in order if name != "random"]
+    assert [row[0] for row in texts(section("leaderboard", made).tables[0])] == order
+    assert [row[0] for row in texts(section("verdict", made).tables[0])] == compared
+    picture = section("intervals", made).pictures[0]
+    assert [label.get_text() for label in picture.figure.axes[0].get_yticklabels()] == order
+    said = picture.alternative.partition("Differences from random: ")[2]
+    assert [text.split()[0] for text in said.split(", ")] == compared
+    of_profile = section("looks", data(selection_profile=PROFILE.reverse()))
+    assert [row[0] for row in texts(of_profile.tables[0])] == ["random", "ifd"]
+
+
+def test_text_alternatives_count_as_the_figures_do():
+    # The base model and all data are drawn, and are no methods that are counted.
+    picture = section("intervals", data()).pictures[0]
+    title = " ".join(text.get_text() for text in picture.figure.texts)
+    assert "Of 2 methods, 0 better than random, 1 worse, 1 open" in title
+    assert "Of 2 methods, 0 better than random, 1 worse, 1 open. " in picture.alternative
+    gains = section("clusters", data(diversity_ablation=ABLATION)).pictures[0].alternative
+    assert "With clusters, 0 of 2 methods do better. Gain" in gains
+
+
+def test_the_figures_of_twelve_cells_are_all_there_on_each_measure():
+    rows = [ABLATION.with_columns(pl.lit(f"p{index}").alias("pool")) for index in range(12)]
+    both = pl.concat([*rows, *(of_pool.with_columns(pl.lit(LOSS).alias("measure")) for of_pool in rows)])
+    assert len(section("clusters", data(diversity_ablation=both)).pictures) == 24

@@ -1,0 +1,84 @@
+// Sorting, filtering and highlighting of what the page holds already. Without this script all is there too.
+(() => {
+  "use strict";
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  const value = (cell) => {
+    const text = (cell.querySelector(".value") ?? cell).textContent.trim();
+    const words = cell.classList.contains("words");
+    return words ? text : parseFloat(cell.dataset.order ?? text.replaceAll(",", ""));
+  };
+
+  // What is no number stays below, either way.
+  const compare = (one, other, direction) => {
+    if (typeof one === "string") return direction * one.localeCompare(other, "en", { numeric: true });
+    if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
+    return direction * (one - other);
+  };
+
+  const place = (table, rows, head, direction) => {
+    all("thead th", table).forEach((each) => each.removeAttribute("aria-sort"));
+    if (direction) head.setAttribute("aria-sort", direction);
+    table.tBodies[0].append(...rows);
+  };
+
+  const rowsAsMade = new Map(all("main table").map((table) => [table, [...table.tBodies[0].rows]]));
+  const asMade = () => rowsAsMade.forEach((rows, table) => place(table, rows));
+
+  const sort = (table, head) => {
+    const steps = head.classList.contains("words") ? ["ascending", "descending"] : ["descending", "ascending"];
+    const next = steps[steps.indexOf(head.getAttribute("aria-sort")) + 1];
+    const column = head.cellIndex;
+    const rows = [...rowsAsMade.get(table)];
+    if (next) {
+      const direction = next === "ascending" ? 1 : -1;
+      rows.sort((one, other) => compare(value(one.cells[column]), value(other.cells[column]), direction));
+    }
+    place(table, rows, head, next);
+  };
+
+  for (const table of rowsAsMade.keys()) {
+    for (const head of all("thead th", table)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      button.title = "Sort by this column";
+      button.addEventListener("click", () => sort(table, head));
+      head.append(button);
+    }
+  }
+
+  const tools = document.querySelector("#tools");
+  const [words, cell, said] = ["#arms-wanted", "#cell-wanted", "#shown"].map((id) => tools.querySelector(id));
+  const cells = new Set(all("option", cell).map((each) => each.value));
+
+  const filter = () => {
+    const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const shown = (arm) => wanted.length === 0 || wanted.some((word) => arm.toLowerCase().includes(word));
+    for (const row of all("tr[data-arm]")) row.classList.toggle("out", !shown(row.dataset.arm));
+    for (const each of all("[data-cell]")) {
+      each.classList.toggle("out", cell.value !== "" && each.dataset.cell !== cell.value);
+    }
+    for (const head of all("thead th")) {
+      const of = [...cells].find((name) => name && head.textContent.trim().endsWith(name));
+      const out = of !== undefined && cell.value !== "" && of !== cell.value;
+      for (const row of head.closest("table").rows) row.cells[head.cellIndex].classList.toggle("out", out);
+    }
+    const arms = [...new Set(all("tr[data-arm]").map((row) => row.dataset.arm))];
+    said.textContent = `${arms.filter(shown).length} of ${arms.length} arms shown`;
+  };
+
+  const mark = (event) => {
+    const arm = event.target.closest?.("tr[data-arm]")?.dataset.arm;
+    for (const row of all("tr[data-arm]")) row.classList.toggle("marked", arm !== undefined && row.dataset.arm === arm);
+  };
+
+  tools.hidden = false;
+  tools.addEventListener("input", filter);
+  tools.addEventListener("submit", (event) => event.preventDefault());
+  tools.addEventListener("reset", () => { setTimeout(filter); asMade(); });
+  document.querySelector("main").addEventListener("mouseover", mark);
+  // Paper has all, in the page's own order.
+  window.addEventListener("beforeprint", asMade);
+  filter();
+})();

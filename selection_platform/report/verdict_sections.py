@@ -1,0 +1,124 @@
+"""Sections of the verdicts: the intervals as figures, and what would settle each."""
+
+from collections.abc import Sequence
+
+from selection_platform.report.answer import NO_RANDOM
+from selection_platform.report.cells import (
+    MOST_CELLS,
+    cells_of,
+    in_order,
+    left_out,
+    methods_in_order,
+    random_values,
+    word_columns,
+)
+from selection_platform.report.cost_section import settling
+from selection_platform.report.data import ReportData
+from selection_platform.report.interval_plot import REFERENCES, finding, interval_plot
+from selection_platform.report.parts import Picture, Section, Table, TableCell
+from selection_platform.report.style import VERDICTS
+from selection_platform.verdict.runs import Run
+from selection_platform.verdict.statistics import interval_of_one_run
+from selection_platform.verdict.verdicts import Verdict
+from selection_platform.verdict.words import (
+    SHOWN,
+    cell_name,
+    count,
+    counts_in_words,
+    digits_of,
+    interval_text,
+    measure_name,
+    signed,
+    unit_of,
+)
+
+
+def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+    """An interval plot for each cell."""
+    title = "Which arms differ from random?"
+    if not found:
+        return Section("intervals", title, [NO_RANDOM])
+    pictures = []
+    for measure in SHOWN:
+        of_measure = [each for each in found if each.measure == measure]
+        for place, cell in enumerate(cells_of(of_measure)[:MOST_CELLS], start=1):
+            of_cell = [each for each in of_measure if each.cell == cell]
+            about = f"{measure_name(measure)}, {cell_name(cell)}"
+            chosen = [each for each in of_cell if each.method not in REFERENCES]
+            differences = ", ".join(
+                f"{each.method} {signed(each.comparison.difference, digits_of(measure))}"
+                for each in in_order(of_cell, lambda each: each.method)
+            )
+            pictures.append(
+                Picture(
+                    f"intervals-{measure}-{place}".replace("_", "-"),
+                    interval_plot(of_cell, random_values(runs, measure, cell)),
+                    f"{about}: {finding(chosen)}. Differences from random: {differences}.",
+                    cell_name(cell),
+                )
+            )
+    paragraphs = [
+        "The grey band is where 95% of new random runs would lie, the strokes in its row are the random runs that "
+        "there are. A method with one run differs, looked at by itself, where it lies outside the band; one with "
+        "several where its own interval, a line, leaves out 0. The signs are the verdicts after all comparisons "
+        "are looked at together (Holm), so an open circle outside the band is what luck alone shows now and then.",
+        *left_out(len(cells_of(found))),
+    ]
+    return Section("intervals", title, paragraphs, pictures=pictures, file="verdict.csv")
+
+
+def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
+    """Every verdict on average and held-out loss, and what would settle it."""
+    title = "The verdicts, and what would settle them"
+    paragraphs, tables = [], []
+    for measure in SHOWN:
+        of_measure = [each for each in found if each.measure == measure]
+        if not of_measure:
+            continue
+        counted = counts_in_words(of_measure, data.margins.of(measure))
+        paragraphs.append(f"{measure_name(measure).capitalize()}, in {unit_of(measure)}: {counted}")
+        for cell in cells_of(of_measure)[:MOST_CELLS]:
+            of_cell = {each.method: each for each in of_measure if each.cell == cell}
+            rows = [_verdict_row(data, of_cell[method]) for method in methods_in_order(of_cell)]
+            header = ["arm", "verdict", "difference", "95% interval", "p (Holm)", "runs", "to settle it"]
+            caption = f"{measure_name(measure).capitalize()}, {cell_name(cell)}"
+            tables.append(Table(caption, header, rows, word_columns(1, 6), cell_name(cell)))
+    if not tables:
+        return Section("verdict", title, [NO_RANDOM])
+    paragraphs += [
+        "Above 0 is better than random, on both measures. Runs are of the arm and of random. To settle means: with "
+        f"so many seeds of each, a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "
+        "byte, would be seen four times in five.",
+        *left_out(len(cells_of(found))),
+    ]
+    return Section("verdict", title, paragraphs, tables, file="verdict.csv")
+
+
+def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
+    numbers, digits = each.comparison, digits_of(each.measure)
+    return [
+        TableCell(each.method),
+        # Beside the arm: a phone shows the first columns.
+        TableCell(each.word, verdict=each.word),
+        TableCell(signed(numbers.difference, digits)),
+        TableCell(interval_text(numbers.low, numbers.high, digits) or "not known"),
+        TableCell("" if numbers.p_adjusted is None else f"{numbers.p_adjusted:.3f}"),
+        TableCell(f"{numbers.arm_runs} : {numbers.random_runs}"),
+        TableCell(settling(data.costs, each)),
+    ]
+
+
+def verdict_numbers(found: Sequence[Verdict]) -> dict[str, float]:
+    """What is worth following over time of the verdicts on average and held-out loss, by name."""
+    numbers: dict[str, float] = {}
+    for measure in SHOWN:
+        of_measure = [each for each in found if each.measure == measure]
+        for word in VERDICTS if of_measure else ():
+            numbers[f"{measure}: {word}"] = count(of_measure, word)
+        for cell in cells_of(of_measure)[:MOST_CELLS]:
+            of_cell = [each.comparison for each in of_measure if each.cell == cell]
+            numbers[f"{measure}: best difference, {cell_name(cell)}"] = max(each.difference for each in of_cell)
+            half = interval_of_one_run(of_cell[0].spread, of_cell[0].random_runs)
+            if half is not None:
+                numbers[f"{measure}: smallest visible difference, {cell_name(cell)}"] = half
+    return numbers
