@@ -74,6 +74,7 @@ def _why(budget: int, data: ReportData) -> str:
     steps = recipe.epochs * -(-budget // recipe.global_batch)
     return (
         f"The recipe is not meant for so few rows: {budget:,} of them make {steps:,} step{'s' * (steps != 1)} "
-        f"(epochs: {recipe.epochs}, global_batch: {recipe.global_batch}) at a learning rate of at most {recipe.learning_rate:g}. "
+        f"(epochs: {recipe.epochs}, global_batch: {recipe.global_batch}) "
+        f"at a learning rate of at most {recipe.learning_rate:g}. "
         "Select more rows, or raise `learning_rate` or lower `global_batch` under `fine_tuning:`."
     )
