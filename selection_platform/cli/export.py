@@ -25,8 +25,7 @@ def add_parsers(commands: Commands) -> None:
     parser = commands.add_parser(
         "export",
         help="write an experiment's selected conversations, or its model, to files",
-        epilog="Examples: selection-platform export ifd --to chosen --format jsonl; "
-        "selection-platform export --model ifd --to model",
+        epilog="Example: selection-platform export ifd --to chosen --format jsonl",
     )
     parser.add_argument(
         "experiment", metavar="EXPERIMENT", help="key of an experiment, such as those that status lists"

@@ -1,23 +1,24 @@
 """What a training made of its selection can be queried, and a training on fewer samples is seen."""
 
+import json
+
 from resources import build_resources
 from tests.small_run import TOKEN_LENGTH, change_profile, output_of
 
 
-def training(capsys, place) -> list[list[str]]:
+def training(capsys, place) -> list[tuple[int, int, int, int, bool, bool]]:
     columns = "selected, trained, cut, dropped, answer_tokens > 0, answer_tokens_cut > 0"
     question = f"SELECT {columns} FROM experiments.training WHERE experiment = '{TOKEN_LENGTH}'"
-    lines = output_of(capsys, place, "sql", question).splitlines()
-    return [[cell.strip(" │") for cell in line.split("┆")] for line in lines if "┆" in line][1:]
+    return [tuple(row.values()) for row in json.loads(output_of(capsys, place, "sql", "--json", question))]
 
 
 def test_cut_and_left_out_samples_are_in_the_warehouse_and_in_the_report(capsys, place):
-    assert training(capsys, place) == [["6", "6", "0", "0", "true", "false"]]
+    assert training(capsys, place) == [(6, 6, 0, 0, True, False)]
     page = place.home / "artifacts" / "report" / "index.html"
     assert "trainings were on every sample that was selected" in page.read_text()
     change_profile(place, fine_tuning={"max_length": 64, "cut": "shared"})
     output_of(capsys, place, "refresh", "checkpoint")
-    assert training(capsys, place) == [["6", "6", "6", "0", "true", "true"]]
+    assert training(capsys, place) == [(6, 6, 6, 0, True, True)]
 
 
 def test_a_home_of_an_earlier_version_has_its_report(capsys, place, tmp_path):

@@ -127,7 +127,7 @@ def test_what_cannot_be_selected_is_said_at_once(folder, capsys, arguments, prob
 
 def test_a_profile_of_yours_is_not_ignored(folder, capsys):
     command = ["--profile", "demo", "select", "My Chats.jsonl", "--method", "zip", "--budget", "5", "--to", "out"]
-    assert message(capsys, *command).startswith("--profile: this command writes a profile of its own")
+    assert message(capsys, *command).startswith("--profile: this command does not read one")
 
 
 def test_a_profile_of_yours_is_not_written_over(folder, capsys):

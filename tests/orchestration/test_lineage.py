@@ -207,7 +207,7 @@ def test_a_checkpoint_of_an_earlier_selection_is_told_from_a_forged_one(place, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lineage", "entropy"], "no experiment 'entropy'; there are"),
+        (["lineage", "entropi"], "no experiment 'entropi'"),
         (["verify", "base/tiny"], "no experiment 'base/tiny' that selects samples"),
     ],
 )

@@ -39,6 +39,8 @@ SELECTED_ONLY = (
 )  # fmt: skip
 
 
+SAME = ("zip", "token_length")
+
 TINY = {
     "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16, "layers": 1, "heads": 2, "context": 256,
     "block_length": 64,
@@ -47,7 +49,7 @@ TINY = {
 
 def conversation(generator):
     things = generator.sample(THINGS, generator.randint(2, 6))
-    # The vocabulary's token 0, which the published scripts take for padding, stands in some answers.
+    # The text of a special token stands in some answers, and stays text.
     end = END if things[0] == THINGS[0] else ""
     text = " ".join(f"There was a {thing}." for thing in things)
     return [
@@ -219,8 +221,9 @@ def test_methods_lists_every_arm(profile, capsys):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        # On a pool this small, ZIP picks the same either way.
-        *((f"{name}.published", name) for name in METHODS if f"{name}.published" in METHODS and name != "zip"),
+        # On a pool this small, ZIP picks the same either way. No text becomes this vocabulary's token 0, which the
+        # published length leaves out.
+        *((f"{name}.published", name) for name in METHODS if f"{name}.published" in METHODS and name not in SAME),
         ("ifd.pre_experience", "ifd"),
         ("ifd.published", "ifd.pre_experience"),
     ],
@@ -306,7 +309,7 @@ def test_the_best_of_each_cluster_are_picked_by_share(profile, capsys):
     [
         (["sql", "SELEC 1"], 'syntax error at or near "SELEC"'),
         (["sql", "DELETE FROM scores.ifd"], "one statement that only reads is needed"),
-        (["export", "ifd/letters", "--to", "x"], "no experiment 'ifd/letters'"),
+        (["export", "ifd/lettres", "--to", "x"], "no experiment 'ifd/lettres'"),
         (["export", "base/tiny", "--to", "x"], "no experiment 'base/tiny' that selects samples"),
         (["diff", "ifd/letters/tiny/6/s0", "iffd"], "no experiment 'iffd'"),
     ],
