@@ -64,7 +64,8 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             manifest = read_manifest(folder) or {}
         elif elsewhere is not None:
             manifest = _registered(elsewhere, experiment, profile.text_of(experiment.model), artifacts, warehouse)
-            warehouse.replace("experiments.training", of_experiment, "FROM experiments.training WHERE false")
+            no_rows = "SELECT * EXCLUDE (experiment) FROM experiments.training WHERE false"
+            warehouse.replace("experiments.training", of_experiment, no_rows)
         else:
             samples = folder.with_name(f"{folder.name}.samples.parquet")
             values = {"experiment": experiment.key, "pool": experiment.pool}
