@@ -16,7 +16,6 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
@@ -25,9 +24,6 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     """The assets of this stage."""
     inputs = partitions.pool_and_model()
 
-    def text_of(scoring: str) -> TextSettings:
-        return profile.text_of(profile.scorings[scoring].model)
-
     @platform_asset(
         partitions=partitions.scorings,
         deps=inputs,
@@ -35,7 +31,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         group="features",
         kinds={"huggingface", "duckdb"},
         settings={},
-        rendered=text_of,
+        rendered=profile.text_of_scoring,
         sql=["30_features/samples_to_score"],
         by=["token_count"],
     )
@@ -68,8 +64,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
     forward_pass_declared = {
         # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
-        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=text_of, folder=_first_shards),
-        dg.AssetKey("sample_embedding"): Declared(settings, rendered=text_of),
+        dg.AssetKey("answer_likelihood"): Declared(settings, rendered=profile.text_of_scoring, folder=_first_shards),
+        dg.AssetKey("sample_embedding"): Declared(settings, rendered=profile.text_of_scoring),
     }
 
     @dg.multi_asset(

@@ -58,7 +58,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             "pre_experience": without(profile.pre_experience, "clusters"),
             "fine_tuning": without(profile.fine_tuning, "epochs"),
         },
-        rendered=lambda key: profile.text_of(profile.scorings[key].model),
+        rendered=profile.text_of_scoring,
         gpu=True,
         sql=["35_pre_experience/samples"],
         by=["fine_tuning"],
@@ -117,7 +117,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         kinds={"pytorch", "duckdb"},
         settings=uses,
         # The published border is of the paper's text, whatever the model's is.
-        rendered=lambda key: PAPER if published else profile.text_of(profile.scorings[key].model),
+        rendered=lambda key: PAPER if published else profile.text_of_scoring(key),
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/answer_likelihood"],
         by=["answer_likelihood"],

@@ -21,7 +21,6 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS, WarmUpSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ScoringSettings
-from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
@@ -90,7 +89,7 @@ def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> d
         group="models",
         kinds={"pytorch", "huggingface"},
         settings={"less": only(settings, "warmup_samples", "seed", "training")},
-        rendered=partial(_text_of, profile),
+        rendered=profile.text_of_scoring,
         gpu=True,
         sql=["36_influence/random_samples"],
         by=["fine_tuning"],
@@ -110,7 +109,7 @@ def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> d
             base_model_folder=str(artifacts.base_model(scoring.model)),
             train_file=str(samples),
             recipe=way.training,
-            text=_text_of(profile, scoring.key),
+            text=profile.text_of(scoring.model),
             seed=settings.seed,
             keep_epochs=True,
         )
@@ -140,7 +139,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
             "less": only(settings, "targets", "target_samples", "seed", "tokens_per_batch"),
             "directions": way.directions,
         },
-        rendered=partial(_text_of, profile),
+        rendered=profile.text_of_scoring,
         gpu=True,
         sql=["30_features/samples_to_score", "36_influence/random_samples"],
         by=["gradient_influence"],
@@ -160,7 +159,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
             # A backward pass takes more memory than the passes of the other methods.
             scoring=way.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
             dtype=profile.dtype,
-            text=_text_of(profile, scoring.key),
+            text=profile.text_of(scoring.model),
         )
         summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / name)
         rows, checks = 0, [truncation_result(summary.cut_prompts, summary.truncated, summary.samples)]
@@ -185,10 +184,6 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
         )
 
     return gradient_influence
-
-
-def _text_of(profile: Profile, scoring: str) -> TextSettings:
-    return profile.text_of(profile.scorings[scoring].model)
 
 
 def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:

@@ -141,6 +141,10 @@ class Profile(MethodSettings):
         known = {"template": text.template or "paper", "bos": "never" if text.bos == "auto" else text.bos}
         return text.model_copy(update=known)
 
+    def text_of_scoring(self, key: str) -> TextSettings:
+        """How conversations become text for the model of a scoring."""
+        return self.text_of(self.scorings[key].model)
+
     def keys_of(self, model: str) -> set[str]:
         """The partition keys of everything that a base model itself is used for."""
         keyed = [*self.scorings.items(), *self.clustered.items(), *self.ratings.items(), *self.experiments.items()]

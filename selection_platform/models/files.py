@@ -17,7 +17,7 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 
 
 TRAINED_ELSEWHERE = "trained_elsewhere"
-"""The entry of a checkpoint's manifest, and of its record: where it came from, in words. Others have none."""
+"""The entry of a checkpoint's manifest, and of its record: where it came from. Our own trainings do not have it."""
 CHECKPOINT_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 """Of a checkpoint that was trained elsewhere: what its weights are, without what its trainer wrote beside them."""
 

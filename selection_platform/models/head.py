@@ -78,7 +78,7 @@ class _Given(torch.nn.Module):
 
     def __init__(self, decoder: torch.nn.Module, hidden: torch.Tensor) -> None:
         super().__init__()
-        # Not as a part: its weights are none of this module's.
+        # Not as a submodule: its weights are not this module's.
         object.__setattr__(self, "decoder", decoder)
         object.__setattr__(self, "hidden", hidden)
 

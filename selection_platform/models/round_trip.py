@@ -28,7 +28,7 @@ class LossyTokenizer(PlatformError):
 
 
 def lost_in_tokenizer(tokenizer: Any, name: str) -> list[str]:
-    """What the tokenizer does not give back as it was given, in words; nothing of most.
+    """What the tokenizer does not give back as it was given, in words. Most tokenizers give all of it back.
 
     Args:
         tokenizer: of transformers.
