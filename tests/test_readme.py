@@ -1,4 +1,4 @@
-"""What the README says of the command line, the methods and the profiles is true."""
+"""What README and docs say of the command line, the methods and the profiles is true."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,9 @@ from selection_platform.cli.main import main
 from selection_platform.configuration.profile import shipped_profiles
 from selection_platform.experiments.methods import METHODS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-METHODS_PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
 SCORED_FOR = {"pool": "pool", "scoring": "pool and base model", None: "—"}
 
 
@@ -27,7 +28,7 @@ def test_the_table_of_methods():
 
 
 def test_the_table_of_variants():
-    documented = [row.split("`")[1] for row in rows(METHODS_PAGE, "variants")]
+    documented = [row.split("`")[1] for row in rows(PAGES["methods"], "variants")]
     assert documented == [method.name for method in METHODS.values() if method.variant_of]
 
 
@@ -37,22 +38,32 @@ def test_every_command_is_named(capsys):
     commands = re.findall(r"^  (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert {"run", "status", "methods", "sql", "export", "ui"} <= set(commands)
     for command in commands:
-        assert f"`selection-platform {command}" in README
+        assert f"`selection-platform {command}" in PAGES["commands"]
 
 
 def test_every_profile_is_named():
     for profile in shipped_profiles():
-        assert f"[`{profile}`]" in README
+        assert f"[`{profile}`]" in PAGES["profiles"]
 
 
 def test_every_linked_file_is_there():
-    root = Path(__file__).parents[1]
-    for page in (*root.glob("*.md"), *(root / "docs").rglob("*.md"), root / "benchmarks" / "RESULTS.md"):
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "RESULTS.md"):
         links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8"))
         for file, _, heading in (link.partition("#") for link in links):
             assert (page.parent / file).exists(), (page, file)
             linked = (page.parent / file if file else page).read_text(encoding="utf-8") if heading else ""
             assert not heading or heading in {anchor(title) for title in re.findall("^#+ (.+)$", linked, re.MULTILINE)}
+
+
+def test_the_readme_is_short_and_the_index_names_every_page():
+    assert len(README.splitlines()) <= 200
+    assert {page for page in PAGES if page != "README" and f"({page}.md" not in PAGES["README"]} == set()
+
+
+def test_the_glossary_is_short_and_in_order():
+    terms = re.findall(r"^\| \*\*(.+?)\*\*", PAGES["glossary"], re.MULTILINE)
+    assert len(terms) <= 30
+    assert [term.lower() for term in terms] == sorted(term.lower() for term in terms)
 
 
 def anchor(heading):
@@ -61,7 +72,7 @@ def anchor(heading):
 
 
 def test_the_list_of_decisions_is_whole_and_each_is_short():
-    folder = Path(__file__).parents[1] / "docs" / "decisions"
+    folder = ROOT / "docs" / "decisions"
     pages = sorted(folder.glob("0*.md"))
     index = (folder / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"\((0\d+[^)]*)\) \| (.+) \|", index) == [
