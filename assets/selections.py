@@ -8,6 +8,7 @@ import duckdb
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import SELECTION_CHECKS, Facts, selection_results
+from assets.record.score_table import part_of_scores
 from resources.warehouse import Verifier, Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -37,6 +38,7 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         kinds={"sql", "duckdb"},
         settings={},
         sql=["50_selections/whole_pool", "50_selections/highest_scores", "50_selections/experiment"],
+        part=lambda key: _part_of_scores(profile.experiments[key]),
     )
     def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """The samples that an experiment trains on, best first. Table `selections.samples`."""
@@ -100,6 +102,11 @@ def scores_of(experiment: Experiment) -> dict[str, Any] | None:
         "seed": experiment.seed if method.seeded_scores else None,
         "scores_budget": experiment.budget if method.budgeted_scores else None,
     }
+
+
+def _part_of_scores(experiment: Experiment) -> str | None:
+    source = scores_of(experiment)
+    return part_of_scores(source["seed"], source["scores_budget"]) if source else None
 
 
 def _verifier(experiment: Experiment, facts: Facts) -> Verifier:

@@ -1,7 +1,8 @@
-"""What takes room in the home folder, and freeing what nothing refers to: old snapshots and dropped weights."""
+"""What takes room in the home folder, and freeing what nothing refers to: old snapshots, runs and dropped weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,16 +12,20 @@ from assets.record.catalog_age import check_catalog
 from orchestration.disk_usage import Use, artifact_uses, beside, bytes_of, remove_folders, removed_folders
 from orchestration.materialize import AT_WORK
 from orchestration.retention import Retention
+from orchestration.run_history import bytes_of_runs, forget_runs, old_runs
 from orchestration.run_lock import only_run
 from orchestration.staleness import Staleness
 from orchestration.workspace import Workspace
 from resources import Resources
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
-from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshots
+from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshot_times, snapshots
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
+
+KEPT_FOR = timedelta(hours=1)
+"""For how long snapshots and runs stay in any case: somebody may be reading them."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,22 @@ class Cleaning:
         weights: of each experiment whose weights go.
         snapshots: the snapshots of the warehouse that go.
         warehouse: the files that only these had, and those that killed writes left.
+        runs: ids of Dagster's runs that go.
+        dagster: the events and logs of these.
         removed: of each folder that belongs to nothing in the profile.
     """
 
     weights: dict[str, int]
     snapshots: list[int]
     warehouse: int
+    runs: list[str]
+    dagster: int
     removed: dict[str, int]
 
     @property
     def bytes(self) -> int:
         """All together."""
-        return self.warehouse + sum(self.weights.values()) + sum(self.removed.values())
+        return self.warehouse + self.dagster + sum(self.weights.values()) + sum(self.removed.values())
 
 
 def clean(
@@ -50,17 +59,20 @@ def clean(
     *,
     removed: bool = False,
     dry_run: bool = False,
+    kept_for: timedelta | None = None,
     own_run: str | None = None,
 ) -> Cleaning:
-    """Drop the weights that the profile does not keep, and what of the warehouse's past nothing refers to.
+    """Drop the weights that the profile does not keep, and what of warehouse's and Dagster's past nothing refers to.
 
-    A snapshot stays while the newest materialisation of any partition was made at it: `verify`, `lineage` and `status`
+    A snapshot stays while the newest materialization of any partition was made at it: `verify`, `lineage` and `status`
     read these. The newest snapshot stays always. To be called while the home folder is held.
 
     Args:
         workspace: fresh, so that its staleness has seen nothing yet.
         removed: also remove the folders that belong to nothing in the profile, and forget what only these refer to.
         dry_run: only say what would be done.
+        kept_for: what is younger stays; `KEPT_FOR` if left out. A transaction that reads an expired snapshot loses rows without an error
+            (https://github.com/duckdb/ducklake/issues/1472).
         own_run: id of the Dagster run that this is part of.
 
     Raises:
@@ -79,12 +91,16 @@ def clean(
     if others and not dry_run:
         raise PlatformError(f"Dagster's run {others[0]} is at work; wait for it, or end it in Dagster's UI")
     retention = Retention(profile, staleness, workspace.resources)
-    kept = _needed_snapshots(staleness, removed=removed) | set(there[-1:])
+    before = datetime.now(UTC) - (KEPT_FOR if kept_for is None else kept_for)
+    kept = _needed_snapshots(staleness, removed=removed) | _since(before, warehouse, there)
+    dagster, runs = workspace.home / "dagster", old_runs(workspace.instance, before)
     folders = removed_folders(Path(artifacts.folder), in_profile(profile, staleness, artifacts)) if removed else []
     found = Cleaning(
         weights=retention.droppable(),
         snapshots=[snapshot for snapshot in there if snapshot not in kept],
         warehouse=_old_bytes(warehouse, kept),
+        runs=runs,
+        dagster=bytes_of_runs(dagster, runs),
         removed={str(folder): sum(map(bytes_of, beside(folder))) for folder in folders},
     )
     if not dry_run:
@@ -92,7 +108,15 @@ def clean(
         remove_folders(folders)
         if there:
             forget_snapshots(warehouse, found.snapshots)
+        forget_runs(workspace.instance, dagster, runs)
     return found
+
+
+def _since(before: datetime, warehouse: Warehouse, there: list[int]) -> set[int]:
+    """The snapshots that were written since a moment, the one that was the newest then, and the newest of all."""
+    written = snapshot_times(warehouse, there) if there else {}
+    first = next((at for at, number in enumerate(there) if written[number] >= before.timestamp() * 1e6), len(there))
+    return set(there[max(first - 1, 0) :])
 
 
 def _needed_snapshots(staleness: Staleness, *, removed: bool) -> set[int]:
@@ -153,6 +177,7 @@ class CleanConfig(dg.Config):
 
     removed: bool = False
     dry_run: bool = False
+    kept_for_hours: float | None = None
 
 
 def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefinition:
@@ -162,24 +187,26 @@ def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefi
     def free(
         context: dg.OpExecutionContext, config: CleanConfig, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> None:
-        resources = Resources(warehouse, artifacts, JobLauncher())
+        resources, hours = Resources(warehouse, artifacts, JobLauncher()), config.kept_for_hours
         with only_run(home(profile)):
             found = clean(
                 Workspace.of(profile, assets, resources, context.instance),
                 removed=config.removed,
                 dry_run=config.dry_run,
+                kept_for=None if hours is None else timedelta(hours=hours),
                 own_run=context.run_id,
             )
         context.add_output_metadata(
             {
                 "freed, bytes": found.bytes,
                 "snapshots": len(found.snapshots),
+                "runs": len(found.runs),
                 "weights": list(found.weights),
                 "removed": list(found.removed),
             }
         )
 
-    @dg.job(name="clean", description="Drop weights that the profile does not keep, and old snapshots.")
+    @dg.job(name="clean", description="Drop weights that the profile does not keep, and old snapshots and runs.")
     def clean_everything() -> None:
         free()
 

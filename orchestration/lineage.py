@@ -120,10 +120,11 @@ def _walk(staleness: Staleness, node: Node, depth: int, seen: set[Node]) -> Iter
     seen.add(node)
     inputs = {input_name(*upstream): upstream for upstream in staleness.graph.inputs(node)}
     now = {name: staleness.provenance(*upstream) for name, upstream in inputs.items()}
+    part = staleness.graph.declared(node[0]).part_of_inputs(node[1])
     remade = tuple(
         name
         for name, provenance in now.items()
-        if provenance and name in made.inputs and made.inputs[name] != provenance.data_version
+        if provenance and name in made.inputs and not provenance.has_version(made.inputs[name], part)
     )
     yield Ancestor(input_name(*node), depth, made, remade)
     for upstream in inputs.values():

@@ -148,11 +148,12 @@ class Staleness:
             yield f"{CODE_VERSION} {made.code_version} -> {code_version}"
         yield from _changed_settings(made.settings, self.graph.declared(key).content(partition))
         inputs = {input_name(*upstream): upstream for upstream in self.graph.inputs(node)}
+        part = self.graph.declared(key).part_of_inputs(partition)
         for name, (upstream, upstream_key) in inputs.items():
             now = self._latest(upstream).get(upstream_key)
             if now is None or name not in made.inputs:
                 yield f"{name} is new"
-            elif now.data_version != made.inputs[name]:
+            elif not now.has_version(made.inputs[name], part):
                 of_ids = upstream == SELECTION and made.snapshot is not None
                 yield _ChangedSelection(upstream_key or "", made.snapshot or 0) if of_ids else f"{name} changed"
         yield from (f"{name} was removed from the profile" for name in made.inputs if name not in inputs)

@@ -4,7 +4,7 @@ A plain DuckDB file would be locked for every other process while one writes, re
 see the last committed snapshot at any time, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -169,12 +169,27 @@ class Warehouse(dg.ConfigurableResource):
         condition, values = _condition(partition)
         with self.read() as connection:
             row = connection.execute(
-                f"SELECT count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT) "
-                f"FROM (SELECT {columns} FROM {table} WHERE {condition}) r",
-                values,
+                f"SELECT {_CONTENT} FROM (SELECT {columns} FROM {table} WHERE {condition}) r", values
             ).fetchone()
         assert row is not None
-        return f"{row[0]}-{row[1] or 0:x}"
+        return _identity(*row)
+
+    def content_hashes(self, table: str, partition: Values, by: Sequence[str]) -> dict[tuple[Any, ...], str]:
+        """Identity of each part of a partition's rows, as `content_hash` gives it, by the values of some columns.
+
+        Args:
+            table: name with schema.
+            partition: the columns and values that name the partition.
+            by: the columns whose values tell the parts apart.
+        """
+        condition, values = _condition(partition)
+        names = ", ".join(by)
+        found = self.query(
+            f"SELECT {names}, {_CONTENT} FROM (SELECT * FROM {table} WHERE {condition}) r GROUP BY {names} "
+            f"ORDER BY {names}",
+            values,
+        )
+        return {tuple(row[: len(by)]): _identity(*row[len(by) :]) for row in found.iter_rows()}
 
     def export(self, sql: str, path: Path, values: Values | None = None) -> None:
         """Write the result of a query to a Parquet file, in the query's order."""
@@ -279,6 +294,14 @@ class Warehouse(dg.ConfigurableResource):
             if read_only:
                 confine(connection, Path(plain(self.tables)))
             yield connection
+
+
+_CONTENT = "count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR"
+"""What tells the content of rows `r` apart, whatever their order."""
+
+
+def _identity(rows: int, hashes: str | None) -> str:
+    return f"{rows}-{int(hashes or 0):x}"
 
 
 def _condition(partition: Values) -> tuple[str, dict[str, Any]]:

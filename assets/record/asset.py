@@ -84,6 +84,7 @@ def platform_asset(
     code: int = 1,
     gpu: bool = False,
     folder: Callable[[ArtifactStore, str], Path | None] | None = None,
+    part: Callable[[str], str | None] | None = None,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that materialises an asset.
 
@@ -103,11 +104,13 @@ def platform_asset(
         code: raise it for a change of content that neither `sql` nor `by` sees.
         gpu: whether it wants a GPU: such steps run one at a time.
         folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
+        part: of its inputs' content that a partition reads, where they have several: what changed in other parts does
+            not make it stale.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
-        declared = {dg.AssetKey(path): Declared(settings, rendered, folder)}
+        declared = {dg.AssetKey(path): Declared(settings, rendered, folder, part)}
         asset = dg.asset(
             key=path,
             description=description,

@@ -17,6 +17,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.text_settings import TextSettings
 
 SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
+PARTS = "data versions of parts"
 PACKAGE_NAMES = (
     "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
     "tokenizers", "torch", "transformers",
@@ -37,6 +38,8 @@ class Provenance:
         run_id: the run that made it.
         code_version: of the asset.
         data_version: identity of the content.
+        parts: identity of each part of the content, where others read one part of it: of a table with the scores of
+            several seeds, each seed's.
         settings: values of the profile that decide the content, by their dotted paths.
         speed: those that decide how fast it was made, likewise.
         inputs: data version of each partition that it was made from, by `asset partition`.
@@ -50,12 +53,22 @@ class Provenance:
     run_id: str
     code_version: str | None
     data_version: str | None
+    parts: Mapping[str, str]
     settings: Mapping[str, Any]
     speed: Mapping[str, Any]
     inputs: Mapping[str, str]
     packages: Mapping[str, str]
     snapshot: int | None
     metadata: Mapping[str, Any]
+
+    def version(self, part: str | None) -> str | None:
+        """Identity of a part of the content, or of all of it where it has no such part."""
+        return self.data_version if part is None else self.parts.get(part, self.data_version)
+
+    def has_version(self, version: str, part: str | None) -> bool:
+        """Whether a part of the content, or all of it, is what it was when it had a version."""
+        # Earlier records name the version of the whole.
+        return version in (self.data_version, self.version(part))
 
 
 Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
@@ -100,13 +113,16 @@ def _records(
     warehouse: Warehouse | None = resources.get("warehouse")
     if warehouse is not None:
         check_catalog(context.instance, warehouse)
+    partition_key = context.partition_key if context.has_partition_key else None
+    parts = {declared[key].part_of_inputs(partition_key) for key in context.selected_asset_keys}
+    # What one computation gives reads the same inputs.
+    (part,) = parts
     record: Record = {
-        INPUTS: dg.MetadataValue.json(_input_versions(context)),
+        INPUTS: dg.MetadataValue.json(_input_versions(context, part)),
         PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
     }
     if warehouse is not None and warehouse.exists():
         record[SNAPSHOT] = warehouse.snapshot()
-    partition_key = context.partition_key if context.has_partition_key else None
     return {
         key: {
             **record,
@@ -211,6 +227,7 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
         run_id=event.run_id,
         code_version=earlier_homes.code_version(asset, tags.get("dagster/code_version")),
         data_version=tags.get("dagster/data_version"),
+        parts=metadata.pop(PARTS, {}),
         settings=earlier_homes.settings(metadata.pop(SETTINGS, {})),
         speed=metadata.pop(SPEED_SETTINGS, {}),
         inputs=metadata.pop(INPUTS, {}),
@@ -220,12 +237,12 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
     )
 
 
-def _input_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """Data versions of the newest materialisations that the partition is made from."""
+def _input_versions(context: dg.AssetExecutionContext, part: str | None) -> dict[str, str]:
+    """Data versions of the newest materializations that the partition is made from: of a part, where it reads one."""
     versions: dict[str, str] = {}
     for name, asset in context.assets_def.keys_by_input_name.items():
         partitioned = context.instance.get_materialized_partitions(asset)
         keys = context.asset_partition_keys_for_input(name) if partitioned else None
         for key, provenance in latest_provenance(context.instance, asset, keys).items():
-            versions[input_name(asset, key)] = provenance.data_version or ""
+            versions[input_name(asset, key)] = provenance.version(part) or ""
     return dict(sorted(versions.items()))

@@ -11,7 +11,7 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import SCORE_CHECKS, Facts, score_results
 from assets.record.metadata import markdown_counts, markdown_histogram
-from assets.record.provenance import Materialize
+from assets.record.provenance import PARTS, Materialize
 from assets.record.settings_used import Used
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
@@ -51,8 +51,13 @@ def replace_scores(
         with_bins = {**named, "bins": HISTOGRAM_BINS}
         bins = dict(connection.execute(load_sql("40_scores/histogram"), with_bins).fetchall())
         ((correlation, compared),) = connection.execute(load_sql("40_scores/length_correlation"), named).fetchall()
+    parts = {
+        part_of_scores(*of): version
+        for of, version in warehouse.content_hashes(table, partition, ["seed", "budget"]).items()
+    }
     return dg.MaterializeResult(
         metadata={
+            **({PARTS: dg.MetadataValue.json(parts)} if parts.keys() - {None} else {}),
             "dagster/table_name": table,
             "dagster/partition_row_count": summary["scored"],
             "lowest": summary["lowest"],
@@ -65,6 +70,13 @@ def replace_scores(
         check_results=score_results(summary, correlation, compared, picks_alone=METHODS[method].picks_alone),
         data_version=dg.DataVersion(warehouse.content_hash(table, partition)),
     )
+
+
+def part_of_scores(seed: int | None, budget: int | None) -> str | None:
+    """The part of a score table that one selection reads, where each seed or budget has its own; else None."""
+    if seed is None:
+        return None if budget is None else f"budget {budget}"
+    return f"seed {seed}"
 
 
 def sql_score(

@@ -31,11 +31,14 @@ class Declared:
         rendered: how conversations become text for it, by partition key; None where no model reads any.
         folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
             when it is whole. None where there is no such folder.
+        part: of its inputs' content that a partition reads, by partition key; see `Provenance.parts`. None where it
+            reads all of it.
     """
 
     settings: Used | Callable[[str], Used]
     rendered: Callable[[str], TextSettings] | None = None
     folder: Callable[[ArtifactStore, str], Path | None] | None = None
+    part: Callable[[str], str | None] | None = None
 
     def content(self, partition_key: str | None) -> dict[str, Any]:
         """The settings that decide a partition's content, each by its dotted path in the profile."""
@@ -44,6 +47,10 @@ class Declared:
     def speed(self, partition_key: str | None) -> dict[str, Any]:
         """The settings that decide how fast a partition is made and in how much memory, likewise."""
         return dict(_flat(self._used(partition_key), speed=True))
+
+    def part_of_inputs(self, partition_key: str | None) -> str | None:
+        """The part of its inputs' content that a partition reads; None where it reads all of it."""
+        return self.part(partition_key or "") if self.part else None
 
     def _used(self, partition_key: str | None) -> Used:
         used = self.settings(partition_key or "") if callable(self.settings) else self.settings

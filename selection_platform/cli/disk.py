@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import asdict
+from datetime import timedelta
 
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile, home
@@ -23,6 +24,12 @@ def add_parsers(commands: Commands) -> None:
     )
     parser.add_argument("--removed", action="store_true", help="also what was removed from the profile")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    parser.add_argument(
+        "--kept-for",
+        metavar="HOURS",
+        type=_hours,
+        help="keep snapshots and runs that are younger, as they may be in use (default: 1)",
+    )
     parser.set_defaults(command=clean)
 
 
@@ -77,11 +84,27 @@ def clean(profile: Profile, options: argparse.Namespace) -> None:
     with only_run(home(profile)), open_workspace(profile) as workspace:
         if not options.dry_run:
             end_killed_runs(workspace.instance, of_scripts=True)
-        found = clean_home(workspace, removed=options.removed, dry_run=options.dry_run)
+        found = clean_home(workspace, removed=options.removed, dry_run=options.dry_run, kept_for=options.kept_for)
     would = "would be " if options.dry_run else ""
     for key, count in found.weights.items():
         print(f"{in_words(count):>10}  weights of {key}")
     for folder, count in found.removed.items():
         print(f"{in_words(count):>10}  {folder}")
     print(f"{in_words(found.warehouse):>10}  {len(found.snapshots):,} old snapshots of the warehouse")
+    print(f"{in_words(found.dagster):>10}  {len(found.runs):,} old runs of Dagster")
     print(f"{in_words(found.bytes):>10}  {would}freed")
+
+
+def _hours(text: str) -> timedelta:
+    """Hours that are given on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: not a number of hours.
+    """
+    try:
+        hours = timedelta(hours=float(text))
+    except (ValueError, OverflowError):
+        hours = timedelta(-1)
+    if hours < timedelta(0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours; 0 keeps none for its age")
+    return hours

@@ -2,12 +2,14 @@
 
 import hashlib
 import shutil
+from datetime import timedelta
 
 import dagster as dg
 import pytest
 
 from assets import build_assets
 from assets.record.catalog_age import AFTERWARDS, OlderCatalog
+from orchestration import cleaning
 from orchestration.automation import build_automation
 from orchestration.materialize import open_instance
 from resources import build_resources
@@ -19,6 +21,12 @@ from selection_platform.definitions import build_definitions
 from tests.small_run import ENTROPY, TOKEN_LENGTH, change_profile, due, output_of, refreshed
 
 pytestmark = pytest.mark.data
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_for_its_age(monkeypatch):
+    monkeypatch.setattr(cleaning, "KEPT_FOR", timedelta(0))
+
 
 FORWARD_STEP = {"answer_likelihood, sample_embedding letters/tiny"}
 MESSAGE = "the catalog is older than the work. Was it restored from a backup? Nothing was changed; "

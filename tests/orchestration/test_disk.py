@@ -1,11 +1,13 @@
 """Weights go and come back, and the warehouse's past goes: what is needed stays, and nothing is due for it."""
 
 import json
+from datetime import timedelta
 
 import pytest
 import yaml
 
 from assets.record.provenance import latest_provenance
+from orchestration import cleaning
 from orchestration.disk_usage import bytes_of
 from orchestration.materialize import open_instance
 from resources import build_resources
@@ -36,6 +38,11 @@ from tests.small_run import (
 )
 
 pytestmark = pytest.mark.data
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_for_its_age(monkeypatch):
+    monkeypatch.setattr(cleaning, "KEPT_FOR", timedelta(0))
 
 
 def folder_of(place, experiment):
@@ -196,6 +203,40 @@ def test_clean_frees_what_nothing_refers_to_and_nothing_else(place, capsys):
     with pytest.raises(SnapshotMissing, match=f"has no snapshot {forgotten}"):
         warehouse.query("FROM selections.samples", at=forgotten)
     assert disk(capsys, place)["freed_by"]["clean"] == 0
+
+
+def test_clean_keeps_what_is_young(place, capsys):
+    write_unneeded_rows(place)
+    warehouse = warehouse_of(place)
+    there = snapshots(warehouse)
+    output_of(capsys, place, "clean", "--kept-for", "1")
+    assert set(snapshots(warehouse)) >= set(there[-3:])
+    output_of(capsys, place, "clean", "--kept-for", "0")
+    assert not set(snapshots(warehouse)) & set(there[-3:-1])
+
+
+def test_clean_forgets_runs_whose_content_is_gone(place, capsys):
+    with open_instance(place.home) as instance:
+        before = {run.run_id for run in instance.get_runs()}
+        for limit in (2, 3):
+            change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": limit}}})
+            output_of(capsys, place, "refresh", f"benchmark_result/{ENTROPY}")
+        cost = json.loads(output_of(capsys, place, "cost", "--json"))
+        everything = json.loads(output_of(capsys, place, "lineage", ENTROPY, "--json"))
+        newest = {each["run_id"] for each in everything["partitions"]}
+        assert "would be freed" in output_of(capsys, place, "clean", "--dry-run")
+        assert {run.run_id for run in instance.get_runs()} > before
+        output_of(capsys, place, "clean")
+        left = {run.run_id for run in instance.get_runs()}
+    assert left >= newest
+    assert before - left
+    events = place.home / "dagster" / "history" / "runs"
+    assert {path.stem for path in events.glob("*-*.db")} == left == {
+        path.name for path in (place.home / "dagster" / "storage").iterdir()
+    }  # fmt: skip
+    assert json.loads(output_of(capsys, place, "cost", "--json")) == cost
+    assert json.loads(output_of(capsys, place, "lineage", ENTROPY, "--json")) == everything
+    output_of(capsys, place, "verify", ENTROPY)
 
 
 def test_disk_adds_up(place, capsys):

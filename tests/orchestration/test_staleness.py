@@ -41,6 +41,9 @@ from tests.small_run import (
 pytestmark = pytest.mark.data
 
 
+RANDOM_SQL = "40_scores/random"
+
+
 def replace_method(monkeypatch, statement):
     """The asset of `token_length` as if its author had changed the statement."""
 
@@ -274,9 +277,26 @@ def test_a_new_experiment_alone_is_trained(place, capsys):
     }
     made = refreshed(capsys, place)
     assert made - REPORTS == {
-        "scores/random letters", *each("selection", RANDOM), f"checkpoint {RANDOM[2]}", f"benchmark_result {RANDOM[2]}",
+        "scores/random letters", *each("selection", RANDOM[2:]), f"checkpoint {RANDOM[2]}",
+        f"benchmark_result {RANDOM[2]}",
     }  # fmt: skip
     assert made >= REPORTS
+    assert due(capsys, place) == {}
+
+
+def test_other_scores_of_a_seed_are_seen_beside_those_of_another(place, capsys, monkeypatch):
+    """As if the draw of seed 1 alone had changed."""
+
+    def load(name):
+        sql = load_sql(name)
+        return (
+            sql.replace("seed, sample_id, md5", "seed, sample_id, (1 - 2 * seed) * md5") if name == RANDOM_SQL else sql
+        )
+
+    for module in (asset, score_table):
+        monkeypatch.setattr(module, "load_sql", load)
+    made = refreshed(capsys, place)
+    assert {name for name in made if name.startswith("selection random")} == {f"selection {RANDOM[1]}"}
     assert due(capsys, place) == {}
 
 
@@ -293,7 +313,7 @@ def test_a_removed_experiment_leaves_the_leaderboard(place, capsys):
     }
     removed = [{"asset": asset, "partition": RANDOM[1]} for asset in ("benchmark_result", "checkpoint", "selection")]
     assert status(capsys, place)["removed"] == removed
-    assert refreshed(capsys, place) == {"scores/random letters", f"selection {RANDOM[0]}", *REPORTS}
+    assert refreshed(capsys, place) == {"scores/random letters", *REPORTS}
     assert due(capsys, place) == {}
     assert status(capsys, place)["removed"] == removed
     leaderboard = json.loads(output_of(capsys, place, "sql", "--json", "SELECT DISTINCT arm FROM reports.leaderboard"))

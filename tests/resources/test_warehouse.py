@@ -93,6 +93,19 @@ def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
     assert warehouse.content_hash("scores.ifd", partition) != first
 
 
+def test_content_hashes_of_parts_add_up_to_that_of_the_whole(warehouse):
+    partition = {"pool": "p", "model": None}
+    rows = "SELECT s AS seed, 'a' || i AS sample_id, (i * s)::DOUBLE AS score FROM range(3) r(i), unnest([1, 2]) u(s)"
+    warehouse.replace("scores.random", partition, rows)
+    parts = warehouse.content_hashes("scores.random", partition, ["seed", "budget"])
+    assert parts == {
+        (seed, None): warehouse.content_hash("scores.random", {**partition, "seed": seed}) for seed in (1, 2)
+    }
+    numbers = [[int(part.split("-")[0]), int(part.split("-")[1], 16)] for part in parts.values()]
+    whole = warehouse.content_hash("scores.random", partition)
+    assert whole == f"{sum(rows for rows, _ in numbers)}-{sum(hashes for _, hashes in numbers):x}"
+
+
 def test_reading_before_anything_was_written_says_what_to_do(warehouse):
     with pytest.raises(PlatformError, match="selection-platform run"):
         warehouse.query("SELECT 1")

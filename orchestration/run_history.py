@@ -1,0 +1,95 @@
+"""Dagster's records of runs that nothing refers to any more, and deleting them."""
+
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from assets.record.provenance import RECORDS_AT_ONCE
+from orchestration.disk_usage import bytes_of
+
+VACUUM_WAITS = 5.0
+"""Seconds to wait for readers of a database before its free pages are left for the next time."""
+
+
+def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
+    """Ids of the ended runs from which no partition has its content.
+
+    A run stays while one of its materializations has the content that its partition has now: `status`, `lineage` and
+    the costs of an arm read these.
+
+    Args:
+        instance: the Dagster instance.
+        before: runs that ended later stay.
+    """
+    needed = set(_runs_of_content(instance))
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    records = instance.get_run_records(dg.RunsFilter(statuses=ended, updated_before=before))
+    return [record.dagster_run.run_id for record in records if record.dagster_run.run_id not in needed]
+
+
+def _runs_of_content(instance: dg.DagsterInstance) -> Iterator[str]:
+    for key in instance.get_asset_keys():
+        newest: dict[str | None, str | None] = {}
+        cursor, more = None, True
+        while more:
+            found = instance.fetch_materializations(key, limit=RECORDS_AT_ONCE, cursor=cursor)
+            cursor, more = found.cursor, found.has_more
+            for record in found.records:
+                made = record.asset_materialization
+                if made is not None:
+                    version = (made.tags or {}).get("dagster/data_version")
+                    # The newest comes first.
+                    if newest.setdefault(made.partition, version) == version:
+                        yield record.run_id
+
+
+def files_of_runs(dagster: Path, runs: Collection[str]) -> list[Path]:
+    """Folders and files that Dagster keeps for some runs: events and logs.
+
+    Args:
+        dagster: the instance's folder.
+        runs: ids of runs.
+    """
+    paths = [path for run in runs for path in (dagster / "history" / "runs" / f"{run}.db", dagster / "storage" / run)]
+    return [path for path in paths if path.exists()]
+
+
+def bytes_of_runs(dagster: Path, runs: Collection[str]) -> int:
+    """Bytes of what Dagster keeps for some runs, without their rows in the tables that all runs share."""
+    return sum(map(bytes_of, files_of_runs(dagster, runs)))
+
+
+def forget_runs(instance: dg.DagsterInstance, dagster: Path, runs: Collection[str]) -> None:
+    """Delete Dagster's records of some runs, their events and logs. Killed on the way, the next call deletes the rest.
+
+    Args:
+        instance: the Dagster instance.
+        dagster: its folder.
+        runs: ids of ended runs.
+    """
+    for run in runs:
+        instance.delete_run(run)
+        for path in files_of_runs(dagster, [run]):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    if runs:
+        for database in (dagster / "history" / "runs.db", dagster / "history" / "runs" / "index.db"):
+            _give_back_free_pages(database)
+
+
+def _give_back_free_pages(database: Path) -> None:
+    connection = sqlite3.connect(database, timeout=VACUUM_WAITS)
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        # The UI is open. Free pages are used again, and the next cleaning gives back what is left.
+        if "locked" not in str(error):
+            raise
+    finally:
+        connection.close()
