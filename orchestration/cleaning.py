@@ -71,8 +71,8 @@ def clean(
         workspace: fresh, so that its staleness has seen nothing yet.
         removed: also remove the folders that belong to nothing in the profile, and forget what only these refer to.
         dry_run: only say what would be done.
-        kept_for: what is younger stays; `KEPT_FOR` if left out. A transaction that reads an expired snapshot loses rows without an error
-            (https://github.com/duckdb/ducklake/issues/1472).
+        kept_for: what is younger stays; `KEPT_FOR` if left out. A transaction that reads an expired snapshot loses
+            rows without an error (https://github.com/duckdb/ducklake/issues/1472).
         own_run: id of the Dagster run that this is part of.
 
     Raises:

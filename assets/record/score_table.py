@@ -52,12 +52,12 @@ def replace_scores(
         bins = dict(connection.execute(load_sql("40_scores/histogram"), with_bins).fetchall())
         ((correlation, compared),) = connection.execute(load_sql("40_scores/length_correlation"), named).fetchall()
     parts = {
-        part_of_scores(*of): version
+        part_of_scores(*of) or "": version
         for of, version in warehouse.content_hashes(table, partition, ["seed", "budget"]).items()
     }
     return dg.MaterializeResult(
         metadata={
-            **({PARTS: dg.MetadataValue.json(parts)} if parts.keys() - {None} else {}),
+            **({PARTS: dg.MetadataValue.json(parts)} if parts.keys() - {""} else {}),
             "dagster/table_name": table,
             "dagster/partition_row_count": summary["scored"],
             "lowest": summary["lowest"],
