@@ -3,6 +3,7 @@
 import json
 from collections import namedtuple
 
+import pytest
 import yaml
 
 from orchestration import preflight
@@ -51,7 +52,8 @@ def test_all_is_said_at_once(tmp_path, monkeypatch, capsys):
         NOTHING_ASIDE,
         "evaluation.benchmarks: benchmark a: no task offline_arc; the offline tasks are offline_bbh, "
         "offline_bbh_direct, offline_gsm8k, offline_humaneval, offline_ifeval, offline_mmlu",
-        "evaluation.benchmarks: benchmark b: lm-eval has no task hellaswg; did you mean hellaswag? `lm-eval ls tasks` lists them",
+        "evaluation.benchmarks: benchmark b: lm-eval has no task hellaswg; did you mean hellaswag? `lm-eval ls "
+        "tasks` lists them",
     ]
 
 
