@@ -21,7 +21,7 @@ TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
 _NO_YAML = (".py", ".pyc", ".md", ".json", ".jsonl", ".sh", ".txt", ".tsv")
 # Names stand behind `task:`, `group:` and `tag:`, or in lists; some lists hold other words, which does no harm.
 _NAME = re.compile(
-    rb"""^[ \t]*(?:-[ \t]*)?(?:["']?(?:task|group|tag)["']?[ \t]*:[ \t]*)?["']?([\w.+-]+)["']?[ \t]*(?:\#.*)?\r?$""",
+    rb"""^[ \t]*(?:-[ \t]*)?(?:["']?(?:task|group|tag)["']?[ \t]*:[ \t]*)?["']?([\w.+()-]+)["']?[ \t]*(?:\#.*)?\r?$""",
     re.MULTILINE,
 )
 _TAGS = re.compile(rb"""^["']?tag["']?[ \t]*:[ \t]*\[([^\]]*)\]""", re.MULTILINE)
