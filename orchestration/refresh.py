@@ -3,19 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 
-from assets.keys import POOL
 from orchestration.graph import Step
 from orchestration.materialize import end_killed_runs, materialize_step
+from orchestration.preflight import preflight
 from orchestration.retention import Retention, by_experiment
 from orchestration.run_lock import only_run
 from orchestration.workspace import Workspace, open_workspace
-from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable
-from selection_platform.evaluation.sandbox import check_sandbox
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import in_words
-from sql.queries import load_sql
 
 Tell = Callable[[str], None]
 """Says one line to whoever waits."""
@@ -33,9 +30,6 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     Raises:
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
-    if profile.evaluation.run_generated_code == "sandboxed":
-        # Better now than after an hour of training.
-        check_sandbox()
     with only_run(home(profile)), open_workspace(profile) as workspace:
         _Refresh(workspace, tell).run(of, rebuild=rebuild)
 
@@ -54,8 +48,8 @@ class _Refresh:
         end_killed_runs(self._workspace.instance, of_scripts=True)
         if rebuild:
             self._retention.want(self._named(of))
-        self._check_counted_pools()
         steps = by_experiment(self._steps(of))
+        self._preflight(steps)
         for index, step in enumerate(steps, start=1):
             self._tell(f"[{index}/{len(steps)}] {step}")
             if self._is_due(step):
@@ -66,21 +60,15 @@ class _Refresh:
             self._tell(f"{spent:8.1f} s  {name}")
         self._tell(f"{time.monotonic() - started:8.1f} s  in all\n")
 
-    def _check_counted_pools(self) -> None:
-        """Say now, and not when it selects, what wants more of a pool than there is; of other pools their step will.
+    def _preflight(self, steps: Sequence[Step]) -> None:
+        """Say now, and not after hours, what would stop the steps.
 
         Raises:
-            PlatformError: a setting is above a pool's size.
+            PlatformError: there is something.
         """
-        graph = self._staleness.graph
-        pools = [step for step in graph.steps if POOL in step.asset.keys]
-        current = [pool for pool in pools if not any(map(self._staleness.cause, graph.upstream([pool])))]
-        if not current:
-            return
-        sizes = dict(self._workspace.resources.warehouse.query(load_sql("10_pools/sizes")).iter_rows())
-        for pool in current:
-            name = str(pool.partition_key)
-            check_pool_size(self._workspace.profile, name, sizes[name])
+        faults = preflight(self._workspace, steps)
+        if faults:
+            raise PlatformError("\n".join(faults))
 
     def _steps(self, of: Sequence[str]) -> list[Step]:
         """The steps that are due, and those that may become so by what they change."""

@@ -2,11 +2,12 @@
 
 import argparse
 
+from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, print_json
+from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
-from selection_platform.report.costs import UNITS, ArmCost, Spent, arm_costs, arms_of, break_even, markdown_costs
-from selection_platform.text.tables import markdown_table
+from selection_platform.report.costs import UNITS, ArmCost, Spent, arm_costs, arms_of, break_even, cost_tables
 
 
 def add_parsers(commands: Commands) -> None:
@@ -42,19 +43,25 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
             }
         )
         return
-    print("What each arm cost, on average over its seeds: seconds of all CPU cores, and of steps that held a GPU\n")
-    print(markdown_costs(arms))
+    print(
+        wrapped(
+            "What each arm cost, on average over its seeds, in seconds of all CPU cores and of steps that held a GPU"
+        )
+    )
+    for table in cost_tables(arms):
+        print()
+        print_table(*table)
     print()
     for each in arms:
         words = break_even(each)
         if words:
-            print(f"{each.name}: {words}.")
+            print(wrapped(f"{each.name}: {words}."))
     print("\nAll materialisations so far\n")
     rows = [
         [name, f"{spent.cpu_seconds:,.1f}", f"{spent.gpu_seconds:,.1f}", f"{spent.flops / 1e12:,.2f}"]
         for name, spent in sorted(by_asset.items(), key=lambda item: -item[1].cpu_seconds)
     ]
-    print(markdown_table(["asset", "CPU s", "GPU s", "TFLOP"], rows))
+    print_table(["asset", "CPU s", "GPU s", "TFLOP"], rows)
 
 
 def _json(each: ArmCost) -> dict[str, object]:

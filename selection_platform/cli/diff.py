@@ -4,12 +4,12 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
+from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, open_resources, print_json, selecting_experiment
 from selection_platform.cli.terminal_text import WIDTH, first_line
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.text.tables import markdown_table
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _print_groups(looks: dict[str, Rows], model: str) -> None:
     table += [shares(f"source {row['source']}", row) for row in looks["sources"] if row in telling]
     table += [shares(f"cluster {row['cluster']}", row) for row in looks["clusters"]]
     print()
-    print(markdown_table(HEADER, table))
+    print_table(HEADER, table, plain=True)
     left = len(looks["sources"]) - len(telling)
     if left:
         print(f"{left:,} more source{'s' * (left != 1)} differ less from the pool")

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 from datetime import timedelta
 
+from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.configuration.profile import Profile, home
 
@@ -62,9 +63,9 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
             }
         )
         return
-    for use in found:
-        print(f"{in_words(use.bytes):>10}  {use}" + ("" if use.in_profile else "  (removed from the profile)"))
-    print(f"{in_words(total):>10}  in all, in {home(profile)}")
+    rows = [[str(use), in_words(use.bytes), "" if use.in_profile else "removed from the profile"] for use in found]
+    print_table(["what", "size", ""], [*rows, ["in all", in_words(total), ""]], text=(0, 2), plain=True)
+    print(f"\nIn {home(profile)}")
     print(f"\n`clean` frees {in_words(cleaning.warehouse + weights[settings.keep])}, and with --removed "
           f"{in_words(removed)} more.")  # fmt: skip
     for keep in ("best", "none"):

@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
 from selection_platform.cli.terminal_text import WIDTH, first_line, shown, wrapped
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.text.conversation import to_messages
-from selection_platform.text.tables import markdown_table
 from sql.queries import load_sql
 
 NEIGHBOURS = 5
@@ -116,7 +116,7 @@ def _print_scores(scores: Rows) -> None:
         scored = [score for score in of_part if score["score"] is not None]
         if scored:
             header = ["method", "score", "rank", "scored", "percentile"]
-            print(markdown_table(header, [_score_cells(score) for score in scored]))
+            print_table(header, [_score_cells(score) for score in scored], plain=True)
         without = [score for score in of_part if score["score"] is None]
         for reason in dict.fromkeys(score["dropped"] for score in without):
             names = ", ".join(_name(score) for score in without if score["dropped"] == reason)
@@ -138,9 +138,13 @@ def _name(score: dict[str, Any]) -> str:
 def _print_surroundings(clusters: Rows, neighbours: Rows) -> None:
     for cluster in clusters:
         share = cluster["cluster_size"] / cluster["samples"]
+        print()
         print(
-            f"\nCluster {cluster['cluster']} of {cluster['pool']}, {cluster['model']}: {cluster['cluster_size']:,} of "
-            f"{cluster['samples']:,} samples ({share:.1%}); {cluster['nearer']:,} of them lie nearer to its centre"
+            wrapped(
+                f"Cluster {cluster['cluster']} of {cluster['pool']}, {cluster['model']}: {cluster['cluster_size']:,} "
+                f"of {cluster['samples']:,} samples ({share:.1%}); {cluster['nearer']:,} of them lie nearer to its "
+                "centre"
+            )
         )
     for pool, model in dict.fromkeys((row["pool"], row["model"]) for row in neighbours):
         print(f"\nNearest in {pool} by the embeddings of {model} (cosine, id, first question)")

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.cli.shared import Commands, add_json, experiment_of, print_json, selecting_experiment
+from selection_platform.cli.terminal_text import WIDTH
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.models.files import TRAINED_ELSEWHERE
 
 if TYPE_CHECKING:
     from orchestration.verification import Verification
-
-WIDTH = 120
 
 
 def add_parsers(commands: Commands) -> None:

@@ -1,10 +1,13 @@
 """The commands that make what is missing or stale: `run` all of it, `refresh` a part."""
 
 import argparse
+import shlex
 from functools import partial
 
+from selection_platform.cli.answer import headline, print_leaderboards
 from selection_platform.cli.shared import Commands, open_resources
-from selection_platform.configuration.profile import Profile
+from selection_platform.cli.terminal_text import wrapped
+from selection_platform.configuration.profile import Profile, shipped_profiles
 from selection_platform.errors import PlatformError
 
 
@@ -35,8 +38,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.refresh import refresh
 
     refresh(profile, tell=partial(print, flush=True))
-    _print_leaderboard(profile)
-    print(f"The report: {open_resources(profile).artifacts.report() / 'index.html'}")
+    _print_answer(profile)
 
 
 def refresh(profile: Profile, options: argparse.Namespace) -> None:
@@ -48,16 +50,27 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     refresh(profile, options.of, rebuild=options.rebuild, tell=partial(print, flush=True))
 
 
-def _print_leaderboard(profile: Profile) -> None:
-    from selection_platform.report.leaderboard import markdown_leaderboards
-
-    if not profile.trained_experiments:
-        print("Nothing was trained. To take a selection away: selection-platform export EXPERIMENT --to DIR, of")
-        print("".join(f"  {key}\n" for key, each in profile.experiments.items() if each.pool), end="")
-        return
-    results = open_resources(profile).warehouse.query("FROM reports.leaderboard")
-    for title, table in markdown_leaderboards(results).items():
-        print(f"{title}\n\n{table}\n")
-    print("**best** and _second best_ of each column.")
+def _print_answer(profile: Profile) -> None:
+    """The answer, the leaderboard, the report's place, and what to do next."""
+    resources = open_resources(profile)
+    if profile.trained_experiments:
+        print(headline(profile, resources.warehouse) + "\n")
+        print_leaderboards(resources.warehouse)
+    else:
+        print("Nothing was trained: this profile only selects.")
     if profile.disclaimer:
-        print(profile.disclaimer)
+        print(wrapped(profile.disclaimer))
+    print(f"\nReport: {resources.artifacts.report() / 'index.html'}")
+    _print_next(profile)
+
+
+def _print_next(profile: Profile) -> None:
+    if profile.file in shipped_profiles().values():
+        print("Your own data: selection-platform init YOUR_FILE_OR_HUB_ID")
+        return
+    of_profile = "" if profile.file is None else f" --profile {shlex.quote(str(profile.file))}"
+    chosen = {key: each for key, each in profile.experiments.items() if each.budget}
+    example = next((key for key, each in chosen.items() if each.method != "random"), next(iter(chosen), None))
+    if example is not None:
+        print("To take a selection away, for instance:")
+        print(f"  selection-platform{of_profile} export {example} --to DIR")

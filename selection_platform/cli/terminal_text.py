@@ -3,7 +3,7 @@
 import textwrap
 import unicodedata
 
-WIDTH = 100
+WIDTH = 80
 
 
 def first_line(text: str | None, width: int) -> str:

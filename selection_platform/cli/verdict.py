@@ -5,7 +5,10 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from selection_platform.cli.answer import headline
+from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
+from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from sql.queries import load_sql
@@ -36,8 +39,9 @@ def add_parsers(commands: Commands) -> None:
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Say of every arm whether it is better than random, the same, worse, or what is missing to say so."""
     # Here: SciPy takes a second, which no other command should wait for.
+    from selection_platform.report.data import Margins
     from selection_platform.verdict.runs import paper_runs
-    from selection_platform.verdict.tables import over_items
+    from selection_platform.verdict.tables import over_items, verdict_rows
     from selection_platform.verdict.verdicts import LOSS, verdicts
     from selection_platform.verdict.words import ITEMS_TITLE, SHOWN, items_table
 
@@ -51,12 +55,15 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
+    print(headline(profile, warehouse, Margins(margin, loss_margin), verdict_rows(found, intervals)) + "\n")
     for measure in SHOWN:
         of_measure = [each for each in found if each.measure == measure]
         if of_measure:
             _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
     if not reference:
-        print(f"{ITEMS_TITLE}\n\n{items_table(intervals)}\n")
+        print(f"{wrapped(ITEMS_TITLE)}\n")
+        print_table(*items_table(intervals), text=(0, 1))
+        print()
         if profile.disclaimer:
             print(profile.disclaimer)
 
@@ -88,16 +95,20 @@ def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> 
     from selection_platform.verdict.words import (
         cell_name,
         counts_in_words,
-        measure_table,
         measure_title,
+        narrow_tables,
         random_runs_in_words,
     )
 
     measure = found[0].measure
-    print(f"{measure_title(measure)}\n\n{measure_table(found)}\n\n{counts_in_words(found, margin)}")
+    print(wrapped(measure_title(measure)))
+    for name, table in narrow_tables(found).items():
+        print(f"\n{name}")
+        print_table(*table, text=(0, 1))
+    print("\n" + wrapped(counts_in_words(found, margin)))
     of_measure = [run for run in runs if run.measure == measure]
     for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
-        print(f"{cell_name(cell)}: {sentence}")
+        print(wrapped(f"{cell_name(cell)}: {sentence}"))
     print()
 
 

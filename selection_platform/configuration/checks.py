@@ -13,22 +13,42 @@ if TYPE_CHECKING:
     from selection_platform.configuration.profile import Profile
 
 
+NAME_A_MODEL = "name one, such as\n  models:\n    my-model: {path: models/my-model}"
+
+
 def check_profile(profile: "Profile") -> None:
     """Run every check of this module.
 
     Raises:
-        PlatformError: the first thing that does not fit.
+        PlatformError: what does not fit, one line for each part of the profile.
     """
-    _check_arms(profile)
-    _check_models(profile)
+    _check_names(profile)
+    found: list[str] = []
+    for check in (_check_arms, _check_models, _check_contexts, _check_less, _check_helpers, _check_processes,
+                  _check_pool_size_study, _check_trained_elsewhere, _check_limits):  # fmt: skip
+        try:
+            check(profile)
+        except PlatformError as error:
+            found.append(str(error))
+    if found:
+        raise PlatformError("\n".join(dict.fromkeys(found)))
+
+
+def _check_names(profile: "Profile") -> None:
+    """Before all others, which look methods and models up by their names."""
+    unknown = [f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}" for name in profile.arms
+               if name not in METHODS]  # fmt: skip
+    if unknown:
+        raise PlatformError("\n".join(unknown))
+
+
+def _check_contexts(profile: "Profile") -> None:
     for name, model in profile.models.items():
         if model.pretraining is not None:
             check_positions(profile, name, model.pretraining.context)
-    _check_less(profile)
-    _check_helpers(profile)
-    _check_processes(profile)
-    _check_pool_size_study(profile)
-    _check_trained_elsewhere(profile)
+
+
+def _check_limits(profile: "Profile") -> None:
     for name, pool in profile.pools.items():
         if pool.limit is not None:
             _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
@@ -129,9 +149,6 @@ def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
 
 
 def _check_arms(profile: "Profile") -> None:
-    for name in profile.arms:
-        if name not in METHODS:
-            raise PlatformError(f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}")
     base = profile.arms.get(BASE.name)
     if base is not None and (base.seeds != (0,) or not base.train):
         raise PlatformError(f"arms.{BASE.name}: is not trained, and has no seeds; write `{BASE.name}: {{}}`")
@@ -145,11 +162,11 @@ def _check_models(profile: "Profile") -> None:
     for name, arm in profile.arms.items():
         method = METHODS[name]
         if method is BASE or method.scored_per == "scoring":
-            raise PlatformError(f"arms.{name}: needs a base model; name one under `models:`")
+            raise PlatformError(f"arms.{name}: needs a base model; {NAME_A_MODEL}")
         if arm.train:
             raise PlatformError(
-                f"arms.{name}: is trained, and there is no base model; name one under `models:`, or write `{name}: "
-                "{train: false}` to select only"
+                f"arms.{name}: is trained, and there is no base model; write `{name}: {{train: false}}` to select "
+                f"only, or {NAME_A_MODEL}"
             )
 
 

@@ -9,7 +9,6 @@ from pydantic_core import ErrorDetails
 from selection_platform.configuration.settings import did_you_mean
 
 _TEXTS = {
-    "missing": "is missing; add it",
     "tuple_type": "write a list, such as [1, 2]",
     "dict_type": "write keys with values below it",
     "model_type": "write keys with values below it",
@@ -20,10 +19,22 @@ _TEXTS = {
 """For the kinds of error whose own text says nothing of YAML."""
 
 
+_MISSING = {
+    "pools": "pools:\n  chats:\n    source: {files: chats.jsonl}",
+    "arms": "arms:\n  random: {seeds: [0, 1, 2]}\n  zip:",
+    "source": "source: {files: chats.jsonl}",
+    "task": "task: offline_gsm8k",
+    "steps": "steps: 500",
+}
+"""Lines to write where a key is missing."""
+
+
 def problems(error: ValidationError, profile: type[BaseModel]) -> list[str]:
-    """One line for each thing that is wrong, without those that follow from others."""
+    """A text for each thing that is wrong, without those that follow from others. Lines to write are indented."""
     details = error.errors()
-    return [_problem(detail, profile) for detail in details if not _follows(detail, details)]
+    texts = [_problem(detail, profile) for detail in details if not _follows(detail, details)]
+    # What does not fit together is told in one error.
+    return [problem for text in texts for problem in re.split(r"\n(?! )", text)]
 
 
 def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
@@ -42,8 +53,25 @@ def _problem(detail: ErrorDetails, profile: type[BaseModel]) -> str:
     place = ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
         return f"{place}: unknown key{did_you_mean(str(location[-1]), _keys(profile, location[:-1]))}"
-    text = _TEXTS.get(detail["type"]) or re.sub(r"^Value error, |^\w+ should\b", _plainly, detail["msg"])
+    text = (
+        _missing(detail)
+        or _TEXTS.get(detail["type"])
+        or re.sub(r"^Value error, |^\w+ should\b", _plainly, detail["msg"])
+    )
     return f"{place}: {text}" if place else text
+
+
+def _missing(detail: ErrorDetails) -> str | None:
+    """What to write where something is missing; None where nothing is."""
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "missing":
+        what = "is missing; add"
+    elif detail["type"] == "too_short" and name in _MISSING:
+        what = "must not be empty; write"
+    else:
+        return None
+    lines = _MISSING.get(name, f"{name}: ...").splitlines()
+    return f"{what} `{lines[0]}`" if len(lines) == 1 else "\n  ".join([what, *lines])
 
 
 def _plainly(beginning: re.Match[str]) -> str:

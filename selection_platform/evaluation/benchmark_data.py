@@ -143,11 +143,23 @@ def benchmark_texts(folder: Path) -> Iterator[str]:
                     yield " ".join([row["question"], *row["choices"]])
 
 
+def missing_packages() -> str | None:
+    """What is not installed of the packages that the items come from, in words; None where all of them are."""
+    missing = []
+    for source in SOURCES.values():
+        try:
+            _located(source)
+        except MissingData as error:
+            missing.append(str(error))
+    return "; ".join(missing) or None
+
+
 def _located(source: Source) -> Path:
     """The source's file on this machine."""
+    version = _version(source)
     path = Path(str(distribution(source.package).locate_file(source.file)))
     if not path.exists():
-        raise MissingData(f"{source.package} {_version(source)} holds no {source.file}; install the pinned version")
+        raise MissingData(f"{source.package} {version} holds no {source.file}; install the pinned version")
     return path
 
 

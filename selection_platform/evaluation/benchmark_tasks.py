@@ -6,8 +6,6 @@ without a dataset cache on disk and without lm-eval's index of all its tasks.
 
 import pkgutil
 from functools import lru_cache, partial
-from importlib.metadata import distribution
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,20 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
 from selection_platform.configuration.settings import BenchmarkSettings
-from selection_platform.errors import PlatformError
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.repeatable import make_repeatable
 from selection_platform.evaluation.spec import OFFLINE_PREFIX
+from selection_platform.evaluation.task_names import (
+    TASKS,
+    no_stock_task,
+    stock_file,
+    task_file,
+    too_many_shots,
+    unsafe_task,
+)
 from selection_platform.job.folder import content_hash
-
-_TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
-
-
-class UnusableTask(PlatformError):
-    """A task that a profile names but that cannot be run."""
 
 
 @lru_cache(maxsize=16)
@@ -60,10 +59,7 @@ def chosen_items(task: Task, limit: int | None) -> list[int] | None:
 
 def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Path) -> dict[str, Task]:
     """Tasks of ours, made of their YAML file, lm-eval's worked examples and the prepared items."""
-    path = _TASKS / f"{settings.task.removeprefix(OFFLINE_PREFIX)}.yaml"
-    if not path.is_file():
-        known = ", ".join(OFFLINE_PREFIX + path.stem for path in sorted(_TASKS.glob("*.yaml")))
-        raise UnusableTask(f"benchmark {benchmark}: no task {settings.task}; the offline tasks are {known}")
+    path = task_file(benchmark, settings.task)
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     items = config.pop("items", path.stem)
     tasks: dict[str, Task] = {}
@@ -77,7 +73,7 @@ def _offline_config(settings: dict[str, Any], name: str, subset: str, rows: list
     """lm-eval's configuration of one of our tasks."""
     config = dict(settings)
     shots_from = config.pop("shots_from", None)
-    stock = _stock_file(shots_from.format(subset=subset)) if shots_from else {}
+    stock = stock_file(shots_from.format(subset=subset)) if shots_from else {}
     if "process_results" in config:
         config["process_results"] = pkgutil.resolve_name(config["process_results"])
     shots = stock.get("fewshot_config", {}).get("samples", [])
@@ -100,15 +96,9 @@ def _dataset(rows: list[Row], **_: Any) -> dict[str, Dataset]:
     return {"test": Dataset.from_list(rows)}
 
 
-def _stock_file(path: str) -> dict[str, Any]:
-    """A task file of the installed lm-eval, without what it includes."""
-    file = Path(str(distribution("lm_eval").locate_file(f"lm_eval/tasks/{path}")))
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
 def tasks_hash() -> str:
     """Identity of our task files."""
-    return content_hash({path.name: path.read_text(encoding="utf-8") for path in sorted(_TASKS.glob("*.yaml"))})
+    return content_hash({path.name: path.read_text(encoding="utf-8") for path in sorted(TASKS.glob("*.yaml"))})
 
 
 @lru_cache(maxsize=1)
@@ -121,12 +111,9 @@ def _stock_tasks(benchmark: str, task: str) -> dict[str, Task]:
     """Tasks of lm-eval's own, whose data comes from the hub."""
     entry = _task_manager().task_index.get(task)
     if entry is None:
-        raise UnusableTask(f"benchmark {benchmark}: lm-eval has no task {task}; `lm-eval ls tasks` lists them")
+        raise no_stock_task(benchmark, task)
     if (entry.cfg or {}).get("unsafe_code"):
-        raise UnusableTask(
-            f"benchmark {benchmark}: lm-eval's task {task} runs generated code without a sandbox; "
-            "name offline_humaneval, which has the same 164 problems"
-        )
+        raise unsafe_task(benchmark, task)
     # Some tasks fetch what they lack of it as they are loaded.
     find_packaged_nltk_data()
     return _task_manager().load([task])["tasks"]
@@ -138,7 +125,7 @@ def _configure(benchmark: str, task: Task, settings: BenchmarkSettings) -> None:
     sampler = getattr(task, "sampler", None)
     available = len(sampler.df) if sampler is not None else 0
     if shots > available:
-        raise UnusableTask(f"benchmark {benchmark}: {shots} shots asked for, {task.task_name} has {available}")
+        raise too_many_shots(benchmark, shots, task.task_name, available)
     task.set_config(key="num_fewshot", value=shots)
     if settings.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
         task.set_config(key="generation_kwargs", value={"max_gen_toks": settings.max_new_tokens}, update=True)

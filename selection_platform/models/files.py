@@ -45,3 +45,18 @@ def used_weights(folder: Path) -> list[Path]:
         # What is wrong with it is said when the model is read.
         named = set()
     return [path for path in there if path.name in named] or there
+
+
+def stated_positions(folder: Path) -> int | None:
+    """The longest sequence that the configuration in a folder states, in tokens; None where it states none.
+
+    A quick look without transformers; `supported.positions` knows kinds of models that take less.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        text = config.get("text_config") or config
+        stated = text.get("max_position_embeddings") or text.get("n_positions")
+    except (OSError, ValueError, AttributeError):
+        # What is wrong with it is said when the model is read.
+        return None
+    return stated if isinstance(stated, int) else None

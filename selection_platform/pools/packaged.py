@@ -117,6 +117,12 @@ def open_package(name: Package) -> Source:
     return Source({"package": name, "files": [[file.name, file.digest] for file in files]}, lambda: (files, []))
 
 
+def check_package(name: Package) -> None:
+    """Raise SourceError where a file of a packaged pool is not installed."""
+    for package, path in [SHAREGPT] if name == "sharegpt-en" else [(file.package, file.path) for file in INSTRUCT_MIX]:
+        _locate(package, path)
+
+
 def _source_file(package: str, path: str, read: Reader) -> SourceFile:
     found = _locate(package, path)
     return SourceFile(path, file_hash(found), lambda: found, read)

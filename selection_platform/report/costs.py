@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from selection_platform.experiments.keys import Experiment, SubPool
-from selection_platform.text.tables import markdown_table
+from selection_platform.text.tables import TextTable
 
 Part = Literal["selecting", "selecting alone", "training", "evaluating"]
 PARTS: tuple[Part, ...] = ("selecting", "selecting alone", "training", "evaluating")
@@ -202,12 +202,17 @@ def break_even(cost: ArmCost) -> str:
 
 
 def markdown_costs(arms: Sequence[ArmCost]) -> str:
+    """The tables of `cost_tables` in Markdown."""
+    return "\n\n".join(table.markdown() for table in cost_tables(arms))
+
+
+def cost_tables(arms: Sequence[ArmCost]) -> list[TextTable]:
     """What each arm cost, part by part: a table for each kind of time."""
     used = times_used(spent for each in arms for spent in each.parts.values())
-    return "\n\n".join(_markdown_table(arms, time) for time in used)
+    return [_cost_table(arms, time) for time in used]
 
 
-def _markdown_table(arms: Sequence[ArmCost], time: Time) -> str:
+def _cost_table(arms: Sequence[ArmCost], time: Time) -> TextTable:
     rows = [
         [
             each.name,
@@ -217,7 +222,7 @@ def _markdown_table(arms: Sequence[ArmCost], time: Time) -> str:
         for each in arms
     ]
     seconds = [f"{part}, {TIMES[time].split()[0]} s" for part in PARTS]
-    return markdown_table(["arm · model · pool · samples", *seconds, "selecting, TFLOP", "training, TFLOP"], rows)
+    return TextTable(["arm · model · pool · samples", *seconds, "selecting, TFLOP", "training, TFLOP"], rows)
 
 
 def _cell(spent: Spent | None, unit: Unit, scale: float, digits: int) -> str:

@@ -2,13 +2,18 @@
 
 import polars as pl
 
-from selection_platform.text.tables import MARKS, markdown_table, ranks
+from selection_platform.text.tables import MARKS, TextTable, ranks
 
 AVERAGE, HELD_OUT_LOSS = "average", "held_out_loss"
 
 
 def markdown_leaderboards(results: pl.DataFrame) -> dict[str, str]:
-    """A Markdown table for each measure, by title: the average first, then the held-out loss, then each benchmark.
+    """The tables of `leaderboards` in Markdown."""
+    return {title: table.markdown() for title, table in leaderboards(results).items()}
+
+
+def leaderboards(results: pl.DataFrame) -> dict[str, TextTable]:
+    """A table for each measure, by title: the average first, then the held-out loss, then each benchmark.
 
     Args:
         results: columns `measure`, `arm`, `model`, `pool`, `value` of `reports.leaderboard`, in its order.
@@ -27,8 +32,8 @@ def markdown_leaderboards(results: pl.DataFrame) -> dict[str, str]:
     return tables
 
 
-def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool, digits: int) -> str:
-    """A Markdown table of one measure; arms and columns in order of appearance."""
+def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool, digits: int) -> TextTable:
+    """The table of one measure; arms and columns in order of appearance."""
     shown = results.filter(pl.col("measure") == measure).with_columns(
         (pl.col("model") + " · " + pl.col("pool")).alias("column")
     )
@@ -36,7 +41,7 @@ def _leaderboard(results: pl.DataFrame, measure: str, *, higher_is_better: bool,
     arms = shown["arm"].unique(maintain_order=True).to_list()
     cells = {column: _cells(shown.filter(pl.col("column") == column), higher_is_better, digits) for column in columns}
     rows = [[arm, *(cells[column].get(arm, "") for column in columns)] for arm in arms]
-    return markdown_table(["arm", *columns], rows)
+    return TextTable(["arm", *columns], rows)
 
 
 def _cells(column: pl.DataFrame, higher_is_better: bool, digits: int) -> dict[str, str]:

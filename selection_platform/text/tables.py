@@ -1,8 +1,8 @@
-"""Markdown tables."""
+"""Tables of text, and how they look in Markdown."""
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from selection_platform.text.numbers import is_rounding
 
@@ -10,6 +10,17 @@ Rank = Literal["best", "second"]
 
 
 MARKS: dict[Rank, str] = {"best": "**", "second": "_"}
+
+
+class TextTable(NamedTuple):
+    """A table whose first column names the row. Cells may have the marks of `MARKS`."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        return markdown_table(list(self.header), [list(row) for row in self.rows])
 
 
 def ranks(values: Mapping[str, float | None], *, higher_is_better: bool) -> dict[str, Rank]:

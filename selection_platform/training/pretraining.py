@@ -166,7 +166,10 @@ def _blocks(conversations: list[list[Message]], renderer: Renderer, spec: Pretra
             break
     count = min(len(ids), wanted) // settings.block_length
     if count == 0:
-        raise PlatformError(f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {settings.block_length}")
+        raise PlatformError(
+            f"{spec.train_file}: {len(ids)} tokens, fewer than one block of {settings.block_length}; let a pool set "
+            "more rows aside, such as `base_model: 0.4` below its name"
+        )
     blocks: NDArray[np.int32] = np.array(ids[: count * settings.block_length], dtype=np.int32)
     is_target = np.ones(settings.block_length, dtype=np.bool_)
     return [Row(block, is_target) for block in blocks.reshape(count, settings.block_length)]

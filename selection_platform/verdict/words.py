@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from selection_platform.text.tables import markdown_table
+from selection_platform.text.tables import TextTable
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.tables import OverItems
 from selection_platform.verdict.verdicts import LOSS, RANDOM, Verdict
@@ -42,7 +42,20 @@ def measure_title(measure: str) -> str:
 
 def measure_table(found: Sequence[Verdict]) -> str:
     """A Markdown table of verdicts on one measure."""
-    return markdown_table(HEADER, [_row(each, digits_of(each.measure)) for each in found])
+    return TextTable(HEADER, [_row(each, digits_of(each.measure)) for each in found]).markdown()
+
+
+def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
+    """The same in 80 columns: a table for each cell, by its name, without the p-values that are not corrected."""
+    tables = {}
+    for cell in dict.fromkeys(each.cell for each in found):
+        rows = [_row(each, digits_of(each.measure))[1:] for each in found if each.cell == cell]
+        runs = {row[1] for row in rows}
+        alike = f", runs of each arm and at random {next(iter(runs))}" if len(runs) == 1 else ""
+        order = [0, 6, 2, 3, 5] if alike else [0, 6, 2, 3, 5, 1]
+        header = [HEADER[1:][index] for index in order]
+        tables[cell_name(cell) + alike] = TextTable(header, [[row[index] for index in order] for row in rows])
+    return tables
 
 
 def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
@@ -87,13 +100,13 @@ def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float)
     )
 
 
-def items_table(intervals: OverItems) -> str:
-    """A Markdown table of the intervals over items."""
+def items_table(intervals: OverItems) -> TextTable:
+    """The intervals over items."""
     rows = [
         [cell_name(cell), method, f"{difference:+.2f}", f"{low:+.2f} to {high:+.2f}"]
         for (cell, method), (difference, low, high) in intervals.items()
     ]
-    return markdown_table(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
+    return TextTable(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
 
 
 def cell_name(cell: Cell) -> str:

@@ -46,6 +46,7 @@ def training(**settings):
     return {"less": {"training": settings}}
 
 
+NAME_A_MODEL = "name one, such as\n  models:\n    my-model: {path: models/my-model}"
 NAME = "use lower-case letters, digits and . _ @ - only"
 SEED_LOW, SEED_HIGH = "must be greater than or equal to 0", "must be less than 2147483648"
 NOT_FINITE = "infinity and NaN are no values; write a number"
@@ -59,10 +60,10 @@ CASES = [
     ),
     (
         "missing key", {"evaluation": {"benchmarks": {"mmlu": {"shots": 1}}}},
-        "evaluation.benchmarks.mmlu.task: is missing; add it",
+        "evaluation.benchmarks.mmlu.task: is missing; add `task: offline_gsm8k`",
     ),
     ("method that scores with a model, and none", {"models": {}, "arms": {"ifd": {"train": False}}},
-     "arms.ifd: needs a base model; name one under `models:`"),
+     f"arms.ifd: needs a base model; {NAME_A_MODEL}"),
     ("longer than a pre-trained model takes",
      {**model(pretraining={"steps": 1, "context": 512}), "arms": {"ifd": {"train": False}}},
      "scoring.max_length: 4096 is beyond the 512 tokens that model 'm' takes; lower it"),
@@ -80,10 +81,10 @@ CASES = [
      "trained_elsewhere.random/mine/tiny/10/s0: a hub checkpoint needs `revision`: a commit (7 to 40 hex digits), so "
      "that it stays the same"),
     ("training without a model", {"models": {}, "arms": {"zip": {}}},
-     "arms.zip: is trained, and there is no base model; name one under `models:`, or write `zip: {train: false}` to "
-     "select only"),
+     "arms.zip: is trained, and there is no base model; write `zip: {train: false}` to select only, or "
+     f"{NAME_A_MODEL}"),
     ("nothing behind a key", {"budgets": None}, "budgets: write a list, such as [1, 2]"),
-    ("no arms", {"arms": {}}, "arms: must not be empty"),
+    ("no arms", {"arms": {}}, "arms: must not be empty; write\n  arms:\n    random: {seeds: [0, 1, 2]}\n    zip:"),
     ("path in a name", {"pools": {"../mine": LIMITED["mine"]}}, f"pools: '../mine' is not a name: {NAME}"),
     ("separator in a name", {"models": {"a/b": PRETRAINED}}, f"models: 'a/b' is not a name: {NAME}"),
     ("dots for a name", {"models": {"..": PRETRAINED}}, f"models: '..' is not a name: {NAME}"),
@@ -260,6 +261,47 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
         f"{path}: k_means.clusters: must be greater than 0",
         f"{path}: dtype: must be 'float32' or 'bfloat16'",
     ]
+
+
+def test_parts_that_do_not_fit_are_all_said_at_once(tmp_path):
+    path = tmp_path / "own.yaml"
+    changes = {"models": {"tiny": PRETRAINED, "helper": HELPER}, "budgets": [0], "arms": {"less.published": None}}
+    path.write_text(yaml.safe_dump({**SMALLEST, **changes, "less": {"tokens_per_batch": 100}, **helpers("helpr")}))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    assert str(caught.value).splitlines() == [
+        f"{path}: budgets: must be positive and differ from each other",
+        f"{path}: less.tokens_per_batch: 100 is less than scoring.max_length 4096, so that the longest sample fits no "
+        "batch; raise it, or lower scoring.max_length",
+        f"{path}: selectit.helpers: unknown model 'helpr'; did you mean 'helper'?",
+    ]
+
+
+def test_what_is_missing_is_shown_as_the_lines_to_write(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("budgets: [1]\n")
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    message = str(caught.value).replace(f"{path}: ", "")
+    assert message == (
+        "pools: is missing; add\n  pools:\n    chats:\n      source: {files: chats.jsonl}\n"
+        "arms: is missing; add\n  arms:\n    random: {seeds: [0, 1, 2]}\n    zip:"
+    )
+    # The lines, as they stand there, are a profile with but one fault: what is trained needs a model.
+    lines = [line[2:] for line in message.splitlines() if line.startswith("  ")]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path))
+    assert "arms.random: is trained, and there is no base model" in str(caught.value)
+    models = [line[2:] for line in NAME_A_MODEL.splitlines()[1:]]
+    path.write_text("\n".join([*lines, *models]))
+    assert load_profile(str(path)).trained_experiments
+
+
+def test_to_select_pools_and_arms_are_enough(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("pools: {chats: {source: {files: chats.jsonl}}}\narms: {zip: {train: false}}\n")
+    assert list(load_profile(str(path)).experiments) == ["zip/chats/10k/s0"]
 
 
 def test_an_arm_with_nothing_behind_it_leaves_all_as_it_is(tmp_path):

@@ -12,13 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.evaluation import benchmark_tasks, harness
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
-from selection_platform.evaluation.benchmark_tasks import UnusableTask, load_tasks
+from selection_platform.evaluation.benchmark_tasks import load_tasks
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.evaluation.spec import EvaluationSpec
+from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import read_manifest
 from tests.specs import changed, made
 from tests.tiny import paper

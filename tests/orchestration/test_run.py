@@ -124,10 +124,14 @@ def query(capsys, profile, statement):
 def test_a_second_run_finds_nothing_to_do_and_prints_the_leaderboard(profile, capsys):
     output = output_of(capsys, "--profile", profile, "run")
     assert "[1/" not in output
-    header = next(line for line in output.splitlines() if line.startswith("| arm"))
-    assert "tiny · letters" in header
+    lines = output.splitlines()
+    assert sum(line.split() == ["arm", "tiny", "·", "letters"] for line in lines) == 3
+    answers = ("Yes, in ", "Not shown: ", "No: ", "Not known")
+    assert lines.index(next(line for line in lines if line.startswith(answers))) < lines.index("Invented data.")
     for arm in ("base", "all_data", "random s0", "random s1", "token_length", "entropy", "ifd", "zip"):
-        assert output.count(f"| {arm} ") == 3  # average, held-out loss, mmlu
+        # Average, held-out loss, mmlu.
+        assert sum(line.startswith(f"{arm} ") for line in lines) == 3
+    assert "**" not in output
     assert "Invented data." in output
 
 

@@ -164,7 +164,7 @@ def test_the_papers_table_has_no_method_above_random_and_eight_of_24_below():
 
 def test_the_command_on_the_papers_table(capsys):
     assert main(["verdict", "--reference", "paper"]) == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert "2 lie above their interval of no difference" in text
     assert "qwen2-7b · openhermes · 10,000: 5 random runs, 58.11 on average, standard deviation 0.80" in text
     assert main(["verdict", "--reference", "paper", "--json"]) == 0

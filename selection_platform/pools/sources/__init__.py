@@ -13,10 +13,10 @@ from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
 from selection_platform.pools.rows import Source, SourceError, SourceFile
 from selection_platform.pools.sources.files import find_files, local_file
-from selection_platform.pools.sources.formats import READABLE
+from selection_platform.pools.sources.formats import READABLE, reader_of
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 
-__all__ = ["READABLE", "hub_commit", "hub_folder", "open_source", "source_state"]
+__all__ = ["READABLE", "check_source", "hub_commit", "hub_folder", "open_source", "source_state"]
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -42,6 +42,18 @@ def open_source(settings: SourceSettings) -> Source:
     # By name too: rows say which file they are of.
     identity = {"files": [[file.name, file.digest] for file in files]}
     return Source(identity, partial(_pair, files, left_out))
+
+
+def check_source(settings: SourceSettings) -> None:
+    """Raise SourceError where there is nothing to read on this machine. A data set of the hub is not looked for."""
+    if settings.package is not None:
+        from selection_platform.pools.packaged import check_package
+
+        check_package(settings.package)
+        return
+    found = _on_this_machine(settings)
+    for path in [] if found is None else found[0].values():
+        reader_of(path)
 
 
 def _pair(files: Sequence[SourceFile], left_out: Sequence[str]) -> tuple[Sequence[SourceFile], Sequence[str]]:

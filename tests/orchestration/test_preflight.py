@@ -1,0 +1,116 @@
+"""What can be known before the first step is said by `status`, and `run` does not start: all of it at once."""
+
+import json
+from collections import namedtuple
+
+import pytest
+import yaml
+
+from orchestration import preflight
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from selection_platform.evaluation.task_names import stock_names
+from tests.small_run import PROFILE, status
+
+NOTHING_ASIDE = """models.tiny.pretraining: no pool sets rows aside for it; write for instance
+  pools:
+    letters:
+      base_model: 0.4"""
+
+
+def faults(tmp_path, monkeypatch, capsys, **changes):
+    """What `status` says of the small profile with changes, and `run` too, before it has made anything."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "own.yaml"))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**PROFILE, **changes}))
+    assert main(["status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["faults"]
+    if found:
+        assert main(["run"]) == 1
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err == "selection-platform: " + "\n".join(found) + "\n"
+    return [fault.replace(str(tmp_path), "@") for fault in found]
+
+
+def benchmarks(**tasks):
+    return {"benchmarks": {name: {"task": task, "limit": 1} for name, task in tasks.items()}}
+
+
+def test_all_is_said_at_once(tmp_path, monkeypatch, capsys):
+    found = faults(
+        tmp_path,
+        monkeypatch,
+        capsys,
+        pools={"letters": {"source": {"files": "letters.jsonl"}}},
+        models={**PROFILE["models"], "mine": {"path": "models/mine"}},
+        evaluation=benchmarks(a="offline_arc", b="hellaswg"),
+    )
+    assert found == [
+        "pools.letters.source.files: nothing matches @/letters.jsonl; correct the path in the pool's source",
+        "models.mine.path: @/models/mine: no such folder; correct the path, or fetch the model",
+        NOTHING_ASIDE,
+        "evaluation.benchmarks: benchmark a: no task offline_arc; the offline tasks are offline_bbh, "
+        "offline_bbh_direct, offline_gsm8k, offline_humaneval, offline_ifeval, offline_mmlu",
+        "evaluation.benchmarks: benchmark b: lm-eval has no task hellaswg; did you mean hellaswag? `lm-eval ls "
+        "tasks` lists them",
+    ]
+
+
+def own_model(tmp_path, **config):
+    (tmp_path / "letters.jsonl").write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"0" * 1000)
+    return {"mine": {"path": "model"}}
+
+
+def test_lengths_beyond_a_models_positions(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=100)
+    assert faults(tmp_path, monkeypatch, capsys, models=models) == [
+        "scoring.max_length: 128 is beyond the 100 tokens that model 'mine' takes; lower it"
+    ]
+
+
+def test_room_for_the_weights_that_stay(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=4096)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(0, 0, 3999))
+    # Four arms are trained; the weights of one are 1,000 bytes.
+    (fault,) = faults(tmp_path, monkeypatch, capsys, models=models)
+    assert "the weights of 4 checkpoints would take about 4.0 kB, and 4.0 kB are free" in fault
+    assert faults(tmp_path, monkeypatch, capsys, models=models, checkpoints={"keep": "none"}) == []
+
+
+def test_packages(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=4096)
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    jobs = {"run": "ray"}
+    assert faults(tmp_path, monkeypatch, capsys, models=models, jobs=jobs) == [
+        "jobs.run is ray, and ray is not installed; install selection-platform[ray]"
+    ]
+
+
+def test_what_is_not_to_be_made_needs_nothing(capsys, place):
+    place.pool.unlink()
+    (fault,) = status(capsys, place)["faults"]
+    assert fault.startswith("pools.letters.source.files: nothing matches ")
+
+
+def test_a_budget_above_a_counted_pool(capsys, place):
+    profile = yaml.safe_load(place.profile.read_text())
+    place.profile.write_text(yaml.safe_dump({**profile, "budgets": [1000]}))
+    (fault,) = status(capsys, place)["faults"]
+    assert fault.startswith("budgets: 1000 is above the ")
+    assert main(["--profile", str(place.profile), "run"]) == 1
+    assert capsys.readouterr().err == f"selection-platform: {fault}\n"
+
+
+@pytest.mark.slow
+def test_every_task_of_lm_eval_is_known():
+    from lm_eval.tasks import TaskManager
+
+    names = stock_names()
+    index = TaskManager().task_index
+    assert set(index) <= names.known
+    assert {"humaneval", "mbpp"} <= names.unsafe
