@@ -1,15 +1,17 @@
 """The page: whole, offline, escaped; and the files beside it."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 
 from selection_platform.cli.main import main
+from selection_platform.report.item_outcomes import won_and_lost
 from selection_platform.report.page import Report, remove_others, write_report
 from selection_platform.report.style import SMALL_PNG, small_png
-from tests.report.frames import COSTS, EVERYTHING, EVIL, curve, data
+from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, TASKS, curve, data
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -38,7 +40,8 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report():
-    return Report(data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}})))
+    made = data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}}))
+    return Report(replace(made, picks=PICKS, items=won_and_lost(DIFFERENCES, TASKS)))
 
 
 def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
@@ -52,10 +55,15 @@ def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
 
 
 def test_tables_and_figures_are_linked_and_there(report, tmp_path):
-    written = {path.name for path in write_report(report, tmp_path)}
-    found = Elements(report.html).found
-    linked = {attributes["href"] for tag, attributes in found if tag == "a" and not attributes["href"].startswith("#")}
-    assert linked == written - {"index.html"}
+    written = {path.resolve() for path in write_report(report, tmp_path)}
+    pages = {path for path in written if path.suffix == ".html"}
+    linked = {
+        (page.parent / attributes["href"]).resolve()
+        for page in pages
+        for tag, attributes in Elements(page.read_text(encoding="utf-8")).found
+        if tag == "a" and not attributes["href"].startswith("#")
+    }
+    assert linked == written
 
 
 def test_the_page_fetches_nothing(report):
@@ -109,8 +117,10 @@ def test_the_files_beside_the_page(report, tmp_path):
     for name, rows in report.tables.items():
         assert pl.read_csv(tmp_path / name, schema=rows.schema).equals(rows)
     assert {section.file for section in report.sections if section.file} == {*report.tables, "experiment_costs.csv"}
+    (tmp_path / "arms" / "old.html").touch()
     remove_others(tmp_path, [page, *others])
     assert not (tmp_path / "old.png").exists()
+    assert {path.name for path in (tmp_path / "arms").iterdir()} == {"ifd.html", "ifd.csv", "random.html", "base.html"}
     assert (tmp_path / "own.txt").exists()
 
 
