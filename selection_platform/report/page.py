@@ -106,7 +106,7 @@ def _template(name: str) -> Template:
 
 def _with_code(sentence: str) -> Markup:
     """A sentence, escaped, with what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _text(name: str) -> str:
