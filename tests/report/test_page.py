@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import polars as pl
@@ -10,7 +11,7 @@ import pytest
 from selection_platform.cli.main import main
 from selection_platform.report.item_outcomes import won_and_lost
 from selection_platform.report.page import Report, remove_others, write_report
-from selection_platform.report.style import SMALL_PNG, small_png
+from selection_platform.report.style import SMALL_PNG, small_png, svg
 from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, TASKS, curve, data
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -100,6 +101,20 @@ def test_every_figure_says_what_it_shows(report):
     labels = [attributes["aria-label"] for tag, attributes in Elements(report.html).found if tag == "svg"]
     assert labels == [picture.alternative for picture in report.pictures]
     assert all(labels)
+
+
+def test_every_figure_says_its_numbers_where_a_mouse_rests(report):
+    for picture in report.pictures:
+        titles = re.findall("<title>(.*?)</title>", svg(picture.figure, picture.name, picture.alternative))
+        assert len(titles) > 1, picture.name
+    titles = [unescape(text) for text in re.findall("<g><title>(.*?)</title>", report.html)]
+    assert "ifd: not enough seeds, +5.00 (+0.03 to +9.97)" in titles
+    assert "random: 3 runs, mean 11.00" in titles
+    assert "zip and ifd: 70.0% in common" in titles
+    assert "ifd, <b>books</b>: 100.0% (the pool 75.0%)" in titles
+    assert "ifd: -1.50 with clusters" in titles
+    assert "ifd, 100 to choose from: 17.00" in titles
+    assert any(text.startswith("ifd: selecting ") for text in titles)
 
 
 def test_the_same_numbers_give_the_same_page(report):
