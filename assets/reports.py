@@ -231,6 +231,7 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     @platform_asset(
+        # Picks and items are read as they are. What makes others of them costs time, and so changes the cost ledger.
         deps=tables,
         group="reports",
         kinds={"python", "html"},
@@ -239,7 +240,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "disclaimer": profile.disclaimer,
             "verdict": profile.verdict,
         },
-        sql=["90_reports/runs"],
+        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/item_tasks", "90_reports/picks"],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),
     )
@@ -255,7 +256,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             made = Report(own_data(profile, query, snapshot))
         written = write_report(made, artifacts.report())
         remove_others(artifacts.report(), written)
-        write_manifest(artifacts.report(), {"files": [path.name for path in written]})
+        write_manifest(artifacts.report(), {"files": [str(path.relative_to(artifacts.report())) for path in written]})
         leaderboard = next(section for section in made.sections if section.name == "leaderboard")
         return dg.MaterializeResult(
             metadata={

@@ -43,6 +43,6 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
     made = Report(data)
     folder = open_resources(profile).artifacts.report()
     page, *others = write_report(made, options.to or (folder / "paper" if options.reference else folder))
-    print(f"{made.answer.headline}\n{page}\n{len(others)} figures and tables beside it")
+    print(f"{made.answer.headline}\n{page}\n{len(others)} files beside it: figures, tables, and a page for each arm")
     if data.disclaimer:
         print(data.disclaimer)

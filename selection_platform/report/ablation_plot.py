@@ -4,7 +4,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from selection_platform.report.style import BLACK, BLUE, GREY, ORANGE, PALE, drawing
+from selection_platform.report.style import BLACK, BLUE, GREY, ORANGE, PALE, drawing, hover_row
 from selection_platform.verdict.words import digits_of, signed, unit_of
 
 
@@ -23,7 +23,8 @@ def ablation_plot(ablation: pl.DataFrame, about: str, visible: float | None) -> 
         if visible is not None:
             axes.axvspan(-visible, visible, color=PALE, lw=0)
         axes.axvline(0, color=BLACK, lw=0.8)
-        for place, gain in enumerate(gains):
+        for place, (method, gain) in enumerate(zip(ablation["method"], gains, strict=True)):
+            hover_row(axes, f"{method}: {signed(gain, digits)} with clusters", place)
             colour, marker = (BLUE, ">") if gain > 0 else (ORANGE, "<") if gain < 0 else (GREY, "o")
             axes.plot([0, gain], [place, place], "-", color=colour, lw=1.6)
             axes.plot([gain], [place], marker, color=colour, ms=6)

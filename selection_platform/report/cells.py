@@ -57,8 +57,9 @@ def cell_of(key: Sequence[object]) -> Cell:
 
 
 def about_cell(key: Sequence[object]) -> str:
-    """The name of a cell, from its model, pool and budget."""
-    return cell_name(cell_of(key))
+    """The name of a cell, from its model (None where nothing depends on one), pool and budget."""
+    name = cell_name(cell_of(key))
+    return name if key[0] is not None else name.partition(" · ")[2]
 
 
 def word_columns(*columns: int) -> frozenset[int]:

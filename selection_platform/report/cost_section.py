@@ -8,7 +8,7 @@ from selection_platform.experiments.methods import BASE
 from selection_platform.report.cells import MOST_CELLS, in_order, left_out
 from selection_platform.report.costs import NOT_KNOWN, TIMES, UNITS, Arm, ArmCost, Part, Unit, times_used
 from selection_platform.report.parts import Picture, Section, Table, TableCell
-from selection_platform.report.style import BLUE, ORANGE, SKY, drawing
+from selection_platform.report.style import BLUE, ORANGE, SKY, drawing, hover_row
 from selection_platform.verdict.runs import Cell
 from selection_platform.verdict.verdicts import RANDOM, Verdict
 from selection_platform.verdict.words import cell_name
@@ -111,11 +111,13 @@ def _table(of_cell: Sequence[ArmCost], name: str, unit: Unit) -> Table:
 
 
 def _picture(of_cell: Sequence[ArmCost], name: str, unit: Unit, file: str) -> Picture:
-    drawn = "; ".join(
-        f"{each.arm.method}: " + ", ".join(f"{part} {_said(each, part, unit)}" for part in DRAWN) for each in of_cell
-    )
+    drawn = "; ".join(_parts_in_words(each, unit) for each in of_cell)
     said = f"{_name(unit)} of one run, {name}: {drawn}."
     return Picture(file, _plot(of_cell, name, unit), said, name)
+
+
+def _parts_in_words(each: ArmCost, unit: Unit) -> str:
+    return f"{each.arm.method}: " + ", ".join(f"{part} {_said(each, part, unit)}" for part in DRAWN)
 
 
 def _row(each: ArmCost, unit: Unit) -> list[TableCell]:
@@ -168,6 +170,8 @@ def _plot(found: Sequence[ArmCost], name: str, unit: Unit) -> Figure:
             widths = [_drawn(each, part, unit) / length for each in found]
             axes.barh(methods, widths, 0.7, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=part)
             left = [start + width for start, width in zip(left, widths, strict=True)]
+        for place, each in enumerate(found):
+            hover_row(axes, _parts_in_words(each, unit), place)
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"{UNITS[unit]} of one run, {shown}")

@@ -10,6 +10,7 @@ import polars as pl
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
+from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.recipe import recipe
 from selection_platform.verdict.runs import paper_runs
 from selection_platform.verdict.tables import run_rows, verdict_rows
@@ -17,6 +18,18 @@ from selection_platform.verdict.verdicts import LOSS, verdicts
 from sql.queries import load_sql
 
 TRAINING = "experiments.training"
+MOST_PICKS = 10
+"""Of an experiment that are shown."""
+_CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
+PICK_SCHEMA = {"experiment": pl.String, "method": pl.String, **_CELL, "seed": pl.Int64, "position": pl.Int64} | {
+    "sample_id": pl.String, "score": pl.Float64, "source": pl.String, "licence": pl.String,
+    "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
+}  # fmt: skip
+ITEM_SCHEMA = (
+    {"method": pl.String, **_CELL}
+    | dict.fromkeys(["benchmark", "tasks", "item_id", "outcome"], pl.String)
+    | {"difference": pl.Float64}
+)
 
 Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
 """Gives the result of a SELECT with bound values."""
@@ -55,6 +68,8 @@ class ReportData:
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
         written: when that snapshot was written, in UTC.
+        picks: what each arm picks first, rows of `90_reports/picks.sql`. No text of rows without a licence.
+        items: the benchmark items that each arm wins and loses, as `items.won_and_lost` names the columns.
         recipe: what the numbers were made with, by what it is of.
         fine_tuning: the recipe of the trainings.
     """
@@ -68,6 +83,8 @@ class ReportData:
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     paper: pl.DataFrame | None = None
     costs: Sequence[ArmCost] = ()
+    picks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PICK_SCHEMA))
+    items: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ITEM_SCHEMA))
     snapshot: int | None = None
     written: str | None = None
     recipe: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +108,8 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     # Homes of an earlier version have no such table before the first write.
     if TRAINING in set(query(load_sql("00_warehouse/columns"), {})["name"]):
         tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
+    differences = query(load_sql("90_reports/item_differences"), {})
+    tables["items_won_and_lost"] = counted(differences)
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
@@ -101,6 +120,8 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         tables=tables,
         costs=_arm_costs(profile, tables["experiment_costs"]),
         paper=_paper_verdicts(margins),
+        picks=query(load_sql("90_reports/picks"), {"experiments": list(profile.first_selections), "most": MOST_PICKS}),
+        items=won_and_lost(differences, query(load_sql("90_reports/item_tasks"), {})),
         snapshot=snapshot,
         written=_written(query, snapshot),
         recipe=recipe(profile),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from selection_platform.report.cells import methods_in_order
-from selection_platform.report.style import DIVERGING, SEQUENTIAL, WIDTH, drawing
+from selection_platform.report.style import DIVERGING, SEQUENTIAL, WIDTH, drawing, hover
 
 MOST_VALUES = 8
 """Columns of a trait's heat map; rarer values are drawn together."""
@@ -47,6 +47,9 @@ def overlap_plot(overlap: pl.DataFrame, about: str) -> Figure:
     agreed = f"What do methods agree on? Two random draws share {by_chance:.0%}"
     with drawing(agreed, about, max(2, side - 0.6), max(WIDTH, side + 0.6)) as (figure, axes):
         _draw(axes, shares[1:, :-1], SEQUENTIAL, (0, 1), lambda share: f"{100 * share:.0f}")
+        for (row, column), share in np.ndenumerate(shares[1:, :-1]):
+            if not np.isnan(share):
+                hover(axes, f"{methods[row + 1]} and {methods[column]}: {share:.1%} in common", column, row)
         _label(axes, methods[1:], methods[:-1])
         figure.supxlabel("samples in common, in percent of a selection", fontsize=9)
     return figure
@@ -72,6 +75,9 @@ def trait_plot(profile: pl.DataFrame, trait: str, about: str) -> Figure:
         differences = np.vstack([np.zeros_like(pool), shares - pool])
         texts = np.vstack([pool, shares])
         _draw(axes, differences, DIVERGING, (-most, most), lambda share: f"{100 * share:.0f}", texts)
+        for (row, column), share in np.ndenumerate(texts):
+            named = ["the pool", *methods][row]
+            hover(axes, f"{named}, {names[column]}: {share:.1%} (the pool {pool[column]:.1%})", column, row)
         _label(axes, ["the pool", *methods], names)
         axes.axhline(1, color="#333333", lw=1)
         figure.supxlabel(AXES[trait], fontsize=9)

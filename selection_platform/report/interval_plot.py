@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from selection_platform.report.cells import in_order
-from selection_platform.report.style import BLACK, PALE, VERDICTS, drawing
+from selection_platform.report.style import BLACK, PALE, VERDICTS, drawing, hover_row
 from selection_platform.verdict.statistics import interval_of_one_run
 from selection_platform.verdict.verdicts import LOSS, Verdict
-from selection_platform.verdict.words import cell_name, count, measure_name, unit_of
+from selection_platform.verdict.words import cell_name, count, digits_of, interval_text, measure_name, signed, unit_of
 
 REFERENCES = ("base", "all_data")
 """Arms that select nothing: they are no answer to the question, but a measure for the others."""
@@ -38,8 +38,10 @@ def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
         axes.plot(
             [sign * (value - mean) for value in random], [len(others)] * len(random), "|", color=BLACK, ms=9, mew=1.5
         )
+        hover_row(axes, f"random: {len(random)} runs, mean {mean:.{digits_of(found[0].measure)}f}", len(others))
         for each in arms:
             _draw_arm(axes, names.index(each.method), each)
+            hover_row(axes, _in_words(each), names.index(each.method))
         axes.axhline(len(others) + 0.5, color=PALE, lw=0.8)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
@@ -54,6 +56,13 @@ def finding(chosen: Sequence[Verdict]) -> str:
     words = (("better", "better than random"), ("worse", "worse"), ("same", "the same"), ("not enough seeds", "open"))
     counted = [f"{count(chosen, word)} {text}" for word, text in words if word == "better" or count(chosen, word)]
     return f"Of {len(chosen)} methods, {', '.join(counted)}"
+
+
+def _in_words(each: Verdict) -> str:
+    """An arm's verdict and the numbers behind it."""
+    numbers, digits = each.comparison, digits_of(each.measure)
+    interval = interval_text(numbers.low, numbers.high, digits) or "interval not known"
+    return f"{each.method}: {each.word}, {signed(numbers.difference, digits)} ({interval})"
 
 
 def _draw_arm(axes: Axes, place: int, each: Verdict) -> None:

@@ -1,18 +1,19 @@
 """The page, and the files beside it."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from selection_platform.job.folder import content_hash, whole_file
 from selection_platform.report.answer import Answer, answer
+from selection_platform.report.arm_pages import FOLDER, ArmPage, arm_pages
 from selection_platform.report.data import ReportData
 from selection_platform.report.parts import Picture, Section
 from selection_platform.report.recipe import program
@@ -48,7 +49,7 @@ class Report:
         return [picture for section in self.sections for picture in section.pictures]
 
     @property
-    def tables(self) -> Mapping[str, pl.DataFrame]:
+    def tables(self) -> dict[str, pl.DataFrame]:
         """Every table that has rows, by the name of its file."""
         rows = {"leaderboard": self.data.runs, "verdict": self.data.verdict, **self.data.tables}
         return {f"{name}.csv": table for name, table in rows.items() if not table.is_empty()}
@@ -63,36 +64,61 @@ class Report:
             asdict(self.data.margins),
             dict(self.data.recipe),
         ]
-        return content_hash([*words, {name: rows.write_csv() for name, rows in self.tables.items()}])
+        texts = [self.data.picks.write_ndjson(), self.data.items.write_csv()]
+        return content_hash([*words, {name: rows.write_csv() for name, rows in self.tables.items()}, *texts])
+
+    @cached_property
+    def arm_pages(self) -> Sequence[ArmPage]:
+        """A page for each arm."""
+        return arm_pages(self.data)
 
     @cached_property
     def html(self) -> str:
         """The page."""
-        folder = files("selection_platform.report")
-        # Names of arms and pools come from a profile, and sources from whoever wrote the rows.
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        template = environment.from_string(folder.joinpath("page.html.j2").read_text(encoding="utf-8"))
-        return template.render(
+        return _template("page.html.j2").render(
             data=self.data,
             answer=self.answer,
             sections=self.sections,
             drawn={each.name: Markup(svg(each.figure, each.name, each.alternative)) for each in self.pictures},
-            css=_inline(folder, "page.css"),
-            script=_inline(folder, "page.js"),
+            css=_inline("page.css"),
+            script=_inline("page.js"),
             cells=list(dict.fromkeys(picture.cell for picture in self.pictures if picture.cell)),
             files=list(self.tables),
-            arm_files={},
+            arm_files={page.method: page.file for page in self.arm_pages},
             verdicts=VERDICTS,
             version=program(),
         )
 
+    def html_of(self, page: ArmPage) -> str:
+        """The page of an arm."""
+        template = _template("arm.html.j2")
+        return template.render(page=page, title=self.data.title, css=_inline("page.css"), verdicts=VERDICTS)
 
-def _inline(folder: Traversable, name: str) -> Markup:
-    return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
+
+def _template(name: str) -> Template:
+    # Names of arms and pools come from a profile, and sources and texts from whoever wrote the rows.
+    environment = Environment(
+        loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["with_code"] = _with_code
+    return environment.get_template(name)
+
+
+def _with_code(sentence: str) -> Markup:
+    """A sentence, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
+
+
+def _text(name: str) -> str:
+    return files("selection_platform.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _inline(name: str) -> Markup:
+    return Markup(_text(name))
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page, its figures as PNG, and its tables as CSV.
+    """Write the page, its figures as PNG, its tables as CSV, and below `arms` a page and a table for each arm.
 
     Args:
         report: to write.
@@ -101,20 +127,24 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Returns:
         What was written, the page first.
     """
-    with whole_file(folder / PAGE) as temporary:
-        temporary.write_text(report.html, encoding="utf-8")
-    for picture in report.pictures:
-        with whole_file(folder / f"{picture.name}.png") as temporary:
+    texts = {PAGE: report.html, **{page.file: report.html_of(page) for page in report.arm_pages}}
+    tables = report.tables | {page.items_file: page.items for page in report.arm_pages if page.items_file}
+    pictures = {f"{picture.name}.png": picture for picture in report.pictures}
+    for name, text in texts.items():
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    for name, picture in pictures.items():
+        with whole_file(folder / name) as temporary:
             temporary.write_bytes(png(picture.figure))
-    for name, table in report.tables.items():
+    for name, table in tables.items():
         with whole_file(folder / name) as temporary:
             table.write_csv(temporary)
-    names = [PAGE, *(f"{picture.name}.png" for picture in report.pictures), *report.tables]
-    return [folder / name for name in names]
+    return [folder / name for name in [*texts, *pictures, *tables]]
 
 
 def remove_others(folder: Path, written: Collection[Path]) -> None:
-    """Remove the figures and tables of an earlier report that a new one has not."""
-    for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
+    """Remove the figures, tables and arms' pages of an earlier report that a new one has not."""
+    arms = folder / FOLDER
+    for path in [*folder.glob("*.png"), *folder.glob("*.csv"), *arms.glob("*.html"), *arms.glob("*.csv")]:
         if path not in written:
             path.unlink()

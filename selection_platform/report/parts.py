@@ -99,6 +99,7 @@ class Section:
         tables: in order.
         pictures: in order; they come before the tables.
         file: of the CSV with all its rows, if there is one.
+        arm_pages: whether the arms in its tables lead to their own pages.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Section:
     tables: Sequence[Table] = field(default_factory=tuple)
     pictures: Sequence[Picture] = field(default_factory=tuple)
     file: str | None = None
+    arm_pages: bool = False
 
 
 def cells(*texts: str) -> list[TableCell]:

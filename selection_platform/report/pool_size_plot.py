@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from selection_platform.report.cells import methods_in_order
-from selection_platform.report.style import BLACK, LINES, PALE, drawing
+from selection_platform.report.style import BLACK, HOVER, LINES, PALE, drawing
 from selection_platform.verdict.statistics import compare, interval_of_one_run, spread_of
 from selection_platform.verdict.verdicts import LOSS, RANDOM
+from selection_platform.verdict.words import digits_of
 
 STILL = "still above random at"
 
@@ -65,6 +66,7 @@ def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
     by_size = _by_size(curve)
     still = sum(text.startswith(STILL) for text in catching_up(curve).values())
     said = f"{still} of {len(by_size)} methods above random with the whole pool"
+    digits = digits_of(curve["measure"][0])
     with drawing(said, about, 2.9 + 0.16 * ((len(by_size) + 2) // 2)) as (figure, axes):
         if random:
             half = interval_of_one_run(spread_of(random), len(random)) or 0
@@ -74,6 +76,10 @@ def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
         for (method, sizes), (colour, marker, line) in zip(by_size.items(), _repeated(len(by_size)), strict=True):
             means = [sum(values) / len(values) for values in sizes.values()]
             axes.plot(list(sizes), means, line, marker=marker, color=colour, ms=4.5, lw=1.3, label=method)
+            for size, mean in zip(sizes, means, strict=True):
+                # An area around the point, which is not seen.
+                text = f"{HOVER}{method}, {size:,} to choose from: {mean:.{digits}f}"
+                axes.plot([size], [mean], "o", ms=14, alpha=0, gid=text)
         ticks = sorted({size for sizes in by_size.values() for size in sizes})
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(ticks))

@@ -86,7 +86,7 @@ def leaderboard(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
         "random selection. The average is in percent (higher is better), the held-out loss in bits per byte (lower "
         "is better).",
     ]
-    return Section("leaderboard", "Leaderboard", paragraphs, tables, file="leaderboard.csv")
+    return Section("leaderboard", "Leaderboard", paragraphs, tables, file="leaderboard.csv", arm_pages=True)
 
 
 def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Cell, str], Word]) -> Iterator[Table]:

@@ -6,6 +6,7 @@ from selection_platform.experiments.methods import METHODS
 from selection_platform.report.cells import word_columns
 from selection_platform.report.cost_section import costs
 from selection_platform.report.data import ReportData
+from selection_platform.report.item_section import items
 from selection_platform.report.parts import Section, Table, cells
 from selection_platform.report.result_sections import benchmarks, leaderboard, paper, trust
 from selection_platform.report.selection_sections import looks, overlap
@@ -27,6 +28,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "verdict": lambda: verdict(data, found),
         "paper": lambda: paper(data.paper, found),
         "benchmarks": lambda: benchmarks(runs, found),
+        "items": lambda: items(data.table("items_won_and_lost")),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
         "clusters": lambda: clusters(data.table("diversity_ablation"), found),
         "overlap": lambda: overlap(data.table("selection_overlap")),
@@ -47,7 +49,10 @@ def arms(runs: Sequence[Run]) -> Section:
     names = dict.fromkeys(run.method for run in runs)
     rows = [cells(name, METHODS[name].summary) for name in METHODS if name in names]
     table = Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))
-    return Section("arms", "The arms", [], [table])
+    said = (
+        "An arm's name leads to its page: the conversations that it picks first, and the items that it wins and loses."
+    )
+    return Section("arms", "The arms", [said], [table], arm_pages=True)
 
 
 def how_it_was_made(recipe: Mapping[str, str]) -> Section:

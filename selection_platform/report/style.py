@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 
 from selection_platform.verdict.statistics import Word
 
@@ -49,6 +50,8 @@ LEAST = 0.75
 """Share of its size to which a narrow screen may shrink a figure; a wider one is scrolled."""
 LINE = 0.18
 """Height of a line of a title, in inches."""
+HOVER = "hover: "
+"""Beginning of the SVG id of an area whose rest is what the page shows where a mouse rests on it."""
 SMALL_PNG = 50_000
 """Bytes that a picture may have in Dagster's event log."""
 
@@ -103,6 +106,33 @@ def drawing(finding: str, about: str, height: float, width: float = WIDTH) -> It
         figure.set_layout_engine("none")
 
 
+def hover(axes: Axes, text: str, left: float, top: float, width: float = 1, height: float = 1) -> None:
+    """Mark an area that says something where a mouse rests on it. It is not seen, and takes no room.
+
+    Args:
+        axes: to mark.
+        text: what it says.
+        left: edge, in the axes' data.
+        top: edge, likewise.
+        width: in the axes' data.
+        height: likewise.
+    """
+    _mark(Rectangle((left, top), width, height), axes, text)
+
+
+def hover_row(axes: Axes, text: str, place: float) -> None:
+    """Mark the row of height 1 around a place, with its label, as `hover` does."""
+    row = Rectangle((-1, place - 0.5), 2, 1, transform=axes.get_yaxis_transform())
+    _mark(row, axes, text)
+
+
+def _mark(area: Rectangle, axes: Axes, text: str) -> None:
+    area.set(alpha=0, linewidth=0, zorder=10, gid=f"{HOVER}{text}", in_layout=False)
+    # Added as an artist: a patch would move the limits of the axes.
+    axes.add_artist(area)
+    area.set_clip_on(False)
+
+
 def svg(figure: Figure, name: str, alternative: str) -> str:
     """The figure as an SVG element for a page that holds others.
 
@@ -117,6 +147,7 @@ def svg(figure: Figure, name: str, alternative: str) -> str:
     text = file.getvalue()
     # The comments repeat each text.
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(f'<g id="{HOVER}(.*?)">', r"<g><title>\1</title>", text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     # A hundredth of a point is enough to place things; what texts say is outside the tags, and stays.
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)

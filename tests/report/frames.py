@@ -5,7 +5,8 @@ from dataclasses import replace
 import polars as pl
 
 from selection_platform.report.costs import PARTS, Arm, ExperimentCost, Spent, arm_costs
-from selection_platform.report.data import Margins, ReportData
+from selection_platform.report.data import PICK_SCHEMA, Margins, ReportData
+from selection_platform.report.item_outcomes import counted
 from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
@@ -97,7 +98,38 @@ TRAINING = pl.DataFrame(
     ],
     orient="row",
 )  # fmt: skip
+HOSTILE = "</div><script>alert(1)</script>\x1b[2J \u202egnp.exe"
+"""HTML, an escape sequence of terminals, and a turn of the writing direction."""
+PICKS = pl.DataFrame(
+    [
+        ("ifd", "ifd", "m", EVIL, 10, 0, 1, "a1", 2.5, EVIL, "CC0", [
+            {"role": "user", "content": HOSTILE},
+            {"role": "assistant", "content": "long " * 300},
+            *({"role": role, "content": "more"} for role in ("user", "assistant", "user", "assistant", "user")),
+        ]),
+        ("ifd", "ifd", "m", EVIL, 10, 0, 2, "b2", None, None, None, None),
+        ("random", "random", "m", EVIL, 10, 0, 1, "b2", 0.75, None, None, None),
+    ],
+    schema=PICK_SCHEMA,
+    orient="row",
+)  # fmt: skip
+# On m1 the arm and random runs differ by rounding alone.
+DIFFERENCES = pl.DataFrame(
+    [
+        ("m", EVIL, 10, "ifd", "gsm8k", "g1", 100.0, 1.0),
+        ("m", EVIL, 10, "ifd", "gsm8k", "g2", -50.0, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "m1", -1e-14, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "m2", 50.0, 1.0),
+        ("m", EVIL, 10, "base", "mmlu", "m1", 0.0, 1.0),
+    ],
+    schema=["model", "pool", "budget", "method", "benchmark", "item_id", "difference", "weight"],
+    orient="row",
+)
+TASKS = pl.DataFrame(
+    {"benchmark": ["gsm8k", "gsm8k", "mmlu"], "item_id": ["g1", "g2", "m2"], "tasks": ["gsm8k", "gsm8k", "mmlu_law"]}
+)
 EVERYTHING = {
+    "items_won_and_lost": counted(DIFFERENCES),
     "diversity_ablation": ABLATION,
     "selection_overlap": OVERLAP,
     "selection_profile": PROFILE,

@@ -1,15 +1,18 @@
 """The page: whole, offline, escaped; and the files beside it."""
 
 import re
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 
 from selection_platform.cli.main import main
+from selection_platform.report.item_outcomes import won_and_lost
 from selection_platform.report.page import Report, remove_others, write_report
-from selection_platform.report.style import SMALL_PNG, small_png
-from tests.report.frames import COSTS, EVERYTHING, EVIL, curve, data
+from selection_platform.report.style import SMALL_PNG, small_png, svg
+from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, TASKS, curve, data
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -38,7 +41,8 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report():
-    return Report(data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}})))
+    made = data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}}))
+    return Report(replace(made, picks=PICKS, items=won_and_lost(DIFFERENCES, TASKS)))
 
 
 def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
@@ -52,10 +56,15 @@ def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
 
 
 def test_tables_and_figures_are_linked_and_there(report, tmp_path):
-    written = {path.name for path in write_report(report, tmp_path)}
-    found = Elements(report.html).found
-    linked = {attributes["href"] for tag, attributes in found if tag == "a" and not attributes["href"].startswith("#")}
-    assert linked == written - {"index.html"}
+    written = {path.resolve() for path in write_report(report, tmp_path)}
+    pages = {path for path in written if path.suffix == ".html"}
+    linked = {
+        (page.parent / attributes["href"]).resolve()
+        for page in pages
+        for tag, attributes in Elements(page.read_text(encoding="utf-8")).found
+        if tag == "a" and not attributes["href"].startswith("#")
+    }
+    assert linked == written
 
 
 def test_the_page_fetches_nothing(report):
@@ -94,6 +103,20 @@ def test_every_figure_says_what_it_shows(report):
     assert all(labels)
 
 
+def test_every_figure_says_its_numbers_where_a_mouse_rests(report):
+    for picture in report.pictures:
+        titles = re.findall("<title>(.*?)</title>", svg(picture.figure, picture.name, picture.alternative))
+        assert len(titles) > 1, picture.name
+    titles = [unescape(text) for text in re.findall("<g><title>(.*?)</title>", report.html)]
+    assert "ifd: not enough seeds, +5.00 (+0.03 to +9.97)" in titles
+    assert "random: 3 runs, mean 11.00" in titles
+    assert "zip and ifd: 70.0% in common" in titles
+    assert "ifd, <b>books</b>: 100.0% (the pool 75.0%)" in titles
+    assert "ifd: -1.50 with clusters" in titles
+    assert "ifd, 100 to choose from: 17.00" in titles
+    assert any(text.startswith("ifd: selecting ") for text in titles)
+
+
 def test_the_same_numbers_give_the_same_page(report):
     again = Report(report.data)
     assert (again.html, again.identity) == (report.html, report.identity)
@@ -109,8 +132,10 @@ def test_the_files_beside_the_page(report, tmp_path):
     for name, rows in report.tables.items():
         assert pl.read_csv(tmp_path / name, schema=rows.schema).equals(rows)
     assert {section.file for section in report.sections if section.file} == {*report.tables, "experiment_costs.csv"}
+    (tmp_path / "arms" / "old.html").touch()
     remove_others(tmp_path, [page, *others])
     assert not (tmp_path / "old.png").exists()
+    assert {path.name for path in (tmp_path / "arms").iterdir()} == {"ifd.html", "ifd.csv", "random.html", "base.html"}
     assert (tmp_path / "own.txt").exists()
 
 

@@ -91,3 +91,41 @@ def test_the_ablation_is_of_means_and_a_lower_loss_is_a_gain(warehouse):
         ("average", "ifd", 2, 1, 11.0, 15.0, 4.0),
         ("held_out_loss", "ifd", 2, 1, 2.25, 3.0, -0.75),
     ]
+
+
+def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path):
+    warehouse = Warehouse(folder=str(tmp_path))
+    pool = """
+        SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id, unnest(['CC0', NULL, ' ', 'MIT']) AS licence,
+            [{'role': 'user', 'content': 'secret'}] AS messages
+    """
+    warehouse.replace("pools.samples", {"pool": "p"}, pool)
+    # Another pool that has the same sample, and states no licence for it.
+    warehouse.replace("pools.samples", {"pool": "q"}, f"SELECT * REPLACE (NULL AS licence) FROM ({pool})")
+    picked = "SELECT unnest(['d', 'c', 'b', 'a']) AS sample_id, unnest([4, 3, 2, 1]) AS position"
+    for name in ("one", "other"):
+        warehouse.replace("selections.samples", {"experiment": name}, picked)
+    for name, of_pool in (("one", "p"), ("other", "q")):
+        key = "SELECT 'zip' AS method, $pool AS pool, 4 AS budget, 0 AS seed"
+        warehouse.replace("experiments.keys", {"experiment": name}, key, {"pool": of_pool})
+    rows = warehouse.query(load_sql("90_reports/picks"), {"experiments": ["other", "one"], "most": 3})
+    assert [
+        (*row[:3], row[3] is not None) for row in rows.select("experiment", "sample_id", "licence", "messages").rows()
+    ] == [
+        ("other", "a", None, False),
+        ("other", "b", None, False),
+        ("other", "c", None, False),
+        ("one", "a", "CC0", True),
+        ("one", "b", None, False),
+        ("one", "c", None, False),
+    ]
+
+
+def test_the_tasks_of_items(tmp_path):
+    warehouse = Warehouse(folder=str(tmp_path))
+    rows = """
+        SELECT unnest(['mmlu', 'mmlu', 'mmlu', 'held_out_loss/p']) AS benchmark, unnest(['b', 'a', 'a', 'p']) AS task,
+            unnest(['1', '1', '1', '2']) AS item_id
+    """
+    warehouse.replace("benchmarks.items", {"experiment": "x"}, rows)
+    assert warehouse.query(load_sql("90_reports/item_tasks")).rows() == [("mmlu", "1", "a, b")]

@@ -1,0 +1,71 @@
+"""The section of the benchmark items that each arm wins and loses against random selection."""
+
+import polars as pl
+
+from selection_platform.report.cells import (
+    MOST_CELLS,
+    about_cell,
+    left_out,
+    methods_in_order,
+    parts_of,
+    word_columns,
+)
+from selection_platform.report.item_outcomes import CELL
+from selection_platform.report.parts import Section, Table, TableCell, cells
+
+COUNTED = (
+    "An item is won where the mean over the arm's seeds is higher than that over the random runs, and lost where it is "
+    "lower."
+)
+
+
+def items(counts: pl.DataFrame | None) -> Section:
+    """How many items each arm wins and loses, for each cell.
+
+    Args:
+        counts: of `counted`; None where no item was measured.
+    """
+    title = "Which benchmark items are won and lost?"
+    if counts is None:
+        return Section("items", title, ["There are no results of single items."])
+    parts = list(parts_of(counts, CELL))
+    tables = [_table(of_cell, about_cell(about)) for about, of_cell in parts[:MOST_CELLS]]
+    paragraphs = [
+        f"{COUNTED} Random runs win and lose items against each other too: whether a sum is more than luck, the "
+        "verdicts say. An arm's page names the items.",
+        *left_out(len(parts)),
+    ]
+    return Section("items", title, paragraphs, tables, file="items_won_and_lost.csv", arm_pages=True)
+
+
+def _table(of_cell: pl.DataFrame, name: str) -> Table:
+    benchmarks = sorted(set(of_cell["benchmark"]))
+    rows = []
+    for method in methods_in_order(of_cell["method"]):
+        of_arm = {row["benchmark"]: row for row in of_cell.filter(pl.col("method") == method).iter_rows(named=True)}
+        sums = [sum(row[column] for row in of_arm.values()) for column in ("items", "won", "lost")]
+        pairs = [_pair(of_arm.get(benchmark)) for benchmark in benchmarks]
+        rows.append([*cells(method, *(f"{each:,}" for each in sums)), *pairs])
+    return Table(f"Won : lost, {name}", ["arm", "items", "won", "lost", *benchmarks], rows, cell=name)
+
+
+def _pair(row: dict[str, int] | None) -> TableCell:
+    """Won and lost of one benchmark; columns of them are sorted by what is left of the won ones."""
+    return (
+        TableCell("") if row is None else TableCell(f"{row['won']:,} : {row['lost']:,}", order=row["won"] - row["lost"])
+    )
+
+
+def items_of_arm(of_arm: pl.DataFrame) -> Table:
+    """How many items one arm wins and loses, by benchmark.
+
+    Args:
+        of_arm: rows of `counted`, of one arm in one cell.
+    """
+    rows = [
+        cells(row["benchmark"], *(f"{row[column]:,}" for column in ("items", "won", "lost")))
+        for row in of_arm.iter_rows(named=True)
+    ]
+    return Table(
+        "Benchmark items against random", ["benchmark", "items", "won", "lost"], rows, word_columns(), arms=None
+    )
