@@ -5,10 +5,6 @@ import os
 import shutil
 import sqlite3
 
-# Imports and collected tests make a million objects that stay. To look for garbage among them takes a fifth of the
-# time that they take to make; `pytest_collection_finish` has it looked for again.
-gc.disable()
-
 # Before torch is imported: sums over more threads come out otherwise, models this small lose more than they gain by
 # threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -19,6 +15,7 @@ from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, write_pool
@@ -43,6 +40,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place_in_order)
 
 
+def pytest_configure():
+    """Imports and collected tests are a million objects that stay: to look for garbage among them takes seconds."""
+    gc.disable()
+
+
 def pytest_collection_finish():
     """Garbage is that of the tests from here on."""
     gc.freeze()
@@ -61,6 +63,20 @@ def enter(patch, place):
     patch.setenv(HOME_VARIABLE, str(place.folder / "home"))
     # The command line sets it for the processes it starts; here it must not outlive the test.
     patch.setenv(PROFILE_VARIABLE, str(place.profile))
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(tmp_path_factory):
+    """Gives a warehouse with every table and no rows: a copy, as making the tables takes longer than most tests."""
+    made = tmp_path_factory.mktemp("no-rows") / "warehouse"
+    with Warehouse(folder=str(made)).write():
+        pass
+
+    def copy(folder):
+        shutil.copytree(made, folder)
+        return Warehouse(folder=str(folder))
+
+    return copy
 
 
 @pytest.fixture(scope="session")
