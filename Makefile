@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
 	--no-loadscope-reorder
 
-.PHONY: demo check fast test lint ui clean
+.PHONY: demo check fast test all lint ui clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -21,7 +21,11 @@ check: $(READY)
 fast: $(READY)
 	$(PYTEST) -q -m "not slow"
 
-test: lint
+# Without --output-sync, so that the tests are seen as they pass.
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 lint all
+
+all: $(READY)
 	$(PYTEST)
 
 lint: $(READY)

@@ -6,7 +6,7 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -355,6 +355,7 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]
     return columns
 
 
+@cache
 def _wanted_columns() -> dict[str, dict[str, str]]:
     """The columns that the tables' definitions give, found by making them in memory."""
     with closing(duckdb.connect(":memory:")) as connection:

@@ -1,7 +1,9 @@
 """What all tests share: one thread each, and one finished run of the small profile."""
 
+import gc
 import os
 import shutil
+import sqlite3
 
 # Before torch is imported: sums over more threads come out otherwise, models this small lose more than they gain by
 # threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
@@ -10,7 +12,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import yaml
 from filelock import FileLock
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, write_pool
@@ -35,11 +40,43 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place_in_order)
 
 
+def pytest_configure():
+    """Imports and collected tests are a million objects that stay: to look for garbage among them takes seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Garbage is that of the tests from here on."""
+    gc.freeze()
+    gc.enable()
+
+
+@event.listens_for(Engine, "connect")
+def _without_waiting_for_the_disk(connection, _):
+    """Dagster commits a hundred times a step. What a test wrote is there after kill -9 all the same."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
+
 def enter(patch, place):
     """Let the command line find the home folder."""
     patch.setenv(HOME_VARIABLE, str(place.folder / "home"))
     # The command line sets it for the processes it starts; here it must not outlive the test.
     patch.setenv(PROFILE_VARIABLE, str(place.profile))
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(tmp_path_factory):
+    """Gives a warehouse with every table and no rows: a copy, as making the tables takes longer than most tests."""
+    made = tmp_path_factory.mktemp("no-rows") / "warehouse"
+    with Warehouse(folder=str(made)).write():
+        pass
+
+    def copy(folder):
+        shutil.copytree(made, folder)
+        return Warehouse(folder=str(folder))
+
+    return copy
 
 
 @pytest.fixture(scope="session")

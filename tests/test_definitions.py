@@ -22,6 +22,7 @@ def test_every_shipped_profile_gives_a_sound_graph(name):
     dg.Definitions.validate_loadable(build_definitions(load_profile(name)))
 
 
+@pytest.mark.slow
 def test_loading_the_definitions_imports_nothing_heavy_and_takes_seconds():
     program = (
         "import sys, time; started = time.process_time(); import selection_platform.definitions; "

@@ -3,7 +3,6 @@
 import pytest
 
 from assets.selections import _verifier
-from resources.warehouse import Warehouse
 from selection_platform.experiments.keys import Experiment
 
 EXPERIMENT = Experiment("ifd", "p", "m", 3, 0)
@@ -11,8 +10,8 @@ ALL_DATA = Experiment("all_data", "p", "m", None, 0)
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path / "home" / "warehouse"))
+def warehouse(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "home" / "warehouse")
     warehouse.replace("pools.samples", {"pool": "p"}, "SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id")
     return warehouse
 

@@ -6,7 +6,6 @@ import pytest
 from assets import build_assets
 from assets.record.score_table import replace_scores
 from resources import build_resources
-from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import load_profile
 from selection_platform.configuration.settings import ArmSettings
@@ -24,8 +23,8 @@ VALUES = [
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    return Warehouse(folder=str(tmp_path / "home" / "warehouse"))
+def warehouse(tmp_path, new_warehouse):
+    return new_warehouse(tmp_path / "home" / "warehouse")
 
 
 def entropy(warehouse, likelihoods):

@@ -31,7 +31,7 @@ from tests.warm_ups import warm_up_spec
 QUESTIONS = ("the cat sat", "12 + 7", "a hat!", "nineteen\nis 19")
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2"])
+@pytest.fixture(scope="module", params=["llama", pytest.param("qwen2", marks=pytest.mark.slow)])
 def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a LoRA checkpoint. Its base model has generation settings of its own that change answers."""
     folder = tmp_path_factory.mktemp(request.param)

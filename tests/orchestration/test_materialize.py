@@ -2,6 +2,7 @@ import multiprocessing
 import subprocess
 import sys
 
+import pytest
 from dagster import DagsterRunStatus, job, op
 
 from orchestration.materialize import DAGSTER_YAML, dagster_home, end_killed_runs, open_instance
@@ -38,6 +39,7 @@ def works():
 SURVIVOR = PROGRAM.replace("os.kill(os.getpid(), signal.SIGKILL)", "pass")
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_process_ends_as_failed(tmp_path):
     process = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, check=False)
     assert process.returncode == -9, process.stderr

@@ -350,6 +350,7 @@ def test_text_alternatives_count_as_the_figures_do():
     assert "With clusters, 0 of 2 methods do better. Gain" in gains
 
 
+@pytest.mark.slow
 def test_the_figures_of_twelve_cells_are_all_there_on_each_measure():
     rows = [ABLATION.with_columns(pl.lit(f"p{index}").alias("pool")) for index in range(12)]
     both = pl.concat([*rows, *(of_pool.with_columns(pl.lit(LOSS).alias("measure")) for of_pool in rows)])

@@ -5,7 +5,6 @@ import pytest
 
 from assets.pools import CONTENT, CONTENT_HELD_OUT
 from resources.conversations import conversations_sql
-from resources.warehouse import Warehouse
 
 SAMPLES = """
     SELECT 's' || i AS sample_id, 'f' AS source, NULL AS licence,
@@ -18,8 +17,8 @@ NAME = "30_features/samples_to_score"
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path / "warehouse"))
+def warehouse(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "warehouse")
     warehouse.replace("pools.samples", {"pool": "p"}, SAMPLES)
     warehouse.replace("pools.held_out", {"pool": "p"}, f"SELECT 'held_out' AS split, * FROM ({SAMPLES})")
     return warehouse

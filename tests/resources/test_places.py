@@ -25,7 +25,7 @@ NAMES = {
 }
 """Names of homes, and of homes beside them that they match as patterns."""
 
-CASES = [*(("sqlite", name) for name in NAMES), ("postgres", "a\\*b{x}")]
+CASES = [*(("sqlite", name) for name in NAMES), pytest.param("postgres", "a\\*b{x}", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def server():
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def catalog(request):
     """What opens a warehouse in a folder, always with the same catalog where that is not in the folder."""
     if request.param == "sqlite":
@@ -103,6 +103,7 @@ def test_other_spellings_of_a_folder_are_the_same_folder(tmp_path, spelling):
     assert read(again) == read(here(home / "warehouse")) == [(0.75, ROWS)]
 
 
+@pytest.mark.slow
 def test_a_copy_and_what_it_is_copied_from_live_on_independently(tmp_path):
     name = "ho?e"  # As a pattern it is the other too.
     first = here(tmp_path / "home" / "warehouse")
@@ -149,6 +150,7 @@ def test_a_home_is_the_same_by_a_link(tmp_path, catalog):
     assert read(catalog(tmp_path / "home" / "warehouse")) == [(0.75, ROWS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("catalog", ["postgres"], indirect=True)
 def test_a_home_with_its_catalog_in_postgresql_moves_when_the_database_is_told(tmp_path, catalog):
     write(catalog(tmp_path / "home" / "warehouse"), 0.5)

@@ -57,7 +57,7 @@ class Filled(NamedTuple):
         return files, [self.connection.execute(f"FROM {source}").fetchall() for source in sources]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def filled(tmp_path_factory, request):
     home = tmp_path_factory.mktemp("filled") / "it's a home"
     folder = str(home / "it's a warehouse")

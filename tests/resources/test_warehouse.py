@@ -201,6 +201,7 @@ def test_a_wrong_catalog_is_refused_without_its_secret(tmp_path, monkeypatch, se
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_variable_chooses_the_catalog_of_every_profile(tmp_path, monkeypatch, server):
     monkeypatch.setenv(CATALOG_VARIABLE, f"postgres:{server}")
     rows = {"one": 2, "other": 1}
@@ -212,6 +213,7 @@ def test_the_variable_chooses_the_catalog_of_every_profile(tmp_path, monkeypatch
         assert not (tmp_path / profile / "warehouse" / "catalog.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_memory_waits_on_the_disk(tmp_path, monkeypatch):
     spilled = tmp_path / "spilled"
     spilled.mkdir()

@@ -51,15 +51,14 @@ def fill_up(file):
             raw.write(bytes(1024))
 
 
-def new_warehouse(folder):
-    warehouse = Warehouse(folder=str(folder / "demo" / "warehouse"))
+def filled(warehouse):
     warehouse.replace("scores.ifd", PARTITION, rows(100))
     return warehouse
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    return new_warehouse(tmp_path)
+def warehouse(tmp_path, new_warehouse):
+    return filled(new_warehouse(tmp_path / "demo" / "warehouse"))
 
 
 def count(warehouse, pool="p"):
@@ -91,9 +90,9 @@ def test_rows_that_fail_verification_leave_no_files(warehouse):
     assert parquet_files(warehouse) == files
 
 
-def test_a_full_disk_leaves_the_old_rows(tmp_path):
+def test_a_full_disk_leaves_the_old_rows(tmp_path, new_warehouse):
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=3m", "tmpfs"):
-        warehouse = new_warehouse(tmp_path)
+        warehouse = filled(new_warehouse(tmp_path / "demo" / "warehouse"))
         with pytest.raises(WarehouseFault, match="there is no room to write"):
             warehouse.replace("scores.ifd", PARTITION, rows(10 * MANY))
         filler = tmp_path / "filler"
@@ -108,8 +107,7 @@ def test_a_full_disk_leaves_the_old_rows(tmp_path):
         assert warehouse.replace("scores.ifd", PARTITION, rows(200)) == 200
 
 
-def test_a_read_only_folder_is_named(tmp_path):
-    warehouse = new_warehouse(tmp_path)
+def test_a_read_only_folder_is_named(tmp_path, warehouse):
     with mounted(tmp_path, "--bind", str(tmp_path)):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(tmp_path)], check=True)
         with pytest.raises(OSError, match=r"Read-only file system: .*write\.lock"):

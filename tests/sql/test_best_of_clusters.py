@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 PARTITION = {"pool": "p", "model": "m"}
@@ -77,8 +76,8 @@ def best_of_clusters(rows, budget: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
-    return Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+def warehouse(tmp_path_factory, new_warehouse):
+    return new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
 
 
 def test_by_hand(warehouse):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from resources.warehouse import Warehouse
 from selection_platform.cli.cookbook import questions
 
 # The ids that each experiment of two samples selects, best first.
@@ -17,13 +16,14 @@ CHOSEN = {
 # From a part of the pool: what they select is not to be compared with the pool.
 OF_PART = {"random/p@3/m/2/s0": "cb", "ifd/p@3/m/2/s0": "cb", "km_ifd/p@3/m/2/s0": "cb"}
 BASE, ALL_DATA = "base/m", "all_data/p/m/all/s0"
+EXPERIMENTS = {**CHOSEN, **OF_PART, ALL_DATA: "abcdef", BASE: ""}
 POOL = {"pool": "p"}
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
+def warehouse(tmp_path_factory, new_warehouse):
     """Samples a to f: the first three from web, answers of 1 to 6 tokens, two in each cluster."""
-    warehouse = Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+    warehouse = new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
     in_pool = "FROM range(6) AS numbers(i)"
     partition = {"pool": "p", "model": "m"}
     warehouse.replace(
@@ -47,31 +47,29 @@ def warehouse(tmp_path_factory):
     warehouse.replace(
         "pools.samples", {"pool": "p@3"}, "SELECT * EXCLUDE pool FROM pools.samples WHERE sample_id <= 'c'"
     )
-    for experiment, ids in {**CHOSEN, **OF_PART, ALL_DATA: "abcdef", BASE: ""}.items():
-        method, *_, seed = experiment.split("/")
-        values = {
-            "method": method, "pool": None if experiment == BASE else "p",
-            "budget": 2 if len(ids) == 2 else None, "seed": 0 if experiment == BASE else int(seed[1:]),
-            "pool_size": 3 if experiment in OF_PART else None,
-        }  # fmt: skip
-        warehouse.replace(
-            "experiments.keys",
-            {"experiment": experiment},
-            "SELECT $method AS method, $pool AS pool, 'm' AS model, $budget AS budget, $seed AS seed, "
-            "$pool_size AS pool_size",
-            values,
-        )
-        select(warehouse, experiment, ids)
+    keys = [key(experiment, ids) for experiment, ids in EXPERIMENTS.items()]
+    warehouse.replace("experiments.keys", {}, "SELECT unnest($rows, recursive := true)", {"rows": keys})
+    select(warehouse, EXPERIMENTS)
     return warehouse
 
 
-def select(warehouse, experiment, ids):
-    warehouse.replace(
-        "selections.samples",
-        {"experiment": experiment},
-        'SELECT unnest(range(1, 1 + len($ids)))::INTEGER AS "position", unnest($ids::VARCHAR[]) AS sample_id',
-        {"ids": list(ids)},
-    )
+def key(experiment, ids):
+    method, *_, seed = experiment.split("/")
+    return {
+        "experiment": experiment, "method": method, "pool": None if experiment == BASE else "p", "model": "m",
+        "budget": 2 if len(ids) == 2 else None, "seed": 0 if experiment == BASE else int(seed[1:]),
+        "pool_size": 3 if experiment in OF_PART else None,
+    }  # fmt: skip
+
+
+def select(warehouse, chosen):
+    """Replace all selections, of each experiment the ids of its samples."""
+    rows = [
+        {"experiment": experiment, "position": position, "sample_id": sample_id}
+        for experiment, ids in chosen.items()
+        for position, sample_id in enumerate(ids, 1)
+    ]
+    warehouse.replace("selections.samples", {}, "SELECT unnest($rows, recursive := true)", {"rows": rows})
 
 
 def answers(warehouse, name, **values):
@@ -81,11 +79,9 @@ def answers(warehouse, name, **values):
 @contextmanager
 def without(warehouse, *experiments):
     """The warehouse as it is before these have selected."""
-    for experiment in experiments:
-        select(warehouse, experiment, "")
+    select(warehouse, {**EXPERIMENTS, **dict.fromkeys(experiments, "")})
     yield
-    for experiment in experiments:
-        select(warehouse, experiment, CHOSEN[experiment])
+    select(warehouse, EXPERIMENTS)
 
 
 def score(warehouse, table, scores):

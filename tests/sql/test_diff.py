@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from scipy.stats import spearmanr
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 ONE = {"one_table": "scores.ifd", "one_pool": "p", "one_model": "m", "one_seed": None, "one_budget": None}
@@ -16,8 +15,8 @@ OTHER = {
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
-    return Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+def warehouse(tmp_path_factory, new_warehouse):
+    return new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
 
 
 def fill(warehouse, table, scores, pool="p"):

@@ -3,7 +3,6 @@
 import pytest
 from scipy.stats import percentileofscore
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 SCORES = [0.5, 0.9, 0.5, None, 0.1, 0.5]
@@ -11,8 +10,8 @@ PARTITION = {"pool": "p", "model": "m"}
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
-    warehouse = Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+def warehouse(tmp_path_factory, new_warehouse):
+    warehouse = new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
     warehouse.replace(
         "pools.samples",
         {"pool": "p"},

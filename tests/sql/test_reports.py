@@ -2,16 +2,15 @@
 
 import pytest
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 CHOSEN = {"random": [0, 1, 2, 3], "ifd": [2, 3, 4, 5], "zip": [6, 7, 8, 9]}
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
+def warehouse(tmp_path_factory, new_warehouse):
     """Ten samples, the first five of a book; each sample has its number's length, and clusters are even and odd."""
-    warehouse = Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+    warehouse = new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
     pool = """
         SELECT sample::VARCHAR AS sample_id, CASE WHEN sample < 5 THEN 'book' END AS source, 1 + sample // 8 AS turns,
             sample + 1 AS characters

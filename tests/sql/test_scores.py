@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 PARTITION = {"pool": "p", "model": "m"}
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
-    warehouse = Warehouse(folder=str(tmp_path_factory.mktemp("home") / "warehouse"))
+def warehouse(tmp_path_factory, new_warehouse):
+    warehouse = new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
     warehouse.replace("pools.samples", {"pool": "p"}, "SELECT unnest(['a', 'b', 'c']) AS sample_id")
     warehouse.replace("pools.samples", {"pool": "other"}, "SELECT 'z' AS sample_id")
     warehouse.replace(

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from resources.warehouse import Warehouse
 from sql.queries import load_sql
 
 VALUES = {
@@ -28,9 +27,9 @@ TIED = [0.1, 0.2, 0.1, 0.2, 0.0]
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
+def warehouse(tmp_path_factory, new_warehouse):
     """One for all tests, which have a pool each: making its tables takes longer than a test."""
-    return Warehouse(folder=str(tmp_path_factory.mktemp("warehouse")))
+    return new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
 
 
 @pytest.fixture

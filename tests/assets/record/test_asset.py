@@ -1,5 +1,7 @@
 """Code versions: what an edit of a statement, or a raised version of a computation, makes due."""
 
+from functools import cache
+
 import pytest
 
 from assets import build_assets
@@ -44,6 +46,7 @@ WITHOUT_CONTENT = {
 """Statements that make no content of any asset, and why."""
 
 
+@cache
 def every_arm():
     arms = {name: ArmSettings() for name in METHODS}
     # With benchmarks that are tasks of lm-eval's own.

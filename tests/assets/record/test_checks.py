@@ -18,7 +18,6 @@ from assets.record.score_table import replace_scores
 from orchestration.graph import Graph
 from orchestration.materialize import materialize_step, open_instance
 from resources import build_resources
-from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import load_profile
 from tests.small_run import TOKEN_LENGTH, TRAINED, version
 
@@ -83,8 +82,8 @@ def test_templates_that_differ_are_named():
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path / "home" / "warehouse"))
+def warehouse(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "home" / "warehouse")
     samples = "FROM (VALUES ('a', 'xxx'), ('b', 'x'), ('c', 'xx'), ('d', 'xxxxx')) AS rows(sample_id, answer)"
     messages = "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': answer}] AS messages"
     warehouse.replace("pools.samples", {"pool": "p"}, f"SELECT sample_id, {messages} {samples}")

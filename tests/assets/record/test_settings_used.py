@@ -2,6 +2,7 @@
 
 import json
 from fnmatch import fnmatch
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -106,6 +107,7 @@ PARTITIONS = {
 }
 
 
+@cache
 def demo():
     """The demo profile with every arm and with adapters, so that their settings are there too."""
     content = yaml.safe_load(shipped_profiles()["demo"].read_text())
