@@ -14,7 +14,7 @@ from assets.record.settings_used import only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
-from resources.warehouse import Warehouse
+from resources.warehouse import Replacement, Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.spec import computations
 from selection_platform.experiments.keys import Experiment
@@ -61,8 +61,12 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         folder = artifacts.benchmark_result(experiment.key)
         manifest = jobs.run(context, EVALUATION, evaluation_spec(profile, experiment, artifacts, warehouse), folder)
         partition = {"experiment": experiment.key}
-        for table in ("results", "items"):
-            warehouse.replace_from_parquet(f"benchmarks.{table}", partition, [folder / f"{table}.parquet"])
+        warehouse.replace_together(
+            *(
+                Replacement.of_parquet(f"benchmarks.{table}", partition, [folder / f"{table}.parquet"])
+                for table in ("results", "items")
+            )
+        )
         results = warehouse.query(load_sql("70_benchmarks/results_of_experiment"), partition)
         return dg.MaterializeResult(
             metadata={

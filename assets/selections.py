@@ -9,7 +9,7 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import SELECTION_CHECKS, Facts, selection_results
 from assets.record.score_table import part_of_scores
-from resources.warehouse import Verifier, Warehouse
+from resources.warehouse import Replacement, Verifier, Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
@@ -47,8 +47,10 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         rows, values = selection_query(experiment)
         facts: Facts = {}
         verify = _verifier(experiment, facts)
-        count = warehouse.replace("selections.samples", partition, rows, values, verify)
-        warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
+        count, _ = warehouse.replace_together(
+            Replacement("selections.samples", partition, rows, values, verify),
+            Replacement("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment)),
+        )
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "selections.samples",

@@ -13,6 +13,7 @@ import dagster as dg
 import resources
 from orchestration.graph import Step
 from resources import Resources
+from resources.kept_records import kept_open
 from resources.plain_paths import plain_paths
 from selection_platform.job.folder import whole_file
 
@@ -29,7 +30,11 @@ AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in a home folder, made with the platform's settings if there is none."""
-    with plain_paths() as plain, dg.DagsterInstance.from_config(plain(dagster_home(home))) as instance:
+    with (
+        plain_paths() as plain,
+        dg.DagsterInstance.from_config(plain(dagster_home(home))) as instance,
+        kept_open(instance),
+    ):
         yield instance
 
 

@@ -1,5 +1,6 @@
 """Bring the graph up to date: one step after the other, upstream first, as far as content changes."""
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 
@@ -31,7 +32,10 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
-        _Refresh(workspace, tell).run(of, rebuild=rebuild)
+        try:
+            _Refresh(workspace, tell).run(of, rebuild=rebuild)
+        finally:
+            gc.unfreeze()
 
 
 class _Refresh:
@@ -127,6 +131,9 @@ class _Refresh:
 
     def _make(self, step: Step) -> dict[str, object]:
         workspace = self._workspace
+        # Each training looks for garbage. Going through all modules and definitions for it takes longer than its steps.
+        gc.collect()
+        gc.freeze()
         try:
             metadata = materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
         except Exception as error:

@@ -18,8 +18,9 @@ def snapshot_times(warehouse: Warehouse, wanted: Collection[int]) -> dict[int, i
         warehouse: in which something was written.
         wanted: numbers of snapshots; those that are not there are left out.
     """
-    found = warehouse.query(load_sql("00_warehouse/snapshot_times"), {"snapshots": sorted(wanted)})
-    return dict(found.iter_rows())
+    with warehouse.read() as connection:
+        found = connection.execute(load_sql("00_warehouse/snapshot_times"), {"snapshots": sorted(wanted)})
+        return dict(found.fetchall())
 
 
 def bytes_of_snapshots(warehouse: Warehouse, wanted: Collection[int]) -> int:

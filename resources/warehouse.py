@@ -6,10 +6,11 @@ see the last committed snapshot at any time, and old snapshots can be queried: `
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import duckdb
@@ -39,6 +40,49 @@ Verifier = Callable[[duckdb.DuckDBPyConnection], None]
 
 class SnapshotMissing(PlatformError):
     """A snapshot that the warehouse does not have, or no longer has."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """New rows for one partition of a table.
+
+    Attributes:
+        table: name with schema, such as `scores.ifd`.
+        partition: the columns and values that name the partition; none for a table without partitions.
+        rows: a SELECT that gives the table's columns by name, the partition's may be left out.
+        values: bound values of the SELECT. Paths among them name one file each, whatever characters are in them.
+        verify: looks at the new rows through the connection before they are committed; if it raises, the old rows stay.
+        order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
+    """
+
+    table: str
+    partition: Values
+    rows: str
+    values: Values = field(default_factory=dict)
+    verify: Verifier | None = None
+    order: str | None = None
+
+    @classmethod
+    def of_parquet(cls, table: str, partition: Values, files: list[Path], verify: Verifier | None = None) -> Self:
+        """By the rows of Parquet files."""
+        return cls(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
+
+    def write(self, connection: duckdb.DuckDBPyConnection, plain: Plain) -> int:
+        """Write the rows in the connection's transaction; gives their number."""
+        condition, partition_values = _condition(self.partition)
+        columns = "".join(f"$partition_{column} AS {column}, " for column in self.partition)
+        ordered = f" ORDER BY {self.order}" if self.order else ""
+        connection.execute(f"DELETE FROM {self.table} WHERE {condition}", partition_values)
+        connection.execute(
+            f"INSERT INTO {self.table} BY NAME SELECT {columns}* FROM ({self.rows}){ordered}",
+            {**partition_values, **{name: _readable(value, plain) for name, value in self.values.items()}},
+        )
+        if self.verify is not None:
+            self.verify(connection)
+        count = f"SELECT count(*) FROM {self.table} WHERE {condition}"
+        row = connection.execute(count, partition_values).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -98,7 +142,10 @@ class Warehouse(dg.ConfigurableResource):
 
     def snapshot(self) -> int:
         """Number of the newest snapshot, for `AT (VERSION => n)`."""
-        return int(self.query(load_sql("00_warehouse/current_snapshot")).item())
+        with self.read() as connection:
+            row = connection.execute(load_sql("00_warehouse/current_snapshot")).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def replace(
         self,
@@ -109,16 +156,7 @@ class Warehouse(dg.ConfigurableResource):
         verify: Verifier | None = None,
         order: str | None = None,
     ) -> int:
-        """Replace one partition of a table by the result of a query, in one transaction.
-
-        Args:
-            table: name with schema, such as `scores.ifd`.
-            partition: the columns and values that name the partition; none for a table without partitions.
-            rows: a SELECT that gives the table's columns by name, the partition's may be left out.
-            values: bound values of the SELECT. Paths among them name one file each, whatever characters are in them.
-            verify: looks at the new rows through the connection before they are committed; if it raises, the old
-                rows stay.
-            order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
+        """Replace one partition of a table by the result of a query. See `Replacement` and `replace_together`.
 
         Returns:
             The number of rows written.
@@ -126,30 +164,32 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
         """
-        condition, partition_values = _condition(partition)
-        columns = "".join(f"$partition_{column} AS {column}, " for column in partition)
-        ordered = f" ORDER BY {order}" if order else ""
+        return self.replace_together(Replacement(table, partition, rows, values or {}, verify, order))[0]
+
+    def replace_together(self, *replacements: "Replacement") -> list[int]:
+        """Replace partitions of several tables in one transaction: all of them, or none.
+
+        Returns:
+            The number of rows written to each.
+
+        Raises:
+            WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
+        """
         with plain_paths() as plain, self.write() as connection:
-            # A table's own folder may have a name that DuckLake made up; its schema's has not.
-            with leftovers_removed(self.tables / table.split(".")[0]):
+            with ExitStack() as leftovers:
+                for schema in {each.table.split(".")[0] for each in replacements}:
+                    # A table's own folder may have a name that DuckLake made up; its schema's has not.
+                    leftovers.enter_context(leftovers_removed(self.tables / schema))
                 connection.begin()
-                connection.execute(f"DELETE FROM {table} WHERE {condition}", partition_values)
-                connection.execute(
-                    f"INSERT INTO {table} BY NAME SELECT {columns}* FROM ({rows}){ordered}",
-                    {**partition_values, **{name: _readable(value, plain) for name, value in (values or {}).items()}},
-                )
-                if verify is not None:
-                    verify(connection)
-                row = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}", partition_values).fetchone()
+                counts = [each.write(connection, plain) for each in replacements]
             connection.commit()
-        assert row is not None
-        return int(row[0])
+        return counts
 
     def replace_from_parquet(
         self, table: str, partition: Values, files: list[Path], verify: Verifier | None = None
     ) -> int:
         """Replace one partition of a table by the rows of Parquet files."""
-        return self.replace(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
+        return self.replace_together(Replacement.of_parquet(table, partition, files, verify))[0]
 
     def replace_from_frame(self, table: str, partition: Values, rows: pl.DataFrame) -> int:
         """Replace one partition of a table by the rows of a frame, with the table's columns by name."""

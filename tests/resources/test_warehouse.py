@@ -1,5 +1,6 @@
 import multiprocessing
 import uuid
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -9,7 +10,7 @@ from resources import build_resources, readers
 from resources import catalog as catalog_module
 from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError
-from resources.warehouse import Warehouse, table_definitions
+from resources.warehouse import Replacement, Warehouse, table_definitions
 from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 
@@ -81,6 +82,23 @@ def test_rows_that_fail_verification_are_not_committed(warehouse):
         )
     assert scores(warehouse) == [("p", "m", "a", 0.5), ("p", "m", "b", 0.25)]
     assert warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS) == 2
+
+
+def test_tables_are_replaced_together_in_one_snapshot_or_not_at_all(warehouse):
+    ifd = Replacement("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    entropy = Replacement("scores.entropy", {"pool": "p", "model": "m"}, "SELECT 'c' AS sample_id, 2.0 AS score")
+    assert warehouse.replace_together(ifd, entropy) == [2, 1]
+    before = warehouse.snapshot()
+    assert warehouse.replace_together(ifd, entropy) == [2, 1]
+    assert warehouse.snapshot() == before + 1
+
+    def refuse(connection):
+        raise ValueError("no")
+
+    fewer = Replacement("scores.ifd", {"pool": "p", "model": "m"}, "SELECT 'd' AS sample_id, 2.0 AS score")
+    with pytest.raises(ValueError, match="no"):
+        warehouse.replace_together(fewer, replace(entropy, verify=refuse))
+    assert scores(warehouse) == [("p", "m", "a", 0.5), ("p", "m", "b", 0.25)]
 
 
 def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
