@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from selection_platform.cli.answer import headline, print_leaderboards
+from selection_platform.cli.completion import completed, experiments
 from selection_platform.cli.due_table import print_due
 from selection_platform.cli.shared import Commands, open_resources
 from selection_platform.cli.terminal_text import wrapped
@@ -27,9 +28,10 @@ def add_parsers(commands: Commands) -> None:
         help="the same for some assets or partitions, and what they are made from",
         epilog="Example: selection-platform refresh scores/ifd",
     )
-    parser.add_argument(
+    of = parser.add_argument(
         "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
     )
+    completed(of, experiments)
     parser.add_argument(
         "--rebuild", action="store_true", help="also train those checkpoints again whose weights were dropped"
     )
