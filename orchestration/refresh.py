@@ -3,17 +3,24 @@
 import gc
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from assets.record.cost_ledger import entries
+from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.materialize import end_killed_runs, materialize_step
 from orchestration.preflight import preflight
 from orchestration.retention import Retention, by_experiment
 from orchestration.run_lock import only_run
+from orchestration.staleness import Due
 from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
-from selection_platform.text.numbers import in_words
+from selection_platform.text.numbers import duration, in_words
+
+LONG = 60.0
+"""Seconds from which on it is worth a line how long something takes."""
 
 Tell = Callable[[str], None]
 """Says one line to whoever waits."""
@@ -38,6 +45,33 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
             gc.unfreeze()
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh would do.
+
+    Attributes:
+        due: the steps that are due.
+        perhaps: those that are made from these, and are due where these come out otherwise.
+        faults: what would stop it, one message each.
+        expected: the time that all of them would take.
+    """
+
+    due: list[Due]
+    perhaps: list[Step]
+    faults: list[str]
+    expected: Expected
+
+
+def plan(profile: Profile, of: Sequence[str] = ()) -> Plan:
+    """What `refresh` would do with the same arguments, without doing anything.
+
+    Raises:
+        PlatformError: a name is not known.
+    """
+    with open_workspace(profile) as workspace:
+        return _Refresh(workspace, print).plan(of)
+
+
 class _Refresh:
     """One refresh of a workspace, which this process holds."""
 
@@ -45,7 +79,15 @@ class _Refresh:
         self._workspace, self._tell = workspace, tell
         self._staleness = workspace.staleness
         self._retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
+        self._expected = ExpectedTime(entries(workspace.instance))
         self._seconds: dict[str, float] = {}
+
+    def plan(self, of: Sequence[str]) -> Plan:
+        steps = self._steps(of)
+        due = [due for step in steps if (due := self._staleness.cause(step))]
+        made = {each.step for each in due}
+        perhaps = [step for step in steps if step not in made]
+        return Plan(due, perhaps, preflight(self._workspace, steps), self._expected.of(steps))
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()
@@ -58,6 +100,7 @@ class _Refresh:
             self._tell(f"[{index}/{len(steps)}] {step}")
             if self._is_due(step):
                 self._seconds[step.name] = self._seconds.get(step.name, 0) + self._make_due(step)
+                self._tell_time_left(steps[index:])
         if not of:
             self._drop_weights()
         for name, spent in self._seconds.items():
@@ -73,6 +116,12 @@ class _Refresh:
         faults = preflight(self._workspace, steps)
         if faults:
             raise PlatformError("\n".join(faults))
+
+    def _tell_time_left(self, steps: Sequence[Step]) -> None:
+        left = self._expected.of(steps)
+        if left.seconds >= LONG:
+            beside = f", and {left.unknown} steps whose time is not known" if left.unknown else ""
+            self._tell(f"    {duration(left.seconds)} left{beside}")
 
     def _steps(self, of: Sequence[str]) -> list[Step]:
         """The steps that are due, and those that may become so by what they change."""
@@ -126,6 +175,7 @@ class _Refresh:
             # At once, so that the disk never has to hold the weights of all experiments.
             self._drop_weights()
         spent = time.monotonic() - started
+        self._expected.add(step, spent)
         self._tell(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""))
         return spent
 

@@ -19,7 +19,7 @@ from transformers import (
 
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.text.conversation import Message
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.template_choice import make_renderer
 

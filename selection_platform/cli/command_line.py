@@ -22,6 +22,7 @@ from selection_platform.cli import (
     ui,
     verdict,
 )
+from selection_platform.cli.completion import completed, profiles
 from selection_platform.cli.shared import Commands
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
@@ -43,7 +44,8 @@ def parser() -> "Parser":
         description="Which conversations should I fine-tune on, and does that choice beat picking at random?",
     )
     root.add_argument("--version", action="version", version=f"selection-platform {version('selection-platform')}")
-    root.add_argument("--profile", metavar="NAME_OR_FILE", help="name or YAML file of a profile")
+    profile = root.add_argument("--profile", metavar="NAME_OR_FILE", help="name or YAML file of a profile")
+    completed(profile, profiles)
     root.set_defaults(makes_profile=False)
     root.commands = Commands(root)
     for title, modules in GROUPS.items():

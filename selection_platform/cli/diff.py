@@ -5,7 +5,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.cli.output import print_table
-from selection_platform.cli.shared import Commands, add_json, open_resources, print_json, selecting_experiment
+from selection_platform.cli.shared import (
+    Commands,
+    add_experiment,
+    add_json,
+    open_resources,
+    print_json,
+    selecting_experiment,
+)
 from selection_platform.cli.terminal_text import WIDTH, first_line
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -35,8 +42,8 @@ def add_parsers(commands: Commands) -> None:
         help="compare the selections and the scores of two experiments",
         epilog="Example: selection-platform diff ifd random/s0",
     )
-    parser.add_argument("one", metavar="EXPERIMENT", help="key of an experiment")
-    parser.add_argument("other", metavar="EXPERIMENT", help="key of another experiment on the same pool")
+    add_experiment(parser, "one")
+    add_experiment(parser, "other", "another experiment on the same pool")
     add_json(parser)
     parser.set_defaults(command=diff)
 

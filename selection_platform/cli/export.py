@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selection_platform.cli.model_export import write_model
-from selection_platform.cli.shared import Commands, open_resources, selecting_experiment
+from selection_platform.cli.shared import Commands, add_experiment, open_resources, selecting_experiment
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
@@ -27,9 +27,7 @@ def add_parsers(commands: Commands) -> None:
         help="write an experiment's selected conversations, or its model, to files",
         epilog="Example: selection-platform export ifd --to chosen --format jsonl",
     )
-    parser.add_argument(
-        "experiment", metavar="EXPERIMENT", help="key of an experiment, such as those that status lists"
-    )
+    add_experiment(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_formats(parser)
     parser.add_argument("--model", action="store_true", help="write its model, as transformers and vLLM load it")

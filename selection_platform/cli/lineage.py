@@ -5,7 +5,14 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.shared import Commands, add_json, experiment_of, print_json, selecting_experiment
+from selection_platform.cli.shared import (
+    Commands,
+    add_experiment,
+    add_json,
+    experiment_of,
+    print_json,
+    selecting_experiment,
+)
 from selection_platform.cli.terminal_text import WIDTH
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -22,7 +29,7 @@ def add_parsers(commands: Commands) -> None:
         ("verify", verify, "select again from the warehouse as it was, and compare"),
     ):
         parser = commands.add_parser(name, help=what, epilog=f"Example: selection-platform {name} ifd")
-        parser.add_argument("experiment", metavar="EXPERIMENT", help="key of an experiment")
+        add_experiment(parser)
         add_json(parser)
         parser.set_defaults(command=command)
 

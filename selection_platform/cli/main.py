@@ -47,10 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     # Here, where Ctrl-C is heeded already: it takes a second.
     from selection_platform.cli.command_line import parser
+    from selection_platform.cli.completion import is_asked, offer
     from selection_platform.cli.progress_lines import show_progress
     from selection_platform.configuration.profile import PROFILE_VARIABLE, load_profile
 
-    options = parser().parse_args(arguments)
+    root = parser()
+    if is_asked():
+        offer(root)
+    options = root.parse_args(arguments)
     show_progress()
     if options.makes_profile:
         if options.profile:

@@ -2,9 +2,12 @@
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from functools import partial
 
 from selection_platform.cli.answer import headline, print_leaderboards
+from selection_platform.cli.completion import completed, experiments
+from selection_platform.cli.due_table import print_due
 from selection_platform.cli.shared import Commands, open_resources
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile, shipped_profiles
@@ -18,25 +21,35 @@ def add_parsers(commands: Commands) -> None:
         help="make what is missing or stale, from raw pools to the leaderboard",
         epilog="Example: selection-platform run --profile mine.yaml",
     )
+    _add_dry_run(parser)
     parser.set_defaults(command=run)
     parser = commands.add_parser(
         "refresh",
         help="the same for some assets or partitions, and what they are made from",
         epilog="Example: selection-platform refresh scores/ifd",
     )
-    parser.add_argument(
+    of = parser.add_argument(
         "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
     )
+    completed(of, experiments)
     parser.add_argument(
         "--rebuild", action="store_true", help="also train those checkpoints again whose weights were dropped"
     )
+    _add_dry_run(parser)
     parser.set_defaults(command=refresh)
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be made, and how long it takes")
 
 
 def run(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise every partition that is missing or stale, upstream first, and print the leaderboard."""
     from orchestration.refresh import refresh
 
+    if options.dry_run:
+        _print_plan(profile, ())
+        return
     refresh(profile, tell=partial(print, flush=True))
     _print_answer(profile)
 
@@ -47,7 +60,35 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
 
     if options.rebuild and not options.of:
         raise PlatformError("--rebuild: name the experiments whose weights are wanted")
+    if options.dry_run:
+        _print_plan(profile, options.of)
+        return
     refresh(profile, options.of, rebuild=options.rebuild, tell=partial(print, flush=True))
+
+
+def _print_plan(profile: Profile, of: Sequence[str]) -> None:
+    """What would be made, why, and how long that would take.
+
+    Raises:
+        PlatformError: something would stop it.
+    """
+    from orchestration.refresh import plan
+    from selection_platform.text.numbers import duration
+
+    found = plan(profile, of)
+    if found.due:
+        print_due(found.due)
+    steps = len(found.due) + len(found.perhaps)
+    perhaps = f", and {len(found.perhaps)} more where these come out otherwise" if found.perhaps else ""
+    print(f"{len(found.due)} steps would be made{perhaps}")
+    seconds, unknown = found.expected
+    if unknown < steps:
+        beside = f", and {unknown} steps that were never made" if unknown else ""
+        print(wrapped(f"By what they took before: {duration(seconds)} for all of them at most{beside}"))
+    elif steps:
+        print("How long it takes is not known: nothing was made before")
+    if found.faults:
+        raise PlatformError("\n".join(found.faults))
 
 
 def _print_answer(profile: Profile) -> None:

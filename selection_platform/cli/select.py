@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from selection_platform.cli.completion import completed, methods
 from selection_platform.cli.data_options import add_data, pool_of
 from selection_platform.cli.export import add_formats, check_folder, check_trainers, write_selection
 from selection_platform.cli.shared import Commands
@@ -37,7 +38,8 @@ def add_parsers(commands: Commands) -> None:
         epilog="Example: selection-platform select chats.jsonl --method zip --budget 10000 --to chosen",
     )
     add_data(parser)
-    parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
+    method = parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
+    completed(method, methods)
     parser.add_argument("--budget", type=int, required=True, metavar="N", help="how many conversations to select")
     parser.add_argument(
         "--near-duplicates", type=float, metavar="SHARE", help="drop rows that share so much with an earlier one (0.8)"

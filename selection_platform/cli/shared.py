@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from selection_platform.cli.completion import completed, experiments, profiles
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment, find, nearest
@@ -52,8 +53,13 @@ class Commands:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         # Without a default, so that what stands before the command is not forgotten.
-        parser.add_argument("--profile", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        completed(parser.add_argument("--profile", default=argparse.SUPPRESS, help=argparse.SUPPRESS), profiles)
         return parser
+
+
+def add_experiment(parser: argparse.ArgumentParser, name: str = "experiment", what: str = "an experiment") -> None:
+    """Add an argument that is the key of an experiment."""
+    completed(parser.add_argument(name, metavar="EXPERIMENT", help=f"key of {what}"), experiments)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

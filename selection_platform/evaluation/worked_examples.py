@@ -10,8 +10,6 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from selection_platform.errors import PlatformError
@@ -40,14 +38,6 @@ _SOURCES = {
 }
 WORKED_EXAMPLES = tuple(_SOURCES)
 """Benchmarks that worked examples ship for."""
-
-TARGETS = pa.schema(
-    [
-        ("sample_id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("target", pa.string()),
-    ]
-)
 
 
 class _TolerantLoader(yaml.SafeLoader):
@@ -111,6 +101,12 @@ def write_targets(groups: Mapping[str, Sequence[Sequence[Message]]], path: Path)
         groups: conversations in normal form, by the group's name.
         path: of the Parquet file with columns sample_id, messages, target; a file that is there is replaced.
     """
+    # Here: settings name the benchmarks above, and the command line starts without pyarrow.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    schema = pa.schema([("sample_id", pa.string()), ("messages", pa.list_(message)), ("target", pa.string())])
     rows = [
         {
             "sample_id": sample_id(messages),
@@ -121,4 +117,4 @@ def write_targets(groups: Mapping[str, Sequence[Sequence[Message]]], path: Path)
         for messages in conversations
     ]
     with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, TARGETS), temporary)
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary)

@@ -17,7 +17,8 @@ from selection_platform.features.token_count import Boundary, cue_length, read_l
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.job.progress import progress
-from selection_platform.text.cutting import ScoringCut, cut_prompt, kept_in_scoring
+from selection_platform.text.cuts import ScoringCut
+from selection_platform.text.cutting import cut_prompt, kept_in_scoring
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.rendering import LastAnswer
 

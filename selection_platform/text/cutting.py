@@ -14,13 +14,11 @@ can cost the target one token more where the quotient is whole, even in a turn t
 marked as not trained on, which theirs does not know, are part of a source.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-TrainingCut = Literal["shared", "tail"]
-ScoringCut = Literal["prompt_start", "answer_end"]
+from selection_platform.text.cuts import ScoringCut, TrainingCut
+
 Counts = NDArray[np.int64]
 
 

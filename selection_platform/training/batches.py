@@ -13,7 +13,8 @@ from torch.utils.data import Dataset, Sampler
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
 from selection_platform.text.conversation import Message, to_messages
-from selection_platform.text.cutting import TrainingCut, kept_in_training
+from selection_platform.text.cuts import TrainingCut
+from selection_platform.text.cutting import kept_in_training
 from selection_platform.text.renderer import Renderer
 
 IGNORED = -100

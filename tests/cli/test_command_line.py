@@ -4,6 +4,8 @@ import argparse
 import json
 import re
 import shlex
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -91,3 +93,10 @@ def test_the_nearest_keys_of_a_wrong_one():
 def test_json_has_null_for_what_is_no_number(capsys):
     print_json({"a": [float("nan"), 1.5, (float("-inf"),)], "b": {"c": float("inf")}})
     assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5, [None]], "b": {"c": None}}
+
+
+def test_help_waits_for_no_large_library():
+    program = "import selection_platform.cli.command_line, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"selection_platform", "pydantic"} <= set(loaded)
+    assert not {"numpy", "pyarrow", "polars", "torch", "dagster", "duckdb", "matplotlib", "scipy"} & set(loaded)

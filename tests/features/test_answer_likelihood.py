@@ -25,7 +25,7 @@ from selection_platform.features.token_count import Boundary
 from selection_platform.models.forward_pass import batches, check_model, forward
 from selection_platform.models.head import UnsupportedModel
 from selection_platform.text.conversation import Message
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.template_choice import make_renderer
 from tests.tiny import CONFIGS, paper, save_model, write_samples
 

@@ -18,7 +18,7 @@ from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.methods.less.sample_gradients import SampleGradients, single_gradients
 from selection_platform.models.forward_pass import batches
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.renderer import Renderer
 
 

@@ -25,7 +25,7 @@ from selection_platform.methods.less.influence_pass import batch_influence
 from selection_platform.methods.less.warmed_up import load_warmed_up
 from selection_platform.models.loading import base_model_folder
 from selection_platform.text.conversation import Message
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import fine_tune

@@ -31,7 +31,7 @@ from selection_platform.methods.selectit.rating_prompts import (
     rating_tokens,
 )
 from selection_platform.text.conversation import Message
-from selection_platform.text.cutting import ScoringCut
+from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, cut_apart, long_samples, paper, random_samples, save_model, write_samples

@@ -1,0 +1,55 @@
+"""How long steps will take, by what making them took before."""
+
+from collections.abc import Iterable
+from statistics import fmean
+from typing import NamedTuple
+
+from assets.record.cost_ledger import Entry
+from orchestration.graph import Step
+
+
+class Expected(NamedTuple):
+    """What is known of the time that some steps will take.
+
+    Attributes:
+        seconds: by the clock, of those whose asset was made before.
+        unknown: how many of the steps have an asset that never was.
+    """
+
+    seconds: float
+    unknown: int
+
+
+class ExpectedTime:
+    """What each partition took at its longest: a making that found its files there already took next to nothing."""
+
+    def __init__(self, ledger: Iterable[Entry] = ()) -> None:
+        """Takes the entries of the cost ledger."""
+        self._longest: dict[str, dict[str | None, float]] = {}
+        for entry in ledger:
+            self._add(entry.asset, entry.partition, float(entry.cost["wall_seconds"]))
+
+    def add(self, step: Step, seconds: float) -> None:
+        """A step was just made, in so many seconds."""
+        names = [key.to_user_string() for key in step.asset.keys]
+        for name in names:
+            self._add(name, step.partition_key, seconds / len(names))
+
+    def of(self, steps: Iterable[Step]) -> Expected:
+        """What steps will take, one after another: like the same partition before, else like others of its asset."""
+        seconds = [self._of(step) for step in steps]
+        known = [each for each in seconds if each is not None]
+        return Expected(sum(known), len(seconds) - len(known))
+
+    def _add(self, asset: str, partition: str | None, seconds: float) -> None:
+        longest = self._longest.setdefault(asset, {})
+        longest[partition] = max(seconds, longest.get(partition, 0.0))
+
+    def _of(self, step: Step) -> float | None:
+        total = 0.0
+        for key in step.asset.keys:
+            partitions = self._longest.get(key.to_user_string())
+            if not partitions:
+                return None
+            total += partitions.get(step.partition_key, fmean(partitions.values()))
+        return total

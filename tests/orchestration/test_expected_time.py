@@ -1,0 +1,60 @@
+"""How long a run takes, by what was made before; and `run --dry-run`, which makes nothing."""
+
+import dagster as dg
+import pytest
+import yaml
+
+from assets.record.cost_ledger import Entry
+from orchestration.expected_time import ExpectedTime
+from orchestration.graph import Step
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from selection_platform.text.numbers import duration
+from tests.small_run import PROFILE
+
+
+def entry(asset, partition, seconds):
+    return Entry(asset, partition, "run", 0.0, None, {"wall_seconds": seconds})
+
+
+def step(partition, *names):
+    @dg.multi_asset(specs=[dg.AssetSpec(name) for name in names])
+    def computed(): ...
+
+    return Step(computed, partition)
+
+
+def test_the_same_partition_else_others_of_the_asset():
+    # The newest of pool a found its files there already.
+    known = ExpectedTime([entry("pool", "a", 0.1), entry("pool", "a", 30.0), entry("pool", "b", 10.0)])
+    a, b, c, other = step("a", "pool"), step("b", "pool"), step("c", "pool"), step("a", "selection")
+    assert known.of([a, b]) == (40.0, 0)
+    assert known.of([c]) == (20.0, 0)
+    assert known.of([a, other]) == (30.0, 1)
+    assert known.of([]) == (0, 0)
+
+
+def test_what_is_made_together_is_added_up_and_a_run_learns_on_the_way():
+    known = ExpectedTime([entry("likelihood", "a", 1.0), entry("embedding", "a", 2.0)])
+    both = step("a", "likelihood", "embedding")
+    assert known.of([both]) == (3.0, 0)
+    known.add(both, 8.0)
+    assert known.of([both, step("b", "embedding")]) == (12.0, 0)
+
+
+def test_times_in_words():
+    words = [duration(seconds) for seconds in (0.4, 89, 90, 600, 5399, 5400)]
+    assert words == ["about 0 s", "about 89 s", "about 2 min", "about 10 min", "about 90 min", "about 1.5 h"]
+
+
+@pytest.mark.parametrize(("command", "steps"), [(["run"], 30), (["refresh", "scores/random"], 4)])
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path, monkeypatch, capsys, command, steps):
+    (tmp_path / "letters.jsonl").write_text('{"messages": []}')
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(PROFILE))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "own.yaml"))
+    assert main([*command, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["missing", "raw_pool", "letters", "never", "materialised"] in [line.split() for line in lines]
+    assert lines[-2:] == [f"{steps} steps would be made", "How long it takes is not known: nothing was made before"]
+    assert not (tmp_path / "home" / "own" / "artifacts").exists()
