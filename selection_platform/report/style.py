@@ -41,8 +41,9 @@ VERDICTS: dict[Word, tuple[str, str, str]] = {
 }
 """Each verdict's sign in texts, its marker and its colour in figures."""
 
-SEQUENTIAL = LinearSegmentedColormap.from_list("share", ["#ffffff", SKY, BLUE, "#00304d"])
-DIVERGING = LinearSegmentedColormap.from_list("difference", [RED, "#ffffff", BLUE])
+# So pale that black numbers can be read on all of them, and what becomes of them on a dark screen.
+SEQUENTIAL = LinearSegmentedColormap.from_list("share", ["#ffffff", "#67bceb"])
+DIVERGING = LinearSegmentedColormap.from_list("difference", ["#e69e66", "#ffffff", "#70b0d4"])
 
 WIDTH = 4.6
 """Inches. A phone shows it whole, and the text is then still of a readable size."""
