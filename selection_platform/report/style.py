@@ -148,7 +148,7 @@ def svg(figure: Figure, name: str, alternative: str) -> str:
     text = file.getvalue()
     # The comments repeat each text.
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(f'<g id="{HOVER}(.*?)">', r"<g><title>\1</title>", text)
+    text = re.sub(f'<g id="{HOVER}(.*?)">', r'<g class="hover"><title>\1</title>', text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     # A hundredth of a point is enough to place things; what texts say is outside the tags, and stays.
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)
