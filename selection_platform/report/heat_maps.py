@@ -107,15 +107,11 @@ def _draw(
     axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=colours, vmin=limits[0], vmax=limits[1], edgecolors="white", lw=1
     )
-    span = limits[1] - limits[0]
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
-        red, green, blue, _ = colours((value - limits[0]) / span)
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
         number = float(value if shown is None else shown[row, column])
-        colour = "white" if dark else "black"
-        label = axes.text(column + 0.5, row + 0.5, text(number), ha="center", va="center", color=colour, fontsize=8)
+        label = axes.text(column + 0.5, row + 0.5, text(number), ha="center", va="center", color="black", fontsize=8)
         # Hundreds of them, all within the axes: the layout need not measure each.
         label.set_in_layout(False)
     axes.invert_yaxis()

@@ -73,6 +73,11 @@
     for (const row of all("tr[data-arm]")) row.classList.toggle("marked", arm !== undefined && row.dataset.arm === arm);
   };
 
+  const wide = new ResizeObserver((changed) => {
+    for (const { target } of changed) target.classList.toggle("more", target.scrollWidth > target.clientWidth);
+  });
+  all(".scroll").forEach((each) => wide.observe(each));
+
   tools.hidden = false;
   tools.addEventListener("input", filter);
   tools.addEventListener("submit", (event) => event.preventDefault());

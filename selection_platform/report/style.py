@@ -41,8 +41,9 @@ VERDICTS: dict[Word, tuple[str, str, str]] = {
 }
 """Each verdict's sign in texts, its marker and its colour in figures."""
 
-SEQUENTIAL = LinearSegmentedColormap.from_list("share", ["#ffffff", SKY, BLUE, "#00304d"])
-DIVERGING = LinearSegmentedColormap.from_list("difference", [RED, "#ffffff", BLUE])
+# So pale that black numbers can be read on all of them, and what becomes of them on a dark screen.
+SEQUENTIAL = LinearSegmentedColormap.from_list("share", ["#ffffff", "#67bceb"])
+DIVERGING = LinearSegmentedColormap.from_list("difference", ["#e69e66", "#ffffff", "#70b0d4"])
 
 WIDTH = 4.6
 """Inches. A phone shows it whole, and the text is then still of a readable size."""
@@ -147,7 +148,7 @@ def svg(figure: Figure, name: str, alternative: str) -> str:
     text = file.getvalue()
     # The comments repeat each text.
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(f'<g id="{HOVER}(.*?)">', r"<g><title>\1</title>", text)
+    text = re.sub(f'<g id="{HOVER}(.*?)">', r'<g class="hover"><title>\1</title>', text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     # A hundredth of a point is enough to place things; what texts say is outside the tags, and stays.
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)
