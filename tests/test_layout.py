@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,12 @@ def layer(module: str) -> str:
     return "library" if package == "selection_platform" else package
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    """A file's syntax tree, which nobody may change."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 class WithoutTypes(ast.NodeTransformer):
     """Leaves out what is imported for annotations alone."""
 
@@ -42,9 +49,13 @@ def imported(tree: ast.AST, known: dict[str, Path]) -> Iterator[str]:
 
 def arrows(*, for_types: bool) -> dict[str, set[str]]:
     known = modules()
-    trees = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in known.items()}
+    trees = {name: parsed(file) for name, file in known.items()}
     if not for_types:
-        trees = {name: WithoutTypes().visit(tree) for name, tree in trees.items()}
+        trees |= {
+            name: WithoutTypes().visit(ast.parse(text))
+            for name, file in known.items()
+            if "TYPE_CHECKING" in (text := file.read_text(encoding="utf-8"))
+        }
     return {name: set(imported(tree, known)) - {name} for name, tree in trees.items()}
 
 

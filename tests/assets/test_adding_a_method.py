@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from resources.warehouse import Warehouse
 from selection_platform.models.loading import load_model
 from selection_platform.text.conversation import Message, sample_id
 from selection_platform.text.rendering import Tokenizer, tokenize_last_answer
@@ -121,6 +122,11 @@ def command_line(copy, profile):
     return run
 
 
+def query(copy, statement):
+    """Rows of the copy's warehouse, read here: a command takes seconds to start."""
+    return Warehouse(folder=str(copy.folder / "home" / "toy" / "warehouse")).query(statement).to_dicts()
+
+
 def test_the_guides_formula_runs_through_to_a_benchmark(project):
     copy, profile = project
     add_formula(copy)
@@ -133,10 +139,10 @@ def test_the_guides_formula_runs_through_to_a_benchmark(project):
         FROM pools.samples AS pool LEFT JOIN selections.samples AS selected USING (sample_id)
         ORDER BY selected."position" NULLS LAST, answer, pool.sample_id
     """
-    rows = json.loads(run("sql", "--json", statement))
+    rows = query(copy, statement)
     assert [row["position"] for row in rows[:6]] == [1, 2, 3, 4, 5, None]
     assert rows == sorted(rows, key=lambda row: (row["answer"], row["sample_id"]))
-    results = json.loads(run("sql", "--json", "SELECT experiment, benchmark FROM benchmarks.results"))
+    results = query(copy, "SELECT experiment, benchmark FROM benchmarks.results")
     assert results == [{"experiment": "shortest_answer/words/tiny/5/s0", "benchmark": "mmlu"}]
 
 
@@ -164,13 +170,13 @@ def test_the_guides_pass_touches_seven_files_and_runs_through_to_a_selection(pro
     run("run")
     for tokens in ("all", "last"):
         expected = dict(shifts(copy.folder, tokens))
-        rows = json.loads(run("sql", "--json", "SELECT sample_id, shift FROM features.hidden_shift"))
+        rows = query(copy, "SELECT sample_id, shift FROM features.hidden_shift")
         assert len(rows) > 30
         assert {row["sample_id"]: row["shift"] for row in rows} == {
             row["sample_id"]: pytest.approx(expected[row["sample_id"]], abs=1e-5) for row in rows
         }
         best = sorted(rows, key=lambda row: (-row["shift"], row["sample_id"]))[:5]
-        picked = json.loads(run("sql", "--json", 'SELECT sample_id FROM selections.samples ORDER BY "position"'))
+        picked = query(copy, 'SELECT sample_id FROM selections.samples ORDER BY "position"')
         assert [row["sample_id"] for row in picked] == [row["sample_id"] for row in best]
         if tokens == "all":
             # Its setting is noticed.

@@ -1,31 +1,48 @@
 """Sub-pools: what the whole pool's features and scores serve is not computed again."""
 
 import json
+import shutil
 
 import pytest
 
 from assets.record.provenance import latest_provenance
 from orchestration.materialize import open_instance
-from tests.small_run import change_profile, due, output_of, refreshed
+from selection_platform.cli.main import main
+from tests.conftest import enter
+from tests.small_run import Place, change_profile, due, materializations, output_of
 
 SIZE = 20
 STUDY = {"sizes": {"letters": [SIZE]}, "arms": ["token_length", "zip", "km_entropy"]}
 SUB = f"letters@{SIZE}"
 
 
+@pytest.fixture(scope="module")
+def selected(finished, tmp_path_factory):
+    """The small profile with arms that depend on the whole set, and parts of its pool; and what `selection` made."""
+    folder = tmp_path_factory.mktemp("study") / "here"
+    shutil.copytree(finished.folder.with_name("finished"), folder)
+    study = Place(folder, folder / "small.yaml", folder / "letters.jsonl")
+    change_profile(study, arms={"zip": {}, "km_entropy": {}}, k_means={"clusters": 3}, pool_size_study=STUDY)
+    before = materializations(study)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, study)
+        assert main(["--profile", str(study.profile), "refresh", "selection"]) == 0
+    return study, {name for name, run in materializations(study).items() if before.get(name) != run}
+
+
 @pytest.fixture
-def study(place):
-    """The small profile with arms that depend on the whole set, and parts of its pool."""
-    change_profile(place, arms={"zip": {}, "km_entropy": {}}, k_means={"clusters": 3}, pool_size_study=STUDY)
-    return place
+def study(selected, monkeypatch):
+    """The home of the three tests, each of which leaves what was selected as it is."""
+    enter(monkeypatch, selected[0])
+    return selected[0]
 
 
 def rows(capsys, place, query):
     return [tuple(row.values()) for row in json.loads(output_of(capsys, place, "sql", query, "--json"))]
 
 
-def test_no_forward_pass_is_made_for_a_sub_pool(study, capsys):
-    made = refreshed(capsys, study, "selection")
+def test_no_forward_pass_is_made_for_a_sub_pool(selected):
+    study, made = selected
     scored = {name for name in made if name.startswith(("scores/", "sample_cluster", "sub_pool"))}
     assert {name for name in scored if SUB in name} == {
         f"sub_pool {SUB}",
@@ -46,7 +63,6 @@ def test_no_forward_pass_is_made_for_a_sub_pool(study, capsys):
 
 
 def test_a_sub_pools_selection_is_the_best_of_its_samples(study, capsys):
-    output_of(capsys, study, "refresh", "selection")
     scores = rows(capsys, study, "SELECT sample_id, score FROM scores.token_length WHERE pool = 'letters'")
     lowest = set(sorted(name for name, _ in scores)[:SIZE])
     best = sorted((-score, name) for name, score in scores if name in lowest)[:6]
@@ -106,8 +122,6 @@ def test_the_curve_has_sub_pools_and_the_leaderboard_has_not(study, capsys):
     ],
 )
 def test_sizes_that_cannot_be_are_refused(place, capsys, pool_size_study, message):
-    from selection_platform.cli.main import main
-
     change_profile(place, pool_size_study=pool_size_study)
     assert main(["--profile", str(place.profile), "refresh", "sub_pool" if "999" in message else "pool"]) == 1
     assert message in capsys.readouterr().err

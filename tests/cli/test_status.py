@@ -26,6 +26,7 @@ def nothing_made(tmp_path, monkeypatch):
     monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "own.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_made")
 def test_the_exit_status_says_whether_something_is_due_where_it_is_asked_for(capsys):
     assert main(["status"]) == 0

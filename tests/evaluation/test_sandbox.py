@@ -43,6 +43,7 @@ def test_an_endless_program_is_killed_with_its_children():
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_processor_time_is_limited():
     run = run_python("while True: pass", Limits(wall_seconds=30, cpu_seconds=1))
     assert not run.completed

@@ -62,8 +62,14 @@ CALLS_C = """
     import ctypes
     ctypes.CDLL(None).sleep(60)
 """
-TRIES = [SLEEPS, SWALLOWS, FINISHES, FAILS, DAGSTER_WAITS, DAGSTER_WAITED, CALLS_C]
-NAMES = ["sleeps", "swallows", "finishes", "fails", "Dagster waits", "Dagster waited", "calls C"]
+# To import Dagster takes a second.
+OF_DAGSTER = {"Dagster waits": DAGSTER_WAITS, "Dagster waited": DAGSTER_WAITED}
+TRIES = [
+    *(pytest.param(body, id=name) for name, body in {
+        "sleeps": SLEEPS, "swallows": SWALLOWS, "finishes": FINISHES, "fails": FAILS, "calls C": CALLS_C,
+    }.items()),
+    *(pytest.param(body, id=name, marks=pytest.mark.slow) for name, body in OF_DAGSTER.items()),
+]  # fmt: skip
 
 
 def start(body, ignored=None):
@@ -76,7 +82,7 @@ def start(body, ignored=None):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("body", TRIES, ids=NAMES)
+@pytest.mark.parametrize("body", TRIES)
 def test_the_process_ends(body, number):
     process = start(body)
     process.send_signal(number)
@@ -85,6 +91,7 @@ def test_the_process_ends(body, number):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [SLEEPS, SWALLOWS, DAGSTER_WAITED], ids=["sleeps", "swallows", "Dagster waited"])
 def test_a_background_job_of_a_script_heeds_sigterm_and_no_ctrl_c(body):
     process = start(body, ignored=signal.SIGINT)
@@ -96,6 +103,7 @@ def test_a_background_job_of_a_script_heeds_sigterm_and_no_ctrl_c(body):
     assert process.returncode == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_nohup_process_survives_its_terminal():
     process = start("    ready(); time.sleep(2)", ignored=signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
@@ -103,6 +111,7 @@ def test_a_nohup_process_survives_its_terminal():
     assert (process.returncode, said) == (0, "None\n")
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_is_ended_does_not_end_its_parent():
     process = start("""
     for _ in range(20):

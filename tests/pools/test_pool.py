@@ -108,6 +108,7 @@ def test_near_duplicates_are_dropped_where_the_settings_ask_for_it(tmp_path, mon
     assert len(make(tmp_path, records, name="other")[1]) == 3
 
 
+@pytest.mark.slow
 def test_rows_of_several_shards_and_processes_stay_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 40)
     records = [chat(f"question {number % 90}", n=number) for number in range(100)]

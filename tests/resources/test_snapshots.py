@@ -67,6 +67,7 @@ def test_few_rows_live_in_the_catalog_and_are_kept_too(warehouse):
     assert (score(warehouse, first), score(warehouse)) == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_known_by_its_number_and_its_time(warehouse):
     began = time.time()
     first, second, last = write(warehouse, 3, rows=3)

@@ -227,6 +227,7 @@ def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):
     ]
 
 
+@pytest.mark.slow
 def test_neighbours_in_a_batch_and_chunks_change_nothing(
     spec: InfluenceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
