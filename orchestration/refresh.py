@@ -11,8 +11,10 @@ from orchestration.run_lock import only_run
 from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import Profile, home
+from selection_platform.configuration.settings import EvaluationSettings
 from selection_platform.errors import PlatformError, is_fixable
-from selection_platform.evaluation.sandbox import check_sandbox
+from selection_platform.evaluation.sandbox import can_contain, check_sandbox
+from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import in_words
 from sql.queries import load_sql
@@ -33,11 +35,23 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     Raises:
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
-    if profile.evaluation.run_generated_code == "sandboxed":
-        # Better now than after an hour of training.
-        check_sandbox()
+    check_generated_code(profile.evaluation, tell)
     with only_run(home(profile)), open_workspace(profile) as workspace:
         _Refresh(workspace, tell).run(of, rebuild=rebuild)
+
+
+def check_generated_code(evaluation: EvaluationSettings, tell: Tell) -> None:
+    """Say now, and not after an hour of training, that generated code cannot run or does not.
+
+    Raises:
+        SandboxUnavailable: it shall run, and cannot be contained.
+    """
+    running = [name for name, each in evaluation.benchmarks.items() if each.task == CODE_TASK]
+    if evaluation.run_generated_code == "sandboxed" and running:
+        check_sandbox()
+    elif running:
+        why = "run_generated_code is never" if can_contain() else "generated code cannot be contained on this machine"
+        tell(f"{', '.join(running)}: left out, as {why} (docs/security.md)")
 
 
 class _Refresh:

@@ -38,7 +38,7 @@ from selection_platform.evaluation.results import (
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import OFFLINE_PREFIX, EvaluationSpec, computations
+from selection_platform.evaluation.spec import CODE_TASK, EvaluationSpec, computations
 from selection_platform.job.folder import (
     file_hash,
     open_job_folder,
@@ -55,9 +55,6 @@ from selection_platform.models.renderers import text_identity
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.template_choice import make_renderer
-
-CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
-"""The one task that runs what the model wrote."""
 
 Part = dict[str, Any]
 """One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""

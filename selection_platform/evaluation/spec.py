@@ -10,6 +10,9 @@ from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 OFFLINE_PREFIX = "offline_"
 """Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
 
+CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
+"""The one task that runs what the model wrote."""
+
 
 def computations(tasks: Iterable[str]) -> tuple[str, ...]:
     """What an evaluation on tasks of these names is made by: how lm-eval's own are run is no matter of ours."""
