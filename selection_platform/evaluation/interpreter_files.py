@@ -6,8 +6,8 @@ import sysconfig
 from functools import lru_cache
 from pathlib import Path
 
-# Runs in a fresh interpreter: loads every compiled module of the standard library but the one that draws on a screen, and
-# lists the shared libraries that came with them, by the names that the loader looks for. libgcc_s is loaded when a
+# Runs in a fresh interpreter: loads every compiled module of the standard library but the one that draws on a screen,
+# and lists the shared libraries that came with them, by the names that the loader looks for. libgcc_s is loaded when a
 # thread ends.
 _LIST_LIBRARIES = """
 import ctypes, importlib, pkgutil, sys

@@ -55,7 +55,7 @@ def main() -> None:
         become(user)
     limit_resources(cpu_seconds, memory_bytes, output_bytes)
     module = types.ModuleType("__main__")
-    module.__file__ = os.path.join(os.getcwd(), "program.py")  # noqa: PTH118
+    module.__file__ = os.path.join(os.getcwd(), "program.py")  # noqa: PTH109, PTH118
     sys.modules["__main__"], sys.argv = module, ["program.py"]
     # As deep as in an interpreter that runs the program by itself.
     sys.setrecursionlimit(sys.getrecursionlimit() + OWN_FRAMES)
