@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selection_platform.job.folder import MANIFEST, previous_folder, remove_job_folder
+from selection_platform.job.lock import lock_file
 
 BESIDE = (".samples.parquet", ".conversations.parquet")
 """How the names of the files end that a model was trained on."""
@@ -50,6 +51,7 @@ def _size(file: Path) -> int:
 def beside(folder: Path) -> list[Path]:
     """A job's folder, and what bears its name beside it: what it was made from, and what was there before."""
     paths = [folder, *(folder.with_name(f"{folder.name}{ending}") for ending in BESIDE), previous_folder(folder)]
+    paths.append(lock_file(folder))
     return [path for path in paths if path.exists()]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from resources.read_only_home import can_write
 from selection_platform.configuration.profile import Profile, home, shipped_profiles
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
@@ -33,13 +34,13 @@ def check_owner(profile: Profile) -> None:
 
 
 def own_home(profile: Profile) -> None:
-    """The same check; then the home is this profile's.
+    """The same check; then the home is this profile's, unless it can only be read.
 
     Raises:
         PlatformError: it is another's.
     """
     check_owner(profile)
-    if profile.file is not None:
+    if profile.file is not None and can_write(home(profile)):
         with whole_file(home(profile) / OWNER) as temporary:
             temporary.write_text(json.dumps(_record(profile, profile.file)), encoding="utf-8")
 

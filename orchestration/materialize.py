@@ -5,7 +5,7 @@ neither. The runs are recorded in the instance like any other and show in the UI
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +15,7 @@ from orchestration.graph import Step
 from resources import Resources
 from resources.kept_records import kept_open
 from resources.plain_paths import plain_paths
+from resources.read_only_home import can_write, writable_copy
 from selection_platform.job.folder import whole_file
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
@@ -29,18 +30,31 @@ AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a home folder, made with the platform's settings if there is none."""
-    with (
-        plain_paths() as plain,
-        dg.DagsterInstance.from_config(plain(dagster_home(home))) as instance,
-        kept_open(instance),
-    ):
+    """The Dagster instance in a home folder, made with the platform's settings if there is none.
+
+    Of a home that can only be read, it is a copy: what is recorded in it is lost.
+    """
+    with ExitStack() as stack:
+        folder = dagster_folder(home)
+        if can_write(folder):
+            dagster_home(home)
+        else:
+            # What steps printed takes the most room, and nobody reads it from here.
+            folder = stack.enter_context(writable_copy(folder, without="storage"))
+        plain = stack.enter_context(plain_paths())
+        instance = stack.enter_context(dg.DagsterInstance.from_config(plain(folder)))
+        stack.enter_context(kept_open(instance))
         yield instance
+
+
+def dagster_folder(home: Path) -> Path:
+    """Where Dagster's records lie in a home."""
+    return home / "dagster"
 
 
 def dagster_home(home: Path) -> Path:
     """The folder that DAGSTER_HOME must name, with its settings file in place. Dagster needs its plain path."""
-    folder = home / "dagster"
+    folder = dagster_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     file, settings = folder / "dagster.yaml", DAGSTER_YAML.read_text(encoding="utf-8")
     if not file.exists() or file.read_text(encoding="utf-8") != settings:

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from resources.faults import explained
 from resources.plain_paths import Plain
+from resources.read_only_home import can_write, copied_database
 from selection_platform.errors import PlatformError
 
 CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
@@ -119,7 +120,10 @@ class SqliteCatalog:
 
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
         """The path; and a write-ahead log, as without one no writer can commit while a reader's transaction is open."""
-        return f"sqlite:{plain(self._path)}", "" if read_only else ", META_JOURNAL_MODE 'WAL'"
+        if not read_only:
+            return f"sqlite:{plain(self._path)}", ", META_JOURNAL_MODE 'WAL'"
+        readable = self._path if can_write(self._folder) else copied_database(self._path, self.state)
+        return f"sqlite:{plain(readable)}", ""
 
     def exists(self) -> bool:
         """Whether there is a file with something in it."""

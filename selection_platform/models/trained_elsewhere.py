@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import NotFinite
 from selection_platform.job.folder import content_hash, file_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.lock import alone_in_folder
 from selection_platform.models.base_model import link_or_copy
 from selection_platform.models.files import TRAINED_ELSEWHERE, checkpoint_files
 from selection_platform.models.loading import (
@@ -45,6 +46,7 @@ _DTYPE = "bfloat16"
 """Of the check alone: half the memory of float32."""
 
 
+@alone_in_folder
 def register(source: Path, origin: Mapping[str, str], base: Path, text: TextSettings, folder: Path) -> dict[str, Any]:
     """Copy a checkpoint from where it was trained, and check that it is one of its base model.
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
 from selection_platform.job.workers import map_in_processes
@@ -82,6 +83,7 @@ class PoolReport:
     ignored: list[str]
 
 
+@alone_in_folder
 def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
     """Make the pool from a finished raw pool; the manifest, which is the report, comes last.
 

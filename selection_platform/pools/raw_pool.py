@@ -9,6 +9,7 @@ from pathlib import Path
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
+from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
@@ -48,6 +49,7 @@ class RawPoolReport:
     left_out: list[str] = field(default_factory=list)
 
 
+@alone_in_folder
 def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None = None) -> RawPoolReport:
     """Read the source of a pool into Parquet files in `folder`; the manifest, which is the report, comes last.
 

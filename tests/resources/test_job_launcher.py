@@ -109,7 +109,7 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
     assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}
-    assert {path.name for path in tmp_path.iterdir()} == {"here", "there"}
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
     # Nothing is started for what is there.
     again = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert (again.result, again.lines, again.metadata) == (ran.result, [], {"own": 1})
@@ -168,7 +168,7 @@ def test_what_ended_a_job(said, status, message):
 def test_without_ray_it_says_what_to_install(inputs, tmp_path):
     with pytest.raises(JobFailed, match=r"jobs\.run is ray, and dagster_ray is not installed; install selection-pl"):
         Ran(JobLauncher(run_in="ray"), ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_two_ray_workers_write_the_bytes_of_one_process(ray_cluster, inputs, tmp
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
     assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
     assert (ran.metadata["job ran in"], ran.metadata["job processes"]) == ("ray", 2)
-    assert {path.name for path in tmp_path.iterdir()} == {"here", "there"}
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
 
 
 @pytest.mark.slow

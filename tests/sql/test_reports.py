@@ -92,8 +92,8 @@ def test_the_ablation_is_of_means_and_a_lower_loss_is_a_gain(warehouse):
     ]
 
 
-def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path))
+def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "warehouse")
     pool = """
         SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id, unnest(['CC0', NULL, ' ', 'MIT']) AS licence,
             [{'role': 'user', 'content': 'secret'}] AS messages
@@ -120,8 +120,8 @@ def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path):
     ]
 
 
-def test_the_tasks_of_items(tmp_path):
-    warehouse = Warehouse(folder=str(tmp_path))
+def test_the_tasks_of_items(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "warehouse")
     rows = """
         SELECT unnest(['mmlu', 'mmlu', 'mmlu', 'held_out_loss/p']) AS benchmark, unnest(['b', 'a', 'a', 'p']) AS task,
             unnest(['1', '1', '1', '2']) AS item_id
