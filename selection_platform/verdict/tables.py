@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import NamedTuple, cast
+from typing import cast
 
+import numpy as np
 import polars as pl
 
-from selection_platform.verdict.items import Items, item_interval
+from selection_platform.evaluation.results import SCORING, Scoring
+from selection_platform.verdict.items import ItemInterval, Items, item_interval
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word
 from selection_platform.verdict.verdicts import Verdict
@@ -46,14 +48,6 @@ RUN_SCHEMA = {
 }
 
 
-class ItemInterval(NamedTuple):
-    """How an arm's average differs from random, and the 95% interval over items, in percentage points."""
-
-    difference: float
-    low: float
-    high: float
-
-
 OverItems = Mapping[tuple[Cell, str], ItemInterval]
 """The interval over items of each arm in each cell."""
 
@@ -78,8 +72,15 @@ def over_items(rows: pl.DataFrame) -> OverItems:
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
         of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
-        of_arm[str(benchmark)] = Items(items["difference"].to_numpy(), items["weight"].to_numpy())
-    return {key: ItemInterval(*item_interval(benchmarks)) for key, benchmarks in found.items()}
+        of_arm[str(benchmark)] = _items(str(benchmark), items)
+    return {key: item_interval(benchmarks) for key, benchmarks in found.items()}
+
+
+def _items(benchmark: str, rows: pl.DataFrame) -> Items:
+    # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
+    by_subset = SCORING.get(benchmark, Scoring()).macro
+    subset = rows["task"].to_numpy().astype(np.str_) if by_subset else np.full(rows.height, "")
+    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset)
 
 
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:

@@ -90,8 +90,8 @@ def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float)
 def items_table(intervals: OverItems) -> str:
     """A Markdown table of the intervals over items."""
     rows = [
-        [cell_name(cell), method, f"{difference:+.2f}", f"{low:+.2f} to {high:+.2f}"]
-        for (cell, method), (difference, low, high) in intervals.items()
+        [cell_name(cell), method, f"{each.difference:+.2f}", interval_text(each.low, each.high, 2) or "not known"]
+        for (cell, method), each in intervals.items()
     ]
     return markdown_table(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
 

@@ -17,6 +17,6 @@ CREATE TABLE reports.verdict (
     p_adjusted DOUBLE, -- by Holm, for all comparisons on the measure
     equivalent_within DOUBLE, -- the smallest margin within which the two are equivalent
     spread DOUBLE, -- standard deviation of one run, by the random ones
-    items_low DOUBLE, -- of the average's 95% interval over items, for the runs that there are
+    items_low DOUBLE, -- of the average's 95% interval over items, for the runs that there are; NULL where a benchmark has too few
     items_high DOUBLE
 );

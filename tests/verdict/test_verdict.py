@@ -3,13 +3,11 @@
 import json
 import math
 
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from selection_platform.cli.main import main
-from selection_platform.verdict.items import Items, item_interval
 from selection_platform.verdict.runs import Cell, Run, paper_runs
 from selection_platform.verdict.statistics import Comparison, adjust, compare, seeds_to_see
 from selection_platform.verdict.verdicts import verdicts
@@ -137,18 +135,6 @@ def test_seeds_that_a_difference_needs():
 def test_no_random_run_is_an_error():
     with pytest.raises(ValueError, match="m on p: there is no random run"):
         verdicts([Run("average", CELL, "ifd", 0, 1.0)], {}, 1.0)
-
-
-def test_items_of_benchmarks_count_by_weight_and_benchmarks_alike():
-    difference, low, high = item_interval(
-        {
-            "a": Items(np.array([10.0, 0.0]), np.array([1.0, 3.0])),
-            "b": Items(np.array([4.0, 4.0, 4.0]), np.ones(3)),
-        }
-    )
-    assert difference == pytest.approx((2.5 + 4) / 2)
-    # Of two items drawn twice, all may be the one or the other: 0 or 10, with a chance of a quarter each.
-    assert (low, high) == (pytest.approx(2), pytest.approx(7))
 
 
 def test_the_papers_table_has_no_method_above_random_and_eight_of_24_below():
