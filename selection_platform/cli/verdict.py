@@ -39,22 +39,21 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.verdict.runs import paper_runs
     from selection_platform.verdict.tables import over_items
     from selection_platform.verdict.verdicts import LOSS, verdicts
-    from selection_platform.verdict.words import ITEMS_TITLE, SHOWN, items_table
+    from selection_platform.verdict.words import ITEMS_TITLE, items_table, shown_measures
 
     reference = options.reference == "paper"
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
     warehouse = None if reference else open_resources(profile).warehouse
     runs = _own_runs(warehouse) if warehouse else paper_runs()
-    found = verdicts(runs, {LOSS: loss_margin}, margin)
+    found = verdicts(runs, {LOSS: loss_margin}, margin, None if reference else profile.verdict.primary)
     intervals = over_items(warehouse.query(load_sql("90_reports/item_differences"))) if warehouse else {}
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
-        if of_measure:
-            _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
+        _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
     if not reference:
         print(f"{ITEMS_TITLE}\n\n{items_table(intervals)}\n")
         if profile.disclaimer:
@@ -80,21 +79,30 @@ def _json(each: "Verdict", intervals: "OverItems") -> dict[str, Any]:
         "verdict": each.word,
         "seeds_needed": each.seeds_needed,
         **asdict(each.comparison),
+        "role": each.role,
+        "family": each.family,
+        "seeds_needed_alone": each.seeds_needed_alone,
+        "pooled": each.pooled and asdict(each.pooled),
         "over_items": intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None,
     }
 
 
 def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> None:
     from selection_platform.verdict.words import (
+        assumed_in_words,
         cell_name,
         counts_in_words,
         measure_table,
         measure_title,
+        pooled_in_words,
         random_runs_in_words,
     )
 
     measure = found[0].measure
-    print(f"{measure_title(measure)}\n\n{measure_table(found)}\n\n{counts_in_words(found, margin)}")
+    print(f"{measure_title(measure, found[0].role)}\n\n{measure_table(found)}\n\n{counts_in_words(found, margin)}\n")
+    for sentence in (assumed_in_words(found), pooled_in_words(found)):
+        if sentence:
+            print(f"{sentence}\n")
     of_measure = [run for run in runs if run.measure == measure]
     for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
         print(f"{cell_name(cell)}: {sentence}")

@@ -29,6 +29,7 @@ def check_profile(profile: "Profile") -> None:
     _check_processes(profile)
     _check_pool_size_study(profile)
     _check_trained_elsewhere(profile)
+    _check_primary(profile)
     for name, pool in profile.pools.items():
         if pool.limit is not None:
             _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
@@ -201,6 +202,16 @@ def _check_trained_elsewhere(profile: "Profile") -> None:
         if key not in trained:
             known = did_you_mean(key, trained)
             raise PlatformError(f"trained_elsewhere: {key!r} is no experiment that is trained{known}")
+
+
+def _check_primary(profile: "Profile") -> None:
+    primary, benchmarks = profile.verdict.primary, profile.evaluation.benchmarks
+    held_out = any(pool.held_out for pool in profile.pools.values())
+    known = [*(["average"] if benchmarks else []), *(["held_out_loss"] if held_out else []), *benchmarks]
+    if primary is not None and not known:
+        raise PlatformError("verdict.primary: nothing is measured; name benchmarks, or set `held_out` of a pool")
+    if primary is not None and primary not in known:
+        raise PlatformError(f"verdict.primary: {primary!r} is no measure of this profile{did_you_mean(primary, known)}")
 
 
 def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...]) -> None:

@@ -39,6 +39,6 @@ COMPUTATIONS = {
     # What is made of conversations by chat templates. The paper's text is known by what it is.
     "rendering": Computation(1),
     "verdict": Computation(3),
-    "report": Computation(3),
+    "report": Computation(4),
 }
 VERSIONS = {name: each.version for name, each in COMPUTATIONS.items()}

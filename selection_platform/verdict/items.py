@@ -24,6 +24,10 @@ class Items(NamedTuple):
     weight: NDArray[np.float64]
     subset: NDArray[np.str_]
 
+    def where(self, chosen: NDArray[np.bool_]) -> "Items":
+        """Some of the items."""
+        return Items(self.difference[chosen], self.weight[chosen], self.subset[chosen])
+
 
 class ItemInterval(NamedTuple):
     """How an arm's average differs from random, and how that depends on the items, in percentage points.
@@ -76,11 +80,11 @@ def _drawn_together(items: Items) -> Iterator[tuple[Items, int]]:
     _, places, counts = np.unique(items.subset, return_inverse=True, return_counts=True)
     alone = counts[places] == 1
     if alone.any():
-        singles = Items(*(values[alone] for values in items))
+        singles = items.where(alone)
         # Each is its subset's mean, whatever its weight.
         yield singles._replace(weight=np.ones(len(singles.weight))), len(singles.weight)
     for place in np.flatnonzero(counts > 1):
-        yield Items(*(values[places == place] for values in items)), 1
+        yield items.where(places == place), 1
 
 
 def _drawn_means(items: Items, generator: np.random.Generator) -> NDArray[np.float64]:
