@@ -79,20 +79,19 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         from selection_platform.report.verdict_sections import intervals, verdict_numbers
         from selection_platform.verdict.tables import over_items, runs_of, verdict_rows
         from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
-        from selection_platform.verdict.words import SHOWN, measure_table, measure_title
+        from selection_platform.verdict.words import measure_table, measure_title, shown_measures
 
         with warehouse.queries(warehouse.snapshot()) as query:
             runs = with_random(runs_of(query(load_sql("90_reports/runs"), {})))
             intervals_over_items = over_items(query(load_sql("90_reports/item_differences"), {}))
-        margins = profile.verdict
-        found = verdicts(runs, {LOSS: margins.loss_margin}, margins.margin)
+        rules = profile.verdict
+        found = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary)
         rows = verdict_rows(found, intervals_over_items)
         count = warehouse.replace_from_frame("reports.verdict", {}, rows)
-        of_measures = {measure: [each for each in found if each.measure == measure] for measure in SHOWN}
+        of_measures = [[each for each in found if each.measure == measure] for measure in shown_measures(found)]
         tables = {
-            measure_title(measure): dg.MetadataValue.md(measure_table(of_measure))
-            for measure, of_measure in of_measures.items()
-            if of_measure
+            measure_title(of_measure[0].measure, of_measure[0].role): dg.MetadataValue.md(measure_table(of_measure))
+            for of_measure in of_measures
         }
         numbers = {
             **verdict_numbers(found),

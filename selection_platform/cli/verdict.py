@@ -43,23 +43,22 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.verdict.runs import paper_runs
     from selection_platform.verdict.tables import over_items, verdict_rows
     from selection_platform.verdict.verdicts import LOSS, verdicts
-    from selection_platform.verdict.words import ITEMS_TITLE, SHOWN, items_table
+    from selection_platform.verdict.words import ITEMS_TITLE, items_table, shown_measures
 
     reference = options.reference == "paper"
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
     warehouse = None if reference else open_resources(profile).warehouse
     runs = _own_runs(warehouse) if warehouse else paper_runs()
-    found = verdicts(runs, {LOSS: loss_margin}, margin)
+    found = verdicts(runs, {LOSS: loss_margin}, margin, None if reference else profile.verdict.primary)
     intervals = over_items(warehouse.query(load_sql("90_reports/item_differences"))) if warehouse else {}
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
     print(headline(profile, warehouse, Margins(margin, loss_margin), verdict_rows(found, intervals)) + "\n")
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
-        if of_measure:
-            _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
+        _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
     if not reference:
         print(f"{wrapped(ITEMS_TITLE)}\n")
         print_table(*items_table(intervals), text=(0, 1))
@@ -87,25 +86,33 @@ def _json(each: "Verdict", intervals: "OverItems") -> dict[str, Any]:
         "verdict": each.word,
         "seeds_needed": each.seeds_needed,
         **asdict(each.comparison),
+        "role": each.role,
+        "family": each.family,
+        "seeds_needed_alone": each.seeds_needed_alone,
+        "pooled": each.pooled and asdict(each.pooled),
         "over_items": intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None,
     }
 
 
 def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> None:
     from selection_platform.verdict.words import (
+        assumed_in_words,
         cell_name,
         counts_in_words,
         measure_title,
         narrow_tables,
+        pooled_in_words,
         random_runs_in_words,
     )
 
     measure = found[0].measure
-    print(wrapped(measure_title(measure)))
+    print(wrapped(measure_title(measure, found[0].role)))
     for name, table in narrow_tables(found).items():
         print(f"\n{name}")
         print_table(*table, text=(0, 1))
-    print("\n" + wrapped(counts_in_words(found, margin)))
+    for sentence in (counts_in_words(found, margin), assumed_in_words(found), pooled_in_words(found)):
+        if sentence:
+            print("\n" + wrapped(sentence))
     of_measure = [run for run in runs if run.measure == measure]
     for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
         print(wrapped(f"{cell_name(cell)}: {sentence}"))

@@ -25,7 +25,7 @@ def check_profile(profile: "Profile") -> None:
     _check_names(profile)
     found: list[str] = []
     for check in (_check_arms, _check_models, _check_contexts, _check_less, _check_helpers, _check_processes,
-                  _check_pool_size_study, _check_trained_elsewhere, _check_limits):  # fmt: skip
+                  _check_pool_size_study, _check_trained_elsewhere, _check_primary, _check_limits):  # fmt: skip
         try:
             check(profile)
         except PlatformError as error:
@@ -218,6 +218,16 @@ def _check_trained_elsewhere(profile: "Profile") -> None:
         if key not in trained:
             known = did_you_mean(key, trained)
             raise PlatformError(f"trained_elsewhere: {key!r} is no experiment that is trained{known}")
+
+
+def _check_primary(profile: "Profile") -> None:
+    primary, benchmarks = profile.verdict.primary, profile.evaluation.benchmarks
+    held_out = any(pool.held_out for pool in profile.pools.values())
+    known = [*(["average"] if benchmarks else []), *(["held_out_loss"] if held_out else []), *benchmarks]
+    if primary is not None and not known:
+        raise PlatformError("verdict.primary: nothing is measured; name benchmarks, or set `held_out` of a pool")
+    if primary is not None and primary not in known:
+        raise PlatformError(f"verdict.primary: {primary!r} is no measure of this profile{did_you_mean(primary, known)}")
 
 
 def _check_sub_pool_sizes(profile: "Profile", pool: str, sizes: tuple[int, ...]) -> None:

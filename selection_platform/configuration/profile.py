@@ -90,7 +90,8 @@ class Profile(MethodSettings):
         min_length=1, description="The arms, by method. A method alone, with nothing behind it, has the defaults."
     )
     verdict: VerdictSettings = Field(
-        default=VerdictSettings(), description="Which differences are too small to matter."
+        default=VerdictSettings(),
+        description="Which measure answers the question, and which differences are too small to matter.",
     )
     pool_size_study: PoolSizeStudySettings = Field(
         default=PoolSizeStudySettings(), description="Parts of the pools that some arms select from too."

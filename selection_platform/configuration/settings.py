@@ -282,8 +282,14 @@ class EvaluationSettings(Settings):
 
 
 class VerdictSettings(Settings):
-    """When an arm counts as the same as random selection."""
+    """Which measure answers the question, and when an arm counts as the same as random selection."""
 
+    primary: str | None = Field(
+        default=None,
+        description="The measure that the answer rests on: `average` (of the benchmarks), a benchmark, or "
+        "`held_out_loss`. Name it before the runs; all others are exploratory. The average if left out, or the "
+        "held-out loss where there are no benchmarks.",
+    )
     margin: float = Field(
         default=1.0, gt=0, description="Difference that is too small to matter, in percentage points of a benchmark."
     )

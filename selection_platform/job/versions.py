@@ -38,7 +38,7 @@ COMPUTATIONS = {
     "stock_tasks": Computation(1),
     # What is made of conversations by chat templates. The paper's text is known by what it is.
     "rendering": Computation(1),
-    "verdict": Computation(2),
+    "verdict": Computation(3),
     "report": Computation(4),
 }
 VERSIONS = {name: each.version for name, each in COMPUTATIONS.items()}

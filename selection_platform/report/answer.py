@@ -7,11 +7,10 @@ from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
 from selection_platform.report.training_section import smaller_trainings
 from selection_platform.report.unchanged import unchanged_cells, unchanged_in_words
-from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import verdicts_of
-from selection_platform.verdict.verdicts import LOSS, Verdict
-from selection_platform.verdict.words import cell_name, count, digits_of, measure_name, unit_of
+from selection_platform.verdict.verdicts import Verdict
+from selection_platform.verdict.words import cell_name, count, digits_of, measure_name, shown_measures, unit_of
 
 MOST_NAMED = 5
 NO_RANDOM = "There is no random run to compare with: add an arm `random` with several seeds."
@@ -31,10 +30,10 @@ class Answer:
 
 
 def answer(data: ReportData) -> Answer:
-    """The answer on the average of the benchmarks, or on the held-out loss where there are none."""
+    """The answer on the primary measure; what others say is exploratory."""
     found = [each for each in verdicts_of(data.verdict) if each.method not in REFERENCES]
-    measures = [measure for measure in (AVERAGE, LOSS) if any(each.measure == measure for each in found)]
-    if not measures:
+    measures = shown_measures(found)
+    if not any(each.role == "primary" for each in found):
         known = "Nothing is evaluated yet." if data.runs.is_empty() else NO_RANDOM
         return Answer("Not known yet.", [known])
     of_measures = {measure: [each for each in found if each.measure == measure] for measure in measures}
@@ -70,9 +69,9 @@ def _headline(found: Sequence[Verdict]) -> str:
 def _counts(found: Sequence[Verdict], data: ReportData) -> str:
     measure = found[0].measure
     return (
-        f"On the {measure_name(measure)}, of {len(found)} comparisons of a method with random selection "
-        f"{count(found, 'better')} are better, {count(found, 'worse')} worse, {count(found, 'same')} the same within "
-        f"{data.margins.of(measure):g} {unit_of(measure)}, and {count(found, 'not enough seeds')} open."
+        f"On the {measure_name(measure)} ({found[0].role}), of {len(found)} comparisons of a method with random "
+        f"selection {count(found, 'better')} are better, {count(found, 'worse')} worse, {count(found, 'same')} the "
+        f"same within {data.margins.of(measure):g} {unit_of(measure)}, and {count(found, 'not enough seeds')} open."
     )
 
 
@@ -86,14 +85,16 @@ def _trust(found: Sequence[Verdict], data: ReportData) -> str:
         return f"Random runs ({span(runs)} for each) are too few, or all equal: how far a run can vary is not known."
     digits, margin = digits_of(measure), data.margins.of(measure)
     spreads = [each.spread for each in cells.values() if each.spread is not None]
-    needed = [seeds_to_see(margin, spread) for spread in spreads]
+    compared = max(each.comparison.compared or 1 for each in found)
+    needed = [seeds_to_see(margin, spread, compared) for spread in spreads]
     enough = [seeds for seeds in needed if seeds is not None]
     seeds = f"it takes {span(enough)} seeds of each arm" if len(enough) == len(needed) else "it takes over 1,000 seeds"
     visible = span(known, digits)
     unknown = len(widths) - len(known)
     return (
         f"How far to trust that: there are {span(runs)} random runs for each model, pool and size, so one run of a "
-        f"method has to differ by {visible} {unit_of(measure)} to be seen. To see a difference of {margin:g}, {seeds}."
+        f"method that truly differs by {visible} {unit_of(measure)} is seen half the time, by itself. To see a "
+        f"difference of {margin:g} four times in five among {compared} comparisons, {seeds}."
         + (f" In {unknown} of {len(widths)} cells random runs are too few, or all equal." if unknown else "")
     )
 

@@ -173,7 +173,8 @@ def paper_data(profile: Profile) -> ReportData:
         title="The paper's published averages",
         description=(
             'Numbers of "Rethinking Data Selection at Scale: Random Selection is Almost All You Need" (arXiv '
-            "2410.09335): averages over five benchmarks, 10,000 samples, five random runs, one run of each method."
+            "2410.09335): averages over five benchmarks, 10,000 samples, five random runs, one run of each method. Its "
+            "script sets the training seed to 0: the random runs vary by the draw, and not by the order of training."
         ),
         margins=margins,
         runs=run_rows(paper_runs()),

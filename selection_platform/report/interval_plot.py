@@ -9,10 +9,10 @@ from matplotlib.ticker import MaxNLocator
 from selection_platform.report.cells import in_order
 from selection_platform.report.style import BLACK, PALE, VERDICTS, drawing, hover_row
 from selection_platform.verdict.statistics import interval_of_one_run
-from selection_platform.verdict.verdicts import LOSS, Verdict
+from selection_platform.verdict.verdicts import BASE, CONTROLS, LOSS, Verdict
 from selection_platform.verdict.words import cell_name, count, digits_of, interval_text, measure_name, signed, unit_of
 
-REFERENCES = ("base", "all_data")
+REFERENCES = CONTROLS
 """Arms that select nothing: they are no answer to the question, but a measure for the others."""
 
 
@@ -68,7 +68,7 @@ def _in_words(each: Verdict) -> str:
 def _draw_arm(axes: Axes, place: int, each: Verdict) -> None:
     _, marker, colour = VERDICTS[each.word]
     numbers = each.comparison
-    if numbers.arm_runs > 1 and numbers.low is not None and numbers.high is not None:
+    if (numbers.arm_runs > 1 or each.method == BASE) and numbers.low is not None and numbers.high is not None:
         axes.plot([numbers.low, numbers.high], [place, place], "-", color=colour, lw=1.4, solid_capstyle="butt")
     filled = "white" if each.word == "not enough seeds" else colour
     axes.plot([numbers.difference], [place], marker, color=colour, markerfacecolor=filled, ms=6, mew=1.4)

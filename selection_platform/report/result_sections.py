@@ -29,6 +29,7 @@ from selection_platform.verdict.words import (
     cell_name,
     digits_of,
     measure_name,
+    shown_measures,
     signed,
 )
 
@@ -36,13 +37,14 @@ from selection_platform.verdict.words import (
 def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
     """How far random runs vary, for each cell."""
     rows = []
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         digits, margin = digits_of(measure), margins.of(measure)
         for cell, spread in spreads(found, measure).items():
             values = random_values(runs, measure, cell)
             half = interval_of_one_run(spread, len(values))
-            needed = None if spread is None else seeds_to_see(margin, spread)
-            seeds = "not known" if spread is None else f"{needed or 'over 1,000'}"
+            compared = compared_with(found, measure)
+            needed = [seeds_to_see(margin, spread, number) for number in (1, compared)] if spread is not None else []
+            seeds = ", ".join(f"{each or 'over 1,000'}" for each in needed) or "not known"
             rows.append(
                 cells(
                     cell_name(cell),
@@ -55,13 +57,15 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
                 )
             )
     header = [
-        "model · pool · samples", "measure", "random runs", "mean", "standard deviation", "smallest visible difference",
-        "seeds of each arm needed",
+        "model · pool · samples", "measure", "random runs", "mean", "standard deviation", "seen half the time",
+        "seeds of each arm needed: one comparison, all",
     ]  # fmt: skip
     paragraphs = [
         "A run's number depends on its seed: of the draw and of the training. Random runs show by how much. One "
         "run of a method is held against the interval in which one new random run would lie (Student's t, 95%), "
-        "several by the difference of means (Welch). What lies within cannot be told from luck, whatever its sign.",
+        "several by the difference of means (Welch). What lies within cannot be told from luck, whatever its sign. A "
+        "true difference as large as half that interval is seen half the time. Seeds are those with which a difference "
+        "of the margin is seen four times in five: of one comparison by itself, and of all together.",
     ]
     if not rows:
         return Section("trust", "How far can this be trusted?", [NO_RANDOM])
@@ -71,6 +75,12 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
         paragraphs,
         [Table("Random runs", header, rows, word_columns(1), arms=None)],
     )
+
+
+def compared_with(found: Sequence[Verdict], measure: str) -> int:
+    """How many comparisons of methods on a measure are looked at together."""
+    of_measure = [each.comparison.compared for each in found if each.measure == measure and each.family == "method"]
+    return max((compared for compared in of_measure if compared), default=1)
 
 
 def leaderboard(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:

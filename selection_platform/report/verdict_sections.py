@@ -21,13 +21,15 @@ from selection_platform.verdict.runs import Run
 from selection_platform.verdict.statistics import interval_of_one_run
 from selection_platform.verdict.verdicts import Verdict
 from selection_platform.verdict.words import (
-    SHOWN,
+    assumed_in_words,
     cell_name,
     count,
     counts_in_words,
     digits_of,
     interval_text,
     measure_name,
+    pooled_in_words,
+    shown_measures,
     signed,
     unit_of,
 )
@@ -39,7 +41,7 @@ def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
     if not found:
         return Section("intervals", title, [NO_RANDOM])
     pictures = []
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
         for place, cell in enumerate(cells_of(of_measure)[:MOST_CELLS], start=1):
             of_cell = [each for each in of_measure if each.cell == cell]
@@ -60,8 +62,9 @@ def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
     paragraphs = [
         "The grey band is where 95% of new random runs would lie, the strokes in its row are the random runs that "
         "there are. A method with one run differs, looked at by itself, where it lies outside the band; one with "
-        "several where its own interval, a line, leaves out 0. The signs are the verdicts after all comparisons "
-        "are looked at together (Holm), so an open circle outside the band is what luck alone shows now and then.",
+        "several, and the base model, where its own interval, a line, leaves out 0. The signs are the verdicts after "
+        "all comparisons of methods are looked at together (Holm), so an open circle outside the band is what "
+        "luck alone shows now and then.",
         *left_out(len(cells_of(found))),
     ]
     return Section("intervals", title, paragraphs, pictures=pictures, file="verdict.csv")
@@ -71,12 +74,12 @@ def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
     """Every verdict on average and held-out loss, and what would settle it."""
     title = "The verdicts, and what would settle them"
     paragraphs, tables = [], []
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
-        if not of_measure:
-            continue
         counted = counts_in_words(of_measure, data.margins.of(measure))
-        paragraphs.append(f"{measure_name(measure).capitalize()}, in {unit_of(measure)}: {counted}")
+        about = f"{measure_name(measure).capitalize()} ({of_measure[0].role}), in {unit_of(measure)}"
+        paragraphs.append(f"{about}: {counted}")
+        paragraphs += [each for each in (assumed_in_words(of_measure), pooled_in_words(of_measure)) if each]
         for cell in cells_of(of_measure)[:MOST_CELLS]:
             of_cell = {each.method: each for each in of_measure if each.cell == cell}
             rows = [_verdict_row(data, of_cell[method]) for method in methods_in_order(of_cell)]
@@ -86,9 +89,9 @@ def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
     if not tables:
         return Section("verdict", title, [NO_RANDOM])
     paragraphs += [
-        "Above 0 is better than random, on both measures. Runs are of the arm and of random. To settle means: with "
+        "Above 0 is better than random, on every measure. Runs are of the arm and of random. To settle means: with "
         f"so many seeds of each, a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "
-        "byte, would be seen four times in five.",
+        "byte, would be seen four times in five, also when all comparisons are looked at together (Holm's first step).",
         *left_out(len(cells_of(found))),
     ]
     return Section("verdict", title, paragraphs, tables, file="verdict.csv")
@@ -111,7 +114,7 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
 def verdict_numbers(found: Sequence[Verdict]) -> dict[str, float]:
     """What is worth following over time of the verdicts on average and held-out loss, by name."""
     numbers: dict[str, float] = {}
-    for measure in SHOWN:
+    for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
         for word in VERDICTS if of_measure else ():
             numbers[f"{measure}: {word}"] = count(of_measure, word)

@@ -1,6 +1,6 @@
 """How far the difference between two arms depends on which items the benchmarks happen to have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,34 +15,81 @@ class Items(NamedTuple):
 
     Attributes:
         difference: of each item, in percentage points.
-        weight: of each item in the benchmark's mean.
+        weight: of each item in the mean of its subset.
+        subset: of each item, by name. The benchmark's number is the mean of the subsets' means, each with the same
+            weight; all items are of one subset where it is the mean of all items.
     """
 
     difference: NDArray[np.float64]
     weight: NDArray[np.float64]
+    subset: NDArray[np.str_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Items":
+        """Some of the items."""
+        return Items(self.difference[chosen], self.weight[chosen], self.subset[chosen])
 
 
-def item_interval(benchmarks: Mapping[str, Items]) -> tuple[float, float, float]:
+class ItemInterval(NamedTuple):
+    """How an arm's average differs from random, and how that depends on the items, in percentage points.
+
+    Attributes:
+        difference: of the averages over benchmarks, as the leaderboard has them.
+        low: lower end of the 95% interval over items; None where some benchmark has too few items to say.
+        high: upper end.
+        error: standard error over items.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    error: float | None
+
+
+def item_interval(benchmarks: Mapping[str, Items]) -> ItemInterval:
     """The difference of the averages over benchmarks, and its 95% interval over items (percentile bootstrap).
 
-    The items of each benchmark are drawn anew, in pairs. Seeds are not: the interval is for the runs that there are,
-    and says nothing of other runs.
+    The items of each subset are drawn again, in pairs, one fewer than there are: so the spread of the drawn means is
+    that of means of as many items as there are, also in small subsets (Rao and Wu, Journal of the American Statistical
+    Association 83, 1988). Subsets of a single item have no spread of their own: their items are drawn from each other,
+    which makes the interval wider rather than narrower. Seeds are not drawn: the interval is for the runs that there
+    are, and says nothing of other runs.
 
     Args:
         benchmarks: the items of each, at least one of at least one.
-
-    Returns:
-        Difference, lower and upper end, in percentage points.
     """
     generator = np.random.default_rng(SEED)
     means = np.zeros(RESAMPLES)
-    difference = 0.0
+    difference, known = 0.0, True
     for items in benchmarks.values():
-        # Items that are alike are drawn together: of 14,000 items of MMLU there are a dozen kinds.
-        kinds, counts = np.unique(np.stack([items.difference, items.weight]), axis=1, return_counts=True)
-        differences, weights = kinds
-        drawn = generator.multinomial(counts.sum(), counts / counts.sum(), RESAMPLES) * weights
-        means += drawn @ differences / drawn.sum(axis=1)
-        difference += float(np.average(items.difference, weights=items.weight))
-    low, high = np.quantile(means / len(benchmarks), [0.025, 0.975])
-    return difference / len(benchmarks), float(low), float(high)
+        subsets = len(np.unique(items.subset))
+        for part, share in _drawn_together(items):
+            difference += share / subsets * float(np.average(part.difference, weights=part.weight))
+            known &= len(part.difference) > 1
+            if known:
+                means += share / subsets * _drawn_means(part, generator)
+    difference /= len(benchmarks)
+    if not known:
+        return ItemInterval(difference, None, None, None)
+    means /= len(benchmarks)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return ItemInterval(difference, float(low), float(high), float(means.std()))
+
+
+def _drawn_together(items: Items) -> Iterator[tuple[Items, int]]:
+    """The items that are drawn from each other, and of how many subsets they are; their weights are in its mean."""
+    _, places, counts = np.unique(items.subset, return_inverse=True, return_counts=True)
+    alone = counts[places] == 1
+    if alone.any():
+        singles = items.where(alone)
+        # Each is its subset's mean, whatever its weight.
+        yield singles._replace(weight=np.ones(len(singles.weight))), len(singles.weight)
+    for place in np.flatnonzero(counts > 1):
+        yield items.where(places == place), 1
+
+
+def _drawn_means(items: Items, generator: np.random.Generator) -> NDArray[np.float64]:
+    # Items that are alike are drawn together: of 14,000 items of MMLU there are a dozen kinds.
+    kinds, counts = np.unique(np.stack([items.difference, items.weight]), axis=1, return_counts=True)
+    differences, weights = kinds
+    drawn = generator.multinomial(counts.sum() - 1, counts / counts.sum(), RESAMPLES) * weights
+    return drawn @ differences / drawn.sum(axis=1)

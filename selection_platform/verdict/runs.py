@@ -45,6 +45,9 @@ def paper_runs() -> list[Run]:
     The main results for Qwen2-7B and Llama3-8B: five random runs, one run of each method, the base model and all data.
     They are taken from a review that quotes the paper's table of averages, and agree with the numbers that other
     reviews quote; the table itself was not at hand. Numbers of single benchmarks could not be read.
+
+    The paper's script sets the training seed to 0: if all five random runs used it, they vary by the draw alone, and
+    not, as ours do, by the order of training too.
     """
     text = files("selection_platform.verdict").joinpath("paper.csv").read_text(encoding="utf-8")
     return [

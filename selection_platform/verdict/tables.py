@@ -1,17 +1,19 @@
 """What verdicts are made from, and verdicts themselves, as the warehouse's rows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import NamedTuple, cast
+from dataclasses import asdict, astuple
+from typing import Any, cast
 
+import numpy as np
 import polars as pl
 
-from selection_platform.verdict.items import Items, item_interval
+from selection_platform.evaluation.results import SCORING, Scoring
+from selection_platform.verdict.items import ItemInterval, Items, item_interval
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word
-from selection_platform.verdict.verdicts import Verdict
+from selection_platform.verdict.verdicts import CONTROLS, Pooled, Verdict, primary_of
 
-NUMBERS = {
+_NUMBERS = {
     "arm_runs": pl.Int32,
     "random_runs": pl.Int32,
     "difference": pl.Float64,
@@ -23,6 +25,16 @@ NUMBERS = {
     "equivalent_within": pl.Float64,
     "spread": pl.Float64,
 }
+_LATER_NUMBERS = {
+    "standard_error": pl.Float64,
+    "freedom": pl.Float64,
+    "spread_assumed": pl.Boolean,
+    "compared": pl.Int32,
+    "detectable": pl.Float64,
+    "p_same": pl.Float64,
+    "p_same_adjusted": pl.Float64,
+}
+NUMBERS = _NUMBERS | _LATER_NUMBERS
 SCHEMA = {
     "measure": pl.String,
     "model": pl.String,
@@ -31,10 +43,23 @@ SCHEMA = {
     "method": pl.String,
     "verdict": pl.String,
     "seeds_needed": pl.Int32,
-    **NUMBERS,
+    **_NUMBERS,
     "items_low": pl.Float64,
     "items_high": pl.Float64,
+    "role": pl.String,
+    "family": pl.String,
+    "seeds_needed_alone": pl.Int32,
+    **_LATER_NUMBERS,
+    "equal_spreads_p": pl.Float64,
+    "pooled_spread": pl.Float64,
+    "pooled_freedom": pl.Float64,
+    "pooled_low": pl.Float64,
+    "pooled_high": pl.Float64,
+    "pooled_p_adjusted": pl.Float64,
+    "pooled_verdict": pl.String,
 }
+_POOLED = [name for name in SCHEMA if name == "equal_spreads_p" or name.startswith("pooled_")]
+"""The columns of `Pooled`, in the order of its fields."""
 RUN_SCHEMA = {
     "measure": pl.String,
     "model": pl.String,
@@ -44,14 +69,6 @@ RUN_SCHEMA = {
     "seed": pl.Int32,
     "value": pl.Float64,
 }
-
-
-class ItemInterval(NamedTuple):
-    """How an arm's average differs from random, and the 95% interval over items, in percentage points."""
-
-    difference: float
-    low: float
-    high: float
 
 
 OverItems = Mapping[tuple[Cell, str], ItemInterval]
@@ -78,8 +95,15 @@ def over_items(rows: pl.DataFrame) -> OverItems:
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
         of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
-        of_arm[str(benchmark)] = Items(items["difference"].to_numpy(), items["weight"].to_numpy())
-    return {key: ItemInterval(*item_interval(benchmarks)) for key, benchmarks in found.items()}
+        of_arm[str(benchmark)] = _items(str(benchmark), items)
+    return {key: item_interval(benchmarks) for key, benchmarks in found.items()}
+
+
+def _items(benchmark: str, rows: pl.DataFrame) -> Items:
+    # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
+    by_subset = SCORING.get(benchmark, Scoring()).macro
+    subset = rows["task"].to_numpy().astype(np.str_) if by_subset else np.full(rows.height, "")
+    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset)
 
 
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
@@ -97,21 +121,34 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
                 **asdict(each.comparison),
                 "items_low": interval.low if interval else None,
                 "items_high": interval.high if interval else None,
+                "role": each.role,
+                "family": each.family,
+                "seeds_needed_alone": each.seeds_needed_alone,
+                **dict(zip(_POOLED, astuple(each.pooled), strict=True) if each.pooled else {}),
             }
         )
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def verdicts_of(rows: pl.DataFrame) -> list[Verdict]:
-    """The verdicts in rows of `reports.verdict`."""
-    return [
-        Verdict(
-            measure=row["measure"],
-            cell=Cell(row["model"], row["pool"], row["budget"]),
-            method=row["method"],
-            comparison=Comparison(**{name: row[name] for name in NUMBERS}),
-            word=cast(Word, row["verdict"]),
-            seeds_needed=row["seeds_needed"],
-        )
-        for row in rows.iter_rows(named=True)
-    ]
+    """The verdicts in rows of `reports.verdict`, also of an earlier version, which has fewer columns."""
+    rows = pl.concat([rows, pl.DataFrame(schema=SCHEMA)], how="diagonal_relaxed")
+    primary = primary_of(dict.fromkeys(rows["measure"]))
+    return [_verdict(row, primary) for row in rows.iter_rows(named=True)]
+
+
+def _verdict(row: Mapping[str, Any], primary: str) -> Verdict:
+    """A verdict from its row; `primary` is the measure of a table that does not say which."""
+    numbers = {name: row[name] for name in NUMBERS} | {"spread_assumed": bool(row["spread_assumed"])}
+    return Verdict(
+        measure=row["measure"],
+        cell=Cell(row["model"], row["pool"], row["budget"]),
+        method=row["method"],
+        comparison=Comparison(**numbers),
+        word=cast(Word, row["verdict"]),
+        seeds_needed=row["seeds_needed"],
+        seeds_needed_alone=row["seeds_needed_alone"],
+        family=row["family"] or ("control" if row["method"] in CONTROLS else "method"),
+        role=row["role"] or ("primary" if row["measure"] == primary else "exploratory"),
+        pooled=Pooled(*(row[name] for name in _POOLED)) if row[_POOLED[0]] is not None else None,
+    )

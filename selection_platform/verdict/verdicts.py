@@ -2,13 +2,53 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from selection_platform.errors import PlatformError
-from selection_platform.verdict.runs import Cell, Run
-from selection_platform.verdict.statistics import Comparison, Word, adjust, compare, seeds_to_see
+from selection_platform.verdict.runs import AVERAGE, Cell, Run
+from selection_platform.verdict.statistics import (
+    CONFIDENCE,
+    Comparison,
+    Spread,
+    Word,
+    adjust,
+    compare,
+    pooled_spread,
+    seeds_to_see,
+)
 
 LOSS = "held_out_loss"
 RANDOM = "random"
+BASE = "base"
+CONTROLS = (BASE, "all_data")
+"""Arms that choose nothing. They say whether training does anything, and are no answer to the question: what they are
+compared with is a family of its own, so that they cost the methods no power and the methods cost them none."""
+
+Family = Literal["method", "control"]
+Role = Literal["primary", "exploratory"]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The same comparison with one spread for all cells and arms of the measure, beside the verdict and not for it.
+
+    Attributes:
+        equal_spreads_p: p-value of equal spreads (Brown and Forsythe). Few runs cannot show that spreads differ.
+        spread: standard deviation of one run of any; this and the others are None where the spreads are seen to differ.
+        freedom: degrees of freedom that it is known with.
+        low: lower end of the 95% interval of the difference.
+        high: upper end.
+        p_adjusted: by Holm, for all comparisons of the family.
+        word: what the verdict would be.
+    """
+
+    equal_spreads_p: float
+    spread: float | None = None
+    freedom: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_adjusted: float | None = None
+    word: Word | None = None
 
 
 @dataclass(frozen=True)
@@ -21,8 +61,13 @@ class Verdict:
         method: the arm.
         comparison: the numbers.
         word: better, same, worse, or not enough seeds.
-        seeds_needed: seeds of each of the two arms with which a difference of the margin would most likely be seen;
-            None where the verdict is there already, or more than 1,000 were needed, or the spread is unknown.
+        seeds_needed: seeds of each of the two arms with which a difference of the margin would be seen four times in
+            five at Holm's first step; None where the verdict is there already, or more than 1,000 were needed, or the
+            spread is unknown.
+        seeds_needed_alone: the same of one comparison that is looked at by itself.
+        family: what it is looked at together with: the measure's comparisons of methods, or of controls.
+        role: whether the measure is the primary one, which answers the question, or an exploratory one.
+        pooled: None where too few runs are there to pool.
     """
 
     measure: str
@@ -31,6 +76,10 @@ class Verdict:
     comparison: Comparison
     word: Word
     seeds_needed: int | None
+    seeds_needed_alone: int | None = None
+    family: Family = "method"
+    role: Role = "primary"
+    pooled: Pooled | None = None
 
 
 def with_random(runs: Iterable[Run]) -> list[Run]:
@@ -40,52 +89,108 @@ def with_random(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if (run.measure, run.cell) in known]
 
 
-def verdicts(runs: Iterable[Run], margins: Mapping[str, float], margin: float) -> list[Verdict]:
+def primary_of(measures: Iterable[str], named: str | None = None) -> str:
+    """The measure that answers the question: the one that is named, else the average, else the held-out loss.
+
+    Args:
+        measures: that there are.
+        named: in the profile, before the runs.
+    """
+    known = list(measures)
+    return named or next((each for each in (AVERAGE, LOSS) if each in known), known[0] if known else AVERAGE)
+
+
+def verdicts(
+    runs: Iterable[Run], margins: Mapping[str, float], margin: float, primary: str | None = None
+) -> list[Verdict]:
     """Compare every arm with random selection.
 
-    All comparisons on one measure are looked at together, and adjusted for each other.
+    All comparisons of methods on one measure are looked at together, and adjusted for each other; those of the base
+    model and of all data are a family of their own.
 
     Args:
         runs: of all arms, random among them.
         margins: by measure, what is too small to matter, where it is not `margin`.
         margin: in percentage points.
+        primary: see `primary_of`.
 
     Raises:
         PlatformError: a cell has no random run to compare with.
     """
-    by_measure: dict[str, dict[Cell, dict[str, list[Run]]]] = {}
+    by_measure: dict[str, dict[Cell, dict[str, list[float]]]] = {}
     for run in runs:
         arms = by_measure.setdefault(run.measure, {}).setdefault(run.cell, {})
-        arms.setdefault(run.method, []).append(run)
+        arms.setdefault(run.method, []).append(run.value)
+    named = primary_of(by_measure, primary)
     return [
         verdict
         for measure, cells in by_measure.items()
-        for verdict in _of_measure(measure, cells, margins.get(measure, margin))
+        for verdict in _of_measure(
+            measure, cells, margins.get(measure, margin), "primary" if measure == named else "exploratory"
+        )
     ]
 
 
-def _of_measure(measure: str, cells: Mapping[Cell, Mapping[str, Sequence[Run]]], margin: float) -> list[Verdict]:
-    compared: list[tuple[Cell, str, Comparison]] = []
+Arms = Mapping[str, Sequence[float]]
+"""Values of the runs of each arm of a cell."""
+
+
+def _of_measure(measure: str, cells: Mapping[Cell, Arms], margin: float, role: Role) -> list[Verdict]:
     for cell, arms in cells.items():
         if RANDOM not in arms:
             raise PlatformError(
                 f"{cell.model} on {cell.pool}: there is no random run to compare with; add an arm `random`"
             )
-        random = [run.value for run in arms[RANDOM]]
-        for method, of_arm in arms.items():
-            if method != RANDOM:
-                values = [run.value for run in of_arm]
-                compared.append((cell, method, compare(values, random, higher_is_better=measure != LOSS)))
-    adjusted = adjust([comparison for *_, comparison in compared])
+    compared = [(cell, method) for cell, arms in cells.items() for method in arms if method != RANDOM]
+    families: tuple[Family, ...] = ("method", "control")
+    found: dict[tuple[Cell, str], Verdict] = {}
+    for family in families:
+        keys = [key for key in compared if (key[1] in CONTROLS) == (family == "control")]
+        own = _adjusted(measure, cells, keys, margin, None)
+        pooled = _pooled(measure, cells, keys, margin)
+        for (cell, method), comparison, with_one in zip(keys, own, pooled, strict=True):
+            alone, together = _seeds_needed(comparison, margin)
+            found[cell, method] = Verdict(
+                measure, cell, method, comparison, comparison.word, together, alone, family, role, with_one
+            )
+    return [found[key] for key in compared]
+
+
+def _pooled(
+    measure: str, cells: Mapping[Cell, Arms], keys: Sequence[tuple[Cell, str]], margin: float
+) -> Sequence[Pooled | None]:
+    """The comparisons of a family with one spread."""
+    pool = pooled_spread([values for arms in cells.values() for values in arms.values()])
+    if pool is None:
+        return [None] * len(keys)
+    spread, equal_p = pool
+    if equal_p < 1 - CONFIDENCE:
+        return [Pooled(equal_p)] * len(keys)
     return [
-        _verdict(measure, cell, method, comparison, margin)
-        for (cell, method, _), comparison in zip(compared, adjusted, strict=True)
+        Pooled(equal_p, each.spread, each.freedom, each.low, each.high, each.p_adjusted, each.word)
+        for each in _adjusted(measure, cells, keys, margin, spread)
     ]
 
 
-def _verdict(measure: str, cell: Cell, method: str, comparison: Comparison, margin: float) -> Verdict:
-    word = comparison.word(margin)
-    needed = None
-    if word == "not enough seeds" and comparison.spread is not None:
-        needed = seeds_to_see(margin, comparison.spread)
-    return Verdict(measure, cell, method, comparison, word, needed)
+def _adjusted(
+    measure: str, cells: Mapping[Cell, Arms], keys: Sequence[tuple[Cell, str]], margin: float, spread: Spread | None
+) -> list[Comparison]:
+    """The comparisons of a family."""
+    compared = [
+        compare(
+            cells[cell][method],
+            cells[cell][RANDOM],
+            higher_is_better=measure != LOSS,
+            arm_varies=method != BASE,
+            spread=spread,
+        )
+        for cell, method in keys
+    ]
+    return adjust(compared, margin)
+
+
+def _seeds_needed(comparison: Comparison, margin: float) -> tuple[int | None, int | None]:
+    """Of a comparison by itself, and at Holm's first step."""
+    if comparison.word != "not enough seeds" or comparison.spread is None:
+        return None, None
+    return seeds_to_see(margin, comparison.spread), seeds_to_see(margin, comparison.spread, comparison.compared or 1)

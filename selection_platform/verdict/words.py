@@ -4,11 +4,20 @@ from collections.abc import Sequence
 
 from selection_platform.text.tables import TextTable
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
+from selection_platform.verdict.statistics import detectable
 from selection_platform.verdict.tables import OverItems
-from selection_platform.verdict.verdicts import LOSS, RANDOM, Verdict
+from selection_platform.verdict.verdicts import LOSS, RANDOM, Role, Verdict
 
 SHOWN = (AVERAGE, LOSS)
 """The measures that sum a run up; the others are single benchmarks."""
+
+
+def shown_measures(found: Sequence[Verdict]) -> list[str]:
+    """The measures whose verdicts are shown at length: the primary one first, and those that sum a run up."""
+    primary = {each.measure: None for each in found if each.role == "primary"}
+    there = {each.measure for each in found}
+    return list(dict.fromkeys([*primary, *(measure for measure in SHOWN if measure in there)]))
+
 
 HEADER = ["model · pool · samples", "arm", "runs", "difference", "95% interval", "p", "p (Holm)", "verdict"]
 ITEMS_TITLE = "The same averages with other items of the same benchmarks, for the runs that there are (bootstrap)"
@@ -35,9 +44,9 @@ def signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
 
 
-def measure_title(measure: str) -> str:
+def measure_title(measure: str, role: Role = "primary") -> str:
     """What a table of verdicts on a measure is about."""
-    return f"{measure}, against random selection; above 0 is better; {unit_of(measure)}"
+    return f"{measure} ({role}), against random selection; above 0 is better; {unit_of(measure)}"
 
 
 def measure_table(found: Sequence[Verdict]) -> str:
@@ -59,14 +68,59 @@ def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
 
 
 def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
-    """How many of the verdicts on one measure are what, one by one and all together."""
+    """How many of the verdicts on one measure are what, one by one and all together; controls apart."""
+    methods, controls = ([each for each in found if each.family == family] for family in ("method", "control"))
+    sentences = [_counted(methods, "comparisons of a method", margin)]
+    if controls:
+        names = " and ".join(dict.fromkeys(each.method for each in controls))
+        sentences.append(_counted(controls, f"comparisons of a control ({names}), a family of their own", margin))
+    return " ".join(sentences)
+
+
+def _counted(found: Sequence[Verdict], what: str, margin: float) -> str:
     compared = [each.comparison for each in found]
     above = sum(each.low is not None and each.low > 0 for each in compared)
     below = sum(each.high is not None and each.high < 0 for each in compared)
     return (
-        f"Of {len(found)} comparisons, looked at one by one, {above} lie above their interval of no difference and "
+        f"Of {len(found)} {what}: looked at one by one, {above} lie above their interval of no difference and "
         f"{below} below it. Looked at together (Holm), {count(found, 'better')} are better, {count(found, 'worse')} "
         f"worse, {count(found, 'same')} the same within {margin:g}, and {count(found, 'not enough seeds')} open."
+    )
+
+
+def assumed_in_words(found: Sequence[Verdict]) -> str | None:
+    """That arms of one run are taken to vary as random runs do; None where there is no such arm."""
+    single = sum(each.comparison.spread_assumed for each in found)
+    if not single:
+        return None
+    return (
+        f"{single} of {len(found)} comparisons are of one run of an arm, which is taken to vary as random runs do. "
+        "Nothing here can show that: where an arm varies more, it is too often called better or worse. Two seeds or "
+        "more of an arm speak for themselves."
+    )
+
+
+def pooled_in_words(found: Sequence[Verdict]) -> str | None:
+    """What one spread for all cells and arms would make of the methods' verdicts on one measure, and why not to.
+
+    None where too few runs are there to pool.
+    """
+    methods = [each for each in found if each.family == "method" and each.pooled is not None]
+    if not methods or methods[0].pooled is None:
+        return None
+    one, digits = methods[0].pooled, digits_of(methods[0].measure)
+    test = f"Brown and Forsythe's test of equal spreads: p = {one.equal_spreads_p:.2f}"
+    if one.spread is None or one.freedom is None:
+        return f"The spreads of arms and cells differ ({test}): they are not pooled."
+    words = [each.pooled.word for each in methods if each.pooled is not None]
+    freedom = sorted({round(each.comparison.freedom, 1) for each in methods if each.comparison.freedom is not None})
+    own = f"{freedom[0]:g}" if len(freedom) == 1 else f"{freedom[0]:g} to {freedom[-1]:g}" if freedom else "no"
+    return (
+        f"With one spread for all cells and arms, {one.spread:.{digits}f} with {one.freedom:g} degrees of freedom "
+        f"in place of {own}, {words.count('better')} would be better, {words.count('worse')} worse and "
+        f"{words.count('same')} the same ({test}). With more degrees of freedom smaller differences are seen. The "
+        "verdicts do not rest on it: so few runs cannot show that cells vary alike, and where they do not, too many "
+        "are called better or worse."
     )
 
 
@@ -88,23 +142,43 @@ def random_runs_in_words(found: Sequence[Verdict], runs: Sequence[Run], margin: 
 
 def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float) -> str:
     digits = digits_of(of_cell[0].measure)
-    single = next((each.comparison for each in of_cell if each.comparison.arm_runs == 1), None)
+    single = next((each.comparison for each in of_cell if each.comparison.spread_assumed), None)
     if single is None or single.visible is None or single.spread is None:
         return f"{len(values)} random runs, too few or too equal to say how far one can vary."
     mean = sum(values) / len(values)
-    needed = next((each.seeds_needed for each in of_cell if each.word == "not enough seeds"), None)
-    more = f" To see {margin:g}, {needed} seeds of each arm are needed." if needed else ""
+    still_open = (each for each in of_cell if each.family == "method" and each.word == "not enough seeds")
+    more = next((_needed_in_words(each, margin) for each in still_open), "")
     return (
         f"{len(values)} random runs, {mean:.{digits}f} on average, standard deviation {single.spread:.{digits}f}; 95% "
-        f"of new ones lie within {single.visible:.{digits}f} of it: no smaller difference of one run can be seen.{more}"
+        f"of new ones lie within {single.visible:.{digits}f} of it. By itself, one run of an arm that truly differs by "
+        f"so much is told from random half the time, by {detectable(single):.{digits}f} four times in five."
+        f"{_together_in_words(of_cell, digits)}{more}"
+    )
+
+
+def _together_in_words(of_cell: Sequence[Verdict], digits: int) -> str:
+    methods = [each.comparison for each in of_cell if each.family == "method"]
+    single = next((each for each in methods if each.spread_assumed), None)
+    if single is None or single.detectable is None:
+        return ""
+    return f" Among {single.compared} comparisons it takes {single.detectable:.{digits}f} (Holm's first step)."
+
+
+def _needed_in_words(each: Verdict, margin: float) -> str:
+    def said(seeds: int | None) -> str:
+        return "over 1,000" if seeds is None else f"{seeds}"
+
+    return (
+        f" To see {margin:g} four times in five takes {said(each.seeds_needed_alone)} seeds of each arm by itself, and "
+        f"{said(each.seeds_needed)} among {each.comparison.compared}."
     )
 
 
 def items_table(intervals: OverItems) -> TextTable:
     """The intervals over items."""
     rows = [
-        [cell_name(cell), method, f"{difference:+.2f}", f"{low:+.2f} to {high:+.2f}"]
-        for (cell, method), (difference, low, high) in intervals.items()
+        [cell_name(cell), method, f"{each.difference:+.2f}", interval_text(each.low, each.high, 2) or "not known"]
+        for (cell, method), each in intervals.items()
     ]
     return TextTable(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
 

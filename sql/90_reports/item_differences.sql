@@ -1,4 +1,5 @@
 -- For each item of each benchmark, how much better than random runs an arm does: mean over its seeds minus mean over theirs.
+-- An item is known by its task too: two subsets may have an item of the same content.
 WITH runs AS (
     SELECT board.model, board.pool, keys.method, keys.budget, board.experiment
     FROM reports.leaderboard AS board
@@ -18,6 +19,7 @@ of_arms AS (
         budget,
         method,
         benchmark,
+        task,
         item_id,
         avg(100 * correct) AS correct,
         any_value(weight) AS weight
@@ -27,9 +29,9 @@ of_arms AS (
     WHERE results."primary" AND NOT starts_with(benchmark, 'held_out_loss/')
     GROUP BY ALL
 )
-SELECT arm.model, arm.pool, arm.budget, arm.method, benchmark, item_id, arm.correct - random.correct AS difference,
+SELECT arm.model, arm.pool, arm.budget, arm.method, benchmark, task, item_id, arm.correct - random.correct AS difference,
     arm.weight
 FROM of_arms AS arm
-JOIN (FROM of_arms WHERE method = 'random') AS random USING (model, pool, budget, benchmark, item_id)
+JOIN (FROM of_arms WHERE method = 'random') AS random USING (model, pool, budget, benchmark, task, item_id)
 WHERE arm.method != 'random'
-ORDER BY arm.model, arm.pool, arm.budget, arm.method, benchmark, item_id
+ORDER BY arm.model, arm.pool, arm.budget, arm.method, benchmark, task, item_id

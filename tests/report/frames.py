@@ -15,9 +15,9 @@ EVIL = '<img src="https://example.org/x.png">&"'
 CELL = Cell("m", EVIL, 10)
 MARGINS = Margins(1.0, 0.01)
 VALUES = {
-    "average": {"random": [10, 11, 12], "ifd": [16], "zip": [5, 5.5], "base": [11]},
+    "average": {"random": [10, 11, 12], "ifd": [15], "zip": [5, 5.5], "base": [11]},
     LOSS: {"random": [2.0, 2.1, 2.2], "ifd": [2.0], "zip": [3.0, 3.0], "base": [2.1]},
-    "mmlu": {"random": [10, 11, 12], "ifd": [16], "zip": [5, 5.5], "base": [11]},
+    "mmlu": {"random": [10, 11, 12], "ifd": [15], "zip": [5, 5.5], "base": [11]},
 }
 
 

@@ -38,7 +38,7 @@ def test_the_leaderboard_has_means_and_marks_best_and_second():
     assert texts(average) == [
         ["base", "1", "11.00"],
         ["random", "3", "11.00"],
-        ["ifd", "1", "16.00"],
+        ["ifd", "1", "15.00"],
         ["zip", "2", "5.25"],
     ]
     assert [row[2].rank for row in average.rows] == ["second", "second", "best", None]
@@ -46,30 +46,30 @@ def test_the_leaderboard_has_means_and_marks_best_and_second():
     assert [row[2].rank for row in loss.rows] == ["second", "second", "best", None]
     # Random is what the others are held against.
     assert [row[2].verdict for row in average.rows][1] is None
-    assert average.markdown().splitlines()[4].split("|")[3].strip() == "**16.00** ?"
+    assert average.markdown().splitlines()[4].split("|")[3].strip() == "**15.00** ?"
 
 
 def test_each_benchmark_has_its_column():
     (table,) = section("benchmarks", data()).tables
     assert (table.caption, table.header) == (cell_name(CELL), ["arm", "mmlu"])
-    assert texts(table) == [["base", "11.00"], ["random", "11.00"], ["ifd", "16.00"], ["zip", "5.25"]]
+    assert texts(table) == [["base", "11.00"], ["random", "11.00"], ["ifd", "15.00"], ["zip", "5.25"]]
 
 
 def test_verdicts_have_differences_intervals_and_what_would_settle_them():
     average, _ = section("verdict", data()).tables
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in average.rows}
     # t of two degrees of freedom times sqrt(1 + 1/3), as in tests/verdict.
-    assert rows["ifd"][:3] == ["not enough seeds", "+5.00", "+0.03 to +9.97"]
-    # 17 seeds of each for one standard deviation.
-    assert rows["ifd"][4:] == ["1 : 3", "16 more runs of it, 14 of random"]
+    assert rows["ifd"][:3] == ["not enough seeds", "+4.00", "-0.97 to +8.97"]
+    # 21 seeds of each for one standard deviation, where two methods are looked at together.
+    assert rows["ifd"][4:] == ["1 : 3", "20 more runs of it, 18 of random"]
     assert (rows["zip"][0], rows["zip"][-1]) == ("worse", "settled")
     assert rows["base"][-1] == "not by runs: the base model is one, and has no seeds"
 
 
 def test_what_would_settle_it_has_a_price_where_costs_are_known():
     average, _ = section("verdict", data(costs=COSTS)).tables
-    # 30 runs of 20 s of training and 10 s of evaluation: 900 s.
-    assert average.rows[1][-1].text == "16 more runs of it, 14 of random: 15.0 min of CPU time"
+    # 38 runs of 20 s of training and 10 s of evaluation: 1,140 s.
+    assert average.rows[1][-1].text == "20 more runs of it, 18 of random: 19.0 min of CPU time"
 
 
 def test_an_arm_without_seeds_says_so():
@@ -136,14 +136,14 @@ def test_the_answer_says_how_far_to_trust_it():
     assert "of 2 comparisons of a method with random selection 0 are better, 1 worse" in counts
     assert "within 0.01 bits per byte" in loss
     assert "there are 3 random runs" in trust
-    assert "has to differ by 4.97 percentage points" in trust
-    assert "To see a difference of 1, it takes 17 seeds of each arm." in trust
+    assert "truly differs by 4.97 percentage points is seen half the time" in trust
+    assert "To see a difference of 1 four times in five among 2 comparisons, it takes 21 seeds of each arm." in trust
 
 
 def test_the_trust_table():
     (table,) = section("trust", data()).tables
     assert texts(table)[0] == [
-        cell_name(CELL), "average of the benchmarks", "3", "11.00", "1.00", "4.97", "17 for 1",
+        cell_name(CELL), "average of the benchmarks", "3", "11.00", "1.00", "4.97", "17, 21 for 1",
     ]  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_the_papers_differences_stand_beside_ours():
     made = data()
     (table,) = section("paper", replace(made, paper=paper)).tables
     assert table.header[1:] == [f"ours: {cell_name(CELL)}", f"paper: {cell_name(CELL)}"]
-    assert texts(table) == [["ifd", "+5.00", "-2.00"]]
+    assert texts(table) == [["ifd", "+4.00", "-2.00"]]
 
 
 def test_clusters_show_with_and_without():
@@ -229,8 +229,8 @@ def test_gpu_and_cpu_time_have_tables_and_prices_of_their_own():
     (picture,) = made.pictures
     assert "ifd: selecting 0.0 s, training 10.0 s, evaluating 2.0 s" in picture.alternative
     average, _ = section("verdict", data(costs=arms)).tables
-    # 30 runs, each 12 s on the GPU and 30 s of cores.
-    assert average.rows[1][-1].text.endswith("14 of random: 6.0 min of GPU time, 15.0 min of CPU time")
+    # 38 runs, each 12 s on the GPU and 30 s of cores.
+    assert average.rows[1][-1].text.endswith("18 of random: 7.6 min of GPU time, 19.0 min of CPU time")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_verdicts_come_back_from_their_table():
     assert verdict_rows(found, {}).equals(data().verdict)
     numbers = verdict_numbers(found)
     assert (numbers["average: worse"], numbers["average: not enough seeds"]) == (1, 2)
-    assert numbers[f"average: best difference, {cell_name(CELL)}"] == 5
+    assert numbers[f"average: best difference, {cell_name(CELL)}"] == 4
 
 
 def test_a_difference_that_rounds_to_0_has_no_sign():
