@@ -42,7 +42,7 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
-        _tell_left_out(profile.evaluation, tell)
+        tell_left_out(profile.evaluation, tell)
         try:
             _Refresh(workspace, tell).run(of, rebuild=rebuild)
         finally:
@@ -203,7 +203,7 @@ class _Refresh:
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
 
 
-def _tell_left_out(evaluation: EvaluationSettings, tell: Tell) -> None:
+def tell_left_out(evaluation: EvaluationSettings, tell: Tell) -> None:
     """Say which benchmarks are left out, as the code that models write is not run."""
     names = [name for name, each in evaluation.benchmarks.items() if each.task == CODE_TASK]
     if names and evaluation.run_generated_code != "sandboxed":

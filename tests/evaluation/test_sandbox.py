@@ -212,7 +212,7 @@ def test_the_demo_runs_what_can_be_contained():
 @pytest.mark.usefixtures("_without_walls")
 def test_a_run_says_what_it_leaves_out():
     told: list[str] = []
-    refresh.check_generated_code(load_profile("demo").evaluation, told.append)
+    refresh.tell_left_out(load_profile("demo").evaluation, told.append)
     assert told == [
         "humaneval: left out, as generated code cannot be contained on this machine (docs/security.md)",
     ]
