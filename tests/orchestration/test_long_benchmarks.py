@@ -1,11 +1,13 @@
 """A benchmark without `limit` is announced where it takes a minute a model, or where nobody knows how long it takes."""
 
 from types import SimpleNamespace
+from typing import cast
 
 import dagster as dg
 
 from orchestration.graph import Step
 from orchestration.long_benchmarks import long_benchmarks
+from orchestration.workspace import Workspace
 from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.job.folder import write_manifest
 
@@ -24,7 +26,8 @@ def announced(tmp_path, *measured, limit=None, models=2):
         ),
         resources=SimpleNamespace(artifacts=SimpleNamespace(benchmark_result=lambda key: tmp_path / key)),
     )
-    return list(long_benchmarks(workspace, [Step(benchmark_result, str(index)) for index in range(models)]))
+    found = long_benchmarks(cast(Workspace, workspace), [Step(benchmark_result, str(index)) for index in range(models)])
+    return list(found)
 
 
 def test_what_took_a_minute_a_model_or_was_never_measured(tmp_path):
