@@ -20,36 +20,53 @@ class Expected(NamedTuple):
     unknown: int
 
 
+Times = dict[str, dict[str | None, float]]
+"""By asset and partition, in seconds."""
+
+
 class ExpectedTime:
     """What each partition took at its longest: a making that found its files there already took next to nothing."""
 
     def __init__(self, ledger: Iterable[Entry] = ()) -> None:
         """Takes the entries of the cost ledger."""
-        self._longest: dict[str, dict[str | None, float]] = {}
+        self._before: Times = {}
+        self._now: Times = {}
+        self._spent = self._foreseen = 0.0
         for entry in ledger:
-            self._add(entry.asset, entry.partition, float(entry.cost["wall_seconds"]))
+            _add(self._before, entry.asset, entry.partition, float(entry.cost["wall_seconds"]))
 
     def add(self, step: Step, seconds: float) -> None:
-        """A step was just made, in so many seconds."""
+        """A step was just made, in so many seconds. How that compares with before tells of the others too."""
+        before = _of(self._before, step)
+        if before is not None:
+            self._foreseen += before
+            self._spent += seconds
         names = [key.to_user_string() for key in step.asset.keys]
         for name in names:
-            self._add(name, step.partition_key, seconds / len(names))
+            _add(self._now, name, step.partition_key, seconds / len(names))
 
     def of(self, steps: Iterable[Step]) -> Expected:
         """What steps will take, one after another: like the same partition before, else like others of its asset."""
-        seconds = [self._of(step) for step in steps]
+        pace = self._spent / self._foreseen if self._foreseen else 1.0
+        seconds = [self._expected(step, pace) for step in steps]
         known = [each for each in seconds if each is not None]
         return Expected(sum(known), len(seconds) - len(known))
 
-    def _add(self, asset: str, partition: str | None, seconds: float) -> None:
-        longest = self._longest.setdefault(asset, {})
-        longest[partition] = max(seconds, longest.get(partition, 0.0))
+    def _expected(self, step: Step, pace: float) -> float | None:
+        before = _of(self._before, step)
+        return _of(self._now, step) if before is None else before * pace
 
-    def _of(self, step: Step) -> float | None:
-        total = 0.0
-        for key in step.asset.keys:
-            partitions = self._longest.get(key.to_user_string())
-            if not partitions:
-                return None
-            total += partitions.get(step.partition_key, fmean(partitions.values()))
-        return total
+
+def _add(times: Times, asset: str, partition: str | None, seconds: float) -> None:
+    longest = times.setdefault(asset, {})
+    longest[partition] = max(seconds, longest.get(partition, 0.0))
+
+
+def _of(times: Times, step: Step) -> float | None:
+    total = 0.0
+    for key in step.asset.keys:
+        partitions = times.get(key.to_user_string())
+        if not partitions:
+            return None
+        total += partitions.get(step.partition_key, fmean(partitions.values()))
+    return total

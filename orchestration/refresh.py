@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from assets.record.cost_ledger import entries
 from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
+from orchestration.long_benchmarks import LONG, long_benchmarks
 from orchestration.materialize import end_killed_runs, materialize_step
 from orchestration.preflight import preflight
 from orchestration.retention import Retention, by_experiment
@@ -21,9 +22,6 @@ from selection_platform.evaluation.sandbox import can_contain
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import duration, in_words
-
-LONG = 60.0
-"""Seconds from which on it is worth a line how long something takes."""
 
 Tell = Callable[[str], None]
 """Says one line to whoever waits."""
@@ -58,12 +56,14 @@ class Plan:
         perhaps: those that are made from these, and are due where these come out otherwise.
         faults: what would stop it, one message each.
         expected: the time that all of them would take.
+        long: what will take long and could be shorter.
     """
 
     due: list[Due]
     perhaps: list[Step]
     faults: list[str]
     expected: Expected
+    long: list[str]
 
 
 def plan(profile: Profile, of: Sequence[str] = ()) -> Plan:
@@ -91,7 +91,8 @@ class _Refresh:
         due = [due for step in steps if (due := self._staleness.cause(step))]
         made = {each.step for each in due}
         perhaps = [step for step in steps if step not in made]
-        return Plan(due, perhaps, preflight(self._workspace, steps), self._expected.of(steps))
+        faults, long = preflight(self._workspace, steps), list(long_benchmarks(self._workspace, steps))
+        return Plan(due, perhaps, faults, self._expected.of(steps), long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()
@@ -100,6 +101,8 @@ class _Refresh:
             self._retention.want(self._named(of))
         steps = by_experiment(self._steps(of))
         self._preflight(steps)
+        for line in long_benchmarks(self._workspace, steps):
+            self._tell(line)
         for index, step in enumerate(steps, start=1):
             self._tell(f"[{index}/{len(steps)}] {step}")
             if self._is_due(step):

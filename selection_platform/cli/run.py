@@ -87,6 +87,8 @@ def _print_plan(profile: Profile, of: Sequence[str]) -> None:
         print(wrapped(f"By what they took before: {duration(seconds)} for all of them at most{beside}"))
     elif steps:
         print("How long it takes is not known: nothing was made before")
+    for line in found.long:
+        print(wrapped(line))
     if found.faults:
         raise PlatformError("\n".join(found.faults))
 

@@ -68,6 +68,7 @@ class ChatModel(LM):
         renderer: how conversations become text for it.
         batch_size: prompts in a batch.
         on_answer: called with the number of requests that have just been answered.
+        on_requests: called with the number of requests that are to be answered.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ChatModel(LM):
         renderer: Renderer,
         batch_size: int,
         on_answer: Callable[[int], None] = lambda _: None,
+        on_requests: Callable[[int], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -84,7 +86,7 @@ class ChatModel(LM):
         self.renderer = renderer
         self.tokenizer: Any = renderer.tokenizer
         self.batch_size = batch_size
-        self.on_answer = on_answer
+        self.on_answer, self.on_requests = on_answer, on_requests
         self.max_length = positions(model.config) or sys.maxsize
         self.truncated_prompts = 0
         self._prompts: dict[str, Prompt] = {}
@@ -109,6 +111,7 @@ class ChatModel(LM):
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """The greedy answer to each request's prompt, cut before the first stop string."""
+        self.on_requests(len(requests))
         answers = [""] * len(requests)
         for settings, indices in self._by_settings(requests):
             new_tokens, stops = settings
@@ -122,6 +125,7 @@ class ChatModel(LM):
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """The log-likelihood (nats) of each answer after its prompt, and whether it is the greedy answer."""
+        self.on_requests(len(requests))
         prompts = [self._prompts[request.arguments[0]] for request in requests]
         asked = [
             Continuation(prompt.ids, self.renderer.continuation(prompt, request.arguments[1]))

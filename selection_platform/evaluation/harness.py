@@ -116,7 +116,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
         tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
-        chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance)
+        chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())

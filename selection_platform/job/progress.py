@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from selection_platform.text.numbers import duration
+
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -24,8 +26,15 @@ class Progress:
         self.total = total
         self.unit = unit
         self.done = 0
+        self._started = time.monotonic()
         self._bar = tqdm(total=total, desc=label, unit=unit, disable=None, leave=False)
         self._last_line = time.monotonic()
+
+    def expect(self, units: int) -> None:
+        """So many more units are to come, which was not known before."""
+        self.total = (self.total or 0) + units
+        self._bar.total = self.total
+        self._bar.refresh()
 
     def advance(self, units: int = 1) -> None:
         """Add `units` finished units."""
@@ -35,7 +44,13 @@ class Progress:
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             of_total = f" of {self.total:,}" if self.total is not None else ""
-            logger.info("%s: %s%s %s", self.label, f"{self.done:,}", of_total, self.unit)
+            logger.info("%s: %s%s %s%s", self.label, f"{self.done:,}", of_total, self.unit, self._left(now))
+
+    def _left(self, now: float) -> str:
+        """The time left, if the rest takes as long a unit as what is done."""
+        if self.total is None or not 0 < self.done < self.total:
+            return ""
+        return f", {duration((now - self._started) / self.done * (self.total - self.done))} left"
 
     def close(self) -> None:
         """Remove the bar."""

@@ -34,12 +34,20 @@ def test_the_same_partition_else_others_of_the_asset():
     assert known.of([]) == (0, 0)
 
 
-def test_what_is_made_together_is_added_up_and_a_run_learns_on_the_way():
+def test_what_is_made_together_is_added_up():
     known = ExpectedTime([entry("likelihood", "a", 1.0), entry("embedding", "a", 2.0)])
-    both = step("a", "likelihood", "embedding")
-    assert known.of([both]) == (3.0, 0)
-    known.add(both, 8.0)
-    assert known.of([both, step("b", "embedding")]) == (12.0, 0)
+    assert known.of([step("a", "likelihood", "embedding")]) == (3.0, 0)
+
+
+def test_a_run_learns_on_the_way():
+    known = ExpectedTime([entry("pool", "a", 2.0), entry("pool", "b", 10.0)])
+    # The machine has twice as much to do as before.
+    known.add(step("a", "pool"), 4.0)
+    assert known.of([step("b", "pool")]) == (20.0, 0)
+    # What was never made before is known once one of it is made.
+    assert known.of([step("y", "selection")]) == (0, 1)
+    known.add(step("x", "selection"), 3.0)
+    assert known.of([step("y", "selection"), step("b", "pool")]) == (23.0, 0)
 
 
 def test_times_in_words():

@@ -1,0 +1,40 @@
+"""Benchmarks that will take long, because nothing limits their items: said before any of them starts."""
+
+from collections.abc import Iterable, Iterator
+
+from assets.keys import BENCHMARK_RESULT
+from orchestration.graph import Step
+from orchestration.workspace import Workspace
+from selection_platform.job.folder import read_manifest
+from selection_platform.text.numbers import duration
+
+LONG = 60.0
+"""Seconds a model."""
+
+
+def long_benchmarks(workspace: Workspace, steps: Iterable[Step]) -> Iterator[str]:
+    """A line for each benchmark without `limit` that took a minute a model, or that no model was measured on yet."""
+    models = sum(BENCHMARK_RESULT in step.asset.keys for step in steps)
+    if not models:
+        return
+    measured = _seconds(workspace)
+    for name, benchmark in workspace.profile.evaluation.benchmarks.items():
+        seconds = measured.get((name, benchmark.task))
+        if benchmark.limit is None and (seconds is None or seconds >= LONG):
+            took = "a time that is not known yet" if seconds is None else duration(seconds)
+            yield (
+                f"benchmark {name} has no `limit`, so all its items are asked of {models} models: {took} for each; "
+                "`limit: 100` asks a hundred of each task"
+            )
+
+
+def _seconds(workspace: Workspace) -> dict[tuple[str, str], float]:
+    """The longest that each benchmark took without a limit, by its name and task."""
+    longest: dict[tuple[str, str], float] = {}
+    for key in workspace.profile.trained_experiments:
+        manifest = read_manifest(workspace.resources.artifacts.benchmark_result(key)) or {}
+        for name, facts in manifest.get("benchmarks", {}).items():
+            if "task" in facts and facts["limit"] is None:
+                place = name, facts["task"]
+                longest[place] = max(facts["seconds"], longest.get(place, 0.0))
+    return longest
