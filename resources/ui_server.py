@@ -26,9 +26,8 @@ from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarge
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
+from resources import DEFINITIONS
 from resources.own_page import OwnPageOnly, own_hosts
-
-DEFINITIONS = "selection_platform.definitions"
 
 
 def main() -> None:
