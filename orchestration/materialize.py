@@ -17,6 +17,7 @@ from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 import resources
+from assets.record.reuse import FORCE_TAG
 from orchestration.graph import Step
 from resources import DEFINITIONS, Resources
 from resources.plain_paths import plain_paths
@@ -76,9 +77,14 @@ def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
 
 
 def materialize_step(
-    step: Step, assets: list[dg.AssetsDefinition], with_resources: Resources, instance: dg.DagsterInstance
+    step: Step,
+    assets: list[dg.AssetsDefinition],
+    with_resources: Resources,
+    instance: dg.DagsterInstance,
+    *,
+    force: bool = False,
 ) -> dict[str, object]:
-    """Run one step.
+    """Run one step. One that would come out the same computes nothing, unless it is forced.
 
     Returns:
         The metadata of what was materialised.
@@ -92,7 +98,7 @@ def materialize_step(
     run = instance.create_run_for_job(
         job.get_subset(asset_selection=frozenset(step.asset.keys)),
         run_config=QUIET,
-        tags=_tags(step),
+        tags={**_tags(step), **({FORCE_TAG: "true"} if force else {})},
         asset_selection=set(step.asset.keys),
         remote_job_origin=_origin(job.name),
     )
@@ -109,7 +115,7 @@ def materialize_step(
 
 def _tags(step: Step) -> dict[str, str]:
     # The UI's daemon would make a run that was killed again by itself, beside the next run of the command line.
-    tags = {SCRIPT_TAG: "true", ASSET_TAG: step.name, "dagster/max_retries": "0"}
+    tags = {SCRIPT_TAG: "true", ASSET_TAG: step.name, "user": "command line", "dagster/max_retries": "0"}
     return tags if step.partition_key is None else {**tags, "dagster/partition": step.partition_key}
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
+from selection_platform.job.folder import begin_again
 from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
 from selection_platform.job.spec import AnySpec, Spec, write_spec
@@ -58,6 +59,8 @@ class JobLauncher(dg.ConfigurableResource):
         """
         if self.run_in == "in_process":
             return job.run(spec, folder)
+        # Here, as no other process knows of it.
+        begin_again(folder)
         if not job.is_complete(spec, folder):
             with _spec_file(spec, folder) as spec_file:
                 command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]

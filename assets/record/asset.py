@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from assets.record.checks import Check, specs
-from assets.record.provenance import Materialize, recorded
-from assets.record.settings_used import Declared, Used, declare
+from assets.record.recording import Materialize, recorded
+from assets.record.settings_used import Declared, Used, declare, never
 from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.versions import VERSIONS
@@ -84,6 +84,7 @@ def platform_asset(
     code: int = 1,
     gpu: bool = False,
     folder: Callable[[ArtifactStore, str], Path | None] | None = None,
+    changes_unseen: Callable[[str], bool] = never,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that materialises an asset.
 
@@ -103,17 +104,18 @@ def platform_asset(
         code: raise it for a change of content that neither `sql` nor `by` sees.
         gpu: whether it wants a GPU: such steps run one at a time.
         folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
+        changes_unseen: whether a partition reads what may have changed without a sign here: it is never reused.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
-        declared = {dg.AssetKey(path): Declared(settings, rendered, folder)}
+        declared = {dg.AssetKey(path): Declared(settings, rendered, folder, changes_unseen)}
         asset = dg.asset(
             key=path,
             description=description,
             partitions_def=partitions,
             deps=deps,
-            check_specs=specs(checks, *path),
+            check_specs=specs(checks, partitions, *path),
             group_name=group,
             kinds=kinds,
             owners=OWNERS,

@@ -22,6 +22,11 @@ Used = Mapping[str, Any]
 """Parts of a profile, or values, by their dotted paths."""
 
 
+def never(partition_key: str) -> bool:
+    """Of no partition."""
+    return False
+
+
 @dataclass(frozen=True)
 class Declared:
     """What an asset says of itself beside what Dagster keeps.
@@ -31,11 +36,13 @@ class Declared:
         rendered: how conversations become text for it, by partition key; None where no model reads any.
         folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
             when it is whole. None where there is no such folder.
+        changes_unseen: by partition key, whether it reads what may have changed without a sign here.
     """
 
     settings: Used | Callable[[str], Used]
     rendered: Callable[[str], TextSettings] | None = None
     folder: Callable[[ArtifactStore, str], Path | None] | None = None
+    changes_unseen: Callable[[str], bool] = never
 
     def content(self, partition_key: str | None) -> dict[str, Any]:
         """The settings that decide a partition's content, each by its dotted path in the profile."""
