@@ -167,6 +167,68 @@ def test_a_changed_file_is_asked_for_once(place):
     assert look_at_sources(place, changed) == ([], changed)
 
 
+def test_what_is_stale_already_is_asked_for_at_the_first_look(place):
+    write_pool(place, conversations(61, seed=0))
+    names, cursor = look_at_sources(place)
+    assert names == ["letters"]
+    assert look_at_sources(place, cursor) == ([], cursor)
+
+
+def told(place, cursor=None):
+    """What the sensor shows of partitions, by asset and partition; and its cursor."""
+    sensor = instigator(place, "status")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    with open_instance(place.home) as instance, dg.build_sensor_context(instance, cursor) as context:
+        evaluated = sensor.evaluate_tick(context)
+        for event in evaluated.asset_events:
+            instance.report_runless_asset_event(event)
+    assert not evaluated.run_requests
+    shown = {f"{event.asset_key.to_user_string()} {event.partition or ''}".rstrip(): event
+             for event in evaluated.asset_events}  # fmt: skip
+    return shown, evaluated.cursor
+
+
+def newest_result(place, asset, partition):
+    with open_instance(place.home) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey(asset), "up_to_date")
+        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        (newest, *_) = [record for record in history if record.partition == partition]
+        return newest.status.value
+
+
+def test_the_ui_shows_what_is_due_and_why(place, capsys):
+    shown, cursor = told(place)
+    assert cursor == "{}"
+    assert all(event.passed for event in shown.values())
+    assert f"checkpoint {ENTROPY}" in shown
+    assert told(place, cursor) == ({}, cursor)
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    shown, changed = told(place, cursor)
+    assert shown.keys() == each("checkpoint", TRAINED)
+    event = shown[f"checkpoint {ENTROPY}"]
+    assert (event.passed, event.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert event.description == "stale: fine_tuning.learning_rate 0.001 -> 0.002"
+    assert newest_result(place, "checkpoint", ENTROPY) == "FAILED"
+    # Once, until something changes.
+    assert told(place, changed) == ({}, changed)
+    refreshed(capsys, place, f"checkpoint {ENTROPY}".split()[1])
+    assert newest_result(place, "checkpoint", ENTROPY) == "SUCCEEDED"
+    change_profile(place, fine_tuning={"learning_rate": 0.001})
+    shown, _ = told(place, changed)
+    assert {name: event.passed for name, event in shown.items()} == {
+        **dict.fromkeys(each("checkpoint", {*TRAINED} - {ENTROPY}), True),
+        f"checkpoint {ENTROPY}": False,
+        **{name: shown[name].passed for name in shown if not name.startswith("checkpoint")},
+    }
+
+
+def test_the_ui_shows_that_files_are_gone(place):
+    (place.home / "artifacts" / "checkpoint" / ENTROPY / "manifest.json").unlink()
+    shown, _ = told(place, "{}")
+    assert list(shown) == [f"checkpoint {ENTROPY}"]
+    assert str(shown[f"checkpoint {ENTROPY}"].description).startswith("missing: its files are gone: ")
+
+
 def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
     change_profile(place, pools={"letters": {"source": {"hub": "someone/letters"}}})
     commits = {"someone/letters": "a"}
