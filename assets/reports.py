@@ -313,7 +313,7 @@ def _of_pool_size_study(profile: Profile) -> list[str]:
 
 def _table_result(warehouse: Warehouse, table: str, count: int, metadata: Mapping[str, Any]) -> dg.MaterializeResult:
     return dg.MaterializeResult(
-        metadata={"dagster/table_name": table, "dagster/partition_row_count": count, **metadata},
+        metadata={**metadata, "dagster/table_name": table, "dagster/row_count": count},
         data_version=dg.DataVersion(warehouse.content_hash(table, {})),
     )
 

@@ -53,10 +53,10 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         warehouse.replace("experiments.keys", partition, load_sql("50_selections/experiment"), _columns(experiment))
         return dg.MaterializeResult(
             metadata={
+                "made from": markdown_links(_made_from(partitions, experiment)),
                 "dagster/table_name": "selections.samples",
                 "dagster/partition_row_count": count,
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
-                "made from": markdown_links(_made_from(partitions, experiment)),
                 "picked first": markdown_picks(_first_picks(experiment, warehouse)),
             },
             check_results=selection_results(facts),

@@ -6,7 +6,7 @@ up to date.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import dagster as dg
 
@@ -70,9 +70,6 @@ def _hash(due: Due, made: Provenance) -> str:
 
 def _evaluation(instance: dg.DagsterInstance, node: Node, due: Due | None) -> dg.AssetCheckEvaluation:
     key, partition = node
-    causes: Mapping[str, dg.MetadataValue] = (
-        {} if due is None else {due.status: dg.MetadataValue.md("\n".join(f"- {cause}" for cause in due.causes))}
-    )
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if partition is None else [partition])
     (newest,) = instance.fetch_materializations(wanted, limit=1).records
     return dg.AssetCheckEvaluation(
@@ -81,7 +78,6 @@ def _evaluation(instance: dg.DagsterInstance, node: Node, due: Due | None) -> dg
         passed=due is None,
         severity=dg.AssetCheckSeverity.WARN,
         description=None if due is None else f"{due.status}: {'; '.join(due.causes)}",
-        metadata=causes,
         partition=partition,
         target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
             storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
