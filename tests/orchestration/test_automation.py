@@ -174,59 +174,61 @@ def test_what_is_stale_already_is_asked_for_at_the_first_look(place):
     assert look_at_sources(place, cursor) == ([], cursor)
 
 
-def told(place, cursor=None):
-    """What the sensor shows of partitions, by asset and partition; and its cursor."""
+def shown(place):
+    """By asset and partition, why the newest result of `up_to_date` says that it is due; None where it is not."""
+    found: dict[str, str | None] = {}
+    with open_instance(place.home) as instance:
+        for key in instance.get_asset_keys():
+            check = dg.AssetCheckKey(key, "up_to_date")
+            for record in instance.event_log_storage.get_asset_check_execution_history(check, limit=100):
+                evaluation = record.event.asset_check_evaluation if record.event else None
+                assert evaluation is not None
+                assert evaluation.severity == dg.AssetCheckSeverity.WARN
+                assert evaluation.passed == (evaluation.description is None)
+                name = f"{key.to_user_string()} {record.partition or ''}".rstrip()
+                found.setdefault(name, evaluation.description)
+    return found
+
+
+def look(place, cursor=None):
+    """Have the sensor look, and give its cursor."""
     sensor = instigator(place, "status")
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     with open_instance(place.home) as instance, dg.build_sensor_context(instance, cursor) as context:
         evaluated = sensor.evaluate_tick(context)
-        for event in evaluated.asset_events:
-            instance.report_runless_asset_event(event)
     assert not evaluated.run_requests
-    shown = {f"{event.asset_key.to_user_string()} {event.partition or ''}".rstrip(): event
-             for event in evaluated.asset_events}  # fmt: skip
-    return shown, evaluated.cursor
-
-
-def newest_result(place, asset, partition):
-    with open_instance(place.home) as instance:
-        key = dg.AssetCheckKey(dg.AssetKey(asset), "up_to_date")
-        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
-        (newest, *_) = [record for record in history if record.partition == partition]
-        return newest.status.value
+    return evaluated.cursor
 
 
 def test_the_ui_shows_what_is_due_and_why(place, capsys):
-    shown, cursor = told(place)
-    assert cursor == "{}"
-    assert all(event.passed for event in shown.values())
-    assert f"checkpoint {ENTROPY}" in shown
-    assert told(place, cursor) == ({}, cursor)
+    none_due = shown(place)
+    assert set(none_due.values()) == {None}
+    cursor = look(place)
+    assert (cursor, shown(place)) == ("{}", none_due)
     change_profile(place, fine_tuning={"learning_rate": 0.002})
-    shown, changed = told(place, cursor)
-    assert shown.keys() == each("checkpoint", TRAINED)
-    event = shown[f"checkpoint {ENTROPY}"]
-    assert (event.passed, event.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert event.description == "stale: fine_tuning.learning_rate 0.001 -> 0.002"
-    assert newest_result(place, "checkpoint", ENTROPY) == "FAILED"
-    # Once, until something changes.
-    assert told(place, changed) == ({}, changed)
-    refreshed(capsys, place, f"checkpoint {ENTROPY}".split()[1])
-    assert newest_result(place, "checkpoint", ENTROPY) == "SUCCEEDED"
+    cursor = look(place, cursor)
+    cause = "stale: fine_tuning.learning_rate 0.001 -> 0.002"
+    assert shown(place) == none_due | dict.fromkeys(each("checkpoint", TRAINED), cause)
+    # Until something changes, nothing more is recorded.
+    assert look(place, cursor) == cursor
+    change_profile(place, fine_tuning={"learning_rate": 0.003})
+    cursor = look(place, cursor)
+    assert shown(place)[f"checkpoint {ENTROPY}"] == "stale: fine_tuning.learning_rate 0.001 -> 0.003"
+    refreshed(capsys, place, ENTROPY)
+    assert shown(place)[f"checkpoint {ENTROPY}"] is None
     change_profile(place, fine_tuning={"learning_rate": 0.001})
-    shown, _ = told(place, changed)
-    assert {name: event.passed for name, event in shown.items()} == {
-        **dict.fromkeys(each("checkpoint", {*TRAINED} - {ENTROPY}), True),
-        f"checkpoint {ENTROPY}": False,
-        **{name: shown[name].passed for name in shown if not name.startswith("checkpoint")},
+    look(place, cursor)
+    assert {name: why for name, why in shown(place).items() if why and name.startswith("checkpoint")} == {
+        f"checkpoint {ENTROPY}": "stale: fine_tuning.learning_rate 0.003 -> 0.001"
     }
 
 
 def test_the_ui_shows_that_files_are_gone(place):
     (place.home / "artifacts" / "checkpoint" / ENTROPY / "manifest.json").unlink()
-    shown, _ = told(place, "{}")
-    assert list(shown) == [f"checkpoint {ENTROPY}"]
-    assert str(shown[f"checkpoint {ENTROPY}"].description).startswith("missing: its files are gone: ")
+    look(place, "{}")
+    due = {name: why for name, why in shown(place).items() if why}
+    assert list(due) == [f"checkpoint {ENTROPY}"]
+    assert str(due[f"checkpoint {ENTROPY}"]).startswith("missing: its files are gone: ")
 
 
 def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
@@ -241,7 +243,9 @@ def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
 
     monkeypatch.setattr(source_sensor, "hub_commit", commit)
     names, cursor = look_at_sources(place)
-    assert names == []
+    # Its rows are those of a file.
+    assert names == ["letters"]
+    assert look_at_sources(place, cursor) == ([], cursor)
     assert list(json.loads(cursor or "")) == ["letters"]
     commits.clear()
     assert look_at_sources(place, cursor) == ([], cursor)
