@@ -9,7 +9,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, TRAINED_SAMPLES, final_loss_result, trained_samples_result
-from assets.record.metadata import model_result
+from assets.record.metadata import markdown_links, model_result, partition_link
 from assets.record.recipes import model_folder
 from assets.record.settings_used import Used, text_used, without
 from assets.selections import CONTENT
@@ -81,9 +81,21 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
             facts = training_facts(manifest, profile.fine_tuning.epochs)
             warehouse.replace("experiments.training", of_experiment, load_sql("55_checkpoints/training"), facts)
         checks = [final_loss_result(manifest), trained_samples_result(manifest)]
-        return model_result(manifest, folder)._replace(check_results=checks)
+        result = model_result(manifest, folder)
+        metadata = {"made from": markdown_links(_made_from(partitions, experiment)), **(result.metadata or {})}
+        return result._replace(metadata=metadata, check_results=checks)
 
     return [checkpoint]
+
+
+def _made_from(partitions: Partitions, experiment: Experiment) -> list[str]:
+    """Links to what an experiment was made from, the scores first."""
+    scores = partitions.scores_of_experiment(experiment)
+    return [
+        *([] if scores is None else [partition_link(f"scores/{experiment.method}", scores)]),
+        partition_link("selection", experiment.key),
+        *([] if experiment.model is None else [partition_link("base_model", experiment.model)]),
+    ]
 
 
 def training_facts(manifest: Mapping[str, Any], epochs: int) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ from assets.record.asset import platform_asset, platform_spec
 from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
-from assets.record.provenance import recorded
+from assets.record.recording import recorded
 from assets.record.settings_used import Declared, declare
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
@@ -94,8 +94,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             ),
         ],
         check_specs=[
-            *specs([COMPLETENESS, TRUNCATION], "answer_likelihood"),
-            *specs([COMPLETENESS], "sample_embedding"),
+            *specs([COMPLETENESS, TRUNCATION], partitions.scorings, "answer_likelihood"),
+            *specs([COMPLETENESS], partitions.scorings, "sample_embedding"),
         ],
         pool="gpu",
     )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+RAW_POOL = dg.AssetKey("raw_pool")
 POOL = dg.AssetKey("pool")
 SELECTION = dg.AssetKey("selection")
 CHECKPOINT = dg.AssetKey("checkpoint")

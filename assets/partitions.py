@@ -133,12 +133,17 @@ class Partitions:
         """A method's scores are used by that method's experiments alone."""
 
         def score_partition(experiment: Experiment) -> str | None:
-            if experiment.method != method or experiment.pool is None:
-                return None
-            pool = experiment.selects_from if METHODS[method].set_dependent else experiment.pool
-            return pool if METHODS[method].scored_per == "pool" else Scoring(pool or "", experiment.base_model).key
+            return self.scores_of_experiment(experiment) if experiment.method == method else None
 
         return _grouped(self._profile.scored(method), self._profile.experiments, score_partition)
+
+    def scores_of_experiment(self, experiment: Experiment) -> str | None:
+        """The partition of its method's scores that an experiment selects by; None where it needs none."""
+        method = METHODS[experiment.method]
+        if experiment.pool is None or method.scored_per is None:
+            return None
+        pool = experiment.selects_from if method.set_dependent else experiment.pool
+        return pool if method.scored_per == "pool" else Scoring(pool or "", experiment.base_model).key
 
     def selections_to_checkpoints(self) -> dg.StaticPartitionMapping:
         """A selection is trained on, unless its arm only selects."""

@@ -56,6 +56,8 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         },
         by=["raw_pool"],
         folder=ArtifactStore.raw_pool,
+        # The hub is not asked for its commit to see what is due.
+        changes_unseen=lambda pool: profile.pools[pool].source.hub is not None,
     )
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
         """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""

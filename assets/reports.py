@@ -8,7 +8,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.cost_ledger import costs_of_experiments, entries
-from assets.record.metadata import markdown_picture
+from assets.record.metadata import REPORT_PAGE, markdown_picture, report_links
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
@@ -18,6 +18,7 @@ from selection_platform.report.leaderboard import markdown_leaderboards
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
+    from selection_platform.report.answer import Answer
     from selection_platform.report.parts import Section
 
 MOST_PICTURES = 4
@@ -56,6 +57,7 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
         tables = markdown_leaderboards(warehouse.query("FROM reports.leaderboard"))
         return dg.MaterializeResult(
             metadata={
+                "see": report_links("answer", "report"),
                 **{title: dg.MetadataValue.md(table) for title, table in tables.items()},
                 **({"note": profile.disclaimer} if profile.disclaimer else {}),
             },
@@ -94,6 +96,8 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
             for of_measure in of_measures
         }
         numbers = {
+            "answer": _answer(profile, warehouse),
+            "see": report_links("leaderboard", "report"),
             **verdict_numbers(found),
             **tables,
             **_pictures(intervals(runs, found)),
@@ -102,6 +106,26 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         return _table_result(warehouse, "reports.verdict", count, numbers)
 
     return verdict
+
+
+def _answer(profile: Profile, warehouse: Warehouse) -> dg.MarkdownMetadataValue:
+    """The report's first sentences, of the verdicts that stand in the warehouse."""
+    from selection_platform.report.answer import answer
+    from selection_platform.report.data import Margins, ReportData
+
+    data = ReportData(
+        title=profile.name,
+        description=profile.description,
+        margins=Margins(profile.verdict.margin, profile.verdict.loss_margin),
+        runs=warehouse.query(load_sql("90_reports/runs")),
+        verdict=warehouse.query("FROM reports.verdict"),
+        fine_tuning=profile.fine_tuning,
+    )
+    return _in_words(answer(data))
+
+
+def _in_words(answer: "Answer") -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n\n".join([f"**{answer.headline}**", *answer.sentences]))
 
 
 def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
@@ -259,8 +283,10 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         leaderboard = next(section for section in made.sections if section.name == "leaderboard")
         return dg.MaterializeResult(
             metadata={
+                "answer": _in_words(made.answer),
+                "open": dg.MetadataValue.md(f"[The report]({REPORT_PAGE}), from `selection-platform ui`"),
+                "see": report_links("answer", "leaderboard"),
                 "page": dg.MetadataValue.path(written[0]),
-                "answer": dg.MetadataValue.md("\n\n".join([f"**{made.answer.headline}**", *made.answer.sentences])),
                 "bytes": written[0].stat().st_size,
                 "figures": len(made.pictures),
                 **_tables(leaderboard),
@@ -287,7 +313,7 @@ def _of_pool_size_study(profile: Profile) -> list[str]:
 
 def _table_result(warehouse: Warehouse, table: str, count: int, metadata: Mapping[str, Any]) -> dg.MaterializeResult:
     return dg.MaterializeResult(
-        metadata={"dagster/table_name": table, "dagster/partition_row_count": count, **metadata},
+        metadata={**metadata, "dagster/table_name": table, "dagster/row_count": count},
         data_version=dg.DataVersion(warehouse.content_hash(table, {})),
     )
 

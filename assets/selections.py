@@ -8,6 +8,7 @@ import duckdb
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import SELECTION_CHECKS, Facts, selection_results
+from assets.record.metadata import markdown_links, markdown_picks, partition_link
 from assets.record.score_table import part_of_scores
 from resources.warehouse import Replacement, Verifier, Warehouse
 from selection_platform.configuration.profile import Profile
@@ -18,6 +19,9 @@ from sql.queries import load_sql
 
 CONTENT = '"position", sample_id'
 """What a selection is, without the scores: others that choose the same ids in the same order change nothing trained."""
+
+
+PICKS_SHOWN = 3
 
 
 def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -53,15 +57,30 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         )
         return dg.MaterializeResult(
             metadata={
+                "made from": markdown_links(_made_from(partitions, experiment)),
                 "dagster/table_name": "selections.samples",
                 "dagster/partition_row_count": count,
                 **{name: value for name, value in _columns(experiment).items() if value is not None},
+                "picked first": markdown_picks(_first_picks(experiment, warehouse)),
             },
             check_results=selection_results(facts),
             data_version=dg.DataVersion(warehouse.content_hash("selections.samples", partition, CONTENT)),
         )
 
     return [selection]
+
+
+def _made_from(partitions: Partitions, experiment: Experiment) -> list[str]:
+    scores = partitions.scores_of_experiment(experiment)
+    return [
+        *([] if scores is None else [partition_link(f"scores/{experiment.method}", scores)]),
+        *([] if experiment.pool is None else [partition_link("pool", experiment.pool)]),
+    ]
+
+
+def _first_picks(experiment: Experiment, warehouse: Warehouse) -> list[dict[str, Any]]:
+    values = {"experiment": experiment.key, "pool": experiment.pool, "count": PICKS_SHOWN}
+    return warehouse.query(load_sql("50_selections/first_picks"), values).to_dicts()
 
 
 def _columns(experiment: Experiment) -> dict[str, Any]:

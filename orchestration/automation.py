@@ -1,4 +1,4 @@
-"""What the daemon starts by itself: at night what is missing or stale, and raw pools whose source changed.
+"""What the daemon does by itself: it shows what is due, starts it at night, and reads raw pools whose source changed.
 
 What has to be made is known to `Staleness` alone: Dagster's own conditions know no settings. A tick asks for a run of
 the job `start_backfill`, whose configuration names the partitions, so that they can be seen before anything starts
@@ -19,6 +19,7 @@ from typing import Any
 import dagster as dg
 
 from assets.record.catalog_age import check_catalog
+from orchestration.due_sensor import due_sensor
 from orchestration.materialize import AT_WORK, SCRIPT_TAG
 from orchestration.run_lock import AnotherRun, only_run
 from orchestration.source_sensor import source_sensor
@@ -87,9 +88,13 @@ def launch_backfill(context: dg.OpExecutionContext, config: BackfillConfig) -> N
     context.log.info("Backfill %s", launched["data"]["launchPartitionBackfill"]["backfillId"])
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Launches a backfill for the schedule refresh_nightly, of what that found to be missing or stale. Not "
+    "to be run by hand: its configuration names the partitions.",
+)
 def start_backfill() -> None:
-    """Launch a backfill of what the schedule `refresh_nightly` found to be missing or stale."""
+    """Launch a backfill."""
     launch_backfill()
 
 
@@ -101,24 +106,35 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
         assets: every asset of the profile, upstream before downstream.
     """
 
-    def find_steps(instance: dg.DagsterInstance) -> list[Due]:
+    def open_staleness(instance: dg.DagsterInstance) -> Staleness:
         resources = build_resources(home(profile))
         check_catalog(instance, resources.warehouse)
-        return next_steps(profile, Staleness(profile, assets, instance, resources))
+        return Staleness(profile, assets, instance, resources)
+
+    def find_steps(instance: dg.DagsterInstance) -> list[Due]:
+        return next_steps(profile, open_staleness(instance))
 
     return dg.Definitions(
         jobs=[start_backfill],
         schedules=[_refresh_nightly(profile, find_steps)],
-        sensors=[_refresh_continues(profile, find_steps), source_sensor(profile)],
+        sensors=[
+            due_sensor(open_staleness, lambda instance: in_the_way(instance, profile)),
+            _refresh_continues(profile, find_steps),
+            source_sensor(profile, open_staleness),
+        ],
     )
 
 
 def _refresh_nightly(profile: Profile, find_steps: FindSteps) -> dg.ScheduleDefinition:
+    waiting = "" if profile.automation.recompute_on_code_change else " GPU steps with nothing new but their code wait."
+
     @dg.schedule(
-        job=start_backfill, cron_schedule=profile.automation.cron, default_status=dg.DefaultScheduleStatus.STOPPED
+        job=start_backfill,
+        cron_schedule=profile.automation.cron,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Starts a backfill of what is missing or stale, and goes on until all is made.{waiting}",
     )
     def refresh_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Start a backfill of what is missing or stale."""
         reason = in_the_way(context.instance, profile)
         if reason:
             return dg.SkipReason(reason)
@@ -130,9 +146,14 @@ def _refresh_nightly(profile: Profile, find_steps: FindSteps) -> dg.ScheduleDefi
 
 def _refresh_continues(profile: Profile, find_steps: FindSteps) -> dg.SensorDefinition:
     # Turned on, so that the schedule is the only switch: it does nothing but go on with what that started.
-    @dg.sensor(job=start_backfill, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+    @dg.sensor(
+        job=start_backfill,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Goes on with what refresh_nightly started: when its backfill has ended, starts one of what has "
+        "become stale by what that made. It starts nothing else.",
+    )
     def refresh_continues(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Start the next backfill of a refresh: of what has become stale by what the last one made."""
         last = next((each for each in context.instance.get_backfills(limit=LATEST) if REFRESH_TAG in each.tags), None)
         if last is None or last.backfill_id == context.cursor:
             return dg.SkipReason("No refresh is going on.")

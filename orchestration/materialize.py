@@ -1,7 +1,8 @@
 """Run steps of the graph from a script, in this process.
 
 Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
-neither. The runs are recorded in the instance like any other and show in the UI.
+neither. The runs are recorded in the instance as those of the UI's *Materialize* are: of the job that holds every
+asset, with the asset and its partition as their target.
 """
 
 from collections.abc import Iterator
@@ -10,9 +11,15 @@ from pathlib import Path
 
 import dagster as dg
 
+# Not public: `dg.materialize` records a run of a job that no page of the UI knows, and takes no origin.
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
 import resources
+from assets.record.reuse import FORCE_TAG
 from orchestration.graph import Step
-from resources import Resources
+from resources import DEFINITIONS, Resources
 from resources.kept_records import kept_open
 from resources.plain_paths import plain_paths
 from resources.read_only_home import can_write, writable_copy
@@ -23,6 +30,14 @@ DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
 SCRIPT_TAG = "selection-platform/from-script"
 """Marks the runs of this module, which end with their process."""
+
+ASSET_TAG = "selection-platform/asset"
+"""Names what such a run makes, so that the list of runs can be filtered by it."""
+
+REPOSITORY = "__repository__"
+"""What Dagster calls the one set of definitions of a module."""
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 """What is said of a run that has a process, or had one that was killed."""
@@ -81,9 +96,14 @@ def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
 
 
 def materialize_step(
-    step: Step, assets: list[dg.AssetsDefinition], with_resources: Resources, instance: dg.DagsterInstance
+    step: Step,
+    assets: list[dg.AssetsDefinition],
+    with_resources: Resources,
+    instance: dg.DagsterInstance,
+    *,
+    force: bool = False,
 ) -> dict[str, object]:
-    """Run one step.
+    """Run one step. One that would come out the same computes nothing, unless it is forced.
 
     Returns:
         The metadata of what was materialised.
@@ -91,16 +111,18 @@ def materialize_step(
     Raises:
         Exception: whatever the asset raised; the run is recorded as failed.
     """
+    job = dg.Definitions(
+        assets=assets, resources=with_resources._asdict(), executor=dg.in_process_executor
+    ).resolve_implicit_global_asset_job_def()
+    run = instance.create_run_for_job(
+        job.get_subset(asset_selection=frozenset(step.asset.keys)),
+        run_config=QUIET,
+        tags={**_tags(step), **({FORCE_TAG: "true"} if force else {})},
+        asset_selection=set(step.asset.keys),
+        remote_job_origin=_origin(job.name),
+    )
     try:
-        result = dg.materialize(
-            assets,
-            selection=[step.asset],
-            partition_key=step.partition_key,
-            resources=with_resources._asdict(),
-            instance=instance,
-            tags={SCRIPT_TAG: "true"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+        result = execute_run(InMemoryJob(job), run, instance, raise_on_error=True)
     except dg.DagsterExecutionInterruptedError as error:
         # What Ctrl-C becomes inside a run.
         raise KeyboardInterrupt from error
@@ -108,3 +130,15 @@ def materialize_step(
     for event in result.get_asset_materialization_events():
         metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
     return metadata
+
+
+def _tags(step: Step) -> dict[str, str]:
+    # The UI's daemon would make a run that was killed again by itself, beside the next run of the command line.
+    tags = {SCRIPT_TAG: "true", ASSET_TAG: step.name, "user": "command line", "dagster/max_retries": "0"}
+    return tags if step.partition_key is None else {**tags, "dagster/partition": step.partition_key}
+
+
+def _origin(job: str) -> RemoteJobOrigin:
+    """Where the UI finds a job, so that its runs have their place in the timeline and can be made again there."""
+    location = RegisteredCodeLocationOrigin(DEFINITIONS)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), job)

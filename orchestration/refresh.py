@@ -177,7 +177,8 @@ class _Refresh:
             self._tell("    the checkpoint's weights were dropped, so it is trained again first")
             self._retention.forget([checkpoint])
             self._make(checkpoint)
-        rows = self._make(step).get("dagster/partition_row_count")
+        metadata = self._make(step)
+        rows = metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count"))
         if self._retention.is_evaluation(step):
             # At once, so that the disk never has to hold the weights of all experiments.
             self._drop_weights()

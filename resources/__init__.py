@@ -10,6 +10,9 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.settings import JobSettings
 
+DEFINITIONS = "selection_platform.definitions"
+"""The module that Dagster loads, and the name of its code location."""
+
 
 class Resources(NamedTuple):
     """Every resource of the graph, by the name that assets ask for."""

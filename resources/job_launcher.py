@@ -20,6 +20,7 @@ from pydantic import Field
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
+from selection_platform.job.folder import begin_again
 from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
@@ -60,6 +61,8 @@ class JobLauncher(dg.ConfigurableResource):
         with only_worker(folder) as lock:
             if self.run_in == "in_process":
                 return job.run(spec, folder)
+            # Here, as no other process knows of it.
+            begin_again(folder)
             # Perhaps it was made while we waited.
             if not job.is_complete(spec, folder):
                 self._run_outside(context, job, spec, folder, lock)

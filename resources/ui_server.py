@@ -1,4 +1,4 @@
-"""Dagster's web page, daemon and code server: `python -m resources.ui_server SOCKET`, started by the command `ui`.
+"""Dagster's web page, daemon and code server: `python -m resources.ui_server SOCKET REPORT PROFILE`, started by `ui`.
 
 As `dagster dev`, which has no way to keep other pages out. This process leads a group of processes, all of which end
 when the standard input is closed: whoever started it is gone then, however that ended.
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,11 +25,14 @@ from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from resources import DEFINITIONS
 from resources.own_page import OwnPageOnly, own_hosts
 
-DEFINITIONS = "selection_platform.definitions"
+_SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def main() -> None:
@@ -46,7 +50,8 @@ def main() -> None:
         daemon = _start_daemon(workspace)
         try:
             with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)]), dg.__version__) as context:
-                app = guarded_app(context, listening.getsockname()[1])
+                threading.Thread(target=_reload, args=(context, Path(sys.argv[3])), daemon=True).start()
+                app = guarded_app(context, listening.getsockname()[1], Path(sys.argv[2]))
                 # A page left open holds its WebSocket, and is not waited for.
                 config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
                 uvicorn.Server(config).run(sockets=[listening])
@@ -55,17 +60,41 @@ def main() -> None:
             daemon.wait()
 
 
-def guarded_app(context: WorkspaceProcessContext, port: int) -> ASGIApp:
-    """Dagster's web application, for its own pages on a port of this machine."""
+def guarded_app(context: WorkspaceProcessContext, port: int, report: Path) -> ASGIApp:
+    """Dagster's web application and the report in a folder, for their own pages on a port of this machine."""
 
     @asynccontextmanager
     async def announced(app: ASGIApp) -> AsyncIterator[None]:
-        sys.stdout.write(f"http://127.0.0.1:{port}\n")
+        address = f"http://127.0.0.1:{port}"
+        sys.stdout.write(f"{address}\n{address}/assets/verdict  the answer\n{address}/report/  the report\n")
         sys.stdout.flush()
         yield
 
     app = create_app_from_workspace_process_context(context, live_data_poll_rate=2000, lifespan=announced)
+    report.mkdir(parents=True, exist_ok=True)
+    # Before Dagster's own route of all that it does not know.
+    app.router.routes.insert(0, Mount("/report", StaticFiles(directory=report, html=True)))
     return OwnPageOnly(app, own_hosts(port))
+
+
+def _reload(context: WorkspaceProcessContext, profile: Path) -> None:
+    """Load the definitions again when the profile changed, as *Reload definitions* does."""
+    seen = _state(profile)
+    while True:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        now = _state(profile)
+        # An editor may have it away for a moment.
+        if now not in (None, seen):
+            seen = now
+            context.reload_code_location(DEFINITIONS)
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_mtime_ns, state.st_size
 
 
 def _end_with_starter() -> None:
@@ -75,7 +104,7 @@ def _end_with_starter() -> None:
 
 def _start_daemon(workspace: Path) -> subprocess.Popen[bytes]:
     """Start Dagster's daemon; where it ends before this process, this one ends too."""
-    command = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "--workspace", str(workspace)]
+    command = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "error", "--workspace", str(workspace)]
     daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def watch() -> None:

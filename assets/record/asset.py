@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from assets.record.checks import Check, specs
-from assets.record.provenance import Materialize, recorded
-from assets.record.settings_used import Declared, Used, declare
+from assets.record.recording import Materialize, recorded
+from assets.record.settings_used import Declared, Used, declare, never
 from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.job.versions import VERSIONS
@@ -85,6 +85,7 @@ def platform_asset(
     gpu: bool = False,
     folder: Callable[[ArtifactStore, str], Path | None] | None = None,
     part: Callable[[str], str | None] | None = None,
+    changes_unseen: Callable[[str], bool] = never,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that materialises an asset.
 
@@ -106,17 +107,18 @@ def platform_asset(
         folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
         part: of its inputs' content that a partition reads, where they have several: what changed in other parts does
             not make it stale.
+        changes_unseen: whether a partition reads what may have changed without a sign here: it is never reused.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:
         path = list(key) if key else [materialize.__name__]
-        declared = {dg.AssetKey(path): Declared(settings, rendered, folder, part)}
+        declared = {dg.AssetKey(path): Declared(settings, rendered, folder, part, changes_unseen)}
         asset = dg.asset(
             key=path,
             description=description,
             partitions_def=partitions,
             deps=deps,
-            check_specs=specs(checks, *path),
+            check_specs=specs(checks, partitions, *path),
             group_name=group,
             kinds=kinds,
             owners=OWNERS,

@@ -8,6 +8,7 @@ Each check costs about 0.03 s, which Dagster takes to record it: facts that belo
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from resources.warehouse import Verifier
 from selection_platform.errors import PlatformError
 from selection_platform.text.numbers import is_rounding
 from sql.queries import load_sql
+
+# Partitions of checks are a preview in 1.13; without them a check would tell of the partition made last alone.
+warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
 
 MOST_TRUNCATED = 0.2
 MOST_UNSCORED = 0.2
@@ -43,11 +47,19 @@ class Check:
     description: str
     blocking: bool = False
 
-    def spec(self, asset: Sequence[str]) -> dg.AssetCheckSpec:
-        """The check as part of an asset's definition."""
-        return dg.AssetCheckSpec(self.name, asset=asset, description=self.description, blocking=self.blocking)
+    def spec(self, asset: Sequence[str], partitions: dg.PartitionsDefinition[str] | None) -> dg.AssetCheckSpec:
+        """The check as part of an asset's definition. Each partition has its own result."""
+        return dg.AssetCheckSpec(
+            self.name,
+            asset=asset,
+            description=self.description,
+            blocking=self.blocking,
+            partitions_def=partitions,
+        )
 
-    def result(self, passed: bool, numbers: Mapping[str, Any], asset: str | None = None) -> dg.AssetCheckResult:
+    def result(
+        self, passed: bool, numbers: Mapping[str, Any], asset: Sequence[str] | None = None
+    ) -> dg.AssetCheckResult:
         """What came of it. `asset` is needed where one computation gives several."""
         return dg.AssetCheckResult(
             check_name=self.name,
@@ -58,6 +70,10 @@ class Check:
         )
 
 
+UP_TO_DATE = Check(
+    "up_to_date",
+    "It would come out the same now. Where it would not, what changed stands here, as in `selection-platform status`.",
+)
 SEPARATION = Check("separation", "No sample is both to select from and held out.", blocking=True)
 SIZE = Check("size", "No setting takes more samples than there are to select from.", blocking=True)
 COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
@@ -89,9 +105,11 @@ SCORE_CHECKS = (FINITENESS, SPREAD, COVERAGE, LENGTH_CORRELATION)
 SELECTION_CHECKS = (BUDGET, IDS)
 
 
-def specs(checks: Sequence[Check], *asset: str) -> list[dg.AssetCheckSpec]:
-    """The checks as parts of the definition of the asset with this key."""
-    return [check.spec(asset) for check in checks]
+def specs(
+    checks: Sequence[Check], partitions: dg.PartitionsDefinition[str] | None, *asset: str
+) -> list[dg.AssetCheckSpec]:
+    """The checks as parts of the definition of the asset with this key, and the one that every asset has."""
+    return [check.spec(asset, partitions) for check in (*checks, UP_TO_DATE)]
 
 
 def separation_verifier(pool: str, files: Sequence[Path]) -> Verifier:

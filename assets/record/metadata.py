@@ -1,13 +1,19 @@
 """How results are shown in Dagster's UI."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
 BARS = " ▏▎▍▌▋▊▉█"
+MOST_SHOWN = 400
+"""Characters of a message."""
+
+REPORT_PAGE = "/report/index.html"
+"""Where the web server of `ui` has the report's page."""
 
 
 def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeResult:
@@ -51,3 +57,40 @@ def markdown_histogram(lowest: float, highest: float, bins: Mapping[int, int], c
 def _bar(value: int, most: int, width: int = 24) -> str:
     eighths = round(8 * width * value / most) if most else 0
     return BARS[8] * (eighths // 8) + (BARS[eighths % 8] if eighths % 8 else "")
+
+
+def partition_link(asset: str, partition: str) -> str:
+    """A link to a partition's page in the UI, in Markdown."""
+    return f"[{asset} {partition}](/assets/{quote(asset)}?view=partitions&partition={quote(partition, safe='')})"
+
+
+def markdown_links(links: Sequence[str]) -> dg.MarkdownMetadataValue:
+    """Links in one line."""
+    return dg.MetadataValue.md(" · ".join(links))
+
+
+def report_links(*names: str) -> dg.MarkdownMetadataValue:
+    """Links to those assets among the answer, the leaderboard and the report's page that others should lead to."""
+    pages = {"answer": "/assets/verdict", "leaderboard": "/assets/leaderboard", "report": REPORT_PAGE}
+    return markdown_links([f"[{name}]({pages[name]})" for name in names])
+
+
+def markdown_picks(picks: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Some selected conversations: the start of the first message and of the last answer of each.
+
+    Args:
+        picks: rows of `sql/50_selections/first_picks.sql`.
+    """
+    return dg.MetadataValue.md("\n\n".join(map(_pick, picks)) or "none")
+
+
+def _pick(pick: Mapping[str, Any]) -> str:
+    score = "" if pick["score"] is None else f", score {pick['score']:.4g}"
+    lines = [f"**{pick['position']:,}.** `{pick['sample_id']}`{score}"]
+    return "\n\n".join([*lines, _quoted(pick["first_message"]), "its answer:", _quoted(pick["last_answer"])])
+
+
+def _quoted(text: str) -> str:
+    """The start of a text, indented: whatever stands in it, it is shown as it is, and no picture of it is fetched."""
+    start = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
+    return "\n".join(f"    {line}" for line in start.splitlines())

@@ -1,28 +1,20 @@
-"""What each partition was made from: recorded with its materialisation, where UI, `status` and `lineage` read it."""
+"""What each partition was made from, as its materialisation recorded it: `status`, `lineage` and checks read it."""
 
-import functools
-import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
 
 from assets.record import earlier_homes
-from assets.record.catalog_age import AFTERWARDS, SNAPSHOT, afterwards, check_catalog
-from assets.record.cost_meter import COST, CostMeter
+from assets.record.catalog_age import AFTERWARDS, SNAPSHOT
 from assets.record.settings_used import TEMPLATE, Declared, text_of_record
-from resources.warehouse import Warehouse
 from selection_platform.configuration.text_settings import TextSettings
 
 SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
 PARTS = "data versions of parts"
-PACKAGE_NAMES = (
-    "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
-    "tokenizers", "torch", "transformers",
-)  # fmt: skip
-
+MADE_BY = "made by run"
+"""In the record of a partition that was reused: the run that made it."""
 
 RECORDS_AT_ONCE = 1000
 """Dagster refuses to hand over more than some thousand."""
@@ -71,84 +63,6 @@ class Provenance:
         return version in (self.data_version, self.version(part))
 
 
-Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
-
-
-def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize], Materialize]:
-    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns.
-
-    The function is not called while the catalog is older than what was recorded before.
-
-    Args:
-        declared: what each asset of the function says of itself.
-    """
-
-    def decorate(materialize: Materialize) -> Materialize:
-        @functools.wraps(materialize)
-        def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
-            # Before the work: what changes while it goes on is then seen as a change after it.
-            records = _records(declared, context, resources)
-            meter = CostMeter(on_gpu=context.op_def.pool is not None)
-            return _with_record(records, context, materialize(context, **resources), meter, resources.get("warehouse"))
-
-        @functools.wraps(materialize)
-        def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
-            records = _records(declared, context, resources)
-            meter = CostMeter(on_gpu=context.op_def.pool is not None)
-            for result in materialize(context, **resources):
-                yield _with_record(records, context, result, meter, resources.get("warehouse"))
-
-        return several if inspect.isgeneratorfunction(materialize) else one
-
-    return decorate
-
-
-Record = dict[str, Any]
-
-
-def _records(
-    declared: Mapping[dg.AssetKey, Declared], context: dg.AssetExecutionContext, resources: Mapping[str, Any]
-) -> dict[dg.AssetKey, Record]:
-    """What each asset of a computation is made from, as metadata."""
-    warehouse: Warehouse | None = resources.get("warehouse")
-    if warehouse is not None:
-        check_catalog(context.instance, warehouse)
-    partition_key = context.partition_key if context.has_partition_key else None
-    parts = {declared[key].part_of_inputs(partition_key) for key in context.selected_asset_keys}
-    # What one computation gives reads the same inputs.
-    (part,) = parts
-    record: Record = {
-        INPUTS: dg.MetadataValue.json(_input_versions(context, part)),
-        PACKAGES: dg.MetadataValue.json({name: version(name) for name in PACKAGE_NAMES}),
-    }
-    if warehouse is not None and warehouse.exists():
-        record[SNAPSHOT] = warehouse.snapshot()
-    return {
-        key: {
-            **record,
-            SETTINGS: dg.MetadataValue.json(declared[key].content(partition_key)),
-            SPEED_SETTINGS: dg.MetadataValue.json(declared[key].speed(partition_key)),
-        }
-        for key in context.selected_asset_keys
-    }
-
-
-def _with_record(
-    records: Mapping[dg.AssetKey, Record],
-    context: dg.AssetExecutionContext,
-    result: Any,
-    meter: CostMeter,
-    warehouse: Warehouse | None,
-) -> dg.MaterializeResult:
-    key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
-    # Dagster keeps a check's results by asset alone: checks with partitions are a preview in 1.13.
-    of_partition = {"partition": context.partition_key} if context.has_partition_key else {}
-    checks = [check._replace(metadata={**of_partition, **check.metadata}) for check in result.check_results or []]
-    cost = {COST: dg.MetadataValue.json(meter.read())}
-    metadata = {**(result.metadata or {}), **records[key], **cost, **afterwards(warehouse)}
-    return result._replace(metadata=metadata, check_results=checks)
-
-
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
     """How a partition is named among the inputs."""
     return f"{asset.to_user_string()} {partition_key or ''}".rstrip()
@@ -162,7 +76,7 @@ def latest_provenance(
     if not newest:
         # An asset without partitions, or one that was never materialised.
         event = instance.get_latest_materialization_event(asset)
-        return {} if event is None or event.asset_materialization is None else {None: _provenance(event)}
+        return {} if event is None or event.asset_materialization is None else {None: provenance_of(event)}
     wanted = newest if partition_keys is None else newest.keys() & set(partition_keys)
     if not wanted:
         return {}
@@ -172,7 +86,7 @@ def latest_provenance(
         chosen = storage_ids[start : start + RECORDS_AT_ONCE]
         records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chosen)
         for record in instance.fetch_materializations(records, limit=len(chosen)).records:
-            found[record.partition_key] = _provenance(record.event_log_entry)
+            found[record.partition_key] = provenance_of(record.event_log_entry)
     return found
 
 
@@ -214,7 +128,8 @@ def _said(text: Mapping[str, Any]) -> str:
     return ", ".join(str(value) if path == TEMPLATE else f"{path} {value}" for path, value in sorted(text.items()))
 
 
-def _provenance(event: dg.EventLogEntry) -> Provenance:
+def provenance_of(event: dg.EventLogEntry) -> Provenance:
+    """What a materialisation recorded."""
     materialization = event.asset_materialization
     assert materialization is not None
     tags = materialization.tags or {}
@@ -224,7 +139,7 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
     return Provenance(
         asset=asset,
         partition=materialization.partition,
-        run_id=event.run_id,
+        run_id=metadata.pop(MADE_BY, event.run_id),
         code_version=earlier_homes.code_version(asset, tags.get("dagster/code_version")),
         data_version=tags.get("dagster/data_version"),
         parts=metadata.pop(PARTS, {}),
@@ -235,14 +150,3 @@ def _provenance(event: dg.EventLogEntry) -> Provenance:
         snapshot=metadata.pop(SNAPSHOT, None),
         metadata=metadata,
     )
-
-
-def _input_versions(context: dg.AssetExecutionContext, part: str | None) -> dict[str, str]:
-    """Data versions of the newest materializations that the partition is made from: of a part, where it reads one."""
-    versions: dict[str, str] = {}
-    for name, asset in context.assets_def.keys_by_input_name.items():
-        partitioned = context.instance.get_materialized_partitions(asset)
-        keys = context.asset_partition_keys_for_input(name) if partitioned else None
-        for key, provenance in latest_provenance(context.instance, asset, keys).items():
-            versions[input_name(asset, key)] = provenance.version(part) or ""
-    return dict(sorted(versions.items()))

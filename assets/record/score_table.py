@@ -11,7 +11,8 @@ from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.checks import SCORE_CHECKS, Facts, score_results
 from assets.record.metadata import markdown_counts, markdown_histogram
-from assets.record.provenance import PARTS, Materialize
+from assets.record.provenance import PARTS
+from assets.record.recording import Materialize
 from assets.record.settings_used import Used
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile

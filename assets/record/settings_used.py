@@ -22,6 +22,11 @@ Used = Mapping[str, Any]
 """Parts of a profile, or values, by their dotted paths."""
 
 
+def never(partition_key: str) -> bool:
+    """Of no partition."""
+    return False
+
+
 @dataclass(frozen=True)
 class Declared:
     """What an asset says of itself beside what Dagster keeps.
@@ -33,12 +38,14 @@ class Declared:
             when it is whole. None where there is no such folder.
         part: of its inputs' content that a partition reads, by partition key; see `Provenance.parts`. None where it
             reads all of it.
+        changes_unseen: by partition key, whether it reads what may have changed without a sign here.
     """
 
     settings: Used | Callable[[str], Used]
     rendered: Callable[[str], TextSettings] | None = None
     folder: Callable[[ArtifactStore, str], Path | None] | None = None
     part: Callable[[str], str | None] | None = None
+    changes_unseen: Callable[[str], bool] = never
 
     def content(self, partition_key: str | None) -> dict[str, Any]:
         """The settings that decide a partition's content, each by its dotted path in the profile."""

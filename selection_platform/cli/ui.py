@@ -34,6 +34,7 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.home_owner import own_home
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
+    from resources import build_resources
     from resources.plain_paths import plain_paths
 
     own_home(profile)
@@ -42,7 +43,9 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
             end_killed_runs(instance, of_scripts=False)
         with plain_paths() as plain:
             os.environ["DAGSTER_HOME"] = plain(dagster_home(home(profile)))
-            command = [sys.executable, "-m", "resources.ui_server", str(listening.fileno())]
+            report = build_resources(home(profile)).artifacts.report()
+            watched = [str(report), str(profile.file)]
+            command = [sys.executable, "-m", "resources.ui_server", str(listening.fileno()), *watched]
             status = _run_group(command, listening.fileno())
     raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
 

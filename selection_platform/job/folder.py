@@ -93,6 +93,42 @@ def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
     return job_file.exists() and json.loads(job_file.read_text()) == json.loads(json.dumps(identity))
 
 
+_again: dict[Path, bool] | None = None
+"""The folders that were opened within `made_again`, each with whether a result was put aside; None outside it."""
+
+
+@contextmanager
+def made_again() -> Iterator[None]:
+    """Within the block, what a job folder holds is made again, though it is complete: once for each folder.
+
+    Where the block fails, what was there before is there again.
+    """
+    global _again
+    _again = opened = dict[Path, bool]()
+    try:
+        yield
+    except BaseException:
+        for folder in (folder for folder, aside in opened.items() if aside and previous_folder(folder).exists()):
+            shutil.rmtree(folder)
+            previous_folder(folder).rename(folder)
+        raise
+    finally:
+        _again = None
+
+
+def begin_again(folder: Path, result: str = MANIFEST) -> None:
+    """Put a complete result aside, where it is to be made again and was not yet. See `open_job_folder`."""
+    if _again is None or folder in _again:
+        return
+    _again[folder] = (folder / JOB).exists() and (folder / result).exists()
+    if _again[folder]:
+        job = (folder / JOB).read_bytes()
+        remove_previous(folder)
+        folder.rename(previous_folder(folder))
+        with whole_file(folder / JOB) as temporary:
+            temporary.write_bytes(job)
+
+
 def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFEST) -> bool:
     """Prepare `folder` for the job that `identity` describes.
 
@@ -107,6 +143,7 @@ def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFE
     Returns:
         True where the folder already holds this job's complete result.
     """
+    begin_again(folder, result)
     if not _is_job(folder, identity):
         _make_room(folder, identity, result)
     if (folder / result).exists():

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import HOME_VARIABLE
-from tests.small_run import PROFILE, Place, conversations, write_pool
+from tests.small_run import PROFILE, Place, change_profile, conversations, write_pool
 
 LAUNCH = """
 mutation Launch {
@@ -28,6 +28,7 @@ mutation Launch {
   }) { __typename ... on LaunchRunSuccess { run { runId } } }
 }
 """
+SELECTIONS = '{ assetNodeOrError(assetKey: {path: ["selection"]}) { ... on AssetNode { partitionKeys } } }'
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 
 
@@ -71,7 +72,9 @@ def opened(place, port):
     """The UI, as soon as it says where it is."""
     process = start(place, port)
     assert process.stdout is not None
-    assert process.stdout.readline() == f"http://127.0.0.1:{port}\n"
+    said = [process.stdout.readline() for _ in range(3)]
+    address = f"http://127.0.0.1:{port}"
+    assert said == [f"{address}\n", f"{address}/assets/verdict  the answer\n", f"{address}/report/  the report\n"]
     yield process
     process.kill()
     process.communicate()
@@ -153,6 +156,21 @@ def test_a_second_one_and_a_taken_port_end_with_one_message(opened, place, port)
     )  # fmt: skip
     assert (second.returncode, elsewhere.returncode, opened.poll()) == (1, 1, None)
     assert not (place.folder / "other" / "small" / "dagster").exists()
+
+
+@pytest.mark.slow
+def test_a_changed_profile_is_loaded_by_itself(opened, place, port):
+    def selections():
+        return ask(port, query=SELECTIONS)["assetNodeOrError"]["partitionKeys"]
+
+    assert "random/letters/tiny/6/s2" not in selections()
+    before = place.profile.read_text()
+    change_profile(place, arms={"random": {"seeds": [0, 1, 2]}})
+    deadline = time.monotonic() + 120
+    while "random/letters/tiny/6/s2" not in selections():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    place.profile.write_text(before)
 
 
 @pytest.mark.slow

@@ -167,6 +167,70 @@ def test_a_changed_file_is_asked_for_once(place):
     assert look_at_sources(place, changed) == ([], changed)
 
 
+def test_what_is_stale_already_is_asked_for_at_the_first_look(place):
+    write_pool(place, conversations(61, seed=0))
+    names, cursor = look_at_sources(place)
+    assert names == ["letters"]
+    assert look_at_sources(place, cursor) == ([], cursor)
+
+
+def shown(place):
+    """By asset and partition, why the newest result of `up_to_date` says that it is due; None where it is not."""
+    found: dict[str, str | None] = {}
+    with open_instance(place.home) as instance:
+        for key in instance.get_asset_keys():
+            check = dg.AssetCheckKey(key, "up_to_date")
+            for record in instance.event_log_storage.get_asset_check_execution_history(check, limit=100):
+                evaluation = record.event.asset_check_evaluation if record.event else None
+                assert evaluation is not None
+                assert evaluation.severity == dg.AssetCheckSeverity.WARN
+                assert evaluation.passed == (evaluation.description is None)
+                name = f"{key.to_user_string()} {record.partition or ''}".rstrip()
+                found.setdefault(name, evaluation.description)
+    return found
+
+
+def look(place, cursor=None):
+    """Have the sensor look, and give its cursor."""
+    sensor = instigator(place, "status")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    with open_instance(place.home) as instance, dg.build_sensor_context(instance, cursor) as context:
+        evaluated = sensor.evaluate_tick(context)
+    assert not evaluated.run_requests
+    return evaluated.cursor
+
+
+def test_the_ui_shows_what_is_due_and_why(place, capsys):
+    none_due = shown(place)
+    assert set(none_due.values()) == {None}
+    cursor = look(place)
+    assert (cursor, shown(place)) == ("{}", none_due)
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    cursor = look(place, cursor)
+    cause = "stale: fine_tuning.learning_rate 0.001 -> 0.002"
+    assert shown(place) == none_due | dict.fromkeys(each("checkpoint", TRAINED), cause)
+    # Until something changes, nothing more is recorded.
+    assert look(place, cursor) == cursor
+    change_profile(place, fine_tuning={"learning_rate": 0.003})
+    cursor = look(place, cursor)
+    assert shown(place)[f"checkpoint {ENTROPY}"] == "stale: fine_tuning.learning_rate 0.001 -> 0.003"
+    refreshed(capsys, place, ENTROPY)
+    assert shown(place)[f"checkpoint {ENTROPY}"] is None
+    change_profile(place, fine_tuning={"learning_rate": 0.001})
+    look(place, cursor)
+    assert {name: why for name, why in shown(place).items() if why and name.startswith("checkpoint")} == {
+        f"checkpoint {ENTROPY}": "stale: fine_tuning.learning_rate 0.003 -> 0.001"
+    }
+
+
+def test_the_ui_shows_that_files_are_gone(place):
+    (place.home / "artifacts" / "checkpoint" / ENTROPY / "manifest.json").unlink()
+    look(place, "{}")
+    due = {name: why for name, why in shown(place).items() if why}
+    assert list(due) == [f"checkpoint {ENTROPY}"]
+    assert str(due[f"checkpoint {ENTROPY}"]).startswith("missing: its files are gone: ")
+
+
 def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
     change_profile(place, pools={"letters": {"source": {"hub": "someone/letters"}}})
     commits = {"someone/letters": "a"}
@@ -179,7 +243,9 @@ def test_a_new_commit_of_a_hub_data_set_is_asked_for_once(place, monkeypatch):
 
     monkeypatch.setattr(source_sensor, "hub_commit", commit)
     names, cursor = look_at_sources(place)
-    assert names == []
+    # Its rows are those of a file.
+    assert names == ["letters"]
+    assert look_at_sources(place, cursor) == ([], cursor)
     assert list(json.loads(cursor or "")) == ["letters"]
     commits.clear()
     assert look_at_sources(place, cursor) == ([], cursor)

@@ -2,11 +2,14 @@ import multiprocessing
 import subprocess
 import sys
 
+import dagster as dg
 import pytest
 from dagster import DagsterRunStatus, job, op
 
-from orchestration.materialize import DAGSTER_YAML, dagster_home, end_killed_runs, open_instance
+from orchestration.graph import Step
+from orchestration.materialize import DAGSTER_YAML, dagster_home, end_killed_runs, materialize_step, open_instance
 from orchestration.run_lock import only_ui
+from resources import build_resources
 from selection_platform.cli.main import main
 
 PROGRAM = """
@@ -49,9 +52,40 @@ def test_the_run_of_a_killed_process_ends_as_failed(tmp_path):
         end_killed_runs(instance, of_scripts=False)
         assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.STARTED]
         end_killed_runs(instance, of_scripts=True)
-        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.FAILURE]
+        (ended,) = instance.get_runs()
+        assert (ended.status, ended.tags.get("dagster/will_retry", "false")) == (DagsterRunStatus.FAILURE, "false")
     # Its place in the pool is free again: another run does not wait for it.
     subprocess.run([sys.executable, "-c", SURVIVOR, str(tmp_path)], capture_output=True, check=True, timeout=120)
+
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
+def one():
+    return dg.MaterializeResult(metadata={"rows": 3})
+
+
+def test_a_run_of_the_command_line_is_recorded_as_one_of_the_ui(tmp_path):
+    with open_instance(tmp_path) as instance:
+        assert materialize_step(Step(one, "b"), [one], build_resources(tmp_path), instance) == {"rows": 3}
+        (run,) = instance.get_runs()
+    assert (run.job_name, run.status, run.asset_selection) == ("__ASSET_JOB", DagsterRunStatus.SUCCESS, {one.key})
+    assert run.remote_job_origin is not None
+    assert run.remote_job_origin.location_name == "selection_platform.definitions"
+    assert run.remote_job_origin.repository_origin.repository_name == "__repository__"
+    assert run.tags.items() >= {"selection-platform/asset": "one", "dagster/partition": "b"}.items()
+
+
+@dg.asset
+def fails():
+    raise ValueError("no")
+
+
+def test_the_daemon_makes_no_failed_run_of_the_command_line_again(tmp_path):
+    with open_instance(tmp_path) as instance:
+        with pytest.raises(ValueError, match="no"):
+            materialize_step(Step(fails, None), [fails], build_resources(tmp_path), instance)
+        (run,) = instance.get_runs()
+        assert run.status == DagsterRunStatus.FAILURE
+        assert run.tags.get("dagster/will_retry", "false") == "false"
 
 
 def test_a_launched_run_that_was_killed_ends_as_failed_and_is_to_be_made_again(tmp_path):

@@ -96,8 +96,22 @@ CHANGES = [
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     """The real application on an instance, without any code."""
-    with open_instance(tmp_path_factory.mktemp("home")) as instance, WorkspaceProcessContext(instance, None) as context:
-        yield TestClient(guarded_app(context, PORT)), instance
+    home = tmp_path_factory.mktemp("home")
+    (home / "report").mkdir()
+    (home / "report" / "index.html").write_text("<h1>No choice beats random selection</h1>")
+    (home / "secret").write_text("x")
+    with open_instance(home) as instance, WorkspaceProcessContext(instance, None) as context:
+        yield TestClient(guarded_app(context, PORT, home / "report")), instance
+
+
+def test_the_report_opens_from_the_page_and_nothing_beside_it(web):
+    client, _ = web
+    host = {"Host": f"127.0.0.1:{PORT}"}
+    for path in ("/report/", "/report/index.html"):
+        assert "No choice beats random" in client.get(path, headers=host).text
+    assert client.get("/report/%2e%2e/secret", headers=host).status_code == 404
+    assert client.get("/report/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/report/", headers=host | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
 def changed(instance):

@@ -1,0 +1,138 @@
+"""What is recorded with every materialisation: what it was made from, what it cost, and what was checked.
+
+A partition that would come out the same is not made again: its record is repeated, and says so.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+
+from assets.record.catalog_age import SNAPSHOT, afterwards, check_catalog
+from assets.record.checks import UP_TO_DATE
+from assets.record.cost_meter import COST, CostMeter
+from assets.record.provenance import INPUTS, PACKAGES, SETTINGS, SPEED_SETTINGS, input_name, latest_provenance
+from assets.record.reuse import forced, reused
+from assets.record.settings_used import Declared
+from resources.warehouse import Warehouse
+from selection_platform.job.folder import made_again
+
+PACKAGE_NAMES = (
+    "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
+    "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult]]
+
+
+def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize], Materialize]:
+    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns.
+
+    The function is not called while the catalog is older than what was recorded before.
+
+    Args:
+        declared: what each asset of the function says of itself.
+    """
+
+    def decorate(materialize: Materialize) -> Materialize:
+        @functools.wraps(materialize)
+        def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
+            (result,) = _results(declared, context, resources, lambda: iter([materialize(context, **resources)]))
+            return result
+
+        @functools.wraps(materialize)
+        def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
+            yield from _results(declared, context, resources, lambda: materialize(context, **resources))
+
+        return several if inspect.isgeneratorfunction(materialize) else one
+
+    return decorate
+
+
+def _results(
+    declared: Mapping[dg.AssetKey, Declared],
+    context: dg.AssetExecutionContext,
+    resources: Mapping[str, Any],
+    materialize: Callable[[], Any],
+) -> Iterator[dg.MaterializeResult]:
+    """What an asset's function gives, recorded; or what it gave last, where it would give the same."""
+    # Before the work: what changes while it goes on is then seen as a change after it.
+    records = _records(declared, context, resources)
+    again = forced(context)
+    complete = [] if again else reused(declared, records, context, resources)
+    if complete:
+        yield from map(_checked, complete)
+        return
+    meter = CostMeter(on_gpu=context.op_def.pool is not None)
+    with made_again() if again else nullcontext():
+        for result in materialize():
+            yield _checked(_with_record(records, context, result, meter, resources.get("warehouse")))
+
+
+def _checked(result: dg.MaterializeResult) -> dg.MaterializeResult:
+    """A result with the check that what was made just now is up to date: no sensor has to look first."""
+    asset = None if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key).path
+    now = UP_TO_DATE.result(True, {}, asset)
+    return result._replace(check_results=[*(result.check_results or []), now])
+
+
+Record = dict[str, Any]
+
+
+def _records(
+    declared: Mapping[dg.AssetKey, Declared], context: dg.AssetExecutionContext, resources: Mapping[str, Any]
+) -> dict[dg.AssetKey, Record]:
+    """What each asset of a computation is made from, as metadata."""
+    warehouse: Warehouse | None = resources.get("warehouse")
+    if warehouse is not None:
+        check_catalog(context.instance, warehouse)
+    partition_key = context.partition_key if context.has_partition_key else None
+    # What one computation gives reads the same part of its inputs.
+    (part,) = {declared[key].part_of_inputs(partition_key) for key in context.selected_asset_keys}
+    record: Record = {
+        INPUTS: dg.MetadataValue.json(_input_versions(context, part)),
+        PACKAGES: dg.MetadataValue.json(_package_versions()),
+    }
+    if warehouse is not None and warehouse.exists():
+        record[SNAPSHOT] = warehouse.snapshot()
+    return {
+        key: {
+            **record,
+            SETTINGS: dg.MetadataValue.json(declared[key].content(partition_key)),
+            SPEED_SETTINGS: dg.MetadataValue.json(declared[key].speed(partition_key)),
+        }
+        for key in context.selected_asset_keys
+    }
+
+
+def _with_record(
+    records: Mapping[dg.AssetKey, Record],
+    context: dg.AssetExecutionContext,
+    result: Any,
+    meter: CostMeter,
+    warehouse: Warehouse | None,
+) -> dg.MaterializeResult:
+    key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
+    cost = {COST: dg.MetadataValue.json(meter.read())}
+    metadata = {**(result.metadata or {}), **records[key], **cost, **afterwards(warehouse)}
+    return result._replace(metadata=metadata)
+
+
+@functools.cache
+def _package_versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGE_NAMES}
+
+
+def _input_versions(context: dg.AssetExecutionContext, part: str | None) -> dict[str, str]:
+    """Data versions of the newest materializations that the partition is made from: of a part, where it reads one."""
+    versions: dict[str, str] = {}
+    for name, asset in context.assets_def.keys_by_input_name.items():
+        partitioned = context.instance.get_materialized_partitions(asset)
+        keys = context.asset_partition_keys_for_input(name) if partitioned else None
+        for key, provenance in latest_provenance(context.instance, asset, keys).items():
+            versions[input_name(asset, key)] = provenance.version(part) or ""
+    return dict(sorted(versions.items()))
