@@ -4,17 +4,20 @@ Dagster's own job can hold assets of one partitions definition only, and a backf
 neither. The runs are recorded in the instance like any other and show in the UI.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DatabaseError
 
 import resources
 from orchestration.graph import Step
 from resources import Resources
 from resources.plain_paths import plain_paths
 from resources.read_only_home import can_write, writable_copy
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
@@ -41,7 +44,26 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
             # What steps printed takes the most room, and nobody reads it from here.
             folder = stack.enter_context(writable_copy(folder, without="storage"))
         plain = stack.enter_context(plain_paths())
-        yield stack.enter_context(dg.DagsterInstance.from_config(plain(folder)))
+        with _damage_named(dagster_folder(home)):
+            yield stack.enter_context(dg.DagsterInstance.from_config(plain(folder)))
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Say of damaged records which they are, and what to do.
+
+    Raises:
+        PlatformError: they are damaged.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        if not re.search("not a database|malformed", str(error.orig)):
+            raise
+        raise PlatformError(
+            f"{folder}: Dagster's records are damaged ({error.orig}); restore the whole home folder from a copy, or "
+            "remove it and run again"
+        ) from error
 
 
 def dagster_folder(home: Path) -> Path:

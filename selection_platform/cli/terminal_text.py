@@ -1,14 +1,15 @@
 """Conversations on a terminal: cut to what fits, and without characters that a terminal would obey."""
 
 import textwrap
-import unicodedata
+
+from selection_platform.text.printable import printable
 
 WIDTH = 100
 
 
 def first_line(text: str | None, width: int) -> str:
     """The first line of a text that is not blank, at most `width` characters with the mark of what was cut."""
-    lines = (line.strip() for line in _printable(text or "").splitlines())
+    lines = (line.strip() for line in printable(text or "").splitlines())
     return _shortened(next((line for line in lines if line), ""), width)
 
 
@@ -20,7 +21,7 @@ def shown(text: str, most: int | None, for_all: str = " (--full shows all)") -> 
         most: characters to show; None for all.
         for_all: how the rest is seen.
     """
-    part = _printable(text if most is None else text[:most])
+    part = printable(text if most is None else text[:most])
     lines = [piece for line in part.splitlines() for piece in textwrap.wrap(line, WIDTH - 2) or [""]]
     left = len(text) - len(text[:most])
     if left:
@@ -35,16 +36,3 @@ def wrapped(text: str) -> str:
 
 def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
-
-
-def _printable(text: str) -> str:
-    """A stranger's text without what could change how a terminal shows the rest, such as escape sequences."""
-    return "".join(map(_printable_character, text))
-
-
-def _printable_character(character: str) -> str:
-    if character in "\n\t" or character.isprintable():
-        return character
-    category = unicodedata.category(character)
-    # Other spaces, and characters that have no width.
-    return {"Z": " ", "Cf": ""}.get(category[0] if category[0] == "Z" else category, "\N{REPLACEMENT CHARACTER}")
