@@ -1,11 +1,11 @@
 """The commands that make what is missing or stale: `run` all of it, `refresh` a part."""
 
 import argparse
-from functools import partial
 
 from selection_platform.cli.shared import Commands, open_resources
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
+from selection_platform.text.printable import printable
 
 
 def add_parsers(commands: Commands) -> None:
@@ -34,7 +34,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise every partition that is missing or stale, upstream first, and print the leaderboard."""
     from orchestration.refresh import refresh
 
-    refresh(profile, tell=partial(print, flush=True))
+    refresh(profile, tell=_tell)
     _print_leaderboard(profile)
     print(f"The report: {open_resources(profile).artifacts.report() / 'index.html'}")
 
@@ -45,7 +45,11 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
 
     if options.rebuild and not options.of:
         raise PlatformError("--rebuild: name the experiments whose weights are wanted")
-    refresh(profile, options.of, rebuild=options.rebuild, tell=partial(print, flush=True))
+    refresh(profile, options.of, rebuild=options.rebuild, tell=_tell)
+
+
+def _tell(line: str) -> None:
+    print(printable(line), flush=True)
 
 
 def _print_leaderboard(profile: Profile) -> None:

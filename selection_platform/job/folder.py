@@ -18,6 +18,8 @@ from selection_platform.errors import PlatformError
 
 MANIFEST, JOB = "manifest.json", "job.json"
 
+_MEND = "put back what was there, or remove it to have it made again"
+
 
 class DamagedFile(PlatformError):
     """A file of ours that is not what we wrote."""
@@ -75,13 +77,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(
-            f"{path}: is not JSON ({error}); put back what was there, or remove it to have it made again"
-        ) from error
+        raise DamagedFile(f"{path}: is not JSON ({error}); {_MEND}") from error
     if not isinstance(content, dict):
-        raise DamagedFile(
-            f"{path}: has no names and values; put back what was there, or remove it to have it made again"
-        )
+        raise DamagedFile(f"{path}: has no names and values; {_MEND}")
     return content
 
 
