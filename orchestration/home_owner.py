@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from resources.read_only_home import can_write
-from selection_platform.configuration.profile import Profile, home, shipped_profiles
+from selection_platform.configuration.profile import Profile, home, make_private, shipped_profiles
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
@@ -41,6 +41,7 @@ def own_home(profile: Profile) -> None:
     """
     check_owner(profile)
     if profile.file is not None and can_write(home(profile)):
+        make_private(home(profile))
         with whole_file(home(profile) / OWNER) as temporary:
             temporary.write_text(json.dumps(_record(profile, profile.file)), encoding="utf-8")
 

@@ -5,6 +5,7 @@ neither. The runs are recorded in the instance as those of the UI's *Materialize
 asset, with the asset and its partition as their target.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from sqlalchemy.exc import DatabaseError
 
 import resources
 from assets.record.reuse import FORCE_TAG
@@ -23,6 +25,7 @@ from resources import DEFINITIONS, Resources
 from resources.kept_records import kept_open
 from resources.plain_paths import plain_paths
 from resources.read_only_home import can_write, writable_copy
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
@@ -57,9 +60,28 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
             # What steps printed takes the most room, and nobody reads it from here.
             folder = stack.enter_context(writable_copy(folder, without="storage"))
         plain = stack.enter_context(plain_paths())
-        instance = stack.enter_context(dg.DagsterInstance.from_config(plain(folder)))
-        stack.enter_context(kept_open(instance))
-        yield instance
+        with _damage_named(dagster_folder(home)):
+            instance = stack.enter_context(dg.DagsterInstance.from_config(plain(folder)))
+            stack.enter_context(kept_open(instance))
+            yield instance
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Say of damaged records which they are, and what to do.
+
+    Raises:
+        PlatformError: they are damaged.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        if not re.search("not a database|malformed", str(error.orig)):
+            raise
+        raise PlatformError(
+            f"{folder}: Dagster's records are damaged ({error.orig}); restore the whole home folder from a copy, or "
+            "remove it and run again"
+        ) from error
 
 
 def dagster_folder(home: Path) -> Path:

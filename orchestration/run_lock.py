@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from selection_platform.configuration.profile import make_private
 from selection_platform.errors import PlatformError
 
 
@@ -37,7 +38,7 @@ def only_ui(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _held(path: Path, otherwise: str) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()

@@ -17,4 +17,13 @@ def _wait_without_work() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+def _run_no_code_of_the_hub() -> None:
+    """Keep transformers from fetching code to compute with, as it does where a model wants flash-attn that is missing.
+
+    It reads this once, when it is imported.
+    """
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
+
+
 _wait_without_work()
+_run_no_code_of_the_hub()

@@ -95,7 +95,8 @@ def _print_text(found: dict[str, Any], most: int | None) -> None:
     for pool in found["pools"]:
         split = "" if pool["split"] == "samples" else f", in the split {pool['split']} and so never selected"
         print(
-            f"  {pool['pool']}{split}: source {pool['source']}, licence {pool['licence'] or 'not stated'}, "
+            f"  {pool['pool']}{split}: source {first_line(pool['source'], WIDTH)}, "
+            f"licence {first_line(pool['licence'], WIDTH) or 'not stated'}, "
             f"{pool['turns']} turn{'s' * (pool['turns'] != 1)}, {pool['characters']:,} characters"
         )
     for tokens in found["tokens"]:

@@ -28,6 +28,7 @@ from selection_platform.configuration.settings import FineTuningSettings, ModelS
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.text.conversation import Message
+from selection_platform.text.printable import printable
 from selection_platform.text.rendering import Piece, pieces
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _print_survey(found: "Survey", as_pieces: Callable[[Sequence[Message]], list
     raw, pool = found.raw, found.pool
     bad = sum(raw.bad_rows.values())
     whole = "all there are" if found.is_whole else "the first of them"
-    print(f"{', '.join(raw.files)}: looked at {raw.rows + bad:,} rows, {whole}")
+    print(f"{printable(', '.join(raw.files))}: looked at {raw.rows + bad:,} rows, {whole}")
     print(wrapped(f"form: {pool.form}"))
     if pool.ignored:
         print(wrapped(f"fields not read: {', '.join(pool.ignored)}"))

@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
-from selection_platform.errors import PlatformError, is_fixable
+from selection_platform.errors import PlatformError, is_fixable, message_of
 from selection_platform.job.stopping import STOPPED, Stopping, exit_status
+from selection_platform.text.printable import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if is_fixable(error):
-            print(f"selection-platform: {error}", file=sys.stderr)
+            # A message may have a stranger's text in it, such as a key of a row.
+            print(f"selection-platform: {printable(message_of(error))}", file=sys.stderr)
         else:
             _report_fault(error)
         return 1
@@ -73,12 +74,12 @@ def _report_fault(error: Exception) -> None:
     """Show the traceback of a fault of ours, and keep it for whoever looks into it."""
     import traceback
 
-    from selection_platform.configuration.profile import HOME_VARIABLE
+    from selection_platform.configuration.profile import homes, make_private
 
     text = "".join(traceback.format_exception(error))
     print(text, file=sys.stderr, end="")
-    log = Path(os.environ.get(HOME_VARIABLE) or ".platform").absolute() / "fault.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = homes() / "fault.log"
+    make_private(log.parent)
     versions = " ".join([f"selection-platform {version('selection-platform')}", f"Python {sys.version.split()[0]}"])
     log.write_text(f"{versions}\n{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
     print(

@@ -4,12 +4,21 @@ import logging
 import sys
 
 from selection_platform.job import progress
+from selection_platform.text.printable import printable
+
+
+class _Printable(logging.Formatter):
+    """Lines without what a terminal would obey: names of files and texts of rows stand in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def show_progress() -> None:
     """Show what the library says: all of it where there is no terminal, and beside the bars of one no progress."""
     warnings_only = logging.StreamHandler()
     warnings_only.setLevel(logging.WARNING)
+    warnings_only.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(handlers=[warnings_only])
     is_terminal = sys.stderr.isatty()
 
@@ -17,7 +26,7 @@ def show_progress() -> None:
         return record.levelno < logging.WARNING and not (is_terminal and record.name == progress.__name__)
 
     lines = logging.StreamHandler()
-    lines.setFormatter(logging.Formatter("    %(message)s"))
+    lines.setFormatter(_Printable("    %(message)s"))
     lines.addFilter(is_wanted)
     # As in a new process, also where this one runs several commands: Dagster lowers the level when it runs a step.
     library = logging.getLogger("selection_platform")

@@ -3,7 +3,6 @@
 import argparse
 import shlex
 from collections.abc import Sequence
-from functools import partial
 
 from selection_platform.cli.answer import headline, print_leaderboards
 from selection_platform.cli.completion import completed, experiments
@@ -12,6 +11,7 @@ from selection_platform.cli.shared import Commands, open_resources
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile, shipped_profiles
 from selection_platform.errors import PlatformError
+from selection_platform.text.printable import printable
 
 
 def add_parsers(commands: Commands) -> None:
@@ -50,7 +50,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     if options.dry_run:
         _print_plan(profile, ())
         return
-    refresh(profile, tell=partial(print, flush=True))
+    refresh(profile, tell=_tell)
     _print_answer(profile)
 
 
@@ -63,7 +63,11 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     if options.dry_run:
         _print_plan(profile, options.of)
         return
-    refresh(profile, options.of, rebuild=options.rebuild, tell=partial(print, flush=True))
+    refresh(profile, options.of, rebuild=options.rebuild, tell=_tell)
+
+
+def _tell(line: str) -> None:
+    print(printable(line), flush=True)
 
 
 def _print_plan(profile: Profile, of: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from selection_platform.cli.completion import completed, experiments, profiles
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment, find, nearest
+from selection_platform.text.printable import printable_json
 
 if TYPE_CHECKING:
     from resources import Resources
@@ -136,8 +137,8 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON. NaN and infinity, which JSON does not have, are null."""
-    return json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False)
+    """A value as JSON. NaN and infinity, which JSON does not have, are null; what a terminal would obey is escaped."""
+    return printable_json(json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

@@ -12,6 +12,7 @@ from selection_platform.cli.shared import Commands, as_json, open_resources, pri
 from selection_platform.cli.terminal_text import first_line
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
+from selection_platform.text.printable import printable
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     if options.json:
         print_json(result.to_dicts())
     elif options.csv:
-        print(_as_csv(result), end="")
+        # A file gets the texts as they are.
+        print(printable(_as_csv(result)) if sys.stdout.isatty() else _as_csv(result), end="")
     else:
         _print_rows(result)
 
@@ -82,7 +84,7 @@ def _print_rows(result: "pl.DataFrame") -> None:
     shown = result.head(MOST_ROWS)
     rows = [["NULL" if value is None else first_line(_text(value), WIDEST) for value in row] for row in shown.rows()]
     text = [index for index, kind in enumerate(result.dtypes) if not kind.is_numeric()]
-    print_table(result.columns, rows, text=text, plain=True)
+    print_table([first_line(name, WIDEST) for name in result.columns], rows, text=text, plain=True)
     left = result.height - shown.height
     more = f", of which {left:,} are not shown: --csv and --json give all" if left else ""
     print(f"{result.height:,} row{'s' * (result.height != 1)}{more}")

@@ -31,7 +31,7 @@ def shown(text: str, most: int | None, for_all: str = " (--full shows all)") -> 
 
 def wrapped(text: str) -> str:
     """Words in lines that fit, all but the first indented."""
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(printable(text), WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _shortened(text: str, width: int) -> str:

@@ -327,4 +327,19 @@ def read_profile(path: Path, text: str | None = None) -> Profile:
 
 def home(profile: Profile) -> Path:
     """The folder for warehouse, models and Dagster's instance: one for each profile, under SELECTION_PLATFORM_HOME."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".platform").absolute() / profile.name
+    return homes() / profile.name
+
+
+def homes() -> Path:
+    """The folder of all homes."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".platform").absolute()
+
+
+def make_private(folder: Path) -> None:
+    """Make a home folder, and the folder of all homes, for their owner alone: conversations lie in it.
+
+    Those that are there already keep their mode.
+    """
+    folder.parent.parent.mkdir(parents=True, exist_ok=True)
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, exist_ok=True)

@@ -267,6 +267,14 @@ class EvaluationSettings(Settings):
         },
         description="The benchmarks, by names of your choice. Those of the default need no network.",
     )
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _check_benchmark_names(cls, benchmarks: dict[str, BenchmarkSettings]) -> dict[str, BenchmarkSettings]:
+        for name in benchmarks.keys() & {"average", "held_out_loss"}:
+            raise ValueError(f"{name}: results have this name for another number; name the benchmark otherwise")
+        return benchmarks
+
     batch_size: Annotated[int, SPEED] = Field(default=8, gt=0, description="Prompts that are answered at once.")
     run_generated_code: Literal["never", "sandboxed", "where_contained"] = Field(
         default="never",

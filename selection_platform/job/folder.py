@@ -14,7 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from selection_platform.errors import PlatformError
+
 MANIFEST, JOB = "manifest.json", "job.json"
+
+_MEND = "put back what was there, or remove it to have it made again"
+
+
+class DamagedFile(PlatformError):
+    """A file of ours that is not what we wrote."""
 
 
 def content_hash(value: Any) -> str:
@@ -62,7 +70,17 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The folder's manifest, or None where the folder is missing or unfinished."""
     path = folder / MANIFEST
-    return json.loads(path.read_text()) if path.exists() else None
+    return _read_object(path) if path.exists() else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path}: is not JSON ({error}); {_MEND}") from error
+    if not isinstance(content, dict):
+        raise DamagedFile(f"{path}: has no names and values; {_MEND}")
+    return content
 
 
 def is_complete(folder: Path, identity: dict[str, Any]) -> bool:
@@ -90,7 +108,7 @@ def remove_previous(folder: Path) -> None:
 
 def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
     job_file = folder / JOB
-    return job_file.exists() and json.loads(job_file.read_text()) == json.loads(json.dumps(identity))
+    return job_file.exists() and _read_object(job_file) == json.loads(json.dumps(identity))
 
 
 _again: dict[Path, bool] | None = None

@@ -46,6 +46,16 @@ _MENDS = {
     "model": "fetch the model again, or name another",
     "tokenizer": "fetch the model again, with its tokenizer.json, or name another",
 }
+_IMPLEMENTATION = ("attn_implementation", "experts_implementation")
+_ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "grouped_mm", "batched_mm")
+"""Implementations in transformers itself, or in a package that somebody installed."""
+_RAISED_FOR_BROKEN = {
+    "model": (
+        ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError, StrictDataclassError,
+    ),
+    # tokenizers, which is written in Rust, raises bare exceptions, and panics.
+    "tokenizer": (Exception,),
+}  # fmt: skip
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -112,6 +122,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise UnreadableModel(f"{folder}: the tokenizer has no eos_token; name one in tokenizer_config.json")
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise UnreadableModel(
+            f"{folder / 'tokenizer_config.json'}: model_max_length is {tokenizer.model_max_length!r}; write a number"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     # Callers cut to the length that they want; the warning tells of errors that cannot come.
@@ -132,8 +146,37 @@ def read_config(folder: Path) -> PreTrainedConfig:
     Raises:
         UnreadableModel: there is none that can be read.
     """
+    _check_kernels(folder / "config.json")
     with _named(folder, "model"):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _check_kernels(path: Path) -> None:
+    """Raise UnreadableModel where a configuration has transformers fetch code from the hub to compute attention with.
+
+    It would run without a question, whatever is said of the model's own code.
+    """
+    for key, value in _named_kernels(_described(path)):
+        raise UnreadableModel(f"{path}: {key} is {value!r}, which is code of its own, and that is never run; take it "
+                              "out, or write sdpa")  # fmt: skip
+
+
+def _described(path: Path) -> Any:
+    """The content of a JSON file; None where there is none, and where transformers says what is wrong with it."""
+    try:
+        return json.loads(path.read_bytes()) if path.is_file() else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _named_kernels(content: Any) -> Iterator[tuple[str, Any]]:
+    """What a configuration, or one inside it, names to compute with that is not transformers' own."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(value, dict) and not key.strip("_").startswith(_IMPLEMENTATION):
+            yield from _named_kernels(value)
+        elif key.strip("_").startswith(_IMPLEMENTATION):
+            named = value.values() if isinstance(value, dict) else [value]
+            yield from ((key, each) for each in named if each is not None and each not in _ATTENTION)
 
 
 def check_savable(folder: Path) -> None:
@@ -229,6 +272,7 @@ def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None)
         raise PlatformError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
     if (folder / ADAPTER_CONFIG).exists():
         return _merged_adapter(folder, dtype)
+    _check_kernels(folder / "config.json")
     with _named(folder, "model"):
         # Mismatches are let through to be reported with the folder's name below, where the missing are.
         loaded = AutoModelForCausalLM.from_pretrained(
@@ -257,7 +301,9 @@ def _named(folder: Path, part: str) -> Iterator[None]:
     """Say of what transformers raises for a broken folder which one it is, in a line."""
     try:
         yield
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, SafetensorError, StrictDataclassError) as error:
+    except BaseException as error:
+        if not isinstance(error, _RAISED_FOR_BROKEN[part]) and type(error).__name__ != "PanicException":
+            raise
         lines, mend = str(error).strip().split("\n"), _MENDS[part]
         # Of a setting that is wrong, the first line names it and the second says why.
         reason = " ".join(" ".join(lines[: 2 if isinstance(error, StrictDataclassError) else 1]).split()).rstrip(": ")
@@ -306,7 +352,20 @@ def _check_files(folder: Path, files: list[Path]) -> None:
             raise UnreadableModel(f"{path}: not a whole safetensors file ({error}); fetch it again") from error
     index = folder / _WEIGHTS_INDEX
     if index.exists():
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        named = _named_shards(index)
         absent = sorted(named - {path.name for path in files})
         if absent:
             raise UnreadableModel(f"{folder}: {', '.join(absent)} of {index.name} is not there; fetch the model again")
+
+
+def _named_shards(index: Path) -> set[str]:
+    """The files that an index of weights names.
+
+    Raises:
+        UnreadableModel: it is not such an index.
+    """
+    content = _described(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise UnreadableModel(f"{index}: does not say which weights are in which file; fetch it again")
+    return set(places.values())

@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 _CAUSAL_NAMES = ("CausalLM", "LMHead")
 _PACKED = (".qweight", ".weight_packed", ".absmax", ".weight_scale_inv")
 """How the tensors of GPTQ, AWQ, compressed-tensors, bitsandbytes and fp8 are called."""
+_OBJECTS = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json",
+)  # fmt: skip
 _SAMPLING = {"dropout": "BPE dropout", "alpha": "sampling of a Unigram"}
 """Settings of a tokenizer's model with which it cuts the same text otherwise each time."""
 
@@ -42,12 +46,35 @@ def check_description(folder: Path) -> None:
         UnsupportedModel: it is of a kind that cannot be scored or trained; the message says what to name instead.
         UnreadableModel: configuration or tokenizer cannot be read.
     """
+    for name in _OBJECTS:
+        _check_object(folder / name)
     # First: what has no tokenizer of its own is most often of such a kind.
     config = read_config(folder)
     for found in (_quantised(config), _not_causal(config)):
         if found:
             raise UnsupportedModel(f"{folder}: {found}")
+    _check_heads(folder, config)
     _check_vocabulary(folder, config)
+
+
+def _check_object(path: Path) -> None:
+    """Raise UnreadableModel unless a JSON file, where there is one, has names and values."""
+    try:
+        whole = not path.is_file() or isinstance(json.loads(path.read_bytes()), dict)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableModel(f"{path}: is not JSON ({error}); fetch the model again") from error
+    if not whole:
+        raise UnreadableModel(f"{path}: has no names and values; fetch the model again")
+
+
+def _check_heads(folder: Path, config: PreTrainedConfig) -> None:
+    """Raise UnreadableModel where the heads that share keys and values cannot be shared out."""
+    heads, shared = (getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads"))
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise UnreadableModel(
+            f"{folder / 'config.json'}: num_attention_heads {heads} is not a multiple of num_key_value_heads {shared}; "
+            "fetch the model again, or name another"
+        )
 
 
 def _quantised(config: PreTrainedConfig) -> str | None:

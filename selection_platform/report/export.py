@@ -9,6 +9,7 @@ import polars as pl
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.report.formats import FILES, PLAIN, TRAINERS, Format, TrainerFormat
+from selection_platform.text.printable import markdown_text
 
 if TYPE_CHECKING:
     from selection_platform.report.trainers import Training, Written
@@ -77,12 +78,12 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any], trainers: "Sequence[Wri
         "",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in facts.items() if value is not None),
+        *(f"| {name} | {markdown_text(value)} |" for name, value in facts.items() if value is not None),
     ]
     for column, title in SECTIONS.items():
         counts = rows.group_by(column).len("rows").sort(["rows", column], descending=[True, False])
         lines += ["", f"## {title}", "", f"| {column} | rows |", "|---|---:|"]
-        lines += [f"| {name or 'not stated'} | {count:,} |" for name, count in counts.iter_rows()]
+        lines += [f"| {markdown_text(name or 'not stated')} | {count:,} |" for name, count in counts.iter_rows()]
     if trainers:
         lines += ["", "## For trainers", "", f"Text that is rendered already, in pieces. {DOCUMENT}", ""]
         lines += [f"- `{FILES[each.trainer]}`: {each.note}" for each in trainers]

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from selection_platform.text.printable import markdown_text
 from selection_platform.text.tables import markdown_table
 
 NORMAL_95 = 1.96
@@ -85,7 +86,11 @@ def _front_matter(card: ModelCard) -> dict[str, Any]:
 
 def _facts(facts: Mapping[str, Any]) -> str:
     return "\n".join(
-        ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items() if value is not None)]
+        [
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {markdown_text(value)} |" for name, value in facts.items() if value is not None),
+        ]
     )
 
 
@@ -127,11 +132,11 @@ def _verdict_row(row: Mapping[str, Any]) -> list[str]:
 
 def _licences(card: ModelCard) -> list[str]:
     base = card.base.get("licence")
-    text = [f"Base model: {base}." if base else "Base model: its files state no licence."]
+    text = [f"Base model: {markdown_text(base)}." if base else "Base model: its files state no licence."]
     if card.licences.is_empty():
         return text
     rows = [
-        [source or NOT_STATED, licence or NOT_STATED, f"{count:,}"]
+        [markdown_text(source or NOT_STATED), markdown_text(licence or NOT_STATED), f"{count:,}"]
         for source, licence, count in card.licences.iter_rows()
     ]
     text += ["Rows that it was trained on:", markdown_table(["source", "licence", "rows"], rows)]

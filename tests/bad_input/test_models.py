@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from selection_platform.configuration.settings import PackagedModelName
+from selection_platform.job.folder import DamagedFile
 from selection_platform.models.base_model import PACKAGED_MODELS
 from selection_platform.models.forward_pass import check_sizes
 from selection_platform.models.loading import UnreadableModel, load_model
+from selection_platform.models.supported import check_description
 from tests.tiny import CONFIGS, save_model
 
 WEIGHTS = "model.safetensors"
@@ -81,6 +83,11 @@ def with_code(name, **changes):
     return change
 
 
+def tokenizer_part(**changes):
+    return edit("tokenizer.json", **changes)
+
+
+CODE_OF_ITS_OWN = "which is code of its own, and that is never run; take it out, or write sdpa"
 CASES = [
     ("no folder", shutil.rmtree, "@: no such folder"),
     ("no weights", remove(WEIGHTS), "@: no *.safetensors weights"),
@@ -161,6 +168,45 @@ CASES = [
         f"@: the tokenizer cannot be read ('added_tokens'); {TOKENIZER_AGAIN}",
     ),
     (
+        "a tokenizer of another kind", tokenizer_part(model={"type": "Nope"}),
+        "@: the tokenizer cannot be read (data did not match any variant of untagged enum ModelUntagged at line 1 "
+        f"column 614); {TOKENIZER_AGAIN}",
+    ),
+    (
+        "a tokenizer that panics", tokenizer_part(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+        '@: the tokenizer cannot be read (Precompiled: Error("Cannot parse precompiled_charsmap", line: 0, column: 0));'
+        f" {TOKENIZER_AGAIN}",
+    ),
+    (
+        "a longest text in words", edit("tokenizer_config.json", model_max_length="long"),
+        "@/tokenizer_config.json: model_max_length is 'long'; write a number",
+    ),
+    (
+        "attention by code of the hub", edit("config.json", attn_implementation="kernels-community/flash-attn"),
+        f"@/config.json: attn_implementation is 'kernels-community/flash-attn', {CODE_OF_ITS_OWN}",
+    ),
+    (
+        "attention by code, under another name", edit("config.json", _attn_implementation="some/kernel@main:f"),
+        f"@/config.json: _attn_implementation is 'some/kernel@main:f', {CODE_OF_ITS_OWN}",
+    ),
+    (
+        "attention by code, in a part", edit("config.json", text_config={"attn_implementation": {"": "some/kernel"}}),
+        f"@/config.json: attn_implementation is 'some/kernel', {CODE_OF_ITS_OWN}",
+    ),
+    (
+        "an index that is cut off", write("model.safetensors.index.json", b"{"),
+        "@/model.safetensors.index.json: does not say which weights are in which file; fetch it again",
+    ),
+    (
+        "an index of something else", write("model.safetensors.index.json", b'{"weight_map": {"a": 1}}'),
+        "@/model.safetensors.index.json: does not say which weights are in which file; fetch it again",
+    ),
+    (
+        "a manifest that is cut off", write("manifest.json", b"{"),
+        "@/manifest.json: is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); "
+        "put back what was there, or remove it to have it made again",
+    ),
+    (
         "no end of a text", edit("tokenizer_config.json", eos_token=None),
         "@: the tokenizer has no eos_token; name one in tokenizer_config.json",
     ),
@@ -170,12 +216,47 @@ CASES = [
 @pytest.mark.parametrize(("change", "message"), [pytest.param(*case, id=id) for id, *case in CASES])
 def test_models_that_are_refused(folder, change, message):
     change(folder)
-    with pytest.raises(UnreadableModel) as caught:
+    with pytest.raises((UnreadableModel, DamagedFile)) as caught:
         load_model(folder, device="cpu")
     assert str(caught.value).replace(str(folder), "@") == message
 
 
+WHEN_FETCHED = [
+    (
+        "heads that cannot be shared out", edit("config.json", num_key_value_heads=3),
+        "@/config.json: num_attention_heads 4 is not a multiple of num_key_value_heads 3; fetch the model again, or "
+        "name another",
+    ),
+    (
+        "settings of generation that are cut off", write("generation_config.json", b"{"),
+        "@/generation_config.json: is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 "
+        "(char 1)); fetch the model again",
+    ),
+    ("a tokenizer that is a list", write("tokenizer.json", b"[]"),
+     "@/tokenizer.json: has no names and values; fetch the model again"),
+    (
+        "a tokenizer without end", write("tokenizer.json", b"[" * 200_000),
+        "@/tokenizer.json: is not JSON (maximum recursion depth exceeded while decoding a JSON array from a unicode "
+        "string); fetch the model again",
+    ),
+    (
+        "attention by code of the hub", edit("config.json", attn_implementation="kernels-community/flash-attn"),
+        f"@/config.json: attn_implementation is 'kernels-community/flash-attn', {CODE_OF_ITS_OWN}",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), [pytest.param(*case, id=id) for id, *case in WHEN_FETCHED])
+def test_descriptions_that_are_refused_before_weights_are_fetched(folder, change, message):
+    change(folder)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(UnreadableModel) as caught:
+        check_description(folder)
+    assert str(caught.value).replace(str(folder), "@") == message
+
+
 FINE = [
+    ("attention that transformers has itself", edit("config.json", attn_implementation="sdpa")),
     ("no chat template", lambda folder: None),
     ("no architectures", edit("config.json", architectures=None)),
     ("a temperature without sampling", edit("generation_config.json", temperature=0.6)),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 import yaml
@@ -59,3 +60,17 @@ def test_rows_that_are_not_shown_are_counted(printed):
     assert text.endswith(f"{MOST_ROWS + 5:,} rows, of which 5 are not shown: --csv and --json give all\n")
     assert len(text.splitlines()) == 2 + MOST_ROWS + 1
     assert len(printed(f"FROM range({MOST_ROWS + 5})", "--csv").splitlines()) == MOST_ROWS + 6
+
+
+HOSTILE = "SELECT 'a' || chr(27) || '[2J' || chr(155) || chr(8238) || 'b' AS text"
+
+
+def test_a_terminal_obeys_no_text(printed, monkeypatch):
+    assert "a\ufffd[2J\ufffdb" in printed(HOSTILE)
+    document = printed(HOSTILE, "--json")
+    assert json.loads(document) == [{"text": "a\x1b[2J\x9b\u202eb"}]
+    assert document.strip().isprintable()
+    # A file gets the text as it is.
+    assert printed(HOSTILE, "--csv") == "text\na\x1b[2J\x9b\u202eb\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert printed(HOSTILE, "--csv") == "text\na\ufffd[2J\ufffdb\n"

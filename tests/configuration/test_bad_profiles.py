@@ -51,6 +51,14 @@ NAME = "use lower-case letters, digits and . _ @ - only"
 SEED_LOW, SEED_HIGH = "must be greater than or equal to 0", "must be less than 2147483648"
 NOT_FINITE = "infinity and NaN are no values; write a number"
 CASES = [
+    # Results have these names for other numbers.
+    *(
+        (
+            f"benchmark named {name}", {"evaluation": {"benchmarks": {name: {"task": "offline_mmlu"}}}},
+            f"evaluation.benchmarks: {name}: results have this name for another number; name the benchmark otherwise",
+        )
+        for name in ("average", "held_out_loss")
+    ),
     # Keys and names.
     ("unknown key", {"budget": [1]}, "budget: unknown key; did you mean 'budgets'?"),
     ("unknown key of a pool", pool(langage="en"), "pools.mine.langage: unknown key; did you mean 'language'?"),

@@ -1,8 +1,10 @@
+import os
 import shutil
 
 import pytest
 
 from orchestration.home_owner import check_owner, own_home
+from orchestration.run_lock import only_run
 from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.errors import PlatformError
 
@@ -61,3 +63,22 @@ def test_a_shipped_profile_is_the_same_wherever_it_is_installed(tmp_path, home_f
         own_home(load_profile(str(elsewhere)))
     monkeypatch.setattr("orchestration.home_owner.shipped_profiles", lambda: {"demo": elsewhere})
     own_home(load_profile(str(elsewhere)))
+
+
+def test_a_new_home_is_its_owners_alone(tmp_path, home_folder):
+    before = os.umask(0o022)
+    try:
+        own_home(profile_in(tmp_path / "a"))
+        with only_run(tmp_path / "other" / "mine"):
+            pass
+    finally:
+        os.umask(before)
+    folders = [tmp_path / "home", tmp_path / "home" / "mine", tmp_path / "other", tmp_path / "other" / "mine"]
+    assert [oct(folder.stat().st_mode & 0o777) for folder in folders] == ["0o700"] * 4
+
+
+def test_a_home_keeps_the_mode_that_its_owner_gave_it(tmp_path, home_folder):
+    (tmp_path / "home" / "mine").mkdir(parents=True)
+    (tmp_path / "home" / "mine").chmod(0o750)
+    own_home(profile_in(tmp_path / "a"))
+    assert oct((tmp_path / "home" / "mine").stat().st_mode & 0o777) == "0o750"

@@ -3,7 +3,7 @@ import json
 import polars as pl
 import pytest
 
-from selection_platform.report.export import export_selection
+from selection_platform.report.export import data_card, export_selection
 
 MESSAGES = [{"role": "user", "content": "Hi\u2028there"}, {"role": "assistant", "content": "Grüße"}]
 ROWS = pl.DataFrame(
@@ -46,3 +46,13 @@ def test_a_second_export_replaces_the_first(tmp_path):
     export_selection(ROWS, FACTS, tmp_path, ("dataset",))
     export_selection(ROWS.head(1), FACTS, tmp_path, ("jsonl", "dataset"))
     assert pytest.importorskip("datasets").load_from_disk(str(tmp_path / "dataset")).num_rows == 1
+
+
+def test_what_a_row_says_is_a_text_on_the_card():
+    evil = "<script>x</script> | 9 |\n| [free](http://a)\u202e"
+    rows = ROWS.with_columns(source=pl.lit(evil), licence=pl.lit(evil))
+    card = data_card(rows, {**FACTS, "profile": evil})
+    expected = "&lt;script&gt;x&lt;/script&gt; \\| 9 \\| \\| \\[free\\](http://a)"
+    assert card.count(f"| {expected} | 2 |") == 2
+    assert f"| profile | {expected} |" in card
+    assert "<script" not in card

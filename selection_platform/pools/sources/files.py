@@ -41,8 +41,21 @@ def find_files(patterns: Iterable[str], folder: Path) -> Found:
             left_out += [_name(path, folder) for path in inside if not format_of(path.name)]
         if not found:
             raise SourceError(_nothing(pattern, folder))
-        paths |= {_name(path, folder): path for path in found}
+        # A whole folder may have the platform's own files in it, with copies of the rows.
+        kept = [path for path in found if path == folder / pattern or not _in_home(path)]
+        if found and not kept:
+            raise SourceError(f"files: {pattern} names only files of a home folder of the platform; name your own")
+        paths |= {_name(path, folder): path for path in kept}
     return Found(paths, [name for name in left_out if name not in paths])
+
+
+def _in_home(path: Path) -> bool:
+    """Whether a file lies in a home folder of the platform, by what every home has."""
+    return any(_is_home(parent) for parent in path.parents)
+
+
+def _is_home(folder: Path) -> bool:
+    return (folder / "profile.json").is_file() and (folder / "dagster" / "dagster.yaml").is_file()
 
 
 def _matching(pattern: Path) -> list[Path]:

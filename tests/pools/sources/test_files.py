@@ -118,6 +118,27 @@ def test_a_folder_is_all_in_it_that_can_be_read(tmp_path):
     assert source.left_out == ["data/README.md", "data/dataset_info.json", "data/sub/x.png"]
 
 
+def home_in(folder):
+    """What every home of the platform has, and rows among its files."""
+    write(folder / "profile.json", "{}")
+    write(folder / "dagster" / "dagster.yaml", "")
+    return write(folder / "artifacts" / "pool" / "train.jsonl")
+
+
+@pytest.mark.parametrize("pattern", ["**/*.jsonl", "data", "*/*/*/*/*.jsonl", "*/*.jsonl"])
+def test_a_home_of_the_platform_is_no_source(tmp_path, pattern):
+    write(tmp_path / "data" / "a.jsonl")
+    inside = home_in(tmp_path / "data" / "home" / "mine")
+    home_in(tmp_path / ".platform" / "mine")
+    if pattern == "*/*/*/*/*.jsonl":
+        with pytest.raises(SourceError, match=r"files: \*/.* names only files of a home folder of the platform"):
+            names("*/*/*/*/*.jsonl", folder=tmp_path)
+        return
+    assert names(pattern, folder=tmp_path) == ["data/a.jsonl"]
+    # Who names one file means it.
+    assert names(str(inside), folder=tmp_path) == ["data/home/mine/artifacts/pool/train.jsonl"]
+
+
 def test_a_folder_without_files_of_rows(tmp_path):
     write(tmp_path / "data" / "README.md")
     with pytest.raises(SourceError, match=r"there is no file in the folder .*/data that can be read"):
