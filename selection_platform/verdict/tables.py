@@ -90,7 +90,12 @@ def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
 
 
 def over_items(rows: pl.DataFrame) -> OverItems:
-    """The interval over items of each arm, from the rows of `90_reports/item_differences.sql`."""
+    """The interval over items of each arm.
+
+    Args:
+        rows: of `90_reports/item_differences.sql`, which know an item's task; or with a column `subset`, which names
+            those that count alike in a benchmark's number.
+    """
     found: dict[tuple[Cell, str], dict[str, Items]] = {}
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
@@ -100,10 +105,13 @@ def over_items(rows: pl.DataFrame) -> OverItems:
 
 
 def _items(benchmark: str, rows: pl.DataFrame) -> Items:
-    # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
-    by_subset = SCORING.get(benchmark, Scoring()).macro
-    subset = rows["task"].to_numpy().astype(np.str_) if by_subset else np.full(rows.height, "")
-    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset)
+    if "subset" in rows.columns:
+        subset = rows["subset"]
+    else:
+        # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
+        by_subset = SCORING.get(benchmark, Scoring()).macro
+        subset = rows["task"] if by_subset else pl.repeat("", rows.height, eager=True)
+    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset.to_numpy().astype(np.str_))
 
 
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:

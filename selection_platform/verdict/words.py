@@ -172,7 +172,8 @@ def items_table(intervals: OverItems) -> str:
 
 def cell_name(cell: Cell) -> str:
     """A cell as tables name it."""
-    return f"{cell.model} · {cell.pool} · {cell.budget:,}"
+    # A table that was made elsewhere need not say the budget.
+    return f"{cell.model} · {cell.pool}" + (f" · {cell.budget:,}" if cell.budget else "")
 
 
 def count(found: Sequence[Verdict], word: str) -> int:

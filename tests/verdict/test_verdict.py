@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from selection_platform.cli.main import main
-from selection_platform.verdict.runs import Cell, Run, paper_runs
+from selection_platform.verdict.results_table import paper_runs
+from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.statistics import (
     Comparison,
     Spread,
