@@ -62,7 +62,7 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
         of_measure = [each for each in found if each.measure == measure]
         _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
     if intervals:
-        print(f"{ITEMS_TITLE}\n\n{items_table(intervals)}\n")
+        print(f"{ITEMS_TITLE}\n\n{items_table(intervals, found)}\n")
     if own and profile.disclaimer:
         print(profile.disclaimer)
 

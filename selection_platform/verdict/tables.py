@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from selection_platform.evaluation.results import SCORING, Scoring
-from selection_platform.verdict.items import ItemInterval, Items, item_interval
+from selection_platform.verdict.items import ItemInterval, Items, item_interval, seeds_and_items
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word
 from selection_platform.verdict.verdicts import CONTROLS, Pooled, Verdict, primary_of
@@ -46,6 +46,8 @@ SCHEMA = {
     **_NUMBERS,
     "items_low": pl.Float64,
     "items_high": pl.Float64,
+    "both_low": pl.Float64,
+    "both_high": pl.Float64,
     "role": pl.String,
     "family": pl.String,
     "seeds_needed_alone": pl.Int32,
@@ -119,6 +121,7 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
     rows = []
     for each in found:
         interval = intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None
+        both = seeds_and_items(each.comparison, interval) if interval else None
         rows.append(
             {
                 "measure": each.measure,
@@ -129,6 +132,8 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
                 **asdict(each.comparison),
                 "items_low": interval.low if interval else None,
                 "items_high": interval.high if interval else None,
+                "both_low": both and both[0],
+                "both_high": both and both[1],
                 "role": each.role,
                 "family": each.family,
                 "seeds_needed_alone": each.seeds_needed_alone,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from selection_platform.text.tables import markdown_table
+from selection_platform.verdict.items import seeds_and_items
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import detectable
 from selection_platform.verdict.tables import OverItems
@@ -161,13 +162,22 @@ def _needed_in_words(each: Verdict, margin: float) -> str:
     )
 
 
-def items_table(intervals: OverItems) -> str:
-    """A Markdown table of the intervals over items."""
-    rows = [
-        [cell_name(cell), method, f"{each.difference:+.2f}", interval_text(each.low, each.high, 2) or "not known"]
-        for (cell, method), each in intervals.items()
-    ]
-    return markdown_table(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
+def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> str:
+    """A Markdown table of the intervals over items, and over seeds and items.
+
+    Args:
+        intervals: over items, by cell and arm.
+        found: verdicts, those on the average among them; seeds are not known without.
+    """
+    compared = {(each.cell, each.method): each.comparison for each in found if each.measure == AVERAGE}
+    rows = []
+    for (cell, method), each in intervals.items():
+        of_seeds = compared.get((cell, method))
+        both = None if of_seeds is None else seeds_and_items(of_seeds, each)
+        texts = [interval_text(*ends, 2) or "not known" for ends in ((each.low, each.high), both or (None, None))]
+        rows.append([cell_name(cell), method, f"{each.difference:+.2f}", *texts])
+    header = ["model · pool · samples", "arm", "difference", "95% interval over items", "over seeds and items"]
+    return markdown_table(header, rows)
 
 
 def cell_name(cell: Cell) -> str:

@@ -113,6 +113,7 @@ def test_the_papers_table_is_such_a_table():
     assert paper_runs()[0] == Run("average", Cell("qwen2-7b", "openhermes", 10_000), "base", 0, 52.90)
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path, capsys):
     path = written(tmp_path, HEADER + RANDOM + RANDOM.replace("average", "gsm8k") + "mine,0,p,m,average,40\n")
     assert main(["verdict", "--table", str(path), "--json"]) == 0
