@@ -66,7 +66,11 @@ NO_DIFFERENCE = [
     Kind("two cells vary twice as much: 0.5, 0.5, 1, 1", (0.5, 0.5, 1.0, 1.0)),
     Kind("one cell varies three times as much: 0.4, 0.4, 0.4, 1.2", (0.4, 0.4, 0.4, 1.2)),
     Kind("heavy tails (t with 4 degrees of freedom)", heavy=True),
+    Kind("two runs of each method", arm_runs=2),
     Kind("three runs of each method", arm_runs=3),
+    Kind("three runs of each method, ten random ones", arm_runs=3, random_runs=10),
+    Kind("five runs of each, methods vary half as much as random", arm_runs=5, arm_factor=0.5),
+    Kind("five runs of each, methods vary twice as much as random", arm_runs=5, arm_factor=2.0),
     Kind("three runs of each, methods vary twice as much as random", arm_runs=3, arm_factor=2.0),
     Kind("one run of each, methods vary half again as much as random", arm_factor=1.5),
     Kind("one run of each, methods vary twice as much as random", arm_factor=2.0),
@@ -119,7 +123,11 @@ def _error(random: Array, arms: Array) -> tuple[Array, Array]:
         return np.sqrt(of_random * (1 + n)), np.full(arms.shape[:3], n - 1.0)
     of_arms = arms.var(axis=3, ddof=1) / m
     freedom = (of_arms + of_random) ** 2 / (of_arms**2 / (m - 1) + of_random**2 / (n - 1))
-    return np.sqrt(of_arms + of_random), freedom
+    welch = np.sqrt(of_arms + of_random)
+    pooled = (of_arms * m * (m - 1) + of_random * n * (n - 1)) / (m + n - 2)
+    student = np.sqrt(pooled * (1 / m + 1 / n))
+    wider = welch * stats.t.isf(0.025, freedom) >= student * stats.t.isf(0.025, m + n - 2)
+    return np.where(wider, welch, student), np.where(wider, freedom, m + n - 2.0)
 
 
 def _pool(random: Array, arms: Array) -> tuple[Array, float, NDArray[np.bool_]]:

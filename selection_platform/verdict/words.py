@@ -83,8 +83,8 @@ def assumed_in_words(found: Sequence[Verdict]) -> str | None:
         return None
     return (
         f"{single} of {len(found)} comparisons are of one run of an arm, which is taken to vary as random runs do. "
-        "Nothing here can show that: where an arm varies more, it is too often called better or worse. Two seeds or "
-        "more of an arm speak for themselves."
+        "Nothing here can show that: where an arm varies more, it is too often called better or worse. With as many "
+        "seeds as random has, an arm speaks for itself."
     )
 
 
