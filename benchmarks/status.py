@@ -30,7 +30,8 @@ import yaml
 
 from assets import build_assets
 from assets.record.catalog_age import SNAPSHOT
-from assets.record.provenance import INPUTS, PACKAGE_NAMES, PACKAGES, SETTINGS, input_name
+from assets.record.provenance import INPUTS, PACKAGES, SETTINGS, input_name
+from assets.record.recording import PACKAGE_NAMES
 from orchestration.materialize import open_instance
 from orchestration.staleness import Staleness
 from resources import build_resources

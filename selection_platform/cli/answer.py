@@ -1,6 +1,5 @@
 """The answer first: the sentence that the report begins with, and the leaderboard below it."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selection_platform.cli.output import BEST_AND_SECOND, print_table
@@ -8,38 +7,25 @@ from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from resources.warehouse import Warehouse
-    from selection_platform.report.data import Margins
+    from selection_platform.report.data import ReportData
 
 
-def headline(
-    profile: Profile,
-    warehouse: "Warehouse | None",
-    margins: "Margins | None" = None,
-    verdict: "pl.DataFrame | None" = None,
-) -> str:
-    """The report's first sentence.
-
-    Args:
-        profile: that was run.
-        warehouse: of its home; None for the paper's numbers.
-        margins: what is too small to matter; as the profile says if left out.
-        verdict: rows as of `reports.verdict`; those of the table if left out.
-    """
+def headline(data: "ReportData") -> str:
+    """The report's first sentence."""
     # Here: it takes seconds that no other command should wait for.
     from selection_platform.report.answer import answer
-    from selection_platform.report.data import own_data, paper_data
 
-    if warehouse is None:
-        data = paper_data(profile)
-    else:
-        snapshot = warehouse.snapshot()
-        with warehouse.queries(snapshot) as query:
-            data = own_data(profile, query, snapshot)
-    data = replace(data, margins=margins or data.margins, verdict=data.verdict if verdict is None else verdict)
     return wrapped(answer(data).headline)
+
+
+def own_report_data(profile: Profile, warehouse: "Warehouse") -> "ReportData":
+    """What the report of a home says."""
+    from selection_platform.report.data import own_data
+
+    snapshot = warehouse.snapshot()
+    with warehouse.queries(snapshot) as query:
+        return own_data(profile, query, snapshot)
 
 
 def print_leaderboards(warehouse: "Warehouse") -> None:

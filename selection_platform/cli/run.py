@@ -4,7 +4,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from selection_platform.cli.answer import headline, print_leaderboards
+from selection_platform.cli.answer import headline, own_report_data, print_leaderboards
 from selection_platform.cli.completion import completed, experiments
 from selection_platform.cli.due_table import print_due
 from selection_platform.cli.shared import Commands, open_resources
@@ -101,7 +101,7 @@ def _print_answer(profile: Profile) -> None:
     """The answer, the leaderboard, the report's place, and what to do next."""
     resources = open_resources(profile)
     if profile.trained_experiments:
-        print(headline(profile, resources.warehouse) + "\n")
+        print(headline(own_report_data(profile, resources.warehouse)) + "\n")
         print_leaderboards(resources.warehouse)
     else:
         print("Nothing was trained: this profile only selects.")

@@ -2,10 +2,11 @@
 
 import argparse
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.answer import headline
+from selection_platform.cli.answer import headline, own_report_data
 from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
 from selection_platform.cli.terminal_text import wrapped
@@ -15,6 +16,8 @@ from sql.queries import load_sql
 
 if TYPE_CHECKING:
     from resources.warehouse import Warehouse
+    from selection_platform.report.data import ReportData
+    from selection_platform.verdict.results_table import Results
     from selection_platform.verdict.runs import Run
     from selection_platform.verdict.tables import OverItems
     from selection_platform.verdict.verdicts import Verdict
@@ -27,7 +30,15 @@ def add_parsers(commands: Commands) -> None:
         help="say of every arm whether it beats random selection",
         epilog="Example: selection-platform verdict --reference paper",
     )
-    parser.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
+    instead.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="results that were made elsewhere: a CSV file with the columns arm, seed, pool, model, measure and value",
+    )
+    parser.add_argument("--primary", metavar="MEASURE", help="the measure that answers (default: the profile's)")
     parser.add_argument(
         "--margin", type=_margin, help="percentage points that are too few to matter (default: the profile's)"
     )
@@ -40,40 +51,56 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Say of every arm whether it is better than random, the same, worse, or what is missing to say so."""
     # Here: SciPy takes a second, which no other command should wait for.
     from selection_platform.report.data import Margins
-    from selection_platform.verdict.runs import paper_runs
-    from selection_platform.verdict.tables import over_items, verdict_rows
-    from selection_platform.verdict.verdicts import LOSS, verdicts
+    from selection_platform.verdict.tables import verdict_rows
+    from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
     from selection_platform.verdict.words import ITEMS_TITLE, items_table, shown_measures
 
-    reference = options.reference == "paper"
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
-    warehouse = None if reference else open_resources(profile).warehouse
-    runs = _own_runs(warehouse) if warehouse else paper_runs()
-    found = verdicts(runs, {LOSS: loss_margin}, margin, None if reference else profile.verdict.primary)
-    intervals = over_items(warehouse.query(load_sql("90_reports/item_differences"))) if warehouse else {}
+    own = not (options.reference or options.table)
+    runs, intervals = _own_results(open_resources(profile).warehouse) if own else _results_of_others(options.table)
+    primary = named_measure(options.primary, runs) or (profile.verdict.primary if own else None)
+    found = verdicts(runs, {LOSS: loss_margin}, margin, primary)
     if options.json:
         print_json([_json(each, intervals) for each in found])
         return
-    print(headline(profile, warehouse, Margins(margin, loss_margin), verdict_rows(found, intervals)) + "\n")
+    margins = Margins(margin, loss_margin)
+    print(headline(replace(_data(profile, options), margins=margins, verdict=verdict_rows(found, intervals))) + "\n")
     for measure in shown_measures(found):
         of_measure = [each for each in found if each.measure == measure]
         _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
-    if not reference:
+    if intervals:
         print(f"{wrapped(ITEMS_TITLE)}\n")
-        print_table(*items_table(intervals), text=(0, 1))
+        print_table(*items_table(intervals, found), text=(0, 1))
         print()
-        if profile.disclaimer:
-            print(profile.disclaimer)
+    if own and profile.disclaimer:
+        print(profile.disclaimer)
 
 
-def _own_runs(warehouse: "Warehouse") -> "list[Run]":
-    from selection_platform.verdict.tables import runs_of
+def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
+    """What the report on the same results says."""
+    from selection_platform.report.data import paper_data, table_data
+
+    if options.table:
+        return table_data(profile, options.table, options.primary)
+    return paper_data(profile) if options.reference else own_report_data(profile, open_resources(profile).warehouse)
+
+
+def _results_of_others(table: Path | None) -> "Results":
+    """What a file says, or the paper."""
+    from selection_platform.verdict.results_table import Results, paper_runs, read_results
+
+    return Results(paper_runs(), {}) if table is None else read_results(table)
+
+
+def _own_results(warehouse: "Warehouse") -> "Results":
+    from selection_platform.verdict.results_table import Results
+    from selection_platform.verdict.tables import over_items, runs_of
 
     runs = runs_of(warehouse.query(load_sql("90_reports/runs")))
     if not runs:
         raise PlatformError("no arm has been evaluated beside others: run `selection-platform run` first")
-    return runs
+    return Results(runs, over_items(warehouse.query(load_sql("90_reports/item_differences"))))
 
 
 def _json(each: "Verdict", intervals: "OverItems") -> dict[str, Any]:

@@ -27,7 +27,8 @@ def methods_in_order(methods: Iterable[str]) -> list[str]:
 def in_order(each: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
     """What is named after methods, in the one order of methods that all of the page has."""
     places = {name: place for place, name in enumerate(METHODS)}
-    return sorted(each, key=lambda one: places[method(one)])
+    # Arms of a table that was made elsewhere have names of their own; they come last, in the order of the table.
+    return sorted(each, key=lambda one: places.get(method(one), len(places)))
 
 
 def cells_of(found: Sequence[Verdict]) -> list[Cell]:

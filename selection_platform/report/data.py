@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
@@ -12,9 +13,9 @@ from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.recipe import recipe
-from selection_platform.verdict.runs import paper_runs
+from selection_platform.verdict.results_table import paper_runs, read_results
 from selection_platform.verdict.tables import run_rows, verdict_rows
-from selection_platform.verdict.verdicts import LOSS, verdicts
+from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
 from sql.queries import load_sql
 
 TRAINING = "experiments.training"
@@ -179,6 +180,30 @@ def paper_data(profile: Profile) -> ReportData:
         margins=margins,
         runs=run_rows(paper_runs()),
         verdict=_paper_verdicts(margins),
+    )
+
+
+def table_data(profile: Profile, path: Path, primary: str | None) -> ReportData:
+    """Results that were made elsewhere, with the profile's margins.
+
+    Args:
+        profile: whose margins count.
+        path: see `verdict.results_table`.
+        primary: the measure that the answer rests on; see `primary_of`.
+
+    Raises:
+        PlatformError: the file is no table of results, or has no such measure.
+    """
+    margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
+    results = read_results(path)
+    found = verdicts(results.runs, {LOSS: margins.loss}, margins.points, named_measure(primary, results.runs))
+    runs = {(run.cell, run.method, run.seed) for run in results.runs}
+    return ReportData(
+        title=f"Results in {path.name}",
+        description=f"{len(runs)} runs that were trained and evaluated elsewhere.",
+        margins=margins,
+        runs=run_rows(results.runs),
+        verdict=verdict_rows(found, results.intervals),
     )
 
 

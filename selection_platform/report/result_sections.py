@@ -63,7 +63,7 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
     paragraphs = [
         "A run's number depends on its seed: of the draw and of the training. Random runs show by how much. One "
         "run of a method is held against the interval in which one new random run would lie (Student's t, 95%), "
-        "several by the difference of means (Welch). What lies within cannot be told from luck, whatever its sign. A "
+        "several by the difference of means. What lies within cannot be told from luck, whatever its sign. A "
         "true difference as large as half that interval is seen half the time. Seeds are those with which a difference "
         "of the margin is seen four times in five: of one comparison by itself, and of all together.",
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from selection_platform.experiments.methods import METHODS
-from selection_platform.report.cells import word_columns
+from selection_platform.report.cells import methods_in_order, word_columns
 from selection_platform.report.cost_section import costs
 from selection_platform.report.data import ReportData
 from selection_platform.report.item_section import items
@@ -46,8 +46,8 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
 
 def arms(runs: Sequence[Run]) -> Section:
     """What each arm picks."""
-    names = dict.fromkeys(run.method for run in runs)
-    rows = [cells(name, METHODS[name].summary) for name in METHODS if name in names]
+    names = methods_in_order(run.method for run in runs)
+    rows = [cells(name, METHODS[name].summary if name in METHODS else "not said") for name in names]
     table = Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))
     said = (
         "An arm's name leads to its page: the conversations that it picks first, and the items that it wins and loses."

@@ -1,10 +1,14 @@
 """How far the difference between two arms depends on which items the benchmarks happen to have."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+
+from selection_platform.verdict.statistics import Comparison
 
 RESAMPLES = 10_000
 SEED = 0
@@ -73,6 +77,26 @@ def item_interval(benchmarks: Mapping[str, Items]) -> ItemInterval:
     means /= len(benchmarks)
     low, high = np.quantile(means, [0.025, 0.975])
     return ItemInterval(difference, float(low), float(high), float(means.std()))
+
+
+def seeds_and_items(comparison: Comparison, interval: ItemInterval) -> tuple[float, float] | None:
+    """The 95% interval of the average's difference over other seeds and other items; None where either is not known.
+
+    The variances over seeds and over items are added, with Satterthwaite's degrees of freedom. What an item does in one
+    run alone counts in both, so that the interval is rather too wide than too narrow, as Owen's pigeonhole bootstrap is
+    (Annals of Applied Statistics 1, 2007).
+
+    Args:
+        comparison: of the average, for the same arm.
+        interval: over items.
+    """
+    if comparison.standard_error is None or comparison.freedom is None or interval.error is None:
+        return None
+    of_seeds = comparison.standard_error**2
+    both = of_seeds + interval.error**2
+    freedom = comparison.freedom * (both / of_seeds) ** 2
+    half = float(stats.t.isf(0.025, freedom)) * math.sqrt(both)
+    return comparison.difference - half, comparison.difference + half
 
 
 def _drawn_together(items: Items) -> Iterator[tuple[Items, int]]:

@@ -2,7 +2,8 @@
 
 A run's value varies with its seed: of the draw and of the training. Random arms show by how much. One new run of an arm
 is therefore compared with the interval in which one new random run would lie (Student's t prediction interval), several
-runs by the difference of means (Welch), and the base model, which has no seed, with the mean of the random runs.
+runs by the difference of means (the wider of Welch's and Student's interval), and the base model, which has no seed,
+with the mean of the random runs.
 Differences are as a user wants them: above 0 is better than random.
 """
 
@@ -152,9 +153,13 @@ def _own_error(arm: Sequence[float], random: Sequence[float], spread: float, arm
     if len(arm) == 1:
         # It is taken to vary as random runs do, as it has no variance of its own.
         return math.sqrt(of_random + arm_varies * spread**2), n - 1
-    of_arm = float(np.var(arm, ddof=1)) / len(arm)
-    freedom = (of_arm + of_random) ** 2 / (of_arm**2 / (len(arm) - 1) + of_random**2 / (n - 1))
-    return math.sqrt(of_arm + of_random), freedom
+    of_arm, m = float(np.var(arm, ddof=1)) / len(arm), len(arm)
+    freedom = (of_arm + of_random) ** 2 / (of_arm**2 / (m - 1) + of_random**2 / (n - 1))
+    welch = math.sqrt(of_arm + of_random), freedom
+    pooled = (of_arm * m * (m - 1) + of_random * n * (n - 1)) / (m + n - 2)
+    student = math.sqrt(pooled * (1 / m + 1 / n)), m + n - 2
+    # Welch's is too narrow where a side has two or three runs and the other more, Student's where sides vary otherwise.
+    return max(welch, student, key=lambda each: each[0] * stats.t.isf(0.025, each[1]))
 
 
 def spread_of(random: Sequence[float]) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from selection_platform.evaluation.results import SCORING, Scoring
-from selection_platform.verdict.items import ItemInterval, Items, item_interval
+from selection_platform.verdict.items import ItemInterval, Items, item_interval, seeds_and_items
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word
 from selection_platform.verdict.verdicts import CONTROLS, Pooled, Verdict, primary_of
@@ -46,6 +46,8 @@ SCHEMA = {
     **_NUMBERS,
     "items_low": pl.Float64,
     "items_high": pl.Float64,
+    "both_low": pl.Float64,
+    "both_high": pl.Float64,
     "role": pl.String,
     "family": pl.String,
     "seeds_needed_alone": pl.Int32,
@@ -90,7 +92,12 @@ def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
 
 
 def over_items(rows: pl.DataFrame) -> OverItems:
-    """The interval over items of each arm, from the rows of `90_reports/item_differences.sql`."""
+    """The interval over items of each arm.
+
+    Args:
+        rows: of `90_reports/item_differences.sql`, which know an item's task; or with a column `subset`, which names
+            those that count alike in a benchmark's number.
+    """
     found: dict[tuple[Cell, str], dict[str, Items]] = {}
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
@@ -100,10 +107,13 @@ def over_items(rows: pl.DataFrame) -> OverItems:
 
 
 def _items(benchmark: str, rows: pl.DataFrame) -> Items:
-    # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
-    by_subset = SCORING.get(benchmark, Scoring()).macro
-    subset = rows["task"].to_numpy().astype(np.str_) if by_subset else np.full(rows.height, "")
-    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset)
+    if "subset" in rows.columns:
+        subset = rows["subset"]
+    else:
+        # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
+        by_subset = SCORING.get(benchmark, Scoring()).macro
+        subset = rows["task"] if by_subset else pl.repeat("", rows.height, eager=True)
+    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset.to_numpy().astype(np.str_))
 
 
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
@@ -111,6 +121,7 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
     rows = []
     for each in found:
         interval = intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None
+        both = seeds_and_items(each.comparison, interval) if interval else None
         rows.append(
             {
                 "measure": each.measure,
@@ -121,6 +132,8 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
                 **asdict(each.comparison),
                 "items_low": interval.low if interval else None,
                 "items_high": interval.high if interval else None,
+                "both_low": both and both[0],
+                "both_high": both and both[1],
                 "role": each.role,
                 "family": each.family,
                 "seeds_needed_alone": each.seeds_needed_alone,

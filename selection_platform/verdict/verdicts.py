@@ -100,6 +100,18 @@ def primary_of(measures: Iterable[str], named: str | None = None) -> str:
     return named or next((each for each in (AVERAGE, LOSS) if each in known), known[0] if known else AVERAGE)
 
 
+def named_measure(primary: str | None, runs: Iterable[Run]) -> str | None:
+    """The primary measure that a person named.
+
+    Raises:
+        PlatformError: no run has it.
+    """
+    known = list(dict.fromkeys(run.measure for run in runs))
+    if primary is not None and primary not in known:
+        raise PlatformError(f"--primary: there is no measure {primary!r}; there are {', '.join(known)}")
+    return primary
+
+
 def verdicts(
     runs: Iterable[Run], margins: Mapping[str, float], margin: float, primary: str | None = None
 ) -> list[Verdict]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from selection_platform.text.tables import TextTable
+from selection_platform.verdict.items import seeds_and_items
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import detectable
 from selection_platform.verdict.tables import OverItems
@@ -95,8 +96,8 @@ def assumed_in_words(found: Sequence[Verdict]) -> str | None:
         return None
     return (
         f"{single} of {len(found)} comparisons are of one run of an arm, which is taken to vary as random runs do. "
-        "Nothing here can show that: where an arm varies more, it is too often called better or worse. Two seeds or "
-        "more of an arm speak for themselves."
+        "Nothing here can show that: where an arm varies more, it is too often called better or worse. With as many "
+        "seeds as random has, an arm speaks for itself."
     )
 
 
@@ -174,18 +175,29 @@ def _needed_in_words(each: Verdict, margin: float) -> str:
     )
 
 
-def items_table(intervals: OverItems) -> TextTable:
-    """The intervals over items."""
-    rows = [
-        [cell_name(cell), method, f"{each.difference:+.2f}", interval_text(each.low, each.high, 2) or "not known"]
-        for (cell, method), each in intervals.items()
-    ]
-    return TextTable(["model · pool · samples", "arm", "difference", "95% interval over items"], rows)
+def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> TextTable:
+    """The intervals over items, and over seeds and items.
+
+    Args:
+        intervals: over items, by cell and arm.
+        found: verdicts, those on the average among them; seeds are not known without.
+    """
+    compared = {(each.cell, each.method): each.comparison for each in found if each.measure == AVERAGE}
+    rows = []
+    for (cell, method), each in intervals.items():
+        of_seeds = compared.get((cell, method))
+        both = None if of_seeds is None else seeds_and_items(of_seeds, each)
+        texts = [interval_text(*ends, 2) or "not known" for ends in ((each.low, each.high), both or (None, None))]
+        rows.append([cell_name(cell), method, f"{each.difference:+.2f}", *texts])
+    return TextTable(
+        ["model · pool · samples", "arm", "difference", "95% interval over items", "over seeds and items"], rows
+    )
 
 
 def cell_name(cell: Cell) -> str:
     """A cell as tables name it."""
-    return f"{cell.model} · {cell.pool} · {cell.budget:,}"
+    # A table that was made elsewhere need not say the budget.
+    return f"{cell.model} · {cell.pool}" + (f" · {cell.budget:,}" if cell.budget else "")
 
 
 def count(found: Sequence[Verdict], word: str) -> int:

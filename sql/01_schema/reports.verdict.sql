@@ -21,6 +21,8 @@ CREATE TABLE reports.verdict (
     spread DOUBLE, -- standard deviation of one run, by the random ones
     items_low DOUBLE, -- of the average's 95% interval over items, for the runs that there are; NULL where a benchmark has too few
     items_high DOUBLE,
+    both_low DOUBLE, -- of the average's 95% interval over other seeds and other items
+    both_high DOUBLE,
     "role" VARCHAR, -- of the measure: primary (it answers the question), or exploratory
     family VARCHAR, -- what it is looked at together with: method, or control (base and all_data)
     seeds_needed_alone INTEGER, -- as seeds_needed, of one comparison by itself

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from resources.warehouse import Warehouse
 from selection_platform.evaluation.results import mean_and_stderr
-from selection_platform.verdict.items import Items, item_interval
+from selection_platform.verdict.items import ItemInterval, Items, item_interval, seeds_and_items
+from selection_platform.verdict.statistics import compare
 from selection_platform.verdict.tables import over_items
 from sql.queries import load_sql
 
@@ -53,6 +55,35 @@ def test_subsets_of_one_item_are_drawn_from_each_other():
     # Of four means of subsets: variance 10,000 / 3, over 4 of them.
     assert (found.difference, found.error) == (50, pytest.approx(math.sqrt(10_000 / 3 / 4), rel=0.04))
     assert item_interval({"bbh": items({"a": [7.0], "b": [1.0, 3.0]})}) == (4.5, None, None, None)
+
+
+@pytest.mark.slow
+def test_the_interval_over_seeds_and_items_holds_the_truth():
+    """Arms, runs, items and what an item does in one run, each by chance; 2,000 experiments of no true difference."""
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(2000):
+        of_items, of_runs = generator.normal(0, 5, 40), generator.normal(0, 1, 6)
+        values = of_runs[:, None] + generator.normal(0, 3, (6, 40))
+        # The arm, run 0, does better or worse on an item than random ones do.
+        values[0] += of_items
+        compared = compare([values[0].mean()], values[1:].mean(axis=1).tolist())
+        differences = values[0] - values[1:].mean(axis=0)
+        error = differences.std(ddof=1) / math.sqrt(40)
+        both = seeds_and_items(compared, ItemInterval(compared.difference, None, None, error))
+        assert both is not None
+        held += both[0] < 0 < both[1]
+    # The standard error of the share is half a percent.
+    assert 0.94 < held / 2000 < 0.99
+
+
+def test_seeds_and_items_are_both_needed():
+    compared = compare([16], [10, 11, 12])
+    both = seeds_and_items(compared, ItemInterval(5, 4, 6, 1.0))
+    # Variances 4/3 and 1, and Satterthwaite's 2 (7/3)^2 / (4/3)^2 = 6.125 degrees of freedom.
+    half = stats.t.isf(0.025, 6.125) * math.sqrt(7 / 3)
+    assert both == (pytest.approx(5 - half), pytest.approx(5 + half))
+    assert seeds_and_items(compare([16], [10]), ItemInterval(5, 4, 6, 1.0)) is None
+    assert seeds_and_items(compared, ItemInterval(5, None, None, None)) is None
 
 
 @pytest.fixture(scope="module")
