@@ -107,7 +107,7 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     # Each process tries the model on some tokens first.
     assert 0 <= (SPENT - between).tokens - spent_here.tokens <= 30
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
-    assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
+    assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there"}
     # Nothing is started for what is there.
@@ -202,7 +202,7 @@ def test_two_ray_workers_write_the_bytes_of_one_process(ray_cluster, inputs, tmp
     ran = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert len(bytes_of(tmp_path / "there")) == 4
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
-    assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
+    assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert (ran.metadata["job ran in"], ran.metadata["job processes"]) == ("ray", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there"}
 
