@@ -1,7 +1,7 @@
 """Dagster's web page, daemon and code server: `python -m resources.ui_server SOCKET`, started by the command `ui`.
 
-As `dagster dev`, which has no way to keep other pages out. This process leads a group of processes, all of which end
-when the standard input is closed: whoever started it is gone then, however that ended.
+It does what `dagster dev` does, which cannot refuse requests from other pages. This process leads a process group that
+ends when its standard input is closed, which means that the process that started it has ended.
 """
 
 import os
@@ -19,7 +19,7 @@ import dagster as dg
 import uvicorn
 import yaml
 
-# Not public: what `dagster dev` and `dagster-webserver` are made of. If they move, `ui` does not start.
+# Not public: the parts of `dagster dev` and `dagster-webserver`. If they move, `ui` does not start.
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
@@ -32,7 +32,7 @@ DEFINITIONS = "selection_platform.definitions"
 
 
 def main() -> None:
-    """Serve on the socket of a number, which listens already, until a signal or the end of whoever started this."""
+    """Serve on a listening socket, given by its descriptor, until a signal comes or the starting process ends."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
     listening = socket(fileno=int(sys.argv[1]))
     target = ModuleTarget(DEFINITIONS, None, str(Path.cwd()), None)
@@ -47,7 +47,7 @@ def main() -> None:
         try:
             with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)]), dg.__version__) as context:
                 app = guarded_app(context, listening.getsockname()[1])
-                # A page left open holds its WebSocket, and is not waited for.
+                # Do not wait for open pages, which hold their WebSockets.
                 config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
                 uvicorn.Server(config).run(sockets=[listening])
         finally:
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def guarded_app(context: WorkspaceProcessContext, port: int) -> ASGIApp:
-    """Dagster's web application, for its own pages on a port of this machine."""
+    """Dagster's web application, restricted to its own pages on a port of this machine."""
 
     @asynccontextmanager
     async def announced(app: ASGIApp) -> AsyncIterator[None]:
@@ -74,7 +74,7 @@ def _end_with_starter() -> None:
 
 
 def _start_daemon(workspace: Path) -> subprocess.Popen[bytes]:
-    """Start Dagster's daemon; where it ends before this process, this one ends too."""
+    """Start Dagster's daemon. If it ends before this process, this one ends too."""
     command = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "--workspace", str(workspace)]
     daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 

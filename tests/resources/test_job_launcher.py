@@ -154,7 +154,11 @@ def test_a_job_by_hand_ends_with_its_processes_when_told_to(inputs, tmp_path, pr
 @pytest.mark.parametrize(
     ("said", "status", "message"),
     [
-        ([], -9, "the job was killed (SIGKILL), perhaps for want of memory; run again to go on where it was"),
+        (
+            [],
+            -9,
+            "the job was killed (SIGKILL), perhaps because memory ran out; run again to continue where it stopped",
+        ),
         (["Killed\n"], 137, "the job ended with exit status 137: Killed"),
         ([], 1, "the job ended with exit status 1: it printed nothing"),
         (["(worker pid=1) job failed: RuntimeError: first\n", "job failed: second\n"], 1, "RuntimeError: first"),
