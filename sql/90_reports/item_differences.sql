@@ -1,4 +1,4 @@
--- For each item of each benchmark, how much better than random runs an arm does: mean over its seeds minus mean over theirs.
+-- How much better an arm does than random runs, for each item of each benchmark: mean over its seeds minus mean over theirs.
 WITH runs AS (
     SELECT board.model, board.pool, keys.method, keys.budget, board.experiment
     FROM reports.leaderboard AS board
