@@ -18,20 +18,21 @@ INTRODUCTION = """\
 # Profile reference
 
 A profile is one YAML file; see [the shipped profiles](../selection_platform/profiles) for examples. Unknown keys and
-invalid values are errors: the message names the file, the key and what to write. Relative paths start from the profile's
-folder. [`tools/write_profile_reference.py`](../tools/write_profile_reference.py) generates this page from the classes that
-read a profile.
+invalid values are errors: the message names the file, the key and what to write. Relative paths start from the
+profile's folder. [`tools/write_profile_reference.py`](../tools/write_profile_reference.py) generates this page from the
+classes that read a profile.
 
 **Decides** says what happens when you change a setting:
 
 - *content*: the result changes. Results with another value are stale, and `run` computes them again.
-- *speed*: the time and memory of a computation change. Nothing becomes stale. Last digits may differ, because sums run in
+- *speed*: the time and memory of a computation change. Nothing becomes stale. Last digits may differ, because sums run
+in
   another order.
 - *upkeep*: where jobs run, when runs start, or what is kept changes. Nothing becomes stale.
 
 **Editors** complete and check keys while you type, if the first line of a profile names
-[`profile.schema.json`](profile.schema.json), by a path or URL. This works in VS Code with its YAML extension, and in other
-editors that use yaml-language-server:
+[`profile.schema.json`](profile.schema.json), by a path or URL. This works in VS Code with its YAML extension, and in
+other editors that use yaml-language-server:
 
 ```yaml
 # yaml-language-server: $schema=docs/profile.schema.json

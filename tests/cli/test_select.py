@@ -85,7 +85,7 @@ def test_rows_of_any_names_are_read_from_several_files(folder, capsys):
     card = (folder / "out" / "README.md").read_text()
     assert "| selected from | 20 conversations |" in card
     assert "| rows of the source that were dropped | none |" in card
-    assert message(capsys, "init", "a.csv").startswith("form: cannot be told from the rows")
+    assert message(capsys, "init", "a.csv").startswith("form: cannot be recognised from the rows")
     assert message(capsys, "init", "a.csv", "--form", "alpaca", "--column", "x").startswith("column: ")
 
 
