@@ -73,8 +73,8 @@ RECORDS = [
     ),
     (
         "roles out of turn", {}, {"messages": [QUESTION, QUESTION, ANSWER]},
-        "roles do not alternate | field messages[1]: has the role user, but it is the assistant's turn; repair the row, "
-        "or set out_of_turn: join to join messages of one role, or cut to end conversations there",
+        "roles do not alternate | field messages[1]: has the role user, but it is the assistant's turn; repair the "
+        "row, or set out_of_turn: join to join messages of one role, or cut to end conversations there",
     ),
     (
         "no answer", {}, {"messages": [QUESTION]},
