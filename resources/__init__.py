@@ -25,11 +25,12 @@ class Resources(NamedTuple):
 def build_resources(home: Path, jobs: JobSettings | None = None) -> Resources:
     """The resources of a home folder.
 
-    SELECTION_PLATFORM_CATALOG says where the warehouse's catalog is; without it, in SQLite beside the tables.
+    SELECTION_PLATFORM_CATALOG says where the warehouse's catalog is. If it is not set, the catalog is in SQLite beside
+    the tables.
 
     Args:
-        home: the profile's folder; its name is that of the catalog's schema in PostgreSQL.
-        jobs: where jobs run; without it, in the process of whoever asks for them.
+        home: the profile's folder. Its name is also the name of the catalog's schema in PostgreSQL.
+        jobs: where jobs run; in the calling process if left out.
     """
     return Resources(
         warehouse=Warehouse(

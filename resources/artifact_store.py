@@ -1,4 +1,4 @@
-"""Where files live that are too big for the warehouse: raw pools, models, and the output of jobs."""
+"""Paths of files that are too big for the warehouse: raw pools, models, and the output of jobs."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from pydantic import Field
 
 
 class ArtifactStore(dg.ConfigurableResource):
-    """One folder for each asset, and in it one for each partition.
+    """One folder per asset, and in it one per partition.
 
-    Partition keys are made of names without `..`, so a path never leaves the folder.
+    Partition keys consist of names without `..`, so a path never leaves the folder.
     """
 
     folder: str = Field(description="Folder that holds all artifacts.")
 
     def raw_pool(self, pool: str) -> Path:
-        """Rows of a pool's source as they came."""
+        """Unchanged rows of a pool's source."""
         return self._path("raw_pool", pool)
 
     def pool(self, pool: str) -> Path:
@@ -39,11 +39,11 @@ class ArtifactStore(dg.ConfigurableResource):
         return self._path("pre_experience_checkpoint", scoring)
 
     def warmup_checkpoint(self, scoring: str, name: str = "warmup_checkpoint") -> Path:
-        """Adapters and Adam's moments after each epoch of LESS's warm-up. `name` is the asset's."""
+        """Adapters and Adam's moments after each epoch of LESS's warm-up. `name` is the name of the asset."""
         return self._path(name, scoring)
 
     def picks(self, method: str, scored: str) -> Path:
-        """What a greedy method picks of a pool (with a model): its rounds' work and its picks."""
+        """Picks of a greedy method from a pool (with a model), and the work of its rounds."""
         return self._path("picks", method, scored)
 
     def held_out(self, pool: str) -> Path:

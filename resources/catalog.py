@@ -1,4 +1,4 @@
-"""Where the warehouse keeps its catalog: which tables there are, and which Parquet files make up which snapshot.
+"""Where the warehouse keeps its catalog: the tables, and the Parquet files of each snapshot.
 
 SQLite needs no server and serves one machine. PostgreSQL serves several. `docs/warehouse.md` says when to use which.
 """
@@ -27,7 +27,7 @@ CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
 SQLITE, POSTGRES = "sqlite", "postgres:"
 
 _KNOWN_TO_EXIST: set[str] = set()
-"""PostgreSQL catalogs that this process has seen: asking takes a connection."""
+"""PostgreSQL catalogs that this process has seen: to ask again would take a connection."""
 
 
 class CatalogError(PlatformError):
@@ -35,12 +35,12 @@ class CatalogError(PlatformError):
 
 
 class Catalog(Protocol):
-    """What the warehouse needs to know of its catalog.
+    """What the warehouse needs to know about its catalog.
 
     Attributes:
         extension: the DuckDB extension that reads it.
-        schema: where DuckLake's own tables are in it.
-        beside_tables: whether it lies in the warehouse's folder, and is moved and copied with the tables.
+        schema: the schema in which DuckLake keeps its own tables.
+        beside_tables: whether it is in the warehouse's folder, and is moved and copied with the tables.
     """
 
     extension: str
@@ -49,16 +49,16 @@ class Catalog(Protocol):
 
     @property
     def identity(self) -> str:
-        """Differs between catalogs, and between a catalog and another that was made in its place."""
+        """Differs between catalogs, and between a catalog and a later one in the same place."""
         ...
 
     @property
     def state(self) -> str:
-        """Differs where a connection that is open may not see what has become of the catalog."""
+        """Changes when an open connection may no longer see the catalog as it is now."""
         ...
 
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
-        """What DuckLake attaches, its path by `plain`, and the further options."""
+        """What DuckLake attaches, with its path made plain by `plain`, and further options."""
         ...
 
     def exists(self) -> bool:
@@ -66,7 +66,7 @@ class Catalog(Protocol):
         ...
 
     def turn_to_write(self) -> AbstractContextManager[object]:
-        """Wait until no other process writes, and keep the others waiting meanwhile."""
+        """Wait until no other process writes, and let others wait until the block ends."""
         ...
 
 
@@ -74,7 +74,7 @@ def open_catalog(setting: str, folder: Path, schema: str) -> Catalog:
     """The catalog that a setting names.
 
     Args:
-        setting: `sqlite`, or `postgres:` and what libpq needs to connect, such as `dbname=lake host=db user=me`.
+        setting: `sqlite`, or `postgres:` and a libpq connection, such as `dbname=lake host=db user=me`.
         folder: the warehouse's folder.
         schema: schema of the PostgreSQL database, so that one database can serve several warehouses.
 
@@ -90,10 +90,10 @@ def open_catalog(setting: str, folder: Path, schema: str) -> Catalog:
             f"`postgres:dbname=warehouse host=db.example user=me`"
         )
     if "://" in connection or re.search(r"password\s*=", connection):
-        # Whoever may query can see the connection (duckdb_databases()), and so can who opens Dagster's UI.
+        # Everyone who may query can see the connection (duckdb_databases()), and so can users of Dagster's UI.
         raise CatalogError(
             f"{CATALOG_VARIABLE} must be `key=value` pairs without a password; "
-            "put that into PGPASSWORD or the password file, ~/.pgpass"
+            "put the password into PGPASSWORD or into the password file, ~/.pgpass"
         )
     return PostgresCatalog(connection, schema)
 
@@ -130,7 +130,7 @@ class SqliteCatalog:
         return self._path.exists() and self._path.stat().st_size > 0
 
     def turn_to_write(self) -> AbstractContextManager[object]:
-        """SQLite lets one writer commit at a time: a queue is cheaper than retrying after "database is locked"."""
+        """A queue: SQLite lets one writer commit at a time, and retrying after "database is locked" takes longer."""
         return FileLock(self._folder / "write.lock")
 
 
@@ -150,7 +150,7 @@ class PostgresCatalog:
 
     @property
     def state(self) -> str:
-        """The identity: a server tells its connections of each change."""
+        """The identity: connections to a server see every change."""
         return self.identity
 
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
@@ -162,19 +162,19 @@ class PostgresCatalog:
         if self.identity not in _KNOWN_TO_EXIST:
             relation = f'"{self.schema}".ducklake_snapshot'
             with self._connected() as connection:
-                found = _ask(connection, f"SELECT to_regclass({literal(relation)}) IS NOT NULL")
-            if not found:
+                exists = _ask(connection, f"SELECT to_regclass({literal(relation)}) IS NOT NULL")
+            if not exists:
                 return False
             _KNOWN_TO_EXIST.add(self.identity)
         return True
 
     @contextmanager
     def turn_to_write(self) -> Iterator[None]:
-        """Hold a lock of the server, which serves every machine and is free again when the process is killed.
+        """Hold a lock on the server. It works across machines, and is released when the process is killed.
 
-        Without it DuckLake takes two writes to one table for a conflict, whatever their partitions. Repeating them is
-        no way out: commits that failed seem to leave connections open (DuckLake 1.5.5), until the server takes no
-        more. `docs/warehouse.md` has the numbers.
+        Without it, DuckLake treats two writes to one table as a conflict, whatever their partitions. Retrying does not
+        help: failed commits seem to leave connections open (DuckLake 1.5.5), until the server accepts no more.
+        `docs/warehouse.md` has the numbers.
         """
         with self._connected() as connection:
             connection.begin()
@@ -185,7 +185,7 @@ class PostgresCatalog:
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_duckdb(self.extension) as connection:
-            # It would count the seconds of waiting.
+            # A progress bar would show the time spent waiting.
             connection.execute("SET enable_progress_bar = false")
             connection.execute(f"ATTACH {literal(self._connection)} AS server (TYPE postgres, READ_ONLY)")
             yield connection
@@ -198,18 +198,18 @@ def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
 
 
 def literal(text: str) -> str:
-    """A text as SQL has to write it; ATTACH takes no bound values."""
+    """A text as an SQL literal, because ATTACH takes no bound values."""
     return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
 def open_duckdb(*extensions: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own in memory, with extensions that installed packages bring."""
+    """A separate in-memory DuckDB, with extensions from installed packages."""
     verified = [_verified(name) for name in extensions]
     configuration = {
         "allow_unsigned_extensions": True,
         "memory_limit": f"{memory_limit()}B",
-        # One for each connection, as they would overwrite each other's files. DuckDB makes it when it needs it.
+        # One per connection, because they would overwrite each other's files. DuckDB creates it when needed.
         "temp_directory": str(Path(gettempdir()) / f"selection-platform-{uuid4().hex}"),
     }
     database = DuckDBResource(database=":memory:", connection_config=configuration)
@@ -223,9 +223,9 @@ def open_duckdb(*extensions: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @cache
 def memory_limit() -> int:
-    """Bytes that a connection may fill before it writes to disk what does not fit: a GiB for each core.
+    """Bytes that a connection may use before it spills to disk: one GiB per core.
 
-    DuckDB itself would take four fifths of the memory, in each process, beside the models that are there too.
+    DuckDB's default is four fifths of the machine's memory, in each process and beside the models.
     """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min((os.cpu_count() or 1) * 2**30, physical * 4 // 5)
@@ -233,7 +233,7 @@ def memory_limit() -> int:
 
 @cache
 def _verified(name: str) -> str:
-    """An extension's file, its signature verified: once a process, since it takes longer than all the rest."""
+    """An extension's file, with its signature verified: once per process, because it takes longer than the rest."""
     extension = extension_file(name)
     with closing(duckdb.connect(":memory:")) as connection:
         connection.load_extension(extension)
@@ -241,7 +241,7 @@ def _verified(name: str) -> str:
 
 
 def extension_file(name: str) -> str:
-    """Where a package put an extension."""
+    """The file of an extension in its installed package."""
     package = f"duckdb_extension_{name}"
     file = f"{package}/extensions/v{duckdb.__version__}/{name}.duckdb_extension"
     return str(distribution(package.replace("_", "-")).locate_file(file))

@@ -1,4 +1,4 @@
-"""Dagster's log of what steps print, whose helper processes are quiet when somebody presses Ctrl-C."""
+"""Dagster's log of what steps print, with helper processes that stay quiet at Ctrl-C."""
 
 import signal
 from collections.abc import Generator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-# Not public: Dagster's own log, which is used where its settings name no other.
+# Not public: Dagster's own log, which it uses by default.
 from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
@@ -17,8 +17,8 @@ from dagster._serdes import ConfigurableClassData
 class QuietComputeLogManager(LocalComputeLogManager):
     """Dagster's log in its usual folder.
 
-    Ctrl-C goes to all processes of a terminal, and those that copy a step's output would answer with tracebacks. They
-    start with SIGINT blocked, and end with the step or with the process that runs it.
+    Ctrl-C goes to all processes of a terminal, and those that copy a step's output would print tracebacks. They start
+    with SIGINT blocked, and end with the step or with the process that runs it.
     """
 
     @classmethod
@@ -30,11 +30,11 @@ class QuietComputeLogManager(LocalComputeLogManager):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "QuietComputeLogManager":
-        """Made from Dagster's settings file."""
+        """Build it from Dagster's settings file."""
         return cls(base_dir="", inst_data=inst_data)
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
-        """Take the folder of the instance, as Dagster's default does: the settings file does not know it."""
+        """Use the instance's folder, as Dagster's default does: the settings file does not name it."""
         super().register_instance(instance)
         self._base_dir = str(Path(instance.root_directory) / "storage")
 
@@ -42,7 +42,7 @@ class QuietComputeLogManager(LocalComputeLogManager):
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
         """Copy what a step prints into files."""
         with ExitStack() as stack:
-            # A process that starts has the mask of the thread that starts it.
+            # A new process inherits the mask of the thread that starts it.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 captured = stack.enter_context(super().capture_logs(log_key))

@@ -1,4 +1,4 @@
-"""What disk, folder and server do to the warehouse, in words that say what to do."""
+"""Turns faults of disk, folder and server into messages that say what to do."""
 
 import re
 from collections.abc import Iterator
@@ -11,32 +11,32 @@ from selection_platform.errors import PlatformError
 
 ADVICE = {
     r"No space left on device|File too large|disk is full|disk I/O error": (
-        "there is no room to write; make some, and run again"
+        "there is no room to write; free some space, and run again"
     ),
     r"[Rr]ead-only file system|attempt to write a readonly database|unable to open database file": (
-        "the warehouse's folder must be one in which files can be created, for readers too"
+        "it must be possible to create files in the warehouse's folder, for readers too"
     ),
     r"file is not a database|disk image is malformed": (
         "the catalog is damaged; restore the whole home folder from a copy, or remove it and run again"
     ),
     r"\.parquet.*(No such file|Permission denied|too small|footer)|magic bytes|\.parquet.*[Cc]orrupt": (
-        "a Parquet file is damaged, gone or cannot be read; restore it from a copy"
+        "a Parquet file is missing, damaged or cannot be read; restore it from a copy"
     ),
-    r"[Uu]nable to connect to Postgres": "PostgreSQL does not answer, or not to this role",
+    r"[Uu]nable to connect to Postgres": "PostgreSQL does not answer, or refuses this role",
 }
-"""What to do, by what the message matches."""
+"""What to do, by the pattern that DuckDB's message matches."""
 
 
 class WarehouseFault(PlatformError):
-    """The warehouse cannot be read or written as things stand. What was committed before is still there."""
+    """The warehouse cannot be read or written. Everything that was committed before is still there."""
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn DuckDB's error into one that says what to do, where it is of the disk, the folder or the server.
+    """Turn a DuckDB error about the disk, the folder or the server into one that says what to do.
 
     Raises:
-        WarehouseFault: it is.
+        WarehouseFault: DuckDB raised such an error.
     """
     try:
         yield
@@ -49,17 +49,17 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def leftovers_removed(folder: Path) -> Iterator[None]:
-    """Remove the Parquet files that a write left when it did not get to its commit. No catalog knows of them.
+    """Remove the Parquet files of a write that failed before its commit. No catalog knows of them.
 
-    Not to be used around the commit itself: where that fails, it may have been done all the same. While nobody else
+    Do not use it around the commit itself, which may have succeeded although it raised, nor while another process
     writes into the folder.
     """
     before = set(folder.rglob("*.parquet"))
-    done = False
+    succeeded = False
     try:
         yield
-        done = True
+        succeeded = True
     finally:
-        if not done:
+        if not succeeded:
             for file in set(folder.rglob("*.parquet")) - before:
                 file.unlink()

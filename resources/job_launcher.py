@@ -1,4 +1,4 @@
-"""Where jobs run: in the step's own process, in a child of it, or on a Ray cluster."""
+"""Runs jobs in the step's own process, in a child process, or on a Ray cluster."""
 
 import os
 import shlex
@@ -26,7 +26,7 @@ from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
 from selection_platform.job.spec import AnySpec, Spec, write_spec
 
-# It is the message reader's own affair how many write to it.
+# How many processes write to a message reader does not matter here.
 warnings.filterwarnings("ignore", "Function `PipesMessageReader.expected_writer_count`", dg.PreviewWarning)
 
 Result = TypeVar("Result")
@@ -35,24 +35,25 @@ _FOLDER = "selection-platform/folder"
 
 
 class JobFailed(PlatformError):
-    """A job ended before its folder was complete. The message is the job's own where it gave one."""
+    """A job ended before its folder was complete. The message is the job's own, if it printed one."""
 
 
 class JobLauncher(dg.ConfigurableResource):
     """The only way from an asset to a job."""
 
     run_in: Literal["in_process", "child", "ray"] = Field(default="in_process", description="Where jobs run.")
-    processes: int = Field(default=1, description="Processes of each job that several can share.")
+    processes: int = Field(default=1, description="Processes per job, for jobs that several can share.")
 
     def runner(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result]) -> Callable[[AnySpec, Path], Result]:
         """A function that runs a job as `run` does."""
         return partial(self.run, context, job)
 
     def run(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result], spec: AnySpec, folder: Path) -> Result:
-        """Do what is left of a job, wherever the profile says, and give its result.
+        """Do the rest of a job, where the profile says, and return its result.
 
-        Nothing is started for a folder that is complete. The job's log lines are events of the run. When this process
-        ends, however it ends, a child ends too; what it did so far is in the folder, and the next run goes on there.
+        If the folder is complete, nothing is started. The job's log lines become events of the run. When this process
+        ends, however it ends, a child process ends too; its work so far is in the folder, and the next run continues
+        it.
 
         Raises:
             JobFailed: a job outside this process failed, or was killed.
@@ -84,7 +85,7 @@ class JobLauncher(dg.ConfigurableResource):
 
 @contextmanager
 def _spec_file(spec: Spec, folder: Path) -> Iterator[Path]:
-    """The spec as a file beside the folder, where machines that see the folder see it too."""
+    """The spec as a file beside the folder, where every machine that sees the folder can read it."""
     file = folder.with_name(f"{folder.name}.spec.json")
     write_spec(spec, file)
     try:
@@ -94,7 +95,7 @@ def _spec_file(spec: Spec, folder: Path) -> Iterator[Path]:
 
 
 def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
-    """Put what is known of the job beside what the asset says."""
+    """Add facts about the job to the metadata of the asset."""
     for key in context.selected_asset_keys:
         context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
 
@@ -102,8 +103,8 @@ def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
 def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
     """Run a job's command as a child; gives what it told by Pipes.
 
-    Not by dagster's own PipesSubprocessClient: it leaves the child alive when this process is killed, and says of a
-    failure only the exit status.
+    Dagster's own PipesSubprocessClient would leave the child alive when this process is killed, and would report only
+    the exit status of a failure.
 
     Raises:
         JobFailed: it failed.
@@ -124,12 +125,12 @@ def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Pa
             start_new_session=True,
         ) as child:
             try:
-                said = _passed_on(child.stdout or ())
+                lines = _passed_on(child.stdout or ())
                 status = child.wait()
             finally:
                 child.kill()
         if status != 0:
-            raise JobFailed(_message(said, status))
+            raise JobFailed(_message(lines, status))
     return session.get_custom_messages()
 
 
@@ -145,14 +146,14 @@ def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: P
         raise JobFailed(
             f"jobs.run is ray, and {error.name} is not installed; install selection-platform[ray]"
         ) from error
-    # The workers write messages themselves, and only what they print would come by the job's log.
+    # Workers write their messages to a file: the job's log has only what they print.
     reader = dg.PipesFileMessageReader(str(folder.with_name(f"{folder.name}.messages")))
     client = PipesRayJobClient(message_reader=reader)
     _stop_left_over(client.client, folder)
     name = f"{folder.name}-{uuid4().hex}"
     entrypoint = shlex.join([*command, "--on-ray"])
     try:
-        done = client.run(
+        result = client.run(
             context=context,
             submit_job_params={
                 "entrypoint": entrypoint,
@@ -161,13 +162,13 @@ def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: P
             },
         )
     except RuntimeError as error:
-        # The error has a few of the last lines, and workers may print after what says why they ended.
+        # The error has only a few last lines, and workers may print more after their error.
         raise JobFailed(_message(client.client.get_job_logs(name).splitlines(), 1)) from error
-    return done.get_custom_messages()
+    return result.get_custom_messages()
 
 
 def _stop_left_over(client: Any, folder: Path) -> None:
-    """Stop the Ray jobs of a run that was killed: the cluster does not know of that, and they work in the folder."""
+    """Stop Ray jobs of a run that was killed: the cluster does not know, and they still write into the folder."""
     for job in client.list_jobs():
         if job.metadata.get(_FOLDER) == str(folder) and not job.status.is_terminal():
             client.stop_job(job.submission_id)
@@ -176,7 +177,7 @@ def _stop_left_over(client: Any, folder: Path) -> None:
 
 
 def _passed_on(lines: Iterable[str]) -> list[str]:
-    """Print a job's lines as they come; gives those in which it may say what ended it."""
+    """Print a job's lines as they come, and return those that may say why it failed."""
     failures: list[str] = []
     last = deque[str](maxlen=1)
     for line in lines:
@@ -189,13 +190,13 @@ def _passed_on(lines: Iterable[str]) -> list[str]:
     return failures or list(last)
 
 
-def _message(said: Sequence[str], status: int) -> str:
-    """What ended a job: the first of its processes to say it, else its last line; by its exit status where killed."""
-    for line in said:
+def _message(lines: Sequence[str], status: int) -> str:
+    """Why a job ended: the first error line of its processes, else the signal that killed it, else its last line."""
+    for line in lines:
         if ERROR_MARK in line:
             return line.split(ERROR_MARK, 1)[1].strip()
     if status < 0:
         name = signal.Signals(-status).name
-        return f"the job was killed ({name}), perhaps for want of memory; run again to go on where it was"
-    last = said[-1].strip() if said else "it printed nothing"
+        return f"the job was killed ({name}), perhaps because memory ran out; run again to continue where it stopped"
+    last = lines[-1].strip() if lines else "it printed nothing"
     return f"the job ended with exit status {status}: {last}"

@@ -1,4 +1,4 @@
-"""Paths for those that read more into a path than a name: DuckDB takes some for patterns, SQLAlchemy for URLs."""
+"""Plain paths for libraries that interpret some characters: DuckDB reads patterns, SQLAlchemy URLs."""
 
 import os
 import re
@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 SPECIAL = re.compile(r"[*?\[\\%]")
-"""What DuckDB takes for a pattern or a separator, and Dagster's SQLite for a part of a URL.
+"""Characters that DuckDB takes for a pattern or a separator, and Dagster's SQLite for a part of a URL.
 
-A pattern is worse than an error. DuckLake deletes all that its catalog does not know of below its folder: at `/data/*`,
-the tables of every home beside this one.
+A pattern is worse than an error. DuckLake deletes all files below its folder that its catalog does not know: with
+`/data/*`, the tables of every home beside this one.
 """
 
 Plain = Callable[[Path], str]
@@ -18,10 +18,11 @@ Plain = Callable[[Path], str]
 
 @contextmanager
 def plain_paths() -> Iterator[Plain]:
-    """Gives paths that mean the same file whoever reads them; most are plain as they are.
+    """Yields a function that turns a path into one that every library reads as the same file.
 
-    Of the others, the part up to the last special character is opened as a folder, and named by its number in this
-    process: `/proc/4711/fd/9/warehouse/tables`. Processes that this one starts may use it too, until the block ends.
+    Most paths are plain already. In the others, the part up to the last special character is opened as a folder, and
+    named by its descriptor in this process: `/proc/4711/fd/9/warehouse/tables`. Child processes may use such a path
+    too, until the block ends.
     """
     opened: dict[Path, Path] = {}
 
@@ -30,7 +31,7 @@ def plain_paths() -> Iterator[Plain]:
         def plain(path: Path) -> str:
             special = next((part for part in (path, *path.parents) if SPECIAL.search(part.name)), None)
             if special is None:
-                # Another slash in front is the same path, but not to DuckLake as it compares it with what it lists.
+                # A second leading slash names the same path, but DuckLake compares paths as texts.
                 return re.sub("^/+", "/", str(path))
             if special not in opened:
                 number = os.open(special, os.O_RDONLY)

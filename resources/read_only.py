@@ -1,8 +1,8 @@
-"""What keeps a user's SQL from changing anything and from reaching past the warehouse.
+"""Keeps a user's SQL from changing anything, and from reading anything but the warehouse.
 
-A read-only connection does not: it can still COPY to files, those of the warehouse included, and some functions delete
-files or open databases themselves. So what may be said is on a list here, and the rest is refused. DuckDB's own parser
-says what is said: a name in quotes, with a schema before it or a comment behind it is the same name.
+A read-only connection does not do this: it can still COPY to files, even the warehouse's, and some functions delete
+files or open databases. So this module lists what is allowed, and refuses the rest. It uses DuckDB's own parser, so
+that quotes, schemas and comments do not hide a name.
 """
 
 import json
@@ -18,7 +18,7 @@ from selection_platform.errors import PlatformError
 from sql.queries import list_sql, load_sql
 
 READING = ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN])
-"""What DuckDB calls the statements below; SELECT is all but EXPLAIN."""
+"""DuckDB's types of the statements below; all but EXPLAIN are SELECT."""
 
 STATEMENTS = "SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW, or EXPLAIN before one of these"
 ONE_STATEMENT = f"one statement that only reads is needed: {STATEMENTS}"
@@ -29,7 +29,7 @@ EXPLAIN = re.compile(
     r"(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-"""EXPLAIN with its options, and the statement that it explains."""
+"""Matches EXPLAIN with its options, and the statement that it explains."""
 
 PAST = ("current_snapshot", "snapshots", "table_changes", "table_deletions", "table_info", "table_insertions")
 TABLE_FUNCTIONS = frozenset(
@@ -40,19 +40,19 @@ TABLE_FUNCTIONS = frozenset(
         "query_table", *PAST, *(f"ducklake_{name}" for name in PAST),
     }
 )  # fmt: skip
-"""Functions that may stand after FROM. They only read, and none opens a file or a database by its name."""
+"""Functions that are allowed after FROM. They only read, and none opens a file or a database by name."""
 
 REFUSED_FUNCTIONS = frozenset({"json_serialize_plan", "nextval", "write_log"})
-"""Other functions only compute, but for these; the first would plan a statement that is in a text."""
+"""Functions of values that do more than compute. The first would plan a statement that is given as text."""
 
 INTERNAL = "__internal_"
-"""Begins the names of functions that DuckDB calls by itself. What they are given is not checked."""
+"""Prefix of functions that DuckDB calls itself. DuckDB does not check their arguments."""
 
 TABLES = frozenset(name.removeprefix("01_schema/").split(".")[0] for name in list_sql("01_schema"))
 """Schemas of the warehouse's tables."""
 
 SCHEMAS = TABLES | {"", "warehouse", "main", "information_schema", "pg_catalog", "system"}
-"""What may stand before a table's name: of these only the views of DuckDB's catalog are not the warehouse's."""
+"""Schemas allowed before a table's name. Besides the warehouse's tables, they have the views of DuckDB's catalog."""
 
 TABLE_NAME = re.compile(r'(\w+)\.("[^"]+"|\w+)')
 
@@ -60,47 +60,47 @@ Node = dict[str, Any]
 
 
 class NotAQuery(PlatformError):
-    """A statement that does more than read, or reads something else than the warehouse."""
+    """A statement that does more than read, or reads something other than the warehouse."""
 
 
 class NoTable(PlatformError):
-    """A result that cannot be handed over as a table."""
+    """A result that cannot be returned as a table."""
 
 
 def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> pl.DataFrame:
-    """Result of a statement that a user wrote.
+    """The result of a user's statement.
 
     Args:
         connection: to the warehouse, read-only and confined.
         sql: the statement.
-        values: of its parameters.
+        values: the values of its parameters.
 
     Raises:
-        NotAQuery: it is not one statement that only reads, and reads from the warehouse alone.
+        NotAQuery: it is not one statement that only reads, and reads only from the warehouse.
         NoTable: its result has a column of a type that polars does not have.
-        duckdb.Error: it is no SQL, or asks for what is not there.
+        duckdb.Error: it is not SQL, or names something that does not exist.
     """
     kinds = [statement.type for statement in connection.extract_statements(sql)]
     if kinds not in READING:
         raise NotAQuery(ONE_STATEMENT)
     explain, statement = "", sql
     if kinds == [duckdb.StatementType.EXPLAIN]:
-        found = EXPLAIN.fullmatch(sql)
-        if found is None:
+        match = EXPLAIN.fullmatch(sql)
+        if match is None:
             raise NotAQuery(ONE_STATEMENT)
-        explain, statement = found.groups()
+        explain, statement = match.groups()
     for node in _nodes(_syntax_tree(connection, statement)):
         _check(node, values)
-    # Put together here, so that what is explained is what was looked at.
+    # Built from the parts that were checked, so that nothing else is explained.
     result = connection.execute(f"{explain} {statement}" if explain else sql, dict(values))
     for name, kind, *_ in result.description or ():
         if not _fits(kind):
-            raise NoTable(f"column {name} is of type {kind}, which no table here holds; cast it, as in {name}::VARCHAR")
+            raise NoTable(f"column {name} is of type {kind}, which cannot be shown; cast it, as in {name}::VARCHAR")
     return result.pl()
 
 
 def confine(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
-    """Whatever SQL says from now on, it reaches no file but those of the tables, and none of these settings."""
+    """From now on, no SQL on the connection can reach other files than the tables', or change these settings."""
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET allowed_directories = $folders", {"folders": [f"{tables}/"]})
     connection.execute("SET enable_external_access = false")
@@ -133,12 +133,12 @@ def _syntax_tree(connection: duckdb.DuckDBPyConnection, statement: str) -> Node:
 def _nodes(tree: Node) -> Iterator[Node]:
     waiting: list[Any] = [tree]
     while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting += found.values()
-        elif isinstance(found, list):
-            waiting += found
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _check(node: Node, values: Mapping[str, Any]) -> None:
@@ -148,27 +148,27 @@ def _check(node: Node, values: Mapping[str, Any]) -> None:
     elif node.get("type") == "BASE_TABLE":
         for schema in (node["catalog_name"], node["schema_name"]):
             if schema.lower() not in SCHEMAS:
-                raise NotAQuery(f"{schema}.{node['table_name']} is not allowed here: {_tables_in_words()}")
+                raise NotAQuery(f"{schema}.{node['table_name']} is not allowed here: {_readable_tables()}")
     elif "function_name" in node:
         name = node["function_name"].lower()
         if name in REFUSED_FUNCTIONS or name.startswith(INTERNAL):
-            raise NotAQuery(f"the function {name} is not allowed here: functions that compute values are")
+            raise NotAQuery(f"the function {name} is not allowed here: only functions that compute values are")
 
 
 def _check_table_function(function: Node, values: Mapping[str, Any]) -> None:
     name = function["function_name"].lower()
     if name not in TABLE_FUNCTIONS:
-        raise NotAQuery(f"the function {name} is not allowed after FROM: {_tables_in_words()}; and the functions "
+        raise NotAQuery(f"the function {name} is not allowed after FROM: {_readable_tables()}; and the functions "
                         f"{', '.join(sorted(TABLE_FUNCTIONS))}")  # fmt: skip
     if name == "query_table":
         table = "".join(text for argument in function["children"] for text in _texts(argument, values))
-        found = TABLE_NAME.fullmatch(table)
-        if found is None or found[1].lower() not in TABLES:
-            raise NotAQuery(f"query_table: {table!r} is not a table of the warehouse: {_tables_in_words()}")
+        match = TABLE_NAME.fullmatch(table)
+        if match is None or match[1].lower() not in TABLES:
+            raise NotAQuery(f"query_table: {table!r} is not a table of the warehouse: {_readable_tables()}")
 
 
 def _texts(argument: Node, values: Mapping[str, Any]) -> Iterator[str]:
-    """The parts of a text that constants, parameters and || make up."""
+    """The parts of a text that is built from constants, parameters and ||."""
     if argument["type"] == "VALUE_CONSTANT":
         yield str(argument["value"].get("value"))
     elif argument["type"] == "VALUE_PARAMETER":
@@ -180,5 +180,5 @@ def _texts(argument: Node, values: Mapping[str, Any]) -> Iterator[str]:
         raise NotAQuery("query_table takes a table's name here: a text, or texts and parameters with || between them")
 
 
-def _tables_in_words() -> str:
-    return f"what may be read are the warehouse's tables, in the schemas {', '.join(sorted(TABLES))}"
+def _readable_tables() -> str:
+    return f"you can read the warehouse's tables, in the schemas {', '.join(sorted(TABLES))}"

@@ -1,4 +1,4 @@
-"""Connections that read, kept open by this process: to open one takes ten times as long as most of the questions."""
+"""Read-only connections that this process keeps open: to open one takes ten times as long as most queries."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -19,24 +19,24 @@ class _Reader:
     wanted: bool = True
 
     def close_if_unused(self) -> None:
-        """A connection takes its cursors with it, so the last of them closes it."""
+        """Close the connection after its last cursor: closing it earlier would end its cursors too."""
         if not self.users and not self.wanted:
             self.opened.close()
 
 
 _READERS: dict[str, _Reader] = {}
-"""By the warehouse's folder."""
+"""The open readers, by the warehouse's folder."""
 
 _LOCK = Lock()
 
 
 @contextmanager
 def cursor(folder: str, state: str, opened: Callable[[], Opened]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor of the connection that is open; of another one when the catalog is no longer what it was.
+    """A cursor of the open connection; of a new one if the catalog has changed.
 
     Args:
-        folder: of the warehouse.
-        state: of its catalog.
+        folder: the warehouse's folder.
+        state: the state of its catalog.
         opened: opens a connection.
 
     Raises:
@@ -59,7 +59,7 @@ def cursor(folder: str, state: str, opened: Callable[[], Opened]) -> Iterator[du
 
 
 def close(folder: str) -> None:
-    """Close the connection to a warehouse when its last cursor is closed; who reads from now on opens another."""
+    """Close the connection to a warehouse after its last cursor; the next reader opens a new one."""
     with _LOCK:
         _close(folder)
 

@@ -1,4 +1,4 @@
-"""The warehouse's past: which snapshots there are, how much room they take, and forgetting them."""
+"""The warehouse's snapshots: list them, measure them, forget them."""
 
 from collections.abc import Collection
 
@@ -12,11 +12,11 @@ def snapshots(warehouse: Warehouse) -> list[int]:
 
 
 def snapshot_times(warehouse: Warehouse, wanted: Collection[int]) -> dict[int, int]:
-    """When some snapshots were written, and the newest: in microseconds since 1970, by their number.
+    """When some snapshots and the newest one were written: microseconds since 1970, by snapshot number.
 
     Args:
-        warehouse: in which something was written.
-        wanted: numbers of snapshots; those that are not there are left out.
+        warehouse: a warehouse that has been written to.
+        wanted: numbers of snapshots. Numbers that do not exist are left out.
     """
     with warehouse.read() as connection:
         found = connection.execute(load_sql("00_warehouse/snapshot_times"), {"snapshots": sorted(wanted)})
@@ -24,7 +24,7 @@ def snapshot_times(warehouse: Warehouse, wanted: Collection[int]) -> dict[int, i
 
 
 def bytes_of_snapshots(warehouse: Warehouse, wanted: Collection[int]) -> int:
-    """Bytes of the tables' files that make up some snapshots, each file counted once."""
+    """Bytes of the files that make up some snapshots. Each file counts once."""
     statement = load_sql("00_warehouse/bytes_of_snapshots").replace("metadata.", f"{warehouse.metadata}.")
     with warehouse.read() as connection:
         row = connection.execute(statement, {"snapshots": sorted(wanted)}).fetchone()
@@ -33,13 +33,13 @@ def bytes_of_snapshots(warehouse: Warehouse, wanted: Collection[int]) -> int:
 
 
 def forget_snapshots(warehouse: Warehouse, forgotten: Collection[int]) -> None:
-    """Forget snapshots, and delete the files that only they had, and those that killed writes left.
+    """Forget snapshots, and delete the files that only they used, and files that killed writes left behind.
 
-    Killed on the way, it has forgotten what it has; the next call deletes the files. Who is reading one of the
-    snapshots right now gets an error.
+    If it is killed, some snapshots may be forgotten and their files still there; the next call deletes them. A process
+    that is reading one of the snapshots gets an error.
 
     Raises:
-        WarehouseFault: disk, folder, catalog or server do not allow it.
+        WarehouseFault: the disk, folder, catalog or server does not allow it.
     """
     with warehouse.write() as connection:
         if forgotten:

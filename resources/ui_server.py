@@ -1,7 +1,7 @@
 """Dagster's web page, daemon and code server: `python -m resources.ui_server SOCKET REPORT PROFILE`, started by `ui`.
 
-As `dagster dev`, which has no way to keep other pages out. This process leads a group of processes, all of which end
-when the standard input is closed: whoever started it is gone then, however that ended.
+It does what `dagster dev` does, which cannot refuse requests from other pages. This process leads a process group that
+ends when its standard input is closed, which means that the process that started it has ended.
 """
 
 import os
@@ -20,7 +20,7 @@ import dagster as dg
 import uvicorn
 import yaml
 
-# Not public: what `dagster dev` and `dagster-webserver` are made of. If they move, `ui` does not start.
+# Not public: the parts of `dagster dev` and `dagster-webserver`. If they move, `ui` does not start.
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
@@ -36,7 +36,7 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def main() -> None:
-    """Serve on the socket of a number, which listens already, until a signal or the end of whoever started this."""
+    """Serve on a listening socket, given by its descriptor, until a signal comes or the starting process ends."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
     listening = socket(fileno=int(sys.argv[1]))
     target = ModuleTarget(DEFINITIONS, None, str(Path.cwd()), None)

@@ -1,7 +1,7 @@
-"""The warehouse: a DuckLake, that is tables in Parquet files and their catalog in SQLite or PostgreSQL.
+"""The warehouse: a DuckLake, with tables in Parquet files and their catalog in SQLite or PostgreSQL.
 
-A plain DuckDB file would be locked for every other process while one writes, readers included. In a DuckLake readers
-see the last committed snapshot at any time, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
+While a process writes to a plain DuckDB file, no other process can read it. In a DuckLake, readers always see the last
+committed snapshot, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ Verifier = Callable[[duckdb.DuckDBPyConnection], None]
 
 
 class SnapshotMissing(PlatformError):
-    """A snapshot that the warehouse does not have, or no longer has."""
+    """A snapshot that the warehouse does not have, or has no longer."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Warehouse(dg.ConfigurableResource):
     """Tables of pools, features, scores, selections and benchmark results."""
 
     folder: str = Field(description="Folder that holds the tables' Parquet files, and SQLite's catalog.")
-    catalog: str = Field(default=SQLITE, description="`sqlite`, or `postgres:` and how libpq connects.")
+    catalog: str = Field(default=SQLITE, description="`sqlite`, or `postgres:` and a libpq connection.")
     catalog_schema: str = Field(default="warehouse", description="Schema of the catalog in PostgreSQL's database.")
 
     def exists(self) -> bool:
@@ -98,10 +98,10 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def read(self, at: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that cannot change the warehouse. Sees what was committed when each statement starts.
+        """A connection that cannot change the warehouse. Each statement sees what was committed when it starts.
 
-        For SQL of our own. What a user wrote goes through `query`, which looks at what it says: this connection can
-        still write files.
+        Use it for the platform's own SQL. A user's SQL goes through `query`, which checks it, because this connection
+        can still write files.
 
         Args:
             at: see all tables as they were at this snapshot instead.
@@ -117,10 +117,10 @@ class Warehouse(dg.ConfigurableResource):
             yield connection
 
     def query(self, sql: str, values: Values | None = None, at: int | None = None) -> pl.DataFrame:
-        """Result of one SELECT, with bound `$name` values; with `at`, on the tables as they were at that snapshot.
+        """The result of one SELECT, with bound `$name` values; with `at`, on the tables as of that snapshot.
 
         Raises:
-            NotAQuery: the text is not one statement that only reads, and reads from the warehouse alone.
+            NotAQuery: the text is not one statement that only reads, and reads only from the warehouse.
             SnapshotMissing: there is no such snapshot.
         """
         with self.read(at) as connection:
@@ -128,7 +128,7 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def queries(self, at: int) -> Iterator[Callable[[str, Values], pl.DataFrame]]:
-        """What answers several SELECTs of our own as the tables were at one snapshot, by one connection.
+        """Yields a function that runs several SELECTs of the platform as of one snapshot, on one connection.
 
         Args:
             at: the snapshot.
@@ -162,7 +162,7 @@ class Warehouse(dg.ConfigurableResource):
             The number of rows written.
 
         Raises:
-            WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
+            WarehouseFault: the disk, folder, catalog or server does not allow it; the old rows stay.
         """
         return self.replace_together(Replacement(table, partition, rows, values or {}, verify, order))[0]
 
@@ -192,19 +192,19 @@ class Warehouse(dg.ConfigurableResource):
         return self.replace_together(Replacement.of_parquet(table, partition, files, verify))[0]
 
     def replace_from_frame(self, table: str, partition: Values, rows: pl.DataFrame) -> int:
-        """Replace one partition of a table by the rows of a frame, with the table's columns by name."""
+        """Replace one partition of a table by the rows of a frame, whose columns have the table's names."""
         with TemporaryDirectory() as folder:
             file = Path(folder) / "rows.parquet"
             rows.write_parquet(file)
             return self.replace_from_parquet(table, partition, [file])
 
     def content_hash(self, table: str, partition: Values, columns: str = "*") -> str:
-        """Identity of a partition's rows, whatever their order: their number and the sum of their hashes.
+        """Identity of a partition's rows in any order: their number and the sum of their hashes.
 
         Args:
             table: name with schema.
             partition: the columns and values that name the partition.
-            columns: the columns that count, as SELECT wants them.
+            columns: the columns that count, as in a SELECT.
         """
         condition, values = _condition(partition)
         with self.read() as connection:
@@ -241,12 +241,12 @@ class Warehouse(dg.ConfigurableResource):
 
     @property
     def metadata(self) -> str:
-        """Where a connection finds DuckLake's own tables, as SQL has to write it."""
+        """The schema of DuckLake's own tables on a connection, quoted for SQL."""
         return f'__ducklake_metadata_warehouse."{self._catalog.schema}"'
 
     @property
     def tables(self) -> Path:
-        """Where the tables' files lie."""
+        """The folder of the tables' files."""
         return Path(self.folder) / "tables"
 
     @property
@@ -255,7 +255,7 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that may change the warehouse; no other process writes meanwhile. `replace` is for rows."""
+        """A connection that may change the warehouse, while no other process writes. To write rows, use `replace`."""
         self.tables.mkdir(parents=True, exist_ok=True)
         catalog = self._catalog
         with ExitStack() as stack:
@@ -264,7 +264,7 @@ class Warehouse(dg.ConfigurableResource):
             # SQLite clears its write-ahead log when the last connection closes, if that one may write.
             readers.close(self.folder)
             connection = stack.enter_context(self._attached(read_only=False))
-            # Once a process for each catalog: looking takes longer than many writes.
+            # Once per process and catalog: to look takes longer than many writes.
             identity = catalog.identity
             if identity not in _COMPLETE_CATALOGS:
                 _create_what_is_missing(connection)
@@ -273,26 +273,26 @@ class Warehouse(dg.ConfigurableResource):
             yield connection
 
     def _check_catalog_of_tables(self, catalog: Catalog) -> None:
-        """A new catalog beside old tables would know nothing of them."""
+        """Raise if there are tables without a catalog: a new catalog would not know them."""
         if not catalog.exists() and any(self.tables.rglob("*.parquet")):
             raise WarehouseFault(
-                f"{self.tables} has tables, but their catalog is not where it is looked for: restore it, or set "
-                f"{CATALOG_VARIABLE} as it was when they were made"
+                f"{self.tables} has tables, but their catalog is missing: restore it, or set {CATALOG_VARIABLE} as it "
+                "was when they were written"
             )
 
     def _check_place(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """A catalog elsewhere may be that of other tables: of the home that this one is a copy of."""
+        """Raise if the catalog belongs to other tables, such as those of the home that this one is a copy of."""
         recorded = self._recorded_place(connection)
         if not _same_folder(recorded, self.tables):
             metadata, place = f'"{self._catalog.schema}".ducklake_metadata', literal(f"{self.tables}/")
             raise WarehouseFault(
-                f"the catalog in PostgreSQL is that of the tables in {recorded}, and this home's are in {self.tables}. "
-                f"Was this home moved? Then say so in the database: UPDATE {metadata} SET value = {place} "
-                "WHERE key = 'data_path'. Is it a copy? Then give it a catalog of its own; docs/warehouse.md says how"
+                f"the catalog in PostgreSQL belongs to the tables in {recorded}, and this home's tables are in "
+                f"{self.tables}. If you moved this home, run this in the database: UPDATE {metadata} SET value = "
+                f"{place} WHERE key = 'data_path'. If it is a copy, give it its own catalog; docs/warehouse.md says how"
             )
 
     def _record_place(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let the catalog name this folder, for whoever opens it with another program."""
+        """Record this folder in the catalog, for other programs that open it."""
         recorded = self._recorded_place(connection)
         if recorded.is_relative_to("/proc") or not _same_folder(recorded, self.tables):
             record = f"UPDATE {self.metadata}.ducklake_metadata SET value = $place WHERE key = 'data_path'"
@@ -307,7 +307,7 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that reads, of the one that this process keeps open."""
+        """A cursor of the reading connection that this process keeps open."""
         opened = partial(self._attached, read_only=True)
         with explained(), readers.cursor(self.folder, self._catalog.state, opened) as connection:
             connection.execute("USE warehouse")
@@ -321,7 +321,7 @@ class Warehouse(dg.ConfigurableResource):
             mode = (", READ_ONLY" if read_only else "") + ("" if at is None else f", SNAPSHOT_VERSION {at:d}")
             attach = f"ATTACH {literal(f'ducklake:{where}')} AS warehouse"
             try:
-                # Files are named relative to it, so that it can be another than when the catalog was made.
+                # Files are named relative to it, so it may differ from the folder where the catalog was created.
                 place = f"DATA_PATH {literal(plain(self.tables))}, OVERRIDE_DATA_PATH true"
                 connection.execute(f"{attach} ({place}{options}{mode})")
             except duckdb.InvalidInputException as error:
@@ -350,9 +350,9 @@ def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
 
 
 def _readable(value: Any, plain: Plain) -> Any:
-    """A bound value, with texts in place of paths."""
+    """A bound value, with plain texts instead of paths."""
     if isinstance(value, list):
-        return [_readable(each, plain) for each in value]
+        return [_readable(item, plain) for item in value]
     return plain(value) if isinstance(value, Path) else value
 
 
@@ -364,7 +364,7 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 
 def _create_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make tables that are not there, and columns that tables of an earlier version do not have."""
+    """Create missing tables, and columns that tables of an earlier version lack."""
     definitions = table_definitions()
     existing = _columns(connection)
     wanted = _wanted_columns()
@@ -397,17 +397,17 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]
 
 @cache
 def _wanted_columns() -> dict[str, dict[str, str]]:
-    """The columns that the tables' definitions give, found by making them in memory."""
+    """The columns in the tables' definitions, read from tables created in memory."""
     with closing(duckdb.connect(":memory:")) as connection:
         for table, definition in table_definitions().items():
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
-            # How DuckLake partitions them comes after it, and means nothing here.
+            # Only the CREATE TABLE: how DuckLake partitions the table follows, and does not matter here.
             connection.execute(connection.extract_statements(definition)[0])
         return _columns(connection)
 
 
 def table_definitions() -> dict[str, str]:
-    """The statements that make each table, by its name."""
+    """The statements that create each table, by table name."""
     statements = {name.removeprefix("01_schema/"): load_sql(name) for name in list_sql("01_schema")}
     each_method = statements.pop("scores.each_method")
     scored = [method.table for method in METHODS.values() if method.scored_per is not None]

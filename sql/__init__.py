@@ -1,1 +1,1 @@
-"""SQL statements, one a file, in folders numbered in the order of the data. `sql.queries` reads them."""
+"""SQL statements, one per file, in folders numbered in the order of the data. `sql.queries` reads them."""

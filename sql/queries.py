@@ -1,4 +1,4 @@
-"""SQL by name: one statement a file, in the numbered stage folders of `sql/`."""
+"""SQL by name: one statement per file, in the numbered stage folders of `sql/`."""
 
 from functools import cache
 from importlib.resources import files
@@ -8,7 +8,7 @@ _FOLDER = files("sql")
 
 @cache
 def load_sql(name: str) -> str:
-    """Text of `sql/<name>.sql`, such as `40_scores/entropy`.
+    """The text of `sql/<name>.sql`, such as `40_scores/entropy`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -17,6 +17,6 @@ def load_sql(name: str) -> str:
 
 
 def list_sql(stage: str) -> list[str]:
-    """Names of the statements of a stage folder, in order."""
+    """The names of the statements in a stage folder, in order."""
     names = sorted(path.name for path in _FOLDER.joinpath(stage).iterdir() if path.name.endswith(".sql"))
     return [f"{stage}/{name.removesuffix('.sql')}" for name in names]

@@ -17,21 +17,22 @@ DOCS = Path(__file__).parents[1] / "docs"
 INTRODUCTION = """\
 # Profile reference
 
-A profile is one YAML file; [those that ship](../selection_platform/profiles) are examples. An unknown key is an error,
-and so is a value that does not fit: the message names the file, the key and what to write. Relative paths start from
-the profile's folder. This page is written from the classes that read a profile, by
-[`tools/write_profile_reference.py`](../tools/write_profile_reference.py).
+A profile is one YAML file; see [the shipped profiles](../selection_platform/profiles) for examples. Unknown keys and
+invalid values are errors: the message names the file, the key and what to write. Relative paths start from the
+profile's folder. [`tools/write_profile_reference.py`](../tools/write_profile_reference.py) generates this page from the
+classes that read a profile.
 
-**Decides** says what a change of a setting does:
+**Decides** says what happens when you change a setting:
 
-- *content*: what comes out. What was made with another value is stale, and `run` makes it again.
-- *speed*: how fast it is computed, and in how much memory. Nothing becomes stale. Last digits may differ, as sums are
-  made in another order.
-- *upkeep*: what happens around it: where jobs run, when runs start, what is kept. Nothing becomes stale.
+- *content*: the result changes. Results with another value are stale, and `run` computes them again.
+- *speed*: the time and memory of a computation change. Nothing becomes stale. Last digits may differ, because sums run
+in
+  another order.
+- *upkeep*: where jobs run, when runs start, or what is kept changes. Nothing becomes stale.
 
-**An editor** completes and checks keys while you type, if the first line of a profile names
-[`profile.schema.json`](profile.schema.json), by a path or URL. VS Code with its YAML extension, and others that use
-yaml-language-server, read it:
+**Editors** complete and check keys while you type, if the first line of a profile names
+[`profile.schema.json`](profile.schema.json), by a path or URL. This works in VS Code with its YAML extension, and in
+other editors that use yaml-language-server:
 
 ```yaml
 # yaml-language-server: $schema=docs/profile.schema.json
@@ -87,7 +88,7 @@ def _row(name: str, field: Schema, required: bool, place: str) -> str:
     kind, default = _type(field), _value(field.get("default"))
     if _inner(field):
         anchor = re.sub(r"[^a-z0-9_-]", "", place.lower())
-        kind, default = f"[{kind}](#{anchor})", "there" if field.get("default") else default
+        kind, default = f"[{kind}](#{anchor})", "see there" if field.get("default") else default
     cells = [f"`{name}`", kind, "required" if required else default, field["x-decides"], _line(field["description"])]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 

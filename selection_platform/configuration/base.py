@@ -1,4 +1,4 @@
-"""What all parts of a profile have in common, and what a setting decides that does not decide content."""
+"""The base class of all parts of a profile, and the marks of settings that do not decide content."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ FOLDER = "folder"
 
 @dataclass(frozen=True)
 class Decides:
-    """What a setting decides that does not decide content. The profile's JSON schema says it as `x-decides`."""
+    """What a setting decides instead of content. The profile's JSON schema shows it as `x-decides`."""
 
     what: str
 
@@ -23,9 +23,9 @@ class Decides:
 
 
 SPEED = Decides("speed")
-"""Marks a setting that decides how fast something is computed and in how much memory, and not what comes out.
+"""Marks a setting that decides how fast something is computed and how much memory it takes, but not the result.
 
-Last digits may differ, as sums are made in another order; with dropout, batches of another size also draw other zeros.
+Last digits may differ, because sums run in another order; with dropout, another batch size also draws other masks.
 """
 
 UPKEEP = Decides("upkeep")
@@ -34,9 +34,9 @@ UPKEEP = Decides("upkeep")
 
 @dataclass(frozen=True)
 class Later:
-    """Marks a setting that came later, with the value that says what was done before there was a choice.
+    """Marks a setting that was added later, with the value that stands for what the code did before.
 
-    `content` leaves the setting out where it has this value, so that what was made before is known for what it is.
+    `content` omits the setting when it has this value, so that older results keep their identity.
     """
 
     before: Any
@@ -51,19 +51,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     def content(self) -> dict[str, Any]:
-        """The settings that decide what comes out, those of inner parts included."""
+        """The settings that decide the result, including those of nested parts."""
         return self._settings(speed=False)
 
     def speed(self) -> dict[str, Any]:
-        """The settings that are marked `SPEED`, those of inner parts included."""
+        """The settings that are marked `SPEED`, including those of nested parts."""
         return self._settings(speed=True)
 
     def part(self, kind: type[Part]) -> Part:
-        """Those settings that a base class of this one has, for a job that uses no others."""
+        """The settings that a base class of this one defines, for a job that uses only those."""
         return kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
 
     def _settings(self, *, speed: bool) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if UPKEEP in field.metadata or Later(value) in field.metadata:
@@ -71,7 +71,7 @@ class Settings(BaseModel):
             if isinstance(value, Settings):
                 inner = value._settings(speed=speed)
                 if inner or not speed:
-                    found[name] = inner
+                    values[name] = inner
             elif (SPEED in field.metadata) == speed:
-                found[name] = self.model_dump(include={name})[name]
-        return found
+                values[name] = self.model_dump(include={name})[name]
+        return values

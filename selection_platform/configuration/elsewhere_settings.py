@@ -1,4 +1,4 @@
-"""The part of a profile that names checkpoints which other trainers made."""
+"""The part of a profile that names checkpoints trained elsewhere."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from selection_platform.configuration.settings import COMMIT_PATTERN, FOLDER, Se
 
 
 class ElsewhereSettings(Settings):
-    """A checkpoint that was trained elsewhere on an experiment's selection, in a folder or on a hub. Name one."""
+    """A checkpoint that was trained elsewhere on an experiment's selection. Name exactly one of path and hub."""
 
     path: str | None = Field(
         default=None,
         description="Folder with the weights (safetensors) and configuration, or with a LoRA adapter of the "
-        "experiment's base model. Relative ones start from the profile's folder.",
+        "experiment's base model. A relative path starts from the profile's folder.",
     )
     hub: str | None = Field(default=None, description="Hugging Face id of the checkpoint.")
     revision: str | None = Field(
@@ -21,11 +21,11 @@ class ElsewhereSettings(Settings):
     )
     selection: str | None = Field(
         default=None,
-        description="Hash of the selection that it was trained on, as the card of the export says it. Where the "
-        "experiment selects others by now, the checkpoint is refused. Not checked if left out.",
+        description="Hash of the selection that it was trained on, as shown in the card of the export. The checkpoint "
+        "is refused if the experiment now selects other samples. Not checked if left out.",
     )
 
-    # Beside the path, which stays as it is written, as with base models.
+    # Kept beside `path`, which stays as written, as with base models.
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")

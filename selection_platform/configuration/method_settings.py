@@ -13,7 +13,7 @@ class ZipScheduleSettings(Settings):
     """The three stages of ZIP (paper: K1, K2, K3)."""
 
     k1: int = Field(default=10_000, gt=0, description="Samples per round whose compression ratio is computed again.")
-    k2: int = Field(default=200, gt=0, description="Samples per round that are shortlisted from these.")
+    k2: int = Field(default=200, gt=0, description="Samples per round that are shortlisted from those k1.")
     k3: int = Field(default=100, gt=0, description="Samples per round that are picked from the shortlist.")
 
     @model_validator(mode="after")
@@ -27,14 +27,14 @@ class ZipScheduleSettings(Settings):
 
 
 PUBLISHED_LESS_WEIGHTS = (1.6854e-05, 1.4868e-05, 1.2483e-05, 9.9999e-06)
-"""Of the warm-up's checkpoints, in the paper's scripts. They do not fit the learning rates of the same scripts."""
+"""Weights of the warm-up's checkpoints in the paper's scripts. They do not fit the scripts' own learning rates."""
 
 
 class KMeansSettings(Settings):
-    """The clusters of `km_*`. The paper does not say how many it made."""
+    """The clusters of `km_*`. The paper does not say how many it used."""
 
     clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's samples.")
-    seed: Seed = Field(default=0, description="Seed of the first centres.")
+    seed: Seed = Field(default=0, description="Seed of the initial centres.")
 
 
 class WarmUpLoraSettings(LoraSettings):
@@ -46,9 +46,9 @@ class WarmUpLoraSettings(LoraSettings):
 
 
 class WarmUpSettings(FineTuningSettings):
-    """The recipe of LESS's warm-up. The defaults are LESS's, each by itself, so that a profile names what differs."""
+    """The recipe of LESS's warm-up. Every default is LESS's, so a profile names only what differs."""
 
-    epochs: int = Field(default=4, gt=0, description="Passes over the warm-up's samples. Each leaves a checkpoint.")
+    epochs: int = Field(default=4, gt=0, description="Passes over the warm-up's samples. Each saves a checkpoint.")
     learning_rate: float = Field(default=2e-5, gt=0, description="Learning rate at its peak.")
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         default="linear", description="How the learning rate falls after the warm-up."
@@ -74,14 +74,14 @@ class LessSettings(Settings):
     """LESS: the warm-up on a sample of the pool, and what the pool's gradients are compared with."""
 
     warmup_samples: int = Field(
-        default=10_000, gt=0, description="Conversations drawn from the pool for the warm-up to train on."
+        default=10_000, gt=0, description="Conversations drawn from the pool to train the warm-up on."
     )
     targets: Literal["pool"] | tuple[str, ...] = Field(
         default="pool",
         description="`pool`: a random sample of the pool, as the paper ran it. Or a list of benchmarks, whose worked "
-        "examples are the targets: a sample counts for the group that it serves best, as in LESS.",
+        "examples are the targets: a sample's score is its best over these groups, as in LESS.",
     )
-    target_samples: int = Field(default=1000, gt=0, description="With `targets: pool`: conversations drawn from it.")
+    target_samples: int = Field(default=1000, gt=0, description="With `targets: pool`: how many samples to draw.")
     seed: Seed = Field(default=0, description="Seed of both draws and of the warm-up's training.")
     training: WarmUpSettings = Field(default=WarmUpSettings(), description="The warm-up's recipe.")
     tokens_per_batch: Annotated[int, SPEED] = Field(
@@ -93,7 +93,7 @@ class LessSettings(Settings):
     def _known_targets(cls, given: Any) -> Any:
         if given == "pool":
             return given
-        # Before pydantic looks, which would say for each of the two types why it is not that.
+        # Checked before pydantic does: its message would explain both types.
         if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
             raise ValueError("write `pool`, or a list of benchmarks with worked examples, such as [gsm8k, mmlu]")
         for name in given:
@@ -110,7 +110,7 @@ class PreExperienceSettings(Settings):
     clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's prompts.")
     samples_per_cluster: int = Field(default=10, gt=0, description="Samples of each cluster to train on.")
     epochs: int = Field(
-        default=1, gt=0, description="Passes over these samples. All else of the recipe is that of `fine_tuning`."
+        default=1, gt=0, description="Passes over these samples. The rest of the recipe is that of `fine_tuning`."
     )
     seed: Seed = Field(default=0, description="Seed of the clusters and of the training.")
 
@@ -131,7 +131,7 @@ class SelectItSettings(Settings):
     def _helpers_are_used(self) -> "SelectItSettings":
         if self.helpers and self.level != "model":
             raise ValueError(
-                f"helpers: rate at level `model` alone, and the level is `{self.level}`; leave out one of the two"
+                f"helpers: they rate only at level `model`, and the level is `{self.level}`; leave out one of the two"
             )
         return self
 
@@ -140,12 +140,14 @@ class DiverseEvolSettings(Settings):
     """DiverseEvol: a random start, then rounds of training on what is selected and adding what lies farthest."""
 
     initial_share: float = Field(default=0.1, gt=0, lt=1, description="Share of the budget that is drawn at random.")
-    rounds: int = Field(default=3, gt=0, description="Rounds after the random start, which share out the rest.")
+    rounds: int = Field(
+        default=3, gt=0, description="Rounds after the random start. They share the rest of the budget."
+    )
     seed: Seed = Field(default=0, description="Seed of the random start and of the trainings.")
 
 
 class MethodSettings(Settings):
-    """The parts of a profile that belong to one method each, or to several of a kind. `Profile` has them as its own."""
+    """The parts of a profile that belong to one method, or to several related ones. `Profile` inherits them."""
 
     zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
     k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
@@ -153,7 +155,7 @@ class MethodSettings(Settings):
     pre_experience: PreExperienceSettings = Field(
         default=PreExperienceSettings(), description="The model that `ifd.pre_experience` scores with."
     )
-    selectit: SelectItSettings = Field(default=SelectItSettings(), description="SelectIT: who rates, and how.")
+    selectit: SelectItSettings = Field(default=SelectItSettings(), description="SelectIT: which models rate, and how.")
     diverse_evol: DiverseEvolSettings = Field(
         default=DiverseEvolSettings(), description="DiverseEvol: its start and its rounds."
     )

@@ -18,11 +18,11 @@ Part = Mapping[str, Any]
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LONGEST_NAME = 60
-"""Characters of a name that is made: files are called by it, with more behind it."""
+"""Longest generated name, in characters: file names add more to it."""
 
 
 def source_of(several: Sequence[str], config: str | None = None, split: str | None = None) -> dict[str, Any]:
-    """The `source` of a pool: files, folders or patterns of this machine, else a data set of the hub.
+    """The `source` of a pool: files, folders or patterns on this machine, or else a dataset on the hub.
 
     Raises:
         PlatformError: it is neither.
@@ -32,7 +32,7 @@ def source_of(several: Sequence[str], config: str | None = None, split: str | No
         return sources[0]
     hub = next((source["hub"] for source in sources if "hub" in source), None)
     if hub is not None:
-        raise PlatformError(f"{hub}: no such file; a data set of the hub is a source of its own")
+        raise PlatformError(f"{hub}: no such file; a hub dataset cannot be combined with other sources")
     return {"files": [source["files"] for source in sources]}
 
 
@@ -41,32 +41,34 @@ def _source_of(what: str, config: str | None, split: str | None) -> dict[str, An
     if path is not None and (path.exists() or has_magic(what)):
         given = [name for name, value in (("--config", config), ("--split", split)) if value is not None]
         if given:
-            raise PlatformError(f"{' and '.join(given)}: belongs to a data set of the hub, and {what} is here")
+            raise PlatformError(
+                f"{' and '.join(given)}: only for a hub dataset, and {what} is on this machine; leave it out"
+            )
         return {"files": _checked(path.absolute())}
     if not HUB_ID.fullmatch(what) or what.endswith((".jsonl", ".json", ".csv", ".parquet", ".gz")):
         raise PlatformError(
-            f"{what}: no such file or folder, and not the id of a data set on the hub, such as allenai/WildChat-1M"
+            f"{what}: no such file or folder, and not the id of a dataset on the hub, such as allenai/WildChat-1M"
         )
     return {"hub": what} | {name: value for name, value in (("config", config), ("split", split)) if value is not None}
 
 
 def _path(what: str) -> Path | None:
-    """What may be a path; None where it is too long for one."""
+    """The text as a path; None if it is too long for one."""
     path = Path(what)
     try:
-        # `~x` may be a file, and need be no user.
+        # `~x` may be a file, and not a user's home.
         return path if path.exists() or not what.startswith("~/") else path.expanduser()
     except OSError:
         return None
 
 
 def _checked(path: Path) -> str:
-    """A path that exists, or a pattern, as text, once it is known to name something.
+    """A path or pattern as text, after a check that it matches something.
 
     Raises:
-        PlatformError: it names nothing, or cannot stand in a profile.
+        PlatformError: it matches nothing, or the name cannot be written in a profile.
     """
-    # It reads Parquet, which a help text should not wait for.
+    # This imports a Parquet reader, which `--help` should not wait for.
     from selection_platform.pools.sources.files import find_files
 
     try:
@@ -80,14 +82,14 @@ def _checked(path: Path) -> str:
 
 
 def model_of(what: str) -> dict[str, Any]:
-    """The `models` of a profile with one model, by a name that its id gives.
+    """The `models` of a profile with one model, named after its folder, package or hub id.
 
     Args:
-        what: a folder; the id of a model on the hub, if need be with `@` and a commit; or an installed package that
+        what: a folder; the id of a model on the hub, optionally with `@` and a commit; or an installed package that
             has weights.
 
     Raises:
-        PlatformError: it is neither, or the hub does not say at which commit it is.
+        PlatformError: it is none of these, or the hub gives no commit for it.
     """
     folder = Path(what).expanduser()
     if folder.is_dir():
@@ -99,8 +101,8 @@ def model_of(what: str) -> dict[str, Any]:
     if not HUB_ID.fullmatch(hub):
         known = ", ".join(packages)
         raise PlatformError(
-            f"--model: {what!r} is no folder, not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, nor one of "
-            f"{known}"
+            f"--model: {what!r} is not a folder, not the id of a model on the hub, such as Qwen/Qwen2.5-0.5B, and not "
+            f"one of {known}"
         )
     if not COMMIT_PATTERN.fullmatch(revision):
         revision = _hub_commit(hub, revision or None)
@@ -115,28 +117,28 @@ def _hub_commit(hub: str, revision: str | None) -> str:
         commit = HfApi().model_info(hub, revision=revision).sha
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
         raise PlatformError(
-            f"--model: the hub does not say at which commit {hub} is ({type(error).__name__}); check its id and the "
-            f"network, or write {hub}@ and a commit"
+            f"--model: the hub gives no commit for {hub} ({type(error).__name__}); check its id and the network, or "
+            f"write {hub}@COMMIT"
         ) from error
     if commit is None:
-        raise PlatformError(f"--model: the hub does not say at which commit {hub} is; write {hub}@ and a commit")
+        raise PlatformError(f"--model: the hub gives no commit for {hub}; write {hub}@COMMIT")
     return commit
 
 
 def name_of(text: str) -> str:
-    """A name that a pool or a model may have, made from the name of a file or of a repository."""
+    """A valid name for a pool or model, derived from the name of a file or repository."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:LONGEST_NAME].strip("-._")
     return name or "data"
 
 
 def files_of(source: Part) -> list[str]:
-    """The paths and patterns of a source; none of a data set of the hub."""
+    """The paths and patterns of a source; empty for a hub dataset."""
     files = source.get("files", [])
     return [files] if isinstance(files, str) else files
 
 
 def pool_name(source: Part) -> str:
-    """A name for a pool, by its source."""
+    """A name for a pool, derived from its source."""
     if "hub" in source:
         return name_of(source["hub"].partition("/")[2])
     first = files_of(source)[0]
@@ -145,27 +147,27 @@ def pool_name(source: Part) -> str:
 
 
 def name_of_folder(folder: Path) -> str:
-    """A name of its own for what is made for a folder, so that two folders called alike have two homes."""
+    """A profile's name for a folder, unique to its path, so that two folders of the same name have two homes."""
     digest = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{name_of(folder.resolve().name)}-{digest}"
 
 
 def as_yaml(value: Part, indent: int = 0) -> str:
-    """Keys of a profile as YAML, so many blanks from the left; the innermost ones in one line."""
+    """Keys of a profile as YAML, indented by `indent` spaces; the innermost ones on one line."""
     options: dict[str, Any] = {"sort_keys": False, "width": 1000, "default_flow_style": None}
     text = yaml.safe_dump(dict(value), allow_unicode=True, **options)
     if not text.replace("\n", "").isprintable():
-        # YAML takes more characters than one for line breaks.
+        # YAML treats several characters as line breaks.
         text = yaml.safe_dump(dict(value), **options)
     return "".join(f"{' ' * indent}{line}\n" for line in text.splitlines())
 
 
 def as_comment(text: str) -> str:
-    """Text that may stand in a comment of YAML: in one line, and without characters that YAML does not take."""
+    """Text for a YAML comment: on one line, with `?` for every character that YAML rejects."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a profile, all of it or nothing."""
+    """Write a profile: all of it or nothing."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

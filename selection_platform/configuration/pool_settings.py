@@ -21,14 +21,14 @@ def _check_scalar(value: Any) -> Any:
     return value
 
 
-# Checked before pydantic looks, which would say for each of the types why the value is not that.
+# Checked before pydantic does: its message would explain every type of the union.
 Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_check_scalar)]
 
 
 def _check_texts(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(text, str) for text in value):
         raise ValueError("must be text, or a list of texts")
     return tuple(value)
 
@@ -38,28 +38,30 @@ Texts = Annotated[str | tuple[str, ...], BeforeValidator(_check_texts)]
 
 
 class SourceSettings(Settings):
-    """Where the rows come from. Name exactly one of hub, files and package; only hub can have files beside it."""
+    """Where the rows come from. Name exactly one of hub, files and package; only hub and files may be combined."""
 
     hub: str | None = Field(
-        default=None, description="Hugging Face data set, such as teknium/OpenHermes-2.5, or a folder laid out as one."
+        default=None,
+        description="Hugging Face dataset, such as teknium/OpenHermes-2.5, or a folder with the same layout.",
     )
     revision: str | None = Field(
         default=None, description="Commit, tag or branch of the hub repository. The newest commit if left out."
     )
     config: Texts | None = Field(
-        default=None, description="Configuration of the hub data set, or a list of them. Its default if left out."
+        default=None,
+        description="Configuration of the hub dataset, or a list of them. The dataset's default if left out.",
     )
     split: Texts = Field(
-        default="train", description="Split of the hub data set: one, a list, a+b for both, or all for every one."
+        default="train", description="Split of the hub dataset: one, a list, `a+b` for both, or `all`."
     )
     files: Texts | None = Field(
         default=None,
         description="Path, folder or pattern (data/*.jsonl), or a list of them: .jsonl, .json, .csv, .tsv (each also "
-        ".gz or .zst), .parquet, .arrow. Beside hub: which files of the data set, in place of config and split.",
+        ".gz or .zst), .parquet, .arrow. With hub: which files of the dataset to read, instead of config and split.",
     )
-    package: Package | None = Field(default=None, description="Pool made of rows inside installed Python packages.")
+    package: Package | None = Field(default=None, description="Pool of rows from installed Python packages.")
 
-    # Beside the paths, which stay as they are written: a profile that was moved with its data is the same profile.
+    # Kept beside the paths, which stay as written: a profile that was moved with its data is the same profile.
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -69,8 +71,8 @@ class SourceSettings(Settings):
         if self.hub is None and self.model_fields_set & {"revision", "config", "split"}:
             raise ValueError("revision, config and split belong to a hub source only")
         if self.hub is not None and self.files is not None and self.model_fields_set & {"config", "split"}:
-            raise ValueError("files beside hub say which files are read; leave config and split out")
-        # The folder that relative paths start from, where the context names one; the working folder elsewhere.
+            raise ValueError("with hub, files say which files are read; leave config and split out")
+        # Relative paths start from the context's folder if it has one, else from the working folder.
         self._folder = Path((info.context or {}).get(FOLDER) or "")
         return self
 
@@ -86,7 +88,7 @@ class SourceSettings(Settings):
 
     @property
     def configs(self) -> tuple[str, ...]:
-        """What `config` says, as a tuple; empty for the data set's default."""
+        """What `config` says, as a tuple; empty for the dataset's default."""
         return _several(self.config)
 
     @property
@@ -104,25 +106,26 @@ class ColumnSettings(Settings):
 
     prompt: str | None = Field(default=None, description="The question: text, or a list of messages that ends with it.")
     answer: str | None = Field(
-        default=None, description="The answer: text, or a list of messages that begins with it. Together with `prompt`."
+        default=None, description="The answer: text, or a list of messages that begins with it. Needs `prompt`."
     )
     system: str | None = Field(
-        default=None, description="System message, `system` or `system_prompt` if left out. Empty text reads none."
+        default=None,
+        description="System message; `system` or `system_prompt` if left out. Empty text: no field is read.",
     )
     context: str | None = Field(
         default=None,
-        description="Material, put behind the question with a blank line between: `context` or `input` if left out. "
-        "Empty text reads none.",
+        description="Material that follows the question, after a blank line; `context` or `input` if left out. Empty "
+        "text: no field is read.",
     )
     history: str | None = Field(
         default=None,
-        description="Earlier turns, as pairs of question and answer or as messages: `history` if left out. Empty text "
-        "reads none.",
+        description="Earlier turns, as pairs of question and answer or as messages; `history` if left out. Empty text: "
+        "no field is read.",
     )
 
 
 class PoolSettings(Settings):
-    """One pool. A row is kept where it passes every filter that is set."""
+    """One pool. A row is kept if it passes every filter that is set."""
 
     source: SourceSettings = Field(description="Where the rows come from.")
     form: Form | None = Field(
@@ -130,13 +133,13 @@ class PoolSettings(Settings):
         description="How a row holds its conversation; recognised from the rows if left out (see pools.md). messages: "
         "a list of {role, content}. sharegpt: a list of {from, value}. alpaca: instruction, input (optional), output, "
         "system (optional). pairs: a list of {input, output}. strings: a list of texts, the user's first. columns: the "
-        "fields that `columns` names. tree: one message a row, which names its parent. chatgpt: the tree of messages "
+        "fields that `columns` names. tree: one message per row, with its parent's id. chatgpt: the tree of messages "
         "in `mapping` of ChatGPT's data export.",
     )
     column: str | None = Field(
         default=None,
-        description="Field that holds the list of messages. If left out: recognised, or with a `form` `messages`, for "
-        "sharegpt and strings `conversations`, for pairs `conversation`.",
+        description="Field that holds the list of messages. If left out, it is recognised; with a `form`, it is "
+        "`conversations` for sharegpt and strings, `conversation` for pairs, and `messages` for messages.",
     )
     columns: ColumnSettings = Field(
         default=ColumnSettings(), description="Fields that hold the parts of a conversation, by part."
@@ -161,7 +164,7 @@ class PoolSettings(Settings):
     max_characters: int | None = Field(default=None, ge=1, description="Most characters of all messages together.")
     min_answer_characters: int | None = Field(default=None, ge=1, description="Fewest characters of every answer.")
     decontaminate: bool = Field(
-        default=True, description="Drop rows that share 13 words in a row with a text of the benchmarks."
+        default=True, description="Drop rows that share 13 consecutive words with a text of the benchmarks."
     )
 
     near_duplicates: float | None = Field(
@@ -173,12 +176,14 @@ class PoolSettings(Settings):
     )
 
     on_bad_row: Literal["stop", "skip"] = Field(
-        default="stop", description="A row that cannot be read: stop with where and why, or count it and go on."
+        default="stop",
+        description="What to do with a row that cannot be read: stop and say where and why, or skip and count it.",
     )
     out_of_turn: OutOfTurn = Field(
         default="bad_row",
-        description="A message that is not of the role whose turn it is: a bad row; cut the conversation before it; or "
-        "join it to the one before where both are of one role, with a blank line between, and cut elsewhere.",
+        description="What to do with a message whose role is not the next in turn: count the row as bad; cut the "
+        "conversation before the message; or join the message to the one before if both have the same role, with a "
+        "blank line between, and cut otherwise.",
     )
     tools: Literal["text", "drop_row"] = Field(
         default="text",
@@ -194,8 +199,8 @@ class PoolSettings(Settings):
     limit: int | None = Field(
         default=None,
         ge=1,
-        description="Rows of the pool to keep: those whose content hashes are smallest, so that a smaller limit keeps "
-        "a part of what a larger one keeps. Rows set aside by the two fractions do not count.",
+        description="How many rows to keep: those with the smallest content hashes, so that a smaller limit keeps a "
+        "part of what a larger one keeps. Rows set aside by `held_out` and `base_model` do not count.",
     )
     held_out: float = Field(default=0.0, ge=0, lt=1, description="Fraction of rows set aside to measure loss on.")
     base_model: float = Field(
@@ -209,7 +214,7 @@ class PoolSettings(Settings):
         self._check_columns()
         given = self.model_fields_set & {"form", "column", "columns", "source_column", "licence"}
         if self.source.package is not None and given:
-            raise ValueError(f"{', '.join(sorted(given))}: a packaged pool says these itself; leave them out")
+            raise ValueError(f"{', '.join(sorted(given))}: a packaged pool sets these itself; leave them out")
         for unit in ("turns", "characters"):
             least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
             if least is not None and most is not None and least > most:

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong in a profile, in words that name the key and what to write."""
+"""Turns pydantic's errors in a profile into messages that name the key and say what to write."""
 
 import re
 from typing import Any
@@ -14,9 +14,9 @@ _TEXTS = {
     "model_type": "write keys with values below it",
     "too_short": "must not be empty",
     "string_type": "must be text; put quotes around it",
-    "finite_number": "infinity and NaN are no values; write a number",
+    "finite_number": "infinity and NaN are not allowed; write a number",
 }
-"""For the kinds of error whose own text says nothing of YAML."""
+"""Messages for the kinds of error whose own text does not fit YAML."""
 
 
 _MISSING = {
@@ -48,7 +48,7 @@ def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
 def _problem(detail: ErrorDetails, profile: type[BaseModel]) -> str:
     location = detail["loc"]
     if location and location[-1] == "[key]":
-        # The text says which key it is.
+        # The message itself names the key.
         location = location[:-2]
     place = ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
@@ -79,7 +79,7 @@ def _plainly(beginning: re.Match[str]) -> str:
 
 
 def _keys(part: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
-    """The keys that are known at a place, or where it is not found, those of the whole profile."""
+    """The known keys at a place, or those of the whole profile if the place is unknown."""
     for depth, name in enumerate(location):
         field = part.model_fields.get(str(name))
         inner = _models_in(field.annotation) if field else []

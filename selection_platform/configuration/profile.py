@@ -1,6 +1,6 @@
-"""A profile: what to run, at which size. One YAML file says all of it.
+"""A profile: what to run, and at which size, in one YAML file.
 
-The profiles that ship lie in `selection_platform/profiles/`; any other file can be named by its path.
+Profiles that ship are in `selection_platform/profiles/`; any other file can be named by its path.
 """
 
 import os
@@ -51,14 +51,14 @@ class Profile(MethodSettings):
     """Everything that decides what is run."""
 
     name: Annotated[Name, UPKEEP] = Field(
-        description="Names the folder of everything that is made; the name of the profile's file if left out."
+        description="Name of the folder that holds all results; the name of the profile's file if left out."
     )
     description: str = Field(default="", description="What the profile is for. The report shows it.")
     disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
     dtype: Literal["float32", "bfloat16"] = Field(
         default="bfloat16",
-        description="Number type of the weights in scoring and evaluation. Training computes in bfloat16 on a GPU and "
-        "in float32 on a CPU, whatever this says.",
+        description="Number type of the weights in scoring and evaluation. Training ignores it: it computes in "
+        "bfloat16 on a GPU and in float32 on a CPU.",
     )
     pools: dict[Name, PoolSettings] = Field(min_length=1, description="The pools to select from, by name.")
     models: dict[Name, ModelSettings] = Field(
@@ -68,7 +68,7 @@ class Profile(MethodSettings):
     )
     text: TextSettings = Field(
         default=TextSettings(),
-        description="How conversations become text, for scoring, training, evaluation and checkpoints alike.",
+        description="How conversations become text, in scoring, training, evaluation and checkpoints.",
     )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="The forward passes that scores come from.")
     fine_tuning: FineTuningSettings = Field(
@@ -76,25 +76,25 @@ class Profile(MethodSettings):
     )
     trained_elsewhere: dict[str, ElsewhereSettings] = Field(
         default={},
-        description="Checkpoints that another trainer made of exported selections, by the key of their experiment. "
-        "They are evaluated and judged like those that are trained here.",
+        description="Checkpoints that another trainer fine-tuned on exported selections, by the key of their "
+        "experiment. They are evaluated and compared like those that are trained here.",
     )
     checkpoints: Annotated[CheckpointSettings, UPKEEP] = Field(
         default=CheckpointSettings(), description="Which weights stay on the disk after the evaluation."
     )
     evaluation: EvaluationSettings = Field(default=EvaluationSettings(), description="What each model is measured on.")
     budgets: tuple[int, ...] = Field(
-        default=(10_000,), min_length=1, description="How many samples each arm selects; one experiment each."
+        default=(10_000,), min_length=1, description="How many samples each arm selects; one experiment per budget."
     )
     arms: dict[str, ArmSettings] = Field(
-        min_length=1, description="The arms, by method. A method alone, with nothing behind it, has the defaults."
+        min_length=1, description="The arms, by method. A method without a value has the defaults."
     )
     verdict: VerdictSettings = Field(
         default=VerdictSettings(),
         description="Which measure answers the question, and which differences are too small to matter.",
     )
     pool_size_study: PoolSizeStudySettings = Field(
-        default=PoolSizeStudySettings(), description="Parts of the pools that some arms select from too."
+        default=PoolSizeStudySettings(), description="Parts of the pools that some arms also select from."
     )
     automation: Annotated[AutomationSettings, UPKEEP] = Field(
         default=AutomationSettings(), description="What the schedule `refresh_nightly` starts."
@@ -105,7 +105,7 @@ class Profile(MethodSettings):
 
     @property
     def file(self) -> Path | None:
-        """Where it was read from; None where it was not."""
+        """The file that it was read from; None if it was not read from a file."""
         return self._file
 
     @model_validator(mode="after")
@@ -115,7 +115,7 @@ class Profile(MethodSettings):
 
     @cached_property
     def fine_tuned_models(self) -> list[str]:
-        """The base models that arms are fine-tuned from; the others are raters alone."""
+        """The base models that arms are fine-tuned from; the other models only rate."""
         return [name for name, model in self.models.items() if model.fine_tune]
 
     @cached_property
@@ -132,14 +132,14 @@ class Profile(MethodSettings):
         return {sub_pool.name: sub_pool for sub_pool in sub_pools}
 
     def text_of(self, model: str | None) -> TextSettings:
-        """How conversations become text for a model: the profile's `text` with the model's own beside it."""
+        """How conversations become text for a model: the profile's `text`, overridden by the model's own."""
         if model is None:
             return self.text
         settings = self.models[model]
         text = overridden(self.text, settings.text)
         if settings.pretraining is None:
             return text
-        # What is pre-trained here has the paper's text for its own, and a tokenizer that adds nothing.
+        # A model that is pre-trained here uses the paper's text, and its tokenizer adds nothing.
         known = {"template": text.template or "paper", "bos": "never" if text.bos == "auto" else text.bos}
         return text.model_copy(update=known)
 
@@ -148,20 +148,20 @@ class Profile(MethodSettings):
         return self.text_of(self.scorings[key].model)
 
     def keys_of(self, model: str) -> set[str]:
-        """The partition keys of everything that a base model itself is used for."""
+        """The keys of all partitions that use a base model."""
         keyed = [*self.scorings.items(), *self.clustered.items(), *self.ratings.items(), *self.experiments.items()]
-        return {key for key, each in keyed if each.model == model}
+        return {key for key, partition in keyed if partition.model == model}
 
     def whole_pool(self, name: str) -> str:
-        """The pool that a sub-pool is part of; a pool's own name."""
+        """The name of the pool that a sub-pool is part of; for a whole pool, its own name."""
         return self.sub_pools[name].pool if name in self.sub_pools else name
 
     def of_whole_pool(self, scoring: Scoring) -> Scoring:
-        """The scoring whose features serve a sub-pool's; of a whole pool itself."""
+        """The scoring of the whole pool, whose features also serve its sub-pools."""
         return Scoring(self.whole_pool(scoring.pool), scoring.model)
 
     def scored(self, method: str) -> dict[str, Scored]:
-        """What a method scores, by partition key: pools, and those sub-pools that their pools' scores do not serve."""
+        """What a method scores, by partition key: pools, and the sub-pools that need scores of their own."""
         sub_pools = self.sub_pools if METHODS[method].set_dependent and method in self.pool_size_study.arms else ()
         pools = [*self.pools, *sub_pools]
         if METHODS[method].scored_per == "pool":
@@ -188,7 +188,7 @@ class Profile(MethodSettings):
 
     @cached_property
     def used_models(self) -> list[str]:
-        """The models that an arm is fine-tuned from, scored by or rated by: all that must be there."""
+        """The models that must be available: those that an arm is fine-tuned from, scored by or rated by."""
         methods = [METHODS[name] for name in self.arms]
         used: set[str] = set()
         if self.trained_experiments or any(method.scored_per == "scoring" for method in methods):
@@ -198,7 +198,7 @@ class Profile(MethodSettings):
         return [name for name in self.models if name in used]
 
     def uses(self, method: str) -> bool:
-        """Whether an arm is a method, a variant of it, or the best of its clusters."""
+        """Whether an arm is a method, a variant of it, or its k-means wrapper."""
         arms = (METHODS[name] for name in self.arms)
         return any(method in (arm.name, arm.variant_of, arm.best_of_clusters) for arm in arms)
 
@@ -208,12 +208,12 @@ class Profile(MethodSettings):
         return any(name in self.arms for name in PRE_EXPERIENCE)
 
     def raters_of(self, model: str) -> list[str]:
-        """The models whose ratings choose for a base model: itself, and at SelectIT's model level its helpers."""
+        """The models whose ratings select for a base model: itself, and at SelectIT's model level its helpers."""
         return [model, *self.selectit.helpers.get(model, ())]
 
     @cached_property
     def cluster_pairs(self) -> dict[str, str]:
-        """The trained arms that also have their best of each cluster trained, each with that arm's name."""
+        """The trained arms whose k-means wrapper is trained too, with the wrapper's name."""
         trained = [METHODS[name] for name, arm in self.arms.items() if arm.train]
         names = {method.name for method in trained}
         wrappers = {method.best_of_clusters: method.name for method in trained if method.best_of_clusters}
@@ -221,7 +221,7 @@ class Profile(MethodSettings):
 
     @property
     def has_clusters(self) -> bool:
-        """Whether an arm is chosen by k-means clusters of the pools' samples."""
+        """Whether an arm selects by k-means clusters of the pools' samples."""
         return any(METHODS[name].best_of_clusters for name in self.arms)
 
     @cached_property
@@ -244,16 +244,18 @@ class Profile(MethodSettings):
     @cached_property
     def trained_experiments(self) -> dict[str, Experiment]:
         """The experiments that are fine-tuned and evaluated, by key; the others only select."""
-        return {key: each for key, each in self.experiments.items() if self.arms[each.method].train}
+        experiments = self.experiments.items()
+        return {key: experiment for key, experiment in experiments if self.arms[experiment.method].train}
 
     @cached_property
     def first_selections(self) -> dict[str, Experiment]:
         """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""
         first: dict[tuple[str, str | None, str | None, int | None], Experiment] = {}
-        for each in self.experiments.values():
-            if METHODS[each.method].scored_per is not None and each.pool_size is None:
-                first.setdefault((each.method, each.pool, each.model, each.budget), each)
-        return {each.key: each for each in first.values()}
+        for experiment in self.experiments.values():
+            if METHODS[experiment.method].scored_per is not None and experiment.pool_size is None:
+                cell = experiment.method, experiment.pool, experiment.model, experiment.budget
+                first.setdefault(cell, experiment)
+        return {experiment.key: experiment for experiment in first.values()}
 
     def _experiments_of(self, method: Method, arm: ArmSettings, model: str | None) -> list[Experiment]:
         if method is BASE:
@@ -305,8 +307,8 @@ def read_profile(path: Path, text: str | None = None) -> Profile:
     """Read the profile in a file.
 
     Args:
-        path: of the file.
-        text: what is to be written there, to check it before; what stands there if left out.
+        path: the file.
+        text: content to check before it is written there; the file's own content if left out.
 
     Raises:
         ProfileError: a value in it is wrong; the message names the file, the key and what to write.

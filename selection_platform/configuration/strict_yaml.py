@@ -1,4 +1,4 @@
-"""YAML in which no key stands twice: PyYAML would keep the last one and say nothing."""
+"""YAML without duplicate keys: PyYAML would keep the last one and say nothing."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -13,7 +13,7 @@ class NotYaml(ValueError):
 
 class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping, once its keys are known to differ. Keys that are merged in (`<<`) may be set anew."""
+        """A mapping, after a check that its keys differ. Keys that are merged in (`<<`) may be overridden."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -21,7 +21,7 @@ class _StrictLoader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in lines:
                 raise NotYaml(
-                    f"line {line}: key {key.value!r} stands in line {lines[key.value]} already; leave one of them out"
+                    f"line {line}: key {key.value!r} is already in line {lines[key.value]}; remove one of them"
                 )
             lines[key.value] = line
         return super().construct_mapping(node, deep)
@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file.
 
     Raises:
-        NotYaml: it is not UTF-8 or not YAML, or a key stands twice in one place.
+        NotYaml: it is not UTF-8 or not YAML, or a mapping has a key twice.
     """
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
@@ -43,10 +43,10 @@ def parse_yaml(text: str) -> Any:
     """The content of a YAML text.
 
     Raises:
-        NotYaml: it is not YAML, or a key stands twice in one place.
+        NotYaml: it is not YAML, or a mapping has a key twice.
     """
     try:
-        # SafeLoader's own constructors alone: nothing in the file is run.
+        # Only SafeLoader's own constructors: nothing in the file is run.
         return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

@@ -11,7 +11,7 @@ from selection_platform.configuration.base import FOLDER, Settings
 
 TEMPLATE_NAMES = ("paper", "model", "chatml")
 RESERVED_ARGUMENTS = ("messages", "add_generation_prompt", "bos_token", "eos_token", "tools", "documents")
-"""What every chat template is given by whoever renders with it."""
+"""Names that the renderer itself passes to every chat template."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
@@ -19,18 +19,18 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 class TextSettings(Settings):
     """How conversations become text: the same for scoring, training, evaluation and the tokenizer of a checkpoint."""
 
-    # Of a file it holds the text once that is read: jobs elsewhere need no file, and no path decides anything.
+    # For a file, this becomes its text: jobs on other machines need no file, and the path does not count as content.
     template: str | None = Field(
         default=None,
         description="`paper`: `Human: ...`, `Assistant: ...`, as the paper trained. `model`: the tokenizer's own chat "
         "template. `chatml`: ChatML, as Qwen and SmolLM2 have it. Or a file that ends in `.jinja`: a Jinja chat "
-        "template; relative ones start from the profile's folder. If left out: the tokenizer's own where it has one, "
+        "template; a relative path starts from the profile's folder. If left out: the tokenizer's own if it has one, "
         "else `paper`.",
     )
     bos: Literal["auto", "never", "always"] = Field(
         default="auto",
-        description="The token at the beginning of a sequence. `auto`: as the template writes it, or where it writes "
-        "none, as the tokenizer adds it by itself; never twice.",
+        description="The beginning-of-sequence token. `auto`: as the template writes it, or if it writes none, as the "
+        "tokenizer adds it; never twice. `never` leaves it out, `always` puts it there.",
     )
     template_arguments: dict[str, str | bool | int | float] = Field(
         default={}, description="Values for names that the template asks for, such as `enable_thinking: false`."
@@ -47,7 +47,7 @@ class TextSettings(Settings):
             return given
         if not given.endswith(".jinja"):
             names = ", ".join(TEMPLATE_NAMES)
-            raise ValueError(f"{given!r} is no template; write one of {names}, or a file that ends in .jinja")
+            raise ValueError(f"{given!r} is not a template; write one of {names}, or a file that ends in .jinja")
         path = Path((info.context or {}).get(FOLDER) or "") / Path(given).expanduser()
         try:
             text = path.read_text(encoding="utf-8")
@@ -73,14 +73,14 @@ class TextSettings(Settings):
 
     @property
     def template_name(self) -> str | None:
-        """How the template is called in records: by its name, or a file by its content."""
+        """The template's name in records; a file is named by a hash of its content."""
         if self.template is None or not is_jinja(self.template):
             return self.template
         return f"file {hashlib.sha256(self.template.encode()).hexdigest()[:16]}"
 
     def _settings(self, *, speed: bool) -> dict[str, Any]:
-        found = super()._settings(speed=speed)
-        return {**found, "template": self.template_name} if "template" in found else found
+        values = super()._settings(speed=speed)
+        return {**values, "template": self.template_name} if "template" in values else values
 
 
 def is_jinja(text: str) -> bool:
@@ -89,7 +89,7 @@ def is_jinja(text: str) -> bool:
 
 
 def overridden(general: TextSettings, special: TextSettings) -> TextSettings:
-    """The general settings, but for those that the special ones name."""
+    """The general settings, overridden by those that `special` sets."""
     return general.model_copy(update={name: getattr(special, name) for name in special.model_fields_set})
 
 

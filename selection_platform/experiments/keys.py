@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 MOST_NEAR = 3
 NEAR = 0.4
-"""How alike a key must be, from 0 to 1: a short one is never very like a whole one."""
+"""Least similarity of a suggested key, from 0 to 1. It is low because a short key is never much like a whole one."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SubPool:
 
     @property
     def name(self) -> str:
-        """What it is called where a pool is named: it lies beside the whole pools."""
+        """Its name, used wherever a pool's name is."""
         return f"{self.pool}@{_count_text(self.size)}"
 
 
@@ -63,7 +63,7 @@ class Experiment:
     Attributes:
         method: name of the arm.
         pool: None for the base model, which is trained on nothing.
-        model: the base model; None in a profile without any, whose arms only select and score by the pool alone.
+        model: the base model; None in a profile without models, whose arms only select and score by the pool alone.
         budget: samples to select; None for the whole pool.
         seed: of the draw (where the method draws) and of the training.
         pool_size: samples of the sub-pool that is selected from; None for the whole pool.
@@ -85,13 +85,13 @@ class Experiment:
 
     @property
     def base_model(self) -> str:
-        """The base model, where there must be one: of all that is trained or scored by a model."""
+        """The base model of an experiment that must have one: it is trained, or scored by a model."""
         assert self.model is not None
         return self.model
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the key is made of: method, pool or sub-pool, model, budget and seed, as far as there are such."""
+        """The parts of the key: method, pool or sub-pool, model, budget and seed, without those that it lacks."""
         if self.pool is None:
             return self.method, str(self.model)
         budget = "all" if self.budget is None else _count_text(self.budget)
@@ -105,7 +105,7 @@ class Experiment:
 
 
 def find(experiments: Mapping[str, Experiment], key: str) -> list[Experiment]:
-    """The experiments that a key can mean: a whole key its own, a short one all that have its parts in this order.
+    """The experiments that a key matches: a whole key matches one, a short key all that have its parts in this order.
 
     `ifd/s1` is short for `ifd/chats/qwen2-7b/10k/s1`.
 
@@ -116,16 +116,16 @@ def find(experiments: Mapping[str, Experiment], key: str) -> list[Experiment]:
     if key in experiments:
         return [experiments[key]]
     wanted = key.split("/")
-    return [each for each in experiments.values() if _has(each.parts, wanted)]
+    return [experiment for experiment in experiments.values() if _has(experiment.parts, wanted)]
 
 
 def nearest(keys: Iterable[str], key: str) -> list[str]:
-    """The keys that are spelt most like one that does not exist, the nearest first; none where none is near."""
+    """The keys most similar to one that does not exist, the most similar first; empty if none is similar."""
     return difflib.get_close_matches(key, list(keys), n=MOST_NEAR, cutoff=NEAR)
 
 
 def _has(parts: Iterable[str], wanted: Iterable[str]) -> bool:
-    """Whether all that is wanted stands in the parts, in this order."""
+    """Whether the parts contain all that is wanted, in this order."""
     left = iter(parts)
     return all(part in left for part in wanted)
 

@@ -17,8 +17,8 @@ class Method:
         seeded_scores: whether each seed draws its own scores. Every other method has one selection, and its seeds
             vary the training alone.
         budgeted_scores: whether each budget has its own scores: what is picked first depends on how much is picked.
-        set_dependent: whether a sample's score depends on which others the pool has.
-        picks_alone: whether what is not picked has no score, as where a method picks one by one.
+        set_dependent: whether a sample's score depends on the other samples of the pool.
+        picks_alone: whether only picked samples have a score, as when a method picks one by one.
         variant_of: the method that this is a variant of: the same code with another setting.
         best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
     """
@@ -35,7 +35,7 @@ class Method:
 
     @property
     def table(self) -> str:
-        """The table of its scores, as SQL has to name it."""
+        """The table of its scores, quoted where SQL needs it."""
         return f'scores."{self.name}"' if "." in self.name else f"scores.{self.name}"
 
 

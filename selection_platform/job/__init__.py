@@ -1,5 +1,5 @@
-"""Jobs: the work that wants a GPU, each a function of a spec and a folder that can be run anywhere.
+"""Jobs: the work that wants a GPU. Each job is a function of a spec and a folder, and can run anywhere.
 
 A job's module needs torch, transformers, peft, numpy and pyarrow (the evaluation also lm-eval). `python -m
-selection_platform.job` runs one by itself.
+selection_platform.job` runs a single job.
 """

@@ -1,7 +1,7 @@
 """Run one job: `python -m selection_platform.job JOB SPEC FOLDER`.
 
-SPEC is a JSON file of the job's spec, FOLDER is where its result goes. A job that was killed goes on where it was, one
-that is complete ends at once. Where Dagster started it, log lines go to the run as Dagster Pipes messages.
+SPEC is a JSON file of the job's spec, FOLDER is where its result goes. A job that was killed continues where it
+stopped, and a complete one ends at once. If Dagster started the job, log lines go to the run as Dagster Pipes messages.
 """
 
 import argparse
@@ -24,10 +24,10 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the job that the command line names, alone or in as many processes as it says.
+    """Run the job that the command line names, in one or several processes.
 
     Raises:
-        SystemExit: the job failed; what ended it was written to standard error.
+        SystemExit: the job failed; the error was written to standard error.
     """
     options = _parser().parse_args(arguments)
     if options.with_parent is not None:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _start_processes(options: argparse.Namespace) -> None:
-    """Start several of this program, and end with them."""
+    """Start several processes of this program, and wait for them."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
@@ -77,26 +77,26 @@ def _start_processes(options: argparse.Namespace) -> None:
     try:
         torchrun([*torchrun_options, "selection_platform.job", *job])
     except ChildFailedError:
-        # What it would say has the exit status and not the message, which the process itself gave.
+        # Its text has the exit status only. The process itself has printed the message.
         sys.exit(1)
     except SignalException as stopped:
         sys.exit(exit_status(stopped.sigval))
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, however that ends: nobody would know of it any more."""
+    """End this process soon after its parent ends, however it ends: nobody would wait for this one."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        # A job can be killed at any moment, and sys.exit ends a thread only.
+        # A job can be killed at any moment, and sys.exit would end only this thread.
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
-    # Ctrl-C ends it as SIGTERM does: at once, whatever it is doing. What it did so far is in the folder.
+    # Ctrl-C ends it at once, as SIGTERM does. Its work so far is in the folder.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()

@@ -1,13 +1,13 @@
-"""How much arithmetic this process's models have done: counted as they run, and read by whoever keeps the costs.
+"""Counts the arithmetic of this process's models as they run. The cost ledger reads the counts.
 
-Only shapes are counted, as in PaLM's appendix B (https://arxiv.org/abs/2204.02311): two operations for each weight of a
-matrix and each token that it meets, and attention's products of all pairs of places. The output head meets only the
-tokens that logits are made for. Causal masks are not taken off. Norms and activations are left out, and so is what is
-done with a model's results: distances, clusters, Adam's steps, LESS's products with its targets.
+Counts come from shapes alone, as in PaLM's appendix B (https://arxiv.org/abs/2204.02311): two operations per weight of
+a matrix and token that passes through it, plus attention's products of all pairs of positions. Only tokens whose logits
+are computed pass through the output head. Causal masks are not subtracted. Norms and activations are not counted, and
+neither is work on a model's results: distances, clusters, Adam's steps, LESS's products with its targets.
 
-A backward pass is counted when it comes, through all layers, also those below the lowest that is trained. Where
-activations are recomputed for it, that is the decoder's forward arithmetic once more, of which torch saves each layer's
-last product.
+A backward pass is counted when it runs, through all layers, including those below the lowest trained one. If it
+recomputes activations, the decoder's forward arithmetic counts once more, although torch saves each layer's last
+product.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Compute:
-    """Arithmetic done.
+    """An amount of arithmetic.
 
     Attributes:
-        tokens: given to a model, padding included, once for each pass.
-        forward_flops: of forward passes: floating-point operations (a multiplication and an addition are two).
-        backward_flops: likewise of backward passes.
+        tokens: tokens given to a model, padding included, once per pass.
+        forward_flops: floating-point operations of forward passes (a multiplication and an addition are two).
+        backward_flops: floating-point operations of backward passes.
     """
 
     tokens: int = 0
@@ -33,7 +33,7 @@ class Compute:
     backward_flops: float = 0.0
 
     def __sub__(self, other: "Compute") -> "Compute":
-        """What was done since."""
+        """The arithmetic since an earlier count."""
         return Compute(
             self.tokens - other.tokens,
             self.forward_flops - other.forward_flops,
@@ -41,23 +41,23 @@ class Compute:
         )
 
     def add(self, other: "Compute") -> None:
-        """Count what another process did."""
+        """Add the count of another process."""
         self.tokens += other.tokens
         self.forward_flops += other.forward_flops
         self.backward_flops += other.backward_flops
 
 
 SPENT = Compute()
-"""By this process, and by those whose counts were added to its own."""
+"""The arithmetic of this process, and of those whose counts were added to it."""
 
 
 def count_compute(model: "PreTrainedModel") -> None:
     """Count every pass of the model into `SPENT` from now on.
 
-    A gradient that is computed beside autograd is not seen here; whoever computes it adds it.
+    Gradients that are computed without autograd are not seen here; the code that computes them adds them.
     """
     config = model.config.get_text_config()
-    # Of grouped queries too: each query's head meets all keys. State space models have none.
+    # With grouped queries too, each query head meets all keys. State space models have no heads.
     heads = getattr(config, "num_attention_heads", None) or 0
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
     chosen = getattr(config, "num_experts_per_tok", None)
@@ -67,9 +67,9 @@ def count_compute(model: "PreTrainedModel") -> None:
         if inputs is None:
             inputs = kwargs["inputs_embeds"][..., 0]
         cache = kwargs.get("past_key_values")
-        # After the pass, the cache has this pass's places too.
-        places = inputs.shape[-1] if cache is None else cache.get_seq_length()
-        attention = inputs.numel() * 4 * config.num_hidden_layers * places * width
+        # After the pass, the cache includes this pass's positions.
+        positions = inputs.shape[-1] if cache is None else cache.get_seq_length()
+        attention = inputs.numel() * 4 * config.num_hidden_layers * positions * width
         SPENT.tokens += inputs.numel()
         _count(decoder, inputs.numel(), output[0], attention, chosen)
 
@@ -85,30 +85,30 @@ def count_compute(model: "PreTrainedModel") -> None:
 def _count(
     module: "torch.nn.Module", tokens: int, output: "torch.Tensor", attention: float = 0.0, chosen: int | None = None
 ) -> None:
-    """Count a forward pass of tokens through a module, and its backward pass if one comes to its output.
+    """Count a forward pass of tokens through a module, and its backward pass if there is one.
 
-    `attention` is the arithmetic of the forward pass that has no weights; `chosen` as in `_weights`.
+    `attention` is the part of the forward arithmetic that involves no weights; `chosen` is as in `_weights`.
     """
     weights, trained = _weights(module, chosen)
     forward = 2 * tokens * weights + attention
     SPENT.forward_flops += forward
     if not output.requires_grad:
         return
-    again = forward if module.training and getattr(module, "gradient_checkpointing", False) else 0.0
+    recomputed = forward if module.training and getattr(module, "gradient_checkpointing", False) else 0.0
 
     def count_backward(_: "torch.Tensor") -> None:
-        SPENT.forward_flops += again
-        # Gradients of activations, and of those weights that are trained.
+        SPENT.forward_flops += recomputed
+        # Gradients of activations and of trained weights.
         SPENT.backward_flops += 2 * tokens * weights + 2 * attention + 2 * tokens * trained
 
     output.register_hook(count_backward)
 
 
 def _weights(module: "torch.nn.Module", chosen: int | None = None) -> tuple[float, float]:
-    """Weights of a module's matrices that a token meets, and how many of them are trained.
+    """How many weights of a module's matrices a token passes through, and how many of them are trained.
 
-    Looking up embeddings is no arithmetic. The matrices of experts lie one behind the other in one weight, and a token
-    meets as many of them as are `chosen` for it.
+    An embedding lookup is not arithmetic. The matrices of experts are stacked in one weight, and a token passes through
+    `chosen` of them.
     """
     import torch
 

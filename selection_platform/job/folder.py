@@ -1,7 +1,7 @@
-"""Folders whose content counts only when it is whole.
+"""Folders whose content counts only when it is complete.
 
-A job writes its files into a folder and its manifest last. A folder without a manifest is unfinished work: a rerun
-goes on in it. Files are written beside their place and renamed, so a file that exists is a whole file.
+A job writes its files into a folder and its manifest last. A folder without a manifest is unfinished work, and a rerun
+continues in it. Files are written under a temporary name and renamed, so a file that exists is a whole file.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def file_hash(path: Path) -> str:
 
 
 def look_of(paths: Mapping[str, Path]) -> dict[str, str]:
-    """What can be seen of files at a glance: size and time of each, by name."""
+    """What can be seen of files without reading them: size and modification time, by name."""
     states = ((name, path.stat()) for name, path in paths.items())
     return {name: f"{state.st_size:,} bytes of {_time(state.st_mtime_ns)}" for name, state in states}
 
@@ -52,7 +52,7 @@ def _time(nanoseconds: int) -> str:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends without an error it becomes `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, so that two processes that write the same file do not write into each other.
+    # The name is unique to the process, so that two processes do not write into one temporary file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     yield temporary
     with temporary.open("rb") as file:
@@ -68,7 +68,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The folder's manifest, or None where the folder is missing or unfinished."""
+    """The folder's manifest, or None if the folder is missing or unfinished."""
     path = folder / MANIFEST
     return _read_object(path) if path.exists() else None
 
@@ -89,20 +89,20 @@ def is_complete(folder: Path, identity: dict[str, Any]) -> bool:
 
 
 def previous_folder(folder: Path) -> Path:
-    """Where a job folder's finished result is while another job works in the folder. No partition is called so."""
+    """Where a finished result is kept while another job works in its folder. No partition has such a name."""
     return folder.with_name(f".{folder.name}.previous")
 
 
 def remove_job_folder(folder: Path) -> None:
     """Remove a folder and all that is in it."""
-    # First, so that a folder which is half deleted when the process dies does not count as complete.
+    # The manifest goes first: a folder that is half deleted when the process dies must not count as complete.
     (folder / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 
 def remove_previous(folder: Path) -> None:
-    """Remove the result that was kept while the folder was not complete."""
-    # Several processes may share a job.
+    """Remove the earlier result that was kept while the folder was not complete."""
+    # Several processes may share a job and call this at once.
     shutil.rmtree(previous_folder(folder), ignore_errors=True)
 
 
@@ -150,16 +150,16 @@ def begin_again(folder: Path, result: str = MANIFEST) -> None:
 def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFEST) -> bool:
     """Prepare `folder` for the job that `identity` describes.
 
-    Unfinished work of the same identity is kept to go on with, that of another is removed. A finished result of another
-    is kept beside the folder until this job is finished: whoever goes back to it first finds it as it was.
+    Unfinished work of the same identity is kept and continued; that of another identity is removed. A finished result
+    of another identity is kept beside the folder until this job is finished, so that going back to it costs nothing.
 
     Args:
-        folder: of the job.
-        identity: all that its result depends on.
-        result: path of a file in the folder that is there where it holds a result worth keeping.
+        folder: the job's folder.
+        identity: everything that its result depends on.
+        result: path, inside the folder, of a file that exists if the folder has a result worth keeping.
 
     Returns:
-        True where the folder already holds this job's complete result.
+        True if the folder already holds this job's complete result.
     """
     begin_again(folder, result)
     if not _is_job(folder, identity):
@@ -170,7 +170,7 @@ def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFE
 
 
 def _make_room(folder: Path, identity: dict[str, Any], result: str) -> None:
-    """Put aside or remove what another job left in the folder; bring back what this one left before."""
+    """Put aside or remove another job's files, and bring back this job's earlier result if there is one."""
     previous = previous_folder(folder)
     if (folder / result).exists():
         remove_previous(folder)

@@ -1,4 +1,4 @@
-"""Per-sample jobs over a pool that grows: what was scored stays, and only new samples are scored."""
+"""Per-sample jobs over a pool that grows: existing scores stay, and only new samples are scored."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, fields
@@ -29,13 +29,13 @@ Summary = TypeVar("Summary", bound=Any)
 
 @dataclass(frozen=True)
 class Grown(Generic[Summary]):
-    """What was made of a pool's samples so far.
+    """The result for all samples of a pool so far.
 
     Attributes:
-        files: the shards, in the order in which they were made. They may hold samples that have left the pool since.
+        files: the shards, in the order in which they were written. They may hold samples that have since left the pool.
         content_hash: identity of the shards and of the pool's samples.
-        summary: the jobs' summaries put together.
-        new_samples: how many samples were scored just now.
+        summary: the jobs' summaries, combined.
+        new_samples: how many samples this call scored.
     """
 
     files: list[Path]
@@ -52,26 +52,26 @@ def score_new_samples(
     summary_type: type[Summary],
     settings: dict[str, Any],
 ) -> Grown[Summary]:
-    """Run a job on those samples of its file that no finished job in the folder has scored.
+    """Run a job on the samples of its file that no finished job in the folder has scored.
 
-    Each job has a folder of its own, `000` and on; one that was killed goes on if its samples are still the same.
+    Each job has its own folder, numbered from `000`; one that was killed continues if its samples are still the same.
 
     Args:
-        spec: what to run on all samples of its file.
-        folder: of all the jobs. What was made there with other settings goes when the first of these is finished.
-        job: takes a spec and a folder, and has shards and a manifest with `summary` and `content_hash` for its result.
-            What it gives for a sample must not depend on the others, but for last digits.
+        spec: the spec for all samples of its file.
+        folder: the folder of all jobs. Results of other settings are removed when the first of these jobs is finished.
+        job: takes a spec and a folder, and writes shards and a manifest with `summary` and `content_hash`. A sample's
+            result must not depend on other samples, except in its last digits.
         summary_type: a dataclass of counts, with `tokens`, `padding_share` and `peak_memory_bytes` among them.
-        settings: all that the job's numbers depend on beside the samples.
+        settings: everything besides the samples that the job's numbers depend on.
 
     Raises:
         Exception: whatever the job raises.
     """
     open_job_folder(folder, settings, f"{first_job(Path()).name}/{MANIFEST}")
     finished = _finished(folder)
-    done = _sample_ids(finished_shards(folder))
-    wanted = _sample_ids([Path(spec.samples_file)])
-    new_samples = wanted - done
+    scored = _sample_ids(finished_shards(folder))
+    all_samples = _sample_ids([Path(spec.samples_file)])
+    new_samples = all_samples - scored
     if new_samples or not finished:
         samples = _samples_among(new_samples, Path(spec.samples_file), folder / "new_samples.parquet")
         part = _job(folder, len(finished))
@@ -79,22 +79,22 @@ def score_new_samples(
         samples.unlink()
         finished.append(part)
         remove_previous(folder)
-    manifests = [read_manifest(each) or {} for each in finished]
+    manifests = [read_manifest(part) or {} for part in finished]
     return Grown(
         files=finished_shards(folder),
-        content_hash=content_hash([*(manifest["content_hash"] for manifest in manifests), *sorted(wanted)]),
-        summary=_together(summary_type, [manifest["summary"] for manifest in manifests]),
+        content_hash=content_hash([*(manifest["content_hash"] for manifest in manifests), *sorted(all_samples)]),
+        summary=_combined(summary_type, [manifest["summary"] for manifest in manifests]),
         new_samples=len(new_samples),
     )
 
 
 def finished_shards(folder: Path) -> list[Path]:
-    """The shards of all finished jobs, in the order in which they were made."""
-    return [file for each in _finished(folder) for file in shard_files(each)]
+    """The shards of all finished jobs, in the order in which they were written."""
+    return [file for part in _finished(folder) for file in shard_files(part)]
 
 
 def first_job(folder: Path) -> Path:
-    """The folder of the first job: where it is not finished, none is."""
+    """The folder of the first job: if it is not finished, no job is."""
     return _job(folder, 0)
 
 
@@ -114,7 +114,7 @@ def _sample_ids(files: Iterable[Path]) -> set[str]:
 
 
 def _samples_among(sample_ids: set[str], samples_file: Path, into: Path) -> Path:
-    """The rows of some samples, in their order, as a file."""
+    """Write the rows of some samples to a file, in the order of the samples file."""
     with (
         pq.ParquetFile(samples_file) as file,
         whole_file(into) as temporary,
@@ -127,16 +127,17 @@ def _samples_among(sample_ids: set[str], samples_file: Path, into: Path) -> Path
 
 
 def _count(summary: dict[str, Any], field: Field[Any]) -> Any:
-    """A count of a summary. One that an earlier version did not write has the default of its field."""
+    """A count of a summary. If an earlier version did not write it, it has its field's default."""
     return summary[field.name] if field.default is MISSING else summary.get(field.name, field.default)
 
 
-def _together(summary_type: type[Summary], summaries: list[dict[str, Any]]) -> Summary:
-    """Counts and seconds added up."""
-    together: dict[str, Any] = {
-        field.name: sum(_count(each, field) for each in summaries) for field in fields(summary_type)
+def _combined(summary_type: type[Summary], summaries: list[dict[str, Any]]) -> Summary:
+    """One summary of all jobs: counts and seconds are summed."""
+    combined: dict[str, Any] = {
+        field.name: sum(_count(summary, field) for summary in summaries) for field in fields(summary_type)
     }
-    together["peak_memory_bytes"] = max(each["peak_memory_bytes"] for each in summaries)
-    padding = sum(each["tokens"] * each["padding_share"] / (1 - each["padding_share"]) for each in summaries)
-    together["padding_share"] = padding / (padding + together["tokens"])
-    return summary_type(**together)
+    combined["peak_memory_bytes"] = max(summary["peak_memory_bytes"] for summary in summaries)
+    shares = [(summary["tokens"], summary["padding_share"]) for summary in summaries]
+    padding = sum(tokens * share / (1 - share) for tokens, share in shares)
+    combined["padding_share"] = padding / (padding + combined["tokens"])
+    return summary_type(**combined)

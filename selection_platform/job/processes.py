@@ -1,7 +1,7 @@
-"""Several processes at one job: which of them this one is, and where they wait for each other.
+"""Several processes that share one job: which one this is, and where they wait for each other.
 
-They are told by RANK and WORLD_SIZE, as torchrun, accelerate and Ray Train set them. One process alone waits for
-nobody and joins nothing.
+RANK and WORLD_SIZE say so, as torchrun, accelerate and Ray Train set them. A single process waits for nobody and joins
+no group.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: one may have a shard more to do. Who started them notices a dead one."""
+"""How long a process waits for the others, which may have one more shard to do. The launcher notices a dead process."""
 
 
 def process_count() -> int:
@@ -27,12 +27,12 @@ def process_number() -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes what only one may write."""
+    """Whether this is the process that writes the files that only one process may write."""
     return process_number() == 0
 
 
 def use_own_gpu() -> None:
-    """Make this process's GPU the one that models go to: each of several on a machine has its own."""
+    """Let models of this process go to its own GPU, if several processes share the machine."""
     if process_count() == 1:
         return
     import torch
@@ -42,7 +42,7 @@ def use_own_gpu() -> None:
 
 
 def wait_for_all() -> None:
-    """Go on when every process is here."""
+    """Wait until every process has called this."""
     if process_count() == 1:
         return
     from torch import distributed
@@ -53,7 +53,7 @@ def wait_for_all() -> None:
 
 
 def gathered(value: Value) -> list[Value]:
-    """The values that the processes have, in the order of their numbers. All must ask for them."""
+    """The values of all processes, in the order of their numbers. Every process must call this."""
     values: list[Any] = [value] * process_count()
     if process_count() > 1:
         wait_for_all()
@@ -65,7 +65,7 @@ def gathered(value: Value) -> list[Value]:
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """The others enter when the first has left, and find what it made."""
+    """Let the first process run the block before the others, which then find what it wrote."""
     if not is_first():
         wait_for_all()
     yield

@@ -62,9 +62,9 @@ def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
     """Report progress of the work inside the `with` block.
 
     Args:
-        label: what is being done, as a person would say it.
-        total: number of units in all, or None where it is not known beforehand.
-        unit: what is counted, in the plural ("samples").
+        label: what is being done, in everyday words.
+        total: number of units in all, or None if it is not known beforehand.
+        unit: the plural of what is counted, such as "samples".
     """
     counter = Progress(label, total, unit)
     try:

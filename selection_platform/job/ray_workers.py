@@ -1,6 +1,6 @@
-"""A job in workers on a Ray cluster, each with a GPU where the cluster has any.
+"""Runs a job in workers on a Ray cluster, each with a GPU if the cluster has any.
 
-Ray Train starts them as torchrun would: with numbers, an address to meet at and a process group.
+Ray Train starts them as torchrun would: with ranks, a rendezvous address and a process group.
 """
 
 import logging
@@ -22,13 +22,13 @@ class WorkerFailed(PlatformError):
 
 
 def run_workers(job: str, spec_file: Path, folder: Path, workers: int) -> None:
-    """Run a job to its end. Model, data and folder must lie under the same paths on every machine of the cluster.
+    """Run a job to its end. Model, data and folder must have the same paths on every machine of the cluster.
 
     Raises:
-        WorkerFailed: a worker failed; the message is the last line that it gave.
+        WorkerFailed: a worker failed; the message is the last line of its error.
     """
     ray.init(logging_level=logging.WARNING)
-    # Ray keeps a record of each run beside what it is about; nothing reads it when the run is over.
+    # Ray keeps a record of each run; nothing reads it after the run.
     record = folder.with_name(f"{folder.name}.ray")
     trainer = TorchTrainer(
         _work,
@@ -47,7 +47,7 @@ def run_workers(job: str, spec_file: Path, folder: Path, workers: int) -> None:
 
 
 def _work(arguments: dict[str, Any]) -> None:
-    """What each worker does."""
+    """Run the job in one worker."""
     from selection_platform.job.run import run_job
 
     run_job(arguments["job"], Path(arguments["spec_file"]), Path(arguments["folder"]))

@@ -1,4 +1,4 @@
-"""Every job by its name."""
+"""Every job, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from selection_platform.job.versions import COMPUTATIONS
 
 Result = TypeVar("Result")
 
-JOB_NAMES = tuple(sorted(name for name, each in COMPUTATIONS.items() if each.job))
-"""Names and not the jobs themselves: their modules import torch."""
+JOB_NAMES = tuple(sorted(name for name, computation in COMPUTATIONS.items() if computation.job))
+"""Names, and not the jobs themselves, because their modules import torch."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Job(Generic[AnySpec, Result]):
     """One kind of job.
 
     Attributes:
-        name: what it is asked for by.
-        run: does what is left of the job in a folder, and gives its result.
-        spec_type: of the first argument.
+        name: the job's name in commands and records.
+        run: does the rest of the job in a folder, and returns its result.
+        spec_type: class of its spec.
         identity: what the content of a finished folder depends on, as `open_job_folder` takes it.
         result: reads the result from a finished folder.
         several_processes: whether several processes can share the work.
@@ -37,10 +37,10 @@ class Job(Generic[AnySpec, Result]):
     several_processes: bool = False
 
     def is_complete(self, spec: AnySpec, folder: Path) -> bool:
-        """Whether the folder already holds all that this very spec asks for."""
+        """Whether the folder already holds the complete result of this spec."""
         return is_complete(folder, self.identity(spec))
 
 
 def load_job(name: str) -> Job[Any, Any]:
-    """The job of a name, one of `JOB_NAMES`. Its module is imported now."""
+    """The job with a name in `JOB_NAMES`. This imports its module."""
     return resolve_name(f"selection_platform.{COMPUTATIONS[name].job}:{name.upper()}")

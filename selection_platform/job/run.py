@@ -1,4 +1,4 @@
-"""Run one job in this process, and tell whoever started it how it goes."""
+"""Runs one job in this process, and reports its progress to the process that started it."""
 
 import logging
 import os
@@ -16,32 +16,32 @@ from selection_platform.errors import is_fixable
 from selection_platform.job.registry import load_job
 from selection_platform.job.spec import read_spec
 
-# Run by -m, this module is called __main__, and only the package's loggers are listened to.
+# A fixed name: only loggers of this package have handlers.
 logger = logging.getLogger("selection_platform.job")
 
 
 ERROR_MARK = "job failed: "
-"""Stands before the message of what ended a job, on a line of its own."""
+"""Begins the line with the error that ended a job."""
 
 
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 
 
 def run_job(name: str, spec_file: Path, folder: Path) -> None:
-    """Run a job in this process, which may be one of several at it.
+    """Run a job in this process, which may be one of several that share it.
 
     Raises:
         Exception: whatever the job raises.
     """
     with _logged() as report:
-        # torch takes seconds to import, and not to be able to is an error to report.
+        # Imported here because torch takes seconds, and because a failing import is an error to report.
         from selection_platform.job.compute import SPENT, Compute
         from selection_platform.job.processes import gathered, process_count, use_own_gpu
 
         job = load_job(name)
         use_own_gpu()
         started = time.monotonic()
-        logger.info("%s: begins in %s", name, folder)
+        logger.info("%s: starts in %s", name, folder)
         job.run(read_spec(job.spec_type, spec_file), folder)
         logger.info("%s: complete after %.1f s", name, time.monotonic() - started)
         compute = Compute()
@@ -51,7 +51,7 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
 
 
 class ErrorLine:
-    """Says in one line on standard error what ended the block, for whoever started this process to find."""
+    """Writes the error that ended the block to standard error, in one line that the parent process can find."""
 
     def __enter__(self) -> None: ...
 
@@ -59,13 +59,13 @@ class ErrorLine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            named = "" if error is not None and is_fixable(error) else f"{kind.__name__}: "
-            print(f"{ERROR_MARK}{named}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            prefix = "" if error is not None and is_fixable(error) else f"{kind.__name__}: "
+            print(f"{ERROR_MARK}{prefix}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _logged() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show the library's log lines on standard error and in Dagster; gives a function to tell Dagster facts with."""
+    """Show the library's log lines on standard error and in Dagster; yields a function that sends facts to Dagster."""
     first = os.environ.get("RANK", "0") == "0"
     library = logging.getLogger("selection_platform")
     library.setLevel(logging.INFO if first else logging.WARNING)
@@ -76,7 +76,7 @@ def _logged() -> Iterator[Callable[[dict[str, Any]], None]]:
         with _handled_by(library, handlers):
             yield lambda facts: None
         return
-    # The one module here that is not the job's own; nobody else needs it.
+    # Imported here because only a job that Dagster started needs it.
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes() as pipes, _handled_by(library, [*handlers, _ToDagster(pipes.log)]):
@@ -88,7 +88,7 @@ def _handled_by(library: logging.Logger, handlers: Sequence[logging.Handler]) ->
     for handler in handlers:
         library.addHandler(handler)
     propagated = library.propagate
-    # Ray's own handler would print each line again.
+    # Ray's own handler would print each line a second time.
     library.propagate = False
     try:
         yield

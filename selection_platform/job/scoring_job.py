@@ -1,6 +1,6 @@
 """The frame of every scoring job: open the folder, plan, write shard after shard, declare it complete.
 
-What a job does with one piece of its work is its own; all else is here.
+A job itself only says how to score one piece of its work.
 """
 
 import time
@@ -27,11 +27,11 @@ class Pass(Generic[Piece, Summary]):
 
     Attributes:
         label: what it does, for the progress line.
-        pieces: of the work, one for each shard, the same and in the same order at every run.
-        tokens: of a piece, for the progress line.
-        score: makes a piece's rows, and tells of each batch that is done.
-        summary: of the whole job, from the seconds that it took.
-        tidy: removes what only the work needed.
+        pieces: the pieces of work, one per shard, in the same order in every run.
+        tokens: the tokens of a piece, for the progress line.
+        score: computes a piece's rows, and advances the progress after each batch.
+        summary: the summary of the whole job, given the seconds that it took.
+        tidy: removes temporary files.
     """
 
     label: str
@@ -50,14 +50,14 @@ def run_scoring_job(
     summary_type: type[Summary],
     begin: Callable[[], Pass[Piece, Summary]],
 ) -> Summary:
-    """Do what is left of a job in a folder: shards `part-00000.parquet` and on, then a manifest.
+    """Do the rest of a job in a folder: write the shards, from `part-00000.parquet` on, and then a manifest.
 
     Args:
-        spec: of the job. The manifest says what decided its speed.
-        folder: of the job.
+        spec: the job's spec. The manifest records the settings that decided its speed.
+        folder: the job's folder.
         identity: what its content depends on.
         summary_type: a dataclass of what a job did.
-        begin: loads models and makes the plan. Called only where something is left to do.
+        begin: loads models and plans the work. It is called only if there is work to do.
 
     Raises:
         Exception: whatever `begin` and the pass raise.

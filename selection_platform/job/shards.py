@@ -1,4 +1,4 @@
-"""A scoring job's result in shards: a job that was killed goes on after its last whole one, with the same bytes."""
+"""A scoring job's result in shards: a job that was killed continues after its last one, with the same bytes."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ Work = TypeVar("Work")
 
 
 CUT_FILE = "samples_per_shard"
-"""How a job cut its work."""
+"""File that records how a job split its work."""
 
 
 def write_shards(
@@ -24,18 +24,18 @@ def write_shards(
     score: Callable[[Work], pa.Table],
     skip: Callable[[Work], None],
 ) -> str:
-    """Write `part-00000.parquet` and on, one file for each piece of work.
+    """Write the shards, from `part-00000.parquet` on, one file per piece of work.
 
-    Several processes at the job each write the shards whose numbers fall to them. An error in a piece ends the job, so
-    that no shard is ever left out.
+    If several processes share the job, each writes every n-th shard. An error in a piece ends the job, so that no shard
+    is ever missing.
 
     Args:
-        folder: the job's folder, opened with `open_job_folder`; shards that are there already are kept, unless they
-            were cut otherwise.
-        samples_per_shard: how the work was cut into pieces.
-        work: pieces of the job, the same and in the same order at every run.
-        score: makes the rows of one piece.
-        skip: told of each piece whose shard is there already, or falls to another process.
+        folder: the job's folder, opened with `open_job_folder`. Existing shards are kept, unless the work was split
+            differently.
+        samples_per_shard: how the work was split into pieces.
+        work: the pieces, in the same order in every run.
+        score: computes the rows of one piece.
+        skip: called with each piece whose shard exists, or belongs to another process.
 
     Returns:
         The hash of all shards' bytes.
@@ -57,7 +57,7 @@ def write_shards(
 
 
 def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
-    """Remove what an interrupted run left that cut the same job into other pieces."""
+    """Remove the shards of an interrupted run that split the same job differently."""
     cut = folder / CUT_FILE
     if cut.exists() and cut.read_text() == str(samples_per_shard):
         return

@@ -1,7 +1,7 @@
-"""What a job is asked to do, and how it is written down for another process.
+"""Specs: what a job is to do, written as JSON for another process.
 
-A spec names files by their paths and holds the very settings of the profile that the job uses. It has no defaults for
-them: what a setting is when nobody names it stands in `selection_platform.configuration` alone.
+A spec names files by their paths and holds the profile's settings that the job uses. It has no defaults: those are only
+in `selection_platform.configuration`.
 """
 
 from pathlib import Path
@@ -16,28 +16,28 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
 PATH = Decides("place")
-"""Marks what leads to a job's content. What it leads to takes its place in the job's identity."""
+"""Marks a field that says where content is. The content itself, and not the place, is in the job's identity."""
 
 FilePath = Annotated[str, PATH]
 """Path of a file or a folder that a job reads."""
 
 JobText = Annotated[TextSettings, PATH]
-"""How conversations become text. What they become with the model's tokenizer is the job's identity."""
+"""How conversations become text. The resulting tokens, and not these settings, are in the job's identity."""
 
 
 class Spec(Settings):
     """Base of all specs. Unknown keys are errors, as in a profile."""
 
     def content(self, *left_out: str) -> dict[str, Any]:
-        """What decides the job's content, but for what its paths lead to: of settings that it holds, each by itself.
+        """The settings that decide the job's content, in one flat mapping, without the content behind its paths.
 
         Args:
-            left_out: names of fields, those of inner settings too, that the job puts into its identity otherwise.
+            left_out: names of fields, also of nested settings, that the job adds to its identity in another way.
         """
         return self._flat(super().content(), left_out)
 
     def speed(self) -> dict[str, Any]:
-        """What decides how fast the job is and in how much memory, likewise."""
+        """The settings that decide how fast the job is and how much memory it takes, in one flat mapping."""
         return self._flat(super().speed(), ())
 
     def _flat(self, values: dict[str, Any], left_out: tuple[str, ...]) -> dict[str, Any]:
@@ -46,20 +46,21 @@ class Spec(Settings):
             if name in left_out or PATH in type(self).model_fields[name].metadata:
                 continue
             of_field = value if isinstance(getattr(self, name), Settings) else {name: value}
-            of_field = {inner: each for inner, each in of_field.items() if inner not in left_out}
-            if twice := flat.keys() & of_field.keys():
-                raise TypeError(f"{type(self).__name__} has {', '.join(sorted(twice))} twice; leave one of the two out")
+            of_field = {key: content for key, content in of_field.items() if key not in left_out}
+            if duplicates := flat.keys() & of_field.keys():
+                names = ", ".join(sorted(duplicates))
+                raise TypeError(f"{type(self).__name__} has {names} twice; leave one of the two out")
             flat |= of_field
         return flat
 
 
 class ScoringSpec(Spec):
-    """What every scoring job is asked.
+    """The spec of a scoring job.
 
     Attributes:
         samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
         scoring: sizes of the pass.
-        dtype: of the weights: "float32", "bfloat16" or "float16".
+        dtype: number type of the weights: "float32", "bfloat16" or "float16".
         text: how conversations become text.
     """
 
@@ -82,11 +83,11 @@ def read_spec(spec_type: type[AnySpec], file: Path) -> AnySpec:
     """Read what `write_spec` wrote.
 
     Raises:
-        PlatformError: the file is no JSON, or its keys and values are not those of the spec.
+        PlatformError: the file is not JSON, or its keys and values are not those of the spec.
     """
     try:
         return spec_type.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise PlatformError(f"{file}: is no {spec_type.__name__}: {where or 'the text'}: {first['msg']}") from error
+        raise PlatformError(f"{file}: not a {spec_type.__name__}: {where or 'the text'}: {first['msg']}") from error

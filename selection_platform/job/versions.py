@@ -1,7 +1,7 @@
-"""Every computation: its version, and where it is a job, the module that has it.
+"""Every computation with its version and, if it is a job, its module.
 
-The version is part of the identity of what the computation wrote, and of the code version of each asset that is made by
-it. Importable without torch: whoever decides what is due reads it.
+The version is part of the identity of the computation's results, and of the code version of each asset that uses it.
+This module imports no torch, because `status` reads it.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class Computation(NamedTuple):
 
     Attributes:
         version: raise it whenever the same input would give other numbers.
-        job: where the computation is a job, the module below `selection_platform` that has it, by its name in capitals.
+        job: if the computation is a job, its module below `selection_platform`. There it has its name in capitals.
     """
 
     version: int
@@ -34,11 +34,11 @@ COMPUTATIONS = {
     "diverse_evol": Computation(1, job="methods.diverse_evol.selection"),
     "zip": Computation(1),
     "evaluation": Computation(1, job="evaluation.harness"),
-    # Beside it, where a benchmark is a task of lm-eval's own.
+    # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),
-    # What is made of conversations by chat templates. The paper's text is known by what it is.
+    # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
     "verdict": Computation(3),
     "report": Computation(4),
 }
-VERSIONS = {name: each.version for name, each in COMPUTATIONS.items()}
+VERSIONS = {name: computation.version for name, computation in COMPUTATIONS.items()}

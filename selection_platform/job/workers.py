@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_PROCESSES = 8
-"""More would wait for the disk, and for the process that they report to."""
+"""More would wait for the disk, and for the parent process that collects their results."""
 
 
 def map_in_processes(
@@ -25,13 +25,13 @@ def map_in_processes(
 ) -> Generator[Result, None, None]:
     """The results of `make(*arguments)` for each item, in the items' order.
 
-    Each process calls `make` once. One item, or one core, is worked on in this process. The processes end with it, also
-    where it is killed, and at once where no more results are asked for.
+    Each process calls `make` once. With a single item or core, the work is done in this process. The processes end with
+    this one, even if it is killed, and as soon as the caller takes no more results.
 
     Args:
-        make: a function of a module, which gives what is done with an item.
-        arguments: of `make`; they are pickled, as the items and the results are.
-        items: pieces of work that take long beside the start of a process, which is about a second.
+        make: a function of a module. It returns the function that works on an item.
+        arguments: arguments of `make`. They are pickled, as are the items and the results.
+        items: pieces of work that take much longer than the start of a process, which is about a second.
 
     Raises:
         PlatformError: a process was killed.
@@ -51,14 +51,14 @@ def map_in_processes(
 
 
 class _Worker:
-    """A process, which works on one item at a time."""
+    """A process that works on one item at a time."""
 
     def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        # Not forked: threads of this process may hold locks. No executor: it leaves semaphores where it is killed.
+        # Not forked: threads of this process may hold locks. No executor: it leaks semaphores when it is killed.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
-        # Ctrl-C goes to all processes of a terminal; the new one has this mask, and ends with its parent.
+        # Ctrl-C goes to all processes of a terminal. The new one inherits this mask, and ends with its parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -67,20 +67,20 @@ class _Worker:
         theirs.close()
 
     def answer(self) -> tuple[Any, Exception | None]:
-        """Its result, or what it raised."""
+        """The result of the item, or the exception that it raised."""
         try:
             return self.pipe.recv()
         except EOFError:
             self._process.join()
             if self._process.exitcode == -signal.SIGKILL:
                 raise PlatformError(
-                    "a process that worked on a part of the rows was killed, most likely because memory ran out; end "
-                    "what else needs memory, or use one core (taskset -c 0), and run again to go on"
+                    "a process that worked on a part of the rows was killed, most likely because memory ran out; free "
+                    "some memory, or use one core (taskset -c 0), and run again to go on"
                 ) from None
             raise RuntimeError(f"a process ended with status {self._process.exitcode}") from None
 
     def end(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the process, whatever it is doing."""
         self._process.kill()
         self._process.join()
         self.pipe.close()
@@ -109,7 +109,7 @@ def _in_order(workers: list[_Worker], items: Sequence[Any]) -> Iterator[Any]:
 def _serve(pipe: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     work: Callable[[Any], Any] | None = None
-    # Where the parent has gone, nobody is left to tell.
+    # If the parent is gone, nobody is left to report to.
     with suppress(EOFError, ConnectionError):
         while True:
             item = pipe.recv()
@@ -117,7 +117,7 @@ def _serve(pipe: Connection, make: Callable[..., Callable[[Any], Any]], argument
                 work = work or make(*arguments)
                 answer = work(item), None
             except Exception as error:
-                # Whatever it is, the parent raises it.
+                # The parent raises it.
                 error.add_note(f"in another process:\n{traceback.format_exc()}")
                 answer = None, error
             pipe.send(answer)

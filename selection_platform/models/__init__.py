@@ -1,1 +1,1 @@
-"""Base models: where they come from, how they are loaded, what one forward pass gives."""
+"""Base models: where they come from, how they are loaded, and what a forward pass returns."""

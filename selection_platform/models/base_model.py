@@ -1,7 +1,7 @@
-"""Bring a base model into a folder: from another folder, from the Hugging Face hub, or from a Python package.
+"""Copies a base model into a folder: from another folder, from the Hugging Face hub, or from a Python package.
 
-Each way ends with a manifest that says exactly what was taken: a commit, or files' hashes. A complete folder is left
-alone. `selection_platform.training.pretraining` is another way.
+The manifest, written last, records exactly what was copied: a commit, or files' hashes. A complete folder is left
+alone. `selection_platform.training.pretraining` trains a base model instead.
 """
 
 import logging
@@ -42,7 +42,7 @@ class HubModel:
 
     Attributes:
         model_id: such as "Qwen/Qwen2-7B".
-        revision: a commit; a branch or tag works too and is resolved to the commit of the day.
+        revision: a commit; a branch or tag works too and is resolved to its current commit.
     """
 
     model_id: str
@@ -73,7 +73,7 @@ PACKAGED_MODELS = {SMOLLM2_135M_INSTRUCT.package: SMOLLM2_135M_INSTRUCT}
 
 @alone_in_folder
 def download(source: HubModel, folder: Path) -> dict[str, Any]:
-    """Take a model from the hub by way of its local cache, so that what is there already is not fetched again.
+    """Get a model from the hub through its local cache, so that cached files are not downloaded again.
 
     Returns:
         The folder's manifest.
@@ -85,7 +85,7 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
         UnsavableModel: what is trained from it could not be saved.
     """
     if not open_job_folder(folder, {"hub": asdict(source), "files": list(MODEL_FILES)}):
-        # First without weights: what cannot be used is said before gigabytes are fetched.
+        # First without weights, so that an unusable model is refused before gigabytes are downloaded.
         check_description(fetch_files(source.model_id, source.revision, DESCRIPTION_FILES))
         snapshot = fetch_snapshot(source)
         check_weights(snapshot)
@@ -100,18 +100,18 @@ def download(source: HubModel, folder: Path) -> dict[str, Any]:
 
 
 def fetch_snapshot(source: HubModel) -> Path:
-    """The folder of a hub model in the local cache; what is not there yet is fetched.
+    """The folder of a hub model in the local cache, after downloading missing files.
 
     Raises:
         PlatformError: it cannot be fetched.
     """
-    # And what says the model's licence, which is read and not copied.
+    # Also the files that state the model's licence, which are read but not copied.
     return fetch_files(source.model_id, source.revision, [*MODEL_FILES, CARD, LICENCE_FILES])
 
 
 @alone_in_folder
 def copy_model(source: Path, folder: Path) -> dict[str, Any]:
-    """Take a model from a folder. Its files are copied, as nobody knows what else will become of them there.
+    """Copy a model from a folder. A copy, because the files in the folder may change later.
 
     Returns:
         The folder's manifest.
@@ -123,7 +123,9 @@ def copy_model(source: Path, folder: Path) -> dict[str, Any]:
     """
     check_weights(source)
     if (source / ADAPTER_CONFIG).exists():
-        raise UnreadableModel(f"{source}: is an adapter; merge it into its base model, and name the folder of that")
+        raise UnreadableModel(
+            f"{source}: is an adapter; merge it into its base model, and name the folder of the result"
+        )
     files = model_files(source)
     hashes = {name: file_hash(path) for name, path in files.items()}
     if not open_job_folder(folder, {"files": hashes}):
@@ -158,7 +160,7 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
 
 
 def packaged_file(source: PackagedModel) -> Path:
-    """Where the package's GGUF file lies. The package is not imported: its own dependencies are not needed."""
+    """The path of the package's GGUF file. The package is not imported, because its dependencies are not needed."""
     try:
         path = Path(str(distribution(source.package).locate_file(source.file)))
     except PackageNotFoundError as error:
@@ -178,7 +180,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     )
     config = dequantised.config
     delattr(config, "quantization_config")
-    # A fresh model, since the mark of quantisation is also on the object that was read.
+    # A new model, because the object that was read is also marked as quantised.
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(dequantised.state_dict())
     model.tie_weights()
@@ -188,7 +190,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 
 def link_or_copy(file: Path, target: Path) -> None:
-    """Hard-link a file, which takes no space, or copy it where the target is on another file system."""
+    """Hard-link a file, which takes no space, or copy it if the target is on another file system."""
     target.unlink(missing_ok=True)
     try:
         os.link(file, target)
@@ -212,6 +214,6 @@ def _finish(folder: Path, manifest: dict[str, Any]) -> None:
     check_passes(folder)
     unused = unused_weights(folder)
     counted = {"parameters": parameter_count(folder), "weights_hash": weights_hash(folder)}
-    # Only where there is any: manifests of most models say nothing of it.
-    said = {"turned_off": turned_off, "unused_weights": unused, "lost in the tokenizer": "; ".join(lost)}
-    write_manifest(folder, {**manifest, **counted, **{name: value for name, value in said.items() if value}})
+    # Only if there are any: the manifests of most models have none of these.
+    notes = {"turned_off": turned_off, "unused_weights": unused, "lost in the tokenizer": "; ".join(lost)}
+    write_manifest(folder, {**manifest, **counted, **{name: value for name, value in notes.items() if value}})

@@ -1,6 +1,6 @@
-"""Model folders whose weights were deleted to save room. All else stays: what the weights were, and their hash.
+"""Model folders whose weights were deleted to save space. Everything else stays, including the weights' hash.
 
-The manifest says that they were dropped, so one atomic write decides, and who trains it again writes another manifest.
+The manifest records that they were deleted, so a single atomic write decides. Training again writes a new manifest.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ WEIGHTS_DROPPED = "weights_dropped"
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The folder's weights that are there."""
+    """The existing weight files of a folder."""
     return sorted(folder.glob("*.safetensors"))
 
 
@@ -35,17 +35,17 @@ def drop_weights(folder: Path) -> int:
         The bytes that were freed.
 
     Raises:
-        PlatformError: the folder is not finished, or its manifest does not say which weights they were.
+        PlatformError: the folder is not finished, or its manifest does not record the weights' hash.
     """
     manifest = read_manifest(folder)
     if manifest is None or "weights_hash" not in manifest:
         raise PlatformError(
-            f"{folder}: no manifest with a weights_hash, without which nobody would know what is dropped"
+            f"{folder}: its manifest has no weights_hash, so its weights are kept; train it again to have one"
         )
     freed = weights_bytes(folder)
     if WEIGHTS_DROPPED not in manifest:
         note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "bytes": freed}
-        # First: a folder that has lost a part of its weights must not be taken for a whole one.
+        # The note goes first: a folder that has lost some of its weights must not count as complete.
         write_manifest(folder, {**manifest, WEIGHTS_DROPPED: note})
     for path in weight_files(folder):
         path.unlink()

@@ -1,7 +1,7 @@
-"""A model in a folder that plain transformers, peft and vLLM load, with nothing of the platform beside it.
+"""Exports a model to a folder that plain transformers, peft and vLLM load without the platform.
 
-What such a tool makes of the folder is what our evaluation measured: weights in the evaluation's number type, the
-tokenizer with the chat template that the model was trained with, greedy decoding to the token that ends an answer.
+These tools then run the model that was evaluated: weights in the evaluation's number type, the tokenizer with the chat
+template that the model was trained with, greedy decoding up to the token that ends an answer.
 """
 
 import json
@@ -30,7 +30,7 @@ from selection_platform.text.numbers import in_words
 from selection_platform.text.renderer import Renderer
 
 RECORD = "export.json"
-"""Says which files of a folder an export wrote, with their hashes: these, and no others, it writes over again."""
+"""Lists the files that an export wrote, with their hashes. A later export overwrites these files and no others."""
 CARD = "README.md"
 
 _WRITER = "selection-platform export --model"
@@ -43,20 +43,20 @@ PROBES: dict[str, tuple[Message, ...]] = {
     "other scripts": (Message("user", "Grüße, 世界 🌍"),),
     "several turns": (Message("user", "Hi"), Message("assistant", "Hello there."), Message("user", "And now?")),
 }
-"""Prompts, by what is special about them."""
+"""Prompts, by their special feature."""
 
 
 @dataclass(frozen=True)
 class ModelExport:
-    """What is written.
+    """What to export.
 
     Attributes:
-        source: folder of a checkpoint or of a base model; one with an adapter is merged into its base model.
-        dtype: of the weights: the one that the evaluation reads them in.
+        source: folder of a checkpoint or a base model. An adapter is merged into its base model.
+        dtype: number type of the weights: the one that the evaluation uses.
         text: how the evaluation renders conversations.
-        trained: whether it is a checkpoint, whose tokenizer was saved with the template that it was trained with.
-        adapter: whether the adapter alone is written, as it was trained, in place of the merged weights.
-        base_name: how an adapter names its base model: an id of the hub, or a name.
+        trained: whether it is a checkpoint, whose tokenizer was saved with the template of its training.
+        adapter: whether to write only the adapter, as it was trained, instead of the merged weights.
+        base_name: the adapter's name for its base model: a hub id, or a name.
         base_revision: commit of that id.
     """
 
@@ -70,10 +70,10 @@ class ModelExport:
 
 
 def check_model_place(folder: Path) -> None:
-    """Check that an export would write over nothing but an earlier one.
+    """Check that an export would overwrite only an earlier export.
 
     Raises:
-        PlatformError: a file in the folder was not written by an export, or its card was changed since.
+        PlatformError: a file in the folder was not written by an export, or its card has been edited.
     """
     if not folder.exists():
         return
@@ -81,7 +81,9 @@ def check_model_place(folder: Path) -> None:
     there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
     for name, path in there.items():
         if name not in own and not (own and name == RECORD):
-            raise PlatformError(f"--to: {path} was not written by an export, and is left as it is; name another folder")
+            raise PlatformError(
+                f"--to: {path} was not written by an export, and is not overwritten; name another folder"
+            )
     if CARD in there and file_hash(there[CARD]) != own[CARD]["sha256"]:
         raise PlatformError(f"--to: {there[CARD]} was changed since it was exported; move it, or name another folder")
 
@@ -89,22 +91,23 @@ def check_model_place(folder: Path) -> None:
 def export_model(
     export: ModelExport, target: Path, card: Callable[[Path], str], tell: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
-    """Write a model into a folder of its own.
+    """Write a model into a separate folder.
 
-    The folder is written beside its place and renamed, so what is there is whole. An earlier export in its place goes.
+    The folder is written under a temporary name and renamed, so that it is always complete. It replaces an earlier
+    export.
 
     Args:
-        export: what is written.
-        target: the folder to write, as `check_model_place` lets it through.
-        card: gives the text of the card, from the folder with everything else in it.
-        tell: is told what takes long.
+        export: what to export.
+        target: the folder to write, after `check_model_place`.
+        card: returns the text of the card, given the folder with all other files.
+        tell: called with a description of each long step.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
-        PlatformError: an adapter is asked of a model that has none, or the disk has too little room.
-        UnreadableModel: the source holds no weights that can be read; they may have been dropped.
+        PlatformError: the model has no adapter to export, or the disk has too little space.
+        UnreadableModel: the source has no readable weights; they may have been deleted.
     """
     check_weights(export.source)
     if export.adapter and not (export.source / ADAPTER_CONFIG).exists():
@@ -133,12 +136,12 @@ def export_model(
 
 
 def other_prompt_ids(folder: Path, text: TextSettings) -> list[str]:
-    """The probes whose prompt is tokenised otherwise by the folder's own chat template than by our evaluation.
+    """The probes whose prompt has other token ids with the folder's own chat template than in the evaluation.
 
-    The evaluation tokenises the paper's text message by message. As one text, characters can merge over their borders.
+    The evaluation tokenises the paper's text message by message. In one text, characters can merge across messages.
 
     Args:
-        folder: of an export.
+        folder: the folder of an export.
         text: how the evaluation renders conversations.
     """
     tokenizer, renderer = _plain_tokenizer(folder), load_renderer(folder, text)
@@ -146,7 +149,7 @@ def other_prompt_ids(folder: Path, text: TextSettings) -> list[str]:
 
 
 def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) -> list[int]:
-    """Token ids of a prompt, as transformers and servers make them."""
+    """Token ids of a prompt, as in transformers and servers."""
     records = [{"role": message.role, "content": message.content} for message in messages]
     ids: Any = tokenizer.apply_chat_template(records, add_generation_prompt=True, tokenize=True, return_dict=False)
     return ids
@@ -159,8 +162,7 @@ def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def _write_merged(export: ModelExport, renderer: Renderer, folder: Path, tell: Callable[[str], None]) -> None:
     tell("reads the weights")
     model, tokenizer = load_model(export.source, export.dtype, device="cpu")
-    # As the evaluation decodes. A base model's own temperature or repetition penalty would give other answers than
-    # those that were measured.
+    # As in the evaluation. A base model's own temperature or repetition penalty would give other answers.
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
@@ -173,7 +175,7 @@ def _write_merged(export: ModelExport, renderer: Renderer, folder: Path, tell: C
 
 def _write_adapter(export: ModelExport, folder: Path) -> None:
     config = json.loads((export.source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    # It was a path of this machine, which leads nowhere on another.
+    # The path of the base model on this machine means nothing on another one.
     config |= {"base_model_name_or_path": export.base_name, "revision": export.base_revision}
     (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for file in sorted(export.source.glob("*.safetensors")):
@@ -191,17 +193,17 @@ def _check_room(export: ModelExport, target: Path) -> None:
     has_adapter = (export.source / ADAPTER_CONFIG).exists()
     whole = base_model_folder(export.source) if has_adapter and not export.adapter else export.source
     needed = parameter_count(whole) * _BYTES[export.dtype]
-    place = next(each for each in target.parents if each.exists())
+    place = next(parent for parent in target.parents if parent.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
         raise PlatformError(
-            f"--to: {in_words(free)} of the disk are free at {place}, and the model needs {in_words(needed)}; free "
-            "some, or name a folder on another disk"
+            f"--to: {in_words(free)} are free on the disk at {place}, and the model needs {in_words(needed)}; free "
+            "some space, or name a folder on another disk"
         )
 
 
 def _own_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """The files that an export wrote into a folder, by name; none where there was no export."""
+    """The files that an export wrote into a folder, by name; empty if there was no export."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""The files that a model consists of. Importable without torch: whoever decides what is due looks at them."""
+"""The files of a model. This module imports no torch, because `status` uses it."""
 
 import json
 from pathlib import Path
@@ -7,34 +7,34 @@ DESCRIPTION_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 """Configuration, the tokenizers' vocabularies and their chat templates."""
 
 MODEL_FILES = ("*.safetensors", *DESCRIPTION_FILES)
-"""These and the weights; no pickles and no code."""
+"""These files and the weights; no pickles and no code."""
 
 SECOND_COPIES = ("consolidated*.safetensors",)
-"""The same weights under names of the maker's own, beside those that transformers reads (Mistral)."""
+"""The same weights under the publisher's own names, besides those that transformers reads (Mistral)."""
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
 
 TRAINED_ELSEWHERE = "trained_elsewhere"
-"""The entry of a checkpoint's manifest, and of its record: where it came from. Our own trainings do not have it."""
+"""Entry of a checkpoint's manifest, and of its record: where it came from. Checkpoints trained here do not have it."""
 CHECKPOINT_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
-"""Of a checkpoint that was trained elsewhere: what its weights are, without what its trainer wrote beside them."""
+"""The weights and configuration of a checkpoint that was trained elsewhere, without its trainer's other files."""
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
-    """The weights and configuration in a folder, by name; none where there is no such folder."""
+    """The weights and configuration in a folder, by name; empty if there is no such folder."""
     return {path.name: path for pattern in CHECKPOINT_FILES for path in sorted(folder.glob(pattern)) if path.is_file()}
 
 
 def model_files(folder: Path) -> dict[str, Path]:
-    """The files of the model in a folder, by name; none where there is no such folder."""
+    """The files of the model in a folder, by name; empty if there is no such folder."""
     described = (path for pattern in DESCRIPTION_FILES for path in sorted(folder.glob(pattern)))
     return {path.name: path for path in (*used_weights(folder), *described) if path.is_file()}
 
 
 def used_weights(folder: Path) -> list[Path]:
-    """Those safetensors files of a folder that transformers reads; all of them where it would not know which."""
+    """The safetensors files of a folder that transformers reads; all of them if that is unclear."""
     there = sorted(folder.glob("*.safetensors"))
     if any(path.name == WEIGHTS for path in there):
         return [folder / WEIGHTS]
@@ -42,7 +42,7 @@ def used_weights(folder: Path) -> list[Path]:
     try:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
     except (ValueError, KeyError, TypeError, AttributeError):
-        # What is wrong with it is said when the model is read.
+        # Reading the model reports what is wrong with the index.
         named = set()
     return [path for path in there if path.name in named] or there
 

@@ -1,9 +1,9 @@
-"""One batch through a model: the NLL of each wanted token and the mean hidden state of each row.
+"""Runs a batch through a model: the NLL of each wanted token and the mean hidden state of each row.
 
-The decoder runs without its head; the head (`head.logits_of`) then makes logits only for the tokens that are wanted, a
-few rows at a time, so that the tokens x vocabulary matrix never exists. Rows are padded on the right and no attention
-mask is passed: under causal attention no token sees what comes after it, so padding changes nothing, and the attention
-kernel keeps its fast causal path. `check_model` makes sure of both.
+The decoder runs without its head. The head (`head.logits_of`) then computes logits only for the wanted tokens, a few
+rows at a time, so that the tokens x vocabulary matrix never exists. Rows are padded on the right without an attention
+mask: with causal attention no token sees later ones, so padding changes nothing, and the attention kernel keeps its
+fast causal path. `check_model` verifies both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,16 +25,16 @@ _PROBE_TOKENS = 8
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a forward pass gives for each row.
+    """The result of a forward pass for each row.
 
     Attributes:
-        nll: for each row float64, nats, one number per wanted token.
-        unshifted_nll: the same of the same tokens, but by the logits at the token's own place, which are of the token
-            after it: how unlikely it is that the token comes twice. Nothing should be scored by it; a published
-            script is.
-        mean_hidden: float32, rows x hidden size; mean over the row's tokens of the last hidden state (after the final
+        nll: for each row, one float64 number per wanted token, in nats.
+        unshifted_nll: the same for the same tokens, but by the logits at the token's own position, which predict the
+        next
+            token: how unlikely it is that the token comes twice. Do not score by it; a published script does.
+        mean_hidden: float32, rows x hidden size: mean over the row's tokens of the last hidden state (after the final
             norm).
-        mean_prefix_hidden: the same over each row's prefix; None where it was not asked for.
+        mean_prefix_hidden: the same over each row's prefix; None if not requested.
     """
 
     nll: list[np.ndarray]
@@ -44,7 +44,7 @@ class BatchResult:
 
 
 def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
-    """Indices of the rows of each batch: rows of like length together, longest first, ties in the order given.
+    """Indices of the rows of each batch: rows of similar length together, longest first, ties in the given order.
 
     A batch has at most `tokens_per_batch` tokens, padding included, but always at least one row. Rows of length 0 are
     left out.
@@ -71,16 +71,15 @@ def forward(
         model: one that passes `check_model`.
         rows: token ids; each row has at least `first` tokens.
         first: index (at least 1) of the first wanted token of every row; all later ones are wanted too.
-        logit_rows: most rows of logits made at once.
-        prefixes: for each row how many tokens, at least one, the mean over its prefix is of; None where it is not
-            wanted.
+        logit_rows: most rows of logits computed at once.
+        prefixes: for each row, the length of its prefix in tokens, at least one; None for no prefix mean.
     """
     lengths = np.array([len(row) for row in rows])
     tokens = pad(rows).to(model.device)
     hidden = last_hidden_state(model, tokens)
     nll, unshifted_nll = _token_nll(model, hidden, tokens, lengths, first, logit_rows)
     mean = mean_hidden(hidden, lengths)
-    # Second, since what lies beyond the prefix is overwritten.
+    # Second, because it overwrites the states beyond the prefix.
     mean_prefix = None if prefixes is None else mean_hidden(hidden, prefixes)
     return BatchResult(nll, unshifted_nll, mean, mean_prefix)
 
@@ -121,7 +120,7 @@ def _token_nll(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """For each row the NLL of its tokens from `first` on, and their unshifted NLL: float64, nats, left to right."""
     place = torch.arange(tokens.shape[1])
-    # Logits are of the next token: first - 1 gives the first wanted NLL, and the last place an unshifted one only.
+    # Logits predict the next token: position first - 1 gives the first NLL, and the last one only an unshifted NLL.
     read = (place >= first - 1) & (place < torch.from_numpy(lengths)[:, None])
     row, column = read.to(tokens.device).nonzero(as_tuple=True)
     following, own = torch.empty((2, len(row)), dtype=torch.float32, device=tokens.device)
@@ -138,7 +137,7 @@ def _token_nll(
 
 
 def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) -> None:
-    """Raise ValueError where a sequence of `max_length` tokens fits neither the model nor a batch."""
+    """Raise PlatformError if a sequence of `max_length` tokens does not fit the model, or a batch."""
     longest = positions(model.config)
     if longest is not None and max_length > longest:
         raise PlatformError(
@@ -154,11 +153,11 @@ def check_sizes(model: PreTrainedModel, max_length: int, tokens_per_batch: int) 
 def load_checked(
     folder: Path, dtype: str, max_length: int, tokens_per_batch: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model to score with, and check that it can be.
+    """Load a model for scoring, and check that it can be used.
 
     Args:
         folder: weights and tokenizer.
-        dtype: of the weights.
+        dtype: number type of the weights.
         max_length: most tokens of a sample.
         tokens_per_batch: most padded tokens of a pass.
 
@@ -176,7 +175,7 @@ def padding_share(lengths: Iterable[np.ndarray], tokens_per_batch: int) -> float
     """Padding tokens / all tokens of the passes.
 
     Args:
-        lengths: of the rows of each shard; its batches are made of it alone. Rows without tokens are left out.
+        lengths: lengths of the rows in each shard, which is batched separately. Rows without tokens are left out.
         tokens_per_batch: most padded tokens of one pass.
     """
     text = padded = 0
@@ -189,10 +188,10 @@ def padding_share(lengths: Iterable[np.ndarray], tokens_per_batch: int) -> float
 
 @torch.inference_mode()
 def check_model(model: PreTrainedModel) -> None:
-    """Try on a few tokens that `forward` may be used with this model.
+    """Check on a few tokens that `forward` works with this model.
 
     Raises:
-        UnsupportedModel: there is no head; or the logits are not a function of the last hidden state alone; or a
+        UnsupportedModel: there is no head; or the logits are not a function of only the last hidden state; or a
             token's hidden state depends on later tokens.
     """
     name = type(model).__name__
@@ -207,18 +206,17 @@ def check_model(model: PreTrainedModel) -> None:
             "name a model of another architecture"
         )
     prefix = last_hidden_state(model, tokens[:, : _PROBE_TOKENS // 2])
-    # Another width may take another kernel, with rounding of its own in every layer.
+    # Another width may use another kernel, which rounds differently in every layer.
     if not _close(prefix, hidden[:, : _PROBE_TOKENS // 2], 0.05):
         raise UnsupportedModel(
-            f"{name}: attention is not causal, so that right padding would change the results; name a causal language "
-            "model"
+            f"{name}: attention is not causal, so right padding would change the results; name a causal language model"
         )
 
 
 def _close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
     """Whether two tensors of one shape agree, relative to the largest value.
 
-    NaN agrees with NaN: broken weights are found when samples are scored.
+    NaN agrees with NaN: broken weights are detected when samples are scored.
     """
     if one.shape != other.shape:
         return False

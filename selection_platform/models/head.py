@@ -1,7 +1,7 @@
-"""Logits of last hidden states, as the model itself makes them: with what it scales them by and caps them at.
+"""Logits of last hidden states, as the model itself computes them, with its scales and caps.
 
-A causal language model is a decoder and a head. The head is more than a matrix in some: Gemma-2 caps its logits, Cohere
-and Granite scale them. Instead of knowing each, its own code is run with a decoder that gives back what it is handed.
+A causal language model is a decoder and a head. In some models the head is more than a matrix: Gemma-2 caps its logits,
+Cohere and Granite scale them. So the model's own code runs, with a decoder that returns the given hidden states.
 """
 
 import copy
@@ -14,11 +14,11 @@ from selection_platform.errors import PlatformError
 
 
 class UnsupportedModel(PlatformError):
-    """A model whose answers cannot be scored, or that cannot be trained, by what the platform does."""
+    """A model that the platform cannot score or train."""
 
 
 def output_head(model: PreTrainedModel) -> torch.nn.Linear:
-    """The matrix that makes logits of hidden states.
+    """The matrix that turns hidden states into logits.
 
     Raises:
         UnsupportedModel: the model has none.
@@ -35,11 +35,11 @@ def logits_of(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     """Logits of hidden states.
 
     Args:
-        model: a causal language model; it stays as it is.
-        hidden: places x hidden size: what the decoder gives, after its final norm.
+        model: a causal language model; it is not changed.
+        hidden: positions x hidden size: the decoder's output, after its final norm.
 
     Returns:
-        Places x vocabulary, in the model's dtype. Gradients go back to `hidden`.
+        Positions x vocabulary, in the model's dtype. Gradients flow back to `hidden`.
     """
     decoder = model.get_decoder()
     path = next((name for name, module in model.named_modules() if module is decoder), "")
@@ -51,7 +51,7 @@ def logits_of(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def _with_part(module: torch.nn.Module, path: list[str], part: torch.nn.Module) -> Any:
-    """A module that shares everything with `module` but for the part at `path`."""
+    """A module that shares everything with `module`, except the part at `path`."""
     name, *rest = path
     inner = getattr(module, name)
     shared = copy.copy(module)
@@ -60,7 +60,7 @@ def _with_part(module: torch.nn.Module, path: list[str], part: torch.nn.Module) 
 
 
 class _Output:
-    """A decoder's output that has hidden states and nothing else."""
+    """A decoder's output with hidden states and nothing else."""
 
     def __init__(self, hidden: torch.Tensor) -> None:
         self.last_hidden_state = hidden
@@ -74,7 +74,7 @@ class _Output:
 
 
 class _Given(torch.nn.Module):
-    """Stands for a decoder: always gives the same hidden states, and has the decoder's other attributes."""
+    """Replaces a decoder: it always returns the same hidden states, and has the decoder's other attributes."""
 
     def __init__(self, decoder: torch.nn.Module, hidden: torch.Tensor) -> None:
         super().__init__()

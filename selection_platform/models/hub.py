@@ -1,4 +1,4 @@
-"""Fetch a model's files from the Hugging Face hub, by way of its local cache, so that nothing is fetched twice."""
+"""Downloads a model's files from the Hugging Face hub, through its local cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from selection_platform.models.files import SECOND_COPIES
 
 
 def fetch_files(model_id: str, revision: str, patterns: Sequence[str]) -> Path:
-    """The folder of the local cache with those files of a model that match the patterns.
+    """The folder in the local cache with the files of a model that match the patterns.
 
     Args:
         model_id: such as "Qwen/Qwen2-7B".

@@ -1,4 +1,4 @@
-"""Which licence a model's own files state. What they do not say is not guessed."""
+"""The licence that a model's own files state. It is never guessed."""
 
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
@@ -15,8 +15,8 @@ def stated_licence(folder: Path) -> str | None:
     """The licence that the files of a model folder state.
 
     Returns:
-        The card's `license` (its `license_name` where that is "other"), else the first line of a licence file; None
-        where neither is there.
+        The card's `license` (its `license_name` if that is "other"), else the first line of a licence file; None if
+        there is neither.
     """
     card = folder / CARD
     front = _front_matter(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else {}
@@ -32,7 +32,7 @@ def stated_licence(folder: Path) -> str | None:
 
 
 def package_licence(package: str) -> str | None:
-    """The licence that an installed package states; None where it states none or is not installed."""
+    """The licence that an installed package states; None if it states none, or is not installed."""
     try:
         stated = metadata(package)
     except PackageNotFoundError:
@@ -41,7 +41,7 @@ def package_licence(package: str) -> str | None:
 
 
 def _front_matter(text: str) -> dict[str, object]:
-    """The YAML between the first two lines of three dashes; empty where there is none or it cannot be read."""
+    """The YAML between the first two lines of three dashes; empty if there is none or it cannot be read."""
     if not text.startswith("---\n"):
         return {}
     try:

@@ -1,6 +1,6 @@
-"""Read a model folder: full weights, or a LoRA adapter whose manifest names its base model's folder.
+"""Reads a model folder: full weights, or a LoRA adapter whose manifest names its base model's folder.
 
-Nothing in a folder is ever executed: weights are safetensors only, and code that ships with a model is not trusted.
+Nothing in a folder is executed: weights are only safetensors, and custom code of a model is not trusted.
 """
 
 import json
@@ -36,13 +36,13 @@ logging.disable_progress_bar()
 
 ADAPTER_CONFIG = "adapter_config.json"
 BASE_FOLDER_KEY = "base_model_folder"
-"""The manifest entry of an adapter: its base model's folder, relative to the adapter's own folder."""
+"""Manifest entry of an adapter: its base model's folder, relative to the adapter's own folder."""
 
 ENDS_KEY = "ends"
-"""The manifest entry of a trained model: the token, or tokens, at which its generation stops."""
+"""Manifest entry of a trained model: the token, or tokens, at which its generation stops."""
 
 _WEIGHTS_INDEX = "model.safetensors.index.json"
-_MENDS = {
+_FIXES = {
     "model": "fetch the model again, or name another",
     "tokenizer": "fetch the model again, with its tokenizer.json, or name another",
 }
@@ -61,23 +61,23 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 class UnreadableModel(PlatformError):
-    """A folder that holds no model which can be loaded safely."""
+    """A folder without a model that can be loaded safely."""
 
 
 class UnsavableModel(PlatformError):
-    """A model that can be loaded, but what is trained from it could not be saved."""
+    """A model that can be loaded, but could not be saved after training."""
 
 
 class PublishedSettings(GenerationConfig):
-    """A model's own settings of generation: what transformers warns of when it reads them does not stop it saving them.
+    """A model's own generation settings, which transformers saves even if it warned about them when it read them.
 
-    It checks settings that were changed since they were read, as here by the end token, and refuses to save a
-    temperature without do_sample, which many models on the hub have. Leaving the temperature out would change how
-    servers answer, and adding do_sample would change how transformers does.
+    It checks settings that have changed, such as the end token here, and refuses to save a temperature without
+    do_sample, which many models on the hub have. Without the temperature, servers would answer differently; with
+    do_sample, transformers would.
     """
 
     def validate(self, strict: bool = False, *arguments: Any, **options: Any) -> None:
-        """Refuse what no generation could use, and warn of the rest."""
+        """Refuse settings that no generation could use, and only warn about others."""
         super().validate(False, *arguments, **options)
 
 
@@ -86,12 +86,12 @@ def load_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in evaluation mode, and its tokenizer.
 
-    An adapter is merged into its base model, so what comes back is always a plain model.
+    An adapter is merged into its base model, so the result is always a plain model.
 
     Args:
         folder: a folder with safetensors weights and a tokenizer.
-        dtype: "float32", "bfloat16" or "float16", of the weights in memory.
-        device: where the weights go; None is the GPU where there is one, else the CPU.
+        dtype: number type of the weights in memory: "float32", "bfloat16" or "float16".
+        device: where the weights go; None means the GPU if there is one, else the CPU.
 
     Raises:
         UnreadableModel: weights, configuration or tokenizer are missing or broken, or do not belong together; or an
@@ -109,10 +109,10 @@ def load_model(
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer; `text.template_choice.make_renderer` makes of it what renders conversations.
+    """The tokenizer. `text.template_choice.make_renderer` makes a renderer from it.
 
-    A tokenizer without a padding token pads with its end-of-sequence token, in memory only: the saved files stay as
-    they were. Padding is therefore told from text by the attention mask, never by its id.
+    A tokenizer without a padding token pads with its end-of-sequence token, but only in memory: the saved files do not
+    change. So only the attention mask tells padding from text, never the id.
 
     Raises:
         UnreadableModel: there is none that can be read, or it has no end-of-sequence token, with which every answer
@@ -128,13 +128,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    # Callers cut to the length that they want; the warning tells of errors that cannot come.
+    # Callers cut texts to the length that they need, so the warning would be wrong.
     tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer
 
 
 def save_tokenizer(source: Path, folder: Path, chat_template: str) -> None:
-    """Put the tokenizer of the model folder `source` into `folder`, with a chat template in place of its own."""
+    """Copy the tokenizer of the model folder `source` into `folder`, with another chat template."""
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
@@ -180,7 +180,7 @@ def _named_kernels(content: Any) -> Iterator[tuple[str, Any]]:
 
 
 def check_savable(folder: Path) -> None:
-    """Check, without reading its weights, that what is trained from a model could be saved.
+    """Check, without reading its weights, that a model could be saved after training.
 
     Raises:
         UnsavableModel: it could not.
@@ -191,11 +191,11 @@ def check_savable(folder: Path) -> None:
 
 
 def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:
-    """Call `save` with a temporary folder, which is removed.
+    """Call `save` with a temporary folder, to check that it works.
 
     Args:
         base: the model that is trained, for the message.
-        save: writes what a training leaves, apart from its weights.
+        save: writes the result of a training, apart from its weights.
 
     Raises:
         UnsavableModel: it failed.
@@ -205,20 +205,20 @@ def try_saving(base: Path | str, save: Callable[[Path], object]) -> None:
             save(Path(scratch))
     except OSError:
         raise
-    # Libraries raise whatever they like, and each would come again after the training.
+    # Libraries raise all kinds of exceptions, and each would come again after the training.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UnsavableModel(
-            f"{base}: what is trained from this model cannot be saved ({reason}); correct its config.json, "
+            f"{base}: this model could not be saved after training ({reason}); correct its config.json, "
             "generation_config.json or tokenizer_config.json, or name another model"
         ) from error
 
 
 def sort_adapter_config(folder: Path) -> None:
-    """Put the names of an adapter's layers in order, where the folder holds an adapter.
+    """Sort the names of an adapter's layers, if the folder has an adapter.
 
-    peft keeps them in a set and writes them in its order, which is another one in each process: an adapter that is
-    trained again would look like another one.
+    peft keeps them in a set and writes them in the set's order, which differs between processes. An adapter that is
+    trained again would look different.
     """
     file = folder / ADAPTER_CONFIG
     if not file.exists():
@@ -231,9 +231,9 @@ def sort_adapter_config(folder: Path) -> None:
 
 
 def base_entry(adapter_folder: Path, base: Path) -> dict[str, str]:
-    """What an adapter's manifest must say of its base model's folder; both folders can be moved together.
+    """The entry of an adapter's manifest for its base model's folder. Both folders can be moved together.
 
-    Links on the way to either are not followed: where they lead is not moved with the home.
+    Links in either path are not followed, because their targets do not move with the home.
     """
     return {BASE_FOLDER_KEY: os.path.relpath(base.absolute(), adapter_folder.absolute())}
 
@@ -242,18 +242,19 @@ def base_model_folder(adapter_folder: Path) -> Path:
     """The base model's folder that the adapter's manifest names.
 
     Raises:
-        UnreadableModel: the manifest is missing, names no base model, or names a folder that is gone.
+        UnreadableModel: the manifest is missing or names no base model, or the folder does not exist.
     """
     manifest = read_manifest(adapter_folder) or {}
     named = manifest.get(BASE_FOLDER_KEY)
     if named is None:
         raise UnreadableModel(f"{adapter_folder / MANIFEST}: missing, or without {BASE_FOLDER_KEY}; train it again")
-    # By its path here, and by where links lead: an adapter's folder may be opened by a link to it alone.
-    found = [Path(os.path.normpath(each / named)) for each in (adapter_folder.absolute(), adapter_folder.resolve())]
-    for base in found:
+    # By the path itself, and with links resolved: only the adapter's folder may be linked.
+    starts = adapter_folder.absolute(), adapter_folder.resolve()
+    bases = [Path(os.path.normpath(start / named)) for start in starts]
+    for base in bases:
         if base.is_dir():
             return base
-    raise UnreadableModel(f"{adapter_folder}: its base model {found[0]} is gone; put it back, or train again")
+    raise UnreadableModel(f"{adapter_folder}: its base model {bases[0]} is missing; put it back, or train again")
 
 
 def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None) -> PreTrainedModel:
@@ -261,8 +262,8 @@ def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None)
 
     Args:
         folder: a folder with safetensors weights.
-        dtype: of the weights in memory.
-        config: in place of the folder's own, such as one with fewer layers.
+        dtype: number type of the weights in memory.
+        config: replaces the folder's own, for example with fewer layers.
 
     Raises:
         UnreadableModel: weights or configuration are missing or broken, or do not belong together.
@@ -274,7 +275,7 @@ def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None)
         return _merged_adapter(folder, dtype)
     _check_kernels(folder / "config.json")
     with _named(folder, "model"):
-        # Mismatches are let through to be reported with the folder's name below, where the missing are.
+        # Mismatches are allowed here, and reported with the folder's name below, like missing weights.
         loaded = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=_DTYPES[dtype],
@@ -285,20 +286,20 @@ def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None)
             ignore_mismatched_sizes=True,
             **({} if config is None else {"config": config}),
         )
-    model, found = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
-    mismatched = [name for name, *_ in found["mismatched_keys"]]
-    for fault, names in (("are missing", found["missing_keys"]), ("have another shape than config.json", mismatched)):
+    model, info = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
+    mismatched = [name for name, *_ in info["mismatched_keys"]]
+    for fault, names in (("are missing", info["missing_keys"]), ("have another shape than config.json", mismatched)):
         if names:
-            # transformers would go on with random numbers in their place.
+            # transformers would continue with random numbers instead.
             raise UnreadableModel(
-                f"{folder}: {len(names)} of the model's weights {fault}, {min(names)} the first; {_MENDS['model']}"
+                f"{folder}: {len(names)} of the model's weights {fault}, {min(names)} the first; {_FIXES['model']}"
             )
     return model
 
 
 @contextmanager
 def _named(folder: Path, part: str) -> Iterator[None]:
-    """Say of what transformers raises for a broken folder which one it is, in a line."""
+    """Turn exceptions of transformers for a broken folder into one line with the folder's name."""
     try:
         yield
     except BaseException as error:
@@ -308,8 +309,8 @@ def _named(folder: Path, part: str) -> Iterator[None]:
         # Of a setting that is wrong, the first line names it and the second says why.
         reason = " ".join(" ".join(lines[: 2 if isinstance(error, StrictDataclassError) else 1]).split()).rstrip(": ")
         if "custom code" in reason:
-            reason, mend = "it needs code of its own, which is never run", "name one that transformers knows"
-        raise UnreadableModel(f"{folder}: the {part} cannot be read ({reason}); {mend}") from error
+            reason, fix = "it needs custom code, which is never run", "name one that transformers knows"
+        raise UnreadableModel(f"{folder}: the {part} cannot be read ({reason}); {fix}") from error
 
 
 def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
@@ -321,12 +322,12 @@ def _merged_adapter(folder: Path, dtype: str) -> PreTrainedModel:
 
 
 def check_weights(folder: Path) -> None:
-    """Raise UnreadableModel unless the folder holds safetensors weights, whole and all of them."""
+    """Raise UnreadableModel unless the folder has complete safetensors weights."""
     if not folder.is_dir():
         raise UnreadableModel(f"{folder}: no such folder")
     if weights_dropped(folder):
         raise UnreadableModel(
-            f"{folder}: its weights were dropped (`checkpoints: keep` in the profile); train it again with "
+            f"{folder}: its weights were deleted (`checkpoints: keep` in the profile); train it again with "
             "`selection-platform refresh EXPERIMENT --rebuild`"
         )
     files = sorted(folder.glob("*.safetensors"))
@@ -349,7 +350,7 @@ def _check_files(folder: Path, files: list[Path]) -> None:
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
-            raise UnreadableModel(f"{path}: not a whole safetensors file ({error}); fetch it again") from error
+            raise UnreadableModel(f"{path}: not a complete safetensors file ({error}); fetch it again") from error
     index = folder / _WEIGHTS_INDEX
     if index.exists():
         named = _named_shards(index)

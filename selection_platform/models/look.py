@@ -1,4 +1,4 @@
-"""What can be known of a model without its weights: its tokenizer, and how long a text it takes."""
+"""Inspects a model without its weights: its tokenizer, and its longest sequence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from selection_platform.text.template_choice import make_renderer
 
 @dataclass(frozen=True)
 class ModelLook:
-    """A model from outside.
+    """What is known about a model without its weights.
 
     Attributes:
-        count_tokens: of a conversation, as it is trained on.
-        pieces: of a conversation, as the model sees it.
-        positions: the longest sequence that it takes, in tokens; None where its configuration does not say.
+        count_tokens: counts the tokens of a conversation, rendered for training.
+        pieces: the pieces of a conversation, as the model sees it.
+        positions: the longest sequence that it takes, in tokens; None if its configuration does not say.
     """
 
     count_tokens: Callable[[Sequence[Message]], int]
@@ -50,7 +50,7 @@ def look_at(settings: ModelSettings, text: TextSettings) -> ModelLook:
 
 
 def positions_of(folder: Path) -> int | None:
-    """The longest sequence that a model takes, in tokens; None where its configuration does not say."""
+    """The longest sequence that a model takes, in tokens; None if its configuration does not say."""
     return positions(read_config(folder))
 
 

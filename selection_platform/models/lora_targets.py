@@ -1,4 +1,4 @@
-"""Which layers of a model get a LoRA adapter: found by what the model is made of, before any weight is read."""
+"""Finds the layers of a model that get a LoRA adapter, from its structure, before any weight is read."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,15 +18,16 @@ _MOST_NAMED = 30
 def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
     """Names of the linear layers that get an adapter, as peft's `target_modules` takes them.
 
-    `auto` is the four projections of attention that most models have, and in a model that does not have them all,
-    every linear layer inside its attention: `qkv_proj` and `o_proj` of Phi-3, `attn.c_attn` and `attn.c_proj` of GPT-2.
+    `auto` means the four projections of attention that most models have. In a model that lacks one of them, it means
+    every linear layer inside its attention: `qkv_proj` and `o_proj` in Phi-3, `attn.c_attn` and `attn.c_proj` in GPT-2.
 
     Args:
-        folder: of the model that is trained; an adapter of an earlier training will do.
+        folder: folder of the model to train, which may also be an adapter of an earlier training.
         lora: settings of the adapter.
 
     Raises:
-        PlatformError: the model has no linear layer of a name, or none in its attention; the message lists what it has.
+        PlatformError: the model has no linear layer with a name, or none in its attention; the message lists its
+        layers.
         UnreadableModel: its configuration cannot be read.
     """
     model = skeleton(folder)
@@ -52,7 +53,7 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
 
 
 def _inside_attention(model: PreTrainedModel) -> set[str]:
-    """Names of all modules inside one whose class is called an attention."""
+    """Names of all modules inside a module whose class name contains "attention"."""
     attentions = [name for name, module in model.named_modules() if "attention" in type(module).__name__.lower()]
     return {f"{name}.{inner}" for name in attentions for inner, _ in model.get_submodule(name).named_modules() if inner}
 
@@ -63,7 +64,7 @@ def _matched(target: str, layers: Iterable[str]) -> bool:
 
 
 def _shortest(name: str, others: Sequence[str]) -> str:
-    """The shortest end of a layer's name that means none of the others: `attn.c_proj`, as GPT-2 has an `mlp.c_proj`."""
+    """The shortest end of a layer's name that matches no other: `attn.c_proj`, because GPT-2 also has `mlp.c_proj`."""
     parts = name.split(".")
     ends = (".".join(parts[start:]) for start in range(len(parts) - 1, 0, -1))
     return next((end for end in ends if not _matched(end, others)), name)

@@ -1,8 +1,8 @@
-"""Run a model on a few tokens when it is fetched, in every way that jobs will run it, and compare.
+"""Runs a model on a few tokens when it is fetched, in every way that jobs will run it, and compares the results.
 
-No table of architectures: a model whose passes agree with each other is right, whatever it is called, and one whose
-passes do not is refused with the reason. A model's layers repeat, so the first few stand for all: of a model of 70
-billion parameters a few gigabytes are read.
+There is no table of architectures: if the passes of a model agree with each other, it is accepted, and otherwise it is
+refused with the reason. A model's layers repeat, so the first few are enough: for a model of 70 billion parameters, a
+few gigabytes are read.
 """
 
 import copy
@@ -23,12 +23,12 @@ from selection_platform.models.head import UnsupportedModel, output_head
 from selection_platform.models.loading import UnreadableModel, read_config, read_model
 from selection_platform.models.provenance import parameter_count
 
-# What the code of a model raises that cannot do what it is asked for.
+# Exceptions of a model's code if it does not support a kind of pass.
 _REFUSALS = (ArithmeticError, AttributeError, AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError)
 _ROWS = (np.arange(1, 9), np.arange(11, 16))
 """Token ids of two rows of different length."""
 _CLOSE = {torch.float32: 1e-4}
-"""Relative to the largest value; narrower numbers get 5%, since kernels of other shapes round otherwise."""
+"""Tolerance relative to the largest value. Narrower types get 5%, because kernels of other shapes round differently."""
 _WIDE_UP_TO = 2_000_000_000
 """Parameters of the largest model that is read whole in float32."""
 
@@ -47,7 +47,7 @@ def check_passes(folder: Path) -> None:
                 cut = read_model(folder, "float32", front)
             _check(folder, cut)
         except (*_REFUSALS, ValueError):
-            # Perhaps only since it was cut: some layers refer to others by their number.
+            # Perhaps only because it was cut: some layers refer to others by number.
             gc.collect()
         else:
             return
@@ -65,7 +65,7 @@ def check_passes(folder: Path) -> None:
 
 
 def _front(config: PreTrainedConfig) -> PreTrainedConfig | None:
-    """The configuration of the first layers, as many as have one of each kind; None where these are all."""
+    """The configuration of the first layers, enough to have one of each kind; None if these are all layers."""
     layers = getattr(config, "num_hidden_layers", None)
     if not isinstance(layers, int):
         return None
@@ -86,7 +86,7 @@ def _front(config: PreTrainedConfig) -> PreTrainedConfig | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' list of the weights that were not read."""
+    """Silence transformers' list of unread weights."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -116,24 +116,24 @@ def _check_tied(folder: Path, model: PreTrainedModel) -> None:
     embedding: Any = model.get_input_embeddings()
     if model.config.tie_word_embeddings and output_head(model).weight is not embedding.weight:
         raise UnreadableModel(
-            f"{folder}: config.json says tie_word_embeddings, and the weights have a head of its own that differs from "
-            "the embedding; set tie_word_embeddings to false in config.json"
+            f"{folder}: config.json sets tie_word_embeddings, but the weights have a head that differs from the "
+            "embedding; set tie_word_embeddings to false in config.json"
         )
 
 
 def _before_another_end(model: PreTrainedModel) -> list[torch.Tensor]:
-    """Hidden states of the same first tokens before two different ends: of one width, so that kernels are the same."""
+    """Hidden states of the same first tokens before two different endings of the same width, so that kernels match."""
     longer, shorter = map(torch.from_numpy, _ROWS)
     rows = [torch.cat([longer, shorter + step])[None] for step in (0, 1)]
     return [last_hidden_state(model, row)[:, : len(longer)] for row in rows]
 
 
 def _training_loss(model: PreTrainedModel) -> float:
-    """What training adds up for the rows, in nats: as `transformers.Trainer` asks for it."""
+    """The training loss, summed over the rows in nats, as `transformers.Trainer` computes it."""
     tokens = pad(_ROWS)
     is_text = torch.tensor([[place < len(row) for place in range(tokens.shape[1])] for row in _ROWS])
     labels = tokens.masked_fill(~is_text, -100)
-    # Of a mixture of experts: the balance of its experts is a loss of its own.
+    # In a mixture of experts, the load-balancing loss is separate.
     router = {"output_router_logits": False} if hasattr(model.config, "output_router_logits") else {}
     output = cast(Any, model)(
         input_ids=tokens, attention_mask=is_text.long(), labels=labels, num_items_in_batch=torch.tensor(1), **router
@@ -142,7 +142,7 @@ def _training_loss(model: PreTrainedModel) -> float:
 
 
 def _last_logits(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits after the shorter row: padded on the left beside the longer, and alone."""
+    """Logits after the shorter row: padded on the left in a batch with the longer one, and alone."""
     longer, shorter = map(torch.from_numpy, _ROWS)
     beside = torch.zeros(len(longer) - len(shorter), dtype=torch.long)
     tokens = torch.stack([longer, torch.cat([beside, shorter])])
@@ -155,9 +155,9 @@ def _last_logits(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _compare(folder: Path, model: PreTrainedModel, one: Any, other: Any, fault: str) -> None:
-    """Raise UnsupportedModel where two ways to one result differ by more than rounding."""
-    one, other = (torch.as_tensor(each, dtype=torch.float64) for each in (one, other))
+    """Raise UnsupportedModel if two ways to compute a result differ by more than rounding."""
+    one, other = (torch.as_tensor(result, dtype=torch.float64) for result in (one, other))
     tolerance = _CLOSE.get(model.dtype, 0.05)
-    # NaN, which compares with nothing, is no agreement.
+    # The condition is negated so that NaN counts as a difference.
     if not bool((one - other).abs().max() <= tolerance * other.abs().max()):
         raise UnsupportedModel(f"{folder}: {type(model).__name__}: {fault}; name a model of another architecture")

@@ -1,4 +1,4 @@
-"""What a model folder's manifest says about where its weights came from."""
+"""Where a model folder's weights came from, as recorded in its manifest."""
 
 import json
 import math
@@ -23,12 +23,12 @@ def weights_hash(folder: Path) -> str:
 
 
 def recorded_weights_hash(folder: Path) -> str:
-    """The weights' hash by the folder's manifest, which spares reading them; by the weights where it has none."""
+    """The weights' hash from the folder's manifest, which saves reading them; computed if the manifest has none."""
     return (read_manifest(folder) or {}).get("weights_hash") or weights_hash(folder)
 
 
 def model_identity(folder: Path) -> str:
-    """Hash of weights, configuration and tokenizer; of an adapter, its base model's too. Paths do not enter it."""
+    """Hash of weights, configuration and tokenizer; for an adapter, also of its base model. Paths do not count."""
     configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
     patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
     vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}
@@ -52,7 +52,7 @@ def parameter_count(folder: Path) -> int:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the installed packages that decide what weights come out of a training."""
+    """Versions of the installed packages that affect the weights of a training."""
     versions: dict[str, str] = {}
     for package in _PACKAGES:
         try:
@@ -63,7 +63,7 @@ def package_versions() -> dict[str, str]:
 
 
 def peak_memory_bytes() -> int:
-    """Most memory held so far: of the current GPU, or without one the resident memory of this process."""
+    """Peak memory so far: of the current GPU, or without one, resident memory of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

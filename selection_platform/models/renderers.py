@@ -20,6 +20,6 @@ def load_renderer(folder: Path, text: TextSettings) -> Renderer:
 
 
 def text_identity(folder: Path, text: TextSettings) -> str:
-    """What a job's identity says of its text: a hash of what the renderer makes of conversations."""
-    # As the paper's text is always the same, its tokenizer need not be read.
+    """The text's part of a job's identity: a hash of how the renderer encodes fixed conversations."""
+    # The paper's text is always the same, so its tokenizer need not be read.
     return template_hash() if text == PAPER else load_renderer(folder, text).identity

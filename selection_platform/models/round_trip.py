@@ -1,4 +1,4 @@
-"""Whether a tokenizer keeps text: what it makes of a text, decoded, should be the text."""
+"""Checks that a tokenizer keeps text: encoding and decoding should give the same text."""
 
 import unicodedata
 from typing import Any
@@ -18,21 +18,21 @@ PROBES = {
     "emoji": "Well done 👍🏽 👩‍👩‍👧 🇫🇷",
     "combining marks": "e\u0301 a\u0308 ﬁ Å",
 }
-"""Texts in which what tokenizers lose shows, by what they are of."""
+"""Texts that show what tokenizers lose, by kind."""
 
 _NEEDED = ("English", "code", "blanks")
 
 
 class LossyTokenizer(PlatformError):
-    """A tokenizer that cannot tell texts apart which must not be the same."""
+    """A tokenizer that cannot distinguish texts that must be different."""
 
 
 def lost_in_tokenizer(tokenizer: Any, name: str) -> list[str]:
-    """What the tokenizer does not give back as it was given, in words. Most tokenizers give all of it back.
+    """Descriptions of the texts that the tokenizer changes. Most tokenizers change none.
 
     Args:
-        tokenizer: of transformers.
-        name: of the model, for the message.
+        tokenizer: a tokenizer of transformers.
+        name: the model's name, for the message.
 
     Raises:
         LossyTokenizer: capitals, line breaks, blanks or plain letters are lost.
@@ -61,7 +61,7 @@ def _back(tokenizer: Any, text: str) -> str:
 
 
 def _difference(text: str, back: str) -> str:
-    """The first place where two texts differ, in words."""
+    """A description of the first difference between two texts."""
     same = zip(text, back, strict=False)
     place = next((place for place, (one, other) in enumerate(same) if one != other), min(len(text), len(back)))
     return f"{text[place : place + 12]!r} comes back as {back[place : place + 12]!r}"

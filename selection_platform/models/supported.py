@@ -1,7 +1,7 @@
-"""Which models the platform can score and train, as far as their description says it: configuration and tokenizer.
+"""Checks from a model's configuration and tokenizer that the platform can score and train it.
 
-What only shows when a model runs is tried in `probe`. Together they are the answer to "does it work with mine?" on the
-day that a model is fetched, and not after a night of scoring.
+`probe` checks what shows only when a model runs. Together they answer "does it work with mine?" when a model is
+fetched, and not after a night of scoring.
 """
 
 import json
@@ -36,14 +36,14 @@ _OBJECTS = (
     "added_tokens.json", "vocab.json",
 )  # fmt: skip
 _SAMPLING = {"dropout": "BPE dropout", "alpha": "sampling of a Unigram"}
-"""Settings of a tokenizer's model with which it cuts the same text otherwise each time."""
+"""Settings of a tokenizer's model that make it split the same text differently each time."""
 
 
 def check_description(folder: Path) -> None:
     """Check a model's configuration and tokenizer; its weights need not be there.
 
     Raises:
-        UnsupportedModel: it is of a kind that cannot be scored or trained; the message says what to name instead.
+        UnsupportedModel: it is of a kind that cannot be scored or trained; the message says what to use instead.
         UnreadableModel: configuration or tokenizer cannot be read.
     """
     for name in _OBJECTS:
@@ -87,17 +87,17 @@ def _quantised(config: PreTrainedConfig) -> str | None:
         ", ".join(str(part) for part in (settings.get("quant_method"), bits) if part) or "quantization in config.json"
     )
     return (
-        f"its weights are quantised ({kind}), and such weights cannot be fine-tuned; name the model that they were "
-        "made from, with weights in bfloat16, float16 or float32"
+        f"its weights are quantised ({kind}), and such weights cannot be fine-tuned; name the original model, with "
+        "weights in bfloat16, float16 or float32"
     )
 
 
 def _not_causal(config: PreTrainedConfig) -> str | None:
     kind = config.model_type
     if config.is_encoder_decoder:
-        return f"{kind} is an encoder-decoder; name a causal language model, which is a decoder alone"
+        return f"{kind} is an encoder-decoder; name a causal language model, which is only a decoder"
     if config.get_text_config() is not config:
-        return f"{kind} reads more than text; name a model of text alone, such as its language model saved by itself"
+        return f"{kind} reads more than text; name a text-only model, such as its language model saved separately"
     names = config.architectures or []
     if names and not any(part in name for name in names for part in _CAUSAL_NAMES):
         return (
@@ -110,7 +110,7 @@ def _not_causal(config: PreTrainedConfig) -> str | None:
 
 
 def _check_vocabulary(folder: Path, config: PreTrainedConfig) -> None:
-    """Raise UnsupportedModel where the tokenizer has a token that the model has no embedding for."""
+    """Raise UnsupportedModel if the model has no embedding for one of the tokenizer's tokens."""
     rows = getattr(config, "vocab_size", None)
     ids = load_tokenizer(folder).get_vocab()
     beyond = sorted((number, token) for token, number in ids.items() if rows is not None and number >= rows)
@@ -118,7 +118,7 @@ def _check_vocabulary(folder: Path, config: PreTrainedConfig) -> None:
         number, token = beyond[0]
         raise UnsupportedModel(
             f"{folder}: {len(beyond)} of the tokenizer's tokens have no embedding, {token!r} with id {number} the "
-            f"first: the embedding has {rows} rows; take them out of the tokenizer's files, or enlarge the embedding "
+            f"first: the embedding has {rows} rows; remove them from the tokenizer's files, or enlarge the embedding "
             "(`resize_token_embeddings` of transformers)"
         )
 
@@ -136,13 +136,13 @@ def skeleton(folder: Path) -> PreTrainedModel:
 
 
 def unused_weights(folder: Path) -> int:
-    """How many stored numbers the model that config.json describes has no place for, beside a second copy of its head.
+    """How many stored numbers the model in config.json does not use, apart from a second copy of its head.
 
-    Whatever transformers does not know is left out of a model in silence: heads for other tasks, and half of the layers
-    where a configuration says half as many. It is said here.
+    transformers silently ignores weights that it does not know: heads for other tasks, or half of the layers if the
+    configuration has half as many. This function warns about them.
 
     Raises:
-        UnreadableModel: there are fewer than it needs.
+        UnreadableModel: there are fewer numbers than the model needs.
     """
     model = skeleton(folder)
     stored, needed = parameter_count(folder), sum(weight.numel() for weight in model.parameters())
@@ -151,7 +151,7 @@ def unused_weights(folder: Path) -> int:
             f"{folder}: the weights are {stored:,} numbers, and config.json describes a model of {needed:,}; fetch the "
             "model again, or name another"
         )
-    # Each once, also where two names are tied; with what is stored and not trained, such as biases of a router.
+    # Each tensor once, even if two names are tied, including untrained ones such as a router's biases.
     places = {id(tensor): tensor.numel() for tensor in model.state_dict(keep_vars=True).values()}
     unused = max(0, stored - sum(places.values()))
     head, embedding = (cast(Any, part) for part in (model.get_output_embeddings(), model.get_input_embeddings()))
@@ -179,8 +179,8 @@ def check_numbers(folder: Path) -> None:
             for name in file.keys():  # noqa: SIM118
                 if name.endswith(_PACKED):
                     raise UnsupportedModel(
-                        f"{path}: {name} is of quantised weights, which cannot be fine-tuned; name the model that they "
-                        "were made from, with weights in bfloat16, float16 or float32"
+                        f"{path}: {name} belongs to quantised weights, which cannot be fine-tuned; name the original "
+                        "model, with weights in bfloat16, float16 or float32"
                     )
                 if not _is_finite(file.get_tensor(name)):
                     raise UnreadableModel(f"{path}: {name} has NaN or infinity; fetch the model again, or name another")
@@ -195,9 +195,9 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 
 
 def turn_off_sampling(folder: Path) -> dict[str, float]:
-    """Make a tokenizer that cuts the same text otherwise each time (BPE dropout) cut it the one usual way.
+    """Turn off random splitting (BPE dropout) in a tokenizer, so that a text always has the same tokens.
 
-    Such settings are for training a model; scores and answers must not depend on a draw.
+    Such settings are for training a model; scores and answers must not be random.
 
     Returns:
         The settings that were turned off, by name.
@@ -212,20 +212,20 @@ def turn_off_sampling(folder: Path) -> dict[str, float]:
         content["model"] = model | dict.fromkeys(off)
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        said = ", ".join(f"{_SAMPLING[name]} ({name} {value})" for name, value in off.items())
-        logger.warning("%s: %s is turned off, so that a text always has the same tokens", folder.name, said)
+        settings = ", ".join(f"{_SAMPLING[name]} ({name} {value})" for name, value in off.items())
+        logger.warning("%s: %s is turned off, so that a text always has the same tokens", folder.name, settings)
     return off
 
 
 def positions(config: PreTrainedConfig) -> int | None:
-    """The longest sequence that a model takes, in tokens; None where its configuration does not say.
+    """The longest sequence that a model takes, in tokens; None if its configuration does not say.
 
-    LongRoPE (Phi-3) has two sets of frequencies, and takes the other for all rows of a batch as soon as one of them is
-    longer than the original context. A row's numbers would depend on its neighbours, so that is the limit.
+    LongRoPE (Phi-3) has two sets of frequencies. It uses the second for a whole batch if one row is longer than the
+    original context, so a row's numbers would depend on its neighbours. So the original context is the limit.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
     kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    limits = [each.get("original_max_position_embeddings") for each in kinds if each.get("rope_type") == "longrope"]
+    limits = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
     known = [limit for limit in (getattr(text, "max_position_embeddings", None), *limits) if limit]
     return min(known, default=None)

@@ -1,7 +1,7 @@
-"""A checkpoint that another trainer made, taken in as if it had been trained here.
+"""Imports a checkpoint from another trainer as if it had been trained here.
 
-Its weights are taken and its tokenizer is not: like every other checkpoint it is evaluated with the tokenizer and the
-chat template of its base model, so that all arms answer to the same text.
+Its weights are copied, but not its tokenizer: like every other checkpoint, it is evaluated with the tokenizer and chat
+template of its base model, so that all arms see the same text.
 """
 
 import json
@@ -39,11 +39,11 @@ from selection_platform.models.provenance import (
 from selection_platform.models.renderers import load_renderer, text_identity
 
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
-"""What a checkpoint's configuration has in common with its base model's."""
+"""Settings that a checkpoint's configuration must share with its base model's."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PROBE_TOKENS = 8
 _DTYPE = "bfloat16"
-"""Of the check alone: half the memory of float32."""
+"""Number type of the check only: half the memory of float32."""
 
 
 @alone_in_folder
@@ -61,7 +61,7 @@ def register(source: Path, origin: Mapping[str, str], base: Path, text: TextSett
         The folder's manifest.
 
     Raises:
-        UnreadableModel: there are no safetensors weights, or they cannot be those of a model trained from the base.
+        UnreadableModel: there are no safetensors weights, or they do not fit a model trained from the base model.
         NotFinite: the model gives NaN or infinity.
     """
     check_weights(source)
@@ -71,7 +71,7 @@ def register(source: Path, origin: Mapping[str, str], base: Path, text: TextSett
     identity = {TRAINED_ELSEWHERE: hashes, "base_model": model_identity(base), "template": text_identity(base, text)}
     if not open_job_folder(folder, identity):
         _check_fits(source, base, weights)
-        # Nobody knows what else will become of files in a folder; those of the hub's cache stay as they are.
+        # Files in a folder may change later, so they are copied; those in the hub's cache never change.
         take = link_or_copy if "model_id" in origin else shutil.copyfile
         for name, path in files.items():
             take(path.resolve(), folder / name)
@@ -88,7 +88,9 @@ def register(source: Path, origin: Mapping[str, str], base: Path, text: TextSett
 
 def _check_fits(source: Path, base: Path, weights: str) -> None:
     if weights == recorded_weights_hash(base):
-        raise UnreadableModel(f"{source}: has the weights of the base model itself: nothing was trained; name another")
+        raise UnreadableModel(
+            f"{source}: has the weights of the base model itself, so nothing was trained; name another"
+        )
     if (source / ADAPTER_CONFIG).exists():
         kind = json.loads((source / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("peft_type")
         if kind != "LORA":
@@ -101,8 +103,8 @@ def _check_fits(source: Path, base: Path, weights: str) -> None:
 
 def _check_shape(source: Path, base: Path) -> None:
     own, of_base = (
-        AutoConfig.from_pretrained(each, local_files_only=True, trust_remote_code=False).get_text_config()
-        for each in (source, base)
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
+        for folder in (source, base)
     )
     for name in SHAPE:
         value, expected = getattr(own, name, None), getattr(of_base, name, None)
@@ -114,7 +116,8 @@ def _check_shape(source: Path, base: Path) -> None:
 
 
 def _check_vocabulary(source: Path, base: Path) -> None:
-    own, of_base = (AutoTokenizer.from_pretrained(each, local_files_only=True).get_vocab() for each in (source, base))
+    folders = source, base
+    own, of_base = (AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab() for folder in folders)
     other = min((token for token, number in of_base.items() if own.get(token) != number), default=None)
     if other is not None:
         raise UnreadableModel(
@@ -124,7 +127,7 @@ def _check_vocabulary(source: Path, base: Path) -> None:
 
 
 def _loaded(folder: Path, base: Path, source: Path) -> PreTrainedModel:
-    """The model of a folder that has no manifest yet; an adapter stands beside the base's own weights.
+    """The model of a folder that has no manifest yet. An adapter is added to the base model without merging.
 
     Raises:
         UnreadableModel: weights are missing or do not fit; the message names the source.
@@ -134,11 +137,11 @@ def _loaded(folder: Path, base: Path, source: Path) -> PreTrainedModel:
     model, _ = load_model(base, _DTYPE, device="cpu")
     try:
         adapted = PeftModel.from_pretrained(model, str(folder))
-    # peft and torch say by these that names or shapes of layers are not the base model's.
+    # peft and torch raise these if names or shapes of layers do not match the base model.
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _unfit(source, " ".join(str(error).split())[:300]) from error
     with safe_open(folder / ADAPTER_WEIGHTS, framework="numpy") as file:
-        # peft leaves these out with a warning.
+        # peft ignores such weights with a warning.
         strange = set(file.keys()) - get_peft_model_state_dict(adapted).keys()
     if strange:
         raise _unfit(source, f"it has no layer for {min(strange)}")

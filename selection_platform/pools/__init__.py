@@ -1,1 +1,1 @@
-"""Reading pools: rows as their source holds them, then one normal form, with every dropped row counted."""
+"""Reads pools: rows from their source, brought into one normal form, with every dropped row counted."""

@@ -1,4 +1,4 @@
-"""Rows that cannot be read as a conversation: what is said of them, and how they are counted."""
+"""Rows that cannot be read as a conversation: their messages and their counts."""
 
 from collections import Counter
 from typing import Literal
@@ -10,34 +10,34 @@ class BadRow(PlatformError):
     """A row that cannot be read.
 
     Attributes:
-        reason: what is wrong, in words that do not depend on the row, to count by.
+        reason: what is wrong, in words that do not depend on the row, so that rows can be counted by it.
     """
 
-    def __init__(self, reason: str, field: str | None, problem: str, mend: str) -> None:
-        super().__init__(reason, field, problem, mend)
+    def __init__(self, reason: str, field: str | None, problem: str, fix: str) -> None:
+        super().__init__(reason, field, problem, fix)
         self.reason = reason
         self._where = ""
         self._field = f"field {field}: " if field is not None else ""
         self._problem = problem
-        self._mend = mend
+        self._fix = fix
 
     def at(self, file: str, row: int) -> "BadRow":
-        """This error, knowing its place: the row's number in the file, counted from 1."""
+        """This error, with its place: the file, and the row's number in it from 1."""
         self._where = f"{file}, row {row}, " if self._field else f"{file}, row {row}: "
         return self
 
     def __str__(self) -> str:
-        text = f"{self._where}{self._field}{self._problem}; {self._mend}, or set on_bad_row: skip for this pool"
-        # A row's own keys and names stand in it, and may be what no file can hold.
+        text = f"{self._where}{self._field}{self._problem}; {self._fix}, or set on_bad_row: skip for this pool"
+        # The message may have keys and names from the row that no file can hold.
         return text.encode(errors="backslashreplace").decode()
 
 
 class BadRowTally:
-    """Raises the first bad row, or counts them all, as the pool's settings say.
+    """Raises the first bad row or counts all of them, as the pool's settings say.
 
     Attributes:
         counts: bad rows by reason.
-        examples: for each reason the message of the first such row.
+        examples: the message of the first row, by reason.
     """
 
     def __init__(self, on_bad_row: Literal["stop", "skip"]) -> None:
@@ -49,7 +49,7 @@ class BadRowTally:
         """Count a bad row.
 
         Raises:
-            BadRow: that row, where the settings say stop.
+            BadRow: that row, if the settings say stop.
         """
         if self._stop:
             raise bad_row

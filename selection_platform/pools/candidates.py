@@ -1,6 +1,6 @@
-"""The first half of making a pool: each shard of raw rows by itself, without looking at other rows.
+"""The first half of building a pool: each shard of raw rows is read separately, without looking at other rows.
 
-A candidate is a conversation that passed every filter of its own. What became of the others is counted.
+A candidate is a conversation that passed every filter on a single row. The other rows are counted by reason.
 """
 
 import json
@@ -53,13 +53,13 @@ SYSTEM_LEFT_OUT = "system message left out"
 
 @dataclass
 class ShardReport:
-    """What became of the rows of one shard.
+    """What happened to the rows of one shard.
 
     Attributes:
         rows: raw rows.
-        dropped: rows that are no candidates, by reason.
-        examples: for each kind of bad row the message of the first one.
-        trimmed: what candidates lost, and the places in the file of those that did.
+        dropped: rows that are not candidates, by reason.
+        examples: the message of the first bad row, by reason.
+        trimmed: parts that candidates lost, with the positions of these candidates in their file.
         ignored: fields that were not read.
     """
 
@@ -72,19 +72,19 @@ class ShardReport:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard of raw rows, and the files that its candidates go into."""
+    """A shard of raw rows, and the files for its candidates."""
 
     raw: Path
     candidates: Path
 
     @property
     def report(self) -> Path:
-        """Written last: where it is, the shard is done."""
+        """The report. It is written last: if it exists, the shard is done."""
         return self.candidates.with_suffix(".json")
 
 
 class CandidateReader:
-    """Reads shards of raw rows. One serves a process."""
+    """Reads shards of raw rows. Each process has one."""
 
     def __init__(self, settings: PoolSettings, reading: Reading, benchmark_texts: Sequence[str]) -> None:
         self._settings = settings
@@ -92,15 +92,15 @@ class CandidateReader:
         self._contamination = ContaminationFilter(benchmark_texts)
 
     def __call__(self, shard: Shard) -> ShardReport | BadRow:
-        """Write the candidates of a shard, or give the first bad row, where the settings say stop."""
+        """Write the candidates of a shard, or return the first bad row if the settings say stop."""
         if shard.report.exists():
             return read_shard_report(shard)
         try:
             report, table = self._read(shard.raw)
         except BadRow as bad_row:
-            # Not raised: of all shards, the first one's is told.
+            # Returned, not raised: the caller raises that of the first shard.
             return bad_row
-        # Read once more and removed: speed counts for more than size.
+        # The file is read once and then removed, so speed matters more than size.
         write_table(table, shard.candidates, "snappy")
         with whole_file(shard.report) as temporary:
             temporary.write_text(json.dumps(vars(report)))
@@ -149,7 +149,7 @@ class CandidateReader:
         return reason
 
     def _reason_to_drop(self, messages: tuple[Message, ...]) -> str | None:
-        # From cheap to dear.
+        # Cheap checks first.
         reason = shape_reason(messages, self._settings) or language_reason(messages, self._settings.language)
         if reason is None and self._contamination.overlaps(messages):
             reason = CONTAMINATED
@@ -157,7 +157,7 @@ class CandidateReader:
 
 
 def read_shard_report(shard: Shard) -> ShardReport:
-    """What became of a shard's rows, once it is done."""
+    """The report of a shard that is done."""
     report = json.loads(shard.report.read_text())
     return ShardReport(**{**report, "dropped": Counter(report["dropped"])})
 
@@ -190,7 +190,7 @@ class _Columns:
         self._ends.append(len(self._roles))
 
     def table(self) -> pa.Table:
-        """All of them, with `POOL_SCHEMA`."""
+        """All candidates, with `POOL_SCHEMA`."""
         fields = [pa.array(self._roles, pa.string()), pa.array(self._contents, pa.string())]
         items = pa.StructArray.from_arrays(fields, fields=list(MESSAGES.value_type))
         messages = pa.ListArray.from_arrays(pa.array(self._ends, pa.int32()), items)

@@ -1,4 +1,4 @@
-"""Which conversations hold a piece of a benchmark: 13 words in a row, as GPT-3's authors counted overlap.
+"""Finds conversations that contain a piece of a benchmark: 13 consecutive words, as GPT-3's authors counted overlap.
 
 Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (13-grams; https://arxiv.org/abs/2005.14165).
 """
@@ -11,11 +11,11 @@ from selection_platform.text.conversation import Message
 WORDS = 13
 ANCHOR = 6
 STEP = WORDS - ANCHOR + 1
-"""A run of WORDS words wholly contains a run of ANCHOR words that starts at a multiple of STEP, wherever it starts."""
+"""Every run of WORDS words contains a whole run of ANCHOR words that starts at a multiple of STEP."""
 
 _WORD = re.compile(r"\w+")
 _ASCII_WORDS = bytes(code if _WORD.match(chr(code)) else ord(" ") for code in bytes(range(128)).lower()) + bytes(128)
-"""For each ASCII character what stands for it among words: itself in lower case, or a blank."""
+"""Replacement of each ASCII character: its lower case if it is part of a word, else a blank."""
 
 
 class ContaminationFilter:
@@ -23,11 +23,11 @@ class ContaminationFilter:
 
     Words are runs of letters, digits and underscores in lower case; punctuation and spacing do not matter.
 
-    Texts of fewer than `WORDS` words can never be found.
+    Texts with fewer than `WORDS` words never match.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        # Hashes, not words: a few hundred megabytes less. Two runs share a 64-bit hash by chance about never.
+        # Hashes instead of words save a few hundred megabytes. A chance collision of 64-bit hashes is negligible.
         self._runs: set[int] = set()
         self._anchors: set[int] = set()
         for text in texts:
@@ -38,10 +38,10 @@ class ContaminationFilter:
 
     def overlaps(self, messages: Sequence[Message]) -> bool:
         """Whether one of the messages shares a run of words with one of the texts."""
-        return bool(self._runs) and any(self._found_in(split_words(message.content)) for message in messages)
+        return bool(self._runs) and any(self._overlaps(split_words(message.content)) for message in messages)
 
-    def _found_in(self, words: list[bytes]) -> bool:
-        # Most conversations share no anchor, and looking at every STEP-th is several times faster than at all runs.
+    def _overlaps(self, words: list[bytes]) -> bool:
+        # Most conversations share no anchor, and to check every STEP-th run is several times faster than all runs.
         if self._anchors.isdisjoint(_hashes(words, ANCHOR, STEP)):
             return False
         return not self._runs.isdisjoint(_hashes(words, WORDS, 1))
@@ -57,5 +57,5 @@ def split_words(text: str) -> list[bytes]:
 
 def _hashes(words: list[bytes], length: int, step: int) -> Iterator[int]:
     """The hash of each run of `length` words that starts at a multiple of `step`."""
-    # No loop of Python's: it would take longer than all else of this module.
+    # A Python loop would take longer than the rest of this module.
     return map(hash, zip(*(words[first::step] for first in range(length)), strict=False))

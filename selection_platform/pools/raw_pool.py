@@ -1,4 +1,4 @@
-"""The raw pool: a source's rows as they came, kept so that the pool can be made again without the source."""
+"""The raw pool: unchanged rows of a source, kept so that the pool can be rebuilt without the source."""
 
 import logging
 import time
@@ -31,12 +31,12 @@ class RawPoolReport:
     Attributes:
         rows: rows that were kept.
         bad_rows: rows that could not be parsed, by reason.
-        examples: for each reason the message of the first such row.
-        files: SHA-256 of each file that was read, by name; `git:` and the object id for small files of the hub.
-        revision: commit of the hub data set; None for other sources.
-        content_hash: SHA-256 of all rows; files of another name with the same rows have the same.
-        seconds: time it took, since it was last begun.
-        left_out: files that lie beside those and cannot be read.
+        examples: the message of the first bad row, by reason.
+        files: SHA-256 of each file that was read, by name; `git:` and the object id for small files on the hub.
+        revision: commit of the hub dataset; None for other sources.
+        content_hash: SHA-256 of all rows. It does not depend on the names of files.
+        seconds: time since the last start.
+        left_out: other files in the folder, which cannot be read.
     """
 
     rows: int
@@ -51,15 +51,15 @@ class RawPoolReport:
 
 @alone_in_folder
 def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None = None) -> RawPoolReport:
-    """Read the source of a pool into Parquet files in `folder`; the manifest, which is the report, comes last.
+    """Read the source of a pool into Parquet files in `folder`. The manifest, which is the report, is written last.
 
-    Where the folder already holds the same source's rows, nothing is read again; where it holds a part of them, reading
-    goes on behind the last whole shard.
+    If the folder already has the rows of the same source, nothing is read; if it has a part of them, reading continues
+    after the last complete shard.
 
     Args:
-        settings: of the pool.
-        folder: to write to.
-        most_rows: read no more rows than so many, for a look at the source. The folder is not to be used for more.
+        settings: the pool's settings.
+        folder: the folder to write to.
+        most_rows: read at most this many rows, to inspect the source. Do not use such a folder for anything else.
 
     Raises:
         SourceError: the source cannot be read, or is empty.
@@ -73,7 +73,7 @@ def write_raw_pool(settings: PoolSettings, folder: Path, most_rows: int | None =
     if source.left_out:
         first, rest = source.left_out[:NAMES_IN_LOG], len(source.left_out[NAMES_IN_LOG:])
         more = f" and {rest:,} more (the manifest has them all)" if rest else ""
-        logger.warning("left out, as they cannot be read: %s%s", ", ".join(first), more)
+        logger.warning("left out because they cannot be read: %s%s", ", ".join(first), more)
     rows, content_hash = _copy_rows(source, folder, tally, most_rows)
     report = RawPoolReport(
         rows,
@@ -97,11 +97,11 @@ def read_raw_pool_report(folder: Path) -> RawPoolReport:
     """The report of a finished raw pool.
 
     Raises:
-        PlatformError: there is none in the folder.
+        PlatformError: the folder has no finished raw pool.
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise PlatformError(f"{folder} holds no finished raw pool; make the raw pool first")
+        raise PlatformError(f"{folder} has no finished raw pool; build the raw pool first")
     return RawPoolReport(**manifest)
 
 
@@ -115,7 +115,7 @@ def _identity(settings: PoolSettings, source: Source) -> dict[str, object]:
 
 
 def _copy_rows(source: Source, folder: Path, tally: BadRowTally, most_rows: int | None) -> tuple[int, str]:
-    """Number and hash of the rows that were written."""
+    """Write the rows, and return their number and hash."""
     with RawShards(folder, tally) as shards, progress("raw pool", None, "rows") as bar:
         bar.advance(shards.rows)
         for item in islice(source.rows(shards.last), most_rows):

@@ -1,4 +1,4 @@
-"""The shards of a raw pool: a reading that was killed goes on behind the last whole one."""
+"""The shards of a raw pool. If reading is killed, the next run continues after the last complete shard."""
 
 import hashlib
 import json
@@ -22,21 +22,21 @@ from selection_platform.pools.shards import ROWS_PER_BATCH, shard_paths
 RAW_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("record", pa.string())])
 
 PROGRESS = b"progress"
-"""Key of a shard's metadata: which row of the source is its last one, and the bad rows up to there."""
+"""Key of a shard's metadata with its last row in the source, and the bad rows up to there."""
 
 CHARACTERS_PER_BATCH = 4_000_000
 MOST_WAITING = 16
-"""Batches that reading may be ahead of each thread."""
+"""How many batches reading may be ahead of each thread."""
 
 
 class RawShards:
-    """Takes rows in batches, and hashes and writes them in threads of their own: reading waits for neither.
+    """Collects rows in batches, and hashes and writes them in separate threads, so that reading does not wait.
 
-    Used as a context: leaving it waits for the threads.
+    Use it as a context manager: its end waits for the threads.
 
     Attributes:
-        rows: how many rows were handed on; after a reading that was killed, at first those of its whole shards.
-        last: name of the file and number of the row that a shard ended with last; None where there is none.
+        rows: number of rows passed to the threads; at first, the rows in complete shards of an earlier run.
+        last: file name and row number of the last of these rows; None if there are none.
     """
 
     def __init__(self, folder: Path, tally: BadRowTally) -> None:
@@ -50,7 +50,7 @@ class RawShards:
         self._clear()
         self._take_up()
         self._hashing = _Thread("raw pool hash")
-        # Two, shard by shard in turn: compressing takes longer than reading.
+        # Two threads that take turns by shard, because compressing takes longer than reading.
         self._writing = [_Thread("raw pool shards"), _Thread("raw pool shards")]
         self._shard: _Shard | None = None
 
@@ -62,10 +62,10 @@ class RawShards:
             thread.end()
 
     def _take_up(self) -> None:
-        """Take up what an earlier reading wrote, and remove what does not say where it ended."""
+        """Continue from the shards of an earlier run, and remove those that do not record where they end."""
         for left_over in self._folder.glob(".part-*.partial"):
             left_over.unlink()
-        with progress("raw pool as far as it was read", None, "rows") as bar:
+        with progress("raw pool: checking earlier shards", None, "rows") as bar:
             while self._take_up_shard(self._path(self._shards)):
                 self._shards += 1
                 bar.advance(self.rows - bar.done)
@@ -75,20 +75,20 @@ class RawShards:
                 path.unlink()
 
     def _take_up_shard(self, path: Path) -> bool:
-        """Take up one shard; False where it is not there, or does not say where it ended."""
+        """Continue after one shard. False if it is missing, or does not record where it ends."""
         if not path.exists():
             return False
         with pq.ParquetFile(path) as file:
-            said = (file.metadata.metadata or {}).get(PROGRESS)
-            if said is None:
+            recorded = (file.metadata.metadata or {}).get(PROGRESS)
+            if recorded is None:
                 return False
             for records in _records(file):
                 self._content.update(records)
             self.rows += file.metadata.num_rows
-        ended = json.loads(said)
-        self.last = (ended["file"], ended["row"])
-        self._tally.counts = Counter(ended["bad_rows"])
-        self._tally.examples = ended["examples"]
+        end = json.loads(recorded)
+        self.last = (end["file"], end["row"])
+        self._tally.counts = Counter(end["bad_rows"])
+        self._tally.examples = end["examples"]
         return True
 
     def _path(self, number: int) -> Path:
@@ -101,7 +101,7 @@ class RawShards:
         self._characters = 0
 
     def add(self, row: RawRow) -> int:
-        """Add the next row; how many rows were handed on with it: none, mostly."""
+        """Add the next row, and return how many rows this passed to the threads: mostly 0."""
         self._files.append(row.file)
         self._numbers.append(row.row)
         self._records.append(row.record)
@@ -117,7 +117,7 @@ class RawShards:
         return handed_on
 
     def finish(self) -> tuple[int, str]:
-        """Write what is left; the number of all rows, and the SHA-256 of their texts, each with a line break behind."""
+        """Write the rest, and return the number of all rows and the SHA-256 of their texts, one line each."""
         self._hand_on()
         self._end_shard()
         for thread in (self._hashing, *self._writing):
@@ -125,7 +125,7 @@ class RawShards:
         return self.rows, self._content.hexdigest()
 
     def _hand_on(self) -> None:
-        """Give the batch to the threads."""
+        """Pass the batch to the threads."""
         if not self._records:
             return
         if self._shard is None:
@@ -153,7 +153,7 @@ class RawShards:
 
 
 class _Shard:
-    """One file that is being written, by a thread. It is there only when it is whole."""
+    """A file that a thread writes. It appears only when it is complete."""
 
     def __init__(self, path: Path, thread: "_Thread") -> None:
         self.thread = thread
@@ -165,13 +165,13 @@ class _Shard:
         """Add a batch."""
         if self._writer is None:
             temporary = self._files.enter_context(whole_file(self._path))
-            # The texts differ from each other: a dictionary of them would be thrown away.
+            # The texts are all different, so a dictionary of them would be useless.
             dictionary: Any = ["file"]
             self._writer = pq.ParquetWriter(temporary, RAW_SCHEMA, compression="zstd", use_dictionary=dictionary)
         self._writer.write_table(pa.table(columns, schema=RAW_SCHEMA))
 
     def end(self, progress: dict[str, Any]) -> None:
-        """Say where in the source the shard ends, and make it count."""
+        """Record where in the source the shard ends, and complete it."""
         assert self._writer is not None
         self._writer.add_key_value_metadata({PROGRESS: json.dumps(progress).encode()})
         self._writer.close()
@@ -179,25 +179,25 @@ class _Shard:
 
 
 class _Thread:
-    """Does one thing after the other. What goes wrong is raised by whoever hands it the next one, or waits."""
+    """Runs tasks one after another. An exception in one is raised by the next `do` or `wait`."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, name)
         self._waiting: deque[Future[None]] = deque()
 
     def do(self, work: Any, argument: object) -> None:
-        """Do this when all before it is done."""
+        """Run a task after all earlier ones."""
         while len(self._waiting) > MOST_WAITING or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(work, argument))
 
     def wait(self) -> None:
-        """Wait until all is done."""
+        """Wait for all tasks."""
         while self._waiting:
             self._waiting.popleft().result()
 
     def end(self) -> None:
-        """Stop, and do no more."""
+        """Stop without running the remaining tasks."""
         self._thread.shutdown(cancel_futures=True)
 
 

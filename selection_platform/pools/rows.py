@@ -1,4 +1,4 @@
-"""Rows as sources give them, and what a source is."""
+"""Raw rows and their sources."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +14,14 @@ from selection_platform.pools.bad_rows import BadRow
 
 
 class SourceError(PlatformError):
-    """A source that cannot be read at all, with what is wrong and how to fix it."""
+    """A source that cannot be read. The message says what is wrong and how to fix it."""
 
 
 class RawRow(NamedTuple):
-    """A row as its source holds it.
+    """An unchanged row of a source.
 
     Attributes:
-        file: name of the file, as the profile says it.
+        file: name of the file, as in the profile.
         row: number of the row or line in the file, from 1.
         record: the row as the text of a JSON object.
     """
@@ -33,7 +33,7 @@ class RawRow(NamedTuple):
 
 Rows = Iterator[RawRow | BadRow]
 Reader = Callable[[Path, str, int], Rows]
-"""Reads the rows of a file: its path, its name, and the number of the row to go on after (0 for all rows)."""
+"""Reads the rows of a file, given its path, its name, and the number of the row to continue after (0 for all rows)."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class SourceFile:
     """A file of rows.
 
     Attributes:
-        name: as the profile says it: from its folder, or from the data set's.
-        digest: SHA-256 of its bytes; for a small file of the hub, `git:` and its object id.
-        locate: the file's place on this machine; fetches it where it is not there yet.
+        name: its path, relative to the profile's folder or to the dataset's.
+        digest: SHA-256 of its bytes; for a small file on the hub, `git:` and its object id.
+        locate: returns the file's place on this machine, after downloading it if necessary.
         read: reads its rows.
     """
 
@@ -55,12 +55,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A source whose content is pinned down, ready to be read.
+    """A source with fixed content, ready to be read.
 
     Attributes:
-        identity: what decides its rows. It has no path but what the profile says.
-        find: finds the files that hold its rows, in order, and those beside them that are left out.
-        revision: commit of the hub data set.
+        identity: what decides its rows. The only paths in it are those in the profile.
+        find: finds the files with rows, in order, and other files that are left out.
+        revision: commit of the hub dataset.
     """
 
     identity: Mapping[str, Any]
@@ -78,11 +78,11 @@ class Source:
 
     @property
     def left_out(self) -> list[str]:
-        """Files that lie beside those, and whose kind cannot be read."""
+        """Other files in the folder, whose kind cannot be read."""
         return list(self._found[1])
 
     def rows(self, after: tuple[str, int] | None = None) -> Rows:
-        """Read the rows: all, or those behind a file's name and the number of a row in it."""
+        """Read all rows, or those after a row, given by its file's name and its number."""
         files = list(self._found[0])
         name, row = after or (None, 0)
         if name is not None:
@@ -92,10 +92,10 @@ class Source:
 
 
 def to_json(record: Mapping[str, Any], *, may_hold_floats: bool = True) -> str:
-    """A record as JSON text, in ASCII; dates and other values that JSON does not know become strings.
+    """A record as ASCII JSON text. Dates and other values that JSON does not have become strings.
 
-    Where there are no floats, which it writes otherwise, orjson gives the same text in a fifth of the time, but for
-    characters beyond ASCII.
+    Without floats, which it formats differently, and without characters beyond ASCII, orjson gives the same text in a
+    fifth of the time.
     """
     if not may_hold_floats:
         try:
@@ -109,7 +109,7 @@ def to_json(record: Mapping[str, Any], *, may_hold_floats: bool = True) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON does not know as one that it does. Bytes are text where they can be, as older writers did."""
+    """Convert a value that JSON does not have. Bytes become text if possible, as older writers stored text."""
     if isinstance(value, tuple):
         return list(value)
     if not isinstance(value, bytes):
@@ -117,10 +117,10 @@ def _plain(value: Any) -> Any:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        # No text, so that where one is wanted this is a bad row.
+        # Not text, so that it makes a bad row if it is needed as text.
         return {"bytes": len(value)}
 
 
 _LEAVE_TO_PLAIN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
-# Escaped to ASCII: half of a surrogate pair has no other form that Parquet can hold.
+# Escaped to ASCII, because Parquet cannot store half of a surrogate pair in any other form.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)

@@ -11,13 +11,13 @@ from selection_platform.job.folder import whole_file
 
 ROWS_PER_SHARD = 20_000
 CHARACTERS_PER_SHARD = 32_000_000
-"""A shard ends at whichever comes first, so that a pool of long conversations needs no more memory."""
+"""A shard ends at whichever limit comes first, so that long conversations do not need more memory."""
 
 ROWS_PER_BATCH = 1000
 
 
 class ShardWriter:
-    """Collects rows and writes a file whenever it has a shard of them. Call `flush` at the end."""
+    """Collects rows and writes a file for each full shard. Call `flush` at the end."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         for left_over in shard_paths(folder):
@@ -29,7 +29,7 @@ class ShardWriter:
         self._shards = 0
 
     def add(self, row: dict[str, Any], characters: int) -> None:
-        """Add a row that holds about so many characters of text."""
+        """Add a row with about this many characters of text."""
         self._rows.append(row)
         self._characters += characters
         if len(self._rows) >= ROWS_PER_SHARD or self._characters >= CHARACTERS_PER_SHARD:
@@ -47,7 +47,7 @@ class ShardWriter:
 
 
 def write_table(table: pa.Table, path: Path, compression: str = "zstd") -> None:
-    """Write one shard; the file is there only when it is whole."""
+    """Write one shard. The file appears only when it is complete."""
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression=compression)
 

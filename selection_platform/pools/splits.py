@@ -10,10 +10,10 @@ POOL, HELD_OUT, BASE_MODEL = "pool", "held_out", "base_model"
 
 
 def split_of(messages: Sequence[Message], settings: PoolSettings) -> str:
-    """The split of a conversation. A hash of its first user message decides.
+    """The split of a conversation, by a hash of its first user message.
 
-    So a pool that grows never moves a row, and conversations that start alike, such as the parts of a chat that was
-    cut up or several answers to one question, are never on both sides.
+    So a growing pool never moves a row to another split, and conversations with the same first message, such as parts
+    of one chat or several answers to one question, are never in different splits.
     """
     first = next(message.content for message in messages if message.role == "user")
     digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""A first look at a source: what its rows are, what would become of them, and how long they are."""
+"""A first look at a source: the form of its rows, how many would be kept, and how long they are."""
 
 import random
 from collections import Counter
@@ -20,7 +20,7 @@ from selection_platform.text.conversation import Message, to_messages
 NEARLY = 0.8
 SHOWN = 3
 LANGUAGES_OF = 1000
-"""Conversations whose language is detected, which takes longer than all else."""
+"""Number of conversations whose language is detected. This takes longer than everything else."""
 
 CountTokens = Callable[[Sequence[Message]], int]
 """The tokens of a conversation."""
@@ -28,17 +28,17 @@ CountTokens = Callable[[Sequence[Message]], int]
 
 @dataclass(frozen=True)
 class Survey:
-    """What the first rows of a source are like. Arrays have an entry for each conversation that would be kept.
+    """Properties of the first rows of a source. Arrays have one entry per conversation that would be kept.
 
     Attributes:
-        raw: what was read. `rows` of it are all that there are where `is_whole`.
+        raw: report of reading the rows.
         is_whole: whether the source has no more rows.
-        pool: what became of them.
+        pool: report of filtering them.
         turns: pairs of user and assistant message.
-        characters: of all messages together.
-        tokens: of the conversation as it is trained on; None where no tokenizer is at hand.
-        near_duplicates: conversations that are nearly the same as an earlier one.
-        languages: of the first user messages, the most frequent first, as shares.
+        characters: characters of all messages together.
+        tokens: tokens of the conversation, rendered for training; None without a tokenizer.
+        near_duplicates: number of conversations that are nearly the same as an earlier one.
+        languages: share of each language of the first user messages, the most frequent first.
         shown: a few conversations.
     """
 
@@ -54,16 +54,16 @@ class Survey:
 
 
 def survey(settings: PoolSettings, rows: int, count_tokens: CountTokens | None = None) -> Survey:
-    """Look at the first rows of a source.
+    """Inspect the first rows of a source.
 
     Args:
-        settings: of the pool that is to be made of it.
-        rows: how many rows are looked at.
-        count_tokens: of the model that is to be trained.
+        settings: settings of a pool with this source.
+        rows: how many rows to inspect.
+        count_tokens: counts tokens for the model that is to be trained.
 
     Raises:
         SourceError: the source cannot be read, or is empty.
-        UnknownForm: the rows' form cannot be told.
+        UnknownForm: the form of the rows cannot be recognised.
         EmptyPool: none of them would be kept.
         BadRow: a row cannot be read and the settings say stop.
     """

@@ -1,7 +1,7 @@
 """A Jinja chat template as a renderer.
 
-The template is run as `tokenizer.apply_chat_template` runs it, and its text tokenised as servers do: the whole of it at
-once, without further special tokens. A token across the border of prompt and answer counts as prompt.
+The template is rendered exactly as `tokenizer.apply_chat_template` does, and its text tokenised as servers do: all at
+once, without additional special tokens. A token that crosses the border between prompt and answer counts as prompt.
 """
 
 import json
@@ -21,7 +21,7 @@ from selection_platform.text.renderer import Prompt, Renderer, UnusableTemplate
 from selection_platform.text.rendering import LastAnswer, Piece, Tokens
 
 DATES = {"%d %b %Y": "26 Jul 2024", "%d %B %Y": "26 July 2024", "%B %d, %Y": "July 26, 2024", "%Y-%m-%d": "2024-07-26"}
-"""What a template that asks for the day gets: the date that Llama 3.1's falls back to. Scores do not change by day."""
+"""The date for templates that ask for the day: Llama 3.1's fallback. So scores do not change from day to day."""
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
@@ -32,18 +32,18 @@ _SYSTEM = Message("system", "System.")
 
 
 class Prologue(NamedTuple):
-    """What is written before a template, so that whoever renders with it gets the same text.
+    """Text that is put before a template, so that every renderer of the template gives the same text.
 
     Attributes:
-        arguments: values for names that it asks for.
-        bos: True writes the token for the beginning, False keeps the template from it, None leaves it as it is.
+        arguments: values of the template's variables.
+        bos: True writes the beginning-of-sequence token, False removes it, None leaves it to the template.
     """
 
     arguments: Mapping[str, Any]
     bos: bool | None = None
 
     def before(self, template: str) -> str:
-        """The template with what is written before it, if it is not there already."""
+        """The template with the prologue before it, unless it already has it."""
         lines = [f"{{%- set {name} = {_literal(value)} -%}}" for name, value in sorted(self.arguments.items())]
         if "strftime_now" in template:
             lines.append(f"{{%- set days = {_literal(DATES)} -%}}")
@@ -58,14 +58,14 @@ class ChatTemplate(Renderer):
     """A Jinja chat template with a tokenizer.
 
     Args:
-        tokenizer: of transformers.
-        name: of the template, for messages.
+        tokenizer: a tokenizer of transformers.
+        name: the template's name, for messages.
         template: its text.
-        prologue: what is written before it.
+        prologue: what to put before it.
         control_tokens: whether the text of a special token inside a message becomes the token.
 
     Raises:
-        UnusableTemplate: it cannot be run, leaves messages out, or ends no answer with a token.
+        UnusableTemplate: it cannot be rendered, leaves messages out, or does not end answers with a token.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class ChatTemplate(Renderer):
             raise self._unusable(_TURNS, error, _PROBED) from error
 
     def _probe(self, *, adds_bos: bool) -> None:
-        """Learn from short conversations what the template writes round messages."""
+        """Find out from short conversations what the template writes around messages."""
         self._folds_system = not self._takes_system()
         parts = self._parts.of(_TURNS)
         places = [place for place, part in enumerate(parts) if part.answer == len(_TURNS) - 1]
         if parts[places[-1]].is_text:
             raise UnusableTemplate(
                 f"template {self.name}: no token of the tokenizer ends an answer, so a model would not learn to end "
-                "its own; write one behind the answers, such as eos_token, or name another template"
+                "its answers; write one after the answers, such as eos_token, or name another template"
             )
         ids, borders = self._encode(parts)
         self.end = ids[borders[places[-1]] : [*borders, len(ids)][places[-1] + 1]]
@@ -100,7 +100,7 @@ class ChatTemplate(Renderer):
         text = "".join(part.text for part in parts)
         bos: str = self.tokenizer.bos_token or ""
         self.begins_with_bos = bool(bos) and text.startswith(bos)
-        # Of some tokenizers it is what begins each turn, and of others what ends answers too.
+        # In some tokenizers it also begins each turn, and in others it also ends answers.
         once = sum(part.text.count(bos) for part in parts if part.answer is None) == 1
         is_bos = self.begins_with_bos and (once or adds_bos)
         self.bos = [int(self.tokenizer.bos_token_id)] if is_bos else []
@@ -108,16 +108,16 @@ class ChatTemplate(Renderer):
         self.cue = self._encode([Part(self._cue_text)])[0]
 
     def _asks(self) -> str:
-        """What the template writes to ask for an answer, and does not write without."""
-        asked, answered = self._render(_TURN[:1], True), self._render(_TURN[:1], False)
-        same = zip(asked, answered, strict=False)
+        """The text that the template adds only when it asks for an answer."""
+        prompt, question = self._render(_TURN[:1], True), self._render(_TURN[:1], False)
+        same = zip(prompt, question, strict=False)
         border = next(
-            (place for place, (one, other) in enumerate(same) if one != other), min(len(asked), len(answered))
+            (place for place, (one, other) in enumerate(same) if one != other), min(len(prompt), len(question))
         )
-        # Two tokens may begin alike.
-        border = next((m.start() for m in self._ends.finditer(asked) if m.start() < border < m.end()), border)
-        # Some templates write nothing more before an answer than what stands behind each question.
-        return asked[border:] or self._parts.of_prompt(_TURN[:1])[-1].text
+        # Two different tokens may begin with the same characters.
+        border = next((m.start() for m in self._ends.finditer(prompt) if m.start() < border < m.end()), border)
+        # Some templates add nothing: they write the same text after each question.
+        return prompt[border:] or self._parts.of_prompt(_TURN[:1])[-1].text
 
     def _takes_system(self) -> bool:
         try:
@@ -126,8 +126,8 @@ class ChatTemplate(Renderer):
             return False
 
     def tokenize(self, messages: Sequence[Message]) -> Tokens:
-        """The whole conversation, as it is trained on."""
-        parts = self._told_apart(messages)
+        """The whole conversation, rendered for training."""
+        parts = self._parts_of(messages)
         ids, borders = self._encode(parts)
         trained = {number for number, message in enumerate(self._taken(messages)) if message.trained}
         answers = [part.answer is not None and part.answer in trained for part in parts]
@@ -139,19 +139,19 @@ class ChatTemplate(Renderer):
     def last_answers(self, conversations: Sequence[Sequence[Message]]) -> list[LastAnswer]:
         """The prompt and the last answer of each conversation, with one call of the tokenizer for all.
 
-        Behind the cue alone stand the very tokens that stand behind the prompt.
+        The answer has the same tokens after the cue as after the prompt.
         """
-        told = [self._told_apart(messages) for messages in conversations]
-        encoded = self._encoder.encode_all([[Run(part.text, part.is_message) for part in parts] for parts in told])
+        all_parts = [self._parts_of(messages) for messages in conversations]
+        encoded = self._encoder.encode_all([[Run(part.text, part.is_message) for part in parts] for parts in all_parts])
         return [
-            self._last_answer(parts, len(self._taken(messages)) - 1, *found)
-            for messages, parts, found in zip(conversations, told, encoded, strict=True)
+            self._last_answer(parts, len(self._taken(messages)) - 1, *encoding)
+            for messages, parts, encoding in zip(conversations, all_parts, encoded, strict=True)
         ]
 
     def _last_answer(self, parts: Sequence[Part], number: int, encoding: Encoding, starts: list[int]) -> LastAnswer:
         ids, borders = encoding.ids, _borders(encoding, starts)
         places = [place for place, part in enumerate(parts) if part.answer == number]
-        # The end of its turn is no part of what is scored.
+        # The end of its turn is not scored.
         behind = places[-1] + 1 if parts[places[-1]].is_text else places[-1]
         first, last = borders[places[0]], [*borders, len(ids)][behind]
         return LastAnswer(ids[:first], ids[first:last], self.cue, ids[first:last])
@@ -159,25 +159,25 @@ class ChatTemplate(Renderer):
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The conversation as text."""
         trained = [message.trained for message in self._taken(messages)]
-        found: list[Piece] = []
-        for part in self._told_apart(messages):
+        pieces: list[Piece] = []
+        for part in self._parts_of(messages):
             piece = Piece(part.text, part.answer is not None, part.answer is not None and trained[part.answer])
-            if found and found[-1].is_answer == piece.is_answer:
-                piece = replace(piece, text=found.pop().text + piece.text)
-            found.append(piece)
-        return found
+            if pieces and pieces[-1].is_answer == piece.is_answer:
+                piece = replace(piece, text=pieces.pop().text + piece.text)
+            pieces.append(piece)
+        return pieces
 
-    def prompt(self, messages: Sequence[Message], begun: str = "") -> Prompt:
-        """What a model is given to answer."""
+    def prompt(self, messages: Sequence[Message], answer_start: str = "") -> Prompt:
+        """The prompt for the next answer."""
         parts = self._prompt_parts(messages)
-        ids = self._encode([*parts, Part(begun, is_message=True)])[0]
-        return Prompt("".join(part.text for part in parts) + begun, ids, begun)
+        ids = self._encode([*parts, Part(answer_start, is_message=True)])[0]
+        return Prompt("".join(part.text for part in parts) + answer_start, ids, answer_start)
 
     def continuation(self, prompt: Prompt, answer: str) -> list[int]:
-        """Token ids of an answer behind a prompt: as it is tokenised there, if no token lies across the border."""
-        asks = Part(self._cue_text)
-        before = self._encode([asks, Part(prompt.begun, is_message=True)])[0]
-        whole = self._encode([asks, Part(prompt.begun + answer, is_message=True)])[0]
+        """Token ids of an answer after a prompt, tokenised together with it unless a token crosses the border."""
+        cue = Part(self._cue_text)
+        before = self._encode([cue, Part(prompt.answer_start, is_message=True)])[0]
+        whole = self._encode([cue, Part(prompt.answer_start + answer, is_message=True)])[0]
         if whole[: len(before)] == before:
             return whole[len(before) :]
         return self._encode([Part(answer, is_message=True)])[0]
@@ -190,12 +190,12 @@ class ChatTemplate(Renderer):
             if any(self._encoder.has_control(message.content) for message in taken):
                 raise self._unusable(messages, error) from error
         try:
-            # Whose text it is does not matter where none could become a token.
+            # Which text is a message's does not matter if none could become a control token.
             return [Part(self._render(taken, True))]
         except Unmatched as error:
             raise self._unusable(messages, error) from error
 
-    def _told_apart(self, messages: Sequence[Message]) -> list[Part]:
+    def _parts_of(self, messages: Sequence[Message]) -> list[Part]:
         try:
             return self._parts.of(self._taken(messages))
         except Unmatched as error:
@@ -208,7 +208,7 @@ class ChatTemplate(Renderer):
         )
 
     def _taken(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages as the template takes them: without a place for the system's, that stands in the question."""
+        """The messages as the template takes them. If it takes no system message, that goes into the question."""
         if not self._folds_system or messages[0].role != "system" or len(messages) == 1:
             return messages
         system, question, *rest = messages
@@ -220,15 +220,15 @@ class ChatTemplate(Renderer):
             return self.tokenizer.apply_chat_template(
                 records, chat_template=self.chat_template, tokenize=False, add_generation_prompt=generation
             )
-        # A template can go wrong in every way that an expression of Python can.
+        # A template can raise every exception that a Python expression can.
         except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise Unmatched(f"it cannot be rendered ({type(error).__name__}: {error})") from error
 
     def _marks(self, messages: Sequence[Message]) -> list[tuple[int, int]]:
-        """Where in the text of messages the template's marks of answers are."""
+        """The positions of the template's `{% generation %}` blocks in the rendered text."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        # Annotated as if it gave the text alone.
+        # Its annotation says that it returns only the text.
         _, marks = cast(Any, render_jinja_template)(
             conversations=[[{"role": message.role, "content": message.content} for message in messages]],
             chat_template=self.chat_template,
@@ -238,15 +238,15 @@ class ChatTemplate(Renderer):
         return marks[0]
 
     def _encode(self, parts: Sequence[Part]) -> tuple[list[int], list[int]]:
-        """Token ids, and with which token each part begins."""
+        """Token ids, and the index of each part's first token."""
         encoding, starts = self._encoder.encode([Run(part.text, part.is_message) for part in parts])
         return encoding.ids, _borders(encoding, starts)
 
 
 def _borders(encoding: Encoding, starts: Sequence[int]) -> list[int]:
-    """The first token of each run of text; a token that lies in two belongs to the first.
+    """The first token of each run of text. A token in two runs belongs to the first.
 
-    Some tokenizers leave blanks out of offsets. What no token is said to cover is covered by the next one.
+    Some tokenizers leave blanks out of offsets. Characters that no token covers belong to the next token.
     """
     offsets = encoding.offsets
     borders: list[int] = []
@@ -263,8 +263,8 @@ def _spread(flags: Sequence[bool], lengths: Sequence[int]) -> list[bool]:
 
 
 def _literal(value: Any) -> str:
-    """A value as Jinja writes it."""
+    """A value as a Jinja literal."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_literal(str(name))}: {_literal(inner)}" for name, inner in value.items()) + "}"
-    # Jinja has Python's escapes, and takes true and false.
+    # Jinja has Python's escapes, and accepts true and false.
     return json.dumps(value, ensure_ascii=False)

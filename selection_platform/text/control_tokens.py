@@ -1,9 +1,9 @@
-"""Token ids of text that people wrote: no part of it becomes a control token.
+"""Tokenises messages so that no part of a message becomes a control token.
 
 A tokenizer looks for its special tokens, such as `<|endoftext|>`, in all text that it is given. Here it looks for them
-in what a template writes alone: where a message contains the text of one, a copy of the tokenizer is used that knows
-its special tokens by other names, and the template's own are written by those names. All else of the tokenizer, and so
-where text is cut, stays as it is.
+only in text from the template. If a message contains the text of a special token, a copy of the tokenizer is used in
+which special tokens have other names, and those in the template's text are renamed too. The rest of the tokenizer does
+not change, so text is split in the same way.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as Backend
 
 from selection_platform.errors import PlatformError
 
-# A noncharacter: Unicode will never give it a meaning.
+# A noncharacter, to which Unicode will never give a meaning.
 _MARK = "\ufdd0"
 _PLAIN = "A text: 1 + 1 = 2, naïve?\n\n  def f(x):\n\treturn x  # 世界 🌍 "
 
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 
     Attributes:
         text: the run.
-        is_message: whether it comes out of a message, and not out of a template.
+        is_message: whether it comes from a message, and not from a template.
     """
 
     text: str
@@ -39,53 +39,53 @@ class TextEncoder:
     """A tokenizer for text of messages and templates.
 
     Args:
-        tokenizer: of transformers, with a `tokenizers` backend.
+        tokenizer: a tokenizer of transformers, with a `tokenizers` backend.
         control_tokens: whether the text of a special token inside a message becomes the token.
     """
 
     def __init__(self, tokenizer: Any, *, control_tokens: bool = False) -> None:
         self._backend: Backend = tokenizer.backend_tokenizer
         self._name = str(tokenizer.name_or_path)
-        # What stands in a tokenizer.json would cut and fill texts.
+        # Settings in tokenizer.json could truncate and pad texts.
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = False
         added = self._backend.get_added_tokens_decoder()
         self.added = {token.content: number for number, token in added.items()}
-        """Every token that is looked for in text, special or not, and its id."""
+        """Ids of the tokens that are looked for in text, special or not."""
         self._special = [] if control_tokens else [token.content for token in added.values() if token.special]
         self._pattern = _any_of(self._special)
-        # Such a token is looked for in what the normaliser makes of the text.
+        # Such a token is looked for in the normalised text.
         self._normalised = any(token.special and token.normalized for token in added.values())
 
     def encode(self, runs: Sequence[Run]) -> tuple[Encoding, list[int]]:
-        """Tokens of the runs as one text, and where each run begins in the text that the tokens' offsets are of."""
+        """Tokens of the runs as one text, and where each run begins in the text that the offsets refer to."""
         return self.encode_all([runs])[0]
 
     def encode_all(self, texts: Sequence[Sequence[Run]]) -> list[tuple[Encoding, list[int]]]:
-        """The same of many texts, with few calls of the tokenizer."""
+        """The same for many texts, with few calls of the tokenizer."""
         renamed = [self._has_control(runs) for runs in texts]
         written = [self._renamed(runs) if is_renamed else runs for runs, is_renamed in zip(texts, renamed, strict=True)]
         joined = ["".join(run.text for run in runs) for runs in written]
-        found: dict[int, Encoding] = {}
+        encodings: dict[int, Encoding] = {}
         for is_renamed in (False, True):
-            places = [place for place, each in enumerate(renamed) if each == is_renamed]
+            places = [place for place, flag in enumerate(renamed) if flag == is_renamed]
             if places:
                 backend = self._renaming if is_renamed else self._backend
                 batch = backend.encode_batch([joined[place] for place in places], add_special_tokens=False)
-                found.update(zip(places, batch, strict=True))
-        return [(found[place], _starts(runs)) for place, runs in enumerate(written)]
+                encodings.update(zip(places, batch, strict=True))
+        return [(encodings[place], _starts(runs)) for place, runs in enumerate(written)]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of texts that people wrote, each by itself."""
+        """Token ids of messages' texts, each tokenised separately."""
         return [encoding.ids for encoding, _ in self.encode_all([[Run(text, is_message=True)] for text in texts])]
 
     def has_control(self, text: str) -> bool:
-        """Whether the text of a special token lies in a message."""
+        """Whether a message contains the text of a special token."""
         return self._has_control([Run(text, is_message=True)])
 
     def _has_control(self, runs: Sequence[Run]) -> bool:
-        """Whether the text of a special token lies in a message, all of it or a part."""
+        """Whether a message contains the text of a special token, or a part of it."""
         if self._pattern is None:
             return False
         text = "".join(run.text for run in runs)
@@ -106,7 +106,9 @@ class TextEncoder:
         pattern, names = self._pattern, self._names
         assert pattern is not None
         if any(_MARK + self._key in run.text for run in runs):
-            raise PlatformError(f"a message contains {_MARK + self._key!r}, which stands for tokens here; leave it out")
+            raise PlatformError(
+                f"a message contains {_MARK + self._key!r}, which is reserved here; remove it from the message"
+            )
         return [
             run if run.is_message else Run(pattern.sub(lambda match: names[match[0]], run.text), is_message=False)
             for run in runs
@@ -122,19 +124,19 @@ class TextEncoder:
 
     @cached_property
     def _renaming(self) -> Backend:
-        """The copy of the tokenizer.
+        """The copy of the tokenizer with renamed special tokens.
 
         Raises:
-            PlatformError: it does not give the same tokens where no message has a special token's text.
+            PlatformError: it does not give the same tokens for text without special tokens in messages.
         """
         copy = Backend.from_str(json.dumps(_with_names(json.loads(self._backend.to_str()), self._names)))
         plain = f"{_PLAIN}{_PLAIN.join(self._special)}{_PLAIN}"
-        ours = _PLAIN + _PLAIN.join(self._names[token] for token in self._special) + _PLAIN
+        renamed = _PLAIN + _PLAIN.join(self._names[token] for token in self._special) + _PLAIN
         expected = self._backend.encode(plain, add_special_tokens=False).ids
-        if copy.encode(ours, add_special_tokens=False).ids != expected:
+        if copy.encode(renamed, add_special_tokens=False).ids != expected:
             raise PlatformError(
-                f"{self._name}: a message has the text of a special token, and this tokenizer takes it for nothing "
-                "else; write `text: {control_tokens: true}` to let it become the token, or drop such rows"
+                f"{self._name}: a message has the text of a special token, and this tokenizer cannot read it as plain "
+                "text; write `text: {control_tokens: true}` to let it become the token, or drop such rows"
             )
         return copy
 
@@ -164,6 +166,6 @@ def _with_names(tokenizer: dict[str, Any], names: Mapping[str, str]) -> dict[str
         model["vocab"] = [[names.get(token, token), score] for token, score in vocabulary]
     if model.get("unk_token") in names:
         model["unk_token"] = names[model["unk_token"]]
-    # It adds tokens, which nobody asks for here, and knows them by their names.
+    # It adds tokens, which is not wanted here, and refers to them by name.
     tokenizer["post_processor"] = None
     return tokenizer

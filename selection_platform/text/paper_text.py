@@ -1,4 +1,4 @@
-"""The paper's text as a renderer: `rendering` says what it is like."""
+"""The paper's text as a renderer. `rendering` describes the text."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ _ANCHOR = "\n"
 
 
 def is_papers(chat_template: str | None) -> bool:
-    """Whether a tokenizer's chat template is the one that is saved with models of the paper's text."""
+    """Whether a tokenizer's chat template is the one that is saved with models trained on the paper's text."""
     return chat_template in (CHAT_TEMPLATE, BOS_TEMPLATE + CHAT_TEMPLATE)
 
 
@@ -33,8 +33,8 @@ class PaperText(Renderer):
     """`Human: ...`, `Assistant: ...`, tokenised piece by piece.
 
     Args:
-        tokenizer: of transformers.
-        bos: whether a text begins with the tokenizer's token for it.
+        tokenizer: a tokenizer of transformers.
+        bos: whether a text begins with the beginning-of-sequence token.
         control_tokens: whether the text of a special token inside a message becomes the token.
     """
 
@@ -55,14 +55,14 @@ class PaperText(Renderer):
 
     @cached_property
     def identity(self) -> str:
-        """That of version 0.1.0, where the text is that version's."""
+        """The identity; that of version 0.1.0 if the text is the same as in that version."""
         return template_hash() if self._as_in_0_1 else super().identity
 
     def tokenize(self, messages: Sequence[Message]) -> Tokens:
-        """The whole conversation, as it is trained on."""
+        """The whole conversation, rendered for training."""
         tokens = tokenize(messages, self._pieces)
-        ids = self._begun(messages, tokens.ids)
-        # No answer comes first.
+        ids = self._with_start(messages, tokens.ids)
+        # A text never begins with an answer.
         none = [False] * (len(ids) - len(tokens.ids))
         return replace(tokens, ids=ids, is_answer=none + tokens.is_answer, is_text=none + tokens.is_text)
 
@@ -70,13 +70,14 @@ class PaperText(Renderer):
         """The prompt and the last answer of each conversation, with one call of the tokenizer for all."""
         texts = [piece.text for messages in conversations for piece in pieces(messages)]
         self._pieces.remember([ANSWER_CUE, *texts])
-        found = [tokenize_last_answer(messages, self._pieces) for messages in conversations]
-        prompts = [self._begun(messages, last.prompt) for messages, last in zip(conversations, found, strict=True)]
+        answers = [tokenize_last_answer(messages, self._pieces) for messages in conversations]
+        pairs = zip(conversations, answers, strict=True)
+        prompts = [self._with_start(messages, last.prompt) for messages, last in pairs]
         self._pieces.remember([])
-        return [replace(last, prompt=prompt, cue=self.cue) for last, prompt in zip(found, prompts, strict=True)]
+        return [replace(last, prompt=prompt, cue=self.cue) for last, prompt in zip(answers, prompts, strict=True)]
 
-    def _begun(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
-        """A conversation's tokens with those that stand at the beginning alone."""
+    def _with_start(self, messages: Sequence[Message], ids: list[int]) -> list[int]:
+        """A conversation's tokens with the tokens that only the beginning of a text has."""
         if self._pieces.adds_blanks:
             first = pieces(messages)[0].text
             ids = self._pieces.first(first) + ids[len(self._pieces.encode(first, add_special_tokens=False)) :]
@@ -84,18 +85,18 @@ class PaperText(Renderer):
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The conversation as text."""
-        found = [
+        first, *rest = [
             replace(piece, text=piece.text + (self._end_text if piece.is_answer else "")) for piece in pieces(messages)
         ]
-        return [replace(found[0], text=self._bos_text + found[0].text), *found[1:]]
+        return [replace(first, text=self._bos_text + first.text), *rest]
 
-    def prompt(self, messages: Sequence[Message], begun: str = "") -> Prompt:
-        """What a model is given to answer."""
-        ids = self.tokenize(messages).ids + self._encode(begun)
-        return Prompt("".join(piece.text for piece in self.pieces(messages)) + begun, ids, begun)
+    def prompt(self, messages: Sequence[Message], answer_start: str = "") -> Prompt:
+        """The prompt for the next answer."""
+        ids = self.tokenize(messages).ids + self._encode(answer_start)
+        return Prompt("".join(piece.text for piece in self.pieces(messages)) + answer_start, ids, answer_start)
 
     def continuation(self, prompt: Prompt, answer: str) -> list[int]:
-        """Token ids of an answer behind a prompt."""
+        """Token ids of an answer after a prompt."""
         return self._encode(answer)
 
     def _encode(self, text: str) -> list[int]:
@@ -105,9 +106,8 @@ class PaperText(Renderer):
 class _Pieces:
     """A tokenizer for pieces of a text that are tokenised one by one.
 
-    Some tokenizers, such as Llama 2's, put a blank before each text that they are given. In the middle of a
-    conversation that would be a second blank, as in `Assistant:  Hello`. There, a piece is tokenised behind a line
-    break, whose tokens are then left out.
+    Some tokenizers, such as Llama 2's, put a blank before each text. In the middle of a conversation this would be a
+    second blank, as in `Assistant:  Hello`. So such a piece is tokenised after a line break, whose tokens are removed.
     """
 
     def __init__(self, tokenizer: Any, *, control_tokens: bool) -> None:
@@ -122,7 +122,7 @@ class _Pieces:
             self._anchor = alone
 
     def remember(self, texts: Sequence[str]) -> None:
-        """Tokenise texts in one call, and remember them in place of those of the call before."""
+        """Tokenise texts in one call and remember them, instead of those of the previous call."""
         distinct = list(dict.fromkeys(texts))
         self._known = dict(zip(distinct, self._ids(distinct), strict=True))
 
@@ -132,7 +132,7 @@ class _Pieces:
         return self._known[text] if text in self._known else self._ids([text])[0]
 
     def first(self, text: str) -> list[int]:
-        """Token ids of the piece that a text begins with."""
+        """Token ids of the first piece of a text."""
         return self._encoder.ids([text])[0]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
@@ -140,5 +140,5 @@ class _Pieces:
             return self._encoder.ids(texts)
         border = len(self._anchor)
         behind = self._encoder.ids([_ANCHOR + text for text in texts])
-        found = [ids[border:] if ids[:border] == self._anchor else None for ids in behind]
-        return [self.first(text) if ids is None else ids for text, ids in zip(texts, found, strict=True)]
+        pieces = [ids[border:] if ids[:border] == self._anchor else None for ids in behind]
+        return [self.first(text) if ids is None else ids for text, ids in zip(texts, pieces, strict=True)]

@@ -1,11 +1,11 @@
-"""What a chat template made of each message: its rendering, told apart into the template's text and the messages'.
+"""Splits a chat template's rendering into the template's text and the messages' texts.
 
-The template is run a second time with a mark in the place of each message's text. What stands between the marks is the
-template's own. The parts are then looked for in the true rendering one after another, and must join to it.
+The template is rendered a second time with a marker in place of each message's text. The text between the markers comes
+from the template. These parts are then located in the real rendering one after another, and must join to it.
 
-A template may write a message otherwise than it is given: without blanks at its ends, or, as those of thinking models
-do, an earlier answer without its thinking. Where an answer was written otherwise, the template's `{% generation %}`
-marks say where it is, or else the rendering up to it where it begins, and the next message where it ends.
+A template may change a message: strip blanks at its ends or, in thinking models, remove the thinking from an earlier
+answer. If it changed an answer, its `{% generation %}` tags locate the answer. Without them, the answer begins where
+the rendering up to it ends, and ends where the next message begins.
 """
 
 import re
@@ -17,10 +17,10 @@ from typing import NamedTuple
 from selection_platform.text.conversation import Message, Role
 
 Render = Callable[[Sequence[Message], bool], str]
-"""Runs a template on messages; True adds what asks for an answer."""
+"""Renders messages with a template; True adds the prompt for an answer."""
 
 Marks = Callable[[Sequence[Message]], list[tuple[int, int]]]
-"""Where in a template's text of messages its `{% generation %}` marks are."""
+"""The positions of a template's `{% generation %}` blocks in the rendered text of messages."""
 
 _MARK = "\ufdd1{}\ufdd2"
 _MARKS = re.compile("\ufdd1(\\d+)\ufdd2")
@@ -32,8 +32,8 @@ class Part(NamedTuple):
     Attributes:
         text: the run.
         is_message: whether it is a message's text.
-        answer: number of the message, from 0, where the run belongs to an answer: what the template writes between
-            the prompt and the answer's text, the text, and the end of the turn. None for all else.
+        answer: number of the message, from 0, if the run belongs to an answer: the template's text between the prompt
+            and the answer, the answer's text, and the end of the turn. None for everything else.
         is_text: whether it is an answer's own text.
     """
 
@@ -44,17 +44,17 @@ class Part(NamedTuple):
 
 
 class Unmatched(Exception):
-    """A rendering whose parts cannot be told apart."""
+    """A rendering that cannot be split into parts."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a template writes round the messages of a conversation, by their roles.
+    """The text that a template writes around the messages of a conversation with given roles.
 
     Attributes:
-        order: of the messages, as they stand in the text: some templates move the system message.
-        between: before the first message there, between them, and after the last.
-        leads: by answer, what stands between the prompt that asks for it and its text: nothing, in most templates.
+        order: the order of the messages in the text, because some templates move the system message.
+        between: the text before the first message, between messages, and after the last.
+        leads: for each answer, the text between its prompt and its own text; empty in most templates.
     """
 
     order: tuple[int, ...]
@@ -63,12 +63,12 @@ class Pattern:
 
 
 class Parts:
-    """Takes renderings of one template apart.
+    """Splits renderings of one template.
 
     Args:
-        render: runs the template.
-        end: matches where a turn ends in what stands behind an answer.
-        marks: finds the template's marks; None where it has none.
+        render: renders the template.
+        end: matches the end of a turn in the text after an answer.
+        marks: locates the template's `{% generation %}` blocks; None if it has none.
     """
 
     def __init__(self, render: Render, end: re.Pattern[str], marks: Marks | None = None) -> None:
@@ -81,7 +81,7 @@ class Parts:
         """The parts of a whole conversation, in order.
 
         Raises:
-            Unmatched: they cannot be told apart.
+            Unmatched: the rendering cannot be split.
         """
         text = self._render(messages, False)
         pattern = self._pattern(tuple(message.role for message in messages), False)
@@ -103,10 +103,10 @@ class Parts:
         return _merged([*parts, *self._behind(messages, last, pattern.between[-1])])
 
     def of_prompt(self, messages: Sequence[Message]) -> list[Part]:
-        """The parts of a conversation that asks for an answer; what belongs to earlier answers is not told.
+        """The parts of a prompt. They do not say what belongs to earlier answers.
 
         Raises:
-            Unmatched: they cannot be told apart.
+            Unmatched: the rendering cannot be split.
         """
         text = self._render(messages, True)
         pattern = self._pattern(tuple(message.role for message in messages), True)
@@ -117,7 +117,7 @@ class Parts:
         return _merged(parts)
 
     def _behind(self, messages: Sequence[Message], number: int | None, text: str) -> list[Part]:
-        """What a template wrote behind a message: of an answer, the end of its turn and the rest."""
+        """The template's text after a message; after an answer, the end of its turn and the rest."""
         if number is None or messages[number].role != "assistant":
             return [Part(text)]
         match = self._end.search(text)
@@ -136,7 +136,7 @@ class Parts:
         return Pattern(order, tuple(pieces[0::2]), leads)
 
     def _lead(self, marked: Sequence[Message], number: int, text: str) -> str:
-        """What stands between the prompt that asks for an answer and its text."""
+        """The text between an answer's prompt and its own text."""
         before = text[: text.index(marked[number].content)]
         try:
             prompt = self._render(marked[:number], True)
@@ -145,7 +145,7 @@ class Parts:
         return before[len(prompt) :] if before.startswith(prompt) else ""
 
     def _of_marked(self, messages: Sequence[Message], text: str, marks: Sequence[tuple[int, int]]) -> list[Part]:
-        """The parts by the template's marks. Which text is a message's they do not tell: none may look like a token."""
+        """The parts by the template's marks, which do not say what is a message: no message may contain a token."""
         answers = [number for number, message in enumerate(messages) if message.role == "assistant"]
         if len(marks) != len(answers):
             raise Unmatched(f"the template marks {len(marks)} answers of {len(answers)}")
@@ -153,7 +153,7 @@ class Parts:
         for number, (start, marked) in zip(answers, marks, strict=True):
             ends = [match.span() for match in self._end.finditer(text, start, marked)]
             behind = self._end.match(text, marked)
-            # The mark may hold the end of the turn, or stand before it.
+            # The mark may include the end of the turn, or end before it.
             stop, end = ends[-1] if ends else (marked, behind.end() if behind else marked)
             parts += [
                 Part(text[place:start]),
@@ -164,9 +164,9 @@ class Parts:
         return _merged([*parts, Part(text[place:])])
 
     def _of_rewritten(self, messages: Sequence[Message], text: str, pattern: Pattern) -> list[Part]:
-        """The parts where the template writes answers otherwise than they are given."""
+        """The parts if the template changes answers."""
         if list(pattern.order) != sorted(pattern.order):
-            raise Unmatched("it moves messages, and writes some otherwise than they are given")
+            raise Unmatched("it moves messages, and also changes some")
         parts: list[Part] = []
         start, waiting = 0, list[int]()
         for number in (*range(len(messages)), None):
@@ -175,7 +175,7 @@ class Parts:
                 continue
             prompt = text if number is None else self._render(messages[:number], True)
             if not text.startswith(prompt) or len(prompt) < start:
-                raise Unmatched("the rendering up to an answer is not how the whole begins")
+                raise Unmatched("the whole rendering does not begin with the rendering up to an answer")
             parts += self._turns(messages, waiting, text[start : len(prompt)], number, pattern)
             start, waiting = len(prompt), [] if number is None else [number]
         return _merged(parts)
@@ -183,51 +183,51 @@ class Parts:
     def _turns(
         self, messages: Sequence[Message], numbers: Sequence[int], text: str, before: int | None, pattern: Pattern
     ) -> Iterator[Part]:
-        """The parts of a run of text from the beginning of an answer, or of all, up to the next answer or the end."""
+        """The parts of the text from the start of an answer, or of the conversation, up to the next answer or end."""
         end = len(messages) if before is None else before
         lead = pattern.leads.get(end, "")
         suffix = pattern.between[end][: len(pattern.between[end]) - len(lead)]
-        found: list[Part] = []
+        parts: list[Part] = []
         for number in reversed(numbers):
             if not text.endswith(suffix):
-                raise Unmatched("what stands behind a message is not the template's")
+                raise Unmatched("the text after a message is not the template's")
             text = text[: len(text) - len(suffix)]
-            found[:0] = self._behind(messages, number, suffix)
+            parts[:0] = self._behind(messages, number, suffix)
             if messages[number].role == "assistant":
-                found.insert(0, Part(text, is_message=True, answer=number, is_text=True))
+                parts.insert(0, Part(text, is_message=True, answer=number, is_text=True))
                 text = suffix = ""
                 continue
             form = next((form for form in _forms(messages[number].content) if text.endswith(form)), None)
             if form is None:
-                raise Unmatched("a message that is no answer is written otherwise")
+                raise Unmatched("it changes a message that is not an answer")
             text = text[: len(text) - len(form)]
-            found.insert(0, Part(form, is_message=True))
+            parts.insert(0, Part(form, is_message=True))
             suffix = pattern.between[number]
         if text != suffix:
             raise Unmatched("the parts do not join to the whole")
-        yield from [Part(suffix), *found]
+        yield from [Part(suffix), *parts]
 
 
 def _walk(text: str, messages: Sequence[Message], between: Sequence[str]) -> list[str]:
-    """How each message is written, where the template's text stands round them."""
+    """How each message is written between the template's texts."""
     if not text.startswith(between[0]):
-        raise Unmatched("it begins otherwise")
-    place, found = len(between[0]), list[str]()
+        raise Unmatched("it begins differently")
+    place, written = len(between[0]), list[str]()
     for message, behind in zip(messages, between[1:], strict=True):
         for form in _forms(message.content):
             if text.startswith(form, place) and text.startswith(behind, place + len(form)):
                 place += len(form) + len(behind)
-                found.append(form)
+                written.append(form)
                 break
         else:
-            raise Unmatched("a message is written otherwise")
+            raise Unmatched("it changes a message")
     if place != len(text):
-        raise Unmatched("it ends otherwise")
-    return found
+        raise Unmatched("it ends differently")
+    return written
 
 
 def _forms(content: str) -> Iterator[str]:
-    """How templates write a message's text."""
+    """The ways in which templates write a message's text."""
     yield content
     yield content.strip()
     yield content.strip("\n")
@@ -238,7 +238,7 @@ def _forms(content: str) -> Iterator[str]:
 
 
 def _merged(parts: Sequence[Part]) -> list[Part]:
-    """The parts without empty ones, and with neighbours of one kind put together."""
+    """The parts without empty ones, with neighbours of the same kind joined."""
     merged: list[Part] = []
     for part in parts:
         if not part.text:

@@ -1,7 +1,7 @@
-"""How conversations become token ids, whatever the template. Scoring, training and evaluation all use one renderer.
+"""The interface of renderers, which turn conversations into token ids. Scoring, training and evaluation all use one.
 
-A renderer is made from a tokenizer and the profile's `text`. `paper_text` has the paper's, `chat_template` those that
-are Jinja chat templates.
+A renderer is built from a tokenizer and the profile's `text`. `paper_text` has the paper's, and `chat_template` has the
+renderer of Jinja chat templates.
 """
 
 import hashlib
@@ -19,37 +19,37 @@ from selection_platform.text.rendering import PROBES, LastAnswer, Piece, Tokens
 
 
 class UnusableTemplate(PlatformError):
-    """A template that this tokenizer, or a conversation, cannot be rendered with."""
+    """A template that cannot be used with this tokenizer, or for a conversation."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is given to answer.
+    """A prompt.
 
     Attributes:
-        text: as a server would write it.
+        text: the text, as a server would write it.
         ids: its tokens.
-        begun: the beginning of the answer, which is the end of the text.
+        answer_start: the beginning of the answer, at the end of the text.
     """
 
     text: str
     ids: list[int]
-    begun: str = ""
+    answer_start: str = ""
 
 
 class Renderer(ABC):
     """A template with a tokenizer.
 
     Attributes:
-        tokenizer: of transformers.
-        name: of the template, for messages.
-        chat_template: the Jinja text that is saved with checkpoints: a server that renders with it, and tokenises as
-            servers do, gets the same prompts.
-        bos: the tokens that every text begins with, and nothing else has; none, or one.
-        end: the tokens that end an answer, in the order in which they stand there.
-        ends: where generation stops.
-        cue: tokens of what alone is the context of an answer that is scored without its prompt.
-        next_turn: text at which generation stops because the model speaks for the user; None where no text tells.
+        tokenizer: a tokenizer of transformers.
+        name: the template's name, for messages.
+        chat_template: the Jinja text that is saved with checkpoints. A server that renders with it gets the same
+        prompts.
+        bos: the tokens that every text begins with, and that appear nowhere else; none or one.
+        end: the tokens that end an answer, in order.
+        ends: the tokens at which generation stops.
+        cue: tokens of the only context of an answer that is scored without its prompt.
+        next_turn: text at which generation stops because the model speaks for the user; None if there is no such text.
     """
 
     tokenizer: Any
@@ -63,7 +63,7 @@ class Renderer(ABC):
 
     @abstractmethod
     def tokenize(self, messages: Sequence[Message]) -> Tokens:
-        """The whole conversation, as it is trained on.
+        """The whole conversation, rendered for training.
 
         Raises:
             UnusableTemplate: the template cannot be used for it.
@@ -82,35 +82,36 @@ class Renderer(ABC):
 
     @abstractmethod
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
-        """The conversation as text: an answer with the end of its turn, and what stands between answers."""
+        """The conversation as text: answers with the end of their turns, and the text between answers."""
 
     @abstractmethod
-    def prompt(self, messages: Sequence[Message], begun: str = "") -> Prompt:
-        """What a model is given to answer.
+    def prompt(self, messages: Sequence[Message], answer_start: str = "") -> Prompt:
+        """The prompt for the next answer.
 
         Args:
-            messages: the last is the user's.
-            begun: the beginning of the answer, for the model to go on with.
+            messages: the last one is from the user.
+            answer_start: the beginning of the answer, which the model continues.
         """
 
     @abstractmethod
     def continuation(self, prompt: Prompt, answer: str) -> list[int]:
-        """Token ids of an answer behind a prompt, without the end of the turn."""
+        """Token ids of an answer after a prompt, without the end of the turn."""
 
     def generation_end(self) -> int | list[int]:
-        """`ends` as a generation_config.json has it."""
+        """`ends`, as in generation_config.json."""
         return self.ends[0] if len(self.ends) == 1 else list(self.ends)
 
     @cached_property
     def identity(self) -> str:
-        """What the renderer makes of conversations, as a hash; whatever its code and its template look like.
+        """A hash of how the renderer encodes fixed conversations. It does not depend on code or template directly.
 
-        The version tells of what these conversations do not show.
+        The version covers changes that these conversations do not show.
         """
         special = Message("user", f"Say {self.tokenizer.eos_token} now.")
         probes = (*_PROBES, (special, Message("assistant", f"No {self.tokenizer.eos_token} then.")))
-        made = [VERSIONS["rendering"], self.cue, self.end, list(self.ends), [_made(self, probe) for probe in probes]]
-        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
+        encoded = [_encoded(self, probe) for probe in probes]
+        content = [VERSIONS["rendering"], self.cue, self.end, list(self.ends), encoded]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 _PROBES: tuple[tuple[Message, ...], ...] = (
@@ -122,8 +123,8 @@ _PROBES: tuple[tuple[Message, ...], ...] = (
 )  # fmt: skip
 
 
-def _made(renderer: Renderer, probe: Sequence[Message]) -> Any:
-    """What a renderer makes of a conversation: token ids, or that it refuses it."""
+def _encoded(renderer: Renderer, probe: Sequence[Message]) -> Any:
+    """How a renderer encodes a conversation: token ids, or None if it refuses it."""
     try:
         tokens, (last,) = renderer.tokenize(probe), renderer.last_answers([probe])
         prompt = renderer.prompt(probe[:-1])

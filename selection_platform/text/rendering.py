@@ -1,4 +1,4 @@
-"""The text of the paper: a conversation as token ids. `renderer` has other templates, and says which is used.
+"""The paper's text: a conversation as token ids. `chat_template` has other templates.
 
 The text is that of the paper's fine-tuning (LLaMA-Factory 0.8.2, template `default`): `Human: ...`, newline,
 `Assistant: `, the answer, the end-of-sequence token; a newline between turns; a system message and a newline first.
@@ -21,7 +21,7 @@ from jinja2 import Environment
 from selection_platform.text.conversation import Message
 
 ANSWER_CUE = "Assistant: "
-"""What stands before an answer, and alone is the context of an answer scored without its prompt."""
+"""The text before an answer. It is the only context of an answer that is scored without its prompt."""
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -36,7 +36,7 @@ CHAT_TEMPLATE = (
 
 
 class Tokenizer(Protocol):
-    """What the renderer needs of a Hugging Face tokenizer."""
+    """What the renderer needs from a Hugging Face tokenizer."""
 
     eos_token_id: int
 
@@ -47,11 +47,11 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text that is tokenised by itself.
+    """A run of text that is tokenised separately.
 
     Attributes:
         text: the run.
-        is_answer: whether it is an answer, and so followed by the end-of-sequence token.
+        is_answer: whether it is an answer, which is followed by the end-of-sequence token.
         is_trained: whether it is an answer that a model is trained on and scored by.
     """
 
@@ -78,14 +78,14 @@ def pieces(messages: Sequence[Message]) -> list[Piece]:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a conversation and, for each, whether it belongs to an answer (its end-of-sequence included).
+    """Token ids of a conversation and, for each, whether it belongs to an answer (with its end-of-sequence token).
 
-    Answers that are not trained on do not count as such: their tokens are context.
+    Answers that are not trained on do not count as answers: their tokens are context.
 
     Attributes:
         ids: token ids.
-        is_answer: of each, whether it belongs to an answer that is trained on, or to its end.
-        is_text: of each, whether it belongs to such an answer's own text.
+        is_answer: for each token, whether it belongs to an answer that is trained on, or to its end.
+        is_text: for each token, whether it belongs to such an answer's own text.
         text_bytes: UTF-8 bytes of these texts.
     """
 
@@ -96,7 +96,7 @@ class Tokens:
 
 
 def tokenize(messages: Sequence[Message], tokenizer: Tokenizer) -> Tokens:
-    """The whole conversation, as it is trained on."""
+    """The whole conversation, rendered for training."""
     ids: list[int] = []
     is_answer: list[bool] = []
     is_text: list[bool] = []
@@ -115,10 +115,10 @@ class LastAnswer:
     """The last answer of a conversation as the paper scores it: without an end-of-sequence token.
 
     Attributes:
-        prompt: ids of everything before it, earlier answers and their end-of-sequence tokens included.
+        prompt: ids of everything before it, including earlier answers and their end-of-sequence tokens.
         answer: ids of the answer.
-        cue: ids of what stands before the answer when it is scored without its prompt: `ANSWER_CUE`.
-        answer_after_cue: ids of the answer there.
+        cue: ids of the text before the answer when it is scored without its prompt: `ANSWER_CUE`.
+        answer_after_cue: ids of the answer after the cue.
     """
 
     prompt: list[int]
@@ -128,7 +128,7 @@ class LastAnswer:
 
 
 def tokenize_last_answer(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
-    """The prompt and the last answer, tokenised apart. The messages must be in normal form."""
+    """The prompt and the last answer, tokenised separately. The messages must be in normal form."""
     prompt = tokenize(messages[:-1], tokenizer)
     answer = tokenizer.encode(messages[-1].content, add_special_tokens=False)
     return LastAnswer(prompt.ids, answer, tokenizer.encode(ANSWER_CUE, add_special_tokens=False), answer)
@@ -142,9 +142,9 @@ def joint_texts(messages: Sequence[Message]) -> tuple[str, str]:
 def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokenizer) -> LastAnswer:
     """What the published IFD script scores, for its twin: the border is guessed, and is wrong in most samples.
 
-    Prompt and answer are tokenised as one text, and the answer is taken to start after as many tokens as the prompt
-    has alone; likewise behind the cue. Where a tokenizer merges characters across the border, the answer loses its
-    first piece: after a prompt that ends in `Assistant:`, and, elsewhere than in the other pass, after the cue's space.
+    Prompt and answer are tokenised as one text, and the answer is assumed to start after as many tokens as the prompt
+    has alone; likewise after the cue. If a tokenizer merges characters across the border, the answer loses its first
+    piece: after a prompt that ends in `Assistant:`, or, differently from the other pass, after the cue's space.
     """
 
     def encode(text: str) -> list[int]:
@@ -157,12 +157,12 @@ def tokenize_last_answer_jointly(messages: Sequence[Message], tokenizer: Tokeniz
 
 
 class _EncodedTexts:
-    """A tokenizer for texts that were all tokenised beforehand, in one call."""
+    """A tokenizer for texts that were all tokenised in one call before."""
 
     def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
         distinct = list(dict.fromkeys(texts))
         self.eos_token_id: int = tokenizer.eos_token_id
-        # verbose=False: a text longer than the model's window is expected here, and no reason for a warning.
+        # verbose=False: a text longer than the model's window is normal here, and needs no warning.
         encoded = tokenizer(distinct, add_special_tokens=False, return_attention_mask=False, verbose=False)
         self._ids: dict[str, list[int]] = dict(zip(distinct, encoded["input_ids"], strict=True))
 
@@ -173,9 +173,9 @@ class _EncodedTexts:
 
 
 def last_answers_jointly(conversations: Sequence[Sequence[Message]], tokenizer: Any) -> list[LastAnswer]:
-    """`tokenize_last_answer_jointly` of each conversation, with one call of the tokenizer for all.
+    """`tokenize_last_answer_jointly` for each conversation, with one call of the tokenizer for all.
 
-    As in the published script, whatever a message says is tokenised as it stands: special tokens too.
+    As in the published script, special tokens in a message become tokens.
     """
     joined = [joint_texts(messages) for messages in conversations]
     texts = [text for prompt, answer in joined for text in (prompt, prompt + answer, ANSWER_CUE + answer)]
@@ -197,11 +197,11 @@ PROBES: tuple[tuple[Message, ...], ...] = (
     (Message("system", ""), Message("user", "Human: who?"), Message("assistant", "Assistant: me </s>")),
     (Message("user", "Grüße, 世界 🌍"), Message("assistant", "caf\u0065\u0301 \u00a0 {{ x }} <|im_end|>")),
 )  # fmt: skip
-"""Conversations in which every part of the rendering shows."""
+"""Conversations that show every part of the rendering."""
 
 
 class _ProbeTokenizer:
-    """Words, each with the blank before it as in BPE, so that it matters where a text is cut."""
+    """Splits into words with the blank before them, as in BPE, so that it matters where a text is split."""
 
     eos_token_id = 0
 
@@ -211,12 +211,12 @@ class _ProbeTokenizer:
 
 @cache
 def template_hash() -> str:
-    """Identity of the renderer: of what it makes of the probes, whatever its code looks like."""
+    """Identity of the renderer: a hash of how it encodes the probes, independent of its code."""
     tokenizer = _ProbeTokenizer()
     chat_template = Environment().from_string(CHAT_TEMPLATE)
     rendered = [
         [
-            # No more of it: homes of earlier versions know the renderer by this.
+            # Only these fields, because homes of earlier versions recorded this hash.
             {"ids": (tokens := tokenize(probe, tokenizer)).ids, "is_answer": tokens.is_answer},
             asdict(tokenize_last_answer(probe, tokenizer)),
             asdict(tokenize_last_answer_jointly(probe, tokenizer)),

@@ -24,10 +24,10 @@ class TextTable(NamedTuple):
 
 
 def ranks(values: Mapping[str, float | None], *, higher_is_better: bool) -> dict[str, Rank]:
-    """Who is best and who is second. Values that are equal but for rounding share a rank; of equals none is best.
+    """The best and the second best. Values that differ only by rounding share a rank; if all are equal, none is best.
 
     Args:
-        values: by name; who has none has no rank.
+        values: by name; a name without a value has no rank.
         higher_is_better: whether larger values are better.
     """
     known = {name: value for name, value in values.items() if value is not None}
@@ -43,7 +43,7 @@ def ranks(values: Mapping[str, float | None], *, higher_is_better: bool) -> dict
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, its columns aligned for a terminal too; all but the first to the right."""
+    """A Markdown table that is also aligned on a terminal; all columns but the first are right-aligned."""
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
     align = [f":{'-' * (widths[0] - 1)}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
 

@@ -1,4 +1,4 @@
-"""Which template a tokenizer is used with: what the profile's `text` says, and where it says nothing, its own."""
+"""Chooses the template for a tokenizer: the one in the profile's `text`, or else the tokenizer's own."""
 
 from importlib.resources import files
 from typing import Any
@@ -22,7 +22,7 @@ def make_renderer(tokenizer: Any, text: TextSettings) -> Renderer:
         )
     if text.bos == "always" and tokenizer.bos_token_id is None:
         raise UnusableTemplate(
-            f"{tokenizer.name_or_path}: `bos: always`, and the tokenizer has no bos_token; leave it out"
+            f"{tokenizer.name_or_path}: `bos: always`, but the tokenizer has no bos_token; leave it out"
         )
     own = own_template(tokenizer)
     name = text.template_name or ("model" if own else "paper")
@@ -31,23 +31,23 @@ def make_renderer(tokenizer: Any, text: TextSettings) -> Renderer:
         return PaperText(tokenizer, bos=wants_bos, control_tokens=text.control_tokens)
     if name == "model" and own is None:
         raise UnusableTemplate(
-            f"{tokenizer.name_or_path}: `template: model`, and the tokenizer has no chat template of its own; write "
+            f"{tokenizer.name_or_path}: `template: model`, but the tokenizer has no chat template; write "
             "`template: paper`, `chatml`, or name a file"
         )
     template = {"model": own, "chatml": chatml()}.get(name) or text.template or ""
 
-    def made(bos: bool | None) -> ChatTemplate:
+    def renderer(bos: bool | None) -> ChatTemplate:
         prologue = Prologue(text.template_arguments, bos)
         return ChatTemplate(tokenizer, name, template, prologue, control_tokens=text.control_tokens)
 
     if text.bos == "never":
-        return made(False)
-    as_written = made(None)
-    return made(True) if wants_bos and not as_written.begins_with_bos else as_written
+        return renderer(False)
+    as_written = renderer(None)
+    return renderer(True) if wants_bos and not as_written.begins_with_bos else as_written
 
 
 def own_template(tokenizer: Any) -> str | None:
-    """A tokenizer's chat template; of several, the one for conversations without tools."""
+    """A tokenizer's chat template; if it has several, the one for conversations without tools."""
     own = tokenizer.chat_template
     return own.get("default") if isinstance(own, dict) else own
 
@@ -58,5 +58,5 @@ def chatml() -> str:
 
 
 def _adds_bos(tokenizer: Any) -> bool:
-    """Whether the tokenizer puts the token for the beginning before a text by itself."""
+    """Whether the tokenizer itself adds the beginning-of-sequence token."""
     return tokenizer.bos_token_id is not None and tokenizer("x").input_ids[:1] == [tokenizer.bos_token_id]

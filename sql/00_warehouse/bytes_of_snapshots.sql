@@ -1,4 +1,4 @@
--- Size of the files that make up the snapshots $snapshots, each file once. `metadata` stands for the catalog's schema.
+-- Size of the files in the snapshots $snapshots. Each file counts once. `metadata` is replaced by the catalog's schema.
 WITH files AS (
     SELECT begin_snapshot, end_snapshot, file_size_bytes FROM metadata.ducklake_data_file
     UNION ALL

@@ -1,4 +1,4 @@
--- The columns of each table, the table's name as SQL has to write it.
+-- The columns of each table, with the table's name quoted where SQL needs it.
 SELECT
     table_schema || '.' || CASE WHEN contains(table_name, '.') THEN '"' || table_name || '"' ELSE table_name END AS name,
     column_name,

@@ -1,2 +1,2 @@
--- Files that no snapshot ever had: of writes that were killed. Only while nobody writes.
+-- Files that are in no snapshot, because a write was killed. Run it only while nobody writes.
 CALL ducklake_delete_orphaned_files('warehouse', cleanup_all => true)

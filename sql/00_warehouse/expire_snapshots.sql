@@ -1,2 +1,2 @@
--- Forget the snapshots $versions. Files that no other snapshot has are noted, to be deleted.
+-- Forget the snapshots $versions. Files that no other snapshot uses are scheduled for deletion.
 CALL ducklake_expire_snapshots('warehouse', versions => $versions)

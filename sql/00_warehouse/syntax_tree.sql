@@ -1,2 +1,2 @@
--- What DuckDB understands of the SELECT statements in a text, as JSON.
+-- DuckDB's syntax tree of the SELECT statements in a text, as JSON.
 SELECT json_serialize_sql($statement::VARCHAR)

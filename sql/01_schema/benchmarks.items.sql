@@ -1,4 +1,4 @@
--- One row for each item of each benchmark of each experiment.
+-- One row per item, benchmark and experiment.
 CREATE TABLE benchmarks.items (
     experiment VARCHAR,
     benchmark VARCHAR,
@@ -6,7 +6,7 @@ CREATE TABLE benchmarks.items (
     item_id VARCHAR,
     metric VARCHAR,
     correct DOUBLE, -- the item's value of the metric
-    weight DOUBLE, -- of the item in the mean over items
+    weight DOUBLE, -- the item's weight in the mean over items
     response VARCHAR
 );
 ALTER TABLE benchmarks.items SET PARTITIONED BY (experiment);

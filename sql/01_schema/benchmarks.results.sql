@@ -1,4 +1,4 @@
--- One row for each metric of each benchmark of each experiment.
+-- One row per metric, benchmark and experiment.
 CREATE TABLE benchmarks.results (
     experiment VARCHAR,
     benchmark VARCHAR, -- held_out_loss/<pool> for the held-out loss

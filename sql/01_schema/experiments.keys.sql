@@ -1,10 +1,10 @@
--- What the experiments' keys mean.
+-- The parts of each experiment's key.
 CREATE TABLE experiments.keys (
     experiment VARCHAR,
     method VARCHAR,
-    pool VARCHAR, -- NULL: the base model, trained on nothing
+    pool VARCHAR, -- NULL: the base model, which is not trained
     model VARCHAR,
     budget INTEGER, -- NULL: the whole pool
     seed INTEGER,
-    pool_size INTEGER -- samples of the part of the pool that is selected from; NULL: the whole pool
+    pool_size INTEGER -- size of the part of the pool to select from; NULL: the whole pool
 );

@@ -1,13 +1,13 @@
--- How much a training step on each sample would serve each group of targets, by each checkpoint of LESS's warm-up: the
--- mean cosine of the sample's Adam step with the targets' gradients.
+-- How much a training step on each sample would help each group of targets, for each checkpoint of LESS's warm-up: the
+-- mean cosine between the sample's Adam step and the targets' gradients.
 CREATE TABLE features.gradient_influence (
     pool VARCHAR,
     model VARCHAR,
     sample_id VARCHAR,
-    epoch INTEGER, -- of the warm-up, from 1
-    mean_learning_rate DOUBLE, -- of that epoch
+    epoch INTEGER, -- epoch of the warm-up, from 1
+    mean_learning_rate DOUBLE, -- mean over that epoch
     direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's, on its warm-up
     target VARCHAR, -- group of targets
-    influence DOUBLE -- -1 to 1; NULL where no token of the answer fits the scoring window
+    influence DOUBLE -- -1 to 1; NULL if no token of the answer fits the scoring window
 );
 ALTER TABLE features.gradient_influence SET PARTITIONED BY (pool, model);

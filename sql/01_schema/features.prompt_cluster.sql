@@ -1,4 +1,4 @@
--- The k-means cluster of the embedding of each sample's prompt alone.
+-- The k-means cluster of the embedding of each sample's prompt, without its answer.
 CREATE TABLE features.prompt_cluster (
     pool VARCHAR,
     model VARCHAR,

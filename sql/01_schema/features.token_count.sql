@@ -1,4 +1,4 @@
--- Tokens of each sample's prompt and last answer, uncut.
+-- Tokens of each sample's prompt and last answer, before any cut.
 CREATE TABLE features.token_count (
     pool VARCHAR,
     model VARCHAR,

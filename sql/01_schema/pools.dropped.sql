@@ -1,2 +1,2 @@
--- How many rows of the source are in no split, and why.
+-- How many rows of the source were dropped, and why.
 CREATE TABLE pools.dropped (pool VARCHAR, reason VARCHAR, samples BIGINT);

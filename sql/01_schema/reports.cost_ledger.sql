@@ -1,16 +1,16 @@
--- What every materialisation cost.
+-- The cost of every materialisation.
 CREATE TABLE reports.cost_ledger (
     asset VARCHAR,
-    "partition" VARCHAR, -- NULL where the asset has none
-    run_id VARCHAR, -- of Dagster
+    "partition" VARCHAR, -- NULL if the asset has no partitions
+    run_id VARCHAR, -- Dagster's run
     made_at TIMESTAMP, -- UTC
-    data_version VARCHAR, -- identity of what was made
+    data_version VARCHAR, -- identity of the content
     wall_seconds DOUBLE,
-    cpu_seconds DOUBLE, -- over all cores, child processes included
-    gpu_seconds DOUBLE, -- by the clock, of a step that held a GPU
+    cpu_seconds DOUBLE, -- over all cores, with child processes
+    gpu_seconds DOUBLE, -- wall time of a step that held a GPU
     peak_memory_bytes BIGINT, -- resident memory
-    bytes_written BIGINT, -- NULL where the system does not count it
-    tokens BIGINT, -- given to models, padding included
-    forward_flops DOUBLE, -- by the models' shapes
+    bytes_written BIGINT, -- NULL if the system does not count it
+    tokens BIGINT, -- tokens given to models, with padding
+    forward_flops DOUBLE, -- computed from the models' shapes
     backward_flops DOUBLE
 );

@@ -1,8 +1,8 @@
--- What each experiment cost, summed along its lineage. One that was trained elsewhere has no row of its training.
+-- The cost of each experiment, summed along its lineage. An experiment that was trained elsewhere has no row for training.
 CREATE TABLE reports.experiment_costs (
     experiment VARCHAR,
-    part VARCHAR, -- selecting (features that several methods use are split among these), selecting alone (they are not),
-    -- training, evaluating
+    part VARCHAR, -- selecting (the cost of shared features is split among the methods that use them), selecting alone
+    -- (it is not split), training, evaluating
     cpu_seconds DOUBLE,
     gpu_seconds DOUBLE,
     forward_flops DOUBLE,

@@ -1,10 +1,10 @@
--- How many samples each two methods both select, each with its first seed. Every pair stands once.
+-- How many samples two methods both select, each with its first seed. There is one row per pair.
 CREATE TABLE reports.selection_overlap (
     pool VARCHAR,
     model VARCHAR,
-    budget INTEGER, -- samples that each selects
+    budget INTEGER, -- samples that each method selects
     one VARCHAR, -- method
     other VARCHAR,
     shared INTEGER,
-    by_chance DOUBLE -- that two uniform draws would share on average
+    by_chance DOUBLE -- samples that two uniform draws would share on average
 );

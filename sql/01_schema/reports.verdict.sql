@@ -11,8 +11,8 @@ CREATE TABLE reports.verdict (
     seeds_needed INTEGER,
     arm_runs INTEGER,
     random_runs INTEGER,
-    difference DOUBLE, -- mean of the arm's runs less that of the random ones; above 0 is better, on every measure
-    low DOUBLE, -- of the 95% interval of the difference; NULL where random runs are too few, or all equal but for rounding
+    difference DOUBLE, -- mean of the arm's runs minus that of the random runs; above 0 is better, on every measure
+    low DOUBLE, -- 95% interval of the difference; NULL if random runs are too few, or all equal except for rounding
     high DOUBLE,
     visible DOUBLE, -- half of that interval: a true difference of this size is seen half the time, by itself
     p_value DOUBLE, -- two-sided, of no difference

@@ -1,5 +1,5 @@
--- The conversations of another statement, which stands in the place of `conversations`, in its order; beside each the
--- places of its answers that are not trained on. An id stands for both, so any row of that id will do.
+-- The conversations of another statement, which replaces `conversations`, in its order, each with the positions of its
+-- answers that are not trained on. An id covers both, so any row with that id will do.
 WITH masks AS (
     SELECT sample_id, any_value(untrained) AS untrained
     FROM (

@@ -1,4 +1,4 @@
--- How large the clusters of a partition are.
+-- The sizes of a partition's clusters.
 WITH sizes AS (
     SELECT cluster, count(*) AS samples
     FROM query_table($table)

@@ -1,4 +1,4 @@
--- Whether each sample of the pool has $rows_each rows in a partition of a table of features, and nothing else has any.
+-- Whether each sample of the pool has $rows_each rows in a partition of a feature table, and no other sample has any.
 WITH partition_rows AS (
     SELECT COLUMNS(name -> name IN ('pool', 'model', 'reader', 'direction', 'sample_id', 'truncated', 'prompt_cut'))
     FROM query_table($table)

@@ -1,4 +1,4 @@
--- The samples of a pool that have an embedding: its own, or that of the pool which it is part of.
+-- The samples of a pool that have an embedding, either in the pool itself or in the pool that it is part of.
 SELECT sample_id
 FROM features.sample_embedding
 SEMI JOIN (FROM pools.samples WHERE pool = $pool) AS samples USING (sample_id)

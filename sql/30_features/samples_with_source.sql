@@ -1,4 +1,4 @@
--- Where no row names its source, the pool's name stands for it.
+-- If rows do not name their source, the pool's name is used.
 SELECT sample_id, messages, coalesce(source, pool) AS source
 FROM pools.samples
 WHERE pool = $pool

@@ -1,5 +1,5 @@
--- Which conversations IFD's pre-experience model is trained on: of each cluster of prompts those whose perplexity lies in
--- the middle half, evenly spaced in the order of sample ids. A cluster of fewer prompts than are wanted is taken whole.
+-- The conversations that IFD's pre-experience model is trained on: in each cluster of prompts, those whose perplexity is in
+-- the middle half, evenly spaced in the order of sample ids. A cluster with fewer prompts than wanted is taken whole.
 WITH prompts AS (
     SELECT clusters.sample_id, clusters.cluster, likelihood.prompt_nll / (likelihood.prompt_tokens - 1) AS mean_nll
     FROM features.prompt_cluster AS clusters
@@ -29,7 +29,7 @@ middling AS (
 spaced AS (
     SELECT sample_id
     FROM middling
-    -- The last of each of $per_cluster equal parts; all where there are no more than that.
+    -- The last of each of $per_cluster equal parts; all if there are no more than that.
     WHERE candidates <= $per_cluster OR (place + 1) * $per_cluster // candidates > place * $per_cluster // candidates
 )
 SELECT row_number() OVER (ORDER BY sample_id)::INTEGER AS position, samples.sample_id, samples.messages

@@ -1,5 +1,5 @@
--- A uniform draw of the pool, by the hash of sample and seed, in the order of ids: what LESS is warmed up on, or, as one
--- group of targets, what it selects for.
+-- A uniform draw from the pool, by the hash of sample and seed, in the order of ids: the samples of LESS's warm-up, or its
+-- targets, as one group.
 SELECT row_number() OVER (ORDER BY sample_id)::INTEGER AS position, sample_id, messages, 'pool' AS target
 FROM (
     SELECT sample_id, messages

@@ -1,7 +1,7 @@
--- The best samples of each cluster, by the scores of the table $scores in the pool $scores_pool: the same, or that which it
--- is part of. A cluster's quota is its share of the samples that have a score, rounded by the largest remainder (ties to
--- the lower cluster). The score is minus the place in the order of picking: every cluster's best, then every cluster's
--- second, and so on; within a turn the higher score first.
+-- The best samples of each cluster, by the scores in the table $scores for $scores_pool, which is the pool itself or the
+-- pool that it is part of. A cluster's quota is its share of the samples that have a score, rounded by the largest
+-- remainder (ties go to the lower cluster). The score is minus the position in the order of picking: the best of every
+-- cluster, then the second best of every cluster, and so on; within a turn, the higher score comes first.
 WITH scored AS (
     SELECT clusters.sample_id, clusters.cluster, scores.score, scores.dropped
     FROM features.sample_cluster AS clusters
@@ -13,7 +13,7 @@ WITH scored AS (
 ),
 sizes AS (SELECT cluster, count(score) AS samples, sum(count(score)) OVER () AS total FROM scored GROUP BY cluster),
 wanted AS (
-    -- A budget above the number of scored samples takes them all; the selection then says what is missing.
+    -- A budget above the number of scored samples takes all of them; the selection then reports what is missing.
     SELECT cluster, budget, samples, total, least(budget, total) AS wanted
     FROM sizes, (SELECT unnest($budgets::BIGINT[]) AS budget)
 ),

@@ -1,4 +1,4 @@
--- Minus the place in the order of picking, for each budget. $folder holds `<budget>/picks.parquet`.
+-- Minus the position in the order of picking, for each budget. $folder has `<budget>/picks.parquet`.
 SELECT
     budgets.budget,
     samples.sample_id,

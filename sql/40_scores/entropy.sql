@@ -1,5 +1,5 @@
 -- Mean negative log-likelihood of the last answer's tokens given the prompt, in nats.
--- $published: as the published script has it, which compares each token with the prediction of the token after it.
+-- $published: as in the published script, which compares each token with the prediction of the next token.
 SELECT
     sample_id,
     CASE

@@ -1,6 +1,6 @@
--- The last answer's mean negative log-likelihood given the prompt, divided by that without the prompt.
--- $reader: whose likelihoods. $published: rejected rows get 0, as in the published script, and so can be picked when
--- nothing else is left.
+-- The last answer's mean negative log-likelihood with the prompt, divided by that without the prompt.
+-- $reader: the model of the likelihoods. $published: rejected rows get 0, as in the published script, so they can be picked
+-- when nothing else is left.
 WITH difficulty AS (
     SELECT
         sample_id,

@@ -1,6 +1,5 @@
--- Spearman's correlation of a partition's scores with the characters of the last answers; ties get their mean rank. Of
--- several seeds or budgets, the strongest. NULL where no
--- two scores, or no two lengths, differ.
+-- Spearman's correlation of a partition's scores with the lengths of the last answers in characters; ties get their mean
+-- rank. For several seeds or budgets, the strongest. NULL if all scores, or all lengths, are equal.
 WITH answers AS (
     SELECT sample_id, length(messages[-1].content) AS characters
     FROM pools.samples

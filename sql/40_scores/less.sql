@@ -1,5 +1,5 @@
--- The mean over the warm-up's checkpoints, weighted by learning rate, for the group of targets that a sample serves best.
--- $weights: other weights of the checkpoints, in order; NULL for the learning rates.
+-- The mean over the warm-up's checkpoints, weighted by learning rate, for the group of targets that a sample helps most.
+-- $weights: other weights of the checkpoints, in order; NULL means the learning rates.
 WITH weighted AS (
     SELECT *, coalesce(list_extract($weights::DOUBLE[], epoch), mean_learning_rate) AS weight
     FROM features.gradient_influence

@@ -1,14 +1,14 @@
 -- SelectIT (arXiv 2402.16705): how sure raters are that an answer follows its request. Higher is better.
 --
--- token level: of one prompt. With q the five digits' probabilities divided by their sum, and P = q ($softmax_twice:
+-- token level: one prompt. With q the five digits' probabilities divided by their sum, and P = q ($softmax_twice:
 --     P = softmax(q), what the published code does), the highest P_base belongs to the digit base (ties: the lower), and
 --     the score is base * mean over the four other digits of (P_base - P_j): 0 to 5, or at most 1.279 when softmaxed.
 -- sentence level: over five prompts, mean / (1 + $alpha * population standard deviation).
--- model level: mean of the sentence levels of $raters (model names), weighted by $weights: one for each rater, of any
---     scale, since they are divided by their sum. (The published code's are on two denominators, and sum to 1.78.)
+-- model level: mean of the sentence levels of $raters (model names), weighted by $weights: one per rater, on any scale,
+--     because they are divided by their sum. (The published weights have two denominators, and sum to 1.78.)
 --
--- $level says where to stop: 'token' (prompt 1 alone, so that $alpha is idle) and 'sentence' are of one rater, 'model' is
--- of one or more. Wrong values are an error, and so is a sample that a rater has not rated exactly once with each prompt.
+-- $level is the level: 'token' (only prompt 1, so $alpha has no effect) and 'sentence' need one rater, 'model' needs one
+-- or more. Invalid values are an error, and so is a sample that a rater did not rate exactly once with each prompt.
 WITH raters AS (
     SELECT unnest($raters::VARCHAR[]) AS model, unnest($weights::DOUBLE[]) / list_sum($weights::DOUBLE[]) AS weight
     WHERE
@@ -71,7 +71,7 @@ token_level AS (
         * list_sum([list_max(parts) - other FOR other IN parts]) / list_sum(parts) / 4 AS score
     FROM shares
 ),
--- In lists, which keep an order: sums of floating-point numbers depend on it.
+-- In lists, because sums of floating-point numbers depend on the order.
 sentences AS (
     SELECT sample_id, model, list(prompt ORDER BY prompt) AS rated, list(score ORDER BY prompt) AS scores
     FROM token_level
@@ -94,7 +94,7 @@ sentence_level AS (
     CROSS JOIN prompts
     LEFT JOIN sentences ON samples.sample_id = sentences.sample_id AND raters.model = sentences.model
 )
--- No sample is dropped: a cut conversation is rated as far as it goes.
+-- No sample is dropped: a conversation that is cut is rated up to the cut.
 SELECT sample_id, list_sum(list(weight * score ORDER BY model)) AS score, NULL::VARCHAR AS dropped
 FROM sentence_level
 GROUP BY sample_id

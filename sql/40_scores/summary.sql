@@ -1,4 +1,4 @@
--- How the scores of a partition are spread.
+-- The distribution of a partition's scores.
 SELECT
     count(*) AS rows,
     count(score) AS scored,

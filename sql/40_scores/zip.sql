@@ -1,4 +1,4 @@
--- Minus the place in the order of picking.
+-- Minus the position in the order of picking.
 SELECT
     samples.sample_id,
     -picks.position::DOUBLE AS score,

@@ -1,4 +1,4 @@
--- Of each of the $experiments: how many samples were not in its selection at the snapshot $snapshot, and how many it has.
+-- For each of the $experiments: how many of its samples were not selected at the snapshot $snapshot, and how many it has.
 WITH before AS (
     SELECT experiment, sample_id
     FROM selections.samples AT (VERSION => $snapshot)

@@ -1,4 +1,4 @@
--- What is wrong with an experiment's selection, beside its size: all counts are zero in a sound one.
+-- What is wrong with an experiment's selection, besides its size. In a valid one, all counts are zero.
 WITH selected AS (
     SELECT
         "position",
@@ -15,7 +15,7 @@ SELECT
     count(*) FILTER (samples.sample_id IS NULL) AS "ids that are not in the pool",
     coalesce(max(selected."position"), 0) - count(DISTINCT selected."position") AS "missing positions",
     count(*) - count(DISTINCT selected."position") AS "repeated positions",
-    -- Best first, ties by id; rows without scores by id alone.
+    -- Best first, ties by id; rows without scores only by id.
     count(*) FILTER (
         selected.score > selected.previous_score
         OR (selected.score IS NOT DISTINCT FROM selected.previous_score AND selected.sample_id <= selected.previous_id)

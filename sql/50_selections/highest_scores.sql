@@ -1,5 +1,5 @@
--- The highest scores; ties are broken by sample id. The lowest score that still counts is found first, by itself: sorting
--- all rows with their ids takes several times as long.
+-- The highest scores; ties are broken by sample id. The lowest selected score is found in a separate step first, because
+-- sorting all rows with their ids takes several times as long.
 WITH scored AS (
     SELECT sample_id, score
     FROM query_table($table)
@@ -9,7 +9,7 @@ WITH scored AS (
         AND seed IS NOT DISTINCT FROM $seed
         AND budget IS NOT DISTINCT FROM $scores_budget
         AND score IS NOT NULL
-        -- $sub_pool, which holds a pool's lowest ids, is selected from by the whole pool's scores. NULL: the whole pool.
+        -- $sub_pool, which has a pool's lowest ids, uses the whole pool's scores. NULL: the whole pool.
         AND coalesce(sample_id <= (SELECT max(sample_id) FROM pools.samples WHERE pool = $sub_pool), true)
 ),
 best AS (

@@ -1,4 +1,4 @@
--- The ids that an experiment has, in rank order.
+-- The ids in an experiment's selection, in rank order.
 SELECT sample_id
 FROM selections.samples
 WHERE experiment = $experiment

@@ -1,4 +1,4 @@
--- What a training made of its selection, by its manifest. NULL: an earlier version did not count it.
+-- How much of its selection a training used, from its manifest. NULL: an earlier version did not count it.
 SELECT
     $trained::INTEGER + $dropped::INTEGER AS selected,
     $trained::INTEGER AS trained,

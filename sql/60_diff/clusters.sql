@@ -1,5 +1,5 @@
--- The clusters that each of two experiments takes more from than their share of the pool, of what it alone selects: the
--- $most largest surpluses of each. central_id: the sample nearest to the cluster's centre, and its first question.
+-- Among the samples that only one of two experiments selects, the clusters with more samples than their share of the
+-- pool: the $most largest surpluses of each experiment. central_id is the sample nearest to the cluster's centre.
 WITH selected AS (
     SELECT sample_id, bool_or(experiment = $one) AS by_one, bool_or(experiment = $other) AS by_other
     FROM selections.samples

@@ -1,4 +1,4 @@
--- The samples that only one of two experiments selects, the $most that it picks first.
+-- Samples that only one of two experiments selects: the first $most that it picks.
 WITH selected AS (
     SELECT experiment, "position", sample_id
     FROM selections.samples

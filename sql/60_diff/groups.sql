@@ -1,4 +1,4 @@
--- What the samples look like that only one of two experiments selects, beside those that both do and the whole pool.
+-- Properties of the samples that only one of two experiments selects, that both select, and of the whole pool.
 WITH selected AS (
     SELECT sample_id, bool_or(experiment = $one) AS by_one, bool_or(experiment = $other) AS by_other
     FROM selections.samples

@@ -1,4 +1,4 @@
--- How many samples two selections share, and how many two uniform draws of their sizes from the pool would on average.
+-- How many samples two selections share, and how many two uniform draws of the same sizes would share on average.
 WITH counted AS (
     SELECT
         (SELECT count(*) FROM selections.samples WHERE experiment = $one) AS one,

@@ -1,5 +1,5 @@
--- Spearman's correlation of two methods' scores over the samples that both have a score for; ties get their mean rank.
--- NULL where fewer than two samples have both, or one method gives them all the same.
+-- Spearman's correlation of two methods' scores, over samples that have both; ties get their mean rank. NULL if fewer
+-- than two samples have both, or one method's scores are all equal.
 WITH both_scored AS (
     SELECT a.score AS one, b.score AS other
     FROM query_table($one_table) AS a

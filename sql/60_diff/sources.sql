@@ -1,4 +1,4 @@
--- How many samples of each source only one of two experiments selects, how many both, and how many the pool has.
+-- For each source: how many samples only one of two experiments selects, how many both select, and how many the pool has.
 WITH selected AS (
     SELECT sample_id, bool_or(experiment = $one) AS by_one, bool_or(experiment = $other) AS by_other
     FROM selections.samples

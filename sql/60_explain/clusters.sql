@@ -1,4 +1,4 @@
--- The cluster of a sample, how many samples it has, and how many of them lie nearer to its centre.
+-- A sample's cluster, the cluster's size, and how many of its samples are nearer to its centre.
 SELECT
     mine.pool,
     mine.model,

@@ -1,5 +1,5 @@
--- A sample in each pool that has it. split: samples where it can be selected, else that of pools.held_out. By name: homes
--- of an earlier version have no column untrained before the first write.
+-- A sample in each pool that has it. split: `samples` if it can be selected, else the split in pools.held_out. By name,
+-- because a home of an earlier version has no column `untrained` until the first write.
 SELECT pool, 'samples' AS split, * EXCLUDE (pool, sample_id)
 FROM pools.samples
 WHERE sample_id = $sample_id

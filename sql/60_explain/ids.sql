@@ -1,4 +1,4 @@
--- The ids that begin with $prefix; first the one that is $prefix whole.
+-- The ids that begin with $prefix, with an exact match first.
 SELECT sample_id
 FROM (SELECT sample_id FROM pools.samples UNION SELECT sample_id FROM pools.held_out)
 WHERE starts_with(sample_id, $prefix)

@@ -1,4 +1,4 @@
--- The samples of a sample's pool whose embeddings point most nearly where its own does, and their first questions.
+-- The samples of a sample's pool with the highest cosine similarity of embeddings, and their first questions.
 WITH similarities AS (
     SELECT
         pool,

@@ -1,5 +1,5 @@
--- A sample's score in the table $table, and its place among the samples that were scored with it. Equal scores share
--- the better rank; the percentile counts those below, and half of those that are equal, itself included.
+-- A sample's score in the table $table, and its rank among the samples that were scored with it. Equal scores share the
+-- better rank. The percentile counts lower scores, and half of the equal ones, including its own.
 WITH mine AS (
     SELECT pool, model, seed, budget, score, dropped
     FROM query_table($table)

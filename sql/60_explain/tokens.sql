@@ -1,4 +1,4 @@
--- Tokens of a sample's prompt and last answer, by each pool and model.
+-- Tokens of a sample's prompt and last answer, for each pool and model.
 SELECT pool, model, prompt_tokens, answer_tokens
 FROM features.token_count
 WHERE sample_id = $sample_id

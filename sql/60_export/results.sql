@@ -1,4 +1,4 @@
--- What an experiment's model reached: its headline metrics, the held-out losses last.
+-- The results of an experiment's model: its headline metrics, with the held-out losses last.
 SELECT benchmark, metric, "value", stderr, items, higher_is_better
 FROM benchmarks.results
 WHERE experiment = $experiment AND "primary"

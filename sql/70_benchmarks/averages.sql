@@ -1,4 +1,4 @@
--- Each experiment's average over its benchmarks, as the leaderboard has it.
+-- Each experiment's average over its benchmarks, as on the leaderboard.
 SELECT experiment, avg("value") AS average
 FROM benchmarks.results
 WHERE "primary" AND NOT starts_with(benchmark, 'held_out_loss/')

@@ -1,4 +1,4 @@
--- The conversations whose hashes are smallest, as many as the profile allows.
+-- The conversations with the smallest hashes, up to the profile's limit.
 SELECT sample_id, messages
 FROM pools.held_out
 WHERE pool = $pool AND split = 'held_out'

@@ -1,4 +1,4 @@
--- $methods and $wrappers: each method, and at the same place the arm that is its best of each cluster.
+-- $methods and $wrappers: methods, and in the same order their k-means wrappers.
 WITH pairs AS (SELECT unnest($methods::VARCHAR[]) AS method, unnest($wrappers::VARCHAR[]) AS wrapper),
 means AS (
     SELECT

@@ -1,4 +1,4 @@
--- $experiments: keys, in the order in which arms are to appear.
+-- $experiments: keys, in the order in which arms should appear.
 WITH shown AS (
     SELECT
         keys.*,
@@ -8,7 +8,7 @@ WITH shown AS (
     FROM experiments.keys AS keys
     WHERE list_contains($experiments::VARCHAR[], keys.experiment)
 ),
--- The base model was trained on no pool, so it stands in the column of each.
+-- The base model was not trained on any pool, so it appears in every column.
 columns AS (
     SELECT
         shown.experiment,

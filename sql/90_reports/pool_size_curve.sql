@@ -1,4 +1,4 @@
--- $experiments: of sub-pools, and those of whole pools to compare them with.
+-- $experiments: experiments on sub-pools, and the experiments on whole pools to compare them with.
 WITH shown AS (
     FROM experiments.keys WHERE list_contains($experiments::VARCHAR[], experiment)
 ),

@@ -1,4 +1,4 @@
--- Every run's value of every measure. The base model and all data have no budget, and stand beside each.
+-- Every run's value of every measure. The base model and all data have no budget, so they are repeated for each.
 WITH runs AS (
     SELECT board.measure, board.model, board.pool, keys.method, keys.budget, keys.seed, board."value"
     FROM reports.leaderboard AS board

@@ -1,4 +1,4 @@
--- $experiments: one of each method in each pool, model and budget, in the order in which methods are to appear.
+-- $experiments: one per method, pool, model and budget, in the order in which methods should appear.
 WITH chosen AS (
     SELECT *, list_position($experiments::VARCHAR[], experiment) AS place
     FROM experiments.keys

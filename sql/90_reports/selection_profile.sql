@@ -1,6 +1,6 @@
--- $experiments: one of each method in each pool, model and budget, in the order in which methods are to appear.
+-- $experiments: one per method, pool, model and budget, in the order in which methods should appear.
 -- $clustered: whether the pools' embeddings are clustered.
--- A pool's samples are only ever counted in groups, so that memory does not grow with the pool.
+-- A pool's samples are only counted in groups, so that memory does not grow with the pool.
 WITH chosen AS (
     SELECT *, list_position($experiments::VARCHAR[], experiment) AS at
     FROM experiments.keys
@@ -28,8 +28,7 @@ lengths AS (
     FROM placed
     GROUP BY pool, fifth
 ),
--- How many samples of a pool have each value of each trait. Clusters are those of one model; the other traits are the
--- same for all.
+-- How many samples of a pool have each value of each trait. Clusters depend on the model; other traits do not.
 counted AS (
     SELECT pool, NULL::VARCHAR AS model, 'length' AS trait, fifth AS "order", "value", samples FROM lengths
     UNION ALL

@@ -45,7 +45,7 @@ def run(place, monkeypatch, capsys, *arguments, home="home"):
 
 
 NOT_A_QUERY = "one statement that only reads is needed: SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW"
-NOT_ALLOWED = "is not allowed after FROM: what may be read are the warehouse's tables, in the schemas benchmarks, "
+NOT_ALLOWED = "is not allowed after FROM: you can read the warehouse's tables, in the schemas benchmarks, "
 DISABLED = "file system operations are disabled by configuration"
 STATEMENTS = [
     ("INSERT INTO scores.ifd SELECT * FROM scores.ifd", NOT_A_QUERY),
@@ -69,7 +69,7 @@ STATEMENTS = [
     ("FROM checkpoint('warehouse')", f"the function checkpoint {NOT_ALLOWED}"),
     ("FROM read_csv('/etc/passwd')", f"the function read_csv {NOT_ALLOWED}"),
     ("FROM '/etc/passwd.csv'", f'Permission Error: Cannot access file "/etc/passwd.csv" - {DISABLED}'),
-    ("FROM other.ifd", "other.ifd is not allowed here: what may be read are the warehouse's tables"),
+    ("FROM other.ifd", "other.ifd is not allowed here: you can read the warehouse's tables"),
     ("FROM 'https://example.com/a.csv'", f'Cannot access file "https://example.com/a.csv" - {DISABLED}'),
     ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"'),
     ("FROM scores.ifdd", 'Catalog Error: Table with name ifdd does not exist!\nDid you mean "ifd"?'),

@@ -20,7 +20,7 @@ from tests.tiny import CONFIGS, save_model
 WEIGHTS = "model.safetensors"
 AGAIN = "fetch the model again, or name another"
 TOKENIZER_AGAIN = "fetch the model again, with its tokenizer.json, or name another"
-NO_CODE = "(it needs code of its own, which is never run); name one that transformers knows"
+NO_CODE = "(it needs custom code, which is never run); name one that transformers knows"
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +99,19 @@ CASES = [
     ),
     (
         "empty weights", write(WEIGHTS, b""),
-        "@/model.safetensors: not a whole safetensors file (Error while deserializing header: header too small); "
+        "@/model.safetensors: not a complete safetensors file (Error while deserializing header: header too small); "
         "fetch it "
         "again",
     ),
     (
         "weights cut off", cut_off,
-        "@/model.safetensors: not a whole safetensors file (Error while deserializing header: incomplete metadata, "
+        "@/model.safetensors: not a complete safetensors file (Error while deserializing header: incomplete metadata, "
         "file "
         "not fully covered); fetch it again",
     ),
     (
         "a shard is missing", without_a_shard,
-        "@: model-00002-of-00002.safetensors of model.safetensors.index.json is not there; fetch the model again",
+        "@: model-00002-of-00002.safetensors of model.safetensors.index.json is missing; fetch the model again",
     ),
     (
         "a weight is missing", without_a_weight,

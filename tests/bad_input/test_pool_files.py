@@ -37,13 +37,13 @@ FILES = [
     ("no match", "*.parquet", None, "files: nothing matches @/*.parquet; correct the path in the pool's source"),
     ("empty", "a.jsonl", b"", "no rows in @/a.jsonl; check the pool's source"),
     ("blank lines", "a.jsonl", b"\n \n\n", "no rows in @/a.jsonl; check the pool's source"),
-    ("another ending", "a.txt", b"a,b", f"@/a.txt: a file of this ending cannot be read. {READABLE}"),
-    ("compressed parquet", "a.parquet.gz", b"", f"@/a.parquet.gz: a file of this ending cannot be read. {READABLE}"),
+    ("another ending", "a.txt", b"a,b", f"@/a.txt: a file with this ending cannot be read. {READABLE}"),
+    ("compressed parquet", "a.parquet.gz", b"", f"@/a.parquet.gz: a file with this ending cannot be read. {READABLE}"),
     ("empty list", "a.json", b" [\n] ", "no rows in @/a.json; check the pool's source"),
     (
         "one object", "a.json", b'{\n"data": [\n{}\n]}',
-        "@/a.json: holds one JSON object and neither a list of rows nor one object a line; write the rows in it as "
-        "lines, for a field `data` with: jq -c '.data[]' a.json > a.jsonl",
+        "@/a.json: is one JSON object, and neither a list of rows nor one object per line; write its rows as "
+        "lines, for example those of a field `data` with: jq -c '.data[]' a.json > a.jsonl",
     ),
     ("csv without rows", "a.csv", b"a,b\n", "no rows in @/a.csv; check the pool's source"),
     (
@@ -56,8 +56,8 @@ FILES = [
     ),
     (
         "text named .zst", "a.jsonl.zst", lines(chat()),
-        "@/a.jsonl.zst: the compressed file is broken (ZSTD decompress failed: Unknown frame descriptor); fetch it "
-        "again",
+        "@/a.jsonl.zst: the compressed file is broken (ZSTD decompress failed: Unknown frame descriptor); download "
+        "it again",
     ),
     ("arrow named .json", "a.json", b"ARROW1\0\0", "@/a.json: the file is Arrow; give it the ending .arrow"),
     (
@@ -66,33 +66,33 @@ FILES = [
     ),
     (
         "text named .gz", "a.jsonl.gz", lines(chat()),
-        """@/a.jsonl.gz: the compressed file is broken (Not a gzipped file (b'{"')); fetch it again""",
+        """@/a.jsonl.gz: the compressed file is broken (Not a gzipped file (b'{"')); download it again""",
     ),
     (
         "gzip cut off", "a.jsonl.gz", gzip.compress(lines(*map(chat, map(str, range(500)))))[:-30],
         "@/a.jsonl.gz: the compressed file is broken (Compressed file ended before the end-of-stream marker was "
-        "reached); fetch it again",
+        "reached); download it again",
     ),
     ("parquet named .jsonl", "a.jsonl", table(chat()), "@/a.jsonl: the file is Parquet; give it the ending .parquet"),
     (
         "text named .parquet", "a.parquet", lines(chat()),
         "@/a.parquet: not a readable Parquet file (Parquet magic bytes not found in footer. Either the file is "
         "corrupted "
-        "or this is not a parquet file.); fetch it again",
+        "or this is not a parquet file.); download it again",
     ),
     (
         "empty parquet file", "a.parquet", b"",
-        "@/a.parquet: not a readable Parquet file (Parquet file size is 0 bytes); fetch it again",
+        "@/a.parquet: not a readable Parquet file (Parquet file size is 0 bytes); download it again",
     ),
     (
         "parquet cut off", "a.parquet", table(chat())[:-20],
         "@/a.parquet: not a readable Parquet file (Parquet magic bytes not found in footer. Either the file is "
         "corrupted "
-        "or this is not a parquet file.); fetch it again",
+        "or this is not a parquet file.); download it again",
     ),
     (
         "parquet with a broken page", "a.parquet", with_broken_page(table(*(chat(str(n)) for n in range(2000)))),
-        "@/a.parquet: not a readable Parquet file (Corrupt snappy compressed data.); fetch it again",
+        "@/a.parquet: not a readable Parquet file (Corrupt snappy compressed data.); download it again",
     ),
     (
         "parquet without rows", "a.parquet", parquet(pa.table({"messages": pa.array([], pa.string())})),
@@ -109,7 +109,7 @@ def test_files_that_hold_no_rows(tmp_path, name, content, message):
 def test_a_folder_without_files_of_rows(tmp_path):
     (tmp_path / "data").mkdir()
     assert outcome(tmp_path, "data", None, {}) == (
-        "files: there is no file in the folder @/data that can be read; correct the path in the pool's source"
+        "files: the folder @/data has no readable file; correct the path in the pool's source"
     )
 
 
@@ -138,7 +138,7 @@ LINES = [
     ),
     (
         "a field twice", b'{"a": 1, "a": 2}',
-        f"two fields of one name | {FIRST}, field a: stands twice in one object; rename or remove one",
+        f"two fields of one name | {FIRST}, field a: is twice in one object; rename or remove one",
     ),
     (
         "a list", b"[1]",

@@ -13,13 +13,13 @@ MESSAGES, SHAREGPT, ALPACA = {"form": "messages"}, {"form": "sharegpt"}, {"form"
 RECORDS = [
     (
         "missing column", MESSAGES, {"id": 1, "text": "a"},
-        "a field is missing | field messages: is missing; there is id, text; set the pool's form, column or "
-        "columns to the data's, or leave form out to have it recognised",
+        "a field is missing | field messages: is missing; the fields are id, text; set the pool's form, column or "
+        "columns to match the data, or leave form out to have it recognised",
     ),
     (
         "half a surrogate in a key", MESSAGES, {"\ud800": 1},
-        r"a field is missing | field messages: is missing; there is \ud800; set the pool's form, column or "
-        r"columns to the data's, or leave form out to have it recognised",
+        r"a field is missing | field messages: is missing; the fields are \ud800; set the pool's form, column or "
+        r"columns to match the data, or leave form out to have it recognised",
     ),
     (
         "text for messages", {}, {"messages": "Why?"},
@@ -28,16 +28,16 @@ RECORDS = [
     (
         "null for a message", {}, {"messages": [None]},
         "a message is not an object | field messages[0]: is null, not an object with role and content; write it as "
-        "one",
+        "an object",
     ),
     (
         "unknown role", {}, {"messages": [turn("narrator", "x"), ANSWER]},
-        f"unknown role | field messages[0].role: 'narrator' is not a role that is known ({ROLES_KNOWN}); "
+        f"unknown role | field messages[0].role: 'narrator' is not a known role ({ROLES_KNOWN}); "
         "rename it, or set out_of_turn: cut to end conversations there",
     ),
     (
         "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
-        "a field is missing | field messages[1].content: is missing; there is role; rename the key that holds it, or "
+        "a field is missing | field messages[1].content: is missing; the fields are role; rename the key, or "
         "leave form out, so that other usual keys are recognised",
     ),
     (
@@ -46,8 +46,8 @@ RECORDS = [
     ),
     (
         "content of unknown parts", {}, chat([{"type": "smell", "text": "x"}]),
-        "a part of a message is unknown | field messages[0].content[0]: is of type 'smell', which is not known (text, "
-        "input_text, output_text, refusal, thinking, reasoning, tool_use, tool_result); write its text as a part of "
+        "a part of a message is unknown | field messages[0].content[0]: is of unknown type 'smell'; known are text, "
+        "input_text, output_text, refusal, thinking, reasoning, tool_use, tool_result; write its text as a part of "
         "type text",
     ),
     (
@@ -73,8 +73,8 @@ RECORDS = [
     ),
     (
         "roles out of turn", {}, {"messages": [QUESTION, QUESTION, ANSWER]},
-        "roles do not alternate | field messages[1]: is the user's where the assistant's turn is; repair the row, or "
-        "set out_of_turn: join to put messages of one role together, or cut to end conversations there",
+        "roles do not alternate | field messages[1]: has the role user, but it is the assistant's turn; repair the "
+        "row, or set out_of_turn: join to join messages of one role, or cut to end conversations there",
     ),
     (
         "no answer", {}, {"messages": [QUESTION]},

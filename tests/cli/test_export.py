@@ -97,7 +97,7 @@ def test_what_cannot_be_exported(place, capsys):
 def test_dropped_weights_are_named(place, capsys):
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
-    assert "its weights were dropped" in message(capsys, place, "--model", ENTROPY, "--to", str(place.folder / "out"))
+    assert "its weights were deleted" in message(capsys, place, "--model", ENTROPY, "--to", str(place.folder / "out"))
 
 
 @pytest.mark.parametrize("model_first", [True, False])

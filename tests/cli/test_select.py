@@ -85,7 +85,7 @@ def test_rows_of_any_names_are_read_from_several_files(folder, capsys):
     card = (folder / "out" / "README.md").read_text()
     assert "| selected from | 20 conversations |" in card
     assert "| rows of the source that were dropped | none |" in card
-    assert message(capsys, "init", "a.csv").startswith("form: cannot be told from the rows")
+    assert message(capsys, "init", "a.csv").startswith("form: cannot be recognised from the rows")
     assert message(capsys, "init", "a.csv", "--form", "alpaca", "--column", "x").startswith("column: ")
 
 
@@ -104,19 +104,19 @@ def test_two_folders_of_one_name_do_not_disturb_each_other(folder, capsys):
     [
         (
             ["chats.jsn", "--method", "zip"],
-            "chats.jsn: no such file or folder, and not the id of a data set on the hub",
+            "chats.jsn: no such file or folder, and not the id of a dataset on the hub",
         ),
         (["missing.jsonl", "--method", "zip"], "missing.jsonl: no such file or folder"),
         (["My Chats.jsonl", "--method", "zap"], "--method: no method 'zap' that selects; did you mean 'zip'?"),
         (["My Chats.jsonl", "--method", "base"], "--method: no method 'base' that selects"),
         (["My Chats.jsonl", "--method", "ifd"], "--method: ifd scores with a base model; name it with --model"),
-        (["My Chats.jsonl", "--method", "zip", "--split", "x"], "--split: belongs to a data set of the hub"),
+        (["My Chats.jsonl", "--method", "zip", "--split", "x"], "--split: only for a hub dataset"),
         (["My Chats.jsonl", "--method", "zip", "--budget", "0"], "out/profile.yaml: budgets: must be positive"),
         (["My Chats.jsonl", "--method", "random", "--seed", "-1"], "out/profile.yaml: arms.random.seeds.0: must be"),
         (["none*.jsonl", "--method", "zip"], "files: nothing matches "),
         (
             ["My Chats.jsonl", "--method", "ifd", "--model", "gpt"],
-            "--model: 'gpt' is no folder, not the id of a model on the hub",
+            "--model: 'gpt' is not a folder, not the id of a model on the hub",
         ),
     ],
 )

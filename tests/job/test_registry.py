@@ -81,7 +81,7 @@ def test_a_recipe_of_a_warm_up_comes_back_as_the_recipe_that_it_is(tmp_path):
 @pytest.mark.parametrize("text", ['{"base_model_folder": "b"', '{"train_file": "t"}', '{"epoch": 2}'])
 def test_what_is_no_spec_is_named(text, tmp_path):
     (tmp_path / "spec.json").write_text(text)
-    with pytest.raises(ValueError, match=r"spec\.json: is no FineTuningSpec: "):
+    with pytest.raises(ValueError, match=r"spec\.json: not a FineTuningSpec: "):
         read_spec(FineTuningSpec, tmp_path / "spec.json")
 
 

@@ -163,7 +163,7 @@ def test_an_export_replaces_its_own_and_nothing_else(full: Path, tmp_path: Path)
     assert sorted(tmp_path.iterdir()) == [out]
     assert plain(out)[0].dtype == torch.bfloat16
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(PlatformError, match=r"out/notes.txt was not written by an export, and is left as it is"):
+    with pytest.raises(PlatformError, match=r"out/notes.txt was not written by an export, and is not overwritten"):
         check_model_place(out)
     (out / "notes.txt").unlink()
     (out / "README.md").write_text("mine")

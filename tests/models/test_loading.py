@@ -107,7 +107,7 @@ def test_an_adapter_whose_base_is_gone_says_which(base: Path):
         load_model(folder)
     write_manifest(folder, base_entry(folder, base))
     shutil.rmtree(base)
-    with pytest.raises(UnreadableModel, match=r"its base model .*base is gone"):
+    with pytest.raises(UnreadableModel, match=r"its base model .*base is missing"):
         load_model(folder)
 
 

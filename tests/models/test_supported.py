@@ -39,7 +39,7 @@ from tests.architectures import ARCHITECTURES, COMMON
 from tests.tiny import CONFIGS, VOCAB, save_model
 
 WEIGHTS = "model.safetensors"
-MADE_FROM = "name the model that they were made from, with weights in bfloat16, float16 or float32"
+MADE_FROM = "name the original model, with weights in bfloat16, float16 or float32"
 QUANTISED = f"and such weights cannot be fine-tuned; {MADE_FROM}"
 ANOTHER = "name a model of another architecture"
 
@@ -110,12 +110,12 @@ CASES = [
     ("fp8", config(quantization_config={"quant_method": "fp8"}), f"@: its weights are quantised (fp8), {QUANTISED}"),
     ("MLX", config(quantization={"group_size": 64, "bits": 4}), f"@: its weights are quantised (4 bits), {QUANTISED}"),
     ("quantised, and not said", more_weights(model__layers__0__mlp__up_proj__qweight=torch.zeros(2)),
-     f"%/{WEIGHTS}: model.layers.0.mlp.up_proj.qweight is of quantised weights, which cannot be fine-tuned; "
+     f"%/{WEIGHTS}: model.layers.0.mlp.up_proj.qweight belongs to quantised weights, which cannot be fine-tuned; "
      f"{MADE_FROM}"),
     ("encoder-decoder", is_a(T5Config()),
-     "@: t5 is an encoder-decoder; name a causal language model, which is a decoder alone"),
+     "@: t5 is an encoder-decoder; name a causal language model, which is only a decoder"),
     ("vision and language", is_a(Gemma3Config(), "Gemma3ForConditionalGeneration"),
-     "@: gemma3 reads more than text; name a model of text alone, such as its language model saved by itself"),
+     "@: gemma3 reads more than text; name a text-only model, such as its language model saved separately"),
     ("encoder", is_a(BertConfig(), "BertForMaskedLM"),
      "@: config.json says BertForMaskedLM, which has no language-model head; name a causal language model (their names "
      "end in ForCausalLM)"),
@@ -125,13 +125,13 @@ CASES = [
     ("no model of language", is_a(ViTConfig()), f"@: transformers has no causal language model of kind vit; {ANOTHER}"),
     ("tokens without an embedding", more_tokens,
      "@: 2 of the tokenizer's tokens have no embedding, '<more>' with id 300 the first: the embedding has 300 rows; "
-     "take them out of the tokenizer's files, or enlarge the embedding (`resize_token_embeddings` of transformers)"),
+     "remove them from the tokenizer's files, or enlarge the embedding (`resize_token_embeddings` of transformers)"),
     ("NaN", weight("model.layers.1.mlp.up_proj.weight", (3, 5), torch.nan),
      f"%/{WEIGHTS}: model.layers.1.mlp.up_proj.weight has NaN or infinity; fetch the model again, or name another"),
     ("infinity", weight("model.norm.weight", 7, -torch.inf),
      f"%/{WEIGHTS}: model.norm.weight has NaN or infinity; fetch the model again, or name another"),
     ("a head beside a tied embedding", more_weights(lm_head__weight=torch.ones(VOCAB, 32)),
-     "%: config.json says tie_word_embeddings, and the weights have a head of its own that differs from the embedding; "
+     "%: config.json sets tie_word_embeddings, but the weights have a head that differs from the embedding; "
      "set tie_word_embeddings to false in config.json"),
     ("a head that is missing", config(tie_word_embeddings=False),
      "%: 1 of the model's weights are missing, lm_head.weight the first; fetch the model again, or name another"),

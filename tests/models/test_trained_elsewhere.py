@@ -101,7 +101,7 @@ def test_a_hub_checkpoint_names_id_and_commit(base: Path, theirs: Path, tmp_path
 
 
 def test_the_base_itself_is_no_checkpoint(base: Path, tmp_path: Path):
-    with pytest.raises(UnreadableModel, match="has the weights of the base model itself: nothing was trained"):
+    with pytest.raises(UnreadableModel, match="has the weights of the base model itself, so nothing was trained"):
         register(base, FOLDER, base, PAPER, tmp_path / "out")
     assert read_manifest(tmp_path / "out") is None
 

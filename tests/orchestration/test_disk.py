@@ -169,7 +169,7 @@ def test_dropped_weights_are_not_read(place, capsys):
     output_of(capsys, place, "clean")
     from selection_platform.models.loading import UnreadableModel, load_model
 
-    with pytest.raises(UnreadableModel, match=r"its weights were dropped .* refresh EXPERIMENT --rebuild"):
+    with pytest.raises(UnreadableModel, match=r"its weights were deleted .* refresh EXPERIMENT --rebuild"):
         load_model(folder_of(place, ENTROPY))
     assert main(["--profile", str(place.profile), "refresh", "--rebuild"]) == 1
     assert "name the experiments" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_cutting_reads_nothing_after_the_break():
     conversation = read_conversation({"messages": turns}, settings(out_of_turn="cut"))
     assert conversation.messages == NORMAL
     assert conversation.trimmed == (CUT,)
-    with pytest.raises(BadRow, match="where the user's turn is"):
+    with pytest.raises(BadRow, match="but it is the user's turn"):
         read_conversation({"messages": turns}, settings())
 
 

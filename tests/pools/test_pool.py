@@ -253,7 +253,7 @@ def test_the_same_again_does_no_work_and_other_settings_do(tmp_path):
 
 def test_a_pool_needs_a_finished_raw_pool(tmp_path):
     settings = PoolSettings.model_validate({"source": {"files": "x"}})
-    with pytest.raises(PlatformError, match="make the raw pool first"):
+    with pytest.raises(PlatformError, match="build the raw pool first"):
         write_pool(settings, tmp_path / "raw", [], tmp_path / "pool")
 
 

@@ -193,7 +193,7 @@ def test_what_is_left_out_of_a_folder_is_named(tmp_path, caplog):
     assert (report.rows, report.left_out) == (1, names)
     (message,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert message == (
-        f"left out, as they cannot be read: {', '.join(names[:10])} and 2 more (the manifest has them all)"
+        f"left out because they cannot be read: {', '.join(names[:10])} and 2 more (the manifest has them all)"
     )
 
 

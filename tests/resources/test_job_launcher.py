@@ -107,7 +107,7 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     # Each process tries the model on some tokens first.
     assert 0 <= (SPENT - between).tokens - spent_here.tokens <= 30
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
-    assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
+    assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
     # Nothing is started for what is there.
@@ -154,7 +154,11 @@ def test_a_job_by_hand_ends_with_its_processes_when_told_to(inputs, tmp_path, pr
 @pytest.mark.parametrize(
     ("said", "status", "message"),
     [
-        ([], -9, "the job was killed (SIGKILL), perhaps for want of memory; run again to go on where it was"),
+        (
+            [],
+            -9,
+            "the job was killed (SIGKILL), perhaps because memory ran out; run again to continue where it stopped",
+        ),
         (["Killed\n"], 137, "the job ended with exit status 137: Killed"),
         ([], 1, "the job ended with exit status 1: it printed nothing"),
         (["(worker pid=1) job failed: RuntimeError: first\n", "job failed: second\n"], 1, "RuntimeError: first"),
@@ -202,7 +206,7 @@ def test_two_ray_workers_write_the_bytes_of_one_process(ray_cluster, inputs, tmp
     ran = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert len(bytes_of(tmp_path / "there")) == 4
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
-    assert f"answer_likelihood: begins in {tmp_path / 'there'}" in ran.lines
+    assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert (ran.metadata["job ran in"], ran.metadata["job processes"]) == ("ray", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
 

@@ -157,18 +157,18 @@ def test_a_home_with_its_catalog_in_postgresql_moves_when_the_database_is_told(t
     shutil.copytree(tmp_path / "home", tmp_path / "it's moved")
     moved = catalog(tmp_path / "it's moved" / "warehouse")
     for use in (read, lambda warehouse: write(warehouse, 0.75)):
-        with pytest.raises(WarehouseFault, match=r"Was this home moved.*Is it a copy") as raised:
+        with pytest.raises(WarehouseFault, match=r"If you moved this home.*If it is a copy") as raised:
             use(moved)
     before = files(moved.tables)
     said = str(raised.value)
-    statement = said[said.index("UPDATE") : said.index(" Is it a copy")].rstrip(".")
+    statement = said[said.index("UPDATE") : said.index(" If it is a copy")].rstrip(".")
     with catalog(tmp_path / "home" / "warehouse").write() as connection:
         connection.execute("CALL postgres_execute($database, $statement)", {
             "database": "__ducklake_metadata_warehouse", "statement": statement,
         })  # fmt: skip
     assert read(moved) == [(0.5, ROWS)]
     assert files(moved.tables) == before
-    with pytest.raises(WarehouseFault, match="Was this home moved"):
+    with pytest.raises(WarehouseFault, match="If you moved this home"):
         read(catalog(tmp_path / "home" / "warehouse"))
 
 

@@ -112,7 +112,7 @@ def test_a_read_only_folder_is_named(tmp_path, warehouse):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(tmp_path)], check=True)
         with pytest.raises(OSError, match=r"Read-only file system: .*write\.lock"):
             warehouse.replace("scores.ifd", PARTITION, rows(200))
-        with pytest.raises(WarehouseFault, match="files can be created, for readers too"):
+        with pytest.raises(WarehouseFault, match=r"create files in the warehouse's folder, for readers too"):
             count(warehouse)
     assert count(warehouse) == 100
 
@@ -143,7 +143,7 @@ def test_tables_without_their_catalog_are_not_begun_anew(warehouse, content):
     catalog.unlink()
     if content is not None:
         catalog.write_bytes(content)
-    with pytest.raises(WarehouseFault, match="their catalog is not where it is looked for"):
+    with pytest.raises(WarehouseFault, match="their catalog is missing"):
         warehouse.replace("scores.ifd", PARTITION, rows(200))
     catalog.write_bytes(whole)
     assert count(warehouse) == 100
@@ -158,7 +158,7 @@ def test_a_damaged_table_file_is_named_and_the_others_can_be_read(warehouse, dam
     if damage == "truncated":
         file.write_bytes(whole[: len(whole) // 2])
     for work in (lambda: count(warehouse), lambda: warehouse.replace("scores.ifd", PARTITION, rows(200))):
-        with pytest.raises(WarehouseFault, match=f"a Parquet file is damaged.*{file.name}"):
+        with pytest.raises(WarehouseFault, match=f"a Parquet file is missing, damaged.*{file.name}"):
             work()
     assert count(warehouse, "q") == 50
     file.write_bytes(whole)

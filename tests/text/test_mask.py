@@ -63,7 +63,10 @@ def test_what_is_stored_gives_the_messages_back():
     ("messages", "problem"),
     [
         ([PLAIN[0], Message("assistant", "one", trained=False)], "the last answer is not trained on"),
-        ([Message("user", "q", trained=False), PLAIN[1]], "message 0 is user; only answers are trained on or not"),
+        (
+            [Message("user", "q", trained=False), PLAIN[1]],
+            "message 0 is user; only answers can be marked as not trained on",
+        ),
     ],
 )
 def test_normal_form_ends_with_an_answer_that_is_trained_on(messages, problem):

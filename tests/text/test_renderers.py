@@ -231,7 +231,7 @@ def test_the_text_of_a_special_token_stays_text(name, token, own):
     number = tokenizer.convert_tokens_to_ids(token)
     count = renderer.tokenize(plain).ids.count(number)
     (last,), (plain_last,) = renderer.last_answers([said]), renderer.last_answers([plain])
-    prompt = renderer.prompt(said[:-1], begun=token)
+    prompt = renderer.prompt(said[:-1], answer_start=token)
     assert renderer.tokenize(said).ids.count(number) == count
     assert last.prompt.count(number) == plain_last.prompt.count(number)
     assert number not in last.answer
@@ -294,13 +294,15 @@ def test_templates_that_cannot_be_used_are_refused_in_a_line():
     refused("{{ nothing.here }}", r"cannot be rendered \(UndefinedError")
     refused("{% for m in messages %}", r"cannot be rendered \(TemplateSyntaxError")
     shouts = "{% for m in messages %}{{ m.content | upper + eos_token }}{% endfor %}"
-    refused(shouts, "template file [0-9a-f]{16}: a conversation of two turns: a message that is no answer")
+    refused(
+        shouts, "template file [0-9a-f]{16}: a conversation of two turns: it changes a message that is not an answer"
+    )
     drops = "{% for m in messages %}{{ (m.content | replace('It', '')) + eos_token }}{% endfor %}"
     refused(drops, r"sample [0-9a-f]{32}: ", messages=[Message("user", "It is"), Message("assistant", "It")])
     refused("chatml", "no token of the tokenizer ends an answer", tokenizer="llama-3")
     bare = chat_tokenizer("qwen")
     bare.chat_template = None
-    with pytest.raises(UnusableTemplate, match="has no chat template of its own"):
+    with pytest.raises(UnusableTemplate, match="has no chat template"):
         make_renderer(bare, TextSettings(template="model"))
     assert make_renderer(bare, TextSettings()).identity == template_hash()
 

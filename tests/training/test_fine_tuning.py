@@ -220,7 +220,9 @@ def test_a_model_that_cannot_be_saved_is_not_trained(
 
     monkeypatch.setattr(fine_tuning, "load_model", unsavable)
     recipe = spec()
-    with pytest.raises(UnsavableModel, match=rf"{recipe.base_model_folder}: .* cannot be saved .*'temperature': 0\.5"):
+    with pytest.raises(
+        UnsavableModel, match=rf"{recipe.base_model_folder}: .* could not be saved .*'temperature': 0\.5"
+    ):
         fine_tune(recipe, tmp_path / "out")
 
 
@@ -233,5 +235,5 @@ def test_a_tokenizer_that_cannot_be_saved_stops_the_training(
 
     recipe = spec()
     monkeypatch.setattr(PreTrainedTokenizerBase, "save_pretrained", refuse)
-    with pytest.raises(UnsavableModel, match=r"base: .* cannot be saved \(no vocabulary to save\); correct its"):
+    with pytest.raises(UnsavableModel, match=r"base: .* could not be saved \(no vocabulary to save\); correct its"):
         fine_tune(recipe, tmp_path / "out")

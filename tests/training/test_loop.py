@@ -92,7 +92,7 @@ def test_an_adapter_that_cannot_be_saved_is_not_trained(tmp_path: Path, monkeypa
     refuse_steps(monkeypatch)
     adapted: Any = get_peft_model(tiny_model(), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"]))
     adapted.peft_config["default"].revision = object()
-    with pytest.raises(UnsavableModel, match=r"cannot be saved .*not JSON serializable"):
+    with pytest.raises(UnsavableModel, match=r"could not be saved .*not JSON serializable"):
         train(adapted, [row(1, 2)], arguments(tmp_path), label="test")
 
 

@@ -1,1 +1,1 @@
-"""The forms that rows come in, and what is read of each: one normal form, whatever the source calls its parts."""
+"""The forms of rows, and how each becomes the same normal form."""

@@ -1,4 +1,4 @@
-"""Conversations of ChatGPT's data export: a tree of messages in one row, of which one branch is read."""
+"""Conversations in ChatGPT's data export: each row is a tree of messages, and one branch is read."""
 
 import math
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ BRANCHES = "other branches left out"
 HIDDEN = "hidden messages left out"
 INSTRUCTIONS = "custom instructions left out"
 FILES = "attached files left out"
-"""Parts that rows lose on the way."""
+"""Names of parts that rows lose."""
 
 BETWEEN = "\n\n"
-"""What stands between thoughts, and between texts that become one. A call stands on the line behind a text."""
+"""Separates thoughts, and texts that are joined. A call goes on the next line after a text."""
 
 _INSTRUCTION_TYPES = ("user_editable_context", "model_editable_context")
 _THINKING_TYPES = ("thoughts", "reasoning_recap")
 _TEXT_KEYS = ("text", "result", "content")
 _NO_TEXT = frozenset({"content_type", "language", "response_format_name", "source_analysis_msg_id"})
-"""Fields of a content that say what it is, and hold nothing of it."""
+"""Fields that describe a content, and have no text of it."""
 _READ = frozenset({"author", "content", "recipient"})
 
 Node = dict[str, Any]
@@ -35,15 +35,15 @@ def read_chatgpt(unread: dict[str, Any], column: str, settings: PoolSettings, no
     """Take the branch that the user ended on out of the fields of a row.
 
     Raises:
-        BadRow: there is no such branch, or a message of it cannot be read.
-        LeftOut: a message has what the settings or a text model cannot use.
+        BadRow: there is no such branch, or one of its messages cannot be read.
+        LeftOut: a message has something that the settings exclude or a text model cannot use.
     """
     mapping = _mapping(field_of(unread, column, column), column)
     del unread[column]
     branch = _branch(mapping, unread.pop(CURRENT_NODE, None), column)
     if any(_says(node.get("message")) for name, node in mapping.items() if name not in branch):
         notes.left_out(BRANCHES)
-    return _together(_turns(branch, column, settings, notes))
+    return _with_answers_joined(_turns(branch, column, settings, notes))
 
 
 def _mapping(value: Any, column: str) -> dict[str, Node]:
@@ -52,7 +52,7 @@ def _mapping(value: Any, column: str) -> dict[str, Node]:
         raise BadRow(
             "not a ChatGPT export", column, f"is {kind_of(value)}, not an object of messages", "repair the row"
         )
-    # Parquet gives a row null for what other rows have.
+    # In Parquet, a row has null for fields that only other rows have.
     nodes = {name: node for name, node in found.items() if node is not None}
     for name, node in nodes.items():
         if not isinstance(node, dict):
@@ -62,22 +62,22 @@ def _mapping(value: Any, column: str) -> dict[str, Node]:
 
 
 def _branch(mapping: dict[str, Node], end: Any, column: str) -> dict[str, Node]:
-    """The messages from the first to the one that the user ended on, by id."""
+    """The messages from the first to the last one of the user's branch, by id."""
     name = _last_leaf(mapping, column) if end is None else end
-    field, found = CURRENT_NODE, dict[str, Node]()
+    field, nodes = CURRENT_NODE, dict[str, Node]()
     while name is not None:
         if not isinstance(name, str) or name not in mapping:
             problem = f"is {json_line(name)[:60]}, which is not in {column}"
             raise BadRow("a message is missing", field, problem, "export the conversation again, or remove the row")
-        if name in found:
+        if name in nodes:
             raise BadRow("replies in a circle", field, f"leads back to the message {name}", "repair the row")
-        found[name] = mapping[name]
+        nodes[name] = mapping[name]
         field, name = f"{column}.{name}.parent", mapping[name].get("parent")
-    return {name: found[name] for name in reversed(found)}
+    return {name: nodes[name] for name in reversed(nodes)}
 
 
 def _last_leaf(mapping: dict[str, Node], column: str) -> str | None:
-    """The newest message without a reply; None where there are no messages at all."""
+    """The newest message without a reply; None if there are no messages at all."""
     parents = {parent for node in mapping.values() if isinstance(parent := node.get("parent"), str)}
     times = {name: _time(node.get("message")) for name, node in mapping.items() if name not in parents}
     newest = max(times, key=lambda name: times[name], default=None)
@@ -93,7 +93,7 @@ def _time(message: Any) -> float:
 
 
 def _says(message: Any) -> bool:
-    """Whether a message is one that the user saw, and holds anything."""
+    """Whether the user saw a message, and it has any content."""
     if not isinstance(message, dict) or _is_hidden(message):
         return False
     content = message.get("content")
@@ -114,7 +114,7 @@ def _is_empty(content: dict[str, Any]) -> bool:
 
 
 def _turns(branch: dict[str, Node], column: str, settings: PoolSettings, notes: Notes) -> Iterator[tuple[Turn, bool]]:
-    """The turns of a branch, and of each whether it is a call of a tool."""
+    """The turns of a branch, each with whether it is a tool call."""
     thoughts: list[str] = []
     for where, message, content in _seen(branch, column, notes):
         role, _ = speaker_of(_role_name(message, where), f"{where}.author.role")
@@ -125,7 +125,7 @@ def _turns(branch: dict[str, Node], column: str, settings: PoolSettings, notes: 
         if not text.strip():
             continue
         if thoughts and role == "user":
-            # Nothing was answered after them.
+            # No answer followed these thoughts.
             notes.left_out(THINKING_LEFT_OUT)
             thoughts.clear()
         item: dict[str, Any] = {"content": text}
@@ -142,7 +142,7 @@ def _turns(branch: dict[str, Node], column: str, settings: PoolSettings, notes: 
 
 
 def _seen(branch: dict[str, Node], column: str, notes: Notes) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """The messages of a branch that are read: the place of each in the row, the message, and its content."""
+    """The messages of a branch that are read, each with its place in the row and its content."""
     for name, node in branch.items():
         message, where = node.get("message"), f"{column}.{name}.message"
         if message is None:
@@ -153,7 +153,7 @@ def _seen(branch: dict[str, Node], column: str, notes: Notes) -> Iterator[tuple[
 
 
 def _is_left_out(message: dict[str, Any], content: dict[str, Any], notes: Notes) -> bool:
-    """Whether a message that holds something is not read; what is lost of it is noted."""
+    """Whether a message with content is left out. What it loses is noted."""
     if content.get("content_type") in _INSTRUCTION_TYPES:
         notes.left_out(INSTRUCTIONS)
         return True
@@ -184,7 +184,7 @@ def _role_name(message: dict[str, Any], where: str) -> Any:
 
 
 def _thinking(content: dict[str, Any], where: str) -> str:
-    """The thoughts of a message, each a summary and a text; or the line that tells how long they took."""
+    """The thoughts of a message, each with summary and text, or the line that says how long they took."""
     thoughts = content.get("thoughts")
     if not isinstance(thoughts, list):
         return _text(content, "assistant", where)
@@ -193,15 +193,15 @@ def _thinking(content: dict[str, Any], where: str) -> str:
         at = f"{where}.thoughts[{index}]"
         if not isinstance(thought, dict):
             raise BadRow("not a ChatGPT export", at, f"is {kind_of(thought)}, not an object", "repair the row")
-        said = (
+        parts = (
             text_of(thought[key], f"{at}.{key}") for key in ("summary", "content") if not is_blank(thought.get(key))
         )
-        texts.append("\n".join(said))
+        texts.append("\n".join(parts))
     return BETWEEN.join(filter(None, texts))
 
 
 def _text(content: dict[str, Any], role: Speaker, where: str) -> str:
-    """The text of a content: its parts, with nothing between them, or the field that holds it."""
+    """The text of a content: its parts, joined with nothing between them, or the field with the text."""
     parts = content.get("parts")
     if isinstance(parts, list):
         return "".join(_part(part, parts, f"{where}.parts[{index}]") for index, part in enumerate(parts))
@@ -215,7 +215,7 @@ def _text(content: dict[str, Any], role: Speaker, where: str) -> str:
 
 
 def _part(part: Any, parts: list[Any], where: str) -> str:
-    """The text of one part. Speech is read as what was written down of it."""
+    """The text of one part. Speech is read as its transcript."""
     if part is None or isinstance(part, str):
         return text_of(part or "", where)
     kind = str(part.get("content_type")) if isinstance(part, dict) else ""
@@ -224,17 +224,17 @@ def _part(part: Any, parts: list[Any], where: str) -> str:
     if "video" in kind and not is_blank([part.get("frames_asset_pointers"), part.get("video_container_asset_pointer")]):
         raise LeftOut("has a video")
     if "audio" in kind:
-        if any(isinstance(each, dict) and each.get("content_type") == "audio_transcription" for each in parts):
+        if any(isinstance(other, dict) and other.get("content_type") == "audio_transcription" for other in parts):
             return ""
         raise LeftOut("has audio")
     if isinstance(part, dict) and "asset_pointer" in part:
         raise LeftOut("has an image")
-    problem = f"is {kind_of(part)} of type {kind!r}, which is not known" if kind else f"is {kind_of(part)}, not a text"
+    problem = f"is {kind_of(part)} of unknown type {kind!r}" if kind else f"is {kind_of(part)}, not a text"
     raise BadRow("a part of a message is unknown", where, problem, "write its text as a string")
 
 
-def _together(turns: Iterator[tuple[Turn, bool]]) -> Iterator[Turn]:
-    """The turns, with messages of the assistant that follow each other as one."""
+def _with_answers_joined(turns: Iterator[tuple[Turn, bool]]) -> Iterator[Turn]:
+    """The turns, with consecutive messages of the assistant joined."""
     waiting: Turn | None = None
     last_is_call = False
     for turn, is_call in turns:

@@ -1,4 +1,4 @@
-"""Messages of Claude's data export, whose sender is human or assistant, as messages of one text or list of parts."""
+"""Converts messages of Claude's data export, with sender human or assistant, to messages with one content."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -13,7 +13,7 @@ FILES = "attached files left out"
 FILE_ALONE = "a message is a file alone"
 
 BETWEEN = "\n\n"
-"""What stands between the texts of attachments, and between them and the message."""
+"""Separates the texts of attachments from each other, and from the message."""
 
 RESULT = "tool_result"
 
@@ -23,17 +23,17 @@ _KNOWN_PARTS = {*TEXT_PARTS, *THINKING_PARTS, *MEDIA_PARTS, *TOOL_PARTS}
 
 
 def plain_messages(item: dict[str, Any], key: str, where: str, notes: Notes) -> Iterator[dict[str, Any]]:
-    """The messages that one of the export is: an answer in which tools were called is several, with results between.
+    """Convert a message of the export; an answer with tool calls becomes several, with the results between.
 
     Args:
         item: the message.
-        key: of what it says: `text` or `content`.
+        key: the key of its content: `text` or `content`.
         where: its place in the row.
-        notes: gets what is left out.
+        notes: collects what is left out.
 
     Raises:
         BadRow: an attachment is broken.
-        LeftOut: there is nothing but files whose text is not in the row.
+        LeftOut: the message is only files whose text is not in the row.
     """
     message = _plain_message(item, key, where, notes)
     parts = message.get(key)
@@ -41,18 +41,19 @@ def plain_messages(item: dict[str, Any], key: str, where: str, notes: Notes) -> 
         yield message
         return
     for are_results, group in groupby(parts, lambda part: _kind(part) == RESULT):
-        each = list(group)
+        same_kind = list(group)
         if are_results:
-            yield from ({"sender": "tool", key: part.get("content") or ""} for part in each)
-        elif not _says_nothing(each):
-            yield {**message, key: each}
+            yield from ({"sender": "tool", key: part.get("content") or ""} for part in same_kind)
+        elif not _says_nothing(same_kind):
+            yield {**message, key: same_kind}
 
 
 def _plain_message(item: dict[str, Any], key: str, where: str, notes: Notes) -> dict[str, Any]:
-    """A message with all that it says under one key.
+    """A message with all of its content under one key.
 
-    Pasted texts and files whose text was extracted stand before the message, as Anthropic's guide to long prompts puts
-    documents before the question. `text` is read where `content` has nothing: it shows calls of tools as a placeholder.
+    Pasted texts, and texts extracted from files, go before the message, as Anthropic's guide to long prompts puts
+    documents before the question. `text` is read only if `content` is empty, because it shows tool calls as a
+    placeholder.
     """
     rest = {name: value for name, value in item.items() if name not in ("content", "text", "attachments", "files")}
     if key not in item and "content" not in item:
@@ -71,17 +72,17 @@ def _plain_message(item: dict[str, Any], key: str, where: str, notes: Notes) -> 
 
 
 def _behind(material: str, value: Any) -> Any:
-    """What a message says, behind its material."""
+    """A message's content, after its material."""
     if not material or _says_nothing(value):
         return material or value
     if isinstance(value, list):
         return [material + BETWEEN, *value]
-    # What is no text is refused where it is read.
+    # A value that is not text is refused where it is read.
     return material + BETWEEN + value if isinstance(value, str) else value
 
 
 def _material(attachments: Any, where: str) -> tuple[str, set[str]]:
-    """The texts of attachments, and the names of those without."""
+    """The texts of attachments, and the names of attachments without text."""
     if attachments is None:
         return "", set()
     if not isinstance(attachments, list):
@@ -99,8 +100,8 @@ def _material(attachments: Any, where: str) -> tuple[str, set[str]]:
 
 
 def _names(files: Any) -> set[str]:
-    found = files if isinstance(files, list) else [] if is_blank(files) else [files]
-    return {str(each.get("file_name") if isinstance(each, dict) else each) for each in found}
+    items = files if isinstance(files, list) else [] if is_blank(files) else [files]
+    return {str(item.get("file_name") if isinstance(item, dict) else item) for item in items}
 
 
 def _says_nothing(value: Any) -> bool:
@@ -118,17 +119,17 @@ def _kind(part: Any) -> str | None:
 
 
 def _plain_part(part: Any) -> Any:
-    """A part without what a page shows of it: times, titles, icons."""
+    """A part without fields that are only for display: times, titles, icons."""
     kind = _kind(part)
     if kind == "tool_use":
         return {name: part[name] for name in _OF_A_CALL if name in part}
     if kind == RESULT and isinstance(part.get("content"), list):
-        return {"type": kind, "content": [_result_part(each) for each in part["content"]]}
+        return {"type": kind, "content": [_result_part(inner) for inner in part["content"]]}
     return part
 
 
 def _result_part(part: Any) -> Any:
-    """A part of what a tool gave; one of a type of the tool's own is its text, or else all of it as JSON."""
+    """A part of a tool's result. A part of an unknown type becomes its text, or else its whole JSON."""
     if not isinstance(part, dict) or _kind(part) in _KNOWN_PARTS:
         return part
     text = part.get("text")

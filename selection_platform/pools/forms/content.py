@@ -1,4 +1,4 @@
-"""The text of one message: its content, its thinking and its calls of tools."""
+"""The text of one message: its content, its thinking and its tool calls."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from selection_platform.pools.forms.notes import LeftOut, Notes, is_switch
 from selection_platform.pools.forms.texts import OF_A_MESSAGE, OF_A_PART, empty, field_of, is_blank, json_line, text_of
 
 Speaker = Literal["system", "user", "assistant", "result"]
-"""Who speaks: a role, or a tool whose result stands in the user's turn."""
+"""Who speaks: a role, or a tool whose result goes into the user's turn."""
 
 THINKING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 THINKING_LEFT_OUT = "thinking left out"
@@ -22,7 +22,7 @@ MEDIA_PARTS = {
     "video": "has a video", "video_url": "has a video",
 }  # fmt: skip
 TOOL_PARTS = ("tool_use", "tool_result")
-"""Types of the parts that a content may be a list of, and where the first two have their text."""
+"""Types of content parts; for text and thinking, the key of their text."""
 
 
 def message_text(
@@ -32,15 +32,15 @@ def message_text(
 
     Args:
         item: the message.
-        key: of its content.
+        key: the key of its content.
         where: its place in the row.
         role: who speaks.
-        settings: what becomes of tools and thinking.
-        notes: gets what is left out.
+        settings: what to do with tools and thinking.
+        notes: collects what is left out.
 
     Raises:
-        BadRow: it has none, or one that is no text.
-        LeftOut: it has what the settings or a text model cannot use.
+        BadRow: it has no content, or content that is not text.
+        LeftOut: it has something that the settings exclude or a text model cannot use.
     """
     at = f"{where}.{key}"
     blocks = _tool_blocks(item, role)
@@ -55,16 +55,16 @@ def message_text(
         raise empty(at)
     separator = "\n\n" if role == "system" else "\n"
     whole = separator.join([text, *blocks] if text.strip() else blocks or [text])
-    both = "\n\n".join(dict.fromkeys(each for each in (thinking, in_parts) if each))
+    both = "\n\n".join(dict.fromkeys(thoughts for thoughts in (thinking, in_parts) if thoughts))
     return text_of(_thought(both, text, settings, notes) + whole, at)
 
 
 def call_text(value: Any, where: str, settings: PoolSettings) -> str:
-    """The text of an assistant's message that is nothing but calls of tools.
+    """The text of an assistant's message that has only tool calls.
 
     Raises:
         BadRow: there is no call.
-        LeftOut: the settings want none.
+        LeftOut: the settings drop rows with tools.
     """
     if settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
@@ -85,18 +85,18 @@ def _tool_blocks(item: dict[str, Any], role: Speaker) -> list[str]:
 
 
 def _thinking(item: dict[str, Any], notes: Notes) -> str:
-    """What the assistant thought before it answered; two fields that say the same are one."""
+    """The assistant's thinking before its answer. Fields with the same text count once."""
     if item.keys().isdisjoint(THINKING_FIELDS):
         return ""
-    found = {name: item[name] for name in THINKING_FIELDS if not is_blank(item.get(name))}
-    found = {name: value for name, value in found.items() if not is_switch(name, value)}
-    for name in [name for name, value in found.items() if isinstance(value, dict | list)]:
+    fields = {name: item[name] for name in THINKING_FIELDS if not is_blank(item.get(name))}
+    fields = {name: value for name, value in fields.items() if not is_switch(name, value)}
+    for name in [name for name, value in fields.items() if isinstance(value, dict | list)]:
         notes.left_out(f"field {name} of a message left out")
-    return "\n\n".join(dict.fromkeys(value for value in found.values() if isinstance(value, str)))
+    return "\n\n".join(dict.fromkeys(value for value in fields.values() if isinstance(value, str)))
 
 
 def _thought(thinking: str, text: str, settings: PoolSettings, notes: Notes) -> str:
-    """What stands before the answer. Thinking that the text has in its tags already is not repeated."""
+    """The thinking block before the answer. Thinking that is already in the text, in tags, is not repeated."""
     if not thinking.strip() or ("<think>" in text and thinking.strip() in text):
         return ""
     if settings.thinking == "drop":
@@ -106,16 +106,16 @@ def _thought(thinking: str, text: str, settings: PoolSettings, notes: Notes) -> 
 
 
 def _result_text(value: Any, where: str, settings: PoolSettings) -> str:
-    """What a tool gave: text, parts, or any JSON."""
+    """The text of a tool's result: text, parts, or any JSON."""
     if settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
-    if isinstance(value, list) and value and all(isinstance(each, dict) and "type" in each for each in value):
+    if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
         return _content(value, where, settings, may_be_null=True)[0]
     return "" if value is None else value if isinstance(value, str) else json_line(value)
 
 
 def _content(value: Any, where: str, settings: PoolSettings, *, may_be_null: bool) -> tuple[str, str]:
-    """The text and the thinking that a content holds."""
+    """The text and the thinking in a content."""
     if value is None and may_be_null:
         return "", ""
     if not isinstance(value, list):
@@ -128,7 +128,7 @@ def _content(value: Any, where: str, settings: PoolSettings, *, may_be_null: boo
 
 
 def _read_part(part: Any, where: str, settings: PoolSettings, texts: list[str], thinking: list[str]) -> None:
-    """Add a part of a content to its texts or its thinking; texts are joined with nothing between, as templates do."""
+    """Add a part of a content to its texts or its thinking. Texts are joined with nothing between, as in templates."""
     if isinstance(part, str):
         texts.append(text_of(part, where))
         return
@@ -151,6 +151,6 @@ def _read_part(part: Any, where: str, settings: PoolSettings, texts: list[str], 
         raise BadRow(
             "a part of a message is unknown",
             where,
-            f"is of type {kind!r}, which is not known ({known})",
+            f"is of unknown type {kind!r}; known are {known}",
             "write its text as a part of type text",
         )

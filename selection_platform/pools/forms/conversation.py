@@ -7,10 +7,10 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.pools.forms import tools
 from selection_platform.pools.forms.chatgpt import read_chatgpt
 from selection_platform.pools.forms.columns import read_columns
-from selection_platform.pools.forms.messages import listed, read_list
+from selection_platform.pools.forms.messages import message_list, read_list
 from selection_platform.pools.forms.normal import normalise
 from selection_platform.pools.forms.notes import LeftOut, Notes
-from selection_platform.pools.forms.opening import opened, take_opening
+from selection_platform.pools.forms.opening import take_opening, with_opening
 from selection_platform.pools.forms.parsing import too_deep
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.texts import field_of
@@ -18,18 +18,18 @@ from selection_platform.pools.forms.trees import take_tree
 from selection_platform.text.conversation import Message
 
 PACKAGED = ("source", "licence")
-"""What the rows of packaged pools state of themselves."""
+"""Fields in which rows of packaged pools name their source and licence."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a row holds.
+    """The conversation in a row.
 
     Attributes:
-        messages: in normal form, all with text; none where the row is left out.
-        dropped: why the row is left out, in words that do not depend on the row; None where it is read.
-        trimmed: parts that were left out, in words.
-        ignored: fields not read, which hold nothing that is known to be a part of a conversation.
+        messages: in normal form, all with text; empty if the row is dropped.
+        dropped: why the row is dropped, in words that do not depend on the row; None if it is kept.
+        trimmed: descriptions of parts that were left out.
+        ignored: fields that were not read and are not known to be part of a conversation.
     """
 
     messages: tuple[Message, ...]
@@ -39,10 +39,10 @@ class Conversation:
 
 
 def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSettings) -> Conversation:
-    """The conversation that a row of the source holds.
+    """The conversation in a row of the source.
 
     Raises:
-        BadRow: it holds none, or one that cannot be brought into normal form.
+        BadRow: there is none, or it cannot be brought into normal form.
     """
     notes = Notes()
     try:
@@ -57,22 +57,22 @@ def read_conversation(record: dict[str, Any], reading: Reading, settings: PoolSe
 
 
 def _read(unread: dict[str, Any], reading: Reading, settings: PoolSettings, notes: Notes) -> list[Message]:
-    """Take all that is read out of a row, and note what stays behind."""
+    """Take everything that is read out of a row, and note what remains."""
     if reading.form == "tree":
         take_tree(unread, notes)
-    # First the body, which says what is wrong with a row of another form.
+    # The messages first, because their errors say what is wrong with a row of another form.
     column = reading.column
     if column is None:
         turns = read_columns(unread, reading, settings, notes)
     elif reading.form == "chatgpt":
         turns = read_chatgpt(unread, column, settings, notes)
     else:
-        items = listed(field_of(unread, column, column), column)
+        items = message_list(field_of(unread, column, column), column)
         del unread[column]
         turns = read_list(items, reading.form, column, settings, notes, reading.keys)
     opening = take_opening(unread, reading, notes)
     if opening.definitions and settings.tools == "drop_row":
         raise LeftOut(tools.HAS_TOOLS)
-    messages = normalise(opened(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
+    messages = normalise(with_opening(turns, opening), settings.out_of_turn, notes, column or reading.answer or "")
     notes.unread(unread, frozenset(), (message.content for message in messages))
     return messages

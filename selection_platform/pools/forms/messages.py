@@ -1,4 +1,4 @@
-"""Lists of messages, in the order and words of their source, as turns of known speakers."""
+"""Reads lists of messages as turns of known speakers, in their order."""
 
 import math
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ ROLE_NAMES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
 }
-"""What data sets call the roles."""
+"""Names of roles in datasets."""
 
 RESULT_ROLES = ("tool", "function", "environment", "observation", "ipython", "tool_response")
 CALL_ROLES = ("function_call", "tool_call")
-"""What they call the author of a tool's result, and of an assistant's message that is nothing but calls."""
+"""Role names of tool results, and of an assistant's messages with only tool calls."""
 
 WEIGHT_FIELDS = ("weight", "train")
 OTHER_WEIGHT = "weight other than 0 and 1 taken as 1"
@@ -44,7 +44,7 @@ class Turn(NamedTuple):
         role: who speaks.
         content: the text.
         trained: whether a model is to be trained on it.
-        where: its place in the row, for messages.
+        where: its place in the row, for error messages.
     """
 
     role: Speaker
@@ -54,51 +54,51 @@ class Turn(NamedTuple):
 
 
 class UnknownRole(BadRow):
-    """A message of somebody who is not known."""
+    """A message with an unknown role."""
 
 
-def listed(value: Any, column: str) -> list[Any]:
-    """The list of messages that a field holds: as a list, as lists of roles and of texts, or as JSON text.
+def message_list(value: Any, column: str) -> list[Any]:
+    """The list of messages in a field: a list, an object with a list of roles and one of texts, or JSON text.
 
     Raises:
-        BadRow: it holds none.
+        BadRow: the field has no such list.
     """
-    found = parsed_json(value) if isinstance(value, str) else value
-    if isinstance(found, dict) and found and all(isinstance(each, list) for each in found.values()):
-        if len({len(each) for each in found.values()}) > 1:
+    items = parsed_json(value) if isinstance(value, str) else value
+    if isinstance(items, dict) and items and all(isinstance(values, list) for values in items.values()):
+        if len({len(values) for values in items.values()}) > 1:
             raise BadRow("lists of unequal length", column, "has lists of unequal length", "repair the row")
-        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
-    if not isinstance(found, list):
+        return [dict(zip(items, values, strict=True)) for values in zip(*items.values(), strict=True)]
+    if not isinstance(items, list):
         problem = f"is {kind_of(value)}, not a list of messages"
         raise BadRow("the messages are not a list", column, problem, "name another `column`")
-    return found
+    return items
 
 
 def read_list(
     items: list[Any], form: Form, column: str, settings: PoolSettings, notes: Notes, keys: Keys | None = None
 ) -> Iterator[Turn]:
-    """The turns of a list of messages, one by one, so that what comes after a cut is not looked at.
+    """Yield the turns of a list of messages, so that messages after a cut are never read.
 
     Args:
         items: the messages.
-        form: of the list.
-        column: the field that it stands in.
-        settings: what becomes of tools and thinking.
-        notes: gets what is left out.
-        keys: of the role and of the text, where they are not those of the form.
+        form: the form of the list.
+        column: the field of the list.
+        settings: what to do with tools and thinking.
+        notes: collects what is left out.
+        keys: the keys of role and text, if they differ from the form's.
 
     Raises:
         BadRow: a message cannot be read.
-        LeftOut: a message has what the settings or a text model cannot use.
+        LeftOut: a message has something that the settings exclude or a text model cannot use.
     """
     keys = keys or KEYS.get(form)
     for index, item in enumerate(items):
         where = f"{column}[{index}]"
         if keys is None:
-            yield Turn("assistant" if index % 2 else "user", said(item, where), True, where)
+            yield Turn("assistant" if index % 2 else "user", non_empty_text(item, where), True, where)
         elif not isinstance(item, dict):
             problem = f"is {kind_of(item)}, not an object with {' and '.join(keys)}"
-            raise BadRow("a message is not an object", where, problem, "write it as one")
+            raise BadRow("a message is not an object", where, problem, "write it as an object")
         elif keys in CLAUDES:
             for plain in plain_messages(item, keys[1], where, notes):
                 yield _message(plain, keys, where, column, settings, notes)
@@ -109,7 +109,7 @@ def read_list(
 
 
 def form_of_list(items: list[Any]) -> Form | None:
-    """The form of a list of messages by its first item; None where it is no such list."""
+    """The form of a list of messages, by its first item; None if it is not a list of messages."""
     first = items[0] if items else None
     if isinstance(first, str):
         return "strings"
@@ -120,21 +120,21 @@ def form_of_list(items: list[Any]) -> Form | None:
 
 
 def other_keys(items: list[Any]) -> Keys | None:
-    """The first pair of other keys that every message of a list has; None where there is none."""
+    """The first pair of other keys that every message of a list has; None if there is none."""
     if not items or not all(isinstance(item, dict) for item in items):
         return None
     role, text = (next((key for key in keys if all(key in item for item in items)), None) for keys in OTHER_KEYS)
     if role is None or text is None:
         return None
-    # So that a pool of old and new exports has one pair.
+    # Old and new exports in one pool then have the same pair.
     return CLAUDES[0] if (role, text) in CLAUDES and all("text" in item for item in items) else (role, text)
 
 
-def said(value: Any, where: str) -> str:
-    """A text that says something.
+def non_empty_text(value: Any, where: str) -> str:
+    """A value that must be non-empty text.
 
     Raises:
-        BadRow: it is none, or empty.
+        BadRow: it is not text, or empty.
     """
     text = text_of(value, where)
     if not text.strip():
@@ -146,7 +146,7 @@ def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterat
     speakers: dict[str, Speaker] = {"input": "user", "output": "assistant"}
     for key, role in speakers.items():
         at = f"{where}.{key}"
-        yield Turn(role, said(field_of(item, key, at, OF_A_MESSAGE), at), True, at)
+        yield Turn(role, non_empty_text(field_of(item, key, at, OF_A_MESSAGE), at), True, at)
     notes.unread(item, speakers.keys(), within=f"{column}[].")
 
 
@@ -167,10 +167,10 @@ def _message(item: dict[str, Any], keys: Keys, where: str, column: str, settings
 
 
 def speaker_of(name: Any, where: str) -> tuple[Speaker, bool]:
-    """Who a role's name means, and whether the message is nothing but calls of tools.
+    """The speaker that a role name means, and whether the message has only tool calls.
 
     Raises:
-        UnknownRole: nobody that is known.
+        UnknownRole: the name is unknown.
     """
     known = name.lower() if isinstance(name, str) else ""
     if known in RESULT_ROLES:
@@ -179,7 +179,7 @@ def speaker_of(name: Any, where: str) -> tuple[Speaker, bool]:
         return "assistant", True
     if known not in ROLE_NAMES:
         names = ", ".join((*ROLE_NAMES, *RESULT_ROLES, *CALL_ROLES))
-        problem = f"{repr(name)[:40]} is not a role that is known ({names})"
+        problem = f"{repr(name)[:40]} is not a known role ({names})"
         raise UnknownRole(
             "unknown role", where, problem, "rename it, or set out_of_turn: cut to end conversations there"
         )
@@ -209,4 +209,4 @@ _READ: dict[Speaker, frozenset[str]] = {
     "user": _WEIGHTS,
     "result": _WEIGHTS,
 }
-"""Fields of a message that are read, by who speaks. A weight says something of answers alone."""
+"""Fields of a message that are read, by speaker. A weight matters only for answers."""

@@ -1,4 +1,4 @@
-"""Turns of a row brought into normal form: roles in turn, ending with an answer that is trained on."""
+"""Brings the turns of a row into normal form: alternating roles, ending with an answer that is trained on."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,28 +13,28 @@ EMPTY_SYSTEM = "empty system message removed"
 CUT = "cut before the first message out of turn"
 CUT_AT_UNKNOWN = "cut before a message of an unknown role"
 UNTRAINED_END = "what follows the last trained answer cut"
-"""Parts that rows lose on the way."""
+"""Names of parts that rows lose."""
 
 NOTHING_TRAINED = "no answer is trained on"
 BETWEEN = "\n\n"
-"""What stands between messages that become one."""
+"""Separates messages that are joined."""
 
 
 def normalise(turns: Iterable[Turn], out_of_turn: OutOfTurn, notes: Notes, column: str = "messages") -> list[Message]:
     """Bring turns into normal form.
 
     Args:
-        turns: as the row lists them. System messages before all others become one.
-        out_of_turn: what becomes of a message that is not of the role whose turn it is.
-        notes: gets what is left out.
-        column: the field that they stand in, for messages.
+        turns: in the row's order. System messages at the beginning become one.
+        out_of_turn: what to do with a message whose role is not the next in turn.
+        notes: collects what is left out.
+        column: the field of the turns, for error messages.
 
     Raises:
         BadRow: a message is out of turn, or there is no question with an answer.
         LeftOut: no answer is trained on.
     """
     kept: list[Message] = []
-    for turn in _until_unknown(_with_results_together(turns), kept, out_of_turn, notes):
+    for turn in _until_unknown(_with_results_joined(turns), kept, out_of_turn, notes):
         role: Role = "user" if turn.role == "result" else turn.role
         message = Message(role, turn.content, turn.trained)
         last = kept[-1] if kept else None
@@ -63,8 +63,8 @@ def _add_system(message: Message, kept: list[Message], notes: Notes) -> None:
         kept.append(message)
 
 
-def _with_results_together(turns: Iterable[Turn]) -> Iterator[Turn]:
-    """The turns, with results of tools that follow each other as one, each on lines of its own."""
+def _with_results_joined(turns: Iterable[Turn]) -> Iterator[Turn]:
+    """The turns, with consecutive tool results joined, each on separate lines."""
     waiting: Turn | None = None
     for turn in turns:
         if waiting is not None and turn.role == "result":
@@ -80,7 +80,7 @@ def _with_results_together(turns: Iterable[Turn]) -> Iterator[Turn]:
 
 
 def _until_unknown(turns: Iterable[Turn], kept: list[Message], out_of_turn: OutOfTurn, notes: Notes) -> Iterator[Turn]:
-    """The turns before the first of an unknown role, where conversations may be cut and an answer was kept."""
+    """The turns before the first unknown role, if the settings allow cutting and there is an answer already."""
     try:
         yield from turns
     except UnknownRole:
@@ -109,7 +109,6 @@ def _out_of_turn(field: str, role: Role, expected: Role) -> BadRow:
     return BadRow(
         "roles do not alternate",
         field,
-        f"is the {role}'s where the {expected}'s turn is",
-        "repair the row, or set out_of_turn: join to put messages of one role together, or cut to end conversations "
-        "there",
+        f"has the role {role}, but it is the {expected}'s turn",
+        "repair the row, or set out_of_turn: join to join messages of one role, or cut to end conversations there",
     )

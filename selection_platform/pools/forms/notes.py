@@ -1,4 +1,4 @@
-"""What is noticed while a row is read: parts that are left out, fields that mean nothing, rows that are not wanted."""
+"""Notes about a row while it is read: parts left out, fields ignored, rows dropped."""
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MEDIA_FIELDS = {
     "audio": "has audio", "audios": "has audio",
     "video": "has a video", "videos": "has a video",
 }  # fmt: skip
-"""Fields that a text makes no sense without, and why a row with one is dropped."""
+"""Fields with media, without which a text makes no sense, and the reason to drop a row with one."""
 
 MEANINGFUL = frozenset({
     "system", "system_prompt", "prompt", "question", "instruction", "input", "query", "problem", "context",
@@ -21,19 +21,19 @@ MEANINGFUL = frozenset({
     "reasoning_content", "thinking", "reasoning", "tools", "functions", "tool_calls", "function_call",
     "function_calls", "chat_template_kwargs", "weight", "train",
 })  # fmt: skip
-"""Fields that hold what a model could be trained on, or say what it is to be trained on."""
+"""Fields that a model could be trained on, or that say what to train on."""
 
 SWITCHES = {
     name: frozenset({"on", "off", "yes", "no", "true", "false", "none", "low", "medium", "high"})
     for name in ("reasoning", "thinking")
 }
-"""Texts of some fields that say how a model was run, such as `reasoning: on`, and are no content."""
+"""Values that say how a model was run, such as `reasoning: on`, and are not content."""
 
 _NOTEWORTHY = MEANINGFUL | MEDIA_FIELDS.keys()
 
 
 class LeftOut(Exception):
-    """A row that can be read and is not wanted.
+    """Raised for a row that can be read but is dropped.
 
     Attributes:
         reason: why, in words that do not depend on the row.
@@ -46,11 +46,11 @@ class LeftOut(Exception):
 
 @dataclass
 class Notes:
-    """What is noticed in one row.
+    """Notes about one row.
 
     Attributes:
-        trimmed: parts that are left out, in words, each once.
-        ignored: fields not read, which hold nothing that is known to be a part of a conversation.
+        trimmed: descriptions of parts that are left out, each once.
+        ignored: fields that were not read and are not known to be part of a conversation.
     """
 
     trimmed: dict[str, None] = field(default_factory=dict)
@@ -65,26 +65,26 @@ class Notes:
 
         Args:
             fields: names and values.
-            read: names of those that were.
-            texts: what was read; a field that says the same is no loss.
-            within: what stands before the names, such as `messages[].`.
+            read: names of fields that were read.
+            texts: the texts that were read; a field with the same text is no loss.
+            within: prefix of the names, such as `messages[].`.
 
         Raises:
-            LeftOut: one of them holds images, audio or video.
+            LeftOut: one of the fields has images, audio or video.
         """
         rest = fields.keys() - read
         if not rest:
             return
         if not rest.isdisjoint(_NOTEWORTHY):
             known = frozenset(texts)
-            # In the row's order, so that what is said of it is always the same.
+            # In the row's order, so that the notes are deterministic.
             for name in [name for name in fields if name in rest and name in _NOTEWORTHY]:
                 if self._is_noted(name, fields[name], known, within):
                     rest.discard(name)
         self.ignored |= _with_place(within, frozenset(rest))
 
     def _is_noted(self, name: str, value: Any, known: frozenset[str], within: str) -> bool:
-        """Whether a field that may carry meaning is left out, or empty, and so not one that is ignored."""
+        """Whether a field needs no entry in `ignored`: it is noted as left out, or it is empty."""
         if name in MEDIA_FIELDS and not is_blank(value) and not isinstance(value, bool | int | float):
             raise LeftOut(MEDIA_FIELDS[name])
         if name in MEANINGFUL and not is_switch(name, value) and _says_more(value, known):
@@ -95,21 +95,21 @@ class Notes:
 
 @lru_cache(maxsize=1024)
 def _with_place(within: str, names: frozenset[str]) -> frozenset[str]:
-    # The same for nearly all messages of a pool.
+    # Cached, because nearly all messages of a pool have the same fields.
     return frozenset(f"{within}{name}" for name in names)
 
 
 def is_switch(name: str, value: Any) -> bool:
-    """Whether a field says how a model was run, and nothing that it said."""
+    """Whether a field's value says how a model was run, and is not content."""
     return isinstance(value, str) and value.strip().lower() in SWITCHES.get(name, ())
 
 
 def _says_more(value: Any, known: frozenset[str]) -> bool:
-    """Whether a value holds a text that is not among the known ones."""
+    """Whether a value has a text that is not among the known ones."""
     if isinstance(value, str):
         return value not in known and not is_blank(value)
     if isinstance(value, dict):
-        # A message of a list that says the same differs in no text but its role's.
+        # For a message only its content counts, because its role may have another name.
         inner = [value[key] for key in ("content", "value", "text") if key in value] or value.values()
-        return any(_says_more(each, known) for each in inner)
-    return isinstance(value, list) and any(_says_more(each, known) for each in value)
+        return any(_says_more(item, known) for item in inner)
+    return isinstance(value, list) and any(_says_more(item, known) for item in value)

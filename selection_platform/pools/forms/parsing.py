@@ -1,4 +1,4 @@
-"""The JSON text of a row as an object. That no object in it says a field twice was seen when it came off its source."""
+"""Parses the JSON text of a row. Duplicate fields were already refused when the row was read from its source."""
 
 import json
 import re
@@ -9,30 +9,30 @@ import orjson
 from selection_platform.pools.bad_rows import BadRow
 
 _JSON_IN_TEXT = ("tool", "function", "environment", "observation", "ipython")
-"""Words of rows whose values may become text as JSON, where every digit counts."""
+"""Words in rows whose values may be written as JSON text, where every digit counts."""
 _LONG_INTEGER = re.compile(r"[0-9]{19}")
 _BEYOND_INT64 = 2.0**63
 """orjson rounds integers of more than 64 bits."""
 
 
 def parse_row(text: str) -> dict[str, Any]:
-    """The object of a row's JSON text.
+    """The object in a row's JSON text.
 
     Raises:
-        BadRow: it is nested too deep.
+        BadRow: it is nested too deeply.
     """
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError:
-        # NaN, infinity, and halves of surrogate pairs: JSON to Python alone.
+        # NaN, infinity, and halves of surrogate pairs: only Python accepts them as JSON.
         return _parsed_slowly(text)
     return _parsed_slowly(text) if _is_rounded(record, text) else record
 
 
 def too_deep() -> BadRow:
-    """The fault of a row that is nested too deep."""
-    # How deep is too deep depends on the callers too, and it was not when the raw pool was written.
-    return BadRow("not JSON", None, "JSON that is nested too deep", "repair the line")
+    """The error of a row that is nested too deeply."""
+    # The limit also depends on the call stack, which was smaller when the raw pool was written.
+    return BadRow("not JSON", None, "JSON that is nested too deeply", "repair the line")
 
 
 def _is_rounded(record: dict[str, Any], text: str) -> bool:

@@ -1,4 +1,4 @@
-"""How the rows of a pool are read: their form, and the names that its parts have in them."""
+"""How the rows of a pool are read: their form, and the names of its fields."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from selection_platform.configuration.pool_settings import Form, PoolSettings
 SYSTEM_FIELDS = ("system", "system_prompt")
 CONTEXT_FIELDS = ("context", "input")
 HISTORY_FIELDS = ("history",)
-"""What a system message, the material of a question, and the turns before it are called beside the rest of a row."""
+"""Usual names of fields with a system message, with material for a question, and with earlier turns."""
 
 ALPACA = ("instruction", "output")
 TREE_FIELDS = ("message_id", "parent_id", "role", "text")
@@ -20,16 +20,16 @@ DEFAULT_COLUMNS: dict[Form, str] = {
     "chatgpt": MAPPING,
 }  # fmt: skip
 Keys = tuple[str, str]
-"""What messages call their role and their text."""
+"""The keys of a message's role and text."""
 
 KEYS: dict[Form, Keys] = {
     "messages": ("role", "content"), "sharegpt": ("from", "value"), "pairs": ("input", "output"),
     "tree": ("role", "text"),
 }  # fmt: skip
 OTHER_KEYS = (("role", "from", "sender", "author", "speaker"), ("content", "value", "text", "message", "utterance"))
-"""Other names of a message's role and text, in the order in which they are looked for."""
+"""Other keys of a message's role and text, in order of preference."""
 CLAUDES: tuple[Keys, ...] = (("sender", "text"), ("sender", "content"))
-"""Those of Claude's data export: all versions have `text`, newer ones `content` too."""
+"""Keys in Claude's data export: all versions have `text`, newer ones also `content`."""
 
 LISTS: dict[Form, str] = {
     "messages": "a list of {role, content}",
@@ -44,15 +44,15 @@ class Reading:
     """How to read the rows of one pool.
 
     Attributes:
-        form: `alpaca` is `columns` with names of its own.
-        column: field with the list of messages, or in `chatgpt` with their tree; None for `columns`. In `tree` the walk
-            puts it there.
-        prompt: field of the question, or of a list of messages that ends with it; for `columns` alone, as is the next.
-        answer: field of the answer, or of a list of messages that begins with it.
-        system: fields that may hold a system message beside the rest; the first that is there is read.
-        context: likewise, material that follows the question.
-        history: likewise, earlier turns.
-        keys: of each message's role and text, where they are not those of the form.
+        form: `alpaca` is `columns` with its own names.
+        column: field with the list of messages, or in `chatgpt` with their tree; None for `columns`. For `tree`, the
+            walk through the tree adds this field.
+        prompt: field of the question, or of a list of messages that ends with it; only for `columns`.
+        answer: field of the answer, or of a list of messages that begins with it; only for `columns`.
+        system: fields that may have a system message; the first one with content is read.
+        context: likewise, fields with material that follows the question.
+        history: likewise, fields with earlier turns.
+        keys: keys of each message's role and text, if they differ from the form's.
     """
 
     form: Form
@@ -65,7 +65,7 @@ class Reading:
     keys: Keys | None = None
 
     def __str__(self) -> str:
-        """In words, for a person."""
+        """A description for people."""
         if self.form == "tree":
             return "tree: messages that name the one that they reply to"
         if self.form == "chatgpt":
@@ -76,17 +76,17 @@ class Reading:
 
     @property
     def shape(self) -> str:
-        """What the list of messages is."""
+        """A description of the list of messages."""
         return LISTS[self.form] if self.keys is None else f"a list of {{{', '.join(self.keys)}}}"
 
     @property
-    def how_to_say(self) -> str:
-        """The settings that ask for this reading."""
+    def as_settings(self) -> str:
+        """This reading as settings of a pool."""
         if self.form in ("tree", "chatgpt"):
             return f"form: {self.form}"
         if self.column is None:
             return f"columns: {{prompt: {self.prompt}, answer: {self.answer}}}"
-        # A form's name stands for keys of its own.
+        # A form's name implies its keys.
         return f"column: {self.column}" if self.keys else f"form: {self.form}, column: {self.column}"
 
 
@@ -96,7 +96,7 @@ def list_reading(form: Form, column: str, settings: PoolSettings, keys: Keys | N
 
 
 def columns_reading(prompt: str, answer: str, settings: PoolSettings) -> Reading:
-    """The reading of a question and its answer in fields of their own."""
+    """The reading of a question and its answer in separate fields."""
     wanted = settings.columns
     return Reading(
         "alpaca" if settings.form == "alpaca" else "columns",
@@ -110,7 +110,7 @@ def columns_reading(prompt: str, answer: str, settings: PoolSettings) -> Reading
 
 
 def stated_reading(settings: PoolSettings) -> Reading | None:
-    """The reading that the settings ask for; None where they leave it to the rows."""
+    """The reading that the settings ask for; None if it is to be recognised from the rows."""
     if settings.source.package is not None:
         return list_reading("messages", "messages", settings)
     columns = settings.columns
@@ -126,5 +126,5 @@ def stated_reading(settings: PoolSettings) -> Reading | None:
 
 
 def _names(wanted: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields to look at: the wanted one, none where it is empty, and the usual ones where it is left out."""
+    """The fields to look for: the wanted one, no field if it is empty, or the usual ones if it is left out."""
     return usual if wanted is None else (wanted,) if wanted else ()

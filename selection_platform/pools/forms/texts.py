@@ -1,4 +1,4 @@
-"""Values of a row as text, and what is said where they are none."""
+"""Values of a row as text, and the errors if they are not text."""
 
 import json
 import math
@@ -7,21 +7,21 @@ from typing import Any
 
 from selection_platform.pools.bad_rows import BadRow
 
-OF_THE_ROW = "set the pool's form, column or columns to the data's, or leave form out to have it recognised"
-OF_A_MESSAGE = "rename the key that holds it, or leave form out, so that other usual keys are recognised"
+OF_THE_ROW = "set the pool's form, column or columns to match the data, or leave form out to have it recognised"
+OF_A_MESSAGE = "rename the key, or leave form out, so that other usual keys are recognised"
 OF_A_PART = "repair the row"
-"""What to do where a field is missing, by what it should be a field of."""
+"""The fix for a missing field, by what it is a field of."""
 
 
-def field_of(record: dict[str, Any], key: str, where: str, mend: str = OF_THE_ROW) -> Any:
+def field_of(record: dict[str, Any], key: str, where: str, fix: str = OF_THE_ROW) -> Any:
     """The value of a key.
 
     Raises:
-        BadRow: it is not there.
+        BadRow: the key is missing.
     """
     if key not in record:
         present = ", ".join(sorted(record)) or "nothing"
-        raise BadRow("a field is missing", where, f"is missing; there is {present}", mend)
+        raise BadRow("a field is missing", where, f"is missing; the fields are {present}", fix)
     return record[key]
 
 
@@ -29,7 +29,7 @@ def text_of(value: Any, where: str) -> str:
     """The value, which must be text that can be stored.
 
     Raises:
-        BadRow: it is not.
+        BadRow: it is not text, or cannot be stored.
     """
     if not isinstance(value, str):
         raise BadRow("a text is not a string", where, f"is {kind_of(value)}, not a string", "write it as text")
@@ -48,7 +48,7 @@ def json_line(value: Any) -> str:
 
 
 def parsed_json(text: str) -> Any:
-    """What a text holds where it is a JSON list or object, else None."""
+    """The list or object in a JSON text; None if the text is neither."""
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
@@ -58,12 +58,12 @@ def parsed_json(text: str) -> Any:
 
 
 def empty(where: str) -> BadRow:
-    """The fault of a message without text."""
+    """The error of a message without text."""
     return BadRow("empty message", where, "is empty", "fill it in or remove the row")
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value says nothing: null, NaN, blank text, or a collection of nothing else."""
+    """Whether a value is blank: null, NaN, blank text, or a collection of only blank values."""
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, dict):
@@ -74,7 +74,7 @@ def is_blank(value: Any) -> bool:
 
 
 def printable(text: str) -> str:
-    """A text with halves of surrogate pairs, which no file can hold, written out."""
+    """A text with escapes for halves of surrogate pairs, which no file can hold."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -84,6 +84,6 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
-def first_that_says(record: dict[str, Any], names: Iterable[str]) -> str | None:
-    """The first of some fields that says something; None where none does."""
+def first_non_blank(record: dict[str, Any], names: Iterable[str]) -> str | None:
+    """The first of some fields that is not blank; None if all are."""
     return next((name for name in names if not is_blank(record.get(name))), None)

@@ -1,8 +1,8 @@
-"""Tool definitions, calls and results as text, in the tags of Hermes' function calling, which Qwen's templates share.
+"""Tool definitions, calls and results as text, with the tags of Hermes' function calling, which Qwen's templates share.
 
-Definitions stand behind the system message, calls behind the assistant's text, results in the user's turn. Source: the
-chat templates of NousResearch/Hermes-2-Pro-Llama-3-8B and Qwen/Qwen2.5-7B-Instruct. Their sentences that explain the
-format to a model are not in the data, and so not in the text.
+Definitions follow the system message, calls follow the assistant's text, and results are in the user's turn. Source:
+the chat templates of NousResearch/Hermes-2-Pro-Llama-3-8B and Qwen/Qwen2.5-7B-Instruct. Their sentences that explain
+the format to a model are not in the data, so they are not in the text.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ DEFINITION_FIELDS = ("tools", "functions")
 HAS_TOOLS = "has tools"
 
 _OF_A_CALL = frozenset({"function", "name", "arguments", "input", "id", "type", "index"})
-"""What a call consists of; ids, types and places are no part of the text."""
+"""Fields of a call; ids, types and indexes are not part of the text."""
 
 
 def definitions(value: Any) -> list[str]:
-    """Each definition of a list, or of its text, on a line of its own."""
-    return [] if is_blank(value) else [_line(each) for each in _each(value)]
+    """The definitions of a list, or of its JSON text, one line each."""
+    return [] if is_blank(value) else [_line(item) for item in _items(value)]
 
 
 def definitions_block(lines: list[str]) -> str:
@@ -28,8 +28,8 @@ def definitions_block(lines: list[str]) -> str:
 
 
 def calls(value: Any) -> list[str]:
-    """A `<tool_call>` block for each call of a list, of one call, or of their text."""
-    return [] if is_blank(value) else [_tagged("tool_call", _call(each)) for each in _each(value)]
+    """A `<tool_call>` block for each call: of a list, a single call, or their JSON text."""
+    return [] if is_blank(value) else [_tagged("tool_call", _call(item)) for item in _items(value)]
 
 
 def result(text: str) -> str:
@@ -38,25 +38,25 @@ def result(text: str) -> str:
 
 
 def _tagged(tag: str, text: str) -> str:
-    """A text in tags; one that has them already, as those of Hermes' own data have, stays as it is."""
+    """A text in tags. A text that already has them, as in Hermes' own data, stays unchanged."""
     return text if text.lstrip().startswith(f"<{tag}>") else f"<{tag}>\n{text}\n</{tag}>"
 
 
-def _each(value: Any) -> list[Any]:
-    """The items of a list or of the text of one; anything else is one item, as it was written."""
-    found = parsed_json(value) if isinstance(value, str) else value
-    if isinstance(value, str) and (found == {} or value.strip() == "null"):
+def _items(value: Any) -> list[Any]:
+    """The items of a list, or of its JSON text. Any other value is a single item, unchanged."""
+    parsed = parsed_json(value) if isinstance(value, str) else value
+    if isinstance(value, str) and (parsed == {} or value.strip() == "null"):
         return []
-    return [each for each in found if not is_blank(each)] if isinstance(found, list) else [value]
+    return [item for item in parsed if not is_blank(item)] if isinstance(parsed, list) else [value]
 
 
 def _call(call: Any) -> str:
-    """A call as JSON, with name and arguments; one that says more, or other things, as it is."""
+    """A call as JSON, with name and arguments. A call with other fields is written whole."""
     function = call.get("function", call) if isinstance(call, dict) else call
     if not isinstance(function, dict) or "name" not in function or _says_more(call, function):
         return _line(call)
     arguments = function.get("arguments", function.get("input", {}))
-    # Arguments that are JSON text already stay as they were written.
+    # Arguments that are already JSON text stay unchanged.
     is_json = isinstance(arguments, str) and isinstance(parsed_json(arguments), dict)
     return f'{{"name": {json_line(function["name"])}, "arguments": {arguments if is_json else json_line(arguments)}}}'
 

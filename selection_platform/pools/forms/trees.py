@@ -1,7 +1,7 @@
-"""Trees of messages, such as OpenAssistant's: one message a row, which names the one that it replies to.
+"""Trees of messages, such as OpenAssistant's: one message per row, with the id of the message that it replies to.
 
 A tree becomes one conversation: the first message, and at each step the best-ranked reply. All rows of the pool are in
-memory at once: their JSON text, and about a kilobyte more for each.
+memory at once: their JSON text, and about a kilobyte more per row.
 """
 
 import json
@@ -19,7 +19,7 @@ from selection_platform.pools.raw_pool import RAW_SCHEMA
 from selection_platform.pools.shards import ShardWriter, read_rows
 
 TREE = "tree of messages"
-"""Key that a walk puts into its row beside `messages`: what became of the tree."""
+"""Key that is added to a tree's row next to `messages`: what happened to the tree."""
 
 DELETED = "deleted messages"
 UNREVIEWED = "messages that passed no review"
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _Node:
-    """A message: its row, its rank among its siblings (lower is better), and why it is not wanted."""
+    """A message: its row, its rank among its siblings (lower is better), and why it is left out, if it is."""
 
     row: Row
     parent: str | None
@@ -41,7 +41,7 @@ class _Node:
 
 
 def write_trees(raw_folder: Path, folder: Path) -> Path:
-    """Write one row for each tree of a finished raw pool, as shards of raw rows into a folder; gives the folder."""
+    """Write one row per tree of a finished raw pool, as shards of raw rows in a folder, and return the folder."""
     writer = ShardWriter(folder, RAW_SCHEMA)
     for row in tree_rows(read_rows(raw_folder)):
         writer.add(row, len(row["record"]))
@@ -50,14 +50,14 @@ def write_trees(raw_folder: Path, folder: Path) -> Path:
 
 
 def tree_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """One row for each tree, in the order of their first messages, with the fields of the first message.
+    """One row per tree, in the order of their first messages, with the fields of the first message.
 
     Args:
         rows: `file`, `row` and `record`, the JSON text of a message.
 
     Returns:
-        The same, whose records also have `messages`, those of the conversation, and what `take_tree` reads. A row that
-        is no message of a tree comes as it is.
+        Such rows, whose records also have the conversation's `messages` and the key that `take_tree` reads. A row that
+        is not a message of a tree is returned with its problem.
     """
     nodes: dict[str, _Node] = {}
     with progress("reading trees", None, "messages") as bar:
@@ -80,18 +80,19 @@ def tree_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def take_tree(unread: dict[str, Any], notes: Notes) -> None:
-    """Take out of a row what became of its tree.
+    """Take the outcome of its tree out of a row.
 
     Raises:
-        BadRow: it is no message of a tree.
-        LeftOut: its first message is not wanted.
+        BadRow: the row is not a message of a tree.
+        LeftOut: its first message is left out.
     """
-    became = unread.pop(TREE, {"problem": ["not a tree", None, "is no message of a tree", "leave `form: tree` out"]})
-    if "problem" in became:
-        raise BadRow(*became["problem"])
-    if "dropped" in became:
-        raise LeftOut(became["dropped"])
-    for part in became["left_out"]:
+    problem = {"problem": ["not a tree", None, "is not a message of a tree", "leave `form: tree` out"]}
+    outcome = unread.pop(TREE, problem)
+    if "problem" in outcome:
+        raise BadRow(*outcome["problem"])
+    if "dropped" in outcome:
+        raise LeftOut(outcome["dropped"])
+    for part in outcome["left_out"]:
         notes.left_out(part)
 
 
@@ -103,12 +104,12 @@ def _parsed(row: Row) -> dict[str, Any]:
 
 
 def _problem(message: dict[str, Any], nodes: dict[str, _Node]) -> list[str] | None:
-    """Reason, field, problem and cure of a row that is no message of a tree."""
+    """Reason, field, problem and fix of a row that is not a message of a tree; None if it is one."""
     name, parent = message.get("message_id"), message.get("parent_id")
     if not isinstance(name, str):
         return ["no message of a tree", "message_id", f"is {kind_of(name)}, not a string", "give each message an id"]
     if name in nodes:
-        return ["a message_id occurs twice", "message_id", f"is {name}, as that of an earlier row", "remove the copy"]
+        return ["a message_id occurs twice", "message_id", f"is {name}, as in an earlier row", "remove the copy"]
     if parent is not None and not isinstance(parent, str):
         return ["no message of a tree", "parent_id", f"is {kind_of(parent)}, not a string or null", "write an id"]
     return None
@@ -138,19 +139,19 @@ def _conversation(root: _Node) -> Row:
             break
         if len(good) > 1:
             left_out[LOWER] = None
-        # Of those of one rank, as questions have none, one that was answered.
-        path.append(min(good, key=lambda reply: (reply.rank, all(each.flaw for each in reply.replies))))
+        # Among replies of the same rank, such as questions, which have no rank, take one that was answered.
+        path.append(min(good, key=lambda reply: (reply.rank, all(inner.flaw for inner in reply.replies))))
     return _with(root, {"left_out": list(left_out)}, path)
 
 
-def _with(node: _Node, became: dict[str, Any], path: Iterable[_Node] = ()) -> Row:
-    messages = [json.loads(each.row["record"]) for each in path]
-    record = {**json.loads(node.row["record"]), "messages": messages, TREE: became}
+def _with(node: _Node, outcome: dict[str, Any], path: Iterable[_Node] = ()) -> Row:
+    messages = [json.loads(step.row["record"]) for step in path]
+    record = {**json.loads(node.row["record"]), "messages": messages, TREE: outcome}
     return {**node.row, "record": json.dumps(record)}
 
 
 def _in_circles(nodes: dict[str, _Node], roots: list[_Node]) -> list[_Node]:
-    """Messages that no walk from a first message comes to."""
+    """Messages that cannot be reached from a first message."""
     reached: set[int] = set()
     waiting = list(roots)
     while waiting:

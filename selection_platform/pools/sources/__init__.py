@@ -1,7 +1,7 @@
-"""Where raw rows come from: files, the Hugging Face hub, or installed packages. All are read as a stream.
+"""Sources of raw rows: files, the Hugging Face hub, or installed packages. All are read as a stream.
 
-Files and the hub have the same readers, so one data set has the same rows by either way. A row that cannot even be
-parsed is handed on as a `BadRow`, so that whoever reads decides whether to stop or to count.
+Files and the hub have the same readers, so a dataset has the same rows from both. A row that cannot be parsed is
+yielded as a `BadRow`, so that the caller decides whether to stop or to count it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ __all__ = ["READABLE", "check_source", "hub_commit", "hub_folder", "open_source"
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """Find a source and pin down its content.
+    """Find a source and fix its content.
 
     Raises:
-        SourceError: there is nothing there that can be read.
+        SourceError: it has nothing that can be read.
     """
     if settings.package is not None:
-        # Imported here because the packaged readers use this package's.
+        # Imported here because the packaged readers import this package.
         from selection_platform.pools.packaged import open_package
 
         return open_package(settings.package)
@@ -39,7 +39,7 @@ def open_source(settings: SourceSettings) -> Source:
         for name, path in paths.items():
             files.append(local_file(name, path))
             bar.advance()
-    # By name too: rows say which file they are of.
+    # With names, because rows name their file.
     identity = {"files": [[file.name, file.digest] for file in files]}
     return Source(identity, partial(_pair, files, left_out))
 
@@ -61,7 +61,7 @@ def _pair(files: Sequence[SourceFile], left_out: Sequence[str]) -> tuple[Sequenc
 
 
 def _on_this_machine(settings: SourceSettings) -> tuple[Mapping[str, Path], Sequence[str]] | None:
-    """The files by name, and the names of those left out; None for a data set of the hub."""
+    """The files by name, and the names of files that are left out; None for a hub dataset."""
     if settings.hub is None:
         found = find_files(settings.patterns, settings.folder)
         return found.paths, found.left_out
@@ -70,11 +70,10 @@ def _on_this_machine(settings: SourceSettings) -> tuple[Mapping[str, Path], Sequ
 
 
 def source_state(settings: SourceSettings) -> dict[str, str]:
-    """What can be seen of a source at a glance: size and time of each file. Empty for what cannot change unseen.
+    """The size and modification time of each file of a source, without reading it.
 
-    A package's and a hub's content is named by the settings; a hub source without a revision is read as it is on the
-    day, and looked at again only when it is asked for. Empty, too, where nothing is there that can be read: whoever
-    reads it says why.
+    Empty for packages and the hub: the settings name their content, and a hub source without a revision is only read
+    again on request. Also empty if there is nothing to read, because reading it gives the error.
     """
     if settings.package is not None:
         return {}

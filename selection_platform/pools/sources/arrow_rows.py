@@ -14,7 +14,7 @@ ROWS_PER_BATCH = 1000
 BYTES_PER_READ = 1 << 20
 
 _NO_PYTHON_VALUE = (pa.ArrowException, ValueError, OverflowError, TypeError, LookupError)
-"""What pyarrow raises for a value that Python has no form for: a time out of range, or of a zone that is not known."""
+"""Exceptions of pyarrow for a value that Python cannot represent: a time out of range, or in an unknown time zone."""
 
 
 def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
@@ -24,18 +24,18 @@ def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
         SourceError: the file is broken, or has two columns of one name.
     """
     try:
-        # Read ahead, all row groups would stay in memory.
+        # With pre-buffering, all row groups would stay in memory.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
             _check_names(path, file.schema_arrow)
             group, number = _group_behind(file.metadata, after)
             groups = list(range(group, file.num_row_groups))
             yield from _rows(file.iter_batches(ROWS_PER_BATCH, row_groups=groups), name, number, after)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not a readable Parquet file ({error}); fetch it again") from error
+        raise SourceError(f"{path}: not a readable Parquet file ({error}); download it again") from error
 
 
 def _group_behind(metadata: pq.FileMetaData, after: int) -> tuple[int, int]:
-    """The first row group with a row behind that number, and how many rows lie before it."""
+    """The first row group with a row after that number, and the number of rows before the group."""
     rows = 0
     for group in range(metadata.num_row_groups):
         in_group = metadata.row_group(group).num_rows
@@ -46,7 +46,7 @@ def _group_behind(metadata: pq.FileMetaData, after: int) -> tuple[int, int]:
 
 
 def read_arrow(path: Path, name: str, after: int = 0) -> Rows:
-    """Rows of an Arrow file, in the format of files (Feather) or of streams, as `datasets` writes them.
+    """Rows of an Arrow file, in the file format (Feather) or the stream format, which `datasets` writes.
 
     Raises:
         SourceError: the file is broken, or has two columns of one name.
@@ -59,11 +59,11 @@ def read_arrow(path: Path, name: str, after: int = 0) -> Rows:
             _check_names(path, reader.schema)
             yield from _rows(_pieces(reader), name, 0, after)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not a readable Arrow file ({error}); write or fetch it again") from error
+        raise SourceError(f"{path}: not a readable Arrow file ({error}); write or download it again") from error
 
 
 def _pieces(reader: "pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader") -> Iterator[pa.RecordBatch]:
-    """The batches, cut so small that their rows fit into memory."""
+    """The batches, in pieces small enough that their rows fit into memory."""
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
         batches: Iterable[pa.RecordBatch] = (reader.get_batch(number) for number in range(reader.num_record_batches))
     else:
@@ -74,7 +74,7 @@ def _pieces(reader: "pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamRead
 
 
 def _check_names(path: Path, fields: Iterable[pa.Field]) -> None:
-    """Raise SourceError where two fields on one level have one name: a row can hold only one of them."""
+    """Raise SourceError if two fields on one level have the same name: a row can hold only one of them."""
     names: set[str] = set()
     for field in fields:
         if field.name in names:
@@ -112,7 +112,7 @@ def _records(batch: pa.RecordBatch) -> Iterable[dict[str, Any] | BadRow]:
     try:
         return batch.to_pylist()
     except _NO_PYTHON_VALUE:
-        # Arrow checks no text when it reads. Row by row is slow, and only where a value is broken.
+        # Arrow does not check texts when it reads. Row by row is slow, and only used if a value is broken.
         return (_record(batch.slice(row, 1)) for row in range(batch.num_rows))
 
 
@@ -129,18 +129,18 @@ def _record(row: pa.RecordBatch) -> dict[str, Any] | BadRow:
 
 
 def _value(column: pa.Array) -> Any:
-    """The value of a column of one row. Times that Python has no form for are text, as Arrow writes them."""
+    """The value of a column of one row. Times that Python cannot represent become text, as Arrow formats them."""
     try:
         return column.to_pylist()[0]
     except UnicodeDecodeError:
         raise
     except _NO_PYTHON_VALUE:
-        # Without their zone first: in a zone that it does not know, Arrow writes no time.
+        # The zone is removed first, because Arrow cannot format a time in a zone that it does not know.
         return column.cast(_as_text(column.type, keep=True)).cast(_as_text(column.type, keep=False)).to_pylist()[0]
 
 
 def _as_text(type_: pa.DataType, *, keep: bool) -> pa.DataType:
-    """A type with text for the times in it, or with the same times without zone, if they are to be kept."""
+    """A type whose times are replaced by text, or, with `keep`, by the same times without zone."""
     if pa.types.is_timestamp(type_) and keep:
         return pa.timestamp(type_.unit)
     if pa.types.is_temporal(type_):

@@ -1,4 +1,4 @@
-"""Rows of .csv and .tsv files. Every value is text, as it stands there: NA, 007 and True are no exceptions."""
+"""Rows of .csv and .tsv files. Every value is text and stays unchanged, also NA, 007 and True."""
 
 import csv
 import re
@@ -10,22 +10,22 @@ from selection_platform.pools.rows import RawRow, Rows, SourceError, to_json
 from selection_platform.pools.sources.texts import open_bytes
 
 BEGINNING = 1 << 16
-"""Bytes in which the first line says what stands between values."""
+"""Bytes of the first line that are searched for the delimiter."""
 
 _QUOTED = re.compile(rb'"[^"]*"')
 MOST_CHARACTERS = 1 << 28
-"""Of one value: more is a quote that nothing closes."""
+"""Longest value: a longer one has an unclosed quote."""
 
 
 def read_csv(path: Path, name: str, after: int = 0) -> Rows:
-    """Rows of a file with commas, semicolons or tabs. Its first line names the fields, and rows are counted behind it.
+    """Rows of a file with commas, semicolons or tabs. The first line names the fields; rows are counted after it.
 
     Raises:
-        SourceError: the first line names no fields, or one twice; or the file is broken as a whole.
+        SourceError: the first line names no fields, or one field twice; or the whole file is broken.
     """
     csv.field_size_limit(MOST_CHARACTERS)
     with open_bytes(path) as file:
-        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is a bad one.
+        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is bad.
         text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         lines = csv.reader(text, delimiter=_delimiter(path), strict=True)
         header = _header(path, lines)
@@ -37,7 +37,7 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
                 return
             except csv.Error as error:
                 values = BadRow("not CSV", None, f"not CSV: {error}", "repair its quotes")
-            # A blank line is no row.
+            # A blank line is not a row.
             if values:
                 number += 1
                 if number > after:
@@ -45,7 +45,7 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
 
 
 def _delimiter(path: Path) -> str:
-    """What stands between values. Spreadsheets write semicolons where numbers have a decimal comma."""
+    """The delimiter. Spreadsheets use semicolons in countries with a decimal comma."""
     if ".tsv" in path.name.lower():
         return "\t"
     with open_bytes(path) as file:
@@ -71,7 +71,7 @@ def _row(header: list[str], values: list[str] | BadRow, name: str, number: int) 
     if isinstance(values, BadRow):
         return values.at(name, number)
     if len(values) != len(header):
-        problem = f"has {len(values)} values, and the first line names {len(header)} fields"
+        problem = f"has {len(values)} values, but the first line names {len(header)} fields"
         return BadRow("another number of fields", None, problem, "repair its delimiters and quotes").at(name, number)
     for field, value in zip(header, values, strict=True):
         if not value.isascii() and not _is_text(value):

@@ -1,4 +1,4 @@
-"""Files on this machine: those that a profile's paths and patterns name, and those of a folder."""
+"""Files on this machine: those named by a profile's paths and patterns, and those in a folder."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -17,8 +17,8 @@ class Found:
     """Files by name, in the order in which they are read.
 
     Attributes:
-        paths: of the files with rows.
-        left_out: names of those in a folder that cannot be read.
+        paths: the files with rows.
+        left_out: names of files in a folder that cannot be read.
     """
 
     paths: dict[str, Path]
@@ -26,20 +26,20 @@ class Found:
 
 
 def find_files(patterns: Iterable[str], folder: Path) -> Found:
-    """The files that patterns name, each once. Relative ones start from `folder`, and their names do not have it.
+    """The files that patterns match, each once. Relative patterns start from `folder`, and so do their files' names.
 
     Raises:
-        SourceError: a pattern names nothing, or a folder in which nothing can be read.
+        SourceError: a pattern matches nothing, or is a folder without readable files.
     """
     paths: dict[str, Path] = {}
     left_out: list[str] = []
     for pattern in patterns:
-        found = [folder / pattern] if (folder / pattern).is_file() else _matching(folder / pattern)
+        matches = [folder / pattern] if (folder / pattern).is_file() else _matching(folder / pattern)
         if (folder / pattern).is_dir():
             inside = files_in(folder / pattern)
-            found = [path for path in inside if format_of(path.name)]
+            matches = [path for path in inside if format_of(path.name)]
             left_out += [_name(path, folder) for path in inside if not format_of(path.name)]
-        if not found:
+        if not matches:
             raise SourceError(_nothing(pattern, folder))
         # A whole folder may have the platform's own files in it, with copies of the rows.
         kept = [path for path in found if path == folder / pattern or not _in_home(path)]
@@ -59,7 +59,7 @@ def _is_home(folder: Path) -> bool:
 
 
 def _matching(pattern: Path) -> list[Path]:
-    """The files of a pattern, sorted. What exists by a part's very name is no pattern."""
+    """The files that a pattern matches, sorted. A leading part that exists literally is not a pattern."""
     base, parts = Path(pattern.anchor), list(pattern.parts[1 if pattern.anchor else 0 :])
     while parts and (base / parts[0]).exists():
         base /= parts.pop(0)
@@ -68,24 +68,24 @@ def _matching(pattern: Path) -> list[Path]:
     try:
         return sorted(path for path in base.glob("/".join(parts)) if path.is_file())
     except ValueError as error:
-        raise SourceError(f"files: {pattern} is not a pattern ({error}); write `**` as a part of its own") from error
+        raise SourceError(f"files: {pattern} is not a pattern ({error}); write `**` between slashes") from error
 
 
 def _nothing(pattern: str, folder: Path) -> str:
     path = (folder / pattern).absolute()
     if path.is_dir():
-        return f"files: there is no file in the folder {path} that can be read; correct the path in the pool's source"
+        return f"files: the folder {path} has no readable file; correct the path in the pool's source"
     return f"files: nothing matches {path}; correct the path in the pool's source"
 
 
 def _name(path: Path, folder: Path) -> str:
     name = path.relative_to(folder) if path.is_relative_to(folder) else path
-    # Linux takes any bytes for a name; the raw pool's column takes text.
+    # Linux allows any bytes in a name; the raw pool's column only text.
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, but hidden ones. Links to folders are followed, each folder once."""
+    """All files below a folder, sorted, except hidden ones. Links to folders are followed, each folder once."""
     return sorted(_walk(folder, set()))
 
 
@@ -102,11 +102,11 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             elif entry.is_file():
                 yield folder / entry.name
             elif entry.is_symlink():
-                raise SourceError(f"{folder / entry.name}: a link to a file that is not there; mend or remove it")
+                raise SourceError(f"{folder / entry.name}: a link to a missing file; fix or remove it")
 
 
 def local_file(name: str, path: Path) -> SourceFile:
-    """A file on this machine, with the hash of what it holds now.
+    """A file on this machine, with the hash of its current content.
 
     Raises:
         SourceError: files of its ending cannot be read.

@@ -1,4 +1,4 @@
-"""Which files can be read, by their endings."""
+"""The readable files, by their endings."""
 
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -24,12 +24,12 @@ FORMATS: dict[str, tuple[Format, Reader]] = {
 TEXT: frozenset[Format] = frozenset({"json", "csv"})
 
 READABLE = (
-    "Readable are .jsonl and .ndjson (one JSON object a line), .json (a list of objects, or one object a line), .csv "
-    "and .tsv, each of these also with .gz or .zst behind it, .parquet, .arrow and .feather"
+    "Readable are .jsonl and .ndjson (one JSON object per line), .json (a list of objects, or one object per line), "
+    ".csv and .tsv, each of these also compressed with .gz or .zst, .parquet, .arrow and .feather"
 )
 
 NO_ROWS = frozenset({"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
-"""Files that `datasets` writes beside rows, to describe them."""
+"""Files without rows, which `datasets` writes to describe the rows."""
 
 
 def _known(name: str) -> tuple[Format, Reader] | None:
@@ -46,12 +46,12 @@ def format_of(name: str) -> Format | None:
 
 
 def reader_of(path: Path | PurePosixPath) -> Reader:
-    """What reads a file.
+    """The reader of a file.
 
     Raises:
         SourceError: files of its ending cannot be read.
     """
     known = _known(path.name)
     if known is None:
-        raise SourceError(f"{path}: a file of this ending cannot be read. {READABLE}")
+        raise SourceError(f"{path}: a file with this ending cannot be read. {READABLE}")
     return known[1]

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and folders laid out as one. Their files are read as files are."""
+"""Datasets on the Hugging Face hub, and folders with the same layout. The readers of files read their files."""
 
 import logging
 import re
@@ -22,11 +22,11 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def _choose(settings: SourceSettings, paths: Collection[str], card: Callable[[], str]) -> tuple[list[str], list[str]]:
-    """The paths of the files that the settings ask for, and of those that cannot be read.
+    """The paths of the files that the settings ask for, and of files that cannot be read.
 
     Args:
-        settings: of the source.
-        paths: of all files of the data set, from its folder.
+        settings: the source's settings.
+        paths: all files of the dataset, relative to its folder.
         card: reads its README.md.
     """
     hub = str(settings.hub)
@@ -37,20 +37,20 @@ def _choose(settings: SourceSettings, paths: Collection[str], card: Callable[[],
 
 
 def hub_folder(settings: SourceSettings) -> Path | None:
-    """The folder that `hub` names, if it is one on this machine."""
+    """The folder that `hub` names, if it is a folder on this machine."""
     folder = settings.folder / (settings.hub or "")
     return folder if settings.hub is not None and folder.is_dir() else None
 
 
 def files_of_folder(settings: SourceSettings, folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The files by name that are read of a data set in a folder, and the names of those that cannot be.
+    """The files, by name, to read from a dataset in a folder, and the names of files that cannot be read.
 
     Raises:
         SourceError: there is no such config, split or file.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
-    found, left_out = _choose(settings, paths, lambda: _text_of(paths[CARD]))
-    return {f"{settings.hub}/{name}": paths[name] for name in found}, left_out
+    names, left_out = _choose(settings, paths, lambda: _text_of(paths[CARD]))
+    return {f"{settings.hub}/{name}": paths[name] for name in names}, left_out
 
 
 def _text_of(card: Path) -> str:
@@ -58,10 +58,10 @@ def _text_of(card: Path) -> str:
 
 
 def open_hub(settings: SourceSettings) -> Source:
-    """A data set of the hub, pinned to a commit. Its files are listed and fetched when it is read.
+    """A dataset on the hub, pinned to a commit. Its files are listed and downloaded when it is read.
 
     Raises:
-        SourceError: the hub does not say at which commit it is.
+        SourceError: the hub gives no commit for it.
     """
     hub = str(settings.hub)
     revision = hub_commit(hub, settings.revision)
@@ -82,8 +82,8 @@ def _find(settings: SourceSettings, hub: str, revision: str) -> tuple[Sequence[S
     with _HubErrors(hub):
         tree = list(HfApi().list_repo_tree(hub, repo_type="dataset", revision=revision, recursive=True))
     files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    found, left_out = _choose(settings, files, lambda: _text_of(_fetch(hub, revision, CARD, files[CARD].size)))
-    return [_remote_file(hub, revision, files[path]) for path in found], left_out
+    paths, left_out = _choose(settings, files, lambda: _text_of(_fetch(hub, revision, CARD, files[CARD].size)))
+    return [_remote_file(hub, revision, files[path]) for path in paths], left_out
 
 
 def _remote_file(hub: str, revision: str, file: "RepoFile") -> SourceFile:
@@ -93,7 +93,7 @@ def _remote_file(hub: str, revision: str, file: "RepoFile") -> SourceFile:
 
 
 def _fetch(hub: str, revision: str, path: str, size: int) -> Path:
-    """The file's place in the hub's own cache; a file that is there is not fetched again."""
+    """The file's place in the hub's own cache. A file that is already there is not downloaded again."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     with _HubErrors(hub):
@@ -104,10 +104,10 @@ def _fetch(hub: str, revision: str, path: str, size: int) -> Path:
 
 
 def hub_commit(hub: str, revision: str | None) -> str:
-    """The commit that a revision of a data set stands for now; a full commit needs no network.
+    """The current commit of a dataset's revision. A full commit needs no network.
 
     Raises:
-        SourceError: the hub does not say.
+        SourceError: the hub gives no commit.
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
@@ -116,12 +116,12 @@ def hub_commit(hub: str, revision: str | None) -> str:
     with _HubErrors(hub):
         commit = HfApi().dataset_info(hub, revision=revision).sha
     if commit is None:
-        raise SourceError(f"hub: {hub} does not say at which commit it is; set `revision`")
+        raise SourceError(f"hub: there is no commit for {hub}; set `revision`")
     return commit
 
 
 class _HubErrors:
-    """Turns what the hub's client raises into one message."""
+    """Turns exceptions of the hub's client into one message."""
 
     def __init__(self, hub: str) -> None:
         self._hub = hub
@@ -146,7 +146,7 @@ def _hub_message(hub: str, error: Exception) -> str:
         return f"hub: {hub} has no such revision; set `revision` to a branch, tag or commit that {at} lists"
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
         return (
-            f"hub: there is no data set or folder {hub}, or it is private; correct the name, or run `hf auth login` "
+            f"hub: there is no dataset or folder {hub}, or it is private; correct the name, or run `hf auth login` "
             "with an account that may read it"
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -155,6 +155,6 @@ def _hub_message(hub: str, error: Exception) -> str:
             f"--repo-type dataset {hub} --local-dir FOLDER` and set `hub: FOLDER`"
         )
     return (
-        f"hub: {hub} cannot be read ({type(error).__name__}: {error}); look at the network and run again: what was "
-        "fetched whole is not fetched again"
+        f"hub: {hub} cannot be read ({type(error).__name__}: {error}); check the network and run again: complete files "
+        "are not downloaded again"
     )

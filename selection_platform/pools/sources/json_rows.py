@@ -1,4 +1,4 @@
-"""Rows of JSON files: one object a line, or one list of objects, which is read piece by piece."""
+"""Rows of JSON files: one object per line, or one list of objects, which is read piece by piece."""
 
 import codecs
 import json
@@ -14,20 +14,20 @@ from selection_platform.pools.sources.texts import open_bytes
 
 BYTES_PER_READ = 1 << 20
 MOST_BYTES_IN_FIRST_LINE = 1 << 26
-"""A longer first line of a .json file is no row, and is not read to its end."""
+"""A longer first line of a .json file is not a row, and is not read to its end."""
 
 MOST_CHARACTERS_IN_ROW = 1 << 27
-"""A longer row of a list has lost a bracket, and is not read to the end of the file."""
+"""A longer row of a list must lack a bracket, so it is not read to the end of the file."""
 
 _DECODE = json.JSONDecoder().raw_decode
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[{}\[\],]', re.DOTALL)
-"""A text with the quote that ends it, or a bracket or comma outside of texts."""
+"""A text with its closing quote, or a bracket or comma outside texts."""
 
 
 def read_json_lines(path: Path, name: str, after: int = 0) -> Rows:
-    r"""Rows of a file with one JSON object a line, compressed or not. Empty lines are no rows.
+    r"""Rows of a file with one JSON object per line, compressed or not. Empty lines are not rows.
 
-    Lines end at "\n" only: texts hold other characters, such as U+2028, that `str.splitlines` would break them at.
+    Lines end only at "\n": texts may have other characters, such as U+2028, at which `str.splitlines` would split.
 
     Raises:
         SourceError: the file is not what its ending says, or is compressed and broken.
@@ -39,10 +39,10 @@ def read_json_lines(path: Path, name: str, after: int = 0) -> Rows:
 
 
 def read_json(path: Path, name: str, after: int = 0) -> Rows:
-    """Rows of a .json file: one list of objects, or one object a line.
+    """Rows of a .json file: one list of objects, or one object per line.
 
     Raises:
-        SourceError: it holds one object over several lines, or is broken as a whole.
+        SourceError: it is one object over several lines, or the whole file is broken.
     """
     with open_bytes(path) as file:
         beginning = _beginning(file)
@@ -53,7 +53,7 @@ def read_json(path: Path, name: str, after: int = 0) -> Rows:
 
 
 def _beginning(file: BinaryIO) -> bytes:
-    """The first bytes that are not space; nothing where there are none."""
+    """The first bytes that are not space; empty if there are none."""
     while block := file.read(DEFAULT_BUFFER_SIZE):
         text = block.removeprefix(codecs.BOM_UTF8).lstrip()
         if text:
@@ -67,15 +67,15 @@ def _check_one_line(path: Path, beginning: bytes, file: BinaryIO) -> None:
         line += file.readline(MOST_BYTES_IN_FIRST_LINE)
     if not line.rstrip().endswith(b"}"):
         raise SourceError(
-            f"{path}: holds one JSON object and neither a list of rows nor one object a line; write the rows in it as "
-            f"lines, for a field `data` with: jq -c '.data[]' {path.name} > {path.stem}.jsonl"
+            f"{path}: is one JSON object, and neither a list of rows nor one object per line; write its rows as lines, "
+            f"for example those of a field `data` with: jq -c '.data[]' {path.name} > {path.stem}.jsonl"
         )
 
 
 def read_json_list(path: Path, name: str, after: int = 0) -> Rows:
-    """Rows of a file with one JSON list of objects. Memory follows the longest row.
+    """Rows of a file with one JSON list of objects. Memory depends on the longest row.
 
-    A row that is no JSON is left out up to its closing bracket, and a list that is cut off ends with a bad row.
+    A row that is not JSON is skipped up to its closing bracket. A list that is cut off ends with a bad row.
 
     Raises:
         SourceError: a row has no end, or the file is compressed and broken.
@@ -84,7 +84,7 @@ def read_json_list(path: Path, name: str, after: int = 0) -> Rows:
         window = _Window(path, file)
         window.open_list()
         number = 0
-        # Commas are looked at no closer: one too many or too few loses no row.
+        # Commas are not checked: one too many or too few does not lose a row.
         while (character := window.next_character(",")) not in ("", "]"):
             row = window.take(name, number + 1)
             if row is None:
@@ -94,25 +94,25 @@ def read_json_list(path: Path, name: str, after: int = 0) -> Rows:
             if number > after:
                 yield row
         if character == "":
-            problem, mend = "the file ends before its list does", "fetch it again"
-            yield BadRow("the file is cut off", None, problem, mend).at(name, number + 1)
+            problem, fix = "the file ends before its list does", "download it again"
+            yield BadRow("the file is cut off", None, problem, fix).at(name, number + 1)
         elif window.next_character("]"):
-            problem = "not JSON: there is text behind the end of the list"
+            problem = "not JSON: there is text after the end of the list"
             yield BadRow("not JSON", None, problem, "remove it").at(name, number + 1)
 
 
 class _Window:
-    """The part of a list's text that is in memory, and the place in it where the next row begins."""
+    """The part of a list's text that is in memory, and the position in it where the next row begins."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
-        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is a bad one.
+        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is bad.
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._text = ""
         self._start = 0
 
     def open_list(self) -> None:
-        """Go on behind the bracket that opens the list."""
+        """Move behind the bracket that opens the list."""
         self.next_character("")
         self._start += 1
 
@@ -130,13 +130,13 @@ class _Window:
                 return ""
 
     def take(self, name: str, number: int) -> RawRow | BadRow | None:
-        """The row that begins here; None where the file ends in it."""
+        """The row that begins here; None if the file ends inside it."""
         while True:
             try:
                 record, end = _DECODE(self._text, self._start)
             except (ValueError, RecursionError):
                 record, end = None, _end_of_value(self._text, self._start)
-            # A number may go on.
+            # A number may continue in the next block.
             if end is not None and (end < len(self._text) or isinstance(record, dict)):
                 break
             if len(self._text) - self._start > MOST_CHARACTERS_IN_ROW:
@@ -149,7 +149,7 @@ class _Window:
 
     def _more(self) -> bool:
         """Read on; False at the end of the file."""
-        # Twice as much where a row is longer than what is here, so that a long row is not tried again and again.
+        # Read as much again as is left, so that a long row is parsed only a few times.
         left = len(self._text) - self._start
         data = self._file.read(max(BYTES_PER_READ, left))
         self._text = self._text[self._start :] + self._decode(data, final=not data)
@@ -169,7 +169,7 @@ def _row(text: str, record: object, name: str, number: int) -> RawRow | BadRow:
 
 
 def _end_of_value(text: str, start: int) -> int | None:
-    """Where the value that begins at `start` ends, by its brackets and quotes alone; None if that is not here."""
+    """Where the value that begins at `start` ends, by its brackets and quotes; None if the end is not in memory."""
     depth = 0
     for token in _TOKEN.finditer(text, start):
         mark = token[0][0]
@@ -181,7 +181,7 @@ def _end_of_value(text: str, start: int) -> int | None:
         elif mark in "]}":
             depth -= 1
             if depth <= 0:
-                # A bracket that nothing opened is a row of its own, so that reading goes on behind it.
+                # An unmatched closing bracket counts as a row, so that reading continues after it.
                 return token.start() if depth < 0 < token.start() - start else token.end()
         elif depth == 0:
             return token.start()

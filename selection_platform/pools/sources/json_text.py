@@ -1,4 +1,4 @@
-"""The text of one row as JSON: whether it is an object, and says each field once."""
+"""Checks the JSON text of one row: it must be an object without duplicate fields."""
 
 import json
 import re
@@ -11,20 +11,20 @@ from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow
 
 MOST_CONTAINERS = 500
-"""A row with more objects and lists may be nested deeper than the standard library reads."""
+"""A row with more objects and lists may be nested more deeply than the standard library reads."""
 
 _SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 
 
 class _TwoOfOneName(Exception):
-    """An object says a field twice."""
+    """An object has two fields with the same name."""
 
 
 def parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
-    """The row that a line holds.
+    """The row in a line.
 
-    orjson looks first, as it is three times as fast. Where it refuses, or where the line may be one of those that the
-    standard library reads otherwise, that decides: it knows NaN, half of surrogate pairs and integers of any length.
+    orjson parses first, because it is three times as fast. If it refuses the line, or might read it differently, the
+    standard library decides: it accepts NaN, halves of surrogate pairs and integers of any length.
     """
     try:
         record = orjson.loads(line)
@@ -36,10 +36,10 @@ def parse_line(line: bytes, name: str, number: int) -> RawRow | BadRow:
 
 
 def needs_exact_look(line: bytes, record: Any) -> bool:
-    """Whether a row that was parsed may say a field twice, or hold what the standard library refuses.
+    """Whether a parsed row may have a duplicate field, or something that the standard library refuses.
 
-    Each field brings a colon: where there are as many in the text as fields in what was parsed, there is none twice. A
-    row whose texts have colons too is looked at more closely.
+    Each field has a colon: if the text has as many colons as the parsed row has fields, no field is duplicate. If texts
+    also have colons, the check is more exact.
     """
     fields, containers = _sizes(record)
     return (
@@ -50,15 +50,15 @@ def needs_exact_look(line: bytes, record: Any) -> bool:
 
 
 def _fields_in_text(line: bytes) -> int | None:
-    """How many fields a text has, and texts that begin with a colon; None where that cannot be told."""
+    """Number of fields in a JSON text, plus texts that begin with a colon; None if that cannot be counted."""
     if _SPACE_BEFORE_COLON.search(line) is not None or b'\\\\":' in line:
         return None
-    # Within a text, a quote has a backslash before it.
+    # Inside a text, a quote is escaped by a backslash.
     return line.count(b'":') - line.count(b'\\":')
 
 
 def _sizes(value: Any) -> tuple[int, int]:
-    """How many fields there are in all objects of a value, and how many objects and lists."""
+    """Number of fields in all objects of a value, and number of objects and lists."""
     fields = containers = 0
     waiting = [value]
     while waiting:
@@ -74,9 +74,9 @@ def _sizes(value: Any) -> tuple[int, int]:
 
 
 def _may_hold_long_number(line: bytes) -> bool:
-    """Whether there may be more digits in a row than the standard library makes a number of."""
+    """Whether there may be more consecutive digits than the standard library converts to a number."""
     most = sys.get_int_max_str_digits()
-    # A run of more digits than that has one at a multiple of it.
+    # A longer run of digits has a digit at a multiple of the limit.
     return (
         0 < most < len(line)
         and any(48 <= byte <= 57 for byte in line[most::most])
@@ -94,12 +94,12 @@ def _parse_exactly(line: bytes, name: str, number: int) -> RawRow | BadRow:
 
 
 def check_text(text: str, name: str, number: int, unit: str) -> RawRow | BadRow:
-    """The row of this text, looked at by the standard library.
+    """The row of this text, parsed by the standard library.
 
     Args:
-        text: of the row.
-        name: of its file.
-        number: of the row in it.
+        text: the row's text.
+        name: the name of its file.
+        number: the row's number in the file.
         unit: what the text is in the file, for messages: a line, or a row.
     """
     try:
@@ -108,10 +108,10 @@ def check_text(text: str, name: str, number: int, unit: str) -> RawRow | BadRow:
         problem = f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1} of the {unit}"
         return BadRow("not JSON", None, problem, f"repair the {unit}").at(name, number)
     except _TwoOfOneName as error:
-        problem = "stands twice in one object"
+        problem = "is twice in one object"
         return BadRow("two fields of one name", str(error), problem, "rename or remove one").at(name, number)
     except (ValueError, RecursionError) as error:
-        # An integer of thousands of digits, or brackets nested by the thousand.
+        # An integer with thousands of digits, or thousands of nested brackets.
         return BadRow("not JSON", None, f"JSON that cannot be read: {error}", f"repair the {unit}").at(name, number)
     if not isinstance(record, dict):
         return BadRow(

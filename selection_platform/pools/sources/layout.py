@@ -1,7 +1,7 @@
-"""Which files of a data set make its configurations and splits: what its card says, or else how they are named.
+"""Which files belong to a dataset's configurations and splits: its card says so, or else the files' names.
 
-The rules are those of `datasets` (its documentation: "Structure your repository"). They look at paths only, so a folder
-and a repository on the hub that hold the same files are read alike.
+The rules are those of `datasets` (its documentation: "Structure your repository"). They use only paths, so a folder and
+a repository on the hub with the same files are read in the same way.
 """
 
 import re
@@ -24,7 +24,7 @@ Splits = dict[str, list[str]]
 
 _SHARD = re.compile(r"data/(\w[\w.]*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
 _EXPORTED = re.compile(r"([^/]+)/(?:partial-)?([^/]+)/\d{4,}\.parquet")
-"""How the hub's own Parquet export, the branch refs/convert/parquet, names its files."""
+"""File names in the hub's own Parquet export, the branch refs/convert/parquet."""
 
 _WORDS = {
     "train": "train|training",
@@ -32,21 +32,21 @@ _WORDS = {
     "test": "test|testing|eval|evaluation",
 }
 _OTHER_READING = ("sep", "delimiter", "field", "names", "column_names", "header", "skiprows", "quotechar", "encoding")
-"""What a card can say of how to read a file, beside which files there are."""
+"""Settings in a card that change how a file is read."""
 
 _MEDIA = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".wav", ".mp3", ".flac", ".mp4", ".webm")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The configurations of a data set.
+    """The configurations of a dataset.
 
     Attributes:
         hub: its id or folder, for messages.
-        configs: the splits of each.
-        default: the one that is taken where none is named; None where the card does not say.
+        configs: the splits of each configuration.
+        default: the default configuration; None if the card does not name one.
         left_out: paths of files that cannot be read.
-        faults: what is wrong in the card with a config, or with a split of it, in words.
+        faults: messages about errors in the card, by configuration and split.
     """
 
     hub: str
@@ -79,19 +79,19 @@ class Layout:
     def _configs(self, names: Sequence[str]) -> list[str]:
         if not names and self.default is None:
             raise SourceError(
-                f"hub: {self.hub} has several configs and none is its default; set `config` to one or a list of "
+                f"hub: {self.hub} has several configs and no default; set `config` to one or a list of "
                 f"{_listed(self.configs)}"
             )
-        found: list[str] = []
+        chosen: list[str] = []
         for name in names or [str(self.default)]:
-            # A configuration's own name may hold a plus.
-            found += [name] if name in self.configs else [part.strip() for part in name.split("+")]
-        for name in found:
+            # A configuration's own name may contain a plus.
+            chosen += [name] if name in self.configs else [part.strip() for part in name.split("+")]
+        for name in chosen:
             if name not in self.configs:
                 raise SourceError(
                     f"hub: {self.hub} has no config {name!r}; `config` can be one or a list of {_listed(self.configs)}"
                 )
-        return found
+        return chosen
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -104,39 +104,39 @@ def _check_format(what: str, paths: list[str]) -> None:
         kinds = " and ".join(f"{count} {name}" for name, count in sorted(formats.items()))
         first = PurePosixPath(paths[0])
         raise SourceError(
-            f"{what} has files of several formats ({kinds}), which may be the same rows twice; say which are meant, "
-            f"for instance with `files: {first.with_name(f'*{first.suffix}')}` beside `hub`"
+            f"{what} has files of several formats ({kinds}), which may be the same rows twice; choose, for instance "
+            f"with `files: {first.with_name(f'*{first.suffix}')}` next to `hub`"
         )
 
 
 def read_layout(hub: str, paths: Iterable[str], card: str | None) -> Layout:
-    """The layout of a data set.
+    """The layout of a dataset.
 
     Args:
         hub: its id or folder, for messages.
-        paths: of all its files, from its folder.
+        paths: all its files, relative to its folder.
         card: text of its README.md.
 
     Raises:
-        SourceError: the card is broken, or there is nothing in it that can be read.
+        SourceError: the card is broken, or the dataset has no file that can be read.
     """
     everything = in_order(path for path in paths if not _is_hidden(path))
     readable = [path for path in everything if format_of(path)]
     left_out = [path for path in everything if not format_of(path) and path != CARD]
-    said = _configs_of_card(hub, card)
-    if said and any("data_files" in config for config in said):
-        return _by_card(hub, said, readable, left_out)
+    card_configs = _configs_of_card(hub, card)
+    if card_configs and any("data_files" in config for config in card_configs):
+        return _by_card(hub, card_configs, readable, left_out)
     _check_readable(hub, readable, left_out)
     exported = [_EXPORTED.fullmatch(path) for path in readable]
     if all(exported):
         return _by_export(hub, [match for match in exported if match])
-    if not said:
+    if not card_configs:
         return Layout(hub, {DEFAULT: splits_by_name(readable)}, DEFAULT, left_out)
-    return _by_card(hub, said, readable, left_out)
+    return _by_card(hub, card_configs, readable, left_out)
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
-    """Paths as the files of a folder are read: folder by folder."""
+    """Paths in the order in which a folder's files are read: folder by folder."""
     return sorted(paths, key=PurePosixPath)
 
 
@@ -148,15 +148,15 @@ def _check_readable(hub: str, readable: list[str], left_out: list[str]) -> None:
     script = f"{PurePosixPath(hub).name}.py"
     if script in left_out or (not readable and any(path.endswith(".py") for path in left_out)):
         raise SourceError(
-            f"hub: {hub} is made by a script, which is not run; set `revision: refs/convert/parquet` if the hub has "
-            "exported its rows, or make files of them and name these"
+            f"hub: {hub} needs a script, which is not run; set `revision: refs/convert/parquet` if the hub has "
+            "exported its rows, or write the rows to files and name these"
         )
     media = [path for path in left_out if path.lower().endswith(_MEDIA)]
     if media and all(PurePosixPath(path).stem == "metadata" for path in readable):
         raise SourceError(f"hub: {hub} is a folder of images or sound ({media[0]}, ...); only rows of text can be read")
     if not readable:
-        there = f"there is {', '.join(left_out[:3])}" if left_out else "it is empty"
-        raise SourceError(f"hub: {hub} has no file that can be read: {there}. {READABLE}")
+        content = f"it has {', '.join(left_out[:3])}" if left_out else "it is empty"
+        raise SourceError(f"hub: {hub} has no file that can be read: {content}. {READABLE}")
 
 
 def _configs_of_card(hub: str, card: str | None) -> list[dict[str, Any]]:
@@ -165,38 +165,38 @@ def _configs_of_card(hub: str, card: str | None) -> list[dict[str, Any]]:
     if not lines or lines[0] != "---" or "---" not in lines[1:]:
         return []
     try:
-        said = yaml.safe_load("\n".join(lines[1 : lines.index("---", 1)]))
+        header = yaml.safe_load("\n".join(lines[1 : lines.index("---", 1)]))
     except yaml.YAMLError as error:
         raise SourceError(f"hub: the card of {hub}, {CARD}, is not YAML ({error}); repair it") from error
-    configs = said.get("configs") if isinstance(said, dict) else None
+    configs = header.get("configs") if isinstance(header, dict) else None
     for config in configs or []:
         if not isinstance(config, dict) or not isinstance(config.get("config_name"), str):
             raise SourceError(f"hub: in {CARD} of {hub} a config has no config_name; repair `configs` there")
     return configs or []
 
 
-def _by_card(hub: str, said: list[dict[str, Any]], readable: list[str], left_out: list[str]) -> Layout:
+def _by_card(hub: str, card_configs: list[dict[str, Any]], readable: list[str], left_out: list[str]) -> Layout:
     configs: dict[str, Splits] = {}
     faults: dict[tuple[str, str | None], str] = {}
-    for config in said:
+    for config in card_configs:
         name, folder = config["config_name"], str(config.get("data_dir") or "").strip("./")
         prefix = folder and f"{folder}/"
         inside = {path.removeprefix(prefix): path for path in readable if path.startswith(prefix)}
         where = f"hub: in {CARD} of {hub} the config {name!r}"
         for other in [other for other in _OTHER_READING if other in config][:1]:
-            mend = "write its rows as JSON lines and name these with `files`"
-            faults[name, None] = f"{where} sets {other}, which is not understood here; {mend}"
+            fix = "write its rows as JSON lines and name these with `files`"
+            faults[name, None] = f"{where} sets {other}, which is not supported; {fix}"
         if config.get("data_files") is None:
             by_name = splits_by_name(list(inside))
             configs[name] = {split: [inside[path] for path in paths] for split, paths in by_name.items()}
             continue
         configs[name] = {}
         for split, patterns in _patterns(where, config["data_files"]).items():
-            found = {pattern: matching(pattern, list(inside)) for pattern in patterns}
-            for pattern in [pattern for pattern in patterns if not found[pattern]][:1]:
+            matches = {pattern: matching(pattern, list(inside)) for pattern in patterns}
+            for pattern in [pattern for pattern in patterns if not matches[pattern]][:1]:
                 faults[name, split] = _no_file(hub, pattern)
-            configs[name][split] = list(dict.fromkeys(inside[path] for paths in found.values() for path in paths))
-    defaults = [config["config_name"] for config in said if config.get("default")]
+            configs[name][split] = list(dict.fromkeys(inside[path] for paths in matches.values() for path in paths))
+    defaults = [config["config_name"] for config in card_configs if config.get("default")]
     names = [*defaults, *(name for name in configs if name == DEFAULT or len(configs) == 1)]
     return Layout(hub, configs, names[0] if names else None, left_out, faults)
 
@@ -208,33 +208,33 @@ def _patterns(where: str, data_files: Any) -> dict[str, list[str]]:
     for item in items:
         split, path = (item.get("split"), item.get("path")) if isinstance(item, dict) else ("train", item)
         several: list[Any] = path if isinstance(path, list) else [path]
-        if not isinstance(split, str) or not all(isinstance(each, str) for each in several):
+        if not isinstance(split, str) or not all(isinstance(name, str) for name in several):
             raise SourceError(f"{where} has data_files that are neither paths nor {{split, path}}; repair them")
         patterns.setdefault(split, []).extend(several)
     return patterns
 
 
 def matching(pattern: str, paths: Sequence[str]) -> list[str]:
-    """The paths that a pattern names; a path by its very name before any others."""
+    """The paths that a pattern matches. If a path equals the pattern, only that path."""
     plain = pattern.removeprefix("./")
     expression = _expression(plain)
     return [plain] if plain in paths else [path for path in paths if expression.fullmatch(path)]
 
 
 def named(hub: str, patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
-    """The files of a data set that patterns name, each once, in the patterns' order.
+    """The files of a dataset that patterns match, each once, in the patterns' order.
 
     Raises:
-        SourceError: a pattern names no file that can be read.
+        SourceError: a pattern matches no file that can be read.
     """
     readable = in_order(path for path in paths if format_of(path))
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for pattern in patterns:
-        known = matching(pattern, readable)
-        if not known:
+        matches = matching(pattern, readable)
+        if not matches:
             raise SourceError(_no_file(hub, pattern))
-        found |= dict.fromkeys(known)
-    return list(found)
+        chosen |= dict.fromkeys(matches)
+    return list(chosen)
 
 
 def _no_file(hub: str, pattern: str) -> str:

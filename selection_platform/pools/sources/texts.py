@@ -1,4 +1,4 @@
-"""Files of text, compressed or not, as a stream of bytes."""
+"""Text files, compressed or not, as a stream of bytes."""
 
 import gzip
 import zlib
@@ -19,7 +19,7 @@ MAGIC = {
     b"PAR1": ("Parquet", ".parquet"),
     b"ARROW1": ("Arrow", ".arrow"),
 }
-"""How files begin that are no text, what they are, and the ending that they need."""
+"""First bytes of files that are not text, with their kind and the ending that they need."""
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         with _decompressed(path, ending) as file:
             yield file
     except (EOFError, zlib.error, pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: the compressed file is broken ({error}); fetch it again") from error
+        raise SourceError(f"{path}: the compressed file is broken ({error}); download it again") from error
 
 
 def _decompressed(path: Path, ending: str) -> BinaryIO:
@@ -49,14 +49,14 @@ def _decompressed(path: Path, ending: str) -> BinaryIO:
 
 
 def _check_beginning(path: Path) -> None:
-    """Raise SourceError where text is expected and the file is of another kind.
+    """Raise SourceError if a file that should be text is of another kind.
 
-    All of its lines would be bad rows, which can be skipped.
+    Otherwise all of its lines would be bad rows, which the settings may skip.
     """
     with path.open("rb") as file:
         beginning = file.read(6)
     for magic, (kind, ending) in MAGIC.items():
         if beginning.startswith(magic):
-            # A compressed file is named for what is in it, too.
+            # The name of a compressed file also has the ending of its content.
             name = f"{path.suffix}{ending}" if ending in (GZIP, ZSTD) else ending
             raise SourceError(f"{path}: the file is {kind}; give it the ending {name}")

@@ -55,7 +55,7 @@ def test_it_is_recognised_and_said():
     assert reading == stated_reading(settings(form="chatgpt")) == Reading("chatgpt", "mapping")
     assert recognise([row(USER, ANSWER)], settings(column="mapping")) == reading
     assert str(reading) == "chatgpt: the branch of mapping that ends with current_node"
-    assert reading.how_to_say == "form: chatgpt"
+    assert reading.as_settings == "form: chatgpt"
 
 
 def test_the_branch_that_the_user_ended_on_is_read():
@@ -219,14 +219,14 @@ def test_speech_is_read_as_it_was_written_down():
         ({"mapping": {"m1": {"message": {"author": None, "content": {"parts": ["x"]}}, "parent": None}}},
          "field mapping.m1.message.author: is null, not an object with role; repair the row"),
         ({"mapping": {"m1": {"message": {"author": {}, "content": {"parts": ["x"]}}, "parent": None}}},
-         "field mapping.m1.message.author.role: is missing; there is nothing; repair the row"),
+         "field mapping.m1.message.author.role: is missing; the fields are nothing; repair the row"),
         ({"mapping": {"m1": {"message": {"author": {"role": "user"}, "content": "x"}, "parent": None}}},
          "field mapping.m1.message.content: is a string, not an object; repair the row"),
         ({"mapping": node("m1", None, "user", {"content_type": "canvas", "body": "x"})},
          "field mapping.m1.message.content: of type 'canvas' has neither parts nor text, result, content; write it as "
          "content_type text, or remove the row"),
         ({"mapping": node("m1", None, "user", parts({"content_type": "map"}))},
-         "field mapping.m1.message.content.parts[0]: is an object of type 'map', which is not known; write its text as "
+         "field mapping.m1.message.content.parts[0]: is an object of unknown type 'map'; write its text as "
          "a string"),
         ({"mapping": node("m1", None, "user", parts(7))},
          "field mapping.m1.message.content.parts[0]: is a number, not a text; write its text as a string"),
@@ -240,7 +240,7 @@ def test_what_is_broken_is_refused(change, message):
 
 
 def test_an_unknown_role_is_refused():
-    with pytest.raises(BadRow, match=r"field mapping\.m2\.message\.author\.role: 'critic' is not a role that is known"):
+    with pytest.raises(BadRow, match=r"field mapping\.m2\.message\.author\.role: 'critic' is not a known role"):
         read(row(USER, ANSWER, ("critic", "No."), ANSWER))
 
 

@@ -123,8 +123,8 @@ def test_thinking_calls_and_results_are_read_without_what_a_page_shows():
          "field chat_messages[0].text: is a number, not a string; write it as text"),
         (message("human", ""), "field chat_messages[0].text: is empty; fill it in or remove the row"),
         ({**ASKED, "content": [{"type": "canvas", "body": "x"}]},
-         "field chat_messages[0].text[0]: is of type 'canvas', which is not known (text, input_text, output_text, "
-         "refusal, thinking, reasoning, tool_use, tool_result); write its text as a part of type text"),
+         "field chat_messages[0].text[0]: is of unknown type 'canvas'; known are text, input_text, output_text, "
+         "refusal, thinking, reasoning, tool_use, tool_result; write its text as a part of type text"),
     ],
 )  # fmt: skip
 def test_what_is_broken_is_refused(asked, problem):

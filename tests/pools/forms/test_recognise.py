@@ -66,24 +66,24 @@ def test_the_form_is_logged_and_reported(tmp_path, caplog):
     [
         (
             [{"messages": CHAT, "conversations": SHAREGPT}],
-            "form: several fit the 1 rows that were looked at; say which is meant, or make a pool of each: "
+            "form: several fit the 1 rows that were inspected; choose one, or make a separate pool for each: "
             "form: messages, column: messages (1 rows); form: sharegpt, column: conversations (1 rows)",
         ),
         (
             [{"prompt": "q", "response": "a", "answer": "b"}],
-            "form: several fit the 1 rows that were looked at; say which is meant, or make a pool of each: "
+            "form: several fit the 1 rows that were inspected; choose one, or make a separate pool for each: "
             "columns: {prompt: prompt, answer: response} (1 rows); columns: {prompt: prompt, answer: answer} (1 rows)",
         ),
         (
             [{"messages": CHAT}] * 5 + [{"prompt": "q", "completion": "a"}] * 4,
-            "form: several fit the 9 rows that were looked at; say which is meant, or make a pool of each: "
+            "form: several fit the 9 rows that were inspected; choose one, or make a separate pool for each: "
             "form: messages, column: messages (5 rows); columns: {prompt: prompt, answer: completion} (4 rows)",
         ),
         (
             [{"text": "a", "id": 1}],
-            "form: cannot be told from the rows, which have the fields id, text; name the list of messages with `form` "
-            "and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the rows as "
-            "docs/pools.md says under 'Not read, and what to do'",
+            "form: cannot be recognised from the rows, which have the fields id, text; name the list of messages with "
+            "`form` and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the "
+            "rows as docs/pools.md says under 'Shapes that you must convert'",
         ),
     ],
 )
@@ -109,7 +109,7 @@ def test_of_several_keys_the_first_that_every_message_has_counts():
     assert recognise([{"talk": messages}], settings()).keys == ("speaker", "text")
     messages[1] |= {"author": "z", "value": "b"}
     assert recognise([{"talk": messages}], settings()).keys == ("author", "value")
-    with pytest.raises(UnknownForm, match="cannot be told from the rows, which have the fields talk"):
+    with pytest.raises(UnknownForm, match="cannot be recognised from the rows, which have the fields talk"):
         recognise([{"talk": [{"speaker": "user", "text": "q"}, {"speaker": "assistant"}]}], settings())
 
 
@@ -128,7 +128,7 @@ def test_lists_whose_keys_differ_by_row_are_refused_as_no_setting_can_tell():
         recognise([talk("speaker", "text"), talk("speaker", "text"), talk("author", "text")], settings())
     assert str(error.value) == (
         "form: talk is a list of {speaker, text} in 2 rows and a list of {author, text} in 1 rows; rename the keys so "
-        "that all rows have the same, or put the rows of each into files of their own and make a pool of each"
+        "that all rows have the same ones, or put the rows of each into separate files and make a pool for each"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_message_without_the_keys_of_the_others_is_a_bad_row():
     with pytest.raises(BadRow) as error:
         read_conversation(record, recognise([talk("speaker", "text")], given), given)
     assert str(error.value) == (
-        "field talk[1].speaker: is missing; there is author, text; rename the key that holds it, or leave form out, "
+        "field talk[1].speaker: is missing; the fields are author, text; rename the key, or leave form out, "
         "so that other usual keys are recognised, or set on_bad_row: skip for this pool"
     )
     with pytest.raises(BadRow, match=r"field talk\[0\]: is a string, not an object with speaker and text; write it as"):

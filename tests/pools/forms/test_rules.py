@@ -240,7 +240,7 @@ def test_messages_out_of_turn(turns, joined, cut):
 
 def test_nothing_before_an_unknown_role_is_worth_keeping_without_an_answer():
     for out_of_turn in ("cut", "join"):
-        with pytest.raises(BadRow, match="'narrator' is not a role that is known"):
+        with pytest.raises(BadRow, match="'narrator' is not a known role"):
             texts(USER, turn("narrator", "x"), ANSWER, out_of_turn=out_of_turn)
 
 

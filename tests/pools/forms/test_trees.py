@@ -71,7 +71,7 @@ def test_trees_that_cannot_be_read_are_counted(tmp_path):
 
 
 def test_a_bad_message_stops_with_its_place(tmp_path):
-    with pytest.raises(BadRow, match=r"a\.jsonl, row 3, field message_id: is q, as that of an earlier row; remove"):
+    with pytest.raises(BadRow, match=r"a\.jsonl, row 3, field message_id: is q, as in an earlier row; remove"):
         make(tmp_path, [ask("q"), reply("r", "q"), ask("q")])
 
 

@@ -44,7 +44,7 @@ def test_bad_rows_are_bad_alone(tmp_path):
         "another number of fields", "another number of fields", "not CSV", "not UTF-8", {"q": "🦊", "a": "2"},
         "not CSV",
     ]  # fmt: skip
-    assert str(rows[0]).startswith(f"{tmp_path}/a.csv, row 1: has 1 values, and the first line names 2 fields; repair")
+    assert str(rows[0]).startswith(f"{tmp_path}/a.csv, row 1: has 1 values, but the first line names 2 fields; repair")
 
 
 def test_two_columns_of_one_name_are_one_message(tmp_path):

@@ -148,7 +148,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, monkeypatch):
     ("error", "message"),
     [
         ("GatedRepo", "someone/chats is gated; accept its terms at .*, run `hf auth login`"),
-        ("RepoNotFound", "there is no data set or folder someone/chats, or it is private"),
+        ("RepoNotFound", "there is no dataset or folder someone/chats, or it is private"),
         ("RevisionNotFound", "someone/chats has no such revision; set `revision` to a branch"),
     ],
 )
@@ -171,12 +171,12 @@ def test_no_network_is_one_message(monkeypatch):
         free.bind(("127.0.0.1", 0))
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(SourceError, match=r"cannot be read \(ConnectError: .* look at the network and run again"):
+    with pytest.raises(SourceError, match=r"cannot be read \(ConnectError: .* check the network and run again"):
         read(hub=HUB)
 
 
 def test_a_name_that_no_data_set_has():
-    with pytest.raises(SourceError, match=r"there is no data set or folder chats/of/mine"):
+    with pytest.raises(SourceError, match=r"there is no dataset or folder chats/of/mine"):
         read(hub="chats/of/mine")
 
 

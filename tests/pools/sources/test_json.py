@@ -94,7 +94,7 @@ def test_a_json_file_of_one_object_a_line_is_read_as_lines(tmp_path):
 @pytest.mark.parametrize("content", [b'{\n "data": [\n {"a": 1}]}', b'{"data": [\n'])
 def test_one_object_over_several_lines_is_refused(tmp_path, content):
     path = write(tmp_path / "a.json", content)
-    with pytest.raises(SourceError, match=r"a\.json: holds one JSON object .*jq -c '\.data\[\]' a\.json > a\.jsonl"):
+    with pytest.raises(SourceError, match=r"a\.json: is one JSON object.*jq -c '\.data\[\]' a\.json > a\.jsonl"):
         read(path)
 
 
@@ -160,6 +160,5 @@ def test_a_field_that_stands_twice_is_named(tmp_path):
     (row,) = read(path)
     assert isinstance(row, BadRow)
     assert str(row) == (
-        f"{path}, row 1, field b: stands twice in one object; rename or remove one, or set on_bad_row: skip for this "
-        "pool"
+        f"{path}, row 1, field b: is twice in one object; rename or remove one, or set on_bad_row: skip for this pool"
     )

@@ -109,9 +109,7 @@ def test_what_is_not_there_is_one_message_with_what_is(configs, splits, message)
 
 def test_a_data_set_with_several_configs_and_no_default():
     card = CARD.replace("  default: true\n", "")
-    with pytest.raises(
-        SourceError, match=r"several configs and none is its default; set `config` .* by_name, chats, gone"
-    ):
+    with pytest.raises(SourceError, match=r"several configs and no default; set `config` .* by_name, chats, gone"):
         layout(PATHS, card).choose([], ["train"])
 
 
@@ -141,12 +139,12 @@ def test_the_hubs_own_export_has_a_folder_for_each_config_and_split():
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["chats.py", "README.md"], "is made by a script, which is not run; set `revision: refs/convert/parquet`"),
-        (["chats.py", "data/train.jsonl"], "is made by a script"),
-        (["loader.py"], "is made by a script"),
+        (["chats.py", "README.md"], "needs a script, which is not run; set `revision: refs/convert/parquet`"),
+        (["chats.py", "data/train.jsonl"], "needs a script"),
+        (["loader.py"], "needs a script"),
         (["train/a.png", "train/b.JPG"], "is a folder of images or sound (train/a.png, ...)"),
         (["train/a.png", "train/metadata.jsonl"], "is a folder of images or sound"),
-        (["a.txt", "README.md"], "has no file that can be read: there is a.txt. Readable are .jsonl"),
+        (["a.txt", "README.md"], "has no file that can be read: it has a.txt. Readable are .jsonl"),
         (["README.md"], "has no file that can be read: it is empty."),
     ],
 )
@@ -166,7 +164,7 @@ def test_a_script_beside_files_that_the_card_names_is_not_run():
         ("---\nconfigs: [{data_files: a}]\n---\n", "a config has no config_name"),
         (
             "---\nconfigs: [{config_name: a, data_files: b, sep: ;}]\n---\n",
-            "the config 'a' sets sep, which is not understood",
+            "the config 'a' sets sep, which is not supported",
         ),
         (
             "---\nconfigs: [{config_name: a, data_files: [{split: b}]}]\n---\n",
