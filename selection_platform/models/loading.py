@@ -305,7 +305,7 @@ def _named(folder: Path, part: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, _RAISED_FOR_BROKEN[part]) and type(error).__name__ != "PanicException":
             raise
-        lines, mend = str(error).strip().split("\n"), _MENDS[part]
+        lines, fix = str(error).strip().split("\n"), _FIXES[part]
         # Of a setting that is wrong, the first line names it and the second says why.
         reason = " ".join(" ".join(lines[: 2 if isinstance(error, StrictDataclassError) else 1]).split()).rstrip(": ")
         if "custom code" in reason:

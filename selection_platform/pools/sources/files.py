@@ -42,8 +42,8 @@ def find_files(patterns: Iterable[str], folder: Path) -> Found:
         if not matches:
             raise SourceError(_nothing(pattern, folder))
         # A whole folder may have the platform's own files in it, with copies of the rows.
-        kept = [path for path in found if path == folder / pattern or not _in_home(path)]
-        if found and not kept:
+        kept = [path for path in matches if path == folder / pattern or not _in_home(path)]
+        if matches and not kept:
             raise SourceError(f"files: {pattern} names only files of a home folder of the platform; name your own")
         paths |= {_name(path, folder): path for path in kept}
     return Found(paths, [name for name in left_out if name not in paths])
