@@ -60,6 +60,12 @@ def test_the_readme_is_short_and_the_index_names_every_page():
     assert {page for page in PAGES if page != "README" and f"({page}.md" not in PAGES["README"]} == set()
 
 
+def test_the_whole_profile_stands_as_it_is_tested():
+    profile = (ROOT / "docs" / "own_profile.yaml").read_text(encoding="utf-8")
+    assert f"```yaml\n{profile}```" in README
+    assert f"```yaml\n{profile}```" in PAGES["your_data"]
+
+
 def test_the_glossary_is_short_and_in_order():
     terms = re.findall(r"^\| \*\*(.+?)\*\*", PAGES["glossary"], re.MULTILINE)
     assert len(terms) <= 30

@@ -29,6 +29,7 @@ WITHOUT_CONTENT = {
     "10_pools/sizes": "stops what wants more of a pool than there is",
     "10_pools/trimmed_parts": "says in `status` what rows lost",
     "10_pools/with_untrained": "puts a mask beside conversations, whose ids cover it",
+    "20_models/set_aside": "says before a run that a base model has nothing to learn",
     "30_features/completeness": "stops features that are not complete",
     "30_features/cluster_sizes": "describes what was made",
     "30_features/gradient_influence": "writes a job's rows as they are",
