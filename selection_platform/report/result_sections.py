@@ -148,7 +148,10 @@ def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
                 row.append(TableCell(text, marks[name].get(method), verdict=words.get((name, cell, method))))
             rows.append(row)
         tables.append(Table(cell_name(cell), ["arm", *names], rows, cell=cell_name(cell)))
-    paragraphs = ["In percent, higher is better; means over seeds.", *left_out(len(columns))]
+    paragraphs = [
+        "In percent, higher is better; means over seeds. The signs are exploratory, but for the measure that answers.",
+        *left_out(len(columns)),
+    ]
     return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
 
 

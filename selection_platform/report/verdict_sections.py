@@ -123,5 +123,5 @@ def verdict_numbers(found: Sequence[Verdict]) -> dict[str, float]:
             numbers[f"{measure}: best difference, {cell_name(cell)}"] = max(each.difference for each in of_cell)
             half = interval_of_one_run(of_cell[0].spread, of_cell[0].random_runs)
             if half is not None:
-                numbers[f"{measure}: smallest visible difference, {cell_name(cell)}"] = half
+                numbers[f"{measure}: difference seen half the time, {cell_name(cell)}"] = half
     return numbers

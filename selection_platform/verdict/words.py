@@ -160,7 +160,7 @@ def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float)
 def _together_in_words(of_cell: Sequence[Verdict], digits: int) -> str:
     methods = [each.comparison for each in of_cell if each.family == "method"]
     single = next((each for each in methods if each.spread_assumed), None)
-    if single is None or single.detectable is None:
+    if single is None or single.detectable is None or single.compared == 1:
         return ""
     return f" Among {single.compared} comparisons it takes {single.detectable:.{digits}f} (Holm's first step)."
 
@@ -169,10 +169,9 @@ def _needed_in_words(each: Verdict, margin: float) -> str:
     def said(seeds: int | None) -> str:
         return "over 1,000" if seeds is None else f"{seeds}"
 
-    return (
-        f" To see {margin:g} four times in five takes {said(each.seeds_needed_alone)} seeds of each arm by itself, and "
-        f"{said(each.seeds_needed)} among {each.comparison.compared}."
-    )
+    compared = each.comparison.compared
+    together = "" if compared == 1 else f" by itself, and {said(each.seeds_needed)} among {compared}"
+    return f" To see {margin:g} four times in five takes {said(each.seeds_needed_alone)} seeds of each arm{together}."
 
 
 def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> TextTable:

@@ -15,8 +15,8 @@ from selection_platform.report.selection_sections import overlap_numbers, unlike
 from selection_platform.report.study_sections import ablation_numbers
 from selection_platform.report.unchanged import unchanged_cells
 from selection_platform.report.verdict_sections import verdict_numbers
-from selection_platform.verdict.tables import verdict_rows, verdicts_of
-from selection_platform.verdict.verdicts import LOSS
+from selection_platform.verdict.tables import runs_of, verdict_rows, verdicts_of
+from selection_platform.verdict.verdicts import LOSS, verdicts
 from selection_platform.verdict.words import cell_name, signed
 from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, curve, data
 
@@ -129,6 +129,18 @@ def test_training_that_changed_something_is_not_said_to_have_changed_nothing(val
 )
 def test_the_answer(values, headline):
     assert answer(data({"average": values})).headline == headline
+
+
+def test_the_answer_is_that_of_the_primary_measure():
+    average = {"random": [10, 11, 12], "ifd": [40]}
+    made = data({"average": average, "gsm8k": {"random": [10, 11, 12], "ifd": [11]}})
+    assert answer(made).headline.startswith("Yes")
+    rows = verdict_rows(verdicts(runs_of(made.runs), {}, 1, "gsm8k"), {})
+    found = answer(replace(made, verdict=rows))
+    assert found.headline.startswith("Not shown")
+    assert [sentence.split(", of")[0] for sentence in found.sentences[:2]] == [
+        "On the gsm8k (primary)", "On the average of the benchmarks (exploratory)",
+    ]  # fmt: skip
 
 
 def test_the_answer_says_how_far_to_trust_it():

@@ -120,7 +120,9 @@ def test_the_commands(tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["method"], row["verdict"], row["role"]) == ("mine", "better", "primary")
     assert main(["verdict", "--table", str(path)]) == 0
-    assert "m · p: 3 random runs, 11.00 on average" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "m · p: 3 random runs, 11.00 on average" in text
+    assert "Among" not in text
     assert main(["verdict", "--table", str(path), "--primary", "mmlu"]) == 1
     assert "--primary: there is no measure 'mmlu'; there are average, gsm8k" in capsys.readouterr().err
     assert main(["report", "--table", str(path), "--to", str(tmp_path / "page")]) == 0
