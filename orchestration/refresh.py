@@ -12,7 +12,7 @@ from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.configuration.settings import EvaluationSettings
-from selection_platform.errors import PlatformError, is_fixable
+from selection_platform.errors import PlatformError, is_fixable, message_of
 from selection_platform.evaluation.sandbox import can_contain, check_sandbox
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
@@ -157,7 +157,7 @@ class _Refresh:
             metadata = materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
         except Exception as error:
             if is_fixable(error):
-                raise PlatformError(f"{step}: {error}") from error
+                raise PlatformError(f"{step}: {message_of(error)}") from error
             error.add_note(f"in the step {step}")
             raise
         self._staleness.look_again(step)

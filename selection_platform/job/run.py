@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from selection_platform.errors import is_fixable
+from selection_platform.errors import is_fixable, message_of
 from selection_platform.job.registry import load_job
 from selection_platform.job.spec import read_spec
 
@@ -59,8 +59,9 @@ class ErrorLine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            named = "" if error is not None and is_fixable(error) else f"{kind.__name__}: "
-            print(f"{ERROR_MARK}{named}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            ours = error is None or not is_fixable(error)
+            said = f"{kind.__name__}: {error}" if ours else message_of(error)
+            print(f"{ERROR_MARK}{' '.join(said.split())}", file=sys.stderr, flush=True)
 
 
 @contextmanager
