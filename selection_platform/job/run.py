@@ -58,9 +58,8 @@ class ErrorLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
-            ours = error is None or not is_fixable(error)
-            said = f"{kind.__name__}: {error}" if ours else message_of(error)
+        if error is not None:
+            said = message_of(error) if is_fixable(error) else f"{type(error).__name__}: {error}"
             print(f"{ERROR_MARK}{' '.join(said.split())}", file=sys.stderr, flush=True)
 
 

@@ -103,6 +103,7 @@ def test_damaged_records_are_one_message(tmp_path, file):
     for left in damaged.parent.glob(f"{damaged.name}-*"):
         left.unlink()
     damaged.write_bytes(b"not a database at all " * 100)
-    with pytest.raises(PlatformError, match=f"{tmp_path}/dagster: Dagster's records are damaged"):
-        with open_instance(tmp_path) as instance:
-            instance.get_runs()
+    found = pytest.raises(PlatformError, match=f"{tmp_path}/dagster: Dagster's records are damaged")
+    with found, open_instance(tmp_path) as instance:
+        instance.get_runs()
+        instance.get_asset_keys()
