@@ -14,7 +14,7 @@ ADVICE = {
         "there is no room to write; make some, and run again"
     ),
     r"[Rr]ead-only file system|attempt to write a readonly database|unable to open database file": (
-        "the warehouse's folder must be one in which files can be created, for readers too"
+        "the warehouse's folder must be one in which files can be created"
     ),
     r"file is not a database|disk image is malformed": (
         "the catalog is damaged; restore the whole home folder from a copy, or remove it and run again"
