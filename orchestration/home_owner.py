@@ -7,7 +7,7 @@ from pathlib import Path
 from resources.read_only_home import can_write
 from selection_platform.configuration.profile import Profile, home, make_private, shipped_profiles
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import whole_file
+from selection_platform.job.folder import read_object, whole_file
 
 OWNER = "profile.json"
 
@@ -23,7 +23,7 @@ def check_owner(profile: Profile) -> None:
     record = home(profile) / OWNER
     if profile.file is None or not record.exists():
         return
-    owner, here = json.loads(record.read_text(encoding="utf-8")), _record(profile, profile.file)
+    owner, here = read_object(record), _record(profile, profile.file)
     if owner.items() & here.items() or ("file" in owner and not Path(owner["file"]).exists()):
         return
     whose = owner.get("file") or f"the profile {owner['shipped']} that ships with the platform"

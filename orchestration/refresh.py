@@ -196,7 +196,7 @@ class _Refresh:
             metadata = materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
         except Exception as error:
             if is_fixable(error):
-                raise PlatformError(f"{step}: {error}") from error
+                raise PlatformError(f"{step}: {message_of(error)}") from error
             error.add_note(f"in the step {step}")
             raise
         self._staleness.look_again(step)

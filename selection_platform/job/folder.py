@@ -70,10 +70,15 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The folder's manifest, or None if the folder is missing or unfinished."""
     path = folder / MANIFEST
-    return _read_object(path) if path.exists() else None
+    return read_object(path) if path.exists() else None
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The names and values of a JSON file that we wrote.
+
+    Raises:
+        DamagedFile: it is not what we wrote.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -108,7 +113,7 @@ def remove_previous(folder: Path) -> None:
 
 def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
     job_file = folder / JOB
-    return job_file.exists() and _read_object(job_file) == json.loads(json.dumps(identity))
+    return job_file.exists() and read_object(job_file) == json.loads(json.dumps(identity))
 
 
 _again: dict[Path, bool] | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from selection_platform.errors import is_fixable
+from selection_platform.errors import is_fixable, message_of
 from selection_platform.job.registry import load_job
 from selection_platform.job.spec import read_spec
 

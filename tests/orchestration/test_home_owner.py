@@ -82,3 +82,12 @@ def test_a_home_keeps_the_mode_that_its_owner_gave_it(tmp_path, home_folder):
     (tmp_path / "home" / "mine").chmod(0o750)
     own_home(profile_in(tmp_path / "a"))
     assert oct((tmp_path / "home" / "mine").stat().st_mode & 0o777) == "0o750"
+
+
+def test_a_damaged_record_of_the_owner_is_one_message(tmp_path, home_folder):
+    own_home(profile_in(tmp_path / "a"))
+    record = tmp_path / "home" / "mine" / "profile.json"
+    for content in (b"\x96\x00", b'{"file": "x"}}', b"[]"):
+        record.write_bytes(content)
+        with pytest.raises(PlatformError, match=r"home/mine/profile\.json: (is not JSON|has no names and values)"):
+            check_owner(profile_in(tmp_path / "a"))

@@ -11,6 +11,7 @@ from orchestration.materialize import DAGSTER_YAML, dagster_home, end_killed_run
 from orchestration.run_lock import only_ui
 from resources import build_resources
 from selection_platform.cli.main import main
+from selection_platform.errors import PlatformError
 
 PROGRAM = """
 import os, signal, sys
@@ -127,3 +128,17 @@ def test_the_ui_is_open_once(tmp_path, monkeypatch, capsys):
     with only_ui(tmp_path / "demo"):
         assert main(["--profile", "demo", "ui"]) == 1
     assert f"Dagster is open already for {tmp_path / 'demo'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+def test_damaged_records_are_one_message(tmp_path, file):
+    with open_instance(tmp_path) as instance:
+        assert instance.get_runs() == []
+    damaged = tmp_path / "dagster" / file
+    for left in damaged.parent.glob(f"{damaged.name}-*"):
+        left.unlink()
+    damaged.write_bytes(b"not a database at all " * 100)
+    found = pytest.raises(PlatformError, match=f"{tmp_path}/dagster: Dagster's records are damaged")
+    with found, open_instance(tmp_path) as instance:
+        instance.get_runs()
+        instance.get_asset_keys()
