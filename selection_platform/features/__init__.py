@@ -1,1 +1,1 @@
-"""What a base model makes of each sample, computed once for every method that needs it."""
+"""Features of samples from a base model, computed once for all methods that need them."""

@@ -1,14 +1,14 @@
 """One forward pass for many methods: likelihood of prompt and answer, and an embedding, of every sample.
 
-Each sample takes two passes. The joint pass, over prompt and answer, gives the prompt's and the answer's negative log
-likelihood (NLL) and the mean hidden state; under causal attention the prompt's part of it is exactly what a pass over
-the prompt alone would give, so that Entropy, IFD's numerator, IFD's pre-experience perplexity and every embedding
-share it. The direct pass, over `Assistant: ` and the answer, gives IFD's denominator (arXiv 2308.12032). The scores
-themselves are SQL on these columns.
+Each sample needs two passes. The joint pass, over prompt and answer, gives the negative log likelihood (NLL) of prompt
+and answer, and the mean hidden state. With causal attention, the prompt's part is exactly what a pass over only the
+prompt would give, so Entropy, IFD's numerator, IFD's pre-experience perplexity and all embeddings share this pass. The
+direct pass, over `Assistant: ` and the answer, gives IFD's denominator (arXiv 2308.12032). SQL computes the scores from
+these columns.
 
-Memory is bounded: a forward has at most `tokens_per_batch` padded tokens, at most `logit_rows` rows of logits exist
-at a time, and token ids wait in a file of the job's folder. Work is planned from the lengths alone, longest first, and
-cut into shards; a job that was killed goes on after its last whole shard and ends with the same bytes.
+Memory is bounded: a forward pass has at most `tokens_per_batch` padded tokens, at most `logit_rows` rows of logits
+exist at a time, and token ids are in a file in the job's folder. The work is planned from lengths only, longest first,
+and split into shards; a job that was killed continues after its last complete shard and ends with the same bytes.
 """
 
 import time
@@ -47,14 +47,14 @@ from selection_platform.text.template_choice import make_renderer
 
 
 class LikelihoodSpec(ScoringSpec):
-    """One scoring job. Sums are made in float64 whatever the dtype is.
+    """One scoring job. Sums are computed in float64 for any dtype.
 
     Attributes:
         model_folder: weights and tokenizer.
         scoring: sizes of the pass. `tokens_per_batch` bounds activations; rows of logits take about `logit_rows *
             vocabulary * 10` bytes.
         boundary: "pieces", or "joint" for the twin of the published IFD script.
-        prompt_embedding: whether to write the embedding of each sample's prompt too.
+        prompt_embedding: whether to also write the embedding of each sample's prompt.
     """
 
     model_folder: FilePath
@@ -71,14 +71,14 @@ class LikelihoodSummary:
     Attributes:
         samples: rows written.
         tokens: tokens of both passes, without padding.
-        padding_share: padding tokens / all tokens of the forwards.
-        truncated: samples whose answer did not fit into the window as a whole.
-        prompt_fills_context: of those, the ones that have no scored answer token left; their answer NLLs are null.
-        empty_answers: samples whose answer has no tokens to begin with; null likewise.
-        seconds: wall time, loading included.
+        padding_share: padding tokens / all tokens of the forward passes.
+        truncated: samples whose answer was cut.
+        prompt_fills_context: truncated samples without any scored answer token; their answer NLLs are null.
+        empty_answers: samples whose answer has no tokens; their answer NLLs are null too.
+        seconds: wall time, including loading.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
-        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
+        peak_memory_bytes: peak memory of the GPU if there is one, else of the process, since the process started.
+        cut_prompts: samples whose prompt was cut. 0 in jobs of earlier versions, which did not count them.
     """
 
     samples: int
@@ -94,18 +94,18 @@ class LikelihoodSummary:
 
 
 def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
-    """Score all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+    """Score all samples into `folder`: write the shards, from `part-00000.parquet` on, and then a manifest.
 
-    Columns: `sample_id`; `prompt_tokens` and `answer_tokens` (int32, those scored); `prompt_nll` (float64, nats, summed
-    over prompt tokens 2..n: the first has no context); `answer_nll` (given the prompt) and `direct_answer_nll` (given
-    `Assistant: ` alone), both null where no answer token is scored; `direct_answer_tokens`, as many as `answer_tokens`
-    unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which the published entropy
-    script takes for the answer's (`_unshifted`); `truncated` (whether the answer was cut); `prompt_cut` and
-    `answer_cut` (int32, tokens that did not fit); `embedding` (fixed-size list of float32: mean over prompt and answer
-    tokens of the last hidden state, after the final norm); where asked for, `prompt_embedding`.
+    Columns: `sample_id`; `prompt_tokens` and `answer_tokens` (int32, scored tokens); `prompt_nll` (float64, nats,
+    summed over prompt tokens 2..n, because the first has no context); `answer_nll` (given the prompt) and
+    `direct_answer_nll` (given only `Assistant: `), both null if no answer token is scored; `direct_answer_tokens`,
+    equal to `answer_tokens` unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which
+    the published entropy script takes for the answer's (`_unshifted`); `truncated` (whether the answer was cut);
+    `prompt_cut` and `answer_cut` (int32, tokens that did not fit); `embedding` (fixed-size list of float32: mean over
+    prompt and answer tokens of the last hidden state, after the final norm); optionally `prompt_embedding`.
 
-    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
-    one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
+    A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
+    of machine (kernels sum in another order on another GPU, or with another number of CPU threads).
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -168,7 +168,7 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
 
 
 def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
-    """All that the numbers depend on beside the samples: contents, not paths."""
+    """Everything besides the samples that the numbers depend on: contents, not paths."""
     return {
         "job": "answer_likelihood",
         "code_version": VERSIONS["answer_likelihood"],
@@ -189,7 +189,7 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
         if result.mean_prefix_hidden is not None:
             prompt_embedding[indices] = result.mean_prefix_hidden
         for index, nll, unshifted in zip(indices, result.nll, result.unshifted_nll, strict=True):
-            # The first token has no NLL, so that of the first answer token stands at prompt_tokens - 1.
+            # The first token has no NLL, so the NLL of the first answer token is at prompt_tokens - 1.
             border = shard.prompt_tokens[index] - 1
             prompt_nll[index] = nll[:border].sum()
             answer_nll[index] = nll[border:].sum()
@@ -218,12 +218,12 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
 def _unshifted(shard: TokenPlan, index: int, nll: np.ndarray) -> tuple[float, int]:
     """What the published entropy script sums as the answer's NLL, and over how many tokens.
 
-    It takes the prompt to be as long as it has non-zero ids, so each token 0 of a prompt ("!" in Qwen's vocabulary)
+    It takes the number of non-zero ids for the prompt's length, so each token 0 in a prompt ("!" in Qwen's vocabulary)
     moves the border one token to the left.
 
     Args:
-        shard: samples.
-        index: of the sample.
+        shard: the samples.
+        index: the sample's index.
         nll: unshifted NLL of its tokens, without the first.
     """
     prompt = int(shard.prompt_tokens[index])
@@ -238,7 +238,7 @@ def _vectors(rows: np.ndarray) -> pa.FixedSizeListArray:
 def _passes(
     spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress, direct: bool
 ) -> Iterator[tuple[np.ndarray, BatchResult]]:
-    """Run the samples of a shard, batch by batch: positions in the shard, and what the model gave for them.
+    """Run the samples of a shard, batch by batch; yields positions in the shard and the model's results.
 
     Raises:
         NotFinite: a number is not finite.

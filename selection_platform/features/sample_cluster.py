@@ -1,4 +1,4 @@
-"""k-means clusters of embeddings: what `km_*` picks the best of, and what IFD's pre-experience draws from."""
+"""k-means clusters of embeddings, for `km_*` and for IFD's pre-experience."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ BATCH = 8192
 """Rows whose distances are computed at once."""
 
 THREADS = 2
-"""Lloyd's threads. They add their sums up in the order in which they end: of two, that changes nothing."""
+"""Threads of Lloyd's algorithm. They add sums in the order in which they finish, which for two changes nothing."""
 
 
 def cluster(
@@ -23,13 +23,13 @@ def cluster(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """k-means by Lloyd's algorithm from one k-means++ start (scikit-learn). Takes twice the memory of the embeddings.
 
-    The same on every run with two cores or more, however many there are; one core may decide a tie otherwise.
+    The result is the same in every run with two or more cores; with one core, ties may be decided differently.
 
     Args:
         embeddings: rows x dimensions; may be mapped from a file.
-        clusters: at most as many as there are rows.
-        seed: of the start.
-        key: the profile's setting that says how many clusters, for messages.
+        clusters: number of clusters, at most the number of rows.
+        seed: seed of the initial centres.
+        key: the profile's setting for the number of clusters, for messages.
 
     Returns:
         Each row's cluster, and its Euclidean distance to the cluster's centre.
@@ -37,13 +37,13 @@ def cluster(
     Raises:
         PlatformError: there are fewer rows than clusters.
     """
-    # Not on the machines that need no clusters, and half a second to import.
+    # Imported here because it takes half a second, and is not installed on machines that need no clusters.
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     rows = len(embeddings)
     if clusters > rows:
-        raise PlatformError(f"{key}: {clusters:,} clusters are wanted of {rows:,} samples; lower it in the profile")
+        raise PlatformError(f"{key}: {clusters:,} clusters are more than the {rows:,} samples; lower it in the profile")
     with threadpool_limits(THREADS, "openmp"):
         k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
     distance = np.empty(rows, dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Embeddings of samples, where nothing else is wanted of a model: mean last hidden states, without any logits.
+"""Embeddings of samples: mean last hidden states, without logits.
 
-`answer_likelihood` gives the same embeddings beside its likelihoods; this job is for models that are only embedded
-with, such as those of DiverseEvol's rounds. It runs the decoder once a sample and never its head. Shards, resuming and
-the order of work are those of `answer_likelihood`.
+`answer_likelihood` gives the same embeddings together with likelihoods. This job is for models that only need
+embeddings, such as those of DiverseEvol's rounds. It runs the decoder once per sample, and never the head. Shards,
+resuming and the order of work are as in `answer_likelihood`.
 """
 
 import time
@@ -44,7 +44,7 @@ _ROWS_PER_READ = 4096
 
 
 class EmbeddingSpec(ScoringSpec):
-    """One embedding job. Means are made in float32 whatever the dtype is.
+    """One embedding job. Means are computed in float32 for any dtype.
 
     Attributes:
         model_folder: weights and tokenizer.
@@ -60,11 +60,11 @@ class EmbeddingSummary:
     Attributes:
         samples: rows written.
         tokens: tokens embedded, without padding.
-        truncated: samples whose answer did not fit into the window as a whole.
-        seconds: wall time, loading included.
+        truncated: samples whose answer was cut.
+        seconds: wall time, including loading.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
-        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
+        peak_memory_bytes: peak memory of the GPU if there is one, else of the process, since the process started.
+        cut_prompts: samples whose prompt was cut. 0 in jobs of earlier versions, which did not count them.
     """
 
     samples: int
@@ -77,13 +77,13 @@ class EmbeddingSummary:
 
 
 def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
-    """Embed all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+    """Embed all samples into `folder`: write the shards, from `part-00000.parquet` on, and then a manifest.
 
     Columns: `sample_id`; `embedding` (fixed-size list of float32: mean over prompt and answer tokens of the last
     hidden state, after the final norm).
 
-    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
-    one kind of machine (kernels sum in another order for another GPU, or another number of CPU threads).
+    A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
+    of machine (kernels sum in another order on another GPU, or with another number of CPU threads).
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -163,12 +163,12 @@ def read_embeddings(
 
     Args:
         files: shards of `embed` or of `answer_likelihood`.
-        into: the file to write the array to (NumPy's .npy format, whatever its name). Delete it after use.
+        into: the file to write the array to (NumPy's .npy format, with any name). Delete it after use.
         column: fixed-size list of float32, without nulls.
-        wanted: ids to read; all where it is None.
+        wanted: ids to read; None reads all.
 
     Returns:
-        Ids, sorted; and rows x dim in the same order, read-only. Only what is used of it is in memory.
+        The sorted ids, and a read-only array, rows x dim, in the same order. Only the parts in use are in memory.
 
     Raises:
         PlatformError: there are no rows, an id occurs twice, or the files' embeddings differ in size.
@@ -183,7 +183,7 @@ def read_embeddings(
     sizes = {pq.read_schema(file).field(column).type.list_size for file in files}
     if not sorted_ids or len(sizes) != 1:
         raise PlatformError(
-            f"{column} must have rows, all of one size; sizes found: {sorted(sizes)}; score the pool again"
+            f"{column} must have rows, all of the same size, but the sizes are {sorted(sizes)}; score the pool again"
         )
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))

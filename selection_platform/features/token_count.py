@@ -1,7 +1,7 @@
-"""Token counts of prompts and last answers: what the token-length method ranks by. Needs a tokenizer, no weights.
+"""Token counts of prompts and last answers, for the token-length method. They need a tokenizer but no weights.
 
-The tokenizer is asked for a whole batch of texts at a time, so that a fast one uses every core; the ids are those of
-the model's renderer.
+The tokenizer encodes a whole batch of texts at a time, so that a fast one uses every core. The ids are those of the
+model's renderer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from selection_platform.text.rendering import ANSWER_CUE, LastAnswer, last_answe
 ROWS_PER_BATCH = 1024
 
 Boundary = Literal["pieces", "joint"]
-"""How prompt and answer are told apart: tokenised in pieces, or jointly with the border guessed, as was published."""
+"""How prompt and answer are separated: tokenised in pieces, or jointly with a guessed border, as published."""
 
 TOKEN_COUNTS = pa.schema(
     [
@@ -54,7 +54,7 @@ def tokenize_last_answers(
 
 
 def cue_length(renderer: Renderer, boundary: Boundary) -> int:
-    """Tokens of what alone is the context of an answer that is scored without its prompt."""
+    """Number of tokens in the only context of an answer that is scored without its prompt."""
     if boundary == "pieces":
         return len(renderer.cue)
     return len(renderer.tokenizer.encode(ANSWER_CUE, add_special_tokens=False))
@@ -68,8 +68,8 @@ def read_last_answers(
     Args:
         samples: batches with the columns `sample_id` (string) and `messages` (list of `{role, content}`), the messages
             in normal form.
-        renderer: of the model.
-        boundary: how prompt and answer are told apart.
+        renderer: the model's renderer.
+        boundary: how prompt and answer are separated.
     """
     for batch in samples:
         conversations = [to_messages(records) for records in batch["messages"].to_pylist()]
@@ -85,9 +85,9 @@ def sample_batches(samples_file: Path) -> Iterator[pa.RecordBatch]:
 def count_tokens(renderer: Renderer, samples: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Whole, untruncated token counts: batches of `TOKEN_COUNTS`, in the order of the samples.
 
-    The answer is counted without the end of its turn; the prompt is everything before the answer. Token id 0
-    counts like any other, but in `nonzero_answer_tokens`: the published script (`token_length/compute_token_num.py`)
-    leaves it out, and so misses every "!" of Qwen's vocabulary.
+    The answer is counted without the end of its turn; the prompt is everything before the answer. Token id 0 counts
+    like any other, except in `nonzero_answer_tokens`: the published script (`token_length/compute_token_num.py`) leaves
+    it out, and so misses every "!" in Qwen's vocabulary.
     """
     for sample_ids, answers in read_last_answers(samples, renderer):
         prompt_tokens = pa.array([len(last.prompt) for last in answers], pa.int32())
@@ -102,7 +102,7 @@ def write_token_counts(model_folder: Path, samples_file: Path, output: Path, tex
     Args:
         model_folder: a folder with a tokenizer; its weights are neither needed nor read.
         samples_file: Parquet with `sample_id` and `messages`.
-        output: the file to write; it appears only when it is whole.
+        output: the file to write; it appears only when it is complete.
         text: how conversations become text.
     """
     renderer = load_renderer(model_folder, text)

@@ -1,6 +1,6 @@
-"""Which tokens of which sample are scored, and in which order: everything that is known before a model runs.
+"""The plan of a scoring pass: which tokens of which samples are scored, and in which order.
 
-Token ids of a million samples do not fit in memory beside a model, so they wait in a file; the plan keeps lengths.
+Token ids of a million samples do not fit in memory beside a model, so they are in a file; the plan has only lengths.
 """
 
 from collections.abc import Iterator
@@ -39,20 +39,20 @@ _LENGTHS = pa.schema(
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """Samples in the order of scoring: longest first, ties by sample_id. Arrays have one entry a sample.
+    """Samples in the order of scoring: longest first, ties by sample_id. Arrays have one entry per sample.
 
     Attributes:
         sample_id: string.
         prompt_tokens: int32, tokens of the prompt that are scored.
-        answer_tokens: int32, tokens of the answer that are scored, its end-of-sequence token among them where the plan
-            has it.
-        direct_answer_tokens: int32, tokens of the answer that are scored in the direct pass; as many, unless the
+        answer_tokens: int32, tokens of the answer that are scored, with its end-of-sequence token if the plan has it.
+        direct_answer_tokens: int32, tokens of the answer that are scored in the direct pass; the same number, unless
+        the
             published script's border is used.
         prompt_cut: int32, tokens of the prompt that do not fit the window.
-        answer_cut: int32, likewise of the answer, its end-of-sequence token among them where the plan has it.
-        offset: int64, where the sample's tokens start in `ids`: the joint pass's, then the direct pass's.
+        answer_cut: int32, the same for the answer, with its end-of-sequence token if the plan has it.
+        offset: int64, where the sample's tokens start in `ids`: first those of the joint pass, then of the direct pass.
         ids: int32, the tokens of all samples, mapped from a file.
-        cue_length: tokens that stand before the answer in the direct pass.
+        cue_length: number of tokens before the answer in the direct pass.
     """
 
     sample_id: pa.Array
@@ -77,7 +77,7 @@ class TokenPlan:
 
     @property
     def direct_lengths(self) -> np.ndarray:
-        """Tokens of each sample in the pass over cue and answer; 0 where no answer token is scored."""
+        """Tokens of each sample in the pass over cue and answer; 0 if no answer token is scored."""
         return np.where(self.direct_answer_tokens > 0, self.direct_answer_tokens + self.cue_length, 0)
 
     def joint(self, index: int) -> np.ndarray:
@@ -91,7 +91,7 @@ class TokenPlan:
         return self.ids[start : start + self.direct_lengths[index]]
 
     def shards(self, samples_per_shard: int) -> Iterator["TokenPlan"]:
-        """The plan cut into runs of samples."""
+        """The plan, split into runs of samples."""
         for start in range(0, len(self.sample_id), samples_per_shard):
             part = slice(start, start + samples_per_shard)
             yield TokenPlan(
@@ -117,17 +117,18 @@ def make_plan(
     *,
     with_end: bool = False,
 ) -> TokenPlan:
-    """Tokenise the samples into files of `folder`, or read those that an earlier run left there.
+    """Tokenise the samples into files in `folder`, or read those of an earlier run.
 
     Args:
         samples_file: Parquet with `sample_id` and `messages`.
-        renderer: of the model. Its beginning of sequence is never cut.
+        renderer: the model's renderer. Its beginning-of-sequence token is never cut.
         max_length: most tokens of prompt and answer.
-        cut: where a longer sample is cut (`kept_in_scoring`). The cue stays before an answer.
-        folder: a job's folder; what it holds is of this job.
-        boundary: how prompt and answer are told apart.
-        with_end: whether the answer has the end of its turn behind it, as in training. It is cut first, so that
-            an answer which does not fit has none; an empty answer is this end alone. Never in the direct pass.
+        cut: where a longer sample is cut (`kept_in_scoring`). The cue before an answer is kept.
+        folder: the folder of this job.
+        boundary: how prompt and answer are separated.
+        with_end: whether the end of the turn follows the answer, as in training. It is cut first, so an answer that
+        does
+            not fit has none; an empty answer is only this end. The direct pass never has it.
 
     Raises:
         PlatformError: there are no samples, or their ids repeat.
@@ -152,7 +153,7 @@ def make_plan(
 
 
 def remove_plan(folder: Path) -> None:
-    """Remove the files of `make_plan`; they are large, and can be made again."""
+    """Remove the files of `make_plan`, which are large and can be written again."""
     for name in (_LENGTHS_FILE, _IDS_FILE):
         (folder / name).unlink(missing_ok=True)
 
@@ -165,7 +166,7 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 
 class _Window(NamedTuple):
-    """What fits, as `make_plan` takes it."""
+    """The window, as in the arguments of `make_plan`."""
 
     max_length: int
     cut: ScoringCut
@@ -180,9 +181,9 @@ def _tokenize_to_files(
     boundary: Boundary,
     end: list[int],
 ) -> pa.Table:
-    """Write the scored tokens of all samples, in the order of the file; the table of `_LENGTHS` says where they are.
+    """Write the scored tokens of all samples, in the file's order, and return a table of `_LENGTHS` with their places.
 
-    `end` is what stands behind each answer.
+    `end` has the tokens to add after each answer.
     """
     parts: list[pa.Table] = []
     offset = 0
@@ -191,8 +192,8 @@ def _tokenize_to_files(
         temporary.open("wb") as file,
         progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
     ):
-        for sample_ids, bare in read_last_answers(sample_batches(samples_file), renderer, boundary):
-            answers = [replace(last, answer=last.answer + end) for last in bare]
+        for sample_ids, without_end in read_last_answers(sample_batches(samples_file), renderer, boundary):
+            answers = [replace(last, answer=last.answer + end) for last in without_end]
             part = _lengths(sample_ids, answers, window, offset)
             kept = (part[name].to_pylist() for name in ("prompt_tokens", "answer_tokens", "direct_answer_tokens"))
             for last, prompt, answer, direct in zip(answers, *kept, strict=True):
@@ -211,7 +212,7 @@ def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, o
     answer = np.array([len(last.answer) for last in answers])
     after_cue = np.array([len(last.answer_after_cue) for last in answers])
     cue = np.array([len(last.cue) for last in answers])
-    # The cue has a beginning of sequence of its own.
+    # The cue has its own beginning-of-sequence token.
     before_answer = cue - window.keep_first
     scored_prompt, scored = kept_in_scoring(prompt, answer, *window, keep_last=before_answer)
     _, direct = kept_in_scoring(prompt, after_cue, *window, keep_last=before_answer)
@@ -229,7 +230,7 @@ def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, o
 
 
 def _check_samples(lengths: pa.Table, samples_file: Path) -> None:
-    """Raise ValueError unless there are samples, each with an id of its own."""
+    """Raise PlatformError unless there are samples with different ids."""
     if lengths.num_rows == 0:
         raise PlatformError(f"{samples_file}: no samples")
     counts = lengths["sample_id"].value_counts()

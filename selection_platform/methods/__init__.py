@@ -1,1 +1,1 @@
-"""Methods with a computation of their own, a folder each. The others are SQL alone: `sql/40_scores`."""
+"""Methods with their own computation, each in a folder. Other methods are only SQL: `sql/40_scores`."""

@@ -18,7 +18,7 @@ from selection_platform.text.cutting import kept_in_training
 from selection_platform.text.renderer import Renderer
 
 IGNORED = -100
-"""The label that transformers leaves out of the loss."""
+"""The label that transformers ignores in the loss."""
 
 
 class Row(NamedTuple):
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     Attributes:
         ids: token ids, shape (tokens,).
-        is_target: whether the token is learnt, shape (tokens,).
+        is_target: whether the token is trained on, shape (tokens,).
     """
 
     ids: NDArray[np.int32]
@@ -34,11 +34,11 @@ class Row(NamedTuple):
 
 
 BLANK = Row(np.zeros(1, np.int32), np.zeros(1, np.bool_))
-"""A row that nothing is learnt from, and that weighs nothing in a step's mean."""
+"""A row without targets, which has no weight in a step's mean."""
 
 
 class RowDataset(Dataset[Row]):
-    """Rows as torch's data loader wants them, and behind them a blank one."""
+    """Rows for torch's data loader, followed by a blank row."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -55,9 +55,9 @@ class Rows(NamedTuple):
 
     Attributes:
         kept: rows with at least one target.
-        dropped: number of conversations of which no target is left.
+        dropped: number of conversations without any target left.
         truncated: number of kept rows that were cut.
-        targets_cut: tokens that would be learnt if nothing were cut, and are not; those of dropped conversations too.
+        targets_cut: number of target tokens lost by cutting, also in dropped conversations.
     """
 
     kept: list[Row]
@@ -76,7 +76,7 @@ def read_conversations(train_file: Path) -> Iterator[list[Message]]:
     """Conversations of a Parquet file, by position, in bounded memory.
 
     Args:
-        train_file: columns `position`, `messages` and, where some answers are not trained on, `untrained`.
+        train_file: columns `position`, `messages` and, if some answers are not trained on, `untrained`.
     """
     positions = pq.read_table(train_file, columns=["position"])["position"].to_numpy()
     if np.any(np.diff(positions) <= 0):
@@ -98,8 +98,8 @@ def tokenize_rows(
 ) -> Rows:
     """Render conversations and cut them to `max_length` tokens.
 
-    The targets are the tokens of every answer that is trained on, with the end of the turn after each; with `answers`
-    "last" those of the last such answer alone. The beginning of a sequence is never cut.
+    The targets are the tokens of every answer that is trained on, with the end of its turn; with `answers` "last", only
+    those of the last such answer. The beginning-of-sequence token is never cut.
     """
     kept: list[Row] = []
     dropped = truncated = targets_cut = 0
@@ -120,7 +120,7 @@ def tokenize_rows(
 
 
 def _last_run(is_target: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The last run of targets alone, shape (tokens,)."""
+    """Only the last run of targets, shape (tokens,)."""
     if not is_target.any():
         return is_target
     end = len(is_target) - int(np.argmax(is_target[::-1]))
@@ -148,19 +148,20 @@ def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
 
 
 class EpochOrder(Sampler[int]):
-    """The order of rows in an epoch: a function of seed and epoch alone, so that resuming needs no random state.
+    """The order of rows in an epoch. It depends only on seed and epoch, so that resuming needs no random state.
 
-    Rows are shuffled; inside each global batch they are then put longest first. A step's gradient is a sum over its
+    Rows are shuffled, and then sorted longest first inside each global batch. A step's gradient is a sum over its
     global batch, so this changes only which rows share a micro-batch: less padding, the same optimisation.
 
-    Several devices need as many micro-batches each. An epoch's last, smaller batch is filled with blank rows, where
-    accelerate would fill it with rows of the first one and train on those once more.
+    Each device needs the same number of micro-batches. An epoch's last, smaller batch is filled with blank rows;
+    accelerate would fill it with rows of the first batch and train on them again.
 
     Args:
         lengths: tokens of each row.
-        global_batch: rows of an optimiser step.
-        seed: of the shuffling.
-        fill_to: the rows of an epoch become a multiple of it, which divides the global batch; 1 with one device.
+        global_batch: rows per optimiser step.
+        seed: seed of the shuffling.
+        fill_to: the number of rows in an epoch becomes a multiple of this divisor of the global batch; 1 with one
+        device.
     """
 
     def __init__(self, lengths: Sequence[int], global_batch: int, seed: int, fill_to: int = 1) -> None:

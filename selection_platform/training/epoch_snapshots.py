@@ -17,21 +17,21 @@ from selection_platform.models.loading import base_entry, save_tokenizer, sort_a
 from selection_platform.models.provenance import weights_hash
 
 MOMENTS_FILE = "adam_moments.st"
-"""Tensors `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, by the names that `named_parameters()` gives.
+"""File with tensors `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, with the names of `named_parameters()`.
 
-It is a safetensors file. Its name ends otherwise so that nobody takes it for weights.
+It is a safetensors file, with another ending so that it is not mistaken for weights.
 """
 
 
 @dataclass(frozen=True)
 class EpochSnapshot:
-    """What is known of an epoch's end.
+    """The state of a training at the end of an epoch.
 
     Attributes:
-        folder: holds the adapter, readable with `load_model`, and `MOMENTS_FILE`.
-        epoch: from 1.
-        mean_learning_rate: over the epoch's steps.
-        adam_steps: optimiser steps so far, from the training's start.
+        folder: has the adapter, readable with `load_model`, and `MOMENTS_FILE`.
+        epoch: number of the epoch, from 1.
+        mean_learning_rate: mean over the epoch's steps.
+        adam_steps: optimiser steps since the start of the training.
         betas: Adam's decay rates of the first and second moment.
         eps: Adam's epsilon.
         content: hashes of adapter and moments.
@@ -50,7 +50,7 @@ def epoch_snapshots(folder: Path) -> list[EpochSnapshot]:
     """The snapshots of a finished training, by epoch.
 
     Raises:
-        PlatformError: the training is not finished, or kept none.
+        PlatformError: the training is not finished, or has no snapshots.
     """
     if not (folder / MANIFEST).exists():
         raise PlatformError(f"{folder}: no finished training; run fine_tune on it")
@@ -75,8 +75,8 @@ def epoch_snapshots(folder: Path) -> list[EpochSnapshot]:
 class EpochSnapshots(TrainerCallback):
     """Keeps a folder `epoch-1`, `epoch-2`, ... in the job's folder, its manifest last.
 
-    A snapshot is written before the checkpoint of the same step. So a training that goes on from a checkpoint has all
-    earlier snapshots, and makes the later ones again, whether they were whole or not.
+    A snapshot is written before the checkpoint of the same step. So a training that resumes from a checkpoint has all
+    earlier snapshots, and writes the later ones again.
 
     Args:
         folder: the job's folder.
@@ -93,11 +93,11 @@ class EpochSnapshots(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note the step's learning rate: the log has it only after the step's end."""
+        """Record the step's learning rate, which the log has only after the step."""
         self._rate = float(kwargs["optimizer"].param_groups[0]["lr"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Write the snapshot where the step was its epoch's last."""
+        """Write a snapshot after the last step of an epoch."""
         steps_in_epoch = round(state.max_steps / args.num_train_epochs)
         if state.global_step % steps_in_epoch == 0 and state.is_world_process_zero:
             first = state.global_step - steps_in_epoch
@@ -107,7 +107,7 @@ class EpochSnapshots(TrainerCallback):
     def _write(
         self, epoch: int, rates: list[float], steps: int, model: PreTrainedModel, optimizer: Any, **_: Any
     ) -> None:
-        """Write the snapshot of the epoch, in place of what an earlier start left there."""
+        """Write the epoch's snapshot, replacing one of an earlier start."""
         folder = self.folder / f"epoch-{epoch}"
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,14 +133,14 @@ class EpochSnapshots(TrainerCallback):
 
 @torch.no_grad()
 def check_samples_apart(model: PeftModel) -> None:
-    """Check, before anything is trained, that a sample's gradient can be read off each trained layer.
+    """Check, before training, that each trained layer gives the gradients of single samples.
 
     Args:
-        model: with an adapter; it is left in evaluation mode.
+        model: a model with an adapter; it stays in evaluation mode.
 
     Raises:
-        PlatformError: a layer lies outside the decoder, sees the tokens of all samples in one row, as a mixture's
-            experts do, or is used more than once in a pass.
+        PlatformError: a layer is outside the decoder, sees the tokens of all samples together, as experts in a mixture
+            do, or is used more than once in a pass.
     """
     rows = torch.ones(2, 3, dtype=torch.long, device=model.device)
     seen: dict[str, list[torch.Size]] = {}
@@ -154,16 +154,16 @@ def check_samples_apart(model: PeftModel) -> None:
         if any(weight.requires_grad for weight in module.parameters(recurse=False))
     }
     hooks = [module.register_forward_pre_hook(partial(note, name)) for name, module in trained.items()]
-    # Not through hooks of the whole model, which count what jobs spend. Without dropout, so that nothing is drawn.
+    # `forward` itself, because hooks would count arithmetic. Without dropout, so that no random numbers are drawn.
     cast(Any, model.eval().get_base_model()).get_decoder().forward(input_ids=rows, use_cache=False)
     for hook in hooks:
         hook.remove()
     for name in trained:
         if seen.get(name) != [rows.shape]:
             raise PlatformError(
-                f"{name}: in a pass through the decoder this layer does not see each sample once and by itself (the "
-                "head lies outside, and experts see the tokens of all samples together), so LESS cannot compare "
-                "samples by it; leave it out of `less: training: lora: target_modules`, or write auto"
+                f"{name}: in a pass through the decoder this layer does not see each sample once and separately (the "
+                "head is outside, and experts see the tokens of all samples together), so LESS cannot compare samples "
+                "by it; remove it from `less: training: lora: target_modules`, or write auto"
             )
 
 

@@ -1,14 +1,14 @@
-"""Fine-tune a base model on a file of conversations.
+"""Fine-tunes a base model on a file of conversations.
 
 The recipe is the paper's (arXiv 2410.09335, section 4.1 and its training script): loss on every answer of a
 conversation and the end of its turn, prompts masked, no packing.
 
-It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises in pieces and labels the tokens
-itself (`selection_platform.text.renderer`): SFTTrainer would only put a second data path beside that one.
+It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises and labels conversations itself
+(`selection_platform.text.renderer`), so SFTTrainer would only add a second data path.
 
-Loss: a step's gradient is that of the mean over all answer tokens of the global batch, whatever the micro-batches and
+Loss: a step's gradient is that of the mean over all answer tokens of the global batch, for any micro-batches and
 devices. LLaMA-Factory 0.8.2, with which the paper trained, averaged the means of the micro-batches instead, which gives
-a token in a micro-batch of few answer tokens more weight.
+more weight to tokens in a micro-batch with few answer tokens.
 """
 
 from dataclasses import asdict
@@ -47,7 +47,7 @@ _LORA_OF_FULL = {
     "lora_dropout": 0.1,
     "lora_target_modules": ATTENTION_PROJECTIONS,
 }
-"""What the identity of a full fine-tuning says of an adapter. Without it, finished folders would no longer fit."""
+"""The adapter in the identity of a full fine-tuning. Without it, existing folders would no longer match."""
 
 
 class FineTuningSpec(Spec):
@@ -56,9 +56,9 @@ class FineTuningSpec(Spec):
     Attributes:
         base_model_folder: folder of the model to start from.
         train_file: Parquet file with columns position, sample_id, messages, in order of position.
-        recipe: all else of the training. `batch_per_device` changes memory and speed, not the optimisation.
+        recipe: the rest of the training. `batch_per_device` changes memory and speed, not the optimisation.
         text: how conversations become text.
-        seed: of the order of conversations, the adapter's start and dropout.
+        seed: seed of the order of conversations, the adapter's initial weights and dropout.
         keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
             optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
@@ -74,27 +74,27 @@ class FineTuningSpec(Spec):
 
 
 def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
-    """Train as `spec` says and leave the model in `folder`; a killed run goes on from its last checkpoint.
+    """Train as `spec` says and write the model to `folder`; a killed run continues from its last checkpoint.
 
     On a GPU full weights are stored in bfloat16, as the paper's were, and on a CPU in float32. An adapter is stored
-    by itself and its manifest names the base model's folder, relative to `folder`, so that both can move together.
+    separately, and its manifest names the base model's folder, relative to `folder`, so that both can move together.
 
     Returns:
         The manifest: spec, rows, tokens, steps, loss (nats per answer token), seconds, peak memory, hashes, versions.
         Empty on all but the first of several processes.
 
     Raises:
-        PlatformError: no conversation has an answer within `max_length`, the global batch does not divide, or epochs
-            are to be kept of full weights; or the adapter is for layers that the model lacks.
-        UnsavableModel: what is trained could not be saved; no step has been done.
+        PlatformError: no conversation has an answer within `max_length`, the global batch does not divide evenly,
+            `keep_epochs` is set for full weights, or the adapter is for layers that the model lacks.
+        UnsavableModel: the result could not be saved; no step was run.
         NotFinite: the training diverged.
     """
     recipe = spec.recipe
     if spec.keep_epochs and recipe.lora is None:
-        raise PlatformError("keep_epochs is for LoRA: weights and moments of a full fine-tuning would fill disks")
-    # Before conversations are read, and before Trainer's arguments, with which DeepSpeed shares out what is loaded.
+        raise PlatformError("keep_epochs is for LoRA: weights and moments of a full fine-tuning would fill the disk")
+    # Before conversations are read, and before Trainer's arguments, after which DeepSpeed splits all loaded weights.
     targets = lora_targets(Path(spec.base_model_folder), recipe.lora) if recipe.lora else []
-    # Before any model is loaded: under DeepSpeed ZeRO-3 the weights are shared out as they are read.
+    # Before any model is loaded, because DeepSpeed ZeRO-3 splits weights while they are read.
     arguments = training_arguments(
         folder,
         global_batch=recipe.global_batch,
@@ -131,7 +131,7 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def _identity(spec: FineTuningSpec) -> dict[str, Any]:
-    """What decides the trained weights: the spec with its paths replaced by the content they lead to."""
+    """What decides the trained weights: the spec, with the content behind its paths instead of the paths."""
     return {
         "recipe": recipe_identity(spec),
         "base_model": model_identity(Path(spec.base_model_folder)),
@@ -142,7 +142,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
 
 
 def recipe_identity(spec: FineTuningSpec) -> dict[str, Any]:
-    """What decides the trained weights beside model and conversations."""
+    """What decides the trained weights besides model and conversations."""
     recipe = {**spec.content("lora"), "precision": resolve_precision(spec.precision)}
     lora = spec.recipe.lora and spec.recipe.lora.content()
     adapter = _LORA_OF_FULL if lora is None else {f"lora_{name}": value for name, value in lora.items()}
@@ -168,20 +168,20 @@ def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreT
     Args:
         spec: what to train and how.
         targets: the layers that get an adapter.
-        renderer: says where a model ends an answer.
+        renderer: has the tokens that end an answer.
     """
     lora = spec.recipe.lora
     dtype = resolve_precision(spec.precision) if lora else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
     assert model.generation_config is not None
-    # It is saved with full weights: whoever serves them stops where the model ends an answer.
+    # It is saved with full weights, so that servers stop where the model ends an answer.
     model.generation_config.eos_token_id = renderer.generation_end()
     if spec.recipe.gradient_checkpointing:
-        # The re-entrant kind finds no gradient to follow where the base is frozen.
+        # The re-entrant kind finds no gradients if the base model is frozen.
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if lora is None:
         return model
-    # peft draws the adapter's start from the global random state.
+    # peft draws the adapter's initial weights from the global random state.
     set_seed(spec.seed)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -193,7 +193,7 @@ def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreT
     adapted = get_peft_model(model, config)
     if spec.keep_epochs:
         check_samples_apart(cast(PeftModel, adapted))
-    # A PeftModel stands in for the model that it wraps in all that is asked of it here.
+    # A PeftModel supports everything that is used here of the model that it wraps.
     return cast(PreTrainedModel, adapted)
 
 

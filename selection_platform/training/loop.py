@@ -1,8 +1,8 @@
 """One resumable training run, through `transformers.Trainer`.
 
-Trainer brings gradient accumulation, schedules, mixed precision and, through accelerate, FSDP and DeepSpeed. What it
-does not bring is here: an order of rows that survives a restart, checkpoints that count only when whole, and an end
-that leaves no optimiser state behind.
+Trainer has gradient accumulation, schedules, mixed precision and, through accelerate, FSDP and DeepSpeed. This module
+adds an order of rows that survives a restart, checkpoints that count only when complete, and the removal of optimiser
+state at the end.
 """
 
 import json
@@ -44,13 +44,13 @@ _WHOLE = "whole.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run did.
+    """The result of a training run.
 
     Attributes:
         steps: number of optimiser steps.
         final_loss: mean loss in nats per target token over the last tenth of the steps.
-        seconds: wall-clock time of the steps that led to the result, over all restarts.
-        peak_memory_bytes: see `peak_memory_bytes`; of the last start.
+        seconds: wall time of the steps that led to the result, over all restarts.
+        peak_memory_bytes: see `peak_memory_bytes`; since the last start.
     """
 
     steps: int
@@ -76,19 +76,19 @@ def training_arguments(
     precision: Precision,
     **recipe: Any,
 ) -> TrainingArguments:
-    """Trainer's arguments, with the choices that all trainings of the platform share.
+    """Trainer's arguments, with the settings that all trainings of the platform share.
 
     Args:
         folder: the job's folder; checkpoints go below it.
-        global_batch: rows in an optimiser step, over all devices and accumulated micro-batches.
-        batch_per_device: rows in a micro-batch.
-        seed: of the order of rows and of dropout.
+        global_batch: rows per optimiser step, over all devices and accumulated micro-batches.
+        batch_per_device: rows per micro-batch.
+        seed: seed of the order of rows and of dropout.
         save_steps: optimiser steps between checkpoints.
         precision: see `resolve_precision`.
         recipe: learning rate, schedule and length, by Trainer's names.
 
     Raises:
-        PlatformError: the global batch is not made of whole micro-batches on all devices.
+        PlatformError: the global batch is not a multiple of the micro-batches of all devices.
     """
     devices = process_count()
     if global_batch % (batch_per_device * devices):
@@ -102,22 +102,22 @@ def training_arguments(
         gradient_accumulation_steps=global_batch // (batch_per_device * devices),
         seed=seed,
         bf16=resolve_precision(precision) == "bfloat16",
-        # Without this, several CPU processes would each train by themselves.
+        # Without this, several CPU processes would each train separately.
         use_cpu=not torch.cuda.is_available(),
         optim="adamw_torch_fused",
         save_steps=save_steps,
         logging_steps=1,
-        # A NaN must be seen, not averaged away.
+        # A NaN must be visible, and not averaged away.
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
-        # Every parameter that is trained is used in every step; looking for unused ones costs time.
+        # Every trained parameter is used in every step, and a search for unused ones would cost time.
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         **recipe,
     )
-    # One process uses one GPU; Trainer would otherwise spread each micro-batch over all that it sees (DataParallel).
+    # One process uses one GPU; otherwise Trainer would split each micro-batch over all visible GPUs (DataParallel).
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -130,21 +130,21 @@ def train(
     label: str,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Outcome:
-    """Train `model` and save it, going on from the last whole checkpoint of an earlier start.
+    """Train `model` and save it, resuming from the last complete checkpoint of an earlier start.
 
-    Weights (safetensors) and `train_log.jsonl`, a line for each optimiser step, go to the job's folder. The caller
+    Weights (safetensors) and `train_log.jsonl`, with one line per optimiser step, go to the job's folder. The caller
     writes the manifest and then calls `remove_checkpoints`.
 
     Args:
         model: a model in float32, or with an adapter; it is trained in place.
         rows: what to train on.
         arguments: from `training_arguments`.
-        label: what progress is reported as.
-        callbacks: called beside the platform's own.
+        label: label of the progress.
+        callbacks: callbacks in addition to the platform's own.
 
     Raises:
-        UnsavableModel: the model could not be saved; no step has been done.
-        PlatformError: the disk has no room for checkpoints and weights; no step has been done.
+        UnsavableModel: the model could not be saved; no step was run.
+        PlatformError: the disk has no space for checkpoints and weights; no step was run.
         NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
@@ -178,23 +178,23 @@ def train(
 
 
 def _check_room(folder: Path, model: PreTrainedModel, *, saves: int, resumed: bool) -> None:
-    """Raise PlatformError where the disk has too little room for what the training writes.
+    """Raise PlatformError if the disk has too little space for the training's files.
 
-    A checkpoint is 12 bytes a trained parameter: the weight and Adam's two moments in float32. A new one is written
-    before the old one goes. The weights at the end are at least 2 bytes each.
+    A checkpoint takes 12 bytes per trained parameter: the weight and Adam's two moments in float32. A new one is
+    written before the old one is deleted. The final weights take at least 2 bytes each.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     needed = parameters * (max(12 * min(saves, 2), 12 * min(saves, 1) + 2) - 12 * resumed)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise PlatformError(
-            f"{folder}: {in_words(free)} of the disk are free, and the training's checkpoints and weights need "
-            f"{in_words(needed)}; free some (`selection-platform disk` lists what takes room)"
+            f"{folder}: {in_words(free)} are free on the disk, and the training's checkpoints and weights need "
+            f"{in_words(needed)}; free some space (`selection-platform disk` lists what uses it)"
         )
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in a job's folder that was written to its end, if any."""
+    """The newest complete checkpoint in a job's folder, if any."""
     whole = [path.parent for path in folder.glob(f"{_CHECKPOINTS}/checkpoint-*/{_WHOLE}")]
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
@@ -205,14 +205,14 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 def _seconds_at(checkpoint: Path | None) -> float:
-    """Training time in seconds that led to a checkpoint."""
+    """Training time in seconds up to a checkpoint."""
     return json.loads((checkpoint / _WHOLE).read_text())["seconds"] if checkpoint else 0.0
 
 
 def _save_weights(trainer: Trainer, folder: Path) -> None:
-    """Save full weights as bfloat16 where training ran in it, else float32; an adapter always as float32."""
+    """Save full weights as bfloat16 if training ran in it, else float32; an adapter always as float32."""
     model = cast(PreTrainedModel, trainer.model)
-    # Trainer turned the key-value cache off, and a configuration saved so makes generation slow.
+    # Trainer turned the key-value cache off, which would make generation slow.
     model.config.use_cache = True
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     if trainer.args.bf16 and not sharded and not isinstance(model, PeftModel):
@@ -226,7 +226,7 @@ def _save_weights(trainer: Trainer, folder: Path) -> None:
 
 
 def _write_log(folder: Path, state: TrainerState) -> list[float]:
-    """Write one JSON line for each optimiser step, those before a restart included, and return the losses."""
+    """Write one JSON line per optimiser step, including those before a restart, and return the losses."""
     steps = [entry for entry in state.log_history if "loss" in entry]
     if state.is_world_process_zero:
         with whole_file(folder / "train_log.jsonl") as temporary:
@@ -235,7 +235,7 @@ def _write_log(folder: Path, state: TrainerState) -> list[float]:
 
 
 class _OrderedTrainer(Trainer):
-    """Trainer that takes the rows in the platform's order."""
+    """Trainer that uses the platform's order of rows."""
 
     order: EpochOrder
 
@@ -244,7 +244,7 @@ class _OrderedTrainer(Trainer):
 
 
 class _Follow(TrainerCallback):
-    """Keeps order, clock, progress and checkpoints in step with the trainer."""
+    """Keeps order, clock, progress and checkpoints in sync with the trainer."""
 
     def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float) -> None:
         self.order = order
@@ -270,7 +270,7 @@ class _Follow(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.counter.advance()
         if state.global_step >= state.max_steps:
-            # Trainer would save a checkpoint of the finished model, three times its size, to be deleted at once.
+            # Trainer would save a checkpoint of the finished model, three times its size, only to delete it.
             control.should_save = False
 
     def on_log(
@@ -286,7 +286,7 @@ class _Follow(TrainerCallback):
             raise NotFinite(f"the loss is {loss} at step {state.global_step}; lower learning_rate")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        # Each process saves a part, and the checkpoint is whole when all have.
+        # Each process saves a part, so the checkpoint is complete when all have finished.
         PartialState().wait_for_everyone()
         if not state.is_world_process_zero:
             return

@@ -1,7 +1,7 @@
-"""Pre-train a small base model from scratch, where none can be downloaded.
+"""Pre-trains a small base model from scratch, if none can be downloaded.
 
-It learns conversations in the paper's text, as plain text, prompts included, so that fine-tuning starts from a
-model that knows the language and the form. Its benchmarks sit at chance; its held-out loss tells training sets apart.
+It trains on conversations in the paper's text, including prompts, so that fine-tuning starts from a model that knows
+the language and the format. Its benchmarks are at chance, but its held-out loss distinguishes training sets.
 """
 
 from collections.abc import Iterator
@@ -45,10 +45,10 @@ class PretrainingSpec(Spec):
     """A small Llama and how long to train it.
 
     Attributes:
-        train_file: Parquet file with columns sample_id, messages; small enough to be held in memory.
-        pretraining: the model and its training. Conversations are packed into blocks with no gap, and the file is read
-            again from its start as often as the steps need. The learning rate rises over 5% of the steps, then falls to
-            0 as a cosine.
+        train_file: Parquet file with columns sample_id, messages; small enough to fit in memory.
+        pretraining: the model and its training. Conversations are packed into blocks without gaps, and the file is
+            repeated as often as the steps need. The learning rate rises over 5% of the steps, then falls to 0 as a
+            cosine.
         save_steps: optimiser steps between checkpoints to resume from.
         precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU.
     """
@@ -60,7 +60,7 @@ class PretrainingSpec(Spec):
 
 
 def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
-    """Train tokenizer and model into `folder`; a killed run goes on from its last checkpoint.
+    """Train tokenizer and model into `folder`; a killed run continues from its last checkpoint.
 
     Returns:
         The manifest: spec, parameters, tokens seen, steps, final loss (nats per token), seconds, hashes, versions.
@@ -118,7 +118,7 @@ def train_tokenizer(conversations: list[list[Message]], vocab_size: int, context
 
     Args:
         conversations: what to learn merges from; the first four million characters are used.
-        vocab_size: tokens, the 256 bytes and the end-of-sequence token included.
+        vocab_size: number of tokens, including the 256 bytes and the end-of-sequence token.
         context: `model_max_length` of the tokenizer, in tokens.
     """
     bpe = Bpe(models.BPE())
@@ -152,7 +152,7 @@ def _texts(conversations: list[list[Message]]) -> Iterator[str]:
 
 
 def _blocks(conversations: list[list[Message]], renderer: Renderer, spec: PretrainingSpec) -> list[Row]:
-    """Conversations one after another, cut into blocks, as many as the training needs or the file has.
+    """Conversations one after another, split into blocks, as many as the training needs or the file has.
 
     Raises:
         PlatformError: the file has fewer tokens than one block.

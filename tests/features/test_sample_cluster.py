@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_clusters_whatever_the_cores():
 
 
 def test_more_clusters_than_samples_is_an_error():
-    with pytest.raises(ValueError, match=r"k_means.clusters: 9 clusters are wanted of 4 samples; lower it"):
+    with pytest.raises(ValueError, match=r"k_means.clusters: 9 clusters are more than the 4 samples; lower it"):
         cluster(np.zeros((4, 2), dtype=np.float32), 9, seed=0)
 
 

@@ -178,7 +178,7 @@ def test_an_array_of_the_shared_passs_shards(spec: EmbeddingSpec, tmp_path: Path
 def test_refuses_shards_that_do_not_belong_together(tmp_path: Path):
     one = write_shard(tmp_path / "part-0.parquet", {"a": [1, 2]}, 2)
     other = write_shard(tmp_path / "part-1.parquet", {"b": [1, 2, 3]}, 3)
-    with pytest.raises(ValueError, match=r"all of one size; sizes found: \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"all of the same size, but the sizes are \[2, 3\]"):
         read_embeddings([one, other], tmp_path / "rows")
     with pytest.raises(ValueError, match="'a' occurs more than once"):
         read_embeddings([one, one], tmp_path / "rows")

@@ -235,5 +235,5 @@ def test_a_tokenizer_that_cannot_be_saved_stops_the_training(
 
     recipe = spec()
     monkeypatch.setattr(PreTrainedTokenizerBase, "save_pretrained", refuse)
-    with pytest.raises(UnsavableModel, match=r"base: .* could not be saved \(no vocabulary to save\); correct its"):
+    with pytest.raises(UnsavableModel, match=r"base: .* after training \(no vocabulary to save\); correct its"):
         fine_tune(recipe, tmp_path / "out")

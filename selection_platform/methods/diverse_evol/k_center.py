@@ -1,29 +1,28 @@
-"""Rows that cover a pool: greedy k-center (farthest-first, Gonzalez 1985), exact, without a pass over the pool a pick.
+"""Exact greedy k-center (farthest-first, Gonzalez 1985): rows that cover a pool, without a pass over it per pick.
 
-Greedy k-center picks, again and again, the row that is farthest (Euclidean) from its nearest selected row; the lowest
-row wins a tie. A new pick can only shorten that distance, so a distance that is out of date is still an upper bound,
-and a row has to be looked at again only when its bound is among the largest:
+Greedy k-center repeatedly picks the row that is farthest (Euclidean) from its nearest selected row; ties go to the
+lowest row. A new pick can only shorten this distance, so an outdated distance is still an upper bound, and a row must
+be checked again only when its bound is among the largest:
 
-1. One pass over the pool, in float32, bounds every row's distance to the rows that were selected beforehand.
-2. The front is the rows with the largest bounds. They are brought up to date with the selected rows that they have not
-   seen yet, by matrix products, each until its distance is exact or falls below the largest bound outside the front.
-3. Greedy picks are made inside the front, for as long as its farthest row beats every bound outside. Then there is a
-   new front.
+1. One pass over the pool, in float32, bounds every row's distance to the initially selected rows.
+2. The front is the rows with the largest bounds. Matrix products update them with the selected rows that they have not
+   seen yet, until each distance is exact or falls below the largest bound outside the front.
+3. Picks are taken from the front as long as its farthest row beats every bound outside. Then a new front is formed.
 
-Most rows are never in a front again after they have come near a selected row. No row is compared to a selected row
-twice after the first pass, but for the edges of blocks, so the worst case is the plain way's work, as matrix products
-in place of matrix-vector products.
+After a row has come near a selected row, it is usually never in a front again. After the first pass, no row is compared
+with a selected row twice, except at the edges of blocks, so the worst case is the work of the plain algorithm, with
+matrix products instead of matrix-vector products.
 
-What is exact: the squared distances that decide are |x|^2 + |s|^2 - 2 x.s in float64, of rows moved towards their mean
-(which float64 does practically without rounding). What lies within float64's error of 0 counts as 0: no NaN, and
-copies are at distance 0. They are compared after rounding to float32, so rows whose squared distances agree to about
-7 digits may tie. The bounds of step 1 carry the largest possible rounding error on top, so that they never decide. The
-picks are those of plain greedy search on these numbers. Device, threads and the sizes of fronts and blocks change no
-more than the last digits of float64, which rounding to float32 hides, but for the rare number that lies between two
-float32s. With small integers nothing rounds at all.
+Exactness: the squared distances that decide are |x|^2 + |s|^2 - 2 x.s in float64, of rows shifted towards their mean
+(practically without rounding in float64). Values within float64's error of 0 count as 0: there is no NaN, and copies
+are at distance 0. Distances are compared after rounding to float32, so rows whose squared distances agree to about 7
+digits may tie. The bounds of step 1 include the largest possible rounding error, so they never decide. The picks are
+those of plain greedy search on these numbers. Device, threads, and the sizes of fronts and blocks change only the last
+digits of float64, which rounding to float32 hides, except for a rare number between two float32s. With small integers
+nothing rounds at all.
 
-Memory: the embeddings, 8 bytes a row, the rows selected beforehand once more, and blocks: up to 100 MiB on a CPU and
-2 GiB on a GPU.
+Memory: the embeddings, 8 bytes per row, a copy of the initially selected rows, and blocks: up to 100 MiB on a CPU and 2
+GiB on a GPU.
 """
 
 from collections.abc import Iterator
@@ -42,12 +41,12 @@ FIRST_FRONT = 2048
 
 
 class Cover(NamedTuple):
-    """What a greedy search picked.
+    """The result of a greedy search.
 
     Attributes:
         rows: int64, picked rows in the order of picking.
-        distances: float64, for each how far it was from the nearest selected row when it was picked; they never rise.
-        radius: distance of the row that is now farthest from its nearest selected or picked row; low is a good cover.
+        distances: float64, each pick's distance to the nearest selected row when it was picked; they never rise.
+        radius: largest distance of a row to its nearest selected or picked row; a low radius is a good cover.
     """
 
     rows: NDArray[np.int64]
@@ -75,18 +74,18 @@ def farthest_first(
     device: str | None = None,
     first_front: int = FIRST_FRONT,
 ) -> Cover:
-    """Pick `count` rows by greedy k-center, each the farthest from all that is selected or picked already.
+    """Pick `count` rows by greedy k-center, each the farthest from all selected and picked rows.
 
     Args:
         embeddings: rows x dim, float32; may be mapped from a file. A GPU holds all of them.
-        selected: rows that are selected already, at least one, all different; they are not picked.
-        count: rows to pick, at most as many as are not selected; 0 only measures the radius.
-        device: where to compute; None is the GPU where there is one, else the CPU.
-        first_front: rows in the first front; it changes speed only, and adapts.
+        selected: rows that are already selected, at least one, all different; they are not picked.
+        count: rows to pick, at most the number of rows that are not selected; 0 only measures the radius.
+        device: where to compute; None means the GPU if there is one, else the CPU.
+        first_front: rows in the first front; it changes only speed, and adapts.
 
     Raises:
-        PlatformError: a value is NaN, infinite or above 1e15, and the message names its row; `selected` is
-            empty, repeats itself or lies outside the pool; fewer than `count` rows are left.
+        PlatformError: a value is NaN, infinite or above 1e15 (the message names its row); `selected` is empty, has
+            repeats or rows outside the pool; fewer than `count` rows are left.
     """
     _check(embeddings, selected, count)
     with torch.inference_mode(), _full_float32(), progress("k-center: picking", count, "samples") as counter:
@@ -103,12 +102,13 @@ def farthest_first(
 def farthest_at_once(
     embeddings: NDArray[np.float32], selected: NDArray[np.integer], count: int, *, device: str | None = None
 ) -> NDArray[np.int64]:
-    """The `count` rows farthest from `selected`, all at once: what arXiv 2410.09335's scripts do for DiverseEvol.
+    """The `count` rows farthest from `selected`, all at once, as in arXiv 2410.09335's scripts for DiverseEvol.
 
-    A quirk to compare with, and no good way to cover a pool: picks do not see each other, so one remote cluster can
-    take them all. As in the scripts, distances are sqrt(|x|^2 + |s|^2 - 2 x.s) in float32, of rows as they are, and not
-    clamped. Near copies of selected rows can round below 0; the root is then NaN, which their minimum passes on and
-    their ranking takes for the largest. Which near copies do so, and come first, is up to the machine's rounding.
+    This is a quirk to compare with, and not a good way to cover a pool: picks do not see each other, so one remote
+    cluster can take all of them. As in the scripts, distances are sqrt(|x|^2 + |s|^2 - 2 x.s) in float32, of unshifted
+    rows, and not clamped. For near copies of selected rows, the sum can round below 0. The root is then NaN, which
+    their minimum passes on and their ranking treats as the largest. Which near copies this affects depends on the
+    machine's rounding.
 
     Arguments and errors are those of `farthest_first`.
 
@@ -132,27 +132,27 @@ def farthest_at_once(
 
 
 def _largest_first(distance: NDArray[np.float32], left_out: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Rows by falling distance, NaN before all, ties by lowest row, without those `left_out`."""
+    """Rows by falling distance, with NaN first and ties by lowest row, without those in `left_out`."""
     order = np.argsort(-np.where(np.isnan(distance), np.inf, distance), kind="stable")
     return order[~np.isin(order, left_out)].astype(np.int64)
 
 
 def _check(embeddings: NDArray[np.float32], selected: NDArray[np.integer], count: int) -> None:
-    """Raise ValueError for arguments that do not fit; `Pool` checks the values."""
+    """Raise PlatformError for invalid arguments; `Pool` checks the values."""
     if embeddings.ndim != 2 or embeddings.dtype != np.float32:
         raise PlatformError(f"embeddings must be rows x dim in float32, not {embeddings.ndim}-d {embeddings.dtype}")
     rows, known = len(embeddings), len(selected)
     if known == 0:
         raise PlatformError("no row is selected, so no distance is defined; select at least one row first, at random")
     if len(np.unique(selected)) != known or min(selected) < 0 or max(selected) >= rows:
-        raise PlatformError(f"selected must hold different rows from 0 to {rows - 1:,}; remove repeats and others")
+        raise PlatformError(f"selected must be different rows from 0 to {rows - 1:,}; remove repeats and other rows")
     if not 0 <= count <= rows - known:
         raise PlatformError(f"cannot pick {count:,} of the {rows - known:,} rows that are not selected; pick fewer")
 
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Products of float32 in float32: the bounds allow for its rounding, not for TF32's."""
+    """Compute float32 products in float32: the bounds allow for its rounding, not for TF32's."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,6 +1,6 @@
-"""The search behind `k_center`: which rows it looks at, and with what arithmetic.
+"""The search behind `k_center`, which explains how it works.
 
-See there for how it works. Squared distances decide; here "distance" means the square.
+Squared distances decide; in this module "distance" means the squared distance.
 """
 
 import warnings
@@ -15,14 +15,14 @@ from selection_platform.errors import PlatformError
 LARGEST_VALUE = 1e15  # squares of larger ones could overflow float32
 
 _ACTIVE = 1024  # rows of a front among which picks are made
-_FEWEST_PICKS = 32  # a front that gives fewer is followed by one twice as large
-_MOST_PICKS = 256  # a front that gives more is followed by one half as large
+_FEWEST_PICKS = 32  # after a front with fewer picks, the next front is twice as large
+_MOST_PICKS = 256  # after a front with more picks, the next front is half as large
 _CPU_BLOCK, _GPU_BLOCK = 1024, 8192  # rows in one matrix product
 _GONE = -1.0  # the distance of a selected row: below every other
 
 
 def slices(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that follow one another."""
+    """Consecutive slices of at most `size`."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
 
@@ -41,7 +41,7 @@ class Pool:
         on_cpu = self.device.type == "cpu"
         self.block = _CPU_BLOCK if on_cpu else _GPU_BLOCK
         with warnings.catch_warnings():
-            # torch warns of memory that is read-only; nothing here writes to it.
+            # torch warns about read-only memory; nothing here writes to it.
             warnings.simplefilter("ignore", UserWarning)
             given = torch.from_numpy(embeddings)
         self.rows = given if on_cpu else torch.empty(given.shape, device=self.device)
@@ -50,11 +50,11 @@ class Pool:
             if not on_cpu:
                 self.rows[part] = given[part].to(self.device)
             total += self._checked(part).sum(dim=0, dtype=torch.float64)
-        # With bfloat16's few digits, subtracting it is exact in float64, and keeps small integers exact everywhere.
+        # Rounded to bfloat16, so that subtracting it is exact in float64 and keeps small integers exact everywhere.
         self._shift = (total / len(given)).bfloat16().float()
 
     def _checked(self, part: slice) -> torch.Tensor:
-        """Some rows as given; ValueError where one cannot be used."""
+        """Some rows, unchanged; PlatformError if one cannot be used."""
         block = self.rows[part]
         usable = (block.abs() <= LARGEST_VALUE).all(dim=1)
         if not usable.all():
@@ -67,16 +67,16 @@ class Pool:
         return torch.from_numpy(np.array(rows, dtype=np.int64)).to(self.device)
 
     def moved(self, rows: slice | torch.Tensor) -> torch.Tensor:
-        """Some rows less the rounded mean: float32, each value rounded once."""
+        """Some rows minus the rounded mean: float32, each value rounded once."""
         return self.rows[rows] - self._shift
 
     def exact(self, rows: torch.Tensor) -> torch.Tensor:
-        """Some rows less the rounded mean: float64, not rounded."""
+        """Some rows minus the rounded mean: float64, not rounded."""
         return self.rows[rows].double() - self._shift.double()
 
 
 class _Points:
-    """Rows whose distances to others are wanted: float64, rows x dim."""
+    """Rows whose distances to other rows are computed: float64, rows x dim."""
 
     def __init__(self, values: torch.Tensor) -> None:
         self.values = values
@@ -88,17 +88,17 @@ class _Points:
         # |s|^2 - 2 x.s
         partial = torch.addmm(centres.square().sum(dim=1), self.values[:first], centres.T, alpha=-2)
         nearest = partial.amin(dim=1) + norms
-        # The largest error of float64 where a distance is near 0, both norms being alike.
+        # The largest error of float64 for a distance near 0, where both norms are similar.
         noise = norms * (2 * centres.shape[1] * torch.finfo(torch.float64).eps)
         return nearest.masked_fill_(nearest <= noise, 0).float()
 
 
 class Search:
-    """A greedy search under way.
+    """A greedy search in progress.
 
     Attributes:
         picks: rows picked so far, in order.
-        squared: for each its squared distance when it was picked.
+        squared: for each pick, its squared distance when it was picked.
     """
 
     def __init__(self, pool: Pool, selected: NDArray[np.integer], front_size: int) -> None:
@@ -106,7 +106,7 @@ class Search:
         self.squared: list[float] = []
         self._pool = pool
         self._front_size = front_size
-        # Selected rows, then picks, as they come.
+        # Selected rows, followed by the picks in order.
         self._centres = pool.index(selected)
         # A row's squared distance to the nearest centre is at most its bound, which covers the first `seen` centres
         # exactly.
@@ -114,7 +114,7 @@ class Search:
         self._seen = torch.zeros(len(pool.rows), dtype=torch.int32, device=pool.device)
 
     def pick(self, count: int) -> Iterator[int]:
-        """Pick `count` rows more, at most as many as there are; yields how many each front gave."""
+        """Pick `count` more rows, at most the number left; yields the number of picks of each front."""
         goal = len(self.picks) + count
         while (before := len(self.picks)) < goal:
             front, outside = _front(self._bound, self._front_size)
@@ -130,7 +130,7 @@ class Search:
     def _first_bounds(self) -> torch.Tensor:
         """An upper bound of every row's squared distance to the nearest selected row."""
         pool = self._pool
-        # The rounding of products, sums and moved values stays below half this share of |x|^2 + |s|^2.
+        # The rounding of products, sums and shifted values stays below half this share of |x|^2 + |s|^2.
         slack = 1 + 2 * (pool.rows.shape[1] + 16) * torch.finfo(torch.float32).eps
         bound = torch.empty(len(pool.rows), device=pool.device)
         centres = pool.moved(self._centres)
@@ -146,9 +146,9 @@ class Search:
         return bound
 
     def _update(self, rows: torch.Tensor, enough: float) -> None:
-        """Bring the bounds of some rows up to date, each until it is exact or falls below `enough`."""
+        """Update the bounds of some rows, each until it is exact or falls below `enough`."""
         pool, known = self._pool, len(self._centres)
-        # Those that have seen least come first, so that the others can join later.
+        # Rows that have seen the fewest centres come first, so that the others can join later.
         order = rows[self._seen[rows].argsort(stable=True)]
         for block in order.split(pool.block):
             points = _Points(pool.exact(block))
@@ -165,12 +165,12 @@ class Search:
                     block, bound, seen, points = block[left], bound[left], seen[left], _Points(points.values[left])
 
     def _pick_from(self, front: torch.Tensor, outside: tuple[float, int], most: int) -> None:
-        """Pick at most `most` rows of an updated front, for as long as none outside comes first."""
+        """Pick at most `most` rows from an updated front, as long as no row outside comes first."""
         places, (bound, place) = _front(self._bound[front], _ACTIVE)
         if bound >= 0:
             outside = max(outside, (bound, -int(front[-place])))
         active = front[places]
-        # These are exact; the others fell below a bound outside.
+        # These bounds are exact; the others fell below a bound outside.
         active = active[self._bound[active] >= outside[0]]
         if len(active) == 0:
             return
@@ -193,7 +193,7 @@ class Search:
 
 
 def _front(bound: torch.Tensor, size: int) -> tuple[torch.Tensor, tuple[float, int]]:
-    """The places of the `size` largest bounds, lower places first among equals, and what was left out.
+    """The places of the `size` largest bounds, with lower places first among equals, and the first place left out.
 
     Returns:
         int64 places, rising; and the first place left out as (bound, -place): of two such pairs the larger comes

@@ -1,15 +1,15 @@
 """DiverseEvol: a model says what it has not seen yet (arXiv 2311.08182).
 
-It begins with a random draw. Each round then trains the base model on all that is selected so far, embeds the pool
-with the trained model (mean of the last hidden states over prompt and answer), and adds what greedy k-center finds
-farthest from the selected samples. The last picks are not trained on: training on the selection is another job.
+It starts with a random draw. Each round then trains the base model on all selected samples, embeds the pool with the
+trained model (mean of the last hidden states over prompt and answer), and adds the samples that greedy k-center finds
+farthest from the selected ones. The last picks are not trained on: training on the selection is another job.
 
-`published` is what the scripts of arXiv 2410.09335 do in its place. Each round goes on training the model of the
-round before, and a round's samples are taken all at once (`farthest_at_once`). With 10,000 samples they too draw 1,000
-and then add 3 x 3,000.
+`published` does what the scripts of arXiv 2410.09335 do instead. Each round continues training the model of the
+previous round, and takes its samples all at once (`farthest_at_once`). With 10,000 samples they also draw 1,000 and
+then add 3 x 3,000.
 
-One round's model and embeddings are on disk at a time; `published` also keeps the model of the round before, or with
-LoRA all adapters, each of which stands on the one before.
+Only one round's model and embeddings are on disk at a time; `published` also keeps the model of the previous round, or
+with LoRA all adapters, each of which builds on the previous one.
 """
 
 import gc
@@ -50,14 +50,14 @@ class DiverseEvolSpec(Spec):
     Attributes:
         base_model_folder: the model that is trained, and its tokenizer.
         samples_file: Parquet with `sample_id` (string, unique) and `messages` (list of `{role, content}`).
-        budget: samples to select; all of them where there are fewer.
-        diverse_evol: the random start, of at least one sample, and the rounds: the rest of the budget is spread over
-            them evenly, earlier ones adding one more. Its seed is that of the draw and of every training.
-        recipe: of the trainings.
+        budget: samples to select; all samples if there are fewer.
+        diverse_evol: the random start, of at least one sample, and the rounds. The rest of the budget is split evenly
+            over the rounds, with one more for earlier rounds. Its seed is used for the draw and for every training.
+        recipe: recipe of the trainings.
         scoring: sizes of the embedding.
-        dtype: of the embedding model's weights: "float32", "bfloat16" or "float16".
+        dtype: number type of the embedding model's weights: "float32", "bfloat16" or "float16".
         text: how conversations become text.
-        published: do as the scripts of arXiv 2410.09335 did.
+        published: whether to do as the scripts of arXiv 2410.09335.
     """
 
     base_model_folder: FilePath
@@ -73,18 +73,18 @@ class DiverseEvolSpec(Spec):
 
 @dataclass(frozen=True)
 class _Round:
-    """What one round did.
+    """The result of one round.
 
     Attributes:
-        rows: picked rows of the pool in the order of sample ids, in the order of picking.
-        cover_radius: largest distance of a sample to the nearest selected one, these picks included, to this round's
-            model. Models differ, so compare it between jobs rather than rounds.
-        train_seconds: wall time of the run that finished it; likewise the other two.
-        embed_seconds: of the embedding.
-        pick_seconds: of reading the embeddings and picking.
-        cut_prompts: samples whose prompt the embedding's window cut.
-        cut_answers: samples whose answer it cut.
-        left_out: selected samples that the training left out, as nothing to learn was left of them.
+        rows: picked rows, in the order of picking. Row numbers refer to the pool in the order of sample ids.
+        cover_radius: largest distance of a sample to the nearest selected one, including these picks, in this round's
+            embedding. Models differ, so compare it between jobs rather than rounds.
+        train_seconds: wall time of the training, in the run that finished it.
+        embed_seconds: wall time of the embedding, likewise.
+        pick_seconds: wall time of reading the embeddings and picking, likewise.
+        cut_prompts: samples whose prompt was cut by the embedding's window.
+        cut_answers: samples whose answer was cut.
+        left_out: selected samples that the training left out, because no answer was left after the cut.
     """
 
     rows: list[int]
@@ -92,28 +92,28 @@ class _Round:
     train_seconds: float
     embed_seconds: float
     pick_seconds: float
-    # Rounds that an earlier version finished were not counted.
+    # An earlier version did not count these.
     cut_prompts: int = 0
     cut_answers: int = 0
     left_out: int = 0
 
 
 def round_sizes(budget: int, initial_share: float, rounds: int) -> list[int]:
-    """Samples of the random start and of each round; rounds that would add none are left out."""
+    """Samples of the random start and of each round, without rounds that would add no sample."""
     start = max(1, round(initial_share * budget))
-    each, more = divmod(budget - start, rounds)
-    return [start, *(size for size in (each + (number < more) for number in range(rounds)) if size)]
+    per_round, more = divmod(budget - start, rounds)
+    return [start, *(size for size in (per_round + (number < more) for number in range(rounds)) if size)]
 
 
 def select(spec: DiverseEvolSpec, folder: Path) -> Path:
-    """Select samples; a run on a folder that holds part of the same job goes on with it, in its round.
+    """Select samples; a run on a folder with part of the same job continues it in the same round.
 
-    On a CPU the bytes of the picks do not depend on that; on a GPU, whose sums come in no fixed order, a training that
-    is done again may end elsewhere. One process runs it, on one GPU or the CPU.
+    On a CPU this does not change the bytes of the picks. On a GPU, where sums have no fixed order, a repeated training
+    may give another result. One process runs the job, on one GPU or the CPU.
 
     Returns:
         `picks.parquet` in `folder`: `sample_id`; `position` (int64, from 1, in the order of picking); `round` (int32,
-        0 is the random start). The manifest beside it tells of each round, as `_Round` does.
+        0 is the random start). The manifest beside it describes each round, as in `_Round`.
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -134,7 +134,7 @@ def _result(folder: Path) -> Path:
 def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
     """What the picks depend on: contents, not paths."""
     recipe = recipe_identity(_training(spec, Path(), Path()))
-    # It is that of the whole job.
+    # The seed is part of the whole job.
     recipe.pop("seed")
     return {
         "job": "diverse_evol",
@@ -148,7 +148,7 @@ def _identity(spec: DiverseEvolSpec) -> dict[str, Any]:
 
 
 def _run(spec: DiverseEvolSpec, folder: Path) -> None:
-    """Do what is left of a job, and declare it complete."""
+    """Do the rest of a job, and declare it complete."""
     sample_ids = sorted_ids(Path(spec.samples_file))
     budget = min(spec.budget, len(sample_ids))
     start, *adds = round_sizes(budget, spec.diverse_evol.initial_share, spec.diverse_evol.rounds)
@@ -167,8 +167,8 @@ def _run(spec: DiverseEvolSpec, folder: Path) -> None:
         "samples": len(sample_ids),
         "selected": budget,
         "start": start,
-        "rounds": [{key: value for key, value in asdict(each).items() if key != "rows"} for each in rounds],
-        "seconds": sum(each.train_seconds + each.embed_seconds + each.pick_seconds for each in rounds),
+        "rounds": [{key: value for key, value in asdict(result).items() if key != "rows"} for result in rounds],
+        "seconds": sum(result.train_seconds + result.embed_seconds + result.pick_seconds for result in rounds),
     }
     write_manifest(folder, {"summary": summary, "content_hash": content_hash([file_hash(folder / PICKS_FILE)])})
 
@@ -185,8 +185,8 @@ def _round(
     train_file = work / "train.parquet"
     write_training_file(Path(spec.samples_file), [sample_ids[row] for row in selected], train_file)
     before = folder / f"round-{number - 1}" / "model"
-    goes_on = spec.published and number > 1
-    base = before if goes_on else Path(spec.base_model_folder)
+    continues = spec.published and number > 1
+    base = before if continues else Path(spec.base_model_folder)
     trained = fine_tune(_training(spec, base, train_file), work / "model")
     _free_memory()
     times.append(time.monotonic())
@@ -196,7 +196,7 @@ def _round(
     _, embeddings = read_embeddings(shard_files(work / "embedding"), work / "embeddings.npy")
     rows, radius = _pick(embeddings, np.array(selected), count, published=spec.published)
     times.append(time.monotonic())
-    done = _Round(
+    result = _Round(
         rows.tolist(),
         radius,
         *np.diff(times).tolist(),
@@ -205,8 +205,8 @@ def _round(
         left_out=trained["dropped_rows"],
     )
     with whole_file(picked_file) as temporary:
-        temporary.write_text(json.dumps(asdict(done)) + "\n")
-    return done
+        temporary.write_text(json.dumps(asdict(result)) + "\n")
+    return result
 
 
 def _pick(
@@ -241,20 +241,20 @@ def _embedding(spec: DiverseEvolSpec, model: Path) -> EmbeddingSpec:
 
 
 def _remove_what_is_done(spec: DiverseEvolSpec, folder: Path, number: int) -> None:
-    """Delete what no later round needs, now that a round's picks are written."""
+    """Delete files that no later round needs, after a round's picks are written."""
     work = folder / f"round-{number}"
     if not spec.published:
         _remove(work)
         return
     _remove(work / "embedding")
     _remove(work / "embeddings.npy")
-    # A LoRA adapter stands on that of the round before.
+    # A LoRA adapter builds on that of the previous round.
     if spec.recipe.lora is None:
         _remove(folder / f"round-{number - 1}")
 
 
 def _remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
+    """Delete a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -262,7 +262,7 @@ def _remove(path: Path) -> None:
 
 
 def _free_memory() -> None:
-    """Let go of a model that is no longer used: Trainer's parts refer to each other, and torch keeps GPU memory."""
+    """Free a model that is no longer used: Trainer's objects refer to each other, and torch keeps GPU memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

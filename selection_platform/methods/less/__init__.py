@@ -1,1 +1,1 @@
-"""LESS: samples whose gradients point where those of the targets do (arXiv 2402.04333)."""
+"""LESS: samples whose gradients point in the same direction as those of the targets (arXiv 2402.04333)."""

@@ -1,11 +1,11 @@
 """The direction in which Adam would move the weights for a sample: what LESS compares (arXiv 2402.04333).
 
-Two forms of it. "adam" is what `torch.optim.AdamW` does next, after the snapshot's t steps, weight decay aside:
+There are two forms. "adam" is what `torch.optim.AdamW` does next, after the snapshot's t steps, without weight decay:
 m' = b1 m + (1 - b1) g and v' = b2 v + (1 - b2) g^2, each divided by 1 - b^(t + 1), and then m' / (sqrt(v') + eps).
 "published" is what LESS's official code computes: m' / sqrt(v' + 1e-8), without the divisions.
 
-Only the direction counts, so both are made up to a positive factor: m' / (1 - b1) = M + g and v' / (1 - b2) = V + g^2
-with M and V made once, which leaves five passes over a gradient.
+Only the direction counts, so both are computed up to a positive factor: m' / (1 - b1) = M + g and v' / (1 - b2) = V +
+g^2 with M and V computed once, which leaves five passes over a gradient.
 """
 
 import math
@@ -23,7 +23,7 @@ _PUBLISHED_EPS = 1e-8
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's state of one weight, made ready.
+    """Adam's state of one weight, prepared for `update_direction`.
 
     Attributes:
         first: b1 m / (1 - b1), flat, float32.
@@ -44,15 +44,15 @@ def prepare_moments(
     eps: float,
     directions: Collection[Direction],
 ) -> Moments:
-    """Make a weight's moments ready for `update_direction`.
+    """Prepare a weight's moments for `update_direction`.
 
     Args:
         first: Adam's `exp_avg`.
         second: Adam's `exp_avg_sq`.
-        steps: those that Adam has taken.
+        steps: number of steps that Adam has taken.
         betas: Adam's decay rates of first and second moment.
         eps: Adam's epsilon.
-        directions: those that will be asked for.
+        directions: the directions that will be needed.
     """
     beta1, beta2 = betas
     scaled = second.float().flatten() * (beta2 / (1 - beta2))
@@ -65,11 +65,11 @@ def prepare_moments(
 
 
 def update_direction(gradients: torch.Tensor, moments: Moments, direction: Direction) -> torch.Tensor:
-    """What Adam would subtract from the weight, times a positive factor that is the same for all gradients.
+    """The update that Adam would subtract from the weight, times a positive factor that is the same for all gradients.
 
     Args:
         gradients: samples x elements of the weight, float32.
-        moments: of this weight.
+        moments: the moments of this weight.
         direction: "adam" or "published".
 
     Returns:

@@ -1,18 +1,18 @@
 """LESS: how much a training step on a sample would help with target samples (arXiv 2402.04333).
 
-For each epoch of a LoRA warm-up: the cosine between the direction in which Adam would move the adapter for the sample
-and the loss gradient of a target sample, averaged over a target group's samples. The sum over epochs, weighted by
-their mean learning rates, and the maximum over groups are SQL on these columns.
+For each epoch of a LoRA warm-up, influence is the cosine between the direction in which Adam would move the adapter for
+the sample and the loss gradient of a target sample, averaged over a target group's samples. SQL on these columns
+computes the sum over epochs, weighted by their mean learning rates, and the maximum over groups.
 
-The loss is that of training, on both sides: the mean over the last answer's tokens and the end of the turn behind
-it, as the published code labels it. An answer that is cut at `max_length` has no such token.
+The loss is that of training, for samples and targets: the mean over the last answer's tokens and the end of its turn,
+as the published code labels it. An answer that is cut at `max_length` has no such end.
 
-The official code runs samples one by one, projects every gradient to 8,192 dimensions, stores it and then makes a
-matrix of pool x targets. Here samples share passes (`sample_gradients`), nothing is projected, and one number a
-group is kept (`target_gradients`): the cosine itself, where the projection gives an estimate of it.
+The official code runs samples one by one, projects every gradient to 8,192 dimensions, stores it and then computes a
+matrix of pool x targets. Here samples share passes (`sample_gradients`), nothing is projected, and only one number per
+group is kept (`target_gradients`): the cosine itself, which the projection only estimates.
 
-Memory beside the model and its activations: Adam's moments and one vector a group, each as large as the adapter in
-float32. A job that was killed goes on after its last whole shard.
+Memory, besides the model and its activations: Adam's moments and one vector per group, each as large as the adapter in
+float32. A job that was killed continues after its last complete shard.
 """
 
 import shutil
@@ -49,13 +49,14 @@ _DTYPES = ("float32", "bfloat16")
 
 
 class InfluenceSpec(ScoringSpec):
-    """One scoring job. Its dtype is of weights and activations; single gradients are float32 whatever it is.
+    """One scoring job. Its dtype is for weights and activations; gradients of single samples are always float32.
 
     Attributes:
-        warmup_folder: what `fine_tune` made with `keep_epochs`.
-        targets_file: as `samples_file`, of the target samples, and `target` (string): the group. A sample may be in
-            several.
-        scoring: sizes of the pass. The end-of-sequence token counts among `max_length`. `tokens_per_batch` bounds
+        warmup_folder: folder that `fine_tune` wrote with `keep_epochs`.
+        targets_file: like `samples_file`, with the target samples and a column `target` (string): the group. A sample
+        may
+            be in several groups.
+        scoring: sizes of the pass. `max_length` includes the end-of-sequence token. `tokens_per_batch` bounds
             activations; rows of logits take about `logit_rows * vocabulary * 10` bytes.
         directions: "adam", "published" or both (see `adam_direction`); the second costs little.
     """
@@ -72,21 +73,20 @@ class InfluenceSummary:
     """What a job did. Counts are of the whole job; seconds and memory are of the run that completed it.
 
     Attributes:
-        samples: of the pool.
-        epochs: snapshots that each was measured at.
-        targets: groups.
-        target_samples: distinct samples in them, those dropped left out.
-        target_samples_dropped: samples whose prompt fills the window.
-        tokens: of pool samples that are measured, end-of-sequence tokens included, without padding, at one epoch.
-        padding_share: padding tokens / all tokens of the passes over them.
-        truncated: samples of the pool whose answer, with its end, did not fit into the window as a whole.
-        prompt_fills_context: of those, the ones that have no token of the answer left; their influence is null.
-        seconds: wall time, loading included.
+        samples: samples of the pool.
+        epochs: number of epochs at which each sample was measured.
+        targets: number of groups.
+        target_samples: distinct samples in the groups, without dropped ones.
+        target_samples_dropped: target samples whose prompt fills the window.
+        tokens: tokens of measured pool samples at one epoch, with end-of-sequence tokens and without padding.
+        padding_share: padding tokens / all tokens of the passes over these samples.
+        truncated: samples of the pool whose answer, or its end, was cut.
+        prompt_fills_context: truncated samples without any token of the answer; their influence is null.
+        seconds: wall time, including loading.
         load_seconds: wall time of loading models.
         target_seconds: wall time of the targets' vectors.
-        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
-        cut_prompts: samples of the pool whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did
-            not count.
+        peak_memory_bytes: peak memory of the GPU if there is one, else of the process, since the process started.
+        cut_prompts: samples of the pool whose prompt was cut. 0 in jobs of earlier versions, which did not count them.
     """
 
     samples: int
@@ -106,14 +106,14 @@ class InfluenceSummary:
 
 
 def measure(spec: InfluenceSpec, folder: Path) -> InfluenceSummary:
-    """Measure all samples at all epochs into `folder`: shards `part-00000.parquet` and on, then a manifest.
+    """Measure all samples at all epochs into `folder`: write the shards, from `part-00000.parquet` on, and a manifest.
 
     Columns: `sample_id`; `epoch` (int32); `direction`; `target`; `influence` (float64 in [-1, 1], higher means that the
-    sample helps more; null where the prompt fills the window); `mean_learning_rate` (float64) of the epoch's steps.
+    sample helps more; null if the prompt fills the window); `mean_learning_rate` (float64) of the epoch's steps.
 
-    A run on a folder that holds part of the same job goes on with it; on CPUs of one kind, with as many threads, the
-    bytes of the shards do not depend on it. On a GPU last digits do: the attention's backward pass sums in no fixed
-    order there.
+    A run on a folder with part of the same job continues it. On CPUs of one kind, with the same number of threads, this
+    does not change the bytes of the shards. On a GPU last digits may change, because attention's backward pass sums in
+    no fixed order.
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -175,11 +175,11 @@ def _begin(
 
 
 def _check(spec: InfluenceSpec) -> None:
-    """Raise PlatformError for settings that are wrong whatever the model."""
+    """Raise PlatformError for settings that are wrong for every model."""
     if not spec.directions or not set(spec.directions) <= set(DIRECTIONS):
         raise PlatformError(f"directions {spec.directions!r}: expected one or more of {', '.join(DIRECTIONS)}")
     if len(set(spec.directions)) < len(spec.directions):
-        raise PlatformError(f"directions {spec.directions!r}: each only once")
+        raise PlatformError(f"directions {spec.directions!r}: name each only once")
     if spec.dtype not in _DTYPES:
         raise PlatformError(f"dtype {spec.dtype!r}: expected one of {', '.join(_DTYPES)}")
 
@@ -187,7 +187,7 @@ def _check(spec: InfluenceSpec) -> None:
 def _identity(spec: InfluenceSpec) -> dict[str, Any]:
     """What the numbers and their order depend on: contents, not paths."""
     snapshots = epoch_snapshots(Path(spec.warmup_folder))
-    epochs = [{**asdict(each), "folder": None, "model": model_identity(each.folder)} for each in snapshots]
+    epochs = [{**asdict(snapshot), "folder": None, "model": model_identity(snapshot.folder)} for snapshot in snapshots]
     return {
         "job": "gradient_influence",
         "code_version": VERSIONS["gradient_influence"],
@@ -200,12 +200,12 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
 
 
 def _lengths(plan: TokenPlan) -> np.ndarray:
-    """Tokens of each sample in a pass; 0 where the prompt fills the window."""
+    """Tokens of each sample in a pass; 0 if the prompt fills the window."""
     return np.where(plan.answer_tokens > 0, plan.joint_lengths, 0)
 
 
 def _load(spec: InfluenceSpec, snapshot: EpochSnapshot) -> WarmedUp:
-    """The model as an epoch left it."""
+    """The model at the end of an epoch."""
     return load_warmed_up(
         snapshot,
         spec.directions,
@@ -219,7 +219,7 @@ def _load(spec: InfluenceSpec, snapshot: EpochSnapshot) -> WarmedUp:
 def _table(
     spec: InfluenceSpec, passes: InfluencePasses, snapshot: EpochSnapshot, shard: TokenPlan, counter: Progress
 ) -> pa.Table:
-    """The rows of a shard at an epoch: by sample, direction and target."""
+    """The rows of a shard at an epoch, by sample, direction and target."""
     directions, groups = spec.directions, passes.targets.groups
     influence = np.zeros((len(shard.sample_id), len(directions), len(groups)))
     lengths = _lengths(shard)

@@ -1,4 +1,4 @@
-"""Influence of samples on target groups, batch by batch, at the end of one epoch after another."""
+"""Influence of samples on target groups, batch by batch and epoch by epoch."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from selection_platform.training.epoch_snapshots import EpochSnapshot
 
 
 class InfluencePasses:
-    """Measures batches; the model and the targets' vectors of one epoch at a time are in memory.
+    """Measures batches, with the model and the targets' vectors of one epoch at a time in memory.
 
     Args:
         load: loads an epoch's model.
@@ -60,9 +60,9 @@ class InfluencePasses:
         return influence
 
     def _at(self, snapshot: EpochSnapshot) -> tuple[int, WarmedUp, dict[str, torch.Tensor]]:
-        """The epoch's model and targets' vectors, in place of those of another epoch."""
+        """The epoch's model and targets' vectors, which replace those of another epoch."""
         if self._loaded is None or self._loaded[0] != snapshot.epoch:
-            # First, so that two models are never in memory.
+            # Freed first, so that two models are never in memory.
             self._loaded = None
             started = time.monotonic()
             model = self._load(snapshot)
@@ -86,14 +86,14 @@ def batch_influence(
     One forward and backward pass gives all directions.
 
     Args:
-        model: as a warm-up's epoch left it.
-        vectors: for each layer groups x elements of its weight: the groups' parts of `target_vectors`.
+        model: the model at the end of a warm-up's epoch.
+        vectors: for each layer, groups x elements of its weight, from `target_vectors`.
         directions: forms of Adam's direction.
         rows: token ids of each sample, prompt and answer.
-        prompt_tokens: of each sample, fewer than all of its tokens.
+        prompt_tokens: number of prompt tokens of each sample, fewer than all of its tokens.
 
     Returns:
-        Samples x directions x groups, float64; NaN or infinity where the model gave such numbers.
+        Samples x directions x groups, float64; NaN or infinity if the model gave such numbers.
     """
     device = model.gradients.model.device
     groups = len(next(iter(vectors.values())))

@@ -1,13 +1,13 @@
-"""Gradients of single samples out of one batched backward pass, handed on layer by layer and never kept.
+"""Gradients of single samples from one batched backward pass, passed on layer by layer and never stored.
 
 A sample's gradient with respect to a linear layer's weight is its output gradients times its inputs, summed over
-tokens (arXiv 1510.01799). Both are at hand when the backward pass of a whole batch comes to the layer; so they are
-multiplied there, sample by sample, reduced to a few numbers, and dropped. Samples share the passes, and no sample's
-whole gradient ever exists.
+tokens (arXiv 1510.01799). Both are available when the backward pass of a whole batch reaches the layer, so they are
+multiplied there, sample by sample, reduced to a few numbers, and freed. Samples share the passes, and no sample's whole
+gradient ever exists.
 
-Samples are padded on the right without an attention mask, as in `forward_pass`: under causal attention padding has
-no part in a sample's loss, so its output gradients are zero. `check_model` makes sure of it. The head makes logits for
-answer tokens only, a few rows at a time, and its gradient is written down: softmax less one at the token.
+Samples are padded on the right without an attention mask, as in `forward_pass`: with causal attention, padding does not
+affect a sample's loss, so its output gradients are zero. `check_model` verifies this. The head computes logits only for
+answer tokens, a few rows at a time, and its gradient has a closed form: softmax minus one at the token.
 """
 
 from collections import Counter
@@ -26,19 +26,19 @@ from selection_platform.models.head import logits_of
 Receiver = Callable[[str, torch.Tensor, torch.Tensor], None]
 """Takes a layer's name, its inputs (samples x tokens x in) and its output gradients (samples x tokens x out)."""
 
-# Numbers of single gradients in memory at a time: on a CPU what fits the cache, as all work on them is elementwise.
+# Numbers of single gradients in memory at a time. On a CPU they fit the cache, because all work on them is elementwise.
 _CPU_CHUNK = 1 << 18
 _GPU_CHUNK = 1 << 26
 
 
 class SampleGradients:
-    """Runs batches through a model and hands on what single samples' gradients are made of.
+    """Runs batches through a model and passes on the factors of single samples' gradients.
 
     Args:
         model: one that passes `check_model`, in evaluation mode, with no parameter that requires a gradient.
         layers: the linear layers of the decoder whose weights are differentiated, by name. Each must be used once in
-            a forward pass, and have no bias that counts.
-        logit_rows: most rows of logits made at once.
+            a forward pass. Biases are ignored.
+        logit_rows: most rows of logits computed at once.
     """
 
     def __init__(self, model: PreTrainedModel, layers: Mapping[str, torch.nn.Linear], logit_rows: int) -> None:
@@ -47,13 +47,13 @@ class SampleGradients:
         self.logit_rows = logit_rows
 
     def run(self, rows: Sequence[np.ndarray], prompt_tokens: np.ndarray, receive: Receiver) -> None:
-        """One forward and backward pass; `receive` is called for each layer, the last layers first.
+        """Run one forward and backward pass; `receive` is called for each layer, the last layers first.
 
         The loss of a sample is the mean NLL (nats) of its tokens from `prompt_tokens` on.
 
         Args:
             rows: token ids of each sample, prompt and answer.
-            prompt_tokens: of each sample, at least one and fewer than all of its tokens.
+            prompt_tokens: number of prompt tokens of each sample, at least one and fewer than all of its tokens.
             receive: called inside the backward pass, without gradient tracking.
 
         Raises:
@@ -77,15 +77,15 @@ class SampleGradients:
         hidden.backward(_hidden_gradient(self.model, hidden.detach(), tokens, answer, self.logit_rows))
         wrong = [name for name in self.layers if used[name] != 1]
         if wrong:
-            raise PlatformError(f"{wrong[0]} has a part in the loss {used[wrong[0]]} times, expected once")
+            raise PlatformError(f"{wrong[0]} is used {used[wrong[0]]} times in the loss, expected once")
 
 
 def _watch(
     name: str, receive: Receiver, layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
 ) -> None:
-    """Forward hook: have `receive` called when the backward pass comes to the layer."""
+    """Forward hook: let `receive` be called when the backward pass reaches the layer."""
     if not output.requires_grad:
-        # Here the graph begins: what lies before the first trained layer needs no backward pass.
+        # The graph begins here: layers before the first trained one need no backward pass.
         output.requires_grad_()
     output.register_hook(partial(_receive, name, receive, inputs[0].detach()))
 
@@ -96,7 +96,7 @@ def _receive(name: str, receive: Receiver, inputs: torch.Tensor, output_gradient
 
 
 def _answer_tokens(rows: Sequence[np.ndarray], prompt_tokens: np.ndarray, tokens: torch.Tensor) -> torch.Tensor:
-    """Which of the padded tokens the loss is over: bool, samples x width."""
+    """Which of the padded tokens count in the loss: bool, samples x width."""
     position = torch.arange(tokens.shape[1])
     lengths = torch.tensor([len(row) for row in rows])
     starts = torch.from_numpy(np.asarray(prompt_tokens, dtype=np.int64))

@@ -1,7 +1,7 @@
-"""What LESS selects for: for each target group the mean of its samples' normalised gradients, as one vector.
+"""LESS's targets: for each target group, the mean of its samples' normalised gradients, as one vector.
 
-The mean of a sample's cosines with a group's gradients is its dot product with that vector. So one vector a group is
-all that is kept of them, and no matrix of pool x targets is made (arXiv 2402.04333 has one).
+The mean of a sample's cosines with a group's gradients is its dot product with that vector. So only one vector per
+group is kept, and there is no matrix of pool x targets (arXiv 2402.04333 has one).
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from selection_platform.text.renderer import Renderer
 
 @dataclass(frozen=True)
 class Targets:
-    """The target samples, each once, and the groups that they are in.
+    """The distinct target samples and their groups.
 
     Attributes:
         groups: names, in alphabetical order.
         plan: the samples and their tokens.
-        share: float32, samples x groups: 1 / size of the group where the sample is in it, else 0. Only samples with an
+        share: float32, samples x groups: 1 / size of the group if the sample is in it, else 0. Only samples with an
             answer token in the window count.
-        dropped: samples that have none.
+        dropped: number of samples without such a token.
     """
 
     groups: list[str]
@@ -45,17 +45,17 @@ def read_targets(targets_file: Path, renderer: Renderer, max_length: int, cut: S
 
     Args:
         targets_file: Parquet with `sample_id`, `messages` and `target` (string, the group).
-        renderer: of the model.
+        renderer: the model's renderer.
         max_length: as in `make_plan`.
-        cut: likewise.
-        folder: where tokens wait; what it holds is of this job.
+        cut: as in `make_plan`.
+        folder: folder of this job for the files of tokens.
 
     Raises:
         PlatformError: there are no samples, one has no group, or a group has no sample with an answer in the window.
     """
     table = pq.read_table(targets_file, columns=["sample_id", "messages", "target"])
     if table["target"].null_count:
-        raise PlatformError(f"{targets_file}: a row has no target; name the group of each")
+        raise PlatformError(f"{targets_file}: a row has no target; name the group of each row")
     plan = _plan(table, renderer, max_length, cut, folder)
     groups = sorted(set(table["target"].to_pylist()))
     position = {name: index for index, name in enumerate(plan.sample_id.to_pylist())}
@@ -74,7 +74,7 @@ def read_targets(targets_file: Path, renderer: Renderer, max_length: int, cut: S
 
 
 def _plan(table: pa.Table, renderer: Renderer, max_length: int, cut: ScoringCut, folder: Path) -> TokenPlan:
-    """The plan of the table's samples, each once."""
+    """The plan of the table's distinct samples."""
     names = table["sample_id"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(names)))}
     samples_file = folder / "samples.parquet"
@@ -86,11 +86,12 @@ def _plan(table: pa.Table, renderer: Renderer, max_length: int, cut: ScoringCut,
 def target_vectors(
     gradients: SampleGradients, targets: Targets, tokens_per_batch: int, model_name: str
 ) -> dict[str, torch.Tensor]:
-    """For each layer the groups' vectors: groups x elements of the weight, float32, on the model's device.
+    """For each layer, the groups' vectors: groups x elements of the weight, float32, on the model's device.
 
-    A gradient of zero has no direction; it adds nothing to its group's mean.
+    A zero gradient has no direction and adds nothing to its group's mean.
 
-    Two passes: a gradient's norm is only known at the end of a backward pass, and gradients are not kept.
+    There are two passes, because a gradient's norm is only known at the end of a backward pass, and gradients are not
+    kept.
 
     Raises:
         NotFinite: the model gives NaN or infinity for a sample, which the message names.

@@ -1,4 +1,4 @@
-"""A model as it was at the end of a warm-up's epoch: the adapter beside its base model, and Adam's moments."""
+"""The model at the end of a warm-up's epoch: the adapter on its base model, and Adam's moments."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnaps
 
 @dataclass(frozen=True)
 class WarmedUp:
-    """What influence is measured with.
+    """The model and moments to measure influence with.
 
     Attributes:
         gradients: runs batches through the model.
@@ -41,21 +41,21 @@ def load_warmed_up(
     tokens_per_batch: int,
     logit_rows: int,
 ) -> WarmedUp:
-    """Load a snapshot; the adapter is not merged, as gradients are with respect to its factors.
+    """Load a snapshot. The adapter is not merged, because gradients are with respect to its factors.
 
-    The adapter has the base model's dtype: that is what mixed-precision training multiplied with as well.
+    The adapter has the base model's dtype, which mixed-precision training used for its products too.
 
     Args:
-        snapshot: of a warm-up's epoch.
-        directions: those that Adam's moments are made ready for.
-        dtype: of weights and activations.
+        snapshot: the snapshot of a warm-up's epoch.
+        directions: the directions to prepare Adam's moments for.
+        dtype: number type of weights and activations.
         max_length: most tokens of a sample.
         tokens_per_batch: most padded tokens of a pass.
-        logit_rows: most rows of logits made at once.
+        logit_rows: most rows of logits computed at once.
 
     Raises:
         UnsupportedModel: as `check_model` says.
-        PlatformError: the sizes do not fit the model, or something else than linear layers of the decoder was trained.
+        PlatformError: the sizes do not fit the model, or something other than linear layers of the decoder was trained.
     """
     base, _ = load_model(base_model_folder(snapshot.folder), dtype)
     check_sizes(base, max_length, tokens_per_batch)
@@ -80,10 +80,10 @@ def load_warmed_up(
 
 
 def _trained_layers(adapted: PeftModel, states: Iterable[str], folder: Path) -> dict[str, torch.nn.Linear]:
-    """The layers whose weights Adam's state is of, by name.
+    """The layers whose weights have Adam state, by name.
 
     Raises:
-        PlatformError: there is state of something else than the weight of a linear layer in the decoder.
+        PlatformError: there is state of something other than the weight of a linear layer in the decoder.
     """
     modules = dict(adapted.named_modules())
     head = set(output_head(cast(PreTrainedModel, adapted.get_base_model())).modules())
@@ -93,7 +93,7 @@ def _trained_layers(adapted: PeftModel, states: Iterable[str], folder: Path) -> 
         module = modules.get(name)
         if kind != "weight" or not isinstance(module, torch.nn.Linear) or module in head:
             raise PlatformError(
-                f"{folder}: {parameter} was trained; only adapters of the decoder's linear layers will do"
+                f"{folder}: {parameter} was trained; only adapters of the decoder's linear layers are supported"
             )
         layers[name] = module
     return layers

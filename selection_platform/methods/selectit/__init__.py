@@ -1,1 +1,1 @@
-"""SelectIT: samples that models rate highly and surely (arXiv 2402.16705)."""
+"""SelectIT: samples that models rate highly and with certainty (arXiv 2402.16705)."""

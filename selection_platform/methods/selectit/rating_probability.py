@@ -1,11 +1,11 @@
 """How a model rates each sample's answer: the probabilities of the digits 1 to 5 after five rating prompts.
 
-This is what SelectIT (arXiv 2402.16705) is computed from; the score itself is SQL on these columns.
+SelectIT (arXiv 2402.16705) is computed from these; the score itself is SQL on these columns.
 
-The rating line stands first in a prompt, as in the paper, so nothing of a pass can be shared between the five. The
-cost is kept down otherwise: rows of like length are batched across samples and prompts, without an attention mask, and
-only the last row of logits is made of each. Work is planned from the lengths alone, longest first, and cut into shards;
-a job that was killed goes on after its last whole shard and ends with the same bytes.
+The rating line comes first in a prompt, as in the paper, so the five prompts cannot share any part of a pass. The cost
+is reduced in other ways: rows of similar length are batched across samples and prompts, without an attention mask, and
+only the last row of logits is computed for each. The work is planned from lengths only, longest first, and split into
+shards; a job that was killed continues after its last complete shard and ends with the same bytes.
 """
 
 import time
@@ -49,12 +49,11 @@ from selection_platform.text.template_choice import make_renderer
 
 
 class RatingSpec(ScoringSpec):
-    """One rating job. Probabilities are of float32 logits whatever the dtype is.
+    """One rating job. Probabilities are computed from float32 logits for any dtype.
 
     Attributes:
         model_folder: the rater's weights and tokenizer.
-        scoring: sizes of the pass. Rating line and cue count among `max_length`; a shard has five sequences of each of
-            its samples.
+        scoring: sizes of the pass. `max_length` includes rating line and cue; a shard has five sequences per sample.
     """
 
     model_folder: FilePath
@@ -67,13 +66,13 @@ class RatingSummary:
     Attributes:
         samples: samples rated; there are five rows of each.
         tokens: tokens of all five prompts of all samples, without padding.
-        padding_share: padding tokens / all tokens of the forwards.
-        truncated: samples whose answer did not fit into the window as a whole.
-        prompt_fills_context: of those, the ones that have no answer token left: a request is rated without its answer.
-        seconds: wall time, loading included.
+        padding_share: padding tokens / all tokens of the forward passes.
+        truncated: samples whose answer was cut.
+        prompt_fills_context: truncated samples without any answer token: the request is rated without its answer.
+        seconds: wall time, including loading.
         load_seconds: wall time of loading the model.
-        peak_memory_bytes: of the GPU where there is one, else of the process; since the process began.
-        cut_prompts: samples whose prompt did not fit as a whole. 0 in jobs of earlier versions, which did not count.
+        peak_memory_bytes: peak memory of the GPU if there is one, else of the process, since the process started.
+        cut_prompts: samples whose prompt was cut. 0 in jobs of earlier versions, which did not count them.
     """
 
     samples: int
@@ -88,16 +87,16 @@ class RatingSummary:
 
 
 def rate(spec: RatingSpec, folder: Path) -> RatingSummary:
-    """Rate all samples into `folder`: shards `part-00000.parquet` and on, then a manifest.
+    """Rate all samples into `folder`: write the shards, from `part-00000.parquet` on, and then a manifest.
 
     Columns: `sample_id`; `prompt` (int32, 1 to 5); `probabilities` (fixed-size list of 5 float64: of the digits 1 to 5
-    as the next token, among all tokens, so that their sum says how far the model answers in digits at all); `truncated`
+    as the next token, among all tokens, so their sum says how likely the model answers with a digit); `truncated`
     (whether the answer was cut); `prompt_cut` and `answer_cut` (int32, tokens that did not fit). A sample's five rows
-    stand together, in the order of the prompts.
+    are together, in the order of the prompts.
 
-    A run on a folder that holds part of the same job goes on with it; the bytes of the shards do not depend on it, on
-    one kind of machine. An error in a row ends the job: the published code skips the row instead, and so gives every
-    later sample another's score.
+    A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
+    of machine. An error in a row ends the job; the published code skips the row instead, and so gives every later
+    sample the score of another.
 
     Raises:
         UnsupportedModel: as `check_model` says.
@@ -162,7 +161,7 @@ def next_token_log_probabilities(
 
     Args:
         model: one that passes `check_model`.
-        rows: token ids, at least one a row; they are run as one batch, padded on the right.
+        rows: token ids, at least one per row; they run as one batch, padded on the right.
         candidates: token ids.
 
     Returns:
@@ -177,7 +176,7 @@ def next_token_log_probabilities(
 
 
 def job_settings(spec: RatingSpec) -> dict[str, Any]:
-    """All that the numbers depend on beside the samples: contents, not paths."""
+    """Everything besides the samples that the numbers depend on: contents, not paths."""
     return {
         "job": "rating_probability",
         "code_version": VERSIONS["rating_probability"],

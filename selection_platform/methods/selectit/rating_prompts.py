@@ -1,11 +1,11 @@
-"""What a rater is asked, and the tokens that its answer is read from.
+"""The rating prompts, and the tokens from which ratings are read.
 
 A prompt is a rating line and an empty line, the conversation as the platform renders it (up to its last answer, without
-an end-of-sequence token), and a cue after which a digit is expected. The pieces are tokenised apart and joined. A
+an end-of-sequence token), and a cue after which a digit is expected. The pieces are tokenised separately and joined. A
 conversation that is too long is cut before line and cue are added, so that both are always whole.
 
-The cue ends in a space, since Qwen2 and Llama 3 tokenise a digit apart from the space before it. A vocabulary in which
-the two are one token (GPT-2's) leaves little probability to the digits alone; their sum in the result shows it.
+The cue ends in a space, because Qwen2 and Llama 3 tokenise a digit separately from the space before it. In a vocabulary
+where the two are one token (GPT-2's), single digits have little probability; their sum in the result shows this.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ RATING_PROMPTS = (
     "How good is this answer to this request? Choose one whole number: 1 for useless, 2 for weak, 3 for fair, 4 for "
     "good, 5 for excellent.",
 )
-"""What asks for a rating, in our own words; SelectIT's sentence level is a mean over five such lines."""
+"""Rating lines, worded for this platform; SelectIT's sentence level is a mean over five such lines."""
 
 RATING_CUE = "\nRating: "
-"""What stands between the last answer and the digit. It names no digit, which a small model would repeat."""
+"""The text between the last answer and the digit. It has no digit, which a small model would repeat."""
 
 RATINGS = (1, 2, 3, 4, 5)
 
@@ -45,11 +45,12 @@ class RatingTokens:
     """The token ids that every sample's prompts share.
 
     Attributes:
-        heads: of each rating line and the empty line after it, the token for the beginning before them where the
-            renderer has one.
-        bos: how many tokens for the beginning a conversation has, which stand in the heads.
-        cue: of `RATING_CUE`.
-        digits: of the digits 1 to 5, in this order.
+        heads: each rating line with the empty line after it, preceded by the beginning-of-sequence token if the
+        renderer
+            has one.
+        bos: number of beginning-of-sequence tokens of a conversation, which are in the heads instead.
+        cue: tokens of `RATING_CUE`.
+        digits: tokens of the digits 1 to 5, in this order.
     """
 
     heads: list[np.ndarray]
@@ -59,7 +60,7 @@ class RatingTokens:
 
     @property
     def longest(self) -> int:
-        """Tokens that have to be kept free for the longest rating line and the cue."""
+        """Tokens to reserve for the longest rating line and the cue."""
         return max(len(head) for head in self.heads) + len(self.cue) - self.bos
 
     def lengths(self, plan: TokenPlan) -> np.ndarray:
@@ -72,7 +73,7 @@ class RatingTokens:
 
 
 def rating_tokens(renderer: Renderer) -> RatingTokens:
-    """Tokenise what every sample's prompts share.
+    """Tokenise the parts that every sample's prompts share.
 
     Raises:
         NoDigitTokens: as `digit_tokens` says.
@@ -87,29 +88,29 @@ def rating_tokens(renderer: Renderer) -> RatingTokens:
 
 
 def digit_tokens(tokenizer: Any) -> np.ndarray:
-    """The ids of the tokens "1" to "5" (int64). The published code has one vocabulary's ids written into it.
+    """The ids of the tokens "1" to "5" (int64). The published code hard-codes the ids of one vocabulary.
 
     Raises:
-        NoDigitTokens: a digit is no token of its own, which would make its probability that of something else.
+        NoDigitTokens: a digit is not a single token, so its probability would be that of something else.
     """
-    found: list[int] = []
+    digits: list[int] = []
     for rating in RATINGS:
         ids = tokenizer.encode(str(rating), add_special_tokens=False)
         # Some tokenizers put a token for the start of a word first; the digit is the last.
         if not ids or str(tokenizer.decode(ids[-1:])).strip() != str(rating):
             raise NoDigitTokens(
-                f"{tokenizer.name_or_path}: the digit {rating} is no token of its own, but SelectIT reads the "
+                f"{tokenizer.name_or_path}: the digit {rating} is not a single token, but SelectIT reads the "
                 "probabilities of the tokens 1 to 5; rate with another model"
             )
-        found.append(ids[-1])
-    return np.array(found, dtype=np.int64)
+        digits.append(ids[-1])
+    return np.array(digits, dtype=np.int64)
 
 
 def conversation_tokens(tokens: RatingTokens, max_length: int) -> int:
-    """Most tokens of a conversation, so that every prompt has its line and its cue within `max_length`.
+    """Most tokens of a conversation, so that every prompt fits with line and cue into `max_length`.
 
     Raises:
-        PlatformError: they leave no room.
+        PlatformError: line and cue leave no room.
     """
     room = max_length - tokens.longest
     if room < 1:

@@ -1,1 +1,1 @@
-"""ZIP: samples that compress worst together with those picked before (arXiv 2407.06645)."""
+"""ZIP: samples that compress worst together with the earlier picks (arXiv 2407.06645)."""

@@ -1,4 +1,4 @@
-"""What ZIP's search knows between two rounds, and the file that a killed search goes on from."""
+"""The state of ZIP's search between two rounds, and the file from which a killed search continues."""
 
 import logging
 import time
@@ -21,15 +21,15 @@ LIVE, BURNT, PICKED = 0, 1, 2
 
 @dataclass
 class SearchState:
-    """What a round needs to know of those before it.
+    """What a round needs to know about earlier rounds.
 
     Attributes:
         ratio: last ratio of each row; NaN before the first. Shape (pool,), float64 (float32 in the published search).
-        status: LIVE, BURNT or PICKED. Shape (pool,). The published search tells PICKED from the rest only.
+        status: LIVE, BURNT or PICKED. Shape (pool,). The published search only distinguishes PICKED from the rest.
         picks: picked rows, each once, in order.
-        pick_ratios: for each of these, the ratio that got it picked.
-        anchor: rows that the anchor of step 1 is made of: `picks`, and in the published search their repetitions.
-        idle_rounds: rounds since the last one that picked a row for the first time.
+        pick_ratios: for each pick, the ratio with which it was picked.
+        anchor: rows in the anchor of step 1: `picks`, and in the published search also their repetitions.
+        idle_rounds: rounds since a row was last picked for the first time.
     """
 
     ratio: NDArray[np.floating]
@@ -41,16 +41,16 @@ class SearchState:
 
     @classmethod
     def fresh(cls, rows: int, dtype: type[np.floating]) -> "SearchState":
-        """The state before the first row has been scored."""
+        """The state before any row is scored."""
         return cls(np.full(rows, np.nan, dtype), np.full(rows, LIVE, np.uint8), [], [], [], 0)
 
 
 class Saver:
-    """Keeps the state in a file, now and then.
+    """Saves the state to a file from time to time.
 
     Args:
-        path: of the file.
-        identity: names the work; a file of other work is not loaded, and overwritten.
+        path: the file.
+        identity: identifies the work. A file of other work is not loaded, and is overwritten.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -59,7 +59,7 @@ class Saver:
         self._last_save = time.monotonic()
 
     def load(self) -> SearchState | None:
-        """The saved state, or None where there is none of this work.
+        """The saved state, or None if there is no state of this work.
 
         Raises:
             PlatformError: the file is not a checkpoint.
@@ -85,7 +85,7 @@ class Saver:
             ) from error
 
     def save_now_and_then(self, state: SearchState) -> None:
-        """Save if the last time is long enough ago. Call it between rounds only."""
+        """Save if the last save is long enough ago. Call it only between rounds."""
         if time.monotonic() - self._last_save < SECONDS_BETWEEN_SAVES:
             return
         with whole_file(self._path) as temporary, temporary.open("wb") as file:

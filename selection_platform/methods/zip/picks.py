@@ -14,12 +14,12 @@ _ROWS_PER_READ = 10_000
 
 
 def write_picks(samples_file: Path, budget: int, settings: ZipSettings, folder: Path) -> Path:
-    """Pick from the samples of a Parquet file; a killed run goes on from its checkpoint in `folder`.
+    """Pick from the samples of a Parquet file; a killed run continues from its checkpoint in `folder`.
 
     Args:
         samples_file: columns `sample_id` and `messages` (list of `{role, content}`); for the published search also
-            `source`. A row's place in the file is part of its record there.
-        budget: samples to pick; all of them where there are fewer.
+            `source`. In that search, a row's position in the file is part of its record.
+        budget: samples to pick; all samples if there are fewer.
         settings: sizes of ZIP's three stages.
         folder: where the checkpoint and the picks go.
 

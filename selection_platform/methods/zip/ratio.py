@@ -1,9 +1,9 @@
-"""Compression ratios of a list of records with one more record, each for the price of that record.
+"""Compression ratios of a list of records with one more record, each at the cost of only that record.
 
-The compressor that has read the list up to the place of its next record is copied for each candidate. What it then
-writes is as long as `zlib.compress(text, 9)` of the whole text at once: zlib's output does not depend on how its input
-is cut into calls. Nearly all time is spent inside zlib, in matching the candidate and in writing out the block that the
-list had begun; the copy is a twentieth of it.
+A compressor that has read the list up to the next record is copied for each candidate. Its output then has the same
+length as `zlib.compress(text, 9)` of the whole text: zlib's output does not depend on how its input is split into
+calls. Nearly all time is spent inside zlib, to match the candidate and to write the block that the list has started;
+the copy takes a twentieth of it.
 """
 
 import zlib
@@ -38,10 +38,10 @@ class Anchor:
         self._packed += len(self._compressor.compress(data))
 
     def ratios(self, texts: Iterable[bytes]) -> list[float]:
-        """For each text the ratio of the list with this text alone added. Threads may share the anchor.
+        """For each text, the ratio of the list with only this text added. Threads may share the anchor.
 
         Returns:
-            Raw bytes by compressed bytes, brackets and commas included; low means diverse.
+            Raw bytes / compressed bytes, with brackets and commas; low means diverse.
         """
         ratios = []
         for text in texts:
@@ -57,8 +57,8 @@ class Ratios:
 
     Attributes:
         texts: record of each row, in UTF-8.
-        executor: runs the tasks. Threads do, for zlib works outside the interpreter's lock.
-        workers: number of its threads.
+        executor: runs the tasks. Threads are enough, because zlib runs outside the interpreter's lock.
+        workers: number of the executor's threads.
     """
 
     texts: list[bytes]
@@ -66,19 +66,19 @@ class Ratios:
     workers: int
 
     def __call__(self, anchor: Anchor, rows: Rows) -> NDArray[np.float64]:
-        """Ratio of the anchor's list with each of the rows (at least one) alone added. Shape of `rows`."""
+        """Ratio of the anchor's list with only one of the rows (at least one) added, for each row. Shape of `rows`."""
         tasks = max(min(len(rows), 4 * self.workers), -(-len(rows) // ROWS_PER_TASK))
         parts = [part.tolist() for part in np.array_split(rows, tasks)]
-        done = self.executor.map(lambda part: anchor.ratios(self.texts[row] for row in part), parts)
-        return np.concatenate([np.array(ratios) for ratios in done])
+        results = self.executor.map(lambda part: anchor.ratios(self.texts[row] for row in part), parts)
+        return np.concatenate([np.array(ratios) for ratios in results])
 
 
 def lowest(ratio: NDArray[np.floating], rows: Rows, count: int) -> Rows:
-    """The `count` of the ascending `rows` with the lowest ratios, ascending; all where there are fewer.
+    """The `count` rows with the lowest ratios, ascending; all `rows` if there are fewer.
 
     Args:
-        ratio: of every row of the pool. Shape (pool,).
-        rows: to choose from; the lower row wins a tie.
+        ratio: ratio of every row of the pool. Shape (pool,).
+        rows: the rows to choose from, ascending; the lower row wins a tie.
         count: at least 1.
     """
     if count >= len(rows):

@@ -18,10 +18,10 @@ class ZipSettings:
     """Sizes of one round.
 
     Attributes:
-        k1: rows whose ratio is refreshed.
-        k2: rows of these that are shortlisted.
-        k3: rows of these that are picked.
-        published: search as the official code does; `selection_platform.methods.zip.selection` says what that changes.
+        k1: rows whose ratio is recomputed.
+        k2: how many of them are shortlisted.
+        k3: how many of the shortlist are picked.
+        published: whether to search as the official code does; `selection_platform.methods.zip.selection` describes it.
     """
 
     k1: int
@@ -36,10 +36,10 @@ class ZipSettings:
     def scaled(self, pool_size: int) -> "ZipSettings":
         """The sizes used on a pool of `pool_size` rows.
 
-        From 3 * k1 rows on they are as given. Below, all three shrink by pool_size / (3 * k1), rounded down, at
-        least 1: a round refreshes a third of any smaller pool, and with the paper's k2 = 2 * k3 a third of it can be
-        picked before fewer than k1 rows are live. The sizes do not depend on the budget, so that a smaller budget
-        picks a prefix of what a larger one picks. The published search never scales.
+        From 3 * k1 rows on, they are unchanged. For fewer rows, all three are multiplied by pool_size / (3 * k1),
+        rounded down, at least 1: a round recomputes a third of any smaller pool, and with the paper's k2 = 2 * k3 a
+        third of it can be picked before fewer than k1 rows are live. The sizes do not depend on the budget, so that a
+        smaller budget picks a prefix of a larger one's picks. The published search never scales.
 
         Raises:
             PlatformError: the search is the published one, and the pool is smaller than k1.
@@ -47,8 +47,8 @@ class ZipSettings:
         if self.published:
             if pool_size < self.k1:
                 raise PlatformError(
-                    f"the published ZIP refreshes k1 = {self.k1:,} rows a round, but the pool has {pool_size:,}; lower "
-                    "k1 in the profile's `zip` (k2 and k3 must not exceed it)"
+                    f"the published ZIP recomputes k1 = {self.k1:,} rows per round, but the pool has {pool_size:,}; "
+                    "lower k1 in the profile's `zip` (k2 and k3 must not exceed it)"
                 )
             return self
         full = 3 * self.k1
@@ -59,12 +59,12 @@ class ZipSettings:
 
 
 class Search:
-    """The greedy search, in the steps that `selection_platform.methods.zip.selection` numbers.
+    """The greedy search, with the numbered steps in `selection_platform.methods.zip.selection`.
 
     Args:
-        ratios: of the pool's rows, which are in the order of their ids: the lower row wins a tie.
+        ratios: computes ratios of the pool's rows, which are in the order of their ids: the lower row wins a tie.
         settings: sizes of a round, scaled to the pool.
-        saver: keeps the state of unfinished work; None to keep none.
+        saver: saves the state of unfinished work; None saves nothing.
     """
 
     def __init__(self, ratios: Ratios, settings: ZipSettings, saver: Saver | None) -> None:
@@ -75,7 +75,7 @@ class Search:
         self._saver = saver
 
     def score_alone(self) -> None:
-        """Give every row that has none its first ratio, that of the row alone."""
+        """Compute the first ratio, that of the row alone, for every row without a ratio."""
         state = self.state
         rows = np.flatnonzero(np.isnan(state.ratio))
         alone = Anchor()
@@ -120,7 +120,7 @@ class Search:
         return shortlist
 
     def _candidates(self) -> Rows:
-        """Rows that step 1 may refresh."""
+        """Rows that step 1 may recompute."""
         state, sizes = self.state, self._settings
         if sizes.published:
             return np.arange(len(state.ratio))
@@ -147,14 +147,14 @@ class Search:
             shortlist = np.delete(shortlist, best)
 
     def _count_idle_rounds(self, new_rows: int) -> None:
-        """Stop a published search that goes round in circles."""
+        """Stop a published search that only repeats itself."""
         state = self.state
         state.idle_rounds = 0 if new_rows else state.idle_rounds + 1
         patience = -(-len(state.ratio) // self._settings.k2)
         if state.idle_rounds > patience:
             raise PlatformError(
                 f"the published ZIP picked {len(state.picks):,} of the pool's {len(state.ratio):,} rows, and in the "
-                f"{state.idle_rounds:,} rounds since then none of the others; lower the budget to "
+                f"{state.idle_rounds:,} rounds since then no other row; lower the budget to "
                 f"{len(state.picks):,}, or k1 in the profile's `zip`"
             )
 

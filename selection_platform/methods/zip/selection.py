@@ -1,34 +1,36 @@
 """ZIP: pick conversations that compress badly together (Yin et al. 2024, "Entropy Law").
 
 The ratio of a list of records is the UTF-8 length of Python's `str()` of the list, divided by the length of its
-`zlib` level 9 compression, both in bytes. Low is diverse, and low is picked. The official greedy search, by round:
+`zlib` level 9 compression, both in bytes. A low ratio is diverse, and is picked. Each round of the official greedy
+search:
 
-1. of the pool rows still live, refresh the k1 with the lowest known ratios: ratio(all picked so far + [row]);
-2. the k2 lowest of these form the shortlist, and stop being live;
-3. starting from an empty list, pick k3 of the shortlist one by one, each the lowest ratio(this round's picks + [row]).
+1. of the live rows of the pool, recompute the k1 with the lowest known ratios: ratio(all picks so far + [row]);
+2. the k2 lowest of these are the shortlist, and are no longer live;
+3. starting from an empty list, pick k3 of the shortlist one by one, each with the lowest ratio(this round's picks +
+[row]).
 
-Rows outside step 1 keep the ratio they had, at first ratio([row]). The shortlisted rows that step 3 leaves are burnt.
+Other rows keep their last ratio, which is initially ratio([row]). Shortlisted rows that are not picked are burnt.
 
-The search departs from the official code (github.com/USTC-StarTeam/ZIP, `ZIP.py`) here; `ZipSettings.published` takes
-the first three departures back, and `write_picks` with it the last:
+The search departs from the official code (github.com/USTC-StarTeam/ZIP, `ZIP.py`) as follows. `ZipSettings.published`
+reverts the first three departures, and `write_picks` with it the last:
 
 - No row is picked twice. When fewer than k2 rows are live, the burnt rows that were not picked become live again,
-  with their last ratio. The official code gives shortlisted rows a ratio of a million and leaves them where they are:
-  once fewer than k1 rows are live, step 1 refreshes picked and burnt rows too, and they may be picked (again).
+  with their last ratio. The official code gives shortlisted rows a ratio of a million and leaves them in the pool:
+  once fewer than k1 rows are live, step 1 also recomputes picked and burnt rows, and they may be picked (again).
 - Small pools scale k1, k2 and k3 down (`ZipSettings.scaled`). The official code stops when the pool is below k1.
 - Ratios are float64; the official ones are float32, which tie late in a run. Different true ratios stay different in
   float64 while raw x packed bytes are below 2^52, which is about 100 MB of picked text; beyond, they can tie but never
   swap.
-- Ties go to the lowest sample_id, in the official code to whichever row `torch.topk` returns, which promises no order.
-  So even the published search can pick another row than the official code where float32 ratios are equal.
+- Ties go to the lowest sample_id; in the official code to the row that `torch.topk` returns, which promises no order.
+  So even the published search can pick another row than the official code if float32 ratios are equal.
 - The result has exactly `budget` rows. The official one is a multiple of k3, and counts a row picked twice as two. The
-  published search feeds repeated picks to the list of step 1 as the official code does, but goes on until `budget`
-  different rows are picked, and returns each once, at its first place. It gives up where it would go round in circles.
-- A record is the messages only, with the field names that pools have here: ids and sources say nothing about the text.
-  The official code compresses what its data has, `id`, `conversations` (`from`, `value`) and `source`
+  published search adds repeated picks to the list of step 1 as the official code does, but continues until `budget`
+  different rows are picked, and returns each once, at its first position. It stops if it would only repeat itself.
+- A record has only the messages, with the platform's field names: ids and sources say nothing about the text. The
+  official code compresses its data's fields, `id`, `conversations` (`from`, `value`) and `source`
   (`published_record_text`). On short rows this decides a good part of the picks.
 
-Byte counts belong to the zlib version: another one may pick other rows.
+Byte counts depend on the zlib version: another version may pick other rows.
 """
 
 import hashlib
@@ -50,9 +52,9 @@ from selection_platform.text.conversation import Message
 
 
 class ZipPick(NamedTuple):
-    """One picked row: its place in the order of picking (from 0), and the ratio of step 3 that won it the place.
+    """One picked row: its position in the order of picking (from 0), and its ratio in step 3.
 
-    Low ratios are diverse. They are not sorted: each counts the picks of its round before it.
+    Low ratios are diverse. They are not sorted, because each ratio includes the earlier picks of its round.
     """
 
     sample_id: str
@@ -69,12 +71,12 @@ _PUBLISHED_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
 def published_record_text(messages: Sequence[Message], place: int, source: str) -> str:
-    """The same of the official code's rows, as its README shows them.
+    """The same for rows of the official code, as its README shows them.
 
     Args:
-        messages: of the conversation.
-        place: of the row in the pool, from 0. The official ids are such numbers.
-        source: where the conversation comes from.
+        messages: the conversation.
+        place: position of the row in the pool, from 0. The official ids are such numbers.
+        source: the conversation's source.
     """
     turns = [{"from": _PUBLISHED_ROLES[message.role], "value": message.content} for message in messages]
     return repr({"id": place, "conversations": turns, "source": source})
@@ -97,17 +99,17 @@ def select(
         records: `record_text` of each row, or `published_record_text`, in the same order. Read once, and kept as UTF-8.
         budget: number of rows to pick, at most the pool's size.
         settings: sizes of a round for large pools, and which search.
-        checkpoint: file to save unfinished work in and to go on from. Work on another pool, with other settings or
-            another zlib is started again; a larger budget goes on.
-        workers: number of threads; all cores if None. zlib works outside the interpreter's lock, so they scale.
+        checkpoint: file to save unfinished work to and continue from. Work on another pool, with other settings or
+            another zlib starts again; a larger budget continues.
+        workers: number of threads; all cores if None. zlib runs outside the interpreter's lock, so threads scale.
 
     Returns:
         `budget` picks of different rows, in the order of picking.
 
     Raises:
         PlatformError: ids repeat, ids and records differ in number, the budget is negative or exceeds the pool, the
-            checkpoint cannot be read, or the published search cannot do it: the pool is smaller than k1, or it only
-            repeats itself before the budget is reached.
+            checkpoint cannot be read, or the published search fails: the pool is smaller than k1, or the search only
+            repeats itself before it reaches the budget.
     """
     order = _order_by_id(sample_ids)
     scaled = settings.scaled(len(order))

@@ -407,5 +407,5 @@ def test_a_layer_that_has_no_part_in_the_loss_is_an_error(warm_ups: dict[str, Pa
     loaded = load_warmed_up(first, ["adam"], dtype="float32", max_length=60, tokens_per_batch=60, logit_rows=10)
     runner = loaded.gradients
     runner.layers = {**runner.layers, "unused": torch.nn.Linear(2, 2)}
-    with pytest.raises(ValueError, match="unused has a part in the loss 0 times"):
+    with pytest.raises(ValueError, match="unused is used 0 times in the loss"):
         runner.run([np.array([1, 2, 3])], np.array([1]), lambda *_: None)

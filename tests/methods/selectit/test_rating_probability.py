@@ -207,7 +207,7 @@ def test_a_digit_may_follow_a_token_for_the_start_of_a_word():
 
 @pytest.mark.parametrize(("words", "missing"), [(["cat"], 1), (["1", "2", "3"], 4)])
 def test_refuses_a_tokenizer_without_digits(words: list[str], missing: int):
-    with pytest.raises(NoDigitTokens, match=f"the digit {missing} is no token of its own"):
+    with pytest.raises(NoDigitTokens, match=f"the digit {missing} is not a single token"):
         digit_tokens(word_tokenizer(words))
 
 

@@ -106,7 +106,7 @@ def test_a_float32_tie_goes_to_the_lower_id():
 
 
 def test_refuses_a_pool_below_k1():
-    with pytest.raises(ValueError, match="k1 = 10,000 rows a round, but the pool has 30; lower k1 in the profile's"):
+    with pytest.raises(ValueError, match="k1 = 10,000 rows per round, but the pool has 30; lower k1 in the profile's"):
         fast_select(wordy_pool(30), 3, ZipSettings(10_000, 200, 100, published=True))
     assert len(fast_select(wordy_pool(30), 3, published(30, 4, 2))) == 3
 
