@@ -17,7 +17,7 @@ from orchestration.staleness import Due
 from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.configuration.settings import EvaluationSettings
-from selection_platform.errors import PlatformError, is_fixable
+from selection_platform.errors import PlatformError, is_fixable, message_of
 from selection_platform.evaluation.sandbox import can_contain
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest

@@ -58,9 +58,9 @@ class ErrorLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
-            prefix = "" if error is not None and is_fixable(error) else f"{kind.__name__}: "
-            print(f"{ERROR_MARK}{prefix}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        if error is not None:
+            message = message_of(error) if is_fixable(error) else f"{type(error).__name__}: {error}"
+            print(f"{ERROR_MARK}{' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 @contextmanager
