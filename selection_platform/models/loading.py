@@ -356,7 +356,7 @@ def _check_files(folder: Path, files: list[Path]) -> None:
         named = _named_shards(index)
         absent = sorted(named - {path.name for path in files})
         if absent:
-            raise UnreadableModel(f"{folder}: {', '.join(absent)} of {index.name} is not there; fetch the model again")
+            raise UnreadableModel(f"{folder}: {', '.join(absent)} of {index.name} is missing; fetch the model again")
 
 
 def _named_shards(index: Path) -> set[str]:

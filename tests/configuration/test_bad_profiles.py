@@ -212,9 +212,9 @@ CASES = [
     ("helper of a rater", helpers("tiny", of="helper"),
      "selectit.helpers.helper: 'helper' is not fine-tuned, so nothing is rated for it; leave it out"),
     ("helpers that do not rate", helpers("helper", level="sentence"),
-     "selectit: helpers: rate at level `model` alone, and the level is `sentence`; leave out one of the two"),
+     "selectit: helpers: they rate only at level `model`, and the level is `sentence`; leave out one of the two"),
     ("a primary measure that is not there", pool(held_out=0.1) | {"verdict": {"primary": "average"}},
-     "verdict.primary: 'average' is no measure of this profile; known are held_out_loss"),
+     "verdict.primary: 'average' is no measure of this profile; known: held_out_loss"),
     ("a primary measure where nothing is measured", {"verdict": {"primary": "average"}},
      "verdict.primary: nothing is measured; name benchmarks, or set `held_out` of a pool"),
 ]  # fmt: skip

