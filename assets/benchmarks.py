@@ -42,7 +42,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         rendered=lambda key: profile.text_of(profile.experiments[key].model),
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
-        by=computations(benchmark.task for benchmark in profile.evaluation.benchmarks.values()),
+        by=computations(profile.evaluation),
     )
     def benchmark_result(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher

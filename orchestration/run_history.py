@@ -10,6 +10,7 @@ import dagster as dg
 
 from assets.record.provenance import RECORDS_AT_ONCE
 from orchestration.disk_usage import bytes_of
+from resources.kept_records import forget
 
 VACUUM_WAITS = 5.0
 """Seconds to wait for readers of a database before its free pages are left for the next time."""
@@ -54,7 +55,10 @@ def files_of_runs(dagster: Path, runs: Collection[str]) -> list[Path]:
         dagster: the instance's folder.
         runs: ids of runs.
     """
-    paths = [path for run in runs for path in (dagster / "history" / "runs" / f"{run}.db", dagster / "storage" / run)]
+    events = dagster / "history" / "runs"
+    # SQLite leaves its log and index beside a file that is deleted while it is open, or whose process was killed.
+    endings = (".db", ".db-wal", ".db-shm")
+    paths = [path for run in runs for path in (*(events / f"{run}{end}" for end in endings), dagster / "storage" / run)]
     return [path for path in paths if path.exists()]
 
 
@@ -73,6 +77,7 @@ def forget_runs(instance: dg.DagsterInstance, dagster: Path, runs: Collection[st
     """
     for run in runs:
         instance.delete_run(run)
+        forget(instance, run)
         for path in files_of_runs(dagster, [run]):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -44,6 +44,13 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
         events.__class__, runs.__class__ = SqliteEventLogStorage, SqliteRunStorage
 
 
+def forget(instance: dg.DagsterInstance, run: str) -> None:
+    """Close the file of a run's events, if it is kept open, so that it can be deleted."""
+    engine = vars(instance.event_log_storage).get("kept", {}).pop(run, None)
+    if engine is not None:
+        engine.dispose()
+
+
 class KeptEventLog(SqliteEventLogStorage):
     """The events of each run in a file of its own, and those of assets in the index."""
 

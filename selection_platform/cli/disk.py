@@ -58,7 +58,11 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
                 "home": str(home(profile)),
                 "bytes": total,
                 "uses": [asdict(use) for use in found],
-                "freed_by": {"clean": cleaning.warehouse, "clean --removed": removed, "checkpoints.keep": weights},
+                "freed_by": {
+                    "clean": cleaning.warehouse + cleaning.dagster,
+                    "clean --removed": removed,
+                    "checkpoints.keep": weights,
+                },
                 "keep": settings.keep,
             }
         )
@@ -66,8 +70,8 @@ def disk(profile: Profile, options: argparse.Namespace) -> None:
     rows = [[str(use), in_words(use.bytes), "" if use.in_profile else "removed from the profile"] for use in found]
     print_table(["what", "size", ""], [*rows, ["in all", in_words(total), ""]], text=(0, 2), plain=True)
     print(f"\nIn {home(profile)}")
-    print(f"\n`clean` frees {in_words(cleaning.warehouse + weights[settings.keep])}, and with --removed "
-          f"{in_words(removed)} more.")  # fmt: skip
+    freed = cleaning.warehouse + cleaning.dagster + weights[settings.keep]
+    print(f"\n`clean` frees {in_words(freed)}, and with --removed {in_words(removed)} more.")
     for keep in ("best", "none"):
         if keep != settings.keep and weights[keep]:
             named = f"best, best: {settings.best}" if keep == "best" else keep

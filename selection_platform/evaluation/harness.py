@@ -228,9 +228,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": text_identity(Path(spec.model_folder), spec.text),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_versions": {
-            name: VERSIONS[name] for name in computations(each.task for each in spec.evaluation.benchmarks.values())
-        },
+        "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)},
     }
 
 

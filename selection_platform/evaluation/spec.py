@@ -1,6 +1,6 @@
 """What an evaluation job is asked to do. Importable without torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 from selection_platform.configuration.base import SPEED
@@ -14,9 +14,12 @@ CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The one task that runs what the model wrote."""
 
 
-def computations(tasks: Iterable[str]) -> tuple[str, ...]:
-    """What an evaluation on tasks of these names is made by: how lm-eval's own are run is no matter of ours."""
-    return ("evaluation",) if all(task.startswith(OFFLINE_PREFIX) for task in tasks) else ("evaluation", "stock_tasks")
+def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
+    """What makes the results: how lm-eval's own tasks and generated code are run counts only where there are any."""
+    tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
+    stock = ("stock_tasks",) if any(not task.startswith(OFFLINE_PREFIX) for task in tasks) else ()
+    code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
+    return ("evaluation", *stock, *code)
 
 
 class EvaluationSpec(Spec):

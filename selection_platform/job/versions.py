@@ -36,6 +36,8 @@ COMPUTATIONS = {
     "evaluation": Computation(1, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),
+    # Counts in addition where code that models wrote is run.
+    "generated_code": Computation(1),
     # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
     "verdict": Computation(3),

@@ -13,8 +13,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks.gpqa.n_shot.utils import process_docs as with_a_stream_of_its_own
 from lm_eval.tasks.gpqa.zeroshot.utils import process_docs as with_the_shared_stream
 
-from selection_platform.configuration.profile import load_profile
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
 from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
 from selection_platform.evaluation.harness import run_items
@@ -143,7 +142,16 @@ def test_another_seed_draws_others():
     assert prompts(task) != found
 
 
-@pytest.mark.parametrize(("profile", "stock"), [("demo", False), ("cpu", False), ("paper", True)])
-def test_how_stock_tasks_are_run_is_no_matter_of_evaluations_on_ours(profile, stock):
-    found = computations(each.task for each in load_profile(profile).evaluation.benchmarks.values())
-    assert found == ("evaluation", *(["stock_tasks"] if stock else []))
+@pytest.mark.parametrize(
+    ("tasks", "run_generated_code", "more"),
+    [
+        (["offline_mmlu", "offline_humaneval"], "never", []),
+        (["offline_mmlu", "offline_humaneval"], "sandboxed", ["generated_code"]),
+        (["offline_mmlu"], "sandboxed", []),
+        (["gsm8k", "offline_mmlu"], "never", ["stock_tasks"]),
+    ],
+)
+def test_what_is_not_run_makes_no_results(tasks, run_generated_code, more):
+    benchmarks = {task: {"task": task} for task in tasks}
+    settings = EvaluationSettings.model_validate({"benchmarks": benchmarks, "run_generated_code": run_generated_code})
+    assert computations(settings) == ("evaluation", *more)

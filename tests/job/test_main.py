@@ -9,13 +9,14 @@ job.main(sys.argv[1:])
 """
 PARENT = """
 import os, subprocess, sys
-job = ["evaluation", "spec.json", "folder", "--with-parent", str(os.getpid())]
+job = ["evaluation", "spec.json", sys.argv[2], "--with-parent", str(os.getpid())]
 subprocess.run([sys.executable, "-c", sys.argv[1], *job])
 """
 
 
-def test_a_job_ends_when_its_parent_is_killed():
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
+def test_a_job_ends_when_its_parent_is_killed(tmp_path):
+    command = [sys.executable, "-c", PARENT, CHILD, str(tmp_path / "folder")]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "at work\n"
     parent.kill()
