@@ -28,7 +28,7 @@ PICK_SCHEMA = {"experiment": pl.String, "method": pl.String, **_CELL, "seed": pl
 }  # fmt: skip
 ITEM_SCHEMA = (
     {"method": pl.String, **_CELL}
-    | dict.fromkeys(["benchmark", "tasks", "item_id", "outcome"], pl.String)
+    | dict.fromkeys(["benchmark", "task", "item_id", "outcome"], pl.String)
     | {"difference": pl.Float64}
 )
 
@@ -122,7 +122,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         costs=_arm_costs(profile, tables["experiment_costs"]),
         paper=_paper_verdicts(margins),
         picks=query(load_sql("90_reports/picks"), {"experiments": list(profile.first_selections), "most": MOST_PICKS}),
-        items=won_and_lost(differences, query(load_sql("90_reports/item_tasks"), {})),
+        items=won_and_lost(differences),
         snapshot=snapshot,
         written=_written(query, snapshot),
         recipe=recipe(profile),

@@ -116,17 +116,14 @@ PICKS = pl.DataFrame(
 # On m1 the arm and random runs differ by rounding alone.
 DIFFERENCES = pl.DataFrame(
     [
-        ("m", EVIL, 10, "ifd", "gsm8k", "g1", 100.0, 1.0),
-        ("m", EVIL, 10, "ifd", "gsm8k", "g2", -50.0, 1.0),
-        ("m", EVIL, 10, "ifd", "mmlu", "m1", -1e-14, 1.0),
-        ("m", EVIL, 10, "ifd", "mmlu", "m2", 50.0, 1.0),
-        ("m", EVIL, 10, "base", "mmlu", "m1", 0.0, 1.0),
+        ("m", EVIL, 10, "ifd", "gsm8k", "gsm8k", "g1", 100.0, 1.0),
+        ("m", EVIL, 10, "ifd", "gsm8k", "gsm8k", "g2", -50.0, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "mmlu_art", "m1", -1e-14, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "mmlu_law", "m2", 50.0, 1.0),
+        ("m", EVIL, 10, "base", "mmlu", "mmlu_art", "m1", 0.0, 1.0),
     ],
-    schema=["model", "pool", "budget", "method", "benchmark", "item_id", "difference", "weight"],
+    schema=["model", "pool", "budget", "method", "benchmark", "task", "item_id", "difference", "weight"],
     orient="row",
-)
-TASKS = pl.DataFrame(
-    {"benchmark": ["gsm8k", "gsm8k", "mmlu"], "item_id": ["g1", "g2", "m2"], "tasks": ["gsm8k", "gsm8k", "mmlu_law"]}
 )
 EVERYTHING = {
     "items_won_and_lost": counted(DIFFERENCES),
