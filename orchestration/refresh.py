@@ -16,9 +16,7 @@ from orchestration.run_lock import only_run
 from orchestration.staleness import Due
 from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.profile import Profile, home
-from selection_platform.configuration.settings import EvaluationSettings
 from selection_platform.errors import PlatformError, is_fixable, message_of
-from selection_platform.evaluation.sandbox import can_contain
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import duration, in_words
@@ -40,7 +38,7 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
-        tell_left_out(profile.evaluation, tell)
+        tell_left_out(profile, tell)
         try:
             _Refresh(workspace, tell).run(of, rebuild=rebuild)
         finally:
@@ -207,9 +205,11 @@ class _Refresh:
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
 
 
-def tell_left_out(evaluation: EvaluationSettings, tell: Tell) -> None:
+def tell_left_out(profile: Profile, tell: Tell) -> None:
     """Say which benchmarks are left out, as the code that models write is not run."""
+    evaluation = profile.evaluation
     names = [name for name, each in evaluation.benchmarks.items() if each.task == CODE_TASK]
     if names and evaluation.run_generated_code != "sandboxed":
-        why = "run_generated_code is never" if can_contain() else "generated code cannot be contained on this machine"
+        cannot = "generated code cannot be contained on this machine"
+        why = cannot if profile.decided_by_machine else "run_generated_code is never"
         tell(f"{', '.join(names)}: left out, as {why} (docs/security.md)")

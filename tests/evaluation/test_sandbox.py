@@ -208,11 +208,16 @@ def test_the_demo_runs_what_can_be_contained():
 
 
 @pytest.mark.usefixtures("_without_walls")
-def test_a_run_says_what_it_leaves_out():
+def test_a_run_says_what_it_leaves_out(tmp_path):
     told: list[str] = []
-    refresh.tell_left_out(load_profile("demo").evaluation, told.append)
+    demo = load_profile("demo")
+    refresh.tell_left_out(demo, told.append)
+    # Here the profile itself says so, whatever the machine can.
+    (tmp_path / "own.yaml").write_text(Path(str(demo.file)).read_text().replace("where_contained", "never"))
+    refresh.tell_left_out(load_profile(str(tmp_path / "own.yaml")), told.append)
     assert told == [
         "humaneval: left out, as generated code cannot be contained on this machine (docs/security.md)",
+        "humaneval: left out, as run_generated_code is never (docs/security.md)",
     ]
 
 
