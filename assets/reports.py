@@ -255,7 +255,8 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     @platform_asset(
         # Picks and items are read as they are. What makes others of them costs time, and so changes the cost ledger.
-        deps=tables,
+        # But licence, source and text of a pick are its pool's, and may change where the same ids are selected.
+        deps=[*tables, "pool"],
         group="reports",
         kinds={"python", "html"},
         settings={

@@ -23,7 +23,7 @@ MOST_PICKS = 10
 """Of an experiment that are shown."""
 _CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
 PICK_SCHEMA = {"experiment": pl.String, "method": pl.String, **_CELL, "seed": pl.Int64, "position": pl.Int64} | {
-    "sample_id": pl.String, "score": pl.Float64, "source": pl.String, "licence": pl.String,
+    "sample_id": pl.String, "source": pl.String, "licence": pl.String,
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
 }  # fmt: skip
 ITEM_SCHEMA = (

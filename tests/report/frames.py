@@ -102,13 +102,13 @@ HOSTILE = "</div><script>alert(1)</script>\x1b[2J \u202egnp.exe"
 """HTML, an escape sequence of terminals, and a turn of the writing direction."""
 PICKS = pl.DataFrame(
     [
-        ("ifd", "ifd", "m", EVIL, 10, 0, 1, "a1", 2.5, EVIL, "CC0", [
+        ("ifd", "ifd", "m", EVIL, 10, 0, 1, "a1", EVIL, "CC0", [
             {"role": "user", "content": HOSTILE},
             {"role": "assistant", "content": "long " * 300},
             *({"role": role, "content": "more"} for role in ("user", "assistant", "user", "assistant", "user")),
         ]),
-        ("ifd", "ifd", "m", EVIL, 10, 0, 2, "b2", None, None, None, None),
-        ("random", "random", "m", EVIL, 10, 0, 1, "b2", 0.75, None, None, None),
+        ("ifd", "ifd", "m", EVIL, 10, 0, 2, "b2", None, None, None),
+        ("random", "random", "m", EVIL, 10, 0, 1, "b2", None, None, None),
     ],
     schema=PICK_SCHEMA,
     orient="row",

@@ -43,7 +43,7 @@ def test_each_arm_has_a_page_with_its_verdicts_items_and_first_picks(made):
     assert cell.said[0] == "The 2 that it picks first, the best on top, with seed 0. Long texts are cut."
     first, second = cell.picks
     assert (first.facts, second.facts) == (
-        f"score 2.5 · source {EVIL} · licence CC0",
+        f"source {EVIL} · licence CC0",
         "source not stated · no licence is stated",
     )
     assert (len(first.messages), first.left) == (6, 1)
