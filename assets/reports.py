@@ -255,7 +255,8 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     @platform_asset(
         # Picks and items are read as they are. What makes others of them costs time, and so changes the cost ledger.
-        deps=tables,
+        # But licence, source and text of a pick are its pool's, and may change where the same ids are selected.
+        deps=[*tables, "pool"],
         group="reports",
         kinds={"python", "html"},
         settings={
@@ -263,7 +264,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "disclaimer": profile.disclaimer,
             "verdict": profile.verdict,
         },
-        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/item_tasks", "90_reports/picks"],
+        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/picks"],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),
     )

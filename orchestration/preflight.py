@@ -18,6 +18,7 @@ from selection_platform.configuration.checks import check_pool_size, check_posit
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
+from selection_platform.models.dropped_weights import weight_files, weights_dropped
 from selection_platform.models.files import checkpoint_files, stated_positions, used_weights
 from selection_platform.text.numbers import in_words
 from sql.queries import load_sql
@@ -29,12 +30,13 @@ Steps = dict[str, list[str]]
 """The partitions that are to be made of each asset, by its name."""
 
 
-def preflight(workspace: Workspace, steps: Iterable[Step]) -> list[str]:
+def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Step] = ()) -> list[str]:
     """What would stop some steps, all of it, one message each.
 
     Args:
         workspace: of the profile.
         steps: that are due, or may become so.
+        rebuilt: the checkpoints among them that are trained again as their weights were dropped.
     """
     wanted: Steps = {}
     for step in steps:
@@ -49,7 +51,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step]) -> list[str]:
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
         *_ray(workspace.profile, wanted),
-        *_room(workspace, wanted),
+        *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
     ]
     return list(dict.fromkeys(found))
 
@@ -174,28 +176,40 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
         yield f"jobs.run is ray, and {missing[0]} is not installed; install selection-platform[ray]"
 
 
-def _room(workspace: Workspace, wanted: Steps) -> Iterator[str]:
-    """Whether the weights that stay have room: as large as the base model's, where that is on this machine."""
-    profile = workspace.profile
+def _room(workspace: Workspace, wanted: Steps, rebuilt: set[str | None]) -> Iterator[str]:
+    """Whether the weights that are to come have room: as large as the base model's, where that is on this machine."""
+    profile, artifacts = workspace.profile, workspace.resources.artifacts
     if profile.fine_tuning.lora is not None:
         return
-    experiments = [profile.experiments[key] for key in wanted.get("checkpoint", [])]
-    # The base model itself, an arm without a pool, has its weights already.
-    trained = Counter(each.base_model for each in experiments if each.pool is not None)
-    needed = {name: _kept(profile, count) * _weights(workspace, name) for name, count in trained.items()}
+    new: Counter[str] = Counter()
+    made: Counter[str] = Counter()
+    for key in wanted.get("checkpoint", []):
+        experiment, folder = profile.experiments[key], artifacts.checkpoint(key)
+        # The base model itself, an arm without a pool, has its weights already.
+        if experiment.pool is not None:
+            there = key not in rebuilt and (weight_files(folder) or weights_dropped(folder))
+            (made if there else new)[experiment.base_model] += 1
+    needed = {name: _more(profile, new[name], made[name]) for name in {*new, *made}}
+    size = sum(count * _weights(workspace, name) for name, count in needed.items())
     free = shutil.disk_usage(workspace.home).free
-    if sum(needed.values()) > free:
+    if size > free:
         yield (
-            f"{workspace.home}: the weights of {trained.total()} checkpoints would take about "
-            f"{in_words(sum(needed.values()))}, and {in_words(free)} are free; write `checkpoints: {{keep: none}}`, "
+            f"{workspace.home}: the weights of {sum(needed.values())} more checkpoints would take about "
+            f"{in_words(size)}, and {in_words(free)} are free; write `checkpoints: {{keep: none}}`, "
             "which drops them after their evaluation, or free some room"
         )
 
 
-def _kept(profile: Profile, trained: int) -> int:
-    """How many checkpoints of a model lie on the disk at once, at least."""
-    most = {"all": trained, "best": profile.checkpoints.best * len(profile.pools) + 1, "none": 1}
-    return min(trained, most[profile.checkpoints.keep])
+def _more(profile: Profile, new: int, made: int) -> int:
+    """How many checkpoints of a model come to lie on the disk at once, at least.
+
+    Args:
+        profile: says how many are kept.
+        new: how many are to be trained for the first time.
+        made: how many may be replaced. Most come out the same; one that does not stays until its replacement is there.
+    """
+    most = {"all": new, "best": profile.checkpoints.best * len(profile.pools) + 1, "none": 1}
+    return min(new, most[profile.checkpoints.keep]) + min(made, 1)
 
 
 def _weights(workspace: Workspace, model: str) -> int:

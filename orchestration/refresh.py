@@ -16,9 +16,7 @@ from orchestration.run_lock import only_run
 from orchestration.staleness import Due
 from orchestration.workspace import Workspace, open_workspace
 from selection_platform.configuration.profile import Profile, home
-from selection_platform.configuration.settings import EvaluationSettings
 from selection_platform.errors import PlatformError, is_fixable, message_of
-from selection_platform.evaluation.sandbox import can_contain
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import duration, in_words
@@ -40,7 +38,7 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
         PlatformError: a name is not known, or a step failed for something that the user can put right.
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
-        tell_left_out(profile.evaluation, tell)
+        tell_left_out(profile, tell)
         try:
             _Refresh(workspace, tell).run(of, rebuild=rebuild)
         finally:
@@ -66,14 +64,14 @@ class Plan:
     long: list[str]
 
 
-def plan(profile: Profile, of: Sequence[str] = ()) -> Plan:
+def plan(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False) -> Plan:
     """What `refresh` would do with the same arguments, without doing anything.
 
     Raises:
         PlatformError: a name is not known.
     """
     with open_workspace(profile) as workspace:
-        return _Refresh(workspace, print).plan(of)
+        return _Refresh(workspace, print).plan(of, rebuild=rebuild)
 
 
 class _Refresh:
@@ -86,12 +84,14 @@ class _Refresh:
         self._expected = ExpectedTime(entries(workspace.instance))
         self._seconds: dict[str, float] = {}
 
-    def plan(self, of: Sequence[str]) -> Plan:
-        steps = self._steps(of)
-        due = [due for step in steps if (due := self._staleness.cause(step))]
+    def plan(self, of: Sequence[str], *, rebuild: bool) -> Plan:
+        rebuilt = self._retention.dropped(self._named(of)) if rebuild else []
+        dropped = {step: Due(step, "missing", ("its weights were dropped",)) for step in rebuilt}
+        steps = self._steps(of, rebuilt)
+        due = [due for step in steps if (due := self._staleness.cause(step) or dropped.get(step))]
         made = {each.step for each in due}
         perhaps = [step for step in steps if step not in made]
-        faults, long = preflight(self._workspace, steps), list(long_benchmarks(self._workspace, steps))
+        faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
         return Plan(due, perhaps, faults, self._expected.of(steps), long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
@@ -130,9 +130,9 @@ class _Refresh:
             beside = f", and {left.unknown} steps whose time is not known" if left.unknown else ""
             self._tell(f"    {duration(left.seconds)} left{beside}")
 
-    def _steps(self, of: Sequence[str]) -> list[Step]:
-        """The steps that are due, and those that may become so by what they change."""
-        steps = self._staleness.graph.downstream(due.step for due in self._staleness.due())
+    def _steps(self, of: Sequence[str], rebuilt: Sequence[Step] = ()) -> list[Step]:
+        """The steps that are due or trained again, and those that may become due by what they change."""
+        steps = self._staleness.graph.downstream([*(due.step for due in self._staleness.due()), *rebuilt])
         if not of:
             return steps
         wanted = set(self._staleness.graph.upstream(self._named(of)))
@@ -207,9 +207,11 @@ class _Refresh:
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
 
 
-def tell_left_out(evaluation: EvaluationSettings, tell: Tell) -> None:
+def tell_left_out(profile: Profile, tell: Tell) -> None:
     """Say which benchmarks are left out, as the code that models write is not run."""
+    evaluation = profile.evaluation
     names = [name for name, each in evaluation.benchmarks.items() if each.task == CODE_TASK]
     if names and evaluation.run_generated_code != "sandboxed":
-        why = "run_generated_code is never" if can_contain() else "generated code cannot be contained on this machine"
+        cannot = "generated code cannot be contained on this machine"
+        why = cannot if profile.decided_by_machine else "run_generated_code is never"
         tell(f"{', '.join(names)}: left out, as {why} (docs/security.md)")

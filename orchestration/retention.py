@@ -77,13 +77,15 @@ class Retention:
         self._wanted |= {step.partition_key for step in chosen if step.partition_key is not None}
         self.forget(chosen)
 
+    def dropped(self, steps: Iterable[Step]) -> list[Step]:
+        """Those checkpoints among the steps whose weights were dropped."""
+        chosen = [step for step in steps if CHECKPOINT in step.asset.keys and step.partition_key is not None]
+        return [step for step in chosen if weights_dropped(self._artifacts.checkpoint(step.partition_key or ""))]
+
     def forget(self, steps: Iterable[Step]) -> None:
         """Remove the folders of those checkpoints among the steps whose weights were dropped, to be trained again."""
-        for step in steps:
-            if CHECKPOINT in step.asset.keys and step.partition_key is not None:
-                folder = self._artifacts.checkpoint(step.partition_key)
-                if weights_dropped(folder):
-                    remove_job_folder(folder)
+        for step in self.dropped(steps):
+            remove_job_folder(self._artifacts.checkpoint(step.partition_key or ""))
 
     def _is_current(self, experiment: str) -> bool:
         return not any(self._staleness.cause(self._steps[key, experiment]) for key in (CHECKPOINT, BENCHMARK_RESULT))

@@ -5,8 +5,8 @@ SQLite makes files beside what it reads. So it is given a copy.
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,9 +37,12 @@ def writable_copy(folder: Path, without: str) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="selection-platform-") as name:
         copy = Path(name) / folder.name
-        copy.mkdir()
-        files = [path for path in folder.rglob("*") if without not in path.relative_to(folder).parts and path.is_file()]
-        _copy({path: copy / path.relative_to(folder) for path in files})
+
+        def files() -> list[Path]:
+            parts = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+            return [part for part in parts if without not in part.parts]
+
+        _copy(folder, copy, files)
         yield copy
 
 
@@ -51,29 +54,48 @@ def copied_database(database: Path, state: str) -> Path:
         state: differs where the database may have changed.
     """
     if state not in _COPIES:
-        _COPIES[state] = TemporaryDirectory(prefix="selection-platform-")
-        target = Path(_COPIES[state].name)
-        log = database.with_name(f"{database.name}-wal")
-        _copy({path: target / path.name for path in (database, log) if path.exists()})
-    return Path(_COPIES[state].name) / database.name
+        copy = TemporaryDirectory(prefix="selection-platform-")
+        beside = log_beside(database)
+        _copy(database.parent, _in(copy), lambda: [Path(path.name) for path in (database, beside) if path.exists()])
+        _COPIES[state] = copy
+    return _in(_COPIES[state]) / database.name
 
 
-def _copy(files: dict[Path, Path]) -> None:
-    """Copy files as they were at one time: again where one of them changed meanwhile.
+def log_beside(database: Path) -> Path:
+    """Where SQLite keeps what it has not written into a database yet; there may be no such file."""
+    return database.with_name(f"{database.name}-wal")
+
+
+def _in(copy: TemporaryDirectory[str]) -> Path:
+    return Path(copy.name) / "copy"
+
+
+def _copy(folder: Path, copy: Path, files: Callable[[], list[Path]]) -> None:
+    """Copy files as they were at one time: again where one of them changed, came or went meanwhile.
+
+    Args:
+        folder: where they are.
+        copy: the folder of the copies, which is made.
+        files: lists them, relative to the folder.
 
     Raises:
         KeepsChanging: one of them did each time.
     """
     for _ in range(_TRIES):
-        before = _look(files)
-        for source, target in files.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Not its mode: it may be one that nobody may write to.
-            shutil.copyfile(source, target)
-        if _look(files) == before:
-            return
-    raise KeepsChanging(f"{next(iter(files)).parent} cannot be copied while somebody writes there; try again later")
+        copy.mkdir()
+        with suppress(FileNotFoundError):
+            before = _look(folder, files())
+            for file in before:
+                (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                # Not its mode: it may be one that nobody may write to.
+                shutil.copyfile(folder / file, copy / file)
+            if _look(folder, files()) == before:
+                return
+        shutil.rmtree(copy)
+    raise KeepsChanging(f"{folder} cannot be copied while somebody writes there; try again later")
 
 
-def _look(files: dict[Path, Path]) -> list[tuple[int, int]]:
-    return [(state.st_size, state.st_mtime_ns) for state in (path.stat() for path in files)]
+def _look(folder: Path, files: list[Path]) -> dict[Path, tuple[int, int]]:
+    """Bytes and time of each file."""
+    states = {file: (folder / file).stat() for file in files}
+    return {file: (state.st_size, state.st_mtime_ns) for file, state in states.items()}

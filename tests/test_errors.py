@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from selection_platform.cli import main
+from selection_platform.configuration.profile import HOME_VARIABLE
 from selection_platform.errors import PlatformError, is_fixable, message_of
 
 FULL = "database or disk is full"
@@ -37,3 +39,19 @@ def test_what_a_user_can_put_right_is_one_line(error, message):
 )
 def test_the_rest_is_a_fault_of_ours(error):
     assert not is_fixable(error)
+
+
+@pytest.mark.parametrize("there", ["folder", "file"])
+def test_a_fault_is_told_where_it_cannot_be_kept(tmp_path, monkeypatch, capsys, there):
+    """A file in the place of the homes' folder cannot be written into, whoever tries."""
+    homes = tmp_path / "homes"
+    homes.mkdir() if there == "folder" else homes.write_text("")
+    monkeypatch.setenv(HOME_VARIABLE, str(homes))
+    monkeypatch.setattr(main, "_run", lambda arguments: {}["missing"])
+    assert main.main([]) == 1
+    told = capsys.readouterr().err
+    assert "KeyError: 'missing'" in told
+    assert told.count("Traceback") == 1
+    log = homes / "fault.log"
+    assert ("cannot be written: " in told) == (there == "file")
+    assert ("KeyError" in log.read_text()) if there == "folder" else (str(log) in told)

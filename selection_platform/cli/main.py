@@ -79,12 +79,16 @@ def _report_fault(error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
     print(text, file=sys.stderr, end="")
     log = homes() / "fault.log"
-    make_private(log.parent)
     versions = " ".join([f"selection-platform {version('selection-platform')}", f"Python {sys.version.split()[0]}"])
-    log.write_text(f"{versions}\n{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
+    try:
+        make_private(log.parent)
+        log.write_text(f"{versions}\n{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
+        report = str(log)
+    except OSError as why:
+        report = f"the lines above and these versions: {versions} ({log} cannot be written: {why.strerror})"
     print(
         "selection-platform: this is a fault of the platform and not of what you gave it. Please report it to its "
-        f"maintainers with {log}",
+        f"maintainers with {report}",
         file=sys.stderr,
     )
 

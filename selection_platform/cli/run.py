@@ -61,7 +61,7 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     if options.rebuild and not options.of:
         raise PlatformError("--rebuild: name the experiments whose weights are wanted")
     if options.dry_run:
-        _print_plan(profile, options.of)
+        _print_plan(profile, options.of, rebuild=options.rebuild)
         return
     refresh(profile, options.of, rebuild=options.rebuild, tell=_tell)
 
@@ -70,7 +70,7 @@ def _tell(line: str) -> None:
     print(printable(line), flush=True)
 
 
-def _print_plan(profile: Profile, of: Sequence[str]) -> None:
+def _print_plan(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -> None:
     """What would be made, why, and how long that would take.
 
     Raises:
@@ -79,7 +79,7 @@ def _print_plan(profile: Profile, of: Sequence[str]) -> None:
     from orchestration.refresh import plan
     from selection_platform.text.numbers import duration
 
-    found = plan(profile, of)
+    found = plan(profile, of, rebuild=rebuild)
     if found.due:
         print_due(found.due)
     steps = len(found.due) + len(found.perhaps)

@@ -102,11 +102,17 @@ class Profile(MethodSettings):
     jobs: Annotated[JobSettings, UPKEEP] = Field(default=JobSettings(), description="Where the jobs run.")
 
     _file: Path | None = PrivateAttr(default=None)
+    _decided_by_machine: bool = PrivateAttr(default=False)
 
     @property
     def file(self) -> Path | None:
         """The file that it was read from; None if it was not read from a file."""
         return self._file
+
+    @property
+    def decided_by_machine(self) -> bool:
+        """Whether it left `run_generated_code` to the machine, which has decided it since."""
+        return self._decided_by_machine
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Profile":
@@ -300,7 +306,9 @@ def _on_this_machine(profile: Profile) -> Profile:
         return profile
     decided = "sandboxed" if can_contain() else "never"
     evaluation = profile.evaluation.model_copy(update={"run_generated_code": decided})
-    return profile.model_copy(update={"evaluation": evaluation})
+    copy = profile.model_copy(update={"evaluation": evaluation})
+    copy._decided_by_machine = True
+    return copy
 
 
 def read_profile(path: Path, text: str | None = None) -> Profile:

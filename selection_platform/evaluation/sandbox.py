@@ -109,17 +109,31 @@ def check_sandbox() -> None:
     bubblewrap()
 
 
-@lru_cache(maxsize=1)
+def can_contain() -> bool:
+    """Whether programs can be contained on this machine, as `check_sandbox` sees it."""
+    return isinstance(_probed(), Path)
+
+
 def bubblewrap() -> Path:
     """The bubblewrap that contains programs on this machine.
-
-    That of the machine comes first: its distribution keeps it, and may allow it what it allows no other program.
 
     Raises:
         SandboxUnavailable: there is none, or none that can.
     """
+    found = _probed()
+    if isinstance(found, str):
+        raise SandboxUnavailable(f"{found}; {_INSTEAD}")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _probed() -> Path | str:
+    """The bubblewrap that contains programs on this machine, or why there is none: seen once a process.
+
+    That of the machine comes first: its distribution keeps it, and may allow it what it allows no other program.
+    """
     if seccomp_filter() is None:
-        raise SandboxUnavailable(f"generated code runs on Linux on x86_64 and aarch64 only; {_INSTEAD}")
+        return "generated code runs on Linux on x86_64 and aarch64 only"
     reasons: list[str] = []
     for path in _candidates():
         outcome = _run(path, _PROBE, DEFAULT_LIMITS)
@@ -127,16 +141,7 @@ def bubblewrap() -> Path:
             return path
         reasons.append(f"{path}: {_reason(outcome.run)}")
     tried = "; ".join(reasons) or "bubblewrap is not installed"
-    raise SandboxUnavailable(f"generated code cannot be contained on this machine ({tried}); {_INSTEAD}")
-
-
-@lru_cache(maxsize=1)
-def can_contain() -> bool:
-    """Whether a bubblewrap can build walls on this machine: a quick look, where `check_sandbox` makes sure."""
-    if seccomp_filter() is None:
-        return False
-    commands = ([str(path), *_namespaces(), "--ro-bind", "/", "/", str(path), "--version"] for path in _candidates())
-    return any(subprocess.run(command, capture_output=True).returncode == 0 for command in commands)
+    return f"generated code cannot be contained on this machine ({tried})"
 
 
 def _candidates() -> list[Path]:

@@ -50,7 +50,7 @@ class Pick:
     Attributes:
         position: 1 is picked first.
         sample_id: its id.
-        facts: score, source and licence, in words.
+        facts: source and licence, in words.
         messages: the first ones; none where no licence is stated for it.
         left: messages that are not shown.
     """
@@ -171,9 +171,8 @@ def _said(method: str, picked: pl.DataFrame) -> list[str]:
 
 def _pick(row: Mapping[str, Any]) -> Pick:
     messages = row["messages"] or []
-    score = "" if row["score"] is None or row["method"] == RANDOM else f"score {row['score']:.4g} · "
     licence = f"licence {printable(row['licence'])}" if row["licence"] else "no licence is stated"
-    facts = f"{score}source {printable(row['source'] or 'not stated')} · {licence}"
+    facts = f"source {printable(row['source'] or 'not stated')} · {licence}"
     shown = [_message(each["role"], each["content"]) for each in messages[:MOST_MESSAGES]]
     return Pick(row["position"], row["sample_id"], facts, shown, max(0, len(messages) - MOST_MESSAGES))
 

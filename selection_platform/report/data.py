@@ -23,12 +23,12 @@ MOST_PICKS = 10
 """Of an experiment that are shown."""
 _CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
 PICK_SCHEMA = {"experiment": pl.String, "method": pl.String, **_CELL, "seed": pl.Int64, "position": pl.Int64} | {
-    "sample_id": pl.String, "score": pl.Float64, "source": pl.String, "licence": pl.String,
+    "sample_id": pl.String, "source": pl.String, "licence": pl.String,
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
 }  # fmt: skip
 ITEM_SCHEMA = (
     {"method": pl.String, **_CELL}
-    | dict.fromkeys(["benchmark", "tasks", "item_id", "outcome"], pl.String)
+    | dict.fromkeys(["benchmark", "task", "item_id", "outcome"], pl.String)
     | {"difference": pl.Float64}
 )
 
@@ -122,7 +122,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         costs=_arm_costs(profile, tables["experiment_costs"]),
         paper=_paper_verdicts(margins),
         picks=query(load_sql("90_reports/picks"), {"experiments": list(profile.first_selections), "most": MOST_PICKS}),
-        items=won_and_lost(differences, query(load_sql("90_reports/item_tasks"), {})),
+        items=won_and_lost(differences),
         snapshot=snapshot,
         written=_written(query, snapshot),
         recipe=recipe(profile),

@@ -7,21 +7,19 @@ ROUNDING = 1e-6
 """Percentage points. Means of equal results that were summed in another order differ by less, and one item by more."""
 
 
-def won_and_lost(differences: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
+def won_and_lost(differences: pl.DataFrame) -> pl.DataFrame:
     """The items on which an arm and random runs differ.
 
     Args:
         differences: rows of `90_reports/item_differences.sql`.
-        tasks: rows of `90_reports/item_tasks.sql`.
 
     Returns:
-        Columns `method`, `model`, `pool`, `budget`, `benchmark`, `tasks`, `item_id`, `outcome` (won or lost) and
+        Columns `method`, `model`, `pool`, `budget`, `benchmark`, `task`, `item_id`, `outcome` (won or lost) and
         `difference`, in percentage points.
     """
     outcome = pl.when(pl.col("difference") > 0).then(pl.lit("won")).otherwise(pl.lit("lost")).alias("outcome")
     differing = differences.filter(pl.col("difference").abs() > ROUNDING).with_columns(outcome)
-    named = differing.join(tasks, on=["benchmark", "item_id"], how="left", maintain_order="left")
-    return named.select("method", *CELL, "benchmark", "tasks", "item_id", "outcome", "difference")
+    return differing.select("method", *CELL, "benchmark", "task", "item_id", "outcome", "difference")
 
 
 def counted(differences: pl.DataFrame) -> pl.DataFrame:

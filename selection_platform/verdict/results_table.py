@@ -118,6 +118,7 @@ def _beside_each(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
         (pl.col("pool").is_null() | (pl.col("pool") == pl.col("pool_of_cell")))
         & (pl.col("budget").is_null() | (pl.col("budget") == pl.col("budget_of_cell")))
     )
+    _refuse_unplaced(path, open_.filter(~pl.col("row").is_in(placed["row"].implode())), cells)
     placed = placed.with_columns(pool=pl.col("pool_of_cell"), budget=pl.col("budget_of_cell")).select(rows.columns)
     rows = pl.concat([whole, placed]).sort("row", maintain_order=True)
     known = rows.filter(pl.col("method") == RANDOM).select(*CELL, "measure").unique()
@@ -125,6 +126,21 @@ def _beside_each(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
         where = ", ".join(f"{name} {row[name]!r}" for name in (*CELL, "measure"))
         raise PlatformError(f"{path}, row {row['row']}: no row of the arm `{RANDOM}` has {where}; add random runs")
     return rows
+
+
+def _refuse_unplaced(path: Path, rows: pl.DataFrame, cells: pl.DataFrame) -> None:
+    """Refuse the first row that would stand beside no random run, by the first column that none of them has.
+
+    Raises:
+        PlatformError: there is one.
+    """
+    for row in rows.head(1).iter_rows(named=True):
+        left, column = cells, "model"
+        for column in CELL:
+            left = left if row[column] is None else left.filter(pl.col(column) == row[column])
+            if left.is_empty():
+                break
+        _refuse(path, rows.head(1), column, f"is in no row of the arm `{RANDOM}` that this one could stand beside")
 
 
 def _runs(path: Path, rows: pl.DataFrame) -> list[Run]:

@@ -15,7 +15,7 @@ from orchestration import refresh
 from selection_platform.configuration.profile import load_profile
 from selection_platform.evaluation import sandbox
 from selection_platform.evaluation.humaneval import assemble, check_program
-from selection_platform.evaluation.sandbox import Limits, SandboxUnavailable, can_contain, check_sandbox, run_python
+from selection_platform.evaluation.sandbox import Limits, SandboxUnavailable, check_sandbox, run_python
 from tests.evaluation import escapes
 
 OTHER_USER = 12345
@@ -187,11 +187,9 @@ def _without_walls(monkeypatch, tmp_path):
     bwrap.write_text("#!/bin/sh\necho 'bwrap: Creating new namespace failed: Operation not permitted' >&2\nexit 1\n")
     bwrap.chmod(0o755)
     monkeypatch.setattr(sandbox, "_candidates", lambda: [bwrap])
-    sandbox.bubblewrap.cache_clear()
-    can_contain.cache_clear()
+    sandbox._probed.cache_clear()
     yield
-    sandbox.bubblewrap.cache_clear()
-    can_contain.cache_clear()
+    sandbox._probed.cache_clear()
 
 
 @pytest.mark.usefixtures("_without_walls")
@@ -210,18 +208,25 @@ def test_the_demo_runs_what_can_be_contained():
 
 
 @pytest.mark.usefixtures("_without_walls")
-def test_a_run_says_what_it_leaves_out():
+def test_a_run_says_what_it_leaves_out(tmp_path):
     told: list[str] = []
-    refresh.tell_left_out(load_profile("demo").evaluation, told.append)
+    demo = load_profile("demo")
+    refresh.tell_left_out(demo, told.append)
+    # Here the profile itself says so, whatever the machine can.
+    (tmp_path / "own.yaml").write_text(Path(str(demo.file)).read_text().replace("where_contained", "never"))
+    refresh.tell_left_out(load_profile(str(tmp_path / "own.yaml")), told.append)
     assert told == [
         "humaneval: left out, as generated code cannot be contained on this machine (docs/security.md)",
+        "humaneval: left out, as run_generated_code is never (docs/security.md)",
     ]
 
 
 def test_a_sandbox_that_holds_nothing_back_is_not_used(monkeypatch):
     """Its options are asked for; the probe sees that they are kept."""
     monkeypatch.setattr(sandbox, "seccomp_filter", lambda: bytes.fromhex("060000000000ff7f"))
-    sandbox.bubblewrap.cache_clear()
+    sandbox._probed.cache_clear()
     with pytest.raises(SandboxUnavailable, match="fork is possible"):
         check_sandbox()
-    sandbox.bubblewrap.cache_clear()
+    # What is decided by the machine is decided by the same: HumanEval is left out, and no run is refused.
+    assert load_profile("demo").evaluation.run_generated_code == "never"
+    sandbox._probed.cache_clear()

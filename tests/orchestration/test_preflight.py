@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from orchestration import preflight
+from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from selection_platform.evaluation.task_names import stock_names
@@ -78,8 +79,23 @@ def test_room_for_the_weights_that_stay(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(0, 0, 3999))
     # Four arms are trained; the weights of one are 1,000 bytes.
     (fault,) = faults(tmp_path, monkeypatch, capsys, models=models)
-    assert "the weights of 4 checkpoints would take about 4.0 kB, and 4.0 kB are free" in fault
+    assert "the weights of 4 more checkpoints would take about 4.0 kB, and 4.0 kB are free" in fault
     assert faults(tmp_path, monkeypatch, capsys, models=models, checkpoints={"keep": "none"}) == []
+
+
+def test_weights_that_are_there_need_no_room_but_for_one_that_is_replaced(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=4096)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    made = build_resources(tmp_path / "home" / "own").artifacts
+    for key in ("random/letters/mine/6/s0", "random/letters/mine/6/s1", "token_length/letters/mine/6/s0"):
+        made.checkpoint(key).mkdir(parents=True)
+        (made.checkpoint(key) / "model.safetensors").write_bytes(b"0" * 1000)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(0, 0, 2000))
+    assert faults(tmp_path, monkeypatch, capsys, models=models) == []
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(0, 0, 1999))
+    (fault,) = faults(tmp_path, monkeypatch, capsys, models=models)
+    assert "the weights of 2 more checkpoints would take about 2.0 kB" in fault
 
 
 def test_packages(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from resources import read_only_home
+from resources.catalog import SqliteCatalog
 from resources.read_only_home import KeepsChanging, copied_database, writable_copy
 from tests.small_run import RANDOM
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.data]
 READING = {
     "status": (["status", "--exit-code"], "0 of "),
     "verify": (["verify", RANDOM[0]], "the same ids"),
-    "disk": (["disk"], "in all, in "),
+    "disk": (["disk"], "in all   "),
     "sql": (["sql", "SELECT count(*) AS rows FROM scores.entropy"], "40"),
     "report": (["report", "--to", "{page}"], "index.html"),
     "export": (["export", RANDOM[0], "--to", "{page}"], "README.md"),
@@ -93,3 +94,57 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path, monkeypatch):
     left = iter("x" * 100)
     with pytest.raises(KeepsChanging, match=str(tmp_path)):
         copied_database(database, "two")
+    # What was not copied is not taken for a copy.
+    left = iter("")
+    assert copied_database(database, "two").with_name(log.name).read_text() == log.read_text()
+
+
+def test_a_file_that_goes_while_a_folder_is_copied_is_left_out(tmp_path, monkeypatch):
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    (folder / "index.db").write_text("index")
+    (folder / "index.db-journal").write_text("pages")
+    copyfile = shutil.copyfile
+
+    def copying(source, target):
+        (folder / "index.db-journal").unlink(missing_ok=True)
+        copyfile(source, target)
+
+    monkeypatch.setattr(read_only_home.shutil, "copyfile", copying)
+    with writable_copy(folder, without="storage") as copy:
+        assert [path.name for path in copy.iterdir()] == ["index.db"]
+
+
+def test_a_file_that_comes_while_a_folder_is_copied_is_copied_too(tmp_path, monkeypatch):
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    (folder / "index.db").write_text("index")
+    copyfile = shutil.copyfile
+
+    def copying(source, target):
+        copyfile(source, target)
+        if not (folder / "index.db-journal").exists():
+            (folder / "index.db-journal").write_text("pages")
+
+    monkeypatch.setattr(read_only_home.shutil, "copyfile", copying)
+    with writable_copy(folder, without="storage") as copy:
+        assert {path.name for path in copy.iterdir()} == {"index.db", "index.db-journal"}
+
+
+def test_a_catalog_that_is_copied_has_changed_where_its_log_has(tmp_path, monkeypatch):
+    catalog = SqliteCatalog(tmp_path)
+    (tmp_path / "catalog.sqlite").write_text("1")
+
+    def states():
+        """Without a log, with one, and with a longer one."""
+        log = tmp_path / "catalog.sqlite-wal"
+        log.unlink(missing_ok=True)
+        yield catalog.state
+        for text in ("1", "11"):
+            log.write_text(text)
+            yield catalog.state
+
+    # Who may write reads the file itself, and sees what is in the log.
+    assert len(set(states())) == 1
+    monkeypatch.setattr("resources.catalog.can_write", lambda folder: False)
+    assert len(set(states())) == 3

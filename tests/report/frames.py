@@ -102,13 +102,13 @@ HOSTILE = "</div><script>alert(1)</script>\x1b[2J \u202egnp.exe"
 """HTML, an escape sequence of terminals, and a turn of the writing direction."""
 PICKS = pl.DataFrame(
     [
-        ("ifd", "ifd", "m", EVIL, 10, 0, 1, "a1", 2.5, EVIL, "CC0", [
+        ("ifd", "ifd", "m", EVIL, 10, 0, 1, "a1", EVIL, "CC0", [
             {"role": "user", "content": HOSTILE},
             {"role": "assistant", "content": "long " * 300},
             *({"role": role, "content": "more"} for role in ("user", "assistant", "user", "assistant", "user")),
         ]),
-        ("ifd", "ifd", "m", EVIL, 10, 0, 2, "b2", None, None, None, None),
-        ("random", "random", "m", EVIL, 10, 0, 1, "b2", 0.75, None, None, None),
+        ("ifd", "ifd", "m", EVIL, 10, 0, 2, "b2", None, None, None),
+        ("random", "random", "m", EVIL, 10, 0, 1, "b2", None, None, None),
     ],
     schema=PICK_SCHEMA,
     orient="row",
@@ -116,17 +116,14 @@ PICKS = pl.DataFrame(
 # On m1 the arm and random runs differ by rounding alone.
 DIFFERENCES = pl.DataFrame(
     [
-        ("m", EVIL, 10, "ifd", "gsm8k", "g1", 100.0, 1.0),
-        ("m", EVIL, 10, "ifd", "gsm8k", "g2", -50.0, 1.0),
-        ("m", EVIL, 10, "ifd", "mmlu", "m1", -1e-14, 1.0),
-        ("m", EVIL, 10, "ifd", "mmlu", "m2", 50.0, 1.0),
-        ("m", EVIL, 10, "base", "mmlu", "m1", 0.0, 1.0),
+        ("m", EVIL, 10, "ifd", "gsm8k", "gsm8k", "g1", 100.0, 1.0),
+        ("m", EVIL, 10, "ifd", "gsm8k", "gsm8k", "g2", -50.0, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "mmlu_art", "m1", -1e-14, 1.0),
+        ("m", EVIL, 10, "ifd", "mmlu", "mmlu_law", "m2", 50.0, 1.0),
+        ("m", EVIL, 10, "base", "mmlu", "mmlu_art", "m1", 0.0, 1.0),
     ],
-    schema=["model", "pool", "budget", "method", "benchmark", "item_id", "difference", "weight"],
+    schema=["model", "pool", "budget", "method", "benchmark", "task", "item_id", "difference", "weight"],
     orient="row",
-)
-TASKS = pl.DataFrame(
-    {"benchmark": ["gsm8k", "gsm8k", "mmlu"], "item_id": ["g1", "g2", "m2"], "tasks": ["gsm8k", "gsm8k", "mmlu_law"]}
 )
 EVERYTHING = {
     "items_won_and_lost": counted(DIFFERENCES),

@@ -9,14 +9,14 @@ from selection_platform.report.arm_pages import MOST_CHARACTERS, arm_pages
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.page import Report
 from selection_platform.report.sections import sections
-from tests.report.frames import CELL, DIFFERENCES, EVIL, HOSTILE, PICKS, TASKS, data
+from tests.report.frames import CELL, DIFFERENCES, EVIL, HOSTILE, PICKS, data
 from tests.report.test_page import Elements
 from tests.report.test_sections import texts
 
 
 @pytest.fixture
 def made():
-    return replace(data(items_won_and_lost=counted(DIFFERENCES)), picks=PICKS, items=won_and_lost(DIFFERENCES, TASKS))
+    return replace(data(items_won_and_lost=counted(DIFFERENCES)), picks=PICKS, items=won_and_lost(DIFFERENCES))
 
 
 def test_items_are_won_and_lost_by_more_than_rounding(made):
@@ -43,7 +43,7 @@ def test_each_arm_has_a_page_with_its_verdicts_items_and_first_picks(made):
     assert cell.said[0] == "The 2 that it picks first, the best on top, with seed 0. Long texts are cut."
     first, second = cell.picks
     assert (first.facts, second.facts) == (
-        f"score 2.5 · source {EVIL} · licence CC0",
+        f"source {EVIL} · licence CC0",
         "source not stated · no licence is stated",
     )
     assert (len(first.messages), first.left) == (6, 1)
@@ -75,3 +75,9 @@ def test_a_cell_without_a_model_is_named_without_one(made):
 def test_other_picks_make_another_report(made):
     assert Report(replace(made, picks=PICKS.head(1))).identity != Report(made).identity
     assert Report(replace(made, items=made.items.head(1))).identity != Report(made).identity
+
+
+def test_an_item_of_two_subsets_is_a_row_of_each():
+    twice = DIFFERENCES.head(1).with_columns(pl.lit("gsm8k_more").alias("task"))
+    rows = won_and_lost(pl.concat([DIFFERENCES.head(1), twice]))
+    assert rows.select("task", "item_id").rows() == [("gsm8k", "g1"), ("gsm8k_more", "g1")]

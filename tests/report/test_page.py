@@ -12,7 +12,7 @@ from selection_platform.cli.main import main
 from selection_platform.report.item_outcomes import won_and_lost
 from selection_platform.report.page import Report, remove_others, write_report
 from selection_platform.report.style import SMALL_PNG, small_png, svg
-from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, TASKS, curve, data
+from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, curve, data
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -42,7 +42,7 @@ class Elements(HTMLParser):
 @pytest.fixture(scope="module")
 def report():
     made = data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}}))
-    return Report(replace(made, picks=PICKS, items=won_and_lost(DIFFERENCES, TASKS)))
+    return Report(replace(made, picks=PICKS, items=won_and_lost(DIFFERENCES)))
 
 
 def test_the_page_is_well_formed_and_its_ids_are_its_own(report):

@@ -118,13 +118,3 @@ def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path, ne
         ("one", "b", None, False),
         ("one", "c", None, False),
     ]
-
-
-def test_the_tasks_of_items(tmp_path, new_warehouse):
-    warehouse = new_warehouse(tmp_path / "warehouse")
-    rows = """
-        SELECT unnest(['mmlu', 'mmlu', 'mmlu', 'held_out_loss/p']) AS benchmark, unnest(['b', 'a', 'a', 'p']) AS task,
-            unnest(['1', '1', '1', '2']) AS item_id
-    """
-    warehouse.replace("benchmarks.items", {"experiment": "x"}, rows)
-    assert warehouse.query(load_sql("90_reports/item_tasks")).rows() == [("mmlu", "1", "a, b")]

@@ -87,6 +87,11 @@ WRONG = [
     ("no pool", HEADER + RANDOM + "mine,0,,m,average,1\n", "row 4, column pool: is empty, which only rows of base"),
     ("a run twice", HEADER + RANDOM + "random,2,p,m,average,1\n", "row 4, column arm: 'random' has a row of the"),
     ("no random run", HEADER + RANDOM + "mine,0,q,m,average,1\n", "row 4: no row of the arm `random` has model 'm',"),
+    ("a control of no model", HEADER + RANDOM + "base,0,,n,average,1\n", "row 4, column model: 'n' is in no row"),
+    ("a control of no pool", HEADER.replace("model", "model,budget") + RANDOM.replace(",m,", ",m,1,")
+     + "all_data,0,q,m,,average,1\n", "row 4, column pool: 'q' is in no row of the arm `random`"),
+    ("a control of no budget", HEADER.replace("model", "model,budget") + RANDOM.replace(",m,", ",m,1,")
+     + "base,0,,m,2,average,1\n", "row 4, column budget: 2 is in no row of the arm `random`"),
     ("fractions", HEADER + RANDOM.replace("average,1", "average,0.1"), "all values are between 0 and 1; give percent"),
     ("a benchmark less", HEADER + RANDOM.replace("average", "mmlu") + "random,0,p,m,gsm8k,4\n",
      "row 2, column arm: 'random' has not all of mmlu, gsm8k in this run"),
