@@ -123,6 +123,13 @@ def test_it_is_made_where_the_results_of_its_checks_are_not_known(home):
     assert "reused" not in home.make("checkpoint", TOKEN_LENGTH)
 
 
+def test_the_cost_ledger_is_made_each_time(home):
+    # Costs are no input of its: those of work that came out the same are not seen otherwise.
+    home.make("checkpoint", TOKEN_LENGTH, force=True)
+    count = len(home.ledger)
+    assert home.make("cost_ledger")["dagster/row_count"] == count
+
+
 def test_it_is_made_where_its_files_are_gone_or_a_setting_changed(place, home):
     (home.workspace.resources.artifacts.checkpoint(ENTROPY) / "manifest.json").unlink()
     assert "reused" not in home.make("checkpoint", ENTROPY)
