@@ -62,8 +62,8 @@ def due_sensor(
 
 
 def _hash(due: Due, made: Provenance) -> str:
-    # By the run too: one that was made since said itself that it is up to date.
-    return content_hash([made.run_id, *due.causes])[:_DIGITS]
+    # By the run too: one that was made or reused since said itself that it is up to date.
+    return content_hash([made.recorded_by, *due.causes])[:_DIGITS]
 
 
 def _report(instance: dg.DagsterInstance, node: Node, due: Due | None) -> None:

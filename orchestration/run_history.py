@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.record.provenance import RECORDS_AT_ONCE
+from orchestration.automation import GOING_ON, LATEST, REFRESH_TAG, start_backfill
 from orchestration.disk_usage import bytes_of
 from resources.kept_records import forget
 
@@ -20,13 +21,13 @@ def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
     """Ids of the ended runs from which no partition has its content.
 
     A run stays while one of its materializations has the content that its partition has now: `status`, `lineage` and
-    the costs of an arm read these.
+    the costs of an arm read these. Those of the newest refresh and of backfills that are not finished stay too.
 
     Args:
         instance: the Dagster instance.
         before: runs that ended later stay.
     """
-    needed = set(_runs_of_content(instance))
+    needed = {*_runs_of_content(instance), *_runs_of_backfills(instance)}
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     records = instance.get_run_records(dg.RunsFilter(statuses=ended, updated_before=before))
     return [record.dagster_run.run_id for record in records if record.dagster_run.run_id not in needed]
@@ -46,6 +47,20 @@ def _runs_of_content(instance: dg.DagsterInstance) -> Iterator[str]:
                     # The newest comes first.
                     if newest.setdefault(made.partition, version) == version:
                         yield record.run_id
+
+
+def _runs_of_backfills(instance: dg.DagsterInstance) -> Iterator[str]:
+    """Runs by which it is known what a refresh or a backfill has asked for, and what came of it."""
+    backfills = instance.get_backfills(limit=LATEST)
+    for each in backfills:
+        if each.status.value in GOING_ON:
+            yield from instance.get_run_ids(dg.RunsFilter.for_backfill(each.backfill_id))
+    # The newest backfill may be that of an earlier refresh: a run of `start_backfill` comes first, and may fail.
+    runs = instance.get_runs(dg.RunsFilter(job_name=start_backfill.name), limit=1)
+    of_refreshes = [each for each in backfills if REFRESH_TAG in each.tags][:1]
+    refreshes = {each.tags[REFRESH_TAG] for each in (*runs, *of_refreshes) if REFRESH_TAG in each.tags}
+    if refreshes:
+        yield from instance.get_run_ids(dg.RunsFilter(tags={REFRESH_TAG: sorted(refreshes)}))
 
 
 def files_of_runs(dagster: Path, runs: Collection[str]) -> list[Path]:

@@ -28,6 +28,7 @@ class Provenance:
         asset: name of the asset, as the UI shows it.
         partition: partition key; None where the asset has none.
         run_id: the run that made it.
+        recorded_by: the run whose record this is: another where the partition was reused since.
         code_version: of the asset.
         data_version: identity of the content.
         parts: identity of each part of the content, where others read one part of it: of a table with the scores of
@@ -43,6 +44,7 @@ class Provenance:
     asset: str
     partition: str | None
     run_id: str
+    recorded_by: str
     code_version: str | None
     data_version: str | None
     parts: Mapping[str, str]
@@ -68,8 +70,23 @@ def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
     return f"{asset.to_user_string()} {partition_key or ''}".rstrip()
 
 
+def input_keys(context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey) -> list[str | None]:
+    """The partition keys of an input that the partition being made is made from; None alone for one without."""
+    partitioned = context.job_def.asset_layer.get(asset).partitions_def is not None
+    return [*context.asset_partition_keys_for_input(name)] if partitioned else [None]
+
+
+def input_names(context: dg.AssetExecutionContext) -> set[str]:
+    """Every partition that the partition being made is made from, whether it was ever made or not."""
+    return {
+        input_name(asset, key)
+        for name, asset in context.assets_def.keys_by_input_name.items()
+        for key in input_keys(context, name, asset)
+    }
+
+
 def latest_provenance(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str] | None = None
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str | None] | None = None
 ) -> dict[str | None, Provenance]:
     """The newest materialisation of each partition of an asset, or of those asked for, by partition key."""
     newest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
@@ -140,6 +157,7 @@ def provenance_of(event: dg.EventLogEntry) -> Provenance:
         asset=asset,
         partition=materialization.partition,
         run_id=metadata.pop(MADE_BY, event.run_id),
+        recorded_by=event.run_id,
         code_version=earlier_homes.code_version(asset, tags.get("dagster/code_version")),
         data_version=tags.get("dagster/data_version"),
         parts=metadata.pop(PARTS, {}),

@@ -15,7 +15,15 @@ import dagster as dg
 from assets.record.catalog_age import SNAPSHOT, afterwards, check_catalog
 from assets.record.checks import UP_TO_DATE
 from assets.record.cost_meter import COST, CostMeter
-from assets.record.provenance import INPUTS, PACKAGES, SETTINGS, SPEED_SETTINGS, input_name, latest_provenance
+from assets.record.provenance import (
+    INPUTS,
+    PACKAGES,
+    SETTINGS,
+    SPEED_SETTINGS,
+    input_keys,
+    input_name,
+    latest_provenance,
+)
 from assets.record.reuse import forced, reused
 from assets.record.settings_used import Declared
 from resources.warehouse import Warehouse
@@ -131,8 +139,7 @@ def _input_versions(context: dg.AssetExecutionContext, part: str | None) -> dict
     """Data versions of the newest materializations that the partition is made from: of a part, where it reads one."""
     versions: dict[str, str] = {}
     for name, asset in context.assets_def.keys_by_input_name.items():
-        partitioned = context.instance.get_materialized_partitions(asset)
-        keys = context.asset_partition_keys_for_input(name) if partitioned else None
+        keys = input_keys(context, name, asset)
         for key, provenance in latest_provenance(context.instance, asset, keys).items():
             versions[input_name(asset, key)] = provenance.version(part) or ""
     return dict(sorted(versions.items()))

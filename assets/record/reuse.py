@@ -3,7 +3,7 @@
 The command line never asks for such a partition; *Materialize* in the UI and backfills do.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,7 +11,7 @@ import dagster as dg
 from assets.record.catalog_age import AFTERWARDS, afterwards
 from assets.record.checks import UP_TO_DATE
 from assets.record.cost_meter import COST
-from assets.record.provenance import INPUTS, MADE_BY, SETTINGS, provenance_of
+from assets.record.provenance import INPUTS, MADE_BY, SETTINGS, input_names, provenance_of
 from assets.record.settings_used import Declared
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
@@ -47,10 +47,17 @@ def reused(
     partition = context.partition_key if context.has_partition_key else None
     made = {key: _newest(context.instance, key, partition) for key in context.selected_asset_keys}
     found: list[dg.MaterializeResult] = []
+    wanted = input_names(context)
     for key, event in made.items():
-        if event is None or not _is_current(declared[key], records[key], context, key, event, resources):
+        # One that was never made is among those of `status` that are new.
+        if event is None or records[key][INPUTS].value.keys() != wanted:
             return []
-        found.append(_repeated(event, context, key, resources.get("warehouse")))
+        if not _is_current(declared[key], records[key], context, key, event, resources):
+            return []
+        repeated = _repeated(event, context, key, resources.get("warehouse"))
+        if repeated is None:
+            return []
+        found.append(repeated)
     for each in found:
         assert each.metadata is not None
         context.log.info("%s: made by run %s", NOTHING_COMPUTED, each.metadata[MADE_BY])
@@ -83,10 +90,16 @@ def _is_current(
 
 def _repeated(
     event: dg.EventLogEntry, context: dg.AssetExecutionContext, key: dg.AssetKey, warehouse: Warehouse | None
-) -> dg.MaterializeResult:
-    """The record of a materialisation once more. Without its costs, so that nobody counts them twice."""
+) -> dg.MaterializeResult | None:
+    """The record of a materialisation once more. Without its costs, so that nobody counts them twice.
+
+    None where the result of a check is not known: a run has to give one of each.
+    """
     made, materialization = provenance_of(event), event.asset_materialization
     assert materialization is not None
+    checks = _checks(context, key, made.run_id)
+    if checks is None:
+        return None
     kept = {
         name: value
         for name, value in materialization.metadata.items()
@@ -102,18 +115,22 @@ def _repeated(
             MADE_BY: made.run_id,
             **afterwards(warehouse),
         },
-        check_results=list(_checks(context, key, made.run_id)),
+        check_results=checks,
         data_version=dg.DataVersion(made.data_version or ""),
     )
 
 
-def _checks(context: dg.AssetExecutionContext, key: dg.AssetKey, run_id: str) -> Iterator[dg.AssetCheckResult]:
-    """What was checked when a run made the partition; nothing where its log was deleted."""
+def _checks(context: dg.AssetExecutionContext, key: dg.AssetKey, run_id: str) -> list[dg.AssetCheckResult] | None:
+    """What was checked when a run made the partition.
+
+    None where that is not known of each check: the run was deleted, or an earlier version had other checks.
+    """
     names = {spec.name for spec in context.assets_def.check_specs if spec.asset_key == key} - {UP_TO_DATE.name}
+    found: dict[str, dg.AssetCheckResult] = {}
     for entry in context.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         evaluation = entry.asset_check_evaluation
         if evaluation is not None and evaluation.asset_key == key and evaluation.check_name in names:
-            yield dg.AssetCheckResult(
+            found[evaluation.check_name] = dg.AssetCheckResult(
                 check_name=evaluation.check_name,
                 asset_key=key,
                 passed=evaluation.passed,
@@ -121,3 +138,4 @@ def _checks(context: dg.AssetExecutionContext, key: dg.AssetKey, run_id: str) ->
                 severity=evaluation.severity,
                 description=evaluation.description,
             )
+    return list(found.values()) if found.keys() == names else None

@@ -124,30 +124,39 @@ _again: dict[Path, bool] | None = None
 def made_again() -> Iterator[None]:
     """Within the block, what a job folder holds is made again, though it is complete: once for each folder.
 
-    Where the block fails, what was there before is there again.
+    Where that fails, what was there before is there again: see `put_back`.
     """
     global _again
-    _again = opened = dict[Path, bool]()
+    _again = dict[Path, bool]()
     try:
         yield
-    except BaseException:
-        for folder in (folder for folder, aside in opened.items() if aside and previous_folder(folder).exists()):
-            shutil.rmtree(folder)
-            previous_folder(folder).rename(folder)
-        raise
     finally:
         _again = None
+
+
+def put_back(folder: Path) -> None:
+    """Bring back the complete result that `begin_again` put aside, where it was not made again.
+
+    To be called while the folder is held, or another process may have begun to work there.
+    """
+    if _again and _again.get(folder) and previous_folder(folder).exists():
+        if folder.exists():
+            shutil.rmtree(folder)
+        previous_folder(folder).rename(folder)
 
 
 def begin_again(folder: Path, result: str = MANIFEST) -> None:
     """Put a complete result aside, where it is to be made again and was not yet. See `open_job_folder`."""
     if _again is None or folder in _again:
         return
-    _again[folder] = (folder / JOB).exists() and (folder / result).exists()
-    if _again[folder]:
-        job = (folder / JOB).read_bytes()
+    aside = (folder / JOB).exists() and (folder / result).exists()
+    job = (folder / JOB).read_bytes() if aside else b""
+    if aside:
         remove_previous(folder)
         folder.rename(previous_folder(folder))
+    # Not before: what lay beside the folder until now is not to be put back.
+    _again[folder] = aside
+    if aside:
         with whole_file(folder / JOB) as temporary:
             temporary.write_bytes(job)
 

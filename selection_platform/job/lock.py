@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from selection_platform.job.folder import put_back
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -27,6 +29,8 @@ def lock_file(folder: Path) -> Path:
 @contextmanager
 def only_worker(folder: Path) -> Iterator[int]:
     """Work in a folder alone; where somebody else does, say who and wait until they are done.
+
+    A block that fails puts back what `made_again` had put aside.
 
     Not to be used for the same folder again inside the block: it would wait for itself.
 
@@ -48,7 +52,12 @@ def only_worker(folder: Path) -> Iterator[int]:
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}))
         file.flush()
-        yield file.fileno()
+        try:
+            yield file.fileno()
+        except BaseException:
+            # Before the lock is let go: whoever waits for it works there at once.
+            put_back(folder)
+            raise
 
 
 def _holder(path: Path) -> str:

@@ -12,7 +12,8 @@ from filelock import FileLock
 from assets import build_assets
 from orchestration import source_sensor
 from orchestration.automation import REFRESH_TAG, build_automation, start_backfill
-from orchestration.materialize import dagster_home, open_instance
+from orchestration.materialize import dagster_home, materialize_step, open_instance
+from orchestration.workspace import open_workspace
 from selection_platform.configuration.profile import load_profile
 from selection_platform.definitions import build_definitions
 from selection_platform.pools.rows import SourceError
@@ -221,6 +222,23 @@ def test_the_ui_shows_what_is_due_and_why(place, capsys):
     assert {name: why for name, why in shown(place).items() if why and name.startswith("checkpoint")} == {
         f"checkpoint {ENTROPY}": "stale: fine_tuning.learning_rate 0.003 -> 0.001"
     }
+
+
+def test_what_was_reused_meanwhile_is_shown_again(place):
+    before = place.profile.read_text()
+    change_profile(place, verdict={"margin": 0.3})
+    changed = place.profile.read_text()
+    cursor = look(place)
+    due = shown(place)["verdict"]
+    assert due is not None
+    place.profile.write_text(before)
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        (step,) = [step for step in workspace.staleness.graph.steps if "verdict" in step.names]
+        assert "reused" in materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
+    assert shown(place)["verdict"] is None
+    place.profile.write_text(changed)
+    look(place, cursor)
+    assert shown(place)["verdict"] == due
 
 
 def test_the_ui_shows_that_files_are_gone(place):

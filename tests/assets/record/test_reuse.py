@@ -107,6 +107,29 @@ def test_shards_are_made_again_where_it_is_forced(home):
     assert home.make("answer_likelihood", "letters/tiny", force=True)["samples scored now"] > 0
 
 
+def test_it_is_made_while_an_input_was_never_made(place, home):
+    change_profile(place, arms={"random": {"seeds": [0, 1, 2]}})
+    with open_workspace(load_profile(str(place.profile))) as changed:
+        # As `status` says: the result of the third seed is new.
+        assert "reused" not in Home(changed).make("leaderboard")
+        # Its inputs are all there.
+        assert "reused" in Home(changed).make("checkpoint", TOKEN_LENGTH)
+
+
+def test_it_is_made_where_the_results_of_its_checks_are_not_known(home):
+    made = home.newest("checkpoint", TOKEN_LENGTH).run_id
+    assert "reused" in home.make("checkpoint", TOKEN_LENGTH)
+    home.workspace.instance.delete_run(made)
+    assert "reused" not in home.make("checkpoint", TOKEN_LENGTH)
+
+
+def test_the_cost_ledger_is_made_each_time(home):
+    # Costs are no input of its: those of work that came out the same are not seen otherwise.
+    home.make("checkpoint", TOKEN_LENGTH, force=True)
+    count = len(home.ledger)
+    assert home.make("cost_ledger")["dagster/row_count"] == count
+
+
 def test_it_is_made_where_its_files_are_gone_or_a_setting_changed(place, home):
     (home.workspace.resources.artifacts.checkpoint(ENTROPY) / "manifest.json").unlink()
     assert "reused" not in home.make("checkpoint", ENTROPY)
