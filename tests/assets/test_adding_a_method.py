@@ -133,7 +133,7 @@ def test_the_guides_formula_runs_through_to_a_benchmark(project):
     assert len(copy.touched) == 3
     profile["arms"] = {"shortest_answer": {}}
     run = command_line(copy, profile)
-    assert "| shortest_answer |" in run("run")
+    assert "\nshortest_answer " in run("run")
     statement = """
         SELECT pool.sample_id, length(pool.messages[-1].content) AS answer, selected."position"
         FROM pools.samples AS pool LEFT JOIN selections.samples AS selected USING (sample_id)

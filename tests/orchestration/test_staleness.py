@@ -224,7 +224,7 @@ def test_a_setting_of_speed_makes_nothing_due(place, capsys):
         "scoring.samples_per_shard 20 -> 7": len(FORWARD_PASS),
         "fine_tuning.batch_per_device 4 -> 2": len(TRAINED),
     }
-    assert "made again, only last digits would differ" in output_of(capsys, place, "status")
+    assert "made again, only last digits would differ" in " ".join(output_of(capsys, place, "status").split())
     assert refreshed(capsys, place) == set()
 
 
