@@ -13,6 +13,7 @@ def offered(tmp_path, line, **environment):
     asked = {
         "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1", "COMP_LINE": line,
         "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "SELECTION_PLATFORM_PROFILE": "demo",
     }  # fmt: skip
     program = [sys.executable, "-m", "selection_platform.cli.main"]
     subprocess.run(program, env={**os.environ, **asked, **environment}, check=True)

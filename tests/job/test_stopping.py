@@ -72,16 +72,26 @@ TRIES = [
 ]  # fmt: skip
 
 
+STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
 def start(body, ignored=None):
     command = [sys.executable, "-c", HEAD + body + TAIL]
-    ignore = None if ignored is None else lambda: signal.signal(ignored, signal.SIG_IGN)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
+
+    def as_from_a_terminal():
+        # The tests themselves may run under nohup.
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=as_from_a_terminal
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("body", TRIES)
 def test_the_process_ends(body, number):
     process = start(body)
