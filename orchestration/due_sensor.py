@@ -22,6 +22,9 @@ from selection_platform.job.folder import content_hash
 Told = dict[str, str]
 """By asset and partition, a hash of what was recorded of a partition that is due."""
 
+AT_ONCE = 200
+"""Results in a tick: Dagster ends one that takes a minute, and then its cursor is lost."""
+
 _DIGITS = 12
 
 
@@ -50,13 +53,18 @@ def due_sensor(
             node: each for node, each in staleness.made().items() if node[1] in staleness.graph.partition_keys(node[0])
         }
         due = {node: each for each in staleness.due() for node in each.step.nodes if node in made}
-        told: Told | None = json.loads(context.cursor) if context.cursor else None
+        # At the first look all that was made has said itself that it is up to date.
+        told: Told = json.loads(context.cursor) if context.cursor else {}
         now = {input_name(*node): _hash(each, made[node]) for node, each in due.items()}
-        for node in made:
-            if told is None or told.get(input_name(*node)) != now.get(input_name(*node)):
-                _report(context.instance, node, due.get(node))
-        summary = f"{len(due)} of {len(made)} partitions that were made are due."
-        return dg.SensorResult(skip_reason=summary, cursor=json.dumps(now))
+        changed = [node for node in made if told.get(input_name(*node)) != now.get(input_name(*node))]
+        for node in changed[:AT_ONCE]:
+            _report(context.instance, node, due.get(node))
+            told.pop(input_name(*node), None)
+            if node in due:
+                told[input_name(*node)] = now[input_name(*node)]
+        later = f" {len(changed) - AT_ONCE} more are shown later." if len(changed) > AT_ONCE else ""
+        summary = f"{len(due)} of {len(made)} partitions that were made are due.{later}"
+        return dg.SensorResult(skip_reason=summary, cursor=json.dumps(told))
 
     return status
 
