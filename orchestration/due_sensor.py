@@ -1,7 +1,7 @@
 """The sensor that shows in the UI what `status` says: the check `up_to_date` of each partition.
 
 A check's result is recorded, and not asked for when somebody looks. So the sensor records one where something changed:
-where a partition became due, is due for another reason, or is due no more. What was just made says itself that it is
+where a partition became due, is due for another reason, or is no longer due. What was just made says itself that it is
 up to date.
 """
 
@@ -15,7 +15,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 
 from assets.keys import Node
 from assets.record.checks import UP_TO_DATE
-from assets.record.provenance import Provenance, input_name
+from assets.record.provenance import Provenance, input_name, newest_materialization
 from orchestration.staleness import Due, Staleness
 from selection_platform.job.folder import content_hash
 
@@ -80,8 +80,8 @@ def _report(instance: dg.DagsterInstance, node: Node, due: Due | None) -> None:
     Not as an event of the sensor: Dagster 1.13 keeps one such event for a check and partition, and fails at the second.
     """
     key, partition = node
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if partition is None else [partition])
-    (newest,) = instance.fetch_materializations(wanted, limit=1).records
+    newest = newest_materialization(instance, key, partition)
+    assert newest is not None
     evaluation = dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=UP_TO_DATE.name,

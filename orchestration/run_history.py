@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.record.provenance import RECORDS_AT_ONCE
+from assets.record.provenance import data_version_of, materializations
 from orchestration.automation import GOING_ON, LATEST, REFRESH_TAG, start_backfill
 from orchestration.disk_usage import bytes_of
 from resources.kept_records import forget
@@ -36,17 +36,13 @@ def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
 def _runs_of_content(instance: dg.DagsterInstance) -> Iterator[str]:
     for key in instance.get_asset_keys():
         newest: dict[str | None, str | None] = {}
-        cursor, more = None, True
-        while more:
-            found = instance.fetch_materializations(key, limit=RECORDS_AT_ONCE, cursor=cursor)
-            cursor, more = found.cursor, found.has_more
-            for record in found.records:
-                made = record.asset_materialization
-                if made is not None:
-                    version = (made.tags or {}).get("dagster/data_version")
-                    # The newest comes first.
-                    if newest.setdefault(made.partition, version) == version:
-                        yield record.run_id
+        for record in materializations(instance, key):
+            made = record.asset_materialization
+            if made is not None:
+                version = data_version_of(made)
+                # The newest comes first.
+                if newest.setdefault(made.partition, version) == version:
+                    yield record.run_id
 
 
 def _runs_of_backfills(instance: dg.DagsterInstance) -> Iterator[str]:

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from resources.faults import explained
 from resources.plain_paths import Plain
-from resources.read_only_home import can_write, copied_database, log_beside
+from resources.read_only_home import can_write, copied_database, log_beside, size_and_time
 from selection_platform.errors import PlatformError
 
 CATALOG_VARIABLE = "SELECTION_PLATFORM_CATALOG"
@@ -119,7 +119,7 @@ class SqliteCatalog:
 
         An open connection to the file itself sees what is committed into the log.
         """
-        log = "" if can_write(self._folder) else f" {_size_and_time(log_beside(self._path))}"
+        log = "" if can_write(self._folder) else f" {size_and_time(log_beside(self._path))}"
         return f"{self.identity} {self._path.stat().st_mtime_ns}{log}"
 
     def attach(self, plain: Plain, *, read_only: bool) -> tuple[str, str]:
@@ -136,15 +136,6 @@ class SqliteCatalog:
     def turn_to_write(self) -> AbstractContextManager[object]:
         """A queue: SQLite lets one writer commit at a time, and retrying after "database is locked" takes longer."""
         return FileLock(self._folder / "write.lock")
-
-
-def _size_and_time(path: Path) -> tuple[int, int] | None:
-    """Of a file, if there is one."""
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return None
-    return state.st_size, state.st_mtime_ns
 
 
 class PostgresCatalog:

@@ -61,6 +61,15 @@ def copied_database(database: Path, state: str) -> Path:
     return _in(_COPIES[state]) / database.name
 
 
+def size_and_time(path: Path) -> tuple[int, int] | None:
+    """Bytes and time of change of a file, in nanoseconds; None if there is no such file."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
 def log_beside(database: Path) -> Path:
     """Where SQLite keeps what it has not written into a database yet; there may be no such file."""
     return database.with_name(f"{database.name}-wal")

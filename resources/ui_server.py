@@ -31,6 +31,7 @@ from starlette.types import ASGIApp
 
 from resources import DEFINITIONS
 from resources.own_page import OwnPageOnly, own_hosts
+from resources.read_only_home import size_and_time
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -79,22 +80,14 @@ def guarded_app(context: WorkspaceProcessContext, port: int, report: Path) -> AS
 
 def _reload(context: WorkspaceProcessContext, profile: Path) -> None:
     """Load the definitions again when the profile changed, as *Reload definitions* does."""
-    seen = _state(profile)
+    seen = size_and_time(profile)
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-        now = _state(profile)
+        now = size_and_time(profile)
         # An editor may have it away for a moment.
         if now not in (None, seen):
             seen = now
             context.reload_code_location(DEFINITIONS)
-
-
-def _state(file: Path) -> tuple[int, int] | None:
-    try:
-        state = file.stat()
-    except FileNotFoundError:
-        return None
-    return state.st_mtime_ns, state.st_size
 
 
 def _end_with_starter() -> None:

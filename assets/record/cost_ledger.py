@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.keys import CHECKPOINT
 from assets.record.cost_meter import COST
-from assets.record.provenance import RECORDS_AT_ONCE, Provenance, input_name, latest_provenance
+from assets.record.provenance import Provenance, data_version_of, input_name, latest_provenance, materializations
 from selection_platform.configuration.profile import Profile
 from selection_platform.models.files import TRAINED_ELSEWHERE
 from selection_platform.report.costs import ExperimentCost, Spent, experiment_costs
@@ -49,21 +49,17 @@ def entries(instance: dg.DagsterInstance) -> list[Entry]:
 
 
 def _entries(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[Entry]:
-    cursor, more = None, True
-    while more:
-        found = instance.fetch_materializations(key, limit=RECORDS_AT_ONCE, cursor=cursor)
-        cursor, more = found.cursor, found.has_more
-        for record in found.records:
-            made = record.asset_materialization
-            if made is not None and COST in made.metadata:
-                yield Entry(
-                    asset=key.to_user_string(),
-                    partition=made.partition,
-                    run_id=record.run_id,
-                    made_at=record.timestamp,
-                    data_version=(made.tags or {}).get("dagster/data_version"),
-                    cost=cast(dict[str, Any], made.metadata[COST].value),
-                )
+    for record in materializations(instance, key):
+        made = record.asset_materialization
+        if made is not None and COST in made.metadata:
+            yield Entry(
+                asset=key.to_user_string(),
+                partition=made.partition,
+                run_id=record.run_id,
+                made_at=record.timestamp,
+                data_version=data_version_of(made),
+                cost=cast(dict[str, Any], made.metadata[COST].value),
+            )
 
 
 def spent_by_partition(ledger: list[Entry]) -> dict[str, Spent]:

@@ -1,6 +1,6 @@
 """What each partition was made from, as its materialisation recorded it: `status`, `lineage` and checks read it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,28 @@ def input_names(context: dg.AssetExecutionContext) -> set[str]:
     }
 
 
+def materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
+    """Every materialization of an asset, the newest first."""
+    cursor, more = None, True
+    while more:
+        found = instance.fetch_materializations(asset, limit=RECORDS_AT_ONCE, cursor=cursor)
+        cursor, more = found.cursor, found.has_more
+        yield from found.records
+
+
+def newest_materialization(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_key: str | None
+) -> dg.EventLogRecord | None:
+    """The newest materialization of a partition; None if there is none."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition_key is None else [partition_key])
+    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+
+
+def data_version_of(materialization: dg.AssetMaterialization) -> str | None:
+    """The identity of what was materialized."""
+    return (materialization.tags or {}).get("dagster/data_version")
+
+
 def latest_provenance(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str | None] | None = None
 ) -> dict[str | None, Provenance]:
@@ -159,7 +181,7 @@ def provenance_of(event: dg.EventLogEntry) -> Provenance:
         run_id=metadata.pop(MADE_BY, event.run_id),
         recorded_by=event.run_id,
         code_version=earlier_homes.code_version(asset, tags.get("dagster/code_version")),
-        data_version=tags.get("dagster/data_version"),
+        data_version=data_version_of(materialization),
         parts=metadata.pop(PARTS, {}),
         settings=earlier_homes.settings(metadata.pop(SETTINGS, {})),
         speed=metadata.pop(SPEED_SETTINGS, {}),

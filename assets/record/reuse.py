@@ -11,7 +11,7 @@ import dagster as dg
 from assets.record.catalog_age import AFTERWARDS, afterwards
 from assets.record.checks import UP_TO_DATE
 from assets.record.cost_meter import COST
-from assets.record.provenance import INPUTS, MADE_BY, SETTINGS, input_names, provenance_of
+from assets.record.provenance import INPUTS, MADE_BY, SETTINGS, input_names, newest_materialization, provenance_of
 from assets.record.settings_used import Declared
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
@@ -45,13 +45,14 @@ def reused(
         resources: that the computation asks for.
     """
     partition = context.partition_key if context.has_partition_key else None
-    made = {key: _newest(context.instance, key, partition) for key in context.selected_asset_keys}
+    records_of = {key: newest_materialization(context.instance, key, partition) for key in context.selected_asset_keys}
     found: list[dg.MaterializeResult] = []
     wanted = input_names(context)
-    for key, event in made.items():
+    for key, record in records_of.items():
         # One that was never made is among those of `status` that are new.
-        if event is None or records[key][INPUTS].value.keys() != wanted:
+        if record is None or records[key][INPUTS].value.keys() != wanted:
             return []
+        event = record.event_log_entry
         if not _is_current(declared[key], records[key], context, key, event, resources):
             return []
         repeated = _repeated(event, context, key, resources.get("warehouse"))
@@ -64,12 +65,6 @@ def reused(
     return found
 
 
-def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> dg.EventLogEntry | None:
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if partition is None else [partition])
-    records = instance.fetch_materializations(wanted, limit=1).records
-    return records[0].event_log_entry if records else None
-
-
 def _is_current(
     declared: Declared,
     record: Mapping[str, Any],
@@ -78,7 +73,7 @@ def _is_current(
     event: dg.EventLogEntry,
     resources: Mapping[str, Any],
 ) -> bool:
-    """As `Staleness` sees it; and no partition is current of which nobody can see whether it is."""
+    """Whether `Staleness` would not call it due. False if a change could not be seen here."""
     made, partition = provenance_of(event), context.partition_key if context.has_partition_key else ""
     if declared.changes_unseen(partition) or made.code_version != context.assets_def.code_versions_by_key[key]:
         return False
@@ -91,9 +86,9 @@ def _is_current(
 def _repeated(
     event: dg.EventLogEntry, context: dg.AssetExecutionContext, key: dg.AssetKey, warehouse: Warehouse | None
 ) -> dg.MaterializeResult | None:
-    """The record of a materialisation once more. Without its costs, so that nobody counts them twice.
+    """The record of a materialization again, without its costs, which would be counted twice.
 
-    None where the result of a check is not known: a run has to give one of each.
+    None if the result of a check is unknown, because a run must return one of each.
     """
     made, materialization = provenance_of(event), event.asset_materialization
     assert materialization is not None
