@@ -14,7 +14,8 @@ from assets.record.settings_used import only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
-from resources.warehouse import Replacement, Warehouse
+from resources.replacement import Replacement
+from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.spec import computations
 from selection_platform.experiments.keys import Experiment

@@ -10,7 +10,8 @@ from assets.record.asset import platform_asset
 from assets.record.checks import SELECTION_CHECKS, Facts, selection_results
 from assets.record.metadata import markdown_links, markdown_picks, partition_link
 from assets.record.score_table import part_of_scores
-from resources.warehouse import Replacement, Verifier, Warehouse
+from resources.replacement import Replacement, Verifier
+from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment

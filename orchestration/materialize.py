@@ -48,7 +48,7 @@ AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a home folder, made with the platform's settings if there is none.
+    """The Dagster instance in a home folder. If there is none, it is created with the platform's settings.
 
     Of a home that can only be read, it is a copy: what is recorded in it is lost.
     """

@@ -4,13 +4,12 @@ While a process writes to a plain DuckDB file, no other process can read it. In 
 committed snapshot, and old snapshots can be queried: `FROM scores.ifd AT (VERSION => 12)`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -21,8 +20,9 @@ from pydantic import Field
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, explained, leftovers_removed
-from resources.plain_paths import Plain, plain_paths
+from resources.plain_paths import plain_paths
 from resources.read_only import answer, confine
+from resources.replacement import Replacement, Values, Verifier, condition_of
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import whole_file
@@ -34,55 +34,9 @@ EXPORT_BATCH = 10_000
 _COMPLETE_CATALOGS: set[str] = set()
 """Identities of the catalogs that this process knows to have every table."""
 
-Values = Mapping[str, Any]
-Verifier = Callable[[duckdb.DuckDBPyConnection], None]
-
 
 class SnapshotMissing(PlatformError):
     """A snapshot that the warehouse does not have, or has no longer."""
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """New rows for one partition of a table.
-
-    Attributes:
-        table: name with schema, such as `scores.ifd`.
-        partition: the columns and values that name the partition; none for a table without partitions.
-        rows: a SELECT that gives the table's columns by name, the partition's may be left out.
-        values: bound values of the SELECT. Paths among them name one file each, whatever characters are in them.
-        verify: looks at the new rows through the connection before they are committed; if it raises, the old rows stay.
-        order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
-    """
-
-    table: str
-    partition: Values
-    rows: str
-    values: Values = field(default_factory=dict)
-    verify: Verifier | None = None
-    order: str | None = None
-
-    @classmethod
-    def of_parquet(cls, table: str, partition: Values, files: list[Path], verify: Verifier | None = None) -> Self:
-        """By the rows of Parquet files."""
-        return cls(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
-
-    def write(self, connection: duckdb.DuckDBPyConnection, plain: Plain) -> int:
-        """Write the rows in the connection's transaction; gives their number."""
-        condition, partition_values = _condition(self.partition)
-        columns = "".join(f"$partition_{column} AS {column}, " for column in self.partition)
-        ordered = f" ORDER BY {self.order}" if self.order else ""
-        connection.execute(f"DELETE FROM {self.table} WHERE {condition}", partition_values)
-        connection.execute(
-            f"INSERT INTO {self.table} BY NAME SELECT {columns}* FROM ({self.rows}){ordered}",
-            {**partition_values, **{name: _readable(value, plain) for name, value in self.values.items()}},
-        )
-        if self.verify is not None:
-            self.verify(connection)
-        count = f"SELECT count(*) FROM {self.table} WHERE {condition}"
-        row = connection.execute(count, partition_values).fetchone()
-        assert row is not None
-        return int(row[0])
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -206,7 +160,7 @@ class Warehouse(dg.ConfigurableResource):
             partition: the columns and values that name the partition.
             columns: the columns that count, as in a SELECT.
         """
-        condition, values = _condition(partition)
+        condition, values = condition_of(partition)
         with self.read() as connection:
             row = connection.execute(
                 f"SELECT {_CONTENT} FROM (SELECT {columns} FROM {table} WHERE {condition}) r", values
@@ -222,7 +176,7 @@ class Warehouse(dg.ConfigurableResource):
             partition: the columns and values that name the partition.
             by: the columns whose values tell the parts apart.
         """
-        condition, values = _condition(partition)
+        condition, values = condition_of(partition)
         names = ", ".join(by)
         found = self.query(
             f"SELECT {names}, {_CONTENT} FROM (SELECT * FROM {table} WHERE {condition}) r GROUP BY {names} "
@@ -342,18 +296,6 @@ _CONTENT = "count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCH
 
 def _identity(rows: int, hashes: str | None) -> str:
     return f"{rows}-{int(hashes or 0):x}"
-
-
-def _condition(partition: Values) -> tuple[str, dict[str, Any]]:
-    conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
-    return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
-
-
-def _readable(value: Any, plain: Plain) -> Any:
-    """A bound value, with plain texts instead of paths."""
-    if isinstance(value, list):
-        return [_readable(item, plain) for item in value]
-    return plain(value) if isinstance(value, Path) else value
 
 
 def _same_folder(one: Path, other: Path) -> bool:

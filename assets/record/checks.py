@@ -18,7 +18,7 @@ import dagster as dg
 import duckdb
 
 from resources.plain_paths import plain_paths
-from resources.warehouse import Verifier
+from resources.replacement import Verifier
 from selection_platform.errors import PlatformError
 from selection_platform.text.numbers import is_rounding
 from sql.queries import load_sql

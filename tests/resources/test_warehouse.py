@@ -10,7 +10,8 @@ from resources import build_resources, readers
 from resources import catalog as catalog_module
 from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError
-from resources.warehouse import Replacement, Warehouse, table_definitions
+from resources.replacement import Replacement
+from resources.warehouse import Warehouse, table_definitions
 from selection_platform.errors import PlatformError
 from sql.queries import load_sql
 

@@ -1,0 +1,69 @@
+"""New rows for a partition of a table, and how they take the place of the old ones."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+
+from resources.plain_paths import Plain
+
+Values = Mapping[str, Any]
+Verifier = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """New rows for one partition of a table.
+
+    Attributes:
+        table: name with schema, such as `scores.ifd`.
+        partition: the columns and values that name the partition; none for a table without partitions.
+        rows: a SELECT that gives the table's columns by name, the partition's may be left out.
+        values: bound values of the SELECT. Paths among them name one file each, whatever characters are in them.
+        verify: looks at the new rows through the connection before they are committed; if it raises, the old rows stay.
+        order: ORDER BY terms of the rows as they are stored. A query for the first of them then reads little.
+    """
+
+    table: str
+    partition: Values
+    rows: str
+    values: Values = field(default_factory=dict)
+    verify: Verifier | None = None
+    order: str | None = None
+
+    @classmethod
+    def of_parquet(cls, table: str, partition: Values, files: list[Path], verify: Verifier | None = None) -> Self:
+        """By the rows of Parquet files."""
+        return cls(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
+
+    def write(self, connection: duckdb.DuckDBPyConnection, plain: Plain) -> int:
+        """Write the rows in the connection's transaction; gives their number."""
+        condition, partition_values = condition_of(self.partition)
+        columns = "".join(f"$partition_{column} AS {column}, " for column in self.partition)
+        ordered = f" ORDER BY {self.order}" if self.order else ""
+        connection.execute(f"DELETE FROM {self.table} WHERE {condition}", partition_values)
+        connection.execute(
+            f"INSERT INTO {self.table} BY NAME SELECT {columns}* FROM ({self.rows}){ordered}",
+            {**partition_values, **{name: _readable(value, plain) for name, value in self.values.items()}},
+        )
+        if self.verify is not None:
+            self.verify(connection)
+        count = f"SELECT count(*) FROM {self.table} WHERE {condition}"
+        row = connection.execute(count, partition_values).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def condition_of(partition: Values) -> tuple[str, dict[str, Any]]:
+    """The condition for a partition's rows, and its bound values."""
+    conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
+    return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
+
+
+def _readable(value: Any, plain: Plain) -> Any:
+    """A bound value, with plain texts instead of paths."""
+    if isinstance(value, list):
+        return [_readable(item, plain) for item in value]
+    return plain(value) if isinstance(value, Path) else value
