@@ -17,7 +17,7 @@
   };
 
   const place = (table, rows, head, direction) => {
-    all("thead th", table).forEach((each) => each.removeAttribute("aria-sort"));
+    all("thead th", table).forEach((heading) => heading.removeAttribute("aria-sort"));
     if (direction) head.setAttribute("aria-sort", direction);
     table.tBodies[0].append(...rows);
   };
@@ -49,23 +49,26 @@
   }
 
   const tools = document.querySelector("#tools");
-  const [words, cell, said] = ["#arms-wanted", "#cell-wanted", "#shown"].map((id) => tools.querySelector(id));
-  const cells = new Set(all("option", cell).map((each) => each.value));
+  const [words, cell, counts] = ["#arms-wanted", "#cell-wanted", "#shown"].map((id) => tools.querySelector(id));
+  const cells = new Set(all("option", cell).map((option) => option.value).filter(Boolean));
+  const ofCell = all("[data-cell]").map((part) => [part, part.dataset.cell]);
+  for (const paragraph of all("main section > p")) {
+    const name = [...cells].find((name) => paragraph.textContent.startsWith(`${name}: `));
+    if (name) ofCell.push([paragraph, name]);
+  }
 
   const filter = () => {
     const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
     const shown = (arm) => wanted.length === 0 || wanted.some((word) => arm.toLowerCase().includes(word));
     for (const row of all("tr[data-arm]")) row.classList.toggle("out", !shown(row.dataset.arm));
-    for (const each of all("[data-cell]")) {
-      each.classList.toggle("out", cell.value !== "" && each.dataset.cell !== cell.value);
-    }
+    const other = (name) => name !== undefined && cell.value !== "" && name !== cell.value;
+    for (const [part, name] of ofCell) part.classList.toggle("out", other(name));
     for (const head of all("thead th")) {
-      const of = [...cells].find((name) => name && head.textContent.trim().endsWith(name));
-      const out = of !== undefined && cell.value !== "" && of !== cell.value;
+      const out = other([...cells].find((name) => head.textContent.trim().endsWith(name)));
       for (const row of head.closest("table").rows) row.cells[head.cellIndex].classList.toggle("out", out);
     }
     const arms = [...new Set(all("tr[data-arm]").map((row) => row.dataset.arm))];
-    said.textContent = `${arms.filter(shown).length} of ${arms.length} arms shown`;
+    counts.textContent = `${arms.filter(shown).length} of ${arms.length} arms shown`;
   };
 
   const mark = (event) => {
@@ -76,7 +79,7 @@
   const wide = new ResizeObserver((changed) => {
     for (const { target } of changed) target.classList.toggle("more", target.scrollWidth > target.clientWidth);
   });
-  all(".scroll").forEach((each) => wide.observe(each));
+  all(".scroll").forEach((region) => wide.observe(region));
 
   tools.hidden = false;
   tools.addEventListener("input", filter);
