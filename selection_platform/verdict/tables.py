@@ -92,7 +92,12 @@ def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
 
 
 def over_items(rows: pl.DataFrame) -> OverItems:
-    """The interval over items of each arm.
+    """The interval over items of each arm, from rows as `items_of_arms` takes them."""
+    return {key: item_interval(benchmarks) for key, benchmarks in items_of_arms(rows).items()}
+
+
+def items_of_arms(rows: pl.DataFrame) -> dict[tuple[Cell, str], dict[str, Items]]:
+    """The items of each benchmark by cell and arm.
 
     Args:
         rows: of `90_reports/item_differences.sql`, which know an item's task; or with a column `subset`, which names
@@ -103,7 +108,7 @@ def over_items(rows: pl.DataFrame) -> OverItems:
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
         of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
         of_arm[str(benchmark)] = _items(str(benchmark), items)
-    return {key: item_interval(benchmarks) for key, benchmarks in found.items()}
+    return found
 
 
 def _items(benchmark: str, rows: pl.DataFrame) -> Items:
