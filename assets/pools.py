@@ -10,11 +10,13 @@ from assets.record.checks import POOL_CHECKS, SIZE, separation_result, separatio
 from assets.record.metadata import markdown_counts
 from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
+from resources.replacement import Replacement
 from resources.warehouse import Warehouse
 from selection_platform.configuration.checks import check_pool_size, check_sub_pool, pool_needs
 from selection_platform.configuration.profile import Profile
-from selection_platform.evaluation.benchmark_data import benchmark_texts, prepare
+from selection_platform.evaluation.benchmark_data import benchmark_texts, item_texts, prepare
 from selection_platform.job.folder import content_hash
+from selection_platform.pools.benchmark_overlap import write_overlaps
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
 from selection_platform.pools.shards import shard_paths
@@ -82,6 +84,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         settings=lambda pool: {f"pools.{pool}": without(profile.pools[pool], "source")},
         sql=["10_pools/pool_samples", "10_pools/held_out_samples", "10_pools/dropped", "10_pools/trimmed"],
         by=["pool"],
+        folder=ArtifactStore.pool,
     )
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
         """Conversations in one normal form, filtered, without duplicates.
@@ -150,4 +153,37 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
             data_version=dg.DataVersion(warehouse.content_hash("pools.samples", partition, CONTENT)),
         )
 
-    return [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]
+    @platform_asset(
+        partitions=partitions.pools,
+        deps=[pool, benchmark_data],
+        group="pools",
+        kinds={"python", "duckdb"},
+        settings={},
+        by=["contamination"],
+    )
+    def contamination(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        """The samples that hold a benchmark's item: 13 words of it, or a text that is nearly the same.
+
+        Table `pools.contamination`. Where the pool is decontaminated, none of them shares 13 words.
+        """
+        partition = {"pool": context.partition_key}
+        files = write_overlaps(
+            artifacts.pool(context.partition_key),
+            item_texts(artifacts.benchmark_data()),
+            artifacts.contamination(context.partition_key),
+        )
+        [rows] = warehouse.replace_together(Replacement.of_parquet("pools.contamination", partition, files))
+        counts = warehouse.query(load_sql("10_pools/contaminated"), partition)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/table_name": "pools.contamination",
+                "dagster/partition_row_count": rows,
+                "samples by benchmark": markdown_counts(dict(counts.iter_rows())),
+            },
+            data_version=dg.DataVersion(warehouse.content_hash("pools.contamination", partition)),
+        )
+
+    assets = [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]
+    return [*assets, contamination] if profile.evaluation.benchmarks and profile.trained_experiments else assets

@@ -258,7 +258,11 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     @platform_asset(
         # Picks and items are read as they are. What makes others of them costs time, and so changes the cost ledger.
         # But licence, source and text of a pick are its pool's, and may change where the same ids are selected.
-        deps=[*tables, "pool"],
+        deps=[
+            *tables,
+            "pool",
+            *(["contamination"] if profile.evaluation.benchmarks and profile.trained_experiments else []),
+        ],
         group="reports",
         kinds={"python", "html"},
         settings={
@@ -266,7 +270,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "disclaimer": profile.disclaimer,
             "verdict": profile.verdict,
         },
-        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/picks"],
+        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/picks", "90_reports/contamination"],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),
     )

@@ -22,6 +22,10 @@ class ArtifactStore(dg.ConfigurableResource):
         """Conversations of a pool, on their way into the warehouse."""
         return self._path("pool", pool)
 
+    def contamination(self, pool: str) -> Path:
+        """Samples of a pool that hold benchmark items, on their way into the warehouse."""
+        return self._path("contamination", pool)
+
     def benchmark_data(self) -> Path:
         """Items of the benchmarks."""
         return self._path("benchmark_data")

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from selection_platform.errors import PlatformError
+from selection_platform.evaluation.items import item_hash
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.job.lock import alone_in_folder
 
@@ -130,19 +131,43 @@ def read_items(folder: Path, benchmark: str) -> dict[str, list[Row]]:
     return {"": _read_rows(folder / f"{benchmark}.jsonl")}
 
 
-def benchmark_texts(folder: Path) -> Iterator[str]:
+class ItemText(NamedTuple):
+    """A text of a benchmark's item: its question, its reference answer, or the question with its choices.
+
+    Attributes:
+        benchmark: which of `BENCHMARKS`.
+        item_id: see `items.item_hash`.
+        text: not empty.
+    """
+
+    benchmark: str
+    item_id: str
+    text: str
+
+
+def item_texts(folder: Path) -> Iterator[ItemText]:
     """Every item's question and its reference answer, each as a text of its own, and a question with its choices.
 
     For finding training rows that overlap a benchmark. The few-shot examples and the hidden tests of HumanEval are
     not items and are left out.
+
+    Raises:
+        MissingData: `prepare` has not completed in this folder.
     """
     fields = ("input", "target", "question", "answer", "prompt", "canonical_solution")
     for benchmark in BENCHMARKS:
         for rows in read_items(folder, benchmark).values():
             for row in rows:
-                yield from (row[field] for field in fields if isinstance(row.get(field), str))
+                texts = [row[field] for field in fields if isinstance(row.get(field), str)]
                 if "choices" in row:
-                    yield " ".join([row["question"], *row["choices"]])
+                    texts.append(" ".join([row["question"], *row["choices"]]))
+                item_id = item_hash(row)
+                yield from (ItemText(benchmark, item_id, text) for text in texts)
+
+
+def benchmark_texts(folder: Path) -> Iterator[str]:
+    """The texts of `item_texts`."""
+    return (item.text for item in item_texts(folder))
 
 
 def missing_packages() -> str | None:

@@ -22,6 +22,7 @@ class Computation(NamedTuple):
 COMPUTATIONS = {
     "raw_pool": Computation(2),
     "pool": Computation(2),
+    "contamination": Computation(1),
     "benchmark_data": Computation(1),
     "pretraining": Computation(1, job="training.pretraining"),
     "fine_tuning": Computation(1, job="training.fine_tuning"),

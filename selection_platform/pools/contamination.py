@@ -32,9 +32,9 @@ class ContaminationFilter:
         self._anchors: set[int] = set()
         for text in texts:
             words = split_words(text)
-            self._runs.update(_hashes(words, WORDS, 1))
+            self._runs.update(hashes(words, WORDS, 1))
             if len(words) >= WORDS:
-                self._anchors.update(_hashes(words, ANCHOR, 1))
+                self._anchors.update(hashes(words, ANCHOR, 1))
 
     def overlaps(self, messages: Sequence[Message]) -> bool:
         """Whether one of the messages shares a run of words with one of the texts."""
@@ -42,9 +42,9 @@ class ContaminationFilter:
 
     def _overlaps(self, words: list[bytes]) -> bool:
         # Most conversations share no anchor, and to check every STEP-th run is several times faster than all runs.
-        if self._anchors.isdisjoint(_hashes(words, ANCHOR, STEP)):
+        if self._anchors.isdisjoint(hashes(words, ANCHOR, STEP)):
             return False
-        return not self._runs.isdisjoint(_hashes(words, WORDS, 1))
+        return not self._runs.isdisjoint(hashes(words, WORDS, 1))
 
 
 def split_words(text: str) -> list[bytes]:
@@ -55,7 +55,7 @@ def split_words(text: str) -> list[bytes]:
     return [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.lower())]
 
 
-def _hashes(words: list[bytes], length: int, step: int) -> Iterator[int]:
-    """The hash of each run of `length` words that starts at a multiple of `step`."""
+def hashes(words: list[bytes], length: int, step: int) -> Iterator[int]:
+    """The hash of each run of `length` words that starts at a multiple of `step`. Processes hash differently."""
     # A Python loop would take longer than the rest of this module.
     return map(hash, zip(*(words[first::step] for first in range(length)), strict=False))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selection_platform.report.contamination import owed_to_items
 from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
 from selection_platform.report.training_section import smaller_trainings
 from selection_platform.report.unchanged import unchanged_cells, unchanged_in_words
+from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import verdicts_of
 from selection_platform.verdict.verdicts import Verdict
@@ -43,6 +45,9 @@ def answer(data: ReportData) -> Answer:
     fewer = None if training is None else smaller_trainings(training)
     # What is compared is then not of one size.
     sentences += [fewer] if fewer else []
+    overlaps = data.table("contamination")
+    better = [(*each.cell, each.method) for each in found if each.measure == AVERAGE and each.word == "better"]
+    sentences += [] if overlaps is None else owed_to_items(overlaps, better)
     headline = _headline(of_measures[measures[0]])
     unchanged = unchanged_cells(data)
     if unchanged:

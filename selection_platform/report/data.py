@@ -10,6 +10,7 @@ import polars as pl
 
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.report.contamination import with_and_without
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.recipe import recipe
@@ -19,6 +20,7 @@ from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
 from sql.queries import load_sql
 
 TRAINING = "experiments.training"
+CONTAMINATION = "pools.contamination"
 MOST_PICKS = 10
 """Of an experiment that are shown."""
 _CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
@@ -64,7 +66,8 @@ class ReportData:
         runs: columns as `verdict.tables.RUN_SCHEMA` names them.
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
-        tables: rows of the other tables of `reports`, by the table's name; and `training`, of `experiments.training`.
+        tables: rows of the other tables of `reports`, by the table's name; `training`, of `experiments.training`; and
+            `contamination`, of `contamination.with_and_without`.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
@@ -106,10 +109,13 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     names += ["diversity_ablation"] if profile.cluster_pairs else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     tables = {name: query(f"FROM reports.{name}", {}) for name in names}
-    # Homes of an earlier version have no such table before the first write.
-    if TRAINING in set(query(load_sql("00_warehouse/columns"), {})["name"]):
+    # Homes of an earlier version have no such tables before the first write.
+    present = set(query(load_sql("00_warehouse/columns"), {})["name"])
+    if TRAINING in present:
         tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
     differences = query(load_sql("90_reports/item_differences"), {})
+    if CONTAMINATION in present:
+        tables["contamination"] = with_and_without(differences, query(load_sql("90_reports/contamination"), {}))
     tables["items_won_and_lost"] = counted(differences)
     return ReportData(
         title=f"Profile {profile.name}",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from selection_platform.experiments.methods import METHODS
 from selection_platform.report.cells import methods_in_order, word_columns
+from selection_platform.report.contamination import contamination
 from selection_platform.report.cost_section import costs
 from selection_platform.report.data import ReportData
 from selection_platform.report.item_section import items
@@ -29,6 +30,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "paper": lambda: paper(data.paper, found),
         "benchmarks": lambda: benchmarks(runs, found),
         "items": lambda: items(data.table("items_won_and_lost")),
+        "contamination": lambda: contamination(data.tables["contamination"]),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
         "clusters": lambda: clusters(data.table("diversity_ablation"), found),
         "overlap": lambda: overlap(data.table("selection_overlap")),
@@ -41,6 +43,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     absent |= set() if data.recipe else {"recipe"}
     # Trainings of earlier versions were not counted, and say nothing.
     absent |= {"training"} if data.table("training") is None else set()
+    absent |= {"contamination"} if data.table("contamination") is None else set()
     return {name: make for name, make in made.items() if name not in absent}
 
 

@@ -62,16 +62,14 @@ def item_interval(benchmarks: Mapping[str, Items]) -> ItemInterval:
         benchmarks: the items of each, at least one of at least one.
     """
     generator = np.random.default_rng(SEED)
-    means = np.zeros(RESAMPLES)
-    difference, known = 0.0, True
+    means, known = np.zeros(RESAMPLES), True
     for items in benchmarks.values():
         subsets = len(np.unique(items.subset))
         for part, share in _drawn_together(items):
-            difference += share / subsets * float(np.average(part.difference, weights=part.weight))
             known &= len(part.difference) > 1
             if known:
                 means += share / subsets * _drawn_means(part, generator)
-    difference /= len(benchmarks)
+    difference = mean_difference(benchmarks)
     if not known:
         return ItemInterval(difference, None, None, None)
     means /= len(benchmarks)
@@ -97,6 +95,24 @@ def seeds_and_items(comparison: Comparison, interval: ItemInterval) -> tuple[flo
     freedom = comparison.freedom * (both / of_seeds) ** 2
     half = float(stats.t.isf(0.025, freedom)) * math.sqrt(both)
     return comparison.difference - half, comparison.difference + half
+
+
+def mean_difference(benchmarks: Mapping[str, Items]) -> float:
+    """The difference of the averages over benchmarks, as the leaderboard has them, in percentage points.
+
+    Args:
+        benchmarks: the items of each, at least one of at least one.
+    """
+    return sum(_mean(items) for items in benchmarks.values()) / len(benchmarks)
+
+
+def _mean(items: Items) -> float:
+    """The mean of the subsets' means."""
+    subsets = len(np.unique(items.subset))
+    return sum(
+        share / subsets * float(np.average(part.difference, weights=part.weight))
+        for part, share in _drawn_together(items)
+    )
 
 
 def _drawn_together(items: Items) -> Iterator[tuple[Items, int]]:

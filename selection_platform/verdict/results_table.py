@@ -3,6 +3,7 @@
 Runs have the columns arm, seed, pool, model, measure and value, and may have budget. Values are in percent, higher is
 better, but for `held_out_loss`, in bits per byte, where lower is. Items have a column `item` too: measure is then a
 benchmark, and value the item's, 0 to 1. With a column `subset`, a benchmark's number is the mean of its subsets' means.
+With a column `cluster`, the interval over items draws whole clusters: items that share a passage or a template.
 
 A row of a control (`base`, `all_data`) that names no pool, or no budget, stands beside each of its model's.
 """
@@ -19,7 +20,7 @@ from selection_platform.verdict.tables import OverItems, over_items, runs_of
 from selection_platform.verdict.verdicts import CONTROLS, LOSS, RANDOM
 
 NEEDED = ("arm", "seed", "pool", "model", "measure", "value")
-OPTIONAL = ("budget", "item", "subset")
+OPTIONAL = ("budget", "item", "subset", "cluster")
 CELL = ["model", "pool", "budget"]
 RUN = [*CELL, "method", "seed"]
 NO_BUDGET = 0
@@ -100,8 +101,9 @@ def _texts(path: Path) -> pl.DataFrame:
     if unknown:
         known = ", ".join((*NEEDED, *OPTIONAL))
         raise PlatformError(f"{path}: does not know the column {', '.join(unknown)}; take it out. Known are {known}")
-    if "subset" in rows.columns and "item" not in rows.columns:
-        raise PlatformError(f"{path}: has a column subset and no column item; subsets are of items")
+    of_items = [name for name in ("subset", "cluster") if name in rows.columns]
+    if of_items and "item" not in rows.columns:
+        raise PlatformError(f"{path}: has a column {of_items[0]} and no column item; {of_items[0]}s are of items")
     if rows.is_empty():
         raise PlatformError(f"{path}: has no rows")
     if "budget" not in rows.columns:
@@ -161,7 +163,7 @@ def _runs(path: Path, rows: pl.DataFrame) -> list[Run]:
 def _of_items(path: Path, rows: pl.DataFrame) -> Results:
     subset = ["subset"] if "subset" in rows.columns else []
     _refuse(path, rows.filter(~pl.col("value").is_between(0, 1)), "value", "is not between 0 and 1, as an item's is")
-    item = ["measure", *subset, "item"]
+    item = ["measure", *subset, *(["cluster"] if "cluster" in rows.columns else []), "item"]
     _refuse_repeated(path, rows, [*RUN, *item])
     runs = rows.select(RUN).unique().group_by(CELL).len("runs")
     counted = rows.group_by(*CELL, *item).agg(pl.len().alias("of_runs"), pl.col("row").first()).join(runs, on=CELL)

@@ -92,18 +92,24 @@ def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
 
 
 def over_items(rows: pl.DataFrame) -> OverItems:
-    """The interval over items of each arm.
+    """The interval over items of each arm, from rows as `items_of_arms` takes them."""
+    return {key: item_interval(benchmarks) for key, benchmarks in items_of_arms(rows).items()}
+
+
+def items_of_arms(rows: pl.DataFrame) -> dict[tuple[Cell, str], dict[str, Items]]:
+    """The items of each benchmark by cell and arm.
 
     Args:
         rows: of `90_reports/item_differences.sql`, which know an item's task; or with a column `subset`, which names
-            those that count alike in a benchmark's number.
+            those that count alike in a benchmark's number. Items with the same value of a column `cluster` become one,
+            with the sum of their weights.
     """
     found: dict[tuple[Cell, str], dict[str, Items]] = {}
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
         of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
         of_arm[str(benchmark)] = _items(str(benchmark), items)
-    return {key: item_interval(benchmarks) for key, benchmarks in found.items()}
+    return found
 
 
 def _items(benchmark: str, rows: pl.DataFrame) -> Items:
@@ -113,7 +119,16 @@ def _items(benchmark: str, rows: pl.DataFrame) -> Items:
         # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
         by_subset = SCORING.get(benchmark, Scoring()).macro
         subset = rows["task"] if by_subset else pl.repeat("", rows.height, eager=True)
+    if "cluster" in rows.columns:
+        rows = _clusters(rows.with_columns(subset.alias("subset")))
+        subset = rows["subset"]
     return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset.to_numpy().astype(np.str_))
+
+
+def _clusters(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per cluster and subset: its draw is one of all its items. Means stay what they are, and errors grow."""
+    weighted = (pl.col("difference") * pl.col("weight")).sum() / pl.col("weight").sum()
+    return rows.group_by("subset", "cluster", maintain_order=True).agg(weighted, pl.col("weight").sum())
 
 
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:

@@ -73,6 +73,24 @@ def test_items_become_runs_and_an_interval_over_items(tmp_path):
     assert interval.difference == pytest.approx(verdict.comparison.difference)
 
 
+CLUSTERS = "arm,seed,pool,model,measure,cluster,item,value\n" + "".join(
+    f"{arm},{seed},p,m,race,{cluster},{item},{value}\n"
+    for arm, seed, marks in (("random", 0, "00000000"), ("random", 1, "00000000"), ("mine", 0, "11110000"))
+    for item, (value, cluster) in enumerate(zip(marks, "aabbccdd", strict=True))
+)
+
+
+def test_items_of_a_cluster_are_drawn_together(tmp_path):
+    (together,) = read_results(written(tmp_path, CLUSTERS)).intervals.values()
+    alone = CLUSTERS.replace("cluster,", "").replace(",race,a", ",race").replace(",race,b", ",race")
+    alone = alone.replace(",race,c", ",race").replace(",race,d", ",race")
+    (apart,) = read_results(written(tmp_path, alone)).intervals.values()
+    assert together.difference == apart.difference == 50
+    # Of 4 means, or 8: the standard deviation of 0 and 100 by halves, with n - 1 in place of n.
+    assert together.error == pytest.approx(50 * (4 / 3) ** 0.5 / 4**0.5, rel=0.05)
+    assert apart.error == pytest.approx(50 * (8 / 7) ** 0.5 / 8**0.5, rel=0.05)
+
+
 WRONG = [
     ("no header", "", "is not a CSV file in UTF-8"),
     ("not text", HEADER.encode() + b"caf\xe9,0,p,m,average,1\n", "is not a CSV file in UTF-8"),
@@ -80,6 +98,7 @@ WRONG = [
     ("a column is missing", "arm,seed,pool,model,value\n", "has no column measure; there are arm, seed"),
     ("a column too many", HEADER.replace("\n", ",note\n"), "does not know the column note; take it out"),
     ("subsets without items", HEADER.replace("\n", ",subset\n"), "has a column subset and no column item"),
+    ("clusters without items", HEADER.replace("\n", ",cluster\n"), "has a column cluster and no column item"),
     ("no number", HEADER + RANDOM + "mine,0,p,m,average,good\n", "row 4, column value: 'good' is not a number"),
     ("NaN", HEADER + RANDOM + "mine,0,p,m,average,nan\n", "row 4, column value: 'nan' is not a number"),
     ("no value", HEADER + RANDOM + "mine,0,p,m,average,\n", "row 4, column value: is empty"),

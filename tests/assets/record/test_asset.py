@@ -25,6 +25,7 @@ CONTENT_STAGES = (
 WITHOUT_CONTENT = {
     "10_pools/any_untrained": "says whether there is a mask to put beside conversations",
     "10_pools/on_both_sides": "stops a pool that is unsound",
+    "10_pools/contaminated": "describes what was found",
     "10_pools/dropped_by_reason": "describes an export",
     "10_pools/sizes": "stops what wants more of a pool than there is",
     "10_pools/trimmed_parts": "says in `status` what rows lost",
