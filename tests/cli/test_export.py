@@ -80,8 +80,10 @@ def test_what_cannot_be_exported(place, capsys):
     assert message(capsys, place, "--model", "zip/letters/tiny/6/s0", *to).startswith(
         "no experiment 'zip/letters/tiny/6/s0' that has a model"
     )
-    assert message(capsys, place, "--adapter", ENTROPY, *to).startswith("--adapter: is about the model; add --model")
-    assert message(capsys, place, "--model", ENTROPY, "--format", "jsonl", *to).startswith("--format: is about the sel")
+    assert message(capsys, place, "--adapter", ENTROPY, *to).startswith("--adapter: it needs --model; add that")
+    assert message(capsys, place, "--model", ENTROPY, "--format", "jsonl", *to).startswith(
+        "--format: it is for selected conversations"
+    )
     assert message(capsys, place, "--model", "--adapter", ENTROPY, *to).startswith("--adapter: the experiment's model")
     change_profile(place, arms={"token_length": {"train": False}})
     assert message(capsys, place, "--model", TOKEN_LENGTH, *to).startswith(

@@ -158,7 +158,7 @@ def test_weights_that_were_asked_for_stay_though_their_evaluation_is_due(place, 
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
     change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
-    assert "1 steps would be made" in output_of(capsys, place, "refresh", TOKEN_LENGTH, "--dry-run")
+    assert "1 steps would run" in output_of(capsys, place, "refresh", TOKEN_LENGTH, "--dry-run")
     plan = output_of(capsys, place, "refresh", TOKEN_LENGTH, "--rebuild", "--dry-run")
     assert "2 steps would be made" in plan
     assert "dropped" in plan

@@ -363,4 +363,4 @@ def test_the_command_on_the_papers_table(capsys):
 def test_a_margin_is_above_0(margin, capsys):
     with pytest.raises(SystemExit):
         main(["verdict", "--margin", margin])
-    assert "is not a margin: a number above 0" in capsys.readouterr().err
+    assert "is not a margin; write a number above 0" in capsys.readouterr().err
