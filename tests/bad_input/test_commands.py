@@ -101,8 +101,8 @@ COMMANDS = [
     ("diff before a run", ["diff", RANDOM, RANDOM],
      f"{RANDOM} has not selected yet: run `selection-platform run` first"),
     ("refresh of nothing", ["refresh", "scores/nope"],
-     "no asset and no partition 'scores/nope'; did you mean scores/random, base/tiny? `selection-platform status` "
-     "lists those that are due"),
+     "no asset or partition 'scores/nope'; did you mean scores/random, base/tiny? `selection-platform status` "
+     "lists what is due"),
 ]  # fmt: skip
 
 

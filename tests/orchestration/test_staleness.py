@@ -392,4 +392,4 @@ def test_refresh_finds_each_asset_of_a_shared_pass(place, capsys):
 
 def test_refresh_of_an_unknown_name_says_so(place, capsys):
     assert main(["--profile", str(place.profile), "refresh", "scores/entropi"]) == 1
-    assert "no asset and no partition 'scores/entropi'" in capsys.readouterr().err
+    assert "no asset or partition 'scores/entropi'" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from selection_platform.pools.forms.reading import (
     list_reading,
     stated_reading,
 )
-from selection_platform.pools.forms.texts import is_blank, parsed_json, escape_surrogates
+from selection_platform.pools.forms.texts import escape_surrogates, is_blank, parsed_json
 from selection_platform.pools.shards import shard_paths
 
 logger = logging.getLogger(__name__)
