@@ -37,7 +37,7 @@ def test_a_sound_selection_is_written(warehouse):
         ("(1, 'a', 0.5), (2, 'c', 0.25), (2, 'b', 0.25)", "1 repeated positions"),
         ("(1, 'a', 0.5), (2, 'c', 0.75), (3, 'b', 0.1)", "1 rows out of order"),
         ("(1, 'a', 0.5), (2, 'c', 0.25), (3, 'b', 0.25)", "1 rows out of order"),
-        ("(1, 'a', 0.5), (2, 'c', 0.25)", "3 samples are wanted but only 2 have a score"),
+        ("(1, 'a', 0.5), (2, 'c', 0.25)", "3 samples are wanted, but only 2 have a score"),
     ],
 )
 def test_an_unsound_selection_leaves_the_old_one(warehouse, rows, fault):

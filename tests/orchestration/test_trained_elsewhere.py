@@ -124,5 +124,8 @@ def test_one_that_was_trained_on_another_selection_is_refused(place, capsys):
     made = materializations(place)
     assert main(["--profile", str(place.profile), "refresh", ENTROPY]) == 1
     error = capsys.readouterr().err
-    assert f"trained_elsewhere.{ENTROPY}: was trained on the selection 6-abc, and the experiment selects 6-" in error
+    assert (
+        f"trained_elsewhere.{ENTROPY}: it was trained on the selection 6-abc, but the experiment now selects 6-"
+        in error
+    )
     assert materializations(place) == made

@@ -123,7 +123,7 @@ def test_a_sample_on_both_sides_is_refused(warehouse, tmp_path):
     shard = tmp_path / "home" / "shard.parquet"
     rows = "SELECT * FROM (VALUES ('a', 'pool'), ('b', 'pool'), ('a', 'held_out')) AS rows(sample_id, split)"
     warehouse.export(rows, shard)
-    with pytest.raises(ValueError, match="pool 'p': 1 samples are both to select from and held out"):
+    with pytest.raises(ValueError, match="pool 'p': 1 samples are both selectable and held out"):
         warehouse.replace("pools.held_out", {"pool": "p"}, rows, verify=separation_verifier("p", [shard]))
     assert warehouse.query("FROM pools.held_out").is_empty()
 
