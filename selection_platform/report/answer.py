@@ -1,4 +1,4 @@
-"""The answer in words: does any choice beat picking at random here, and how far can that be trusted?"""
+"""The answer as sentences: does any method beat random selection, and how far can that be trusted?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ NO_RANDOM = "There is no random run to compare with: add an arm `random` with se
 
 @dataclass(frozen=True)
 class Answer:
-    """The first thing that the page says.
+    """The top of the page.
 
     Attributes:
-        headline: in a few words.
-        sentences: what it rests on.
+        headline: the answer, in one sentence.
+        sentences: the reasons for it.
     """
 
     headline: str
@@ -30,7 +30,7 @@ class Answer:
 
 
 def answer(data: ReportData) -> Answer:
-    """The answer on the primary measure; what others say is exploratory."""
+    """The answer on the primary measure. Other measures are exploratory."""
     found = [each for each in verdicts_of(data.verdict) if each.method not in REFERENCES]
     measures = shown_measures(found)
     if not any(each.role == "primary" for each in found):
@@ -41,15 +41,15 @@ def answer(data: ReportData) -> Answer:
     sentences.append(_trust(of_measures[measures[0]], data))
     training = data.table("training")
     fewer = None if training is None else smaller_trainings(training)
-    # What is compared is then not of one size.
+    # The compared trainings then differ in size.
     sentences += [fewer] if fewer else []
     headline = _headline(of_measures[measures[0]])
     unchanged = unchanged_cells(data)
     if unchanged:
         sentences.insert(0, unchanged_in_words(unchanged, data))
-        # Nothing that is better was seen, and no training either: the verdicts are about nothing.
+        # No arm is better, and no training has an effect, so the verdicts mean nothing.
         if len(unchanged) == len({each.cell for each in found}) and not headline.startswith("Yes"):
-            headline = "Not known: training changed nothing that can be seen."
+            headline = "Not known: training had no visible effect."
     return Answer(headline, sentences)
 
 
@@ -76,13 +76,13 @@ def _counts(found: Sequence[Verdict], data: ReportData) -> str:
 
 
 def _trust(found: Sequence[Verdict], data: ReportData) -> str:
-    """How much random runs vary, and what follows for what can be seen."""
+    """How much random runs vary, and which differences can therefore be seen."""
     measure, runs = found[0].measure, [each.comparison.random_runs for each in found]
     cells = {each.cell: each.comparison for each in found}
     widths = [interval_of_one_run(each.spread, each.random_runs) for each in cells.values()]
     known = sorted(width for width in widths if width is not None)
     if not known:
-        return f"Random runs ({span(runs)} for each) are too few, or all equal: how far a run can vary is not known."
+        return f"Random runs ({span(runs)} for each) are too few, or all equal, so it is not known how much runs vary."
     digits, margin = digits_of(measure), data.margins.of(measure)
     spreads = [each.spread for each in cells.values() if each.spread is not None]
     compared = max(each.comparison.compared or 1 for each in found)
@@ -92,14 +92,14 @@ def _trust(found: Sequence[Verdict], data: ReportData) -> str:
     visible = span(known, digits)
     unknown = len(widths) - len(known)
     return (
-        f"How far to trust that: there are {span(runs)} random runs for each model, pool and size, so one run of a "
-        f"method that truly differs by {visible} {unit_of(measure)} is seen half the time, by itself. To see a "
-        f"difference of {margin:g} four times in five among {compared} comparisons, {seeds}."
+        f"How far to trust that: there are {span(runs)} random runs per model, pool and size. With one run of a "
+        f"method, a true difference of {visible} {unit_of(measure)} is seen half the time, in a single comparison. To "
+        f"see a difference of {margin:g} four times in five among {compared} comparisons, {seeds}."
         + (f" In {unknown} of {len(widths)} cells random runs are too few, or all equal." if unknown else "")
     )
 
 
 def span(values: Sequence[float], digits: int = 0) -> str:
-    """The least and the largest of some numbers, at least one."""
+    """The range of some numbers, at least one."""
     low, high = f"{min(values):,.{digits}f}", f"{max(values):,.{digits}f}"
     return low if low == high else f"{low} to {high}"

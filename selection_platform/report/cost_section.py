@@ -1,4 +1,4 @@
-"""What choosing costs beside training, when it breaks even, and what it would cost to settle a verdict."""
+"""The section of costs: selecting compared with training, break-even, and the cost of settling a verdict."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,11 +21,11 @@ SECONDS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def costs(found: Sequence[ArmCost]) -> Section:
-    """The cost of each arm's parts, and what else could have been had for it."""
+    """The cost of each arm's parts, and how much random data the same cost would train."""
     title = "What does it cost, and when does it break even?"
     cells = _cells(found)
     if not cells:
-        return Section("costs", title, ["No cost was recorded."])
+        return Section("costs", title, ["No costs are recorded."])
     pictures, tables = [], []
     for place, cell in enumerate(cells[:MOST_CELLS], start=1):
         of_cell = in_order((each for each in found if _is_in(each.arm, cell)), lambda each: each.arm.method)
@@ -34,32 +34,32 @@ def costs(found: Sequence[ArmCost]) -> Section:
         pictures.append(_picture(of_cell, name, used[0], f"costs-{place}"))
     elsewhere = [each.name for each in found if each.arm.pool is not None and "training" not in each.parts]
     paragraphs = [
-        "Means over seeds. Arithmetic counts the operations of models, and is the same on any machine; what takes "
-        "none, such as compressing texts or k-means, counts in time alone. Time depends on the machine and on what "
-        "else ran on it: GPU time is by the clock while a step holds the GPU, CPU time is over all cores.",
-        "Selecting has of each feature that several methods use an equal share for each of them; selecting alone has "
-        "all of it, as if no other method were run. The last column says on how many times as much data, picked at "
-        "random, a model could have been trained for the cost of selecting and training: a choice that does no "
-        "better than that is not worth its cost.",
+        "Means over seeds. Arithmetic counts the operations of models and is the same on any machine. It is 0 for work "
+        "such as compressing texts or k-means, which only has time. Time depends on the machine and on what else runs "
+        "on it: GPU time is wall time while a step holds the GPU, CPU time is over all cores.",
+        "If several methods use a feature, `selecting` counts an equal share of it for each of them, and `selecting "
+        "alone` counts all of it, as if no other method were run. The last column says how many times as much random "
+        "data a model could be trained on for the cost of selecting and training. A method that does no better than a "
+        "model trained on that is not worth its cost.",
         *left_out(len(cells)),
     ]
     if elsewhere:
         paragraphs.append(
-            f"Trained elsewhere, at a cost and by a recipe that are not known here: {'; '.join(elsewhere)}."
+            f"Trained elsewhere, at a cost and with a recipe that are not known here: {'; '.join(elsewhere)}."
         )
     return Section("costs", title, paragraphs, tables, pictures, "experiment_costs.csv")
 
 
 def settling(found: Sequence[ArmCost], each: Verdict) -> str:
-    """Which runs would settle a verdict, and at what cost where that is known."""
+    """The runs that would settle a verdict, with their cost if it is known."""
     if each.word != "not enough seeds":
         return "settled"
     if each.comparison.spread is None:
-        return "two random runs or more that differ"
+        return "two or more random runs that differ"
     if each.seeds_needed is None:
         return "over 1,000 seeds of each"
     if each.method == BASE.name:
-        return "not by runs: the base model is one, and has no seeds"
+        return "no number of runs: the base model has no seeds"
     of_arm = max(0, each.seeds_needed - each.comparison.arm_runs)
     of_random = max(0, each.seeds_needed - each.comparison.random_runs)
     price = _price(found, each.cell, of_arm + of_random)
@@ -67,7 +67,7 @@ def settling(found: Sequence[ArmCost], each: Verdict) -> str:
 
 
 def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
-    """What more runs of a cell cost, trained and evaluated, by its random runs; nothing where that is not known."""
+    """The cost of training and evaluating more runs, from the random runs of the cell; empty if it is not known."""
     random = next((each for each in found if each.arm == Arm(RANDOM, *cell)), None)
     if random is None or "training" not in random.parts or not times_used([random.parts["training"]]):
         return ""
@@ -76,7 +76,7 @@ def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as text, in a suitable unit."""
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f} {unit}"
@@ -84,28 +84,28 @@ def duration(seconds: float) -> str:
 
 
 def _cells(found: Sequence[ArmCost]) -> list[Cell]:
-    """The models, whole pools and sizes that something was selected for, and at some cost."""
+    """The models, whole pools and sizes with selections that have recorded costs."""
     sized = [each for each in found if each.arm.pool is not None and each.arm.budget and each.arm.pool_size is None]
     known = [each.arm for each in sized if times_used(each.parts.values())]
     return list(dict.fromkeys(Cell(arm.model, arm.pool or "", arm.budget or 0) for arm in known))
 
 
 def _is_in(arm: Arm, cell: Cell) -> bool:
-    """Whether an arm stands in a cell. What takes the whole pool has no size of its own, and stands in each."""
+    """Whether an arm belongs to a cell. An arm that takes the whole pool has no size, and belongs to all sizes."""
     return (
         (arm.model, arm.pool) == (cell.model, cell.pool) and arm.budget in (None, cell.budget) and arm.pool_size is None
     )
 
 
 def _units_used(of_cell: Sequence[ArmCost]) -> list[Unit]:
-    """Arithmetic first, as seconds of a busy machine mislead; then the kinds of time of which any was spent."""
+    """Arithmetic first, because times on a busy machine mislead; then the kinds of time that are not 0."""
     spent = [cost for each in of_cell for cost in each.parts.values()]
     counted: list[Unit] = ["flops"] if any(cost.flops for cost in spent) else []
     return [*counted, *times_used(spent)]
 
 
 def _table(of_cell: Sequence[ArmCost], name: str, unit: Unit) -> Table:
-    header = ["arm", *SHOWN, "random data for it"]
+    header = ["arm", *SHOWN, "random data for that"]
     rows = [_row(each, unit) for each in of_cell]
     return Table(f"{_name(unit)} of one run, {name}", header, rows, cell=name)
 
@@ -130,7 +130,7 @@ def _row(each: ArmCost, unit: Unit) -> list[TableCell]:
 
 
 def _spent(each: ArmCost, part: Part, unit: Unit) -> float | None:
-    """None where it is not known: of a training that was done elsewhere."""
+    """The cost of a part; None if it is not known, as for a training elsewhere."""
     return getattr(each.parts[part], unit) if part in each.parts else None
 
 
@@ -144,17 +144,17 @@ def _drawn(each: ArmCost, part: Part, unit: Unit) -> float:
 
 
 def _name(unit: Unit) -> str:
-    """The unit at the start of a sentence; its abbreviations stay."""
+    """The unit with a capital letter, for the start of a sentence."""
     return UNITS[unit][0].upper() + UNITS[unit][1:]
 
 
 def amount(value: float, unit: Unit) -> str:
-    """What was spent, as a person says it."""
+    """A cost as text."""
     return duration(value) if unit != "flops" else operations(value)
 
 
 def operations(value: float) -> str:
-    """Floating-point operations as a person says them."""
+    """Floating-point operations as text, in a suitable unit."""
     name, size = next((each for each in FLOPS if value >= each[1]), FLOPS[-1])
     return f"{value / size:,.1f} {name}" if value else "0"
 
@@ -164,7 +164,7 @@ def _plot(found: Sequence[ArmCost], name: str, unit: Unit) -> Figure:
     sizes = FLOPS if unit == "flops" else SECONDS
     shown, length = next((each for each in sizes if most >= 2 * each[1]), sizes[-1])
     methods = [each.arm.method for each in found]
-    with drawing("How much goes into choosing?", name, 1 + 0.2 * len(methods)) as (figure, axes):
+    with drawing("How much of the cost is selecting?", name, 1 + 0.2 * len(methods)) as (figure, axes):
         left = [0.0] * len(methods)
         for part, (colour, hatch) in DRAWN.items():
             widths = [_drawn(each, part, unit) / length for each in found]

@@ -1,4 +1,4 @@
-"""Each arm's difference from random selection, beside where new random runs would lie."""
+"""A figure of each arm's difference from random selection, with the interval of new random runs."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from selection_platform.verdict.verdicts import BASE, CONTROLS, LOSS, Verdict
 from selection_platform.verdict.words import cell_name, count, digits_of, interval_text, measure_name, signed, unit_of
 
 REFERENCES = CONTROLS
-"""Arms that select nothing: they are no answer to the question, but a measure for the others."""
+"""Arms that select nothing. They do not answer the question, but serve as references for other arms."""
 
 
 def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
-    """Draw the arms of one cell on one measure, random runs and those that select nothing on top.
+    """Draw the arms of one cell on one measure, with the references and the random runs on top.
 
     Args:
         found: the verdicts, at least one.
@@ -52,14 +52,14 @@ def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
 
 
 def finding(chosen: Sequence[Verdict]) -> str:
-    """What the verdicts on methods say, in a few words."""
+    """A summary of the verdicts on methods."""
     words = (("better", "better than random"), ("worse", "worse"), ("same", "the same"), ("not enough seeds", "open"))
     counted = [f"{count(chosen, word)} {text}" for word, text in words if word == "better" or count(chosen, word)]
     return f"Of {len(chosen)} methods, {', '.join(counted)}"
 
 
 def _in_words(each: Verdict) -> str:
-    """An arm's verdict and the numbers behind it."""
+    """An arm's verdict and its numbers, as text."""
     numbers, digits = each.comparison, digits_of(each.measure)
     interval = interval_text(numbers.low, numbers.high, digits) or "interval not known"
     return f"{each.method}: {each.word}, {signed(numbers.difference, digits)} ({interval})"

@@ -95,7 +95,9 @@ def test_of_a_long_source_only_the_first_rows_are_read(folder, capsys):
 
 def test_what_cannot_be_is_said_and_nothing_is_written(folder, capsys):
     write(folder / "chats.jsonl", ROWS)
-    assert message(capsys, "chats.jsonl", "--budget", "61").startswith("--budget: 61 is not between 1 and the ")
+    assert message(capsys, "chats.jsonl", "--budget", "61").startswith(
+        "--budget: 61 is not between 1 and 60, the number of "
+    )
     assert message(capsys, "none.jsonl").startswith("none.jsonl: no such file or folder")
     assert not (folder / "chats.yaml").exists()
     (folder / "chats.yaml").write_text("mine")

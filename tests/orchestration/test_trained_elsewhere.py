@@ -80,7 +80,9 @@ def test_what_is_not_known_of_it_is_said(place, capsys, registered):
     ]
     assert sum("not known" in line for line in lines) >= 1
     page = (place.home / "artifacts" / "report" / "index.html").read_text()
-    assert "Trained elsewhere, at a cost and by a recipe that are not known here: entropy · tiny · letters · 6" in page
+    assert (
+        "Trained elsewhere, at a cost and with a recipe that are not known here: entropy · tiny · letters · 6" in page
+    )
     output_of(capsys, place, "export", "--model", ENTROPY, "--to", str(place.folder / "model"))
     card = (place.folder / "model" / "README.md").read_text()
     assert "| trained | elsewhere, by a recipe that is not known here: folder theirs |" in card
