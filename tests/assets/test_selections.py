@@ -49,5 +49,5 @@ def test_an_unsound_selection_leaves_the_old_one(warehouse, rows, fault):
 
 
 def test_all_data_is_the_whole_pool(warehouse):
-    with pytest.raises(ValueError, match="4 samples are wanted but only 3"):
+    with pytest.raises(ValueError, match="4 samples are wanted, but only 3"):
         select(warehouse, "(1, 'a', NULL), (2, 'b', NULL), (3, 'c', NULL)", ALL_DATA)

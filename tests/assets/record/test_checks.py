@@ -100,7 +100,11 @@ def warehouse(tmp_path, new_warehouse):
     [
         ("answer_likelihood", "('a'), ('b'), ('c')", "1 samples of the pool do not have 1 rows each, and 0 samples"),
         ("answer_likelihood", "('a'), ('b'), ('c'), ('c'), ('d')", "1 samples of the pool do not have 1 rows each"),
-        ("gradient_influence", "('a'), ('b'), ('c'), ('d'), ('z')", "0 samples of the pool .*, and 1 samples that are"),
+        (
+            "gradient_influence",
+            "('a'), ('b'), ('c'), ('d'), ('z')",
+            "0 samples of the pool .*, and 1 samples with rows",
+        ),
     ],
 )
 def test_features_that_are_not_complete_leave_the_old_ones(warehouse, table, rows, wrong):
