@@ -89,9 +89,9 @@ def materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterat
     """Every materialization of an asset, the newest first."""
     cursor, more = None, True
     while more:
-        found = instance.fetch_materializations(asset, limit=RECORDS_AT_ONCE, cursor=cursor)
-        cursor, more = found.cursor, found.has_more
-        yield from found.records
+        page = instance.fetch_materializations(asset, limit=RECORDS_AT_ONCE, cursor=cursor)
+        cursor, more = page.cursor, page.has_more
+        yield from page.records
 
 
 def newest_materialization(

@@ -120,9 +120,9 @@ def _arm_page(data: ReportData, counts: pl.DataFrame | None, method: str) -> Arm
         dict(parts_of(rows.filter(pl.col("method") == method), CELL)) if rows is not None else {}
         for rows in (data.picks, counts)
     )
-    found = [each for each in verdicts_of(data.verdict) if each.method == method and each.measure in SHOWN]
+    verdicts = [each for each in verdicts_of(data.verdict) if each.method == method and each.measure in SHOWN]
     keys = list(dict.fromkeys([*counted, *picked]))
-    cells = [_cell(method, key, picked.get(key), counted.get(key), found) for key in keys[:MOST_CELLS]]
+    cells = [_cell(method, key, picked.get(key), counted.get(key), verdicts) for key in keys[:MOST_CELLS]]
     items = data.items.filter(pl.col("method") == method)
     return ArmPage(method, METHODS[method].summary, cells, left_out(len(keys)), items)
 
@@ -132,9 +132,9 @@ def _cell(
     key: tuple[object, ...],
     picked: pl.DataFrame | None,
     counted: pl.DataFrame | None,
-    found: Sequence[Verdict],
+    verdicts: Sequence[Verdict],
 ) -> ArmCell:
-    of_cell = [each for each in found if each.cell == key]
+    of_cell = [each for each in verdicts if each.cell == key]
     tables = [_verdicts(of_cell)] if of_cell else []
     tables += [] if counted is None else [items_of_arm(counted)]
     if picked is None:
@@ -142,9 +142,9 @@ def _cell(
     return ArmCell(about_cell(key), tables, _said(method, picked), [_pick(row) for row in picked.iter_rows(named=True)])
 
 
-def _verdicts(found: Sequence[Verdict]) -> Table:
+def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     rows = []
-    for each in found:
+    for each in verdicts:
         numbers, digits = each.comparison, digits_of(each.measure)
         interval = interval_text(numbers.low, numbers.high, digits) or "not known"
         texts = [TableCell(text) for text in (signed(numbers.difference, digits), interval)]

@@ -31,14 +31,14 @@ def in_order(values: Iterable[Named], method: Callable[[Named], str]) -> list[Na
     return sorted(values, key=lambda value: places.get(method(value), len(places)))
 
 
-def cells_of(found: Sequence[Verdict]) -> list[Cell]:
+def cells_of(verdicts: Sequence[Verdict]) -> list[Cell]:
     """The cells, each once, in order of appearance."""
-    return list(dict.fromkeys(each.cell for each in found))
+    return list(dict.fromkeys(each.cell for each in verdicts))
 
 
-def spreads(found: Sequence[Verdict], measure: str) -> dict[Cell, float | None]:
+def spreads(verdicts: Sequence[Verdict], measure: str) -> dict[Cell, float | None]:
     """Standard deviation of one random run in each cell."""
-    return {each.cell: each.comparison.spread for each in found if each.measure == measure}
+    return {each.cell: each.comparison.spread for each in verdicts if each.measure == measure}
 
 
 def random_values(runs: Sequence[Run], measure: str, cell: Cell) -> list[float]:
@@ -89,6 +89,6 @@ def means_of(runs: Sequence[Run]) -> dict[str, tuple[float, int]]:
     return {method: (round(sum(of_arm) / len(of_arm), 9), len(of_arm)) for method, of_arm in values.items()}
 
 
-def words_of(found: Sequence[Verdict]) -> dict[tuple[str, Cell, str], Word]:
+def words_of(verdicts: Sequence[Verdict]) -> dict[tuple[str, Cell, str], Word]:
     """Each verdict's word, by measure, cell and method."""
-    return {(each.measure, each.cell, each.method): each.word for each in found}
+    return {(each.measure, each.cell, each.method): each.word for each in verdicts}

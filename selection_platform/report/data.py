@@ -196,14 +196,14 @@ def table_data(profile: Profile, path: Path, primary: str | None) -> ReportData:
     """
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     results = read_results(path)
-    found = verdicts(results.runs, {LOSS: margins.loss}, margins.points, named_measure(primary, results.runs))
+    comparisons = verdicts(results.runs, {LOSS: margins.loss}, margins.points, named_measure(primary, results.runs))
     runs = {(run.cell, run.method, run.seed) for run in results.runs}
     return ReportData(
         title=f"Results in {path.name}",
         description=f"{len(runs)} runs that were trained and evaluated elsewhere.",
         margins=margins,
         runs=run_rows(results.runs),
-        verdict=verdict_rows(found, results.intervals),
+        verdict=verdict_rows(comparisons, results.intervals),
     )
 
 

@@ -16,29 +16,29 @@ REFERENCES = CONTROLS
 """Arms that select nothing. They do not answer the question, but serve as references for other arms."""
 
 
-def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
+def interval_plot(verdicts: Sequence[Verdict], random: Sequence[float]) -> Figure:
     """Draw the arms of one cell on one measure, with the references and the random runs on top.
 
     Args:
-        found: the verdicts, at least one.
+        verdicts: the verdicts, at least one.
         random: values of the random runs.
     """
-    arms = in_order(found, lambda each: each.method)
+    arms = in_order(verdicts, lambda each: each.method)
     others = [each for each in arms if each.method in REFERENCES]
     chosen = [each for each in arms if each.method not in REFERENCES]
     names = [*(each.method for each in others), "random", *(each.method for each in chosen)]
-    about = f"{measure_name(found[0].measure)}, {cell_name(found[0].cell)}"
+    about = f"{measure_name(verdicts[0].measure)}, {cell_name(verdicts[0].cell)}"
     with drawing(finding(chosen), about, 0.75 + 0.2 * len(names)) as (figure, axes):
-        half = interval_of_one_run(found[0].comparison.spread, len(random))
+        half = interval_of_one_run(verdicts[0].comparison.spread, len(random))
         if half is not None:
             axes.axvspan(-half, half, color=PALE, lw=0)
         axes.axvline(0, color=BLACK, lw=0.8)
-        sign = -1 if found[0].measure == LOSS else 1
+        sign = -1 if verdicts[0].measure == LOSS else 1
         mean = sum(random) / len(random)
         axes.plot(
             [sign * (value - mean) for value in random], [len(others)] * len(random), "|", color=BLACK, ms=9, mew=1.5
         )
-        hover_row(axes, f"random: {len(random)} runs, mean {mean:.{digits_of(found[0].measure)}f}", len(others))
+        hover_row(axes, f"random: {len(random)} runs, mean {mean:.{digits_of(verdicts[0].measure)}f}", len(others))
         for each in arms:
             _draw_arm(axes, names.index(each.method), each)
             hover_row(axes, _in_words(each), names.index(each.method))
@@ -47,7 +47,7 @@ def interval_plot(found: Sequence[Verdict], random: Sequence[float]) -> Figure:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        figure.supxlabel(f"difference from random, {unit_of(found[0].measure)}; right is better", fontsize=9)
+        figure.supxlabel(f"difference from random, {unit_of(verdicts[0].measure)}; right is better", fontsize=9)
     return figure
 
 

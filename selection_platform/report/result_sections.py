@@ -34,15 +34,15 @@ from selection_platform.verdict.words import (
 )
 
 
-def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     """The variation of random runs in each cell."""
     rows = []
-    for measure in shown_measures(found):
+    for measure in shown_measures(verdicts):
         digits, margin = digits_of(measure), margins.of(measure)
-        for cell, spread in spreads(found, measure).items():
+        for cell, spread in spreads(verdicts, measure).items():
             values = random_values(runs, measure, cell)
             half = interval_of_one_run(spread, len(values))
-            compared = compared_with(found, measure)
+            compared = compared_with(verdicts, measure)
             needed = [seeds_to_see(margin, spread, number) for number in (1, compared)] if spread is not None else []
             seeds = ", ".join(f"{each or 'over 1,000'}" for each in needed) or "not known"
             rows.append(
@@ -77,15 +77,15 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
     )
 
 
-def compared_with(found: Sequence[Verdict], measure: str) -> int:
+def compared_with(verdicts: Sequence[Verdict], measure: str) -> int:
     """The number of comparisons of methods on a measure that are adjusted together."""
-    of_measure = [each.comparison.compared for each in found if each.measure == measure and each.family == "method"]
+    of_measure = [each.comparison.compared for each in verdicts if each.measure == measure and each.family == "method"]
     return max((compared for compared in of_measure if compared), default=1)
 
 
-def leaderboard(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+def leaderboard(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     """Means over seeds, with marks for best and second best and the verdict's sign."""
-    words = words_of(found)
+    words = words_of(verdicts)
     tables = [
         table
         for measure in SHOWN
@@ -123,13 +123,13 @@ def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Ce
         yield Table(f"{name}{part}", header, rows)
 
 
-def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     """The means of each benchmark in each cell."""
     title = "Benchmark by benchmark"
     names = sorted({run.measure for run in runs} - set(SHOWN))
     if not names:
         return Section("benchmarks", title, ["There are no results for single benchmarks."])
-    words = words_of(found)
+    words = words_of(verdicts)
     columns = list(dict.fromkeys(run.cell for run in runs if run.measure in names))
     tables = []
     for cell in columns[:MOST_CELLS]:
@@ -155,10 +155,10 @@ def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
     return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
 
 
-def paper(published: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
+def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
     """The paper's differences from random and ours, for the arms that both have."""
     title = "Comparison with the paper"
-    ours = [each for each in found if each.measure == AVERAGE]
+    ours = [each for each in verdicts if each.measure == AVERAGE]
     theirs = [] if published is None else verdicts_of(published)
     methods = methods_in_order({each.method for each in ours} & {each.method for each in theirs})
     if not methods:

@@ -19,18 +19,18 @@ from selection_platform.verdict.tables import runs_of, verdicts_of
 
 def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     """A function for each section, by name of the section, in the page's order."""
-    runs, found = runs_of(data.runs), verdicts_of(data.verdict)
+    runs, verdicts = runs_of(data.runs), verdicts_of(data.verdict)
     functions = {
-        "trust": lambda: trust(data.margins, runs, found),
-        "leaderboard": lambda: leaderboard(runs, found),
+        "trust": lambda: trust(data.margins, runs, verdicts),
+        "leaderboard": lambda: leaderboard(runs, verdicts),
         "training": lambda: training(data.tables["training"]),
-        "intervals": lambda: intervals(runs, found),
-        "verdict": lambda: verdict(data, found),
-        "paper": lambda: paper(data.paper, found),
-        "benchmarks": lambda: benchmarks(runs, found),
+        "intervals": lambda: intervals(runs, verdicts),
+        "verdict": lambda: verdict(data, verdicts),
+        "paper": lambda: paper(data.paper, verdicts),
+        "benchmarks": lambda: benchmarks(runs, verdicts),
         "items": lambda: items(data.table("items_won_and_lost")),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
-        "clusters": lambda: clusters(data.table("diversity_ablation"), found),
+        "clusters": lambda: clusters(data.table("diversity_ablation"), verdicts),
         "overlap": lambda: overlap(data.table("selection_overlap")),
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),

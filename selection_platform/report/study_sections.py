@@ -59,7 +59,7 @@ def pool_size(curve: pl.DataFrame | None) -> Section:
     return Section("pool-size", title, paragraphs, [table], pictures, "pool_size_curve.csv")
 
 
-def clusters(ablation: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
+def clusters(ablation: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
     """The effect of k-means clusters on each method that has both arms."""
     title = "Does diversity by clusters help?"
     if ablation is None or ablation.is_empty():
@@ -72,8 +72,8 @@ def clusters(ablation: pl.DataFrame | None, found: Sequence[Verdict]) -> Section
             continue
         of_cell = rows_in_order(of_cell)
         measure, cell = str(about[0]), cell_of(about[1:])
-        random_runs = next((each.comparison.random_runs for each in found if each.cell == cell), 0)
-        visible = interval_between_runs(spreads(found, measure).get(cell), random_runs)
+        random_runs = next((each.comparison.random_runs for each in verdicts if each.cell == cell), 0)
+        visible = interval_between_runs(spreads(verdicts, measure).get(cell), random_runs)
         name = f"{measure_name(measure)}, {cell_name(cell)}"
         digits = digits_of(measure)
         rows = [

@@ -27,9 +27,10 @@ def unchanged_cells(data: ReportData) -> dict[Cell, Losses]:
             of_cells.setdefault(run.cell, []).append(run)
     losses = {cell: _losses(runs) for cell, runs in of_cells.items()}
     return {
-        cell: found
-        for cell, found in losses.items()
-        if found and _is_unchanged(*found, [run.value for run in of_cells[cell] if run.method == RANDOM], data)
+        cell: losses_of_cell
+        for cell, losses_of_cell in losses.items()
+        if losses_of_cell
+        and _is_unchanged(*losses_of_cell, [run.value for run in of_cells[cell] if run.method == RANDOM], data)
     }
 
 

@@ -35,14 +35,14 @@ from selection_platform.verdict.words import (
 )
 
 
-def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+def intervals(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     """An interval plot for each cell."""
     title = "Which arms differ from random?"
-    if not found:
+    if not verdicts:
         return Section("intervals", title, [NO_RANDOM])
     pictures = []
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         for place, cell in enumerate(cells_of(of_measure)[:MOST_CELLS], start=1):
             of_cell = [each for each in of_measure if each.cell == cell]
             about = f"{measure_name(measure)}, {cell_name(cell)}"
@@ -65,17 +65,17 @@ def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
         "runs, and the base model, differ if their own interval (a line) does not contain 0. The signs are the "
         "verdicts after a correction for all comparisons of methods (Holm), so an open circle outside the band "
         "happens now and then by luck.",
-        *left_out(len(cells_of(found))),
+        *left_out(len(cells_of(verdicts))),
     ]
     return Section("intervals", title, paragraphs, pictures=pictures, file="verdict.csv")
 
 
-def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
+def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
     """Every verdict on average and held-out loss, and the runs that would settle it."""
     title = "The verdicts, and what would settle them"
     paragraphs, tables = [], []
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         counted = counts_in_words(of_measure, data.margins.of(measure))
         about = f"{measure_name(measure).capitalize()} ({of_measure[0].role}), in {unit_of(measure)}"
         paragraphs.append(f"{about}: {counted}")
@@ -92,7 +92,7 @@ def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
         "Above 0 is better than random, on every measure. Runs are of the arm and of random. A verdict is settled "
         f"with enough seeds to see a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "
         "byte, four times in five, with a correction for all comparisons (Holm's first step).",
-        *left_out(len(cells_of(found))),
+        *left_out(len(cells_of(verdicts))),
     ]
     return Section("verdict", title, paragraphs, tables, file="verdict.csv")
 
@@ -111,11 +111,11 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
     ]
 
 
-def verdict_numbers(found: Sequence[Verdict]) -> dict[str, float]:
+def verdict_numbers(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Numbers of the verdicts on average and held-out loss that are worth following over time, by name."""
     numbers: dict[str, float] = {}
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         for word in VERDICTS if of_measure else ():
             numbers[f"{measure}: {word}"] = count(of_measure, word)
         for cell in cells_of(of_measure)[:MOST_CELLS]:

@@ -116,10 +116,10 @@ def _items(benchmark: str, rows: pl.DataFrame) -> Items:
     return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset.to_numpy().astype(np.str_))
 
 
-def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
+def verdict_rows(verdicts: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
     """Verdicts as rows of `reports.verdict`. Rows of the average have the interval over items."""
     rows = []
-    for each in found:
+    for each in verdicts:
         interval = intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None
         both = seeds_and_items(each.comparison, interval) if interval else None
         rows.append(

@@ -13,10 +13,10 @@ SHOWN = (AVERAGE, LOSS)
 """The measures that summarise a run; the others are single benchmarks."""
 
 
-def shown_measures(found: Sequence[Verdict]) -> list[str]:
+def shown_measures(verdicts: Sequence[Verdict]) -> list[str]:
     """The measures whose verdicts are shown in full: the primary one first, then those that summarise a run."""
-    primary = {verdict.measure: None for verdict in found if verdict.role == "primary"}
-    known = {verdict.measure for verdict in found}
+    primary = {verdict.measure: None for verdict in verdicts if verdict.role == "primary"}
+    known = {verdict.measure for verdict in verdicts}
     return list(dict.fromkeys([*primary, *(measure for measure in SHOWN if measure in known)]))
 
 
@@ -50,16 +50,16 @@ def measure_title(measure: str, role: Role = "primary") -> str:
     return f"{measure} ({role}), against random selection; above 0 is better; {unit_of(measure)}"
 
 
-def measure_table(found: Sequence[Verdict]) -> str:
+def measure_table(verdicts: Sequence[Verdict]) -> str:
     """A Markdown table of verdicts on one measure."""
-    return TextTable(HEADER, [_row(each, digits_of(each.measure)) for each in found]).markdown()
+    return TextTable(HEADER, [_row(each, digits_of(each.measure)) for each in verdicts]).markdown()
 
 
-def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
+def narrow_tables(verdicts: Sequence[Verdict]) -> dict[str, TextTable]:
     """The same in 80 columns: a table per cell, by its name, without unadjusted p-values."""
     tables = {}
-    for cell in dict.fromkeys(each.cell for each in found):
-        rows = [_row(each, digits_of(each.measure))[1:] for each in found if each.cell == cell]
+    for cell in dict.fromkeys(each.cell for each in verdicts):
+        rows = [_row(each, digits_of(each.measure))[1:] for each in verdicts if each.cell == cell]
         runs = {row[1] for row in rows}
         alike = f", runs of each arm and at random {next(iter(runs))}" if len(runs) == 1 else ""
         order = [0, 6, 2, 3, 5] if alike else [0, 6, 2, 3, 5, 1]
@@ -68,9 +68,9 @@ def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
     return tables
 
 
-def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
+def counts_in_words(verdicts: Sequence[Verdict], margin: float) -> str:
     """Sentences that count the verdicts on one measure, before and after adjustment, with controls separate."""
-    methods, controls = ([each for each in found if each.family == family] for family in ("method", "control"))
+    methods, controls = ([each for each in verdicts if each.family == family] for family in ("method", "control"))
     sentences = [_counted(methods, "comparisons of a method", margin)]
     if controls:
         names = " and ".join(dict.fromkeys(each.method for each in controls))
@@ -78,35 +78,36 @@ def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
     return " ".join(sentences)
 
 
-def _counted(found: Sequence[Verdict], what: str, margin: float) -> str:
-    compared = [each.comparison for each in found]
+def _counted(verdicts: Sequence[Verdict], what: str, margin: float) -> str:
+    compared = [each.comparison for each in verdicts]
     above = sum(each.low is not None and each.low > 0 for each in compared)
     below = sum(each.high is not None and each.high < 0 for each in compared)
     return (
-        f"Of {len(found)} {what}: looked at one by one, {above} lie above their interval of no difference and "
-        f"{below} below it. Looked at together (Holm), {count(found, 'better')} are better, {count(found, 'worse')} "
-        f"worse, {count(found, 'same')} the same within {margin:g}, and {count(found, 'not enough seeds')} open."
+        f"Of {len(verdicts)} {what}: looked at one by one, {above} lie above their interval of no difference and "
+        f"{below} below it. Looked at together (Holm), {count(verdicts, 'better')} are better, "
+        f"{count(verdicts, 'worse')} worse, {count(verdicts, 'same')} the same within {margin:g}, and "
+        f"{count(verdicts, 'not enough seeds')} open."
     )
 
 
-def assumed_in_words(found: Sequence[Verdict]) -> str | None:
+def assumed_in_words(verdicts: Sequence[Verdict]) -> str | None:
     """A warning that arms with one run are assumed to vary as random runs do; None if there is no such arm."""
-    single = sum(each.comparison.spread_assumed for each in found)
+    single = sum(each.comparison.spread_assumed for each in verdicts)
     if not single:
         return None
     return (
-        f"{single} of {len(found)} comparisons have one run of an arm, which is assumed to vary as random runs do. "
+        f"{single} of {len(verdicts)} comparisons have one run of an arm, which is assumed to vary as random runs do. "
         "This cannot be checked with one run: an arm that varies more is too often called better or worse. Give the "
         "arm as many seeds as random to measure how it varies."
     )
 
 
-def pooled_in_words(found: Sequence[Verdict]) -> str | None:
+def pooled_in_words(verdicts: Sequence[Verdict]) -> str | None:
     """The methods' verdicts on one measure with one spread for all cells and arms, and why they are not used.
 
     None if there are too few runs.
     """
-    methods = [each for each in found if each.family == "method" and each.pooled is not None]
+    methods = [each for each in verdicts if each.family == "method" and each.pooled is not None]
     if not methods or methods[0].pooled is None:
         return None
     one, digits = methods[0].pooled, digits_of(methods[0].measure)
@@ -125,17 +126,17 @@ def pooled_in_words(found: Sequence[Verdict]) -> str | None:
     )
 
 
-def random_runs_in_words(found: Sequence[Verdict], runs: Sequence[Run], margin: float) -> dict[Cell, str]:
+def random_runs_in_words(verdicts: Sequence[Verdict], runs: Sequence[Run], margin: float) -> dict[Cell, str]:
     """Sentences for each cell about how much random runs vary on one measure, and which differences can be seen.
 
     Args:
-        found: verdicts on the measure.
+        verdicts: verdicts on the measure.
         runs: runs on the measure, including random ones.
         margin: the difference that is too small to matter, in the measure's unit.
     """
     sentences = {}
-    for cell in dict.fromkeys(each.cell for each in found):
-        of_cell = [each for each in found if each.cell == cell]
+    for cell in dict.fromkeys(each.cell for each in verdicts):
+        of_cell = [each for each in verdicts if each.cell == cell]
         values = [run.value for run in runs if run.cell == cell and run.method == RANDOM]
         sentences[cell] = _random_in_words(values, of_cell, margin)
     return sentences
@@ -174,14 +175,14 @@ def _needed_in_words(each: Verdict, margin: float) -> str:
     return f" To see {margin:g} four times in five takes {text(each.seeds_needed_alone)} seeds of each arm{together}."
 
 
-def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> TextTable:
+def items_table(intervals: OverItems, verdicts: Sequence[Verdict] = ()) -> TextTable:
     """The intervals over items, and over seeds and items.
 
     Args:
         intervals: intervals over items, by cell and arm.
-        found: verdicts, including those on the average, which the intervals over seeds need.
+        verdicts: verdicts, including those on the average, which the intervals over seeds need.
     """
-    compared = {(each.cell, each.method): each.comparison for each in found if each.measure == AVERAGE}
+    compared = {(each.cell, each.method): each.comparison for each in verdicts if each.measure == AVERAGE}
     rows = []
     for (cell, method), each in intervals.items():
         of_seeds = compared.get((cell, method))
@@ -199,9 +200,9 @@ def cell_name(cell: Cell) -> str:
     return f"{cell.model} · {cell.pool}" + (f" · {cell.budget:,}" if cell.budget else "")
 
 
-def count(found: Sequence[Verdict], word: str) -> int:
+def count(verdicts: Sequence[Verdict], word: str) -> int:
     """The number of verdicts with a word."""
-    return sum(each.word == word for each in found)
+    return sum(each.word == word for each in verdicts)
 
 
 def interval_text(low: float | None, high: float | None, digits: int) -> str:
