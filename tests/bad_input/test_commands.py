@@ -133,7 +133,7 @@ USAGE = [
         "argument --set: 'p' is not NAME=VALUE, such as pool=",
     ),
     ("a word for a port", ["ui", "--port", "http"], "argument --port: 'http' is not a port; write 1 to 65535"),
-    ("a port too high", ["ui", "--port", "65536"], "argument --port: '65536' is not a port: 1 to 65535"),
+    ("a port too high", ["ui", "--port", "65536"], "argument --port: '65536' is not a port; write 1 to 65535"),
 ]
 
 
