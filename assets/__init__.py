@@ -1,6 +1,6 @@
 """The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
-Beside the features that many methods share stand those of one alone, in `methods`. What is checked of each is in
+Features that several methods share are in `features`, those of one method in `methods`. Asset checks are in
 `record.checks`.
 
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
@@ -39,7 +39,7 @@ def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
 
 
 def _needed(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """Without the features and scores that lead to no selection: nobody should wait for what no arm uses.
+    """Leave out models, features and scores that no arm uses.
 
     Args:
         assets: upstream before downstream.

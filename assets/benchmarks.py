@@ -1,4 +1,4 @@
-"""Benchmarks: how well each experiment's model does."""
+"""Benchmarks: the evaluation of each experiment's model."""
 
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         """
         from selection_platform.evaluation.harness import EVALUATION
 
-        # Before the work: numbers of a model that was made with another template compare with no others.
+        # Checked before the evaluation: results with another template cannot be compared.
         checkpoint = input_name(CHECKPOINT, context.partition_key)
         experiment = profile.experiments[context.partition_key]
         now = profile.text_of(experiment.base_model)
@@ -90,7 +90,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
 def evaluation_spec(
     profile: Profile, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
 ) -> "EvaluationSpec":
-    """What to measure an experiment's model on. The held-out conversations are written to the files that it names."""
+    """The spec of an experiment's evaluation. Writes the held-out conversations to the files that it names."""
     from selection_platform.evaluation.spec import EvaluationSpec
 
     settings = profile.evaluation

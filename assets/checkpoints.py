@@ -51,8 +51,8 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
     ) -> dg.MaterializeResult:
         """The base model fine-tuned on the selection. The `base` arm is the base model itself, and trains nothing.
 
-        What was trained elsewhere (`trained_elsewhere` in the profile) is copied and checked; only of our own trainings
-        is there a row in table `experiments.training`.
+        A model that was trained elsewhere (`trained_elsewhere` in the profile) is copied and checked. Only trainings
+        of the platform have a row in the table `experiments.training`.
         """
         from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
@@ -89,7 +89,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
 
 
 def _made_from(partitions: Partitions, experiment: Experiment) -> list[str]:
-    """Links to what an experiment was made from, the scores first."""
+    """Links to the inputs of an experiment, with the scores first."""
     scores = partitions.scores_of_experiment(experiment)
     return [
         *([] if scores is None else [partition_link(f"scores/{experiment.method}", scores)]),
@@ -99,7 +99,7 @@ def _made_from(partitions: Partitions, experiment: Experiment) -> list[str]:
 
 
 def training_facts(manifest: Mapping[str, Any], epochs: int) -> dict[str, int | None]:
-    """What `55_checkpoints/training` asks of a training's manifest; its tokens are of all epochs."""
+    """The parameters of `55_checkpoints/training`, from a training's manifest, whose tokens are over all epochs."""
     return {
         "trained": manifest["rows"],
         "cut": manifest["truncated_rows"],
@@ -118,7 +118,7 @@ def _settings(profile: Profile, key: str) -> Used:
     text = text_used(profile.text_of(experiment.model))
     if elsewhere is None:
         return {**text, "fine_tuning": profile.fine_tuning}
-    # What lies in the folder, and not where it lies.
+    # The content of the folder, not its path.
     look = {} if elsewhere.folder is None else {"trained_elsewhere.path": look_of(checkpoint_files(elsewhere.folder))}
     return {**text, **look, "trained_elsewhere": without(elsewhere, "path")}
 
@@ -130,15 +130,15 @@ def _registered(
     artifacts: ArtifactStore,
     warehouse: Warehouse,
 ) -> dict[str, Any]:
-    """Take in a checkpoint that was trained elsewhere, and give its manifest."""
+    """Copy a checkpoint that was trained elsewhere, and return its manifest."""
     from selection_platform.models.base_model import HubModel, fetch_snapshot
     from selection_platform.models.trained_elsewhere import register
 
     selection = warehouse.content_hash("selections.samples", {"experiment": experiment.key}, CONTENT)
     if elsewhere.selection not in (None, selection):
         raise PlatformError(
-            f"trained_elsewhere.{experiment.key}: was trained on the selection {elsewhere.selection}, and the "
-            f"experiment selects {selection} by now; export it, train on it, and name the new checkpoint"
+            f"trained_elsewhere.{experiment.key}: it was trained on the selection {elsewhere.selection}, but the "
+            f"experiment now selects {selection}; export that, train on it, and name the new checkpoint"
         )
     if elsewhere.folder is not None:
         source, origin = elsewhere.folder, {"source": "folder", "name": elsewhere.folder.resolve().name}

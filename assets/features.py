@@ -1,4 +1,4 @@
-"""Features: what the base model makes of each sample. Computed once, and shared by every method that needs them."""
+"""Features: outputs of the base model for each sample, computed once and shared by all methods."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +63,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
 
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
     forward_pass_declared = {
-        # The clusters are made from its shards: the warehouse's embeddings would have to become arrays again.
+        # Clusters are computed from its shards: embeddings in the warehouse would have to be converted to arrays again.
         dg.AssetKey("answer_likelihood"): Declared(settings, rendered=profile.text_of_scoring, folder=_first_shards),
         dg.AssetKey("sample_embedding"): Declared(settings, rendered=profile.text_of_scoring),
     }
@@ -103,7 +103,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     def forward_pass(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> Iterator[dg.MaterializeResult]:
-        """One pass over prompt and answer and one over the answer alone, for every method that needs either."""
+        """One pass over prompt and answer and one over the answer alone, for all methods that need them."""
         from selection_platform.features.answer_likelihood import (
             ANSWER_LIKELIHOOD,
             LikelihoodSpec,
@@ -148,7 +148,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                     **likelihood_metadata(grown.summary),
                 },
                 check_results=checks,
-                # The jobs hash their shards; a hash made in SQL would turn every embedding into text.
+                # The jobs hash their shards; a hash in SQL would turn every embedding into text.
                 data_version=dg.DataVersion(grown.content_hash),
             )
 

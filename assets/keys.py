@@ -1,4 +1,4 @@
-"""The assets that others ask for by name, and how one partition is named."""
+"""Keys of the assets that other modules refer to."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Base models: what every arm is fine-tuned from, and what scores the samples."""
+"""Base models, which score samples and are fine-tuned by every arm."""
 
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
     ) -> dg.MaterializeResult:
         """Weights and tokenizer of a base model, at a fixed revision.
 
-        From a folder, a hub or an installed package, or pre-trained here on the rows that the pools set aside for it.
+        It comes from a folder, a hub or an installed package, or is pre-trained here on rows that the pools set aside.
         """
         from selection_platform.models.look import positions_of
         from selection_platform.models.lora_targets import lora_targets
@@ -79,19 +79,19 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
 def _settings(profile: Profile, model: str) -> Used:
     settings = profile.models[model]
-    # What is pre-trained here reads conversations, in the paper's text; what others trained does not.
+    # Pre-training here reads conversations, in the paper's text.
     used: dict[str, Any] = dict(text_used(PAPER)) if settings.pretraining else {}
     if settings.folder is not None:
-        # What lies in the folder, and not where it lies.
+        # The content of the folder, not its path.
         used |= {f"models.{model}.path": look_of(model_files(settings.folder))}
     if settings.hub is not None:
-        # Which of the hub's files are taken.
+        # Which files of the hub are used.
         used |= {f"models.{model}.files": list(MODEL_FILES)}
     return {**used, f"models.{model}": without(settings, "fine_tune", "path", "text")}
 
 
 def _ready_made(settings: ModelSettings, folder: Path) -> dict[str, Any]:
-    """Fetch or convert a model that others trained, and give its manifest."""
+    """Fetch or convert an existing model, and return its manifest."""
     from selection_platform.models.base_model import PACKAGED_MODELS, HubModel, convert_packaged, copy_model, download
 
     if settings.folder is not None:

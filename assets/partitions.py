@@ -1,4 +1,4 @@
-"""The partitions of the graph and how they join. Nobody else builds one."""
+"""The partitions of the graph and the mappings between them, all built in this module."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -13,10 +13,10 @@ Downstream = TypeVar("Downstream")
 
 
 class Partitions:
-    """Flat lists of keys, made from the profile and looked up in it, never taken apart.
+    """Flat lists of keys from the profile. Keys are looked up in the profile, never parsed.
 
-    Every mapping is written out as a StaticPartitionMapping: Dagster's default mapping between two different
-    partition lists silently joins nothing.
+    Every mapping is an explicit StaticPartitionMapping: Dagster's default mapping between two different partition lists
+    silently joins nothing.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -44,7 +44,7 @@ class Partitions:
         return _grouped(self._profile.used_models, self._profile.scorings, lambda scoring: scoring.model)
 
     def pool_and_model(self) -> list[dg.AssetDep]:
-        """What a model makes of a pool depends on both."""
+        """Dependencies on the pool and the base model, for outputs of the model on the pool."""
         return [
             dg.AssetDep("pool", partition_mapping=self.pools_to_scorings()),
             dg.AssetDep("base_model", partition_mapping=self.models_to_scorings()),
@@ -55,11 +55,11 @@ class Partitions:
         return _grouped(self._profile.pools, self._profile.ratings, lambda rating: rating.pool)
 
     def models_to_ratings(self) -> dg.StaticPartitionMapping:
-        """A model that rates, rates every pool."""
+        """A rating model rates every pool."""
         return _grouped(self._profile.used_models, self._profile.ratings, lambda rating: rating.model)
 
     def ratings_to_scorings(self) -> dg.StaticPartitionMapping:
-        """A base model's scores are made of its own ratings and of its helpers'."""
+        """A base model's scores use its own ratings and those of its helpers."""
         scorings, raters_of = self._profile.scorings, self._profile.raters_of
         return dg.StaticPartitionMapping(
             {
@@ -73,30 +73,30 @@ class Partitions:
         )
 
     def scored(self, method: str) -> dg.StaticPartitionsDefinition:
-        """What a method scores."""
+        """The partitions that a method scores."""
         return dg.StaticPartitionsDefinition(list(self._profile.scored(method)))
 
     def pools_to_sub_pools(self) -> dg.StaticPartitionMapping:
-        """A pool has the sub-pools that are part of it."""
+        """A pool maps to its sub-pools."""
         return _grouped(self._profile.pools, self._profile.sub_pools, lambda sub_pool: sub_pool.pool)
 
     def pools_to_scored(self, method: str) -> list[dg.AssetDep]:
-        """A method that reads the samples themselves scores each pool or sub-pool from its own."""
+        """A method that reads samples scores each pool or sub-pool from its own samples."""
         return self._pools_and_sub_pools(self._profile.scored(method), lambda scored: scored.pool)
 
     def models_to_scored(self, method: str) -> dg.StaticPartitionMapping:
-        """A model is what a method scores for."""
+        """A model maps to the partitions that a method scores for it."""
         return _grouped(self._profile.used_models, self._profile.scored(method), lambda scored: scored.model)
 
     def embeddings_to_clusters(self) -> list[dg.AssetDep]:
-        """A sub-pool's samples were embedded with the whole pool's."""
+        """The samples of a sub-pool are embedded with those of the whole pool."""
         clustered, of_whole_pool = self._profile.clustered, self._profile.of_whole_pool
         to_clusters = _grouped(self._profile.scorings, clustered, lambda scoring: of_whole_pool(scoring).key)
         sub_pools = self._sub_pools(clustered, lambda scoring: scoring.pool)
         return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
-        """A method's best in each cluster: the clusters are the sub-pool's, the wrapped method's scores its pool's."""
+        """For the best of each cluster: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
         wrapped = METHODS[METHODS[method].best_of_clusters or ""]
         scored = self._profile.scored(method)
         clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
@@ -112,7 +112,7 @@ class Partitions:
         ]
 
     def pools_to_experiments(self) -> list[dg.AssetDep]:
-        """A pool or sub-pool is selected from by every experiment but the base models."""
+        """A pool or sub-pool maps to the experiments that select from it: all but the base models."""
         return self._pools_and_sub_pools(self._profile.experiments, lambda experiment: experiment.selects_from)
 
     def _pools_and_sub_pools(
@@ -124,13 +124,13 @@ class Partitions:
     def _sub_pools(
         self, downstream: Mapping[str, Downstream], pool: Callable[[Downstream], str | None]
     ) -> list[dg.AssetDep]:
-        """None where none leads there, as in a profile without a study of pool sizes."""
+        """The dependency on sub-pools; empty if nothing depends on one, as without a pool size study."""
         if not any(pool(value) in self._profile.sub_pools for value in downstream.values()):
             return []
         return [dg.AssetDep("sub_pool", partition_mapping=_grouped(self._profile.sub_pools, downstream, pool))]
 
     def scores_to_experiments(self, method: str) -> dg.StaticPartitionMapping:
-        """A method's scores are used by that method's experiments alone."""
+        """A method's scores are used only by the experiments of that method."""
 
         def score_partition(experiment: Experiment) -> str | None:
             return self.scores_of_experiment(experiment) if experiment.method == method else None
@@ -138,7 +138,7 @@ class Partitions:
         return _grouped(self._profile.scored(method), self._profile.experiments, score_partition)
 
     def scores_of_experiment(self, experiment: Experiment) -> str | None:
-        """The partition of its method's scores that an experiment selects by; None where it needs none."""
+        """The partition of the scores that an experiment selects by; None if it needs no scores."""
         method = METHODS[experiment.method]
         if experiment.pool is None or method.scored_per is None:
             return None
@@ -146,12 +146,12 @@ class Partitions:
         return pool if method.scored_per == "pool" else Scoring(pool or "", experiment.base_model).key
 
     def selections_to_checkpoints(self) -> dg.StaticPartitionMapping:
-        """A selection is trained on, unless its arm only selects."""
+        """A selection maps to its checkpoint, unless the arm only selects."""
         trained = self._profile.trained_experiments
         return dg.StaticPartitionMapping({key: [key] for key in self._profile.experiments if key in trained})
 
     def pools_to_checkpoints(self) -> dg.StaticPartitionMapping:
-        """A pool's conversations are trained on by all its trained experiments."""
+        """A pool maps to the checkpoints that are trained on its conversations."""
         return _grouped(self._profile.pools, self._profile.trained_experiments, lambda experiment: experiment.pool)
 
     def models_to_checkpoints(self) -> dg.StaticPartitionMapping:
@@ -164,7 +164,7 @@ class Partitions:
 def _grouped(
     upstream: Iterable[str], downstream: Mapping[str, Downstream], upstream_key: Callable[[Downstream], str | None]
 ) -> dg.StaticPartitionMapping:
-    """Each upstream key with the keys of what says that it comes from it."""
+    """A mapping from each upstream key to the downstream keys that `upstream_key` maps to it."""
     return dg.StaticPartitionMapping(
         {key: [name for name, value in downstream.items() if upstream_key(value) == key] for key in upstream}
     )

@@ -1,4 +1,4 @@
-"""Pools: the source's rows as they came, then conversations in one normal form."""
+"""Pools: the unchanged rows of the source, and conversations in one normal form."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ from sql.queries import load_sql
 
 CONTENT = "pool, sample_id, source, licence, messages, turns, characters"
 CONTENT_HELD_OUT = "pool, split, sample_id, source, licence, messages, turns, characters"
-"""The columns that say what is in a pool. Which answers are trained on is part of the id."""
+"""The columns that identify a pool's content. The id covers which answers are trained on."""
 
 
 def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -38,7 +38,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         by=["benchmark_data"],
     )
     def benchmark_data(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
-        """The benchmarks' items, written out from installed packages so that evaluation needs no network."""
+        """The benchmarks' items, from installed packages, so that evaluation needs no network."""
         report = prepare(artifacts.benchmark_data())
         return dg.MaterializeResult(
             metadata={
@@ -58,11 +58,11 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         },
         by=["raw_pool"],
         folder=ArtifactStore.raw_pool,
-        # The hub is not asked for its commit to see what is due.
+        # `status` does not ask the hub for its commit.
         changes_unseen=lambda pool: profile.pools[pool].source.hub is not None,
     )
     def raw_pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
-        """The rows of a pool's source, as they came: a local copy that later stages can be repeated from."""
+        """The unchanged rows of a pool's source, as a local copy."""
         folder = artifacts.raw_pool(context.partition_key)
         report = write_raw_pool(profile.pools[context.partition_key], folder)
         return dg.MaterializeResult(
@@ -87,11 +87,11 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         folder=ArtifactStore.pool,
     )
     def pool(context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> dg.MaterializeResult:
-        """Conversations in one normal form, filtered, without duplicates.
+        """Conversations in one normal form, filtered and without duplicates.
 
-        Where the pool's settings ask for it, rows that share 13 words in a row with a benchmark's item are dropped.
-        Tables `pools.samples` (what can be selected), `pools.held_out` (what cannot), `pools.dropped` (why rows are in
-        neither) and `pools.trimmed` (what rows lost).
+        With the pool's setting for it, rows that share 13 consecutive words with a benchmark item are dropped. Tables
+        `pools.samples` (conversations to select from), `pools.held_out` (conversations that are never selected),
+        `pools.dropped` (why rows are in neither) and `pools.trimmed` (what rows lost).
         """
         name = context.partition_key
         folder = artifacts.pool(name)
@@ -141,7 +141,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         sql=["10_pools/sub_pool_samples"],
     )
     def sub_pool(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """A random part of a pool, nested in the larger parts, to select from too. In table `pools.samples`."""
+        """A random part of a pool to select from, nested in the larger parts. Table `pools.samples`."""
         part = profile.sub_pools[context.partition_key]
         partition = {"pool": part.name}
         values = {"whole_pool": part.pool, "size": part.size}

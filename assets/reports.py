@@ -1,4 +1,4 @@
-"""Reports: what the experiments say, over all partitions."""
+"""Reports over all experiments."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from selection_platform.report.parts import Section
 
 MOST_PICTURES = 4
-"""In the metadata of one materialisation."""
+"""Most pictures in the metadata of one materialisation."""
 
 
 def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The assets of this stage: the tables, and the page that is made from them."""
+    """The assets of this stage: the tables, and the page with them."""
     tables = [
         _leaderboard(profile),
         _verdict(profile),
@@ -47,7 +47,7 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/leaderboard"],
     )
     def leaderboard(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """One row an arm, one column a model and pool; best and second best are marked. Table `reports.leaderboard`."""
+        """One row per arm, one column per model and pool, with marks. Table `reports.leaderboard`."""
         warehouse.replace(
             "reports.leaderboard",
             {},
@@ -77,7 +77,7 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         by=["verdict"],
     )
     def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """Whether each arm differs from random selection by more than random runs do. Table `reports.verdict`."""
+        """Whether each arm differs from random runs more than these differ. Table `reports.verdict`."""
         from selection_platform.report.verdict_sections import intervals, verdict_numbers
         from selection_platform.verdict.tables import over_items, runs_of, verdict_rows
         from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
@@ -87,10 +87,11 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
             runs = with_random(runs_of(query(load_sql("90_reports/runs"), {})))
             intervals_over_items = over_items(query(load_sql("90_reports/item_differences"), {}))
         rules = profile.verdict
-        found = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary)
-        rows = verdict_rows(found, intervals_over_items)
+        comparisons = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary)
+        rows = verdict_rows(comparisons, intervals_over_items)
         count = warehouse.replace_from_frame("reports.verdict", {}, rows)
-        of_measures = [[each for each in found if each.measure == measure] for measure in shown_measures(found)]
+        shown = shown_measures(comparisons)
+        of_measures = [[verdict for verdict in comparisons if verdict.measure == measure] for measure in shown]
         tables = {
             measure_title(of_measure[0].measure, of_measure[0].role): dg.MetadataValue.md(measure_table(of_measure))
             for of_measure in of_measures
@@ -98,9 +99,9 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         numbers = {
             "answer": _answer(profile, warehouse),
             "see": report_links("leaderboard", "report"),
-            **verdict_numbers(found),
+            **verdict_numbers(comparisons),
             **tables,
-            **_pictures(intervals(runs, found)),
+            **_pictures(intervals(runs, comparisons)),
             **({"note": profile.disclaimer} if profile.disclaimer else {}),
         }
         return _table_result(warehouse, "reports.verdict", count, numbers)
@@ -109,7 +110,7 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _answer(profile: Profile, warehouse: Warehouse) -> dg.MarkdownMetadataValue:
-    """The report's first sentences, of the verdicts that stand in the warehouse."""
+    """The report's first sentences, from the verdicts in the warehouse."""
     from selection_platform.report.answer import answer
     from selection_platform.report.data import Margins, ReportData
 
@@ -121,10 +122,10 @@ def _answer(profile: Profile, warehouse: Warehouse) -> dg.MarkdownMetadataValue:
         verdict=warehouse.query("FROM reports.verdict"),
         fine_tuning=profile.fine_tuning,
     )
-    return _in_words(answer(data))
+    return _markdown_answer(answer(data))
 
 
-def _in_words(answer: "Answer") -> dg.MarkdownMetadataValue:
+def _markdown_answer(answer: "Answer") -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n\n".join([f"**{answer.headline}**", *answer.sentences]))
 
 
@@ -137,7 +138,7 @@ def _pool_size_curve(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/pool_size_curve"],
     )
     def pool_size_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """How a choice fares as there is more to choose from, beside random runs. Table `reports.pool_size_curve`."""
+        """How methods and random runs do as the pool grows. Table `reports.pool_size_curve`."""
         from selection_platform.report.study_sections import pool_size
 
         table = "reports.pool_size_curve"
@@ -158,7 +159,7 @@ def _diversity_ablation(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/diversity_ablation"],
     )
     def diversity_ablation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """What it changes to pick the best of each k-means cluster. Table `reports.diversity_ablation`."""
+        """The effect of picking the best of each k-means cluster. Table `reports.diversity_ablation`."""
         from selection_platform.report.study_sections import ablation_numbers, clusters
         from selection_platform.verdict.tables import verdicts_of
 
@@ -181,7 +182,7 @@ def _selection_overlap(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/selection_overlap"],
     )
     def selection_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """How many samples each two methods both select. Table `reports.selection_overlap`."""
+        """How many samples each pair of methods shares. Table `reports.selection_overlap`."""
         from selection_platform.report.selection_sections import overlap, overlap_numbers
 
         values = {"experiments": list(profile.first_selections)}
@@ -204,7 +205,7 @@ def _selection_profile(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/selection_profile"],
     )
     def selection_profile(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """What each method selects, beside what there is to select from. Table `reports.selection_profile`."""
+        """The samples that each method selects, compared with the pool. Table `reports.selection_profile`."""
         from selection_platform.report.selection_sections import looks
 
         values = {"experiments": list(profile.first_selections), "clustered": clustered}
@@ -223,11 +224,11 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb"},
         settings={},
         sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
-        # Work that came out the same cost something all the same, and changed no input.
+        # Work with an unchanged result costs time but changes no input.
         changes_unseen=lambda _: True,
     )
     def cost_ledger(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """What every materialisation cost so far, and each experiment along its lineage.
+        """The cost of every materialisation so far, and of each experiment along its lineage.
 
         Tables `reports.cost_ledger` and `reports.experiment_costs`.
         """
@@ -235,7 +236,7 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         costs = costs_of_experiments(profile, context.instance, ledger)
         rows = [{**entry._asdict(), **entry.cost} for entry in ledger]
         warehouse.replace("reports.cost_ledger", {}, load_sql("90_reports/cost_ledger"), {"rows": rows})
-        of_experiments = [{"experiment": each.experiment, "part": each.part, **each.spent._asdict()} for each in costs]
+        of_experiments = [{"experiment": cost.experiment, "part": cost.part, **cost.spent._asdict()} for cost in costs]
         warehouse.replace(
             "reports.experiment_costs", {}, load_sql("90_reports/experiment_costs"), {"rows": of_experiments}
         )
@@ -277,29 +278,29 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     def report(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        """One page that says whether any choice beats random selection, its figures as PNG and its tables as CSV."""
+        """One page that says whether any method beats random selection, with figures as PNG and tables as CSV."""
         from selection_platform.report.data import own_data
         from selection_platform.report.page import Report, remove_others, write_report
 
         snapshot = warehouse.snapshot()
         with warehouse.queries(snapshot) as query:
-            made = Report(own_data(profile, query, snapshot))
-        written = write_report(made, artifacts.report())
+            content = Report(own_data(profile, query, snapshot))
+        written = write_report(content, artifacts.report())
         remove_others(artifacts.report(), written)
         write_manifest(artifacts.report(), {"files": [str(path.relative_to(artifacts.report())) for path in written]})
-        leaderboard = next(section for section in made.sections if section.name == "leaderboard")
+        leaderboard = next(section for section in content.sections if section.name == "leaderboard")
         return dg.MaterializeResult(
             metadata={
-                "answer": _in_words(made.answer),
+                "answer": _markdown_answer(content.answer),
                 "open": dg.MetadataValue.md(f"[The report]({REPORT_PAGE}), from `selection-platform ui`"),
                 "see": report_links("answer", "leaderboard"),
                 "page": dg.MetadataValue.path(written[0]),
                 "bytes": written[0].stat().st_size,
-                "figures": len(made.pictures),
+                "figures": len(content.pictures),
                 **_tables(leaderboard),
                 **({"note": profile.disclaimer} if profile.disclaimer else {}),
             },
-            data_version=dg.DataVersion(made.identity),
+            data_version=dg.DataVersion(content.identity),
         )
 
     return report
@@ -313,8 +314,8 @@ def _of_pool_size_study(profile: Profile) -> list[str]:
     study = profile.pool_size_study
     return [
         key
-        for key, each in profile.trained_experiments.items()
-        if each.pool in study.sizes and (each.method in study.arms or each.method == "random")
+        for key, experiment in profile.trained_experiments.items()
+        if experiment.pool in study.sizes and (experiment.method in study.arms or experiment.method == "random")
     ]
 
 
@@ -330,7 +331,7 @@ def _tables(section: "Section") -> dict[str, dg.MetadataValue]:
 
 
 def _pictures(section: "Section") -> dict[str, dg.MetadataValue]:
-    """The section's first figures, as far as they are small enough for the event log."""
+    """The section's first figures, without those that are too large for the event log."""
     from selection_platform.report.style import small_png
 
     small = {picture: small_png(picture.figure) for picture in section.pictures[:MOST_PICTURES]}

@@ -1,4 +1,4 @@
-"""Scores: one asset and one table for each method, higher is picked first."""
+"""Scores: one asset and one table per method; a higher score is picked first."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from selection_platform.experiments.methods import METHODS
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The scores that are made of shared features alone. Those of methods with assets of their own are in `methods`."""
+    """The scores of methods that only use shared features. Methods with their own assets are in `methods`."""
     score = partial(sql_score, profile, partitions)
     return [
         _random(profile, partitions),

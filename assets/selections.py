@@ -19,7 +19,7 @@ from selection_platform.experiments.methods import METHODS
 from sql.queries import load_sql
 
 CONTENT = '"position", sample_id'
-"""What a selection is, without the scores: others that choose the same ids in the same order change nothing trained."""
+"""The content of a selection. Scores are left out: the same ids in the same order give the same training."""
 
 
 PICKS_SHOWN = 3
@@ -96,22 +96,22 @@ def _columns(experiment: Experiment) -> dict[str, Any]:
 
 
 def selection_query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
-    """The statement that selects, and its values."""
+    """The statement that selects, and its parameters."""
     method = METHODS[experiment.method]
     if method.scored_per is None:
-        # The base model has no pool, and so selects nothing.
+        # The base model has no pool, so it selects nothing.
         return load_sql("50_selections/whole_pool"), {"pool": experiment.selects_from}
     source = scores_of(experiment)
     assert source is not None
-    # Where the scores are of the very samples that are selected from, all of them count.
+    # If the scores are of the pool or sub-pool to select from, all of them are used.
     sub_pool = None if source["pool"] == experiment.selects_from else experiment.selects_from
     return load_sql("50_selections/highest_scores"), {**source, "sub_pool": sub_pool, "budget": experiment.budget}
 
 
 def scores_of(experiment: Experiment) -> dict[str, Any] | None:
-    """Where the scores lie that an experiment selects by: the table, and the values of its columns that name them.
+    """The scores that an experiment selects by: the table, and the values of its partition columns.
 
-    None for the arms that need no scores.
+    None for arms that need no scores.
     """
     method = METHODS[experiment.method]
     if method.scored_per is None or experiment.pool is None:
@@ -132,24 +132,24 @@ def _part_of_scores(experiment: Experiment) -> str | None:
 
 
 def _verifier(experiment: Experiment, facts: Facts) -> Verifier:
-    """A check of the selection inside its transaction: an unsound one is never committed.
+    """A check of the selection inside its transaction, so that a wrong selection is never committed.
 
-    `facts` is filled with what was counted.
+    It writes its counts to `facts`.
     """
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
         values = {"experiment": experiment.key, "pool": experiment.selects_from}
         faults = connection.execute(load_sql("50_selections/faults"), values).pl().row(0, named=True)
-        found = [f"{count:,} {fault}" for fault, count in faults.items() if count]
-        if found:
-            raise PlatformError(f"the selection has {', '.join(found)}; materialise the method's scores again")
+        counts = [f"{count:,} {fault}" for fault, count in faults.items() if count]
+        if counts:
+            raise PlatformError(f"the selection has {', '.join(counts)}; materialise the method's scores again")
         selected, pool_size = connection.execute(load_sql("50_selections/size"), values).fetchall()[0]
         wanted = pool_size if experiment.budget is None else experiment.budget
         facts.update(faults, selected=selected, wanted=wanted)
         if selected != wanted:
             raise PlatformError(
-                f"{wanted:,} samples are wanted but only {selected:,} have a score; why the others have none stands in "
-                "the column `dropped` of the method's scores; lower the budget, or enlarge the pool"
+                f"{wanted:,} samples are wanted, but only {selected:,} have a score; lower the budget, or enlarge the "
+                "pool (the column `dropped` of the method's scores says why a sample has no score)"
             )
 
     return verify

@@ -1,10 +1,10 @@
-"""What the daemon does by itself: it shows what is due, starts it at night, and reads raw pools whose source changed.
+"""The schedule and sensors of the daemon: they show what is due, start it at night, and read changed pools again.
 
-What has to be made is known to `Staleness` alone: Dagster's own conditions know no settings. A tick asks for a run of
-the job `start_backfill`, whose configuration names the partitions, so that they can be seen before anything starts
-("Preview tick result" in the UI). The run launches a Dagster backfill, which goes upstream first.
+Only `Staleness` knows what is due: Dagster's own conditions know no settings. A tick requests a run of the job
+`start_backfill`. Its configuration names the partitions, so that "Preview tick result" in the UI shows them before
+anything starts. The run launches a Dagster backfill, which goes upstream first.
 
-What is downstream of a change is not queued before it is known that the change changes it: `refresh_continues` looks
+A partition downstream of a change is not queued until the change has reached its inputs: `refresh_continues` looks
 again when the backfill has ended.
 """
 
@@ -28,14 +28,14 @@ from resources import build_resources
 from selection_platform.configuration.profile import Profile, home
 
 REFRESH_TAG = "selection-platform/refresh"
-"""Names the refresh that a backfill and its runs belong to: the time of the schedule's tick."""
+"""Tag with the refresh that a backfill and its runs belong to: the time of the schedule's tick."""
 
 GOING_ON = {"REQUESTED", "CANCELING", "FAILING"}
 UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *AT_WORK]
 LATEST = 25
-"""How many backfills are looked at, newest first."""
+"""Number of backfills to look at, newest first."""
 
-ALL_IS_MADE = dg.SkipReason("All that is due is made, or left to the user.")
+ALL_IS_MADE = dg.SkipReason("Nothing is due, except what is left to the user.")
 LAUNCH = """
 mutation Launch($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -51,10 +51,10 @@ FindSteps = Callable[[dg.DagsterInstance], list[Due]]
 
 
 class BackfillConfig(dg.Config):
-    """What a backfill is to make.
+    """The partitions of a backfill.
 
     Attributes:
-        partitions: partition keys by asset; none for an asset without partitions.
+        partitions: partition keys by asset; an empty list for an asset without partitions.
     """
 
     partitions: dict[str, list[str]]
@@ -76,7 +76,7 @@ def launch_backfill(context: dg.OpExecutionContext, config: BackfillConfig) -> N
             for asset, keys in config.partitions.items()
         ],
     }
-    # Dagster has no public Python call for this, and its client needs a web server, which need not be there.
+    # Dagster has no public Python call for this, and its client needs a web server, which may not be running.
     cli = [sys.executable, "-c", "from dagster_graphql.cli import main; main()", "-m", "selection_platform.definitions"]
     with TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -90,8 +90,8 @@ def launch_backfill(context: dg.OpExecutionContext, config: BackfillConfig) -> N
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Launches a backfill for the schedule refresh_nightly, of what that found to be missing or stale. Not "
-    "to be run by hand: its configuration names the partitions.",
+    description="Launches a backfill for the schedule refresh_nightly, of what is missing or stale. Do not run it "
+    "yourself: its configuration names the partitions.",
 )
 def start_backfill() -> None:
     """Launch a backfill."""
@@ -102,8 +102,8 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
     """The schedule and the sensors of a profile, and the job that they run.
 
     Args:
-        profile: says when, and what is left to the user.
-        assets: every asset of the profile, upstream before downstream.
+        profile: says when the schedule runs, and what is left to the user.
+        assets: all assets of the profile, upstream before downstream.
     """
 
     def open_staleness(instance: dg.DagsterInstance) -> Staleness:
@@ -126,13 +126,15 @@ def build_automation(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.
 
 
 def _refresh_nightly(profile: Profile, find_steps: FindSteps) -> dg.ScheduleDefinition:
-    waiting = "" if profile.automation.recompute_on_code_change else " GPU steps with nothing new but their code wait."
+    waiting = (
+        "" if profile.automation.recompute_on_code_change else " GPU steps of which only the code changed wait for you."
+    )
 
     @dg.schedule(
         job=start_backfill,
         cron_schedule=profile.automation.cron,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Starts a backfill of what is missing or stale, and goes on until all is made.{waiting}",
+        description=f"Starts backfills of what is missing or stale, until everything is up to date.{waiting}",
     )
     def refresh_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         reason = in_the_way(context.instance, profile)
@@ -145,13 +147,13 @@ def _refresh_nightly(profile: Profile, find_steps: FindSteps) -> dg.ScheduleDefi
 
 
 def _refresh_continues(profile: Profile, find_steps: FindSteps) -> dg.SensorDefinition:
-    # Turned on, so that the schedule is the only switch: it does nothing but go on with what that started.
+    # Turned on, because it only continues what the schedule started. So the schedule is the only switch.
     @dg.sensor(
         job=start_backfill,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Goes on with what refresh_nightly started: when its backfill has ended, starts one of what has "
-        "become stale by what that made. It starts nothing else.",
+        description="Continues what refresh_nightly started: when its backfill has ended, starts another of what that "
+        "made stale. It starts nothing else.",
     )
     def refresh_continues(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         last = next((each for each in context.instance.get_backfills(limit=LATEST) if REFRESH_TAG in each.tags), None)
@@ -163,7 +165,7 @@ def _refresh_continues(profile: Profile, find_steps: FindSteps) -> dg.SensorDefi
         context.update_cursor(last.backfill_id)
         if last.status.value != "COMPLETED_SUCCESS":
             return dg.SkipReason(f"Backfill {last.backfill_id} is {last.status.value}: the next night tries again.")
-        # Once each: a source that is written to all the time would keep a refresh going for ever.
+        # Each partition once: a source that changes all the time would otherwise keep a refresh running forever.
         made = asked_for(context.instance, last.tags[REFRESH_TAG])
         due = [each for each in find_steps(context.instance) if not made.intersection(each.step.nodes)]
         return request(due, last.tags[REFRESH_TAG], after=last.backfill_id) if due else ALL_IS_MADE
@@ -172,7 +174,7 @@ def _refresh_continues(profile: Profile, find_steps: FindSteps) -> dg.SensorDefi
 
 
 def next_steps(profile: Profile, staleness: Staleness) -> list[Due]:
-    """The steps that can be made now: due, and below nothing of which that is still open."""
+    """The steps that can run now: those that are due and have no undecided step upstream."""
     due = [
         each
         for each in staleness.due()
@@ -188,21 +190,21 @@ def request(due: Iterable[Due], refresh: str, after: str | None = None) -> dg.Ru
     """A run of `start_backfill`.
 
     Args:
-        due: what the backfill is to make.
+        due: the steps of the backfill.
         refresh: value of REFRESH_TAG.
-        after: the backfill that it goes on from.
+        after: the backfill that it continues.
     """
     partitions: dict[str, list[str]] = {}
     for each in due:
         for asset, key in each.step.nodes:
             partitions.setdefault(asset.to_user_string(), []).extend([] if key is None else [key])
     config = dg.RunConfig(ops={"launch_backfill": BackfillConfig(partitions=partitions)})
-    # Not again by itself: if it was killed late, the backfill is there already.
+    # Without retries: if the run was killed late, the backfill exists already.
     return dg.RunRequest(run_key=after, run_config=config, tags={REFRESH_TAG: refresh, "dagster/max_retries": "0"})
 
 
 def asked_for(instance: dg.DagsterInstance, refresh: str) -> set[tuple[dg.AssetKey, str | None]]:
-    """Every partition that a refresh has asked for so far."""
+    """Every partition that a refresh has requested so far."""
     runs = instance.get_runs(dg.RunsFilter(job_name=start_backfill.name, tags={REFRESH_TAG: refresh}))
     return {
         (dg.AssetKey.from_user_string(asset), key)
@@ -217,9 +219,9 @@ def _configured(run_config: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def in_the_way(instance: dg.DagsterInstance, profile: Profile) -> str | None:
-    """What is being made at the moment, so that nobody knows yet what is due; None if nothing is."""
+    """The run or backfill that is in progress, so that it is not known yet what is due; None if there is none."""
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        # The record of a killed script's run says that it is going on. The lock below knows.
+        # The record of a killed script's run says that it is still running. The lock below decides.
         if SCRIPT_TAG not in run.tags:
             return f"Run {run.run_id} is going on."
     for backfill in instance.get_backfills(limit=LATEST):

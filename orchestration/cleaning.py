@@ -1,4 +1,4 @@
-"""What takes room in the home folder, and freeing what nothing refers to: old snapshots, runs and dropped weights."""
+"""Disk usage of the home folder, and deletion of what nothing refers to: old snapshots, runs and weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
 
 KEPT_FOR = timedelta(hours=1)
-"""For how long snapshots and runs stay in any case: somebody may be reading them."""
+"""Snapshots and runs that are younger are kept, because a reader may use them."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Cleaning:
     """What cleaning frees, in bytes.
 
     Attributes:
-        weights: of each experiment whose weights go.
-        snapshots: the snapshots of the warehouse that go.
-        warehouse: the files that only these had, and those that killed writes left.
-        runs: ids of Dagster's runs that go.
-        dagster: the events and logs of these.
-        removed: of each folder that belongs to nothing in the profile.
+        weights: bytes of each experiment whose weights are deleted.
+        snapshots: the snapshots of the warehouse that are deleted.
+        warehouse: bytes of the files of only these snapshots, and of files that killed writes left.
+        runs: ids of Dagster's runs that are deleted.
+        dagster: bytes of the events and logs of these runs.
+        removed: bytes of each folder that belongs to nothing in the profile.
     """
 
     weights: dict[str, int]
@@ -50,7 +50,7 @@ class Cleaning:
 
     @property
     def bytes(self) -> int:
-        """All together."""
+        """The sum."""
         return self.warehouse + self.dagster + sum(self.weights.values()) + sum(self.removed.values())
 
 
@@ -62,40 +62,41 @@ def clean(
     kept_for: timedelta | None = None,
     own_run: str | None = None,
 ) -> Cleaning:
-    """Drop the weights that the profile does not keep, and what of warehouse's and Dagster's past nothing refers to.
+    """Delete the weights that the profile does not keep, and old snapshots and runs that nothing refers to.
 
-    A snapshot stays while the newest materialization of any partition was made at it: `verify`, `lineage` and `status`
-    read these. The newest snapshot stays always. To be called while the home folder is held.
+    A snapshot is kept while the newest materialization of any partition names it, because `verify`, `lineage` and
+    `status` read these. The newest snapshot is always kept. Call this only while holding the home folder (`only_run`).
 
     Args:
-        workspace: fresh, so that its staleness has seen nothing yet.
-        removed: also remove the folders that belong to nothing in the profile, and forget what only these refer to.
-        dry_run: only say what would be done.
-        kept_for: what is younger stays; `KEPT_FOR` if left out. A transaction that reads an expired snapshot loses
+        workspace: a new workspace, whose staleness has read nothing yet.
+        removed: also delete the folders that belong to nothing in the profile, and the snapshots that only their
+            records name.
+        dry_run: delete nothing.
+        kept_for: keep what is younger; `KEPT_FOR` by default. A transaction that reads an expired snapshot loses
             rows without an error (https://github.com/duckdb/ducklake/issues/1472).
-        own_run: id of the Dagster run that this is part of.
+        own_run: id of the Dagster run that calls this.
 
     Raises:
-        PlatformError: a Dagster run is at work, whose snapshot no materialisation names yet.
-        OlderCatalog: the catalog is older than the work, whose files would be those of killed writes to it.
+        PlatformError: a Dagster run is in progress, whose snapshot no materialisation names yet.
+        OlderCatalog: the catalog is older than Dagster's records, so newer files look like those of killed writes.
     """
     profile, staleness = workspace.profile, workspace.staleness
     warehouse, artifacts, _ = workspace.resources
     check_catalog(workspace.instance, warehouse)
-    # In this order: what starts after this reads the newest of these or a later one, and what started before is either
-    # still at work or has left its materialisation.
+    # The snapshots are listed before the runs: a run that starts later reads the newest of them or a later one, and a
+    # run that started before is either still in progress or has recorded its materialisation.
     there = snapshots(warehouse) if warehouse.exists() else []
     others = [
         run.run_id for run in workspace.instance.get_runs(dg.RunsFilter(statuses=AT_WORK)) if run.run_id != own_run
     ]
     if others and not dry_run:
-        raise PlatformError(f"Dagster's run {others[0]} is at work; wait for it, or end it in Dagster's UI")
+        raise PlatformError(f"Dagster's run {others[0]} is in progress; wait for it, or stop it in Dagster's UI")
     retention = Retention(profile, staleness, workspace.resources)
     before = datetime.now(UTC) - (KEPT_FOR if kept_for is None else kept_for)
     kept = _needed_snapshots(staleness, removed=removed) | _since(before, warehouse, there)
     dagster, runs = workspace.home / "dagster", old_runs(workspace.instance, before)
     folders = removed_folders(Path(artifacts.folder), in_profile(profile, staleness, artifacts)) if removed else []
-    found = Cleaning(
+    cleaning = Cleaning(
         weights=retention.droppable(),
         snapshots=[snapshot for snapshot in there if snapshot not in kept],
         warehouse=_old_bytes(warehouse, kept),
@@ -107,22 +108,22 @@ def clean(
         retention.drop()
         remove_folders(folders)
         if there:
-            forget_snapshots(warehouse, found.snapshots)
+            forget_snapshots(warehouse, cleaning.snapshots)
         forget_runs(workspace.instance, dagster, runs)
-    return found
+    return cleaning
 
 
 def _since(before: datetime, warehouse: Warehouse, there: list[int]) -> set[int]:
-    """The snapshots that were written since a moment, the one that was the newest then, and the newest of all."""
+    """The snapshots written since a moment, the newest one before it, and the newest of all."""
     written = snapshot_times(warehouse, there) if there else {}
     first = next((at for at, number in enumerate(there) if written[number] >= before.timestamp() * 1e6), len(there))
     return set(there[max(first - 1, 0) :])
 
 
 def _needed_snapshots(staleness: Staleness, *, removed: bool) -> set[int]:
-    made = staleness.made()
-    gone = set(staleness.removed()) if removed else set()
-    return {each.snapshot for node, each in made.items() if each.snapshot is not None and node not in gone}
+    ignored = set(staleness.removed()) if removed else set()
+    records = (record for node, record in staleness.made().items() if node not in ignored)
+    return {record.snapshot for record in records if record.snapshot is not None}
 
 
 def _old_bytes(warehouse: Warehouse, kept: set[int]) -> int:
@@ -147,33 +148,33 @@ def _folders(node: Node, artifacts: ArtifactStore) -> Iterator[Path]:
         yield artifacts.picks(method, partition)
     else:
         yield Path(artifacts.folder, name, partition)
-        # What is computed for a pool with a model lies together.
+        # Features of a pool and a model are in one folder.
         yield artifacts.scoring(partition) / name
 
 
 def uses(workspace: Workspace) -> list[Use]:
-    """What takes room in the home folder, largest first."""
+    """The disk usage of the home folder, largest first."""
     profile, staleness = workspace.profile, workspace.staleness
     warehouse, artifacts, _ = workspace.resources
-    trained = [key for key, each in profile.trained_experiments.items() if each.pool is not None]
-    found = artifact_uses(
+    trained = [key for key, experiment in profile.trained_experiments.items() if experiment.pool is not None]
+    entries = artifact_uses(
         Path(artifacts.folder),
         in_profile(profile, staleness, artifacts),
         {key: artifacts.checkpoint(key) for key in trained},
     )
     tables = bytes_of(warehouse.tables)
     live = bytes_of_snapshots(warehouse, {warehouse.snapshot()}) if warehouse.exists() else 0
-    found += [
-        Use("warehouse, rows as they are now", None, live),
-        Use("warehouse, rows as they were before", None, tables - live),
+    entries += [
+        Use("warehouse, current rows", None, live),
+        Use("warehouse, rows of old snapshots", None, tables - live),
         Use("warehouse, catalog", None, bytes_of(Path(warehouse.folder)) - tables),
         Use("Dagster's instance", None, bytes_of(workspace.home / "dagster")),
     ]
-    return sorted((use for use in found if use.bytes), key=lambda use: -use.bytes)
+    return sorted((use for use in entries if use.bytes), key=lambda use: -use.bytes)
 
 
 class CleanConfig(dg.Config):
-    """What `clean` is asked for."""
+    """The options of `clean`."""
 
     removed: bool = False
     dry_run: bool = False
@@ -181,7 +182,7 @@ class CleanConfig(dg.Config):
 
 
 def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefinition:
-    """The command `clean` as a job of Dagster's."""
+    """The command `clean` as a Dagster job."""
 
     @dg.op(name="free")
     def free(
@@ -189,7 +190,7 @@ def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefi
     ) -> None:
         resources, hours = Resources(warehouse, artifacts, JobLauncher()), config.kept_for_hours
         with only_run(home(profile)):
-            found = clean(
+            cleaning = clean(
                 Workspace.of(profile, assets, resources, context.instance),
                 removed=config.removed,
                 dry_run=config.dry_run,
@@ -198,15 +199,15 @@ def clean_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefi
             )
         context.add_output_metadata(
             {
-                "freed, bytes": found.bytes,
-                "snapshots": len(found.snapshots),
-                "runs": len(found.runs),
-                "weights": list(found.weights),
-                "removed": list(found.removed),
+                "freed, bytes": cleaning.bytes,
+                "snapshots": len(cleaning.snapshots),
+                "runs": len(cleaning.runs),
+                "weights": list(cleaning.weights),
+                "removed": list(cleaning.removed),
             }
         )
 
-    @dg.job(name="clean", description="Drop weights that the profile does not keep, and old snapshots and runs.")
+    @dg.job(name="clean", description="Deletes weights that the profile does not keep, and old snapshots and runs.")
     def clean_everything() -> None:
         free()
 

@@ -1,8 +1,7 @@
-"""The sensor that shows in the UI what `status` says: the check `up_to_date` of each partition.
+"""The sensor that shows the output of `status` in the UI, as the check `up_to_date` of each partition.
 
-A check's result is recorded, and not asked for when somebody looks. So the sensor records one where something changed:
-where a partition became due, is due for another reason, or is no longer due. What was just made says itself that it is
-up to date.
+Dagster shows recorded results of checks. So the sensor records a result when a partition becomes due, is due for
+another reason, or is no longer due. A materialisation itself records that its partition is up to date.
 """
 
 import json
@@ -10,7 +9,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-# Not public: says which materialisation a result is about. Without it the UI takes the result for one of an older.
+# Not public: says which materialisation a result is about. Without it the UI shows the result as one of an older one.
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from assets.keys import Node
@@ -19,11 +18,11 @@ from assets.record.provenance import Provenance, input_name, newest_materializat
 from orchestration.staleness import Due, Staleness
 from selection_platform.job.folder import content_hash
 
-Told = dict[str, str]
-"""By asset and partition, a hash of what was recorded of a partition that is due."""
+Reported = dict[str, str]
+"""By asset and partition, a hash of the recorded result of a partition that is due."""
 
 AT_ONCE = 200
-"""Results in a tick: Dagster ends one that takes a minute, and then its cursor is lost."""
+"""Results per tick: Dagster stops a tick that takes a minute, and then its cursor is lost."""
 
 _DIGITS = 12
 
@@ -34,8 +33,8 @@ def due_sensor(
     """The sensor.
 
     Args:
-        open_staleness: compares the profile with what was made.
-        in_the_way: says what is being made at the moment, if anything is: what is due is known when that has ended.
+        open_staleness: compares the profile with what was materialised.
+        in_the_way: names the run in progress, if there is one: what is due is known when it has ended.
     """
 
     @dg.sensor(
@@ -47,37 +46,36 @@ def due_sensor(
     def status(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         reason = in_the_way(context.instance)
         if reason:
-            return dg.SkipReason(f"{reason} What is due is looked at when that has ended.")
+            return dg.SkipReason(f"{reason} The sensor looks again when that has ended.")
         staleness = open_staleness(context.instance)
-        made = {
-            node: each for node, each in staleness.made().items() if node[1] in staleness.graph.partition_keys(node[0])
-        }
-        due = {node: each for each in staleness.due() for node in each.step.nodes if node in made}
-        # At the first look all that was made has said itself that it is up to date.
-        told: Told = json.loads(context.cursor) if context.cursor else {}
-        now = {input_name(*node): _hash(each, made[node]) for node, each in due.items()}
-        changed = [node for node in made if told.get(input_name(*node)) != now.get(input_name(*node))]
+        in_profile = staleness.graph.partition_keys
+        records = {node: record for node, record in staleness.made().items() if node[1] in in_profile(node[0])}
+        due = {node: one for one in staleness.due() for node in one.step.nodes if node in records}
+        # Before the first tick, each materialisation has recorded that its partition is up to date.
+        reported: Reported = json.loads(context.cursor) if context.cursor else {}
+        now = {input_name(*node): _hash(one, records[node]) for node, one in due.items()}
+        changed = [node for node in records if reported.get(input_name(*node)) != now.get(input_name(*node))]
         for node in changed[:AT_ONCE]:
             _report(context.instance, node, due.get(node))
-            told.pop(input_name(*node), None)
+            reported.pop(input_name(*node), None)
             if node in due:
-                told[input_name(*node)] = now[input_name(*node)]
-        later = f" {len(changed) - AT_ONCE} more are shown later." if len(changed) > AT_ONCE else ""
-        summary = f"{len(due)} of {len(made)} partitions that were made are due.{later}"
-        return dg.SensorResult(skip_reason=summary, cursor=json.dumps(told))
+                reported[input_name(*node)] = now[input_name(*node)]
+        later = f" {len(changed) - AT_ONCE} more are shown at the next tick." if len(changed) > AT_ONCE else ""
+        summary = f"{len(due)} of {len(records)} materialised partitions are due.{later}"
+        return dg.SensorResult(skip_reason=summary, cursor=json.dumps(reported))
 
     return status
 
 
-def _hash(due: Due, made: Provenance) -> str:
-    # By the run too: one that was made or reused since said itself that it is up to date.
-    return content_hash([made.recorded_by, *due.causes])[:_DIGITS]
+def _hash(due: Due, record: Provenance) -> str:
+    # With the run: a later materialisation or reuse has recorded that the partition is up to date.
+    return content_hash([record.recorded_by, *due.causes])[:_DIGITS]
 
 
 def _report(instance: dg.DagsterInstance, node: Node, due: Due | None) -> None:
-    """Record the check's result, in place of the one of the run that made the partition last.
+    """Record the check's result, in place of the one from the partition's newest run.
 
-    Not as an event of the sensor: Dagster 1.13 keeps one such event for a check and partition, and fails at the second.
+    It is not an event of the sensor: Dagster 1.13 keeps one such event per check and partition, and the second fails.
     """
     key, partition = node
     newest = newest_materialization(instance, key, partition)

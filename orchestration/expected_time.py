@@ -1,4 +1,4 @@
-"""How long steps will take, by what making them took before."""
+"""How long steps will take, from the times of earlier runs."""
 
 from collections.abc import Iterable
 from statistics import fmean
@@ -9,11 +9,11 @@ from orchestration.graph import Step
 
 
 class Expected(NamedTuple):
-    """What is known of the time that some steps will take.
+    """The expected time of some steps.
 
     Attributes:
-        seconds: by the clock, of those whose asset was made before.
-        unknown: how many of the steps have an asset that never was.
+        seconds: wall time of the steps whose asset was materialised before.
+        unknown: number of the other steps.
     """
 
     seconds: float
@@ -21,14 +21,14 @@ class Expected(NamedTuple):
 
 
 Times = dict[str, dict[str | None, float]]
-"""By asset and partition, in seconds."""
+"""Wall times by asset and partition, in seconds."""
 
 
 class ExpectedTime:
-    """What each partition took at its longest: a making that found its files there already took next to nothing."""
+    """Expected times of steps: each partition's longest time, because a run that finds finished files takes no time."""
 
     def __init__(self, ledger: Iterable[Entry] = ()) -> None:
-        """Takes the entries of the cost ledger."""
+        """Read the entries of the cost ledger."""
         self._before: Times = {}
         self._now: Times = {}
         self._spent = self._foreseen = 0.0
@@ -36,7 +36,7 @@ class ExpectedTime:
             _add(self._before, entry.asset, entry.partition, float(entry.cost["wall_seconds"]))
 
     def add(self, step: Step, seconds: float) -> None:
-        """A step was just made, in so many seconds. How that compares with before tells of the others too."""
+        """Add the time of a finished step. Its ratio to the earlier time scales the expected time of other steps."""
         before = _of(self._before, step)
         if before is not None:
             self._foreseen += before
@@ -46,10 +46,10 @@ class ExpectedTime:
             _add(self._now, name, step.partition_key, seconds / len(names))
 
     def of(self, steps: Iterable[Step]) -> Expected:
-        """What steps will take, one after another: like the same partition before, else like others of its asset."""
+        """The expected time of steps, one after another: from the same partition, else from the asset's others."""
         pace = self._spent / self._foreseen if self._foreseen else 1.0
         seconds = [self._expected(step, pace) for step in steps]
-        known = [each for each in seconds if each is not None]
+        known = [value for value in seconds if value is not None]
         return Expected(sum(known), len(seconds) - len(known))
 
     def _expected(self, step: Step, pace: float) -> float | None:

@@ -1,4 +1,4 @@
-"""How far each experiment of a profile has come."""
+"""The progress of each experiment of a profile."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,12 +14,12 @@ STAGES = {"selection": SELECTION, "training": CHECKPOINT, "evaluation": BENCHMAR
 
 @dataclass(frozen=True)
 class ExperimentState:
-    """One experiment.
+    """The progress of one experiment.
 
     Attributes:
-        experiment: its key.
-        stages: by stage, whether it is made, missing or stale, or made from what is due; None where the experiment has
-            no such stage.
+        experiment: key of the experiment.
+        stages: state of each stage: up to date ("made"), missing, stale, or downstream of what is due; None if the
+            experiment does not have the stage.
     """
 
     experiment: str
@@ -35,9 +35,9 @@ def experiment_states(experiments: list[str], staleness: Staleness) -> list[Expe
     """The state of each experiment, in the given order."""
     due = staleness.due()
     states: dict[tuple[dg.AssetKey, str | None], State] = {
-        node: "upstream due" for step in staleness.graph.downstream(each.step for each in due) for node in step.nodes
+        node: "upstream due" for step in staleness.graph.downstream(one.step for one in due) for node in step.nodes
     }
-    states |= {node: each.status for each in due for node in each.step.nodes}
+    states |= {node: one.status for one in due for node in one.step.nodes}
 
     def state(asset: dg.AssetKey, experiment: str) -> State | None:
         known = experiment in staleness.graph.partition_keys(asset)

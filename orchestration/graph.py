@@ -1,4 +1,4 @@
-"""The graph as single partitions: what is made in one step, and from what."""
+"""The graph of single partitions: the steps, and the inputs of each."""
 
 from collections.abc import Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from assets.record.settings_used import Declared, declared
 
 @dataclass(frozen=True)
 class Step:
-    """What one run materialises: one partition of one asset, or of the assets that one computation gives together."""
+    """What one run materialises: one partition of an asset, or of several assets from one computation."""
 
     asset: dg.AssetsDefinition
     partition_key: str | None
@@ -28,7 +28,7 @@ class Step:
 
     @property
     def names(self) -> set[str | None]:
-        """What the step can be asked for by: the name of each asset, and the partition."""
+        """The names that select the step: the name of each asset, and the partition."""
         return {*(key.to_user_string() for key in self.asset.keys), self.partition_key}
 
     @property
@@ -38,10 +38,10 @@ class Step:
 
 
 class Graph:
-    """Every partition of a profile's assets, and how they join."""
+    """Every partition of a profile's assets, and the dependencies between them."""
 
     def __init__(self, assets: list[dg.AssetsDefinition]) -> None:
-        """Takes every asset of the profile, upstream before downstream."""
+        """Read all assets of the profile, upstream before downstream."""
         self._assets = assets
         self._definitions = {key: asset for asset in assets for key in asset.keys}
         self._declared = declared(assets)
@@ -55,36 +55,36 @@ class Graph:
         return [Step(asset, key) for asset in self._assets for key in self.partition_keys(next(iter(asset.keys)))]
 
     def downstream(self, of: Iterable[Step]) -> list[Step]:
-        """The steps, and all that are made from them, directly or not; upstream before downstream."""
+        """The steps, and all steps that depend on them, directly or not; upstream before downstream."""
         touched = {node for step in of for node in step.nodes}
-        found: list[Step] = []
+        steps: list[Step] = []
         for step in self.steps:
             inputs = {node for own in step.nodes for node in self.inputs(own)}
             if touched & inputs or touched.intersection(step.nodes):
                 touched |= set(step.nodes)
-                found.append(step)
-        return found
+                steps.append(step)
+        return steps
 
     def upstream(self, of: Iterable[Step]) -> list[Step]:
-        """The steps, and all that they are made from, directly or not; upstream before downstream."""
+        """The steps, and all steps that they depend on, directly or not; upstream before downstream."""
         wanted = {node for step in of for node in step.nodes}
-        found: list[Step] = []
+        steps: list[Step] = []
         for step in reversed(self.steps):
             if wanted.intersection(step.nodes):
                 wanted |= {node for own in step.nodes for node in self.inputs(own)}
-                found.insert(0, step)
-        return found
+                steps.insert(0, step)
+        return steps
 
     def code_version(self, asset: dg.AssetKey) -> str | None:
-        """The code version that an asset has now."""
+        """The current code version of an asset."""
         return self._definitions[asset].code_versions_by_key[asset]
 
     def declared(self, asset: dg.AssetKey) -> Declared:
-        """What an asset says of itself."""
+        """The declaration of an asset."""
         return self._declared[asset]
 
     def _find_inputs(self, node: Node) -> list[Node]:
-        """The partitions that a partition would be made from now."""
+        """The current inputs of a partition."""
         key, partition = node
         asset = self._definitions[key]
         return [
@@ -106,17 +106,17 @@ class Graph:
             return self._static_inputs(mapping).get(partition, [])
         if isinstance(mapping, dg.AllPartitionMapping):
             return keys
-        raise TypeError(f"{asset.keys} reads {upstream} by {type(mapping).__name__}, which is not understood here")
+        raise TypeError(f"{asset.keys} reads {upstream} by {type(mapping).__name__}, which is not supported here")
 
     def _find_partition_keys(self, key: dg.AssetKey) -> KeysView[str | None]:
-        """The partition keys of an asset, in order: None alone without partitions, none at all outside the profile."""
+        """The partition keys of an asset, in order: only None without partitions, empty if not in the profile."""
         if key not in self._definitions:
             return dict[str | None, None]().keys()
         partitions = self._definitions[key].partitions_def
         return dict.fromkeys(partitions.get_partition_keys() if partitions else [None]).keys()
 
     def _static_inputs(self, mapping: dg.StaticPartitionMapping) -> Mapping[str | None, list[str]]:
-        """The upstream keys of each downstream key, made once a mapping."""
+        """The upstream keys of each downstream key, computed once per mapping."""
         if id(mapping) not in self._inverted:
             inverted: dict[str | None, list[str]] = {}
             for upstream_key, downstream_keys in mapping.downstream_partition_keys_by_upstream_partition_key.items():

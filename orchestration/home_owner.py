@@ -1,4 +1,4 @@
-"""Which profile a home folder belongs to: two files of one name would overwrite each other's results."""
+"""Which profile a home folder belongs to: two profiles of the same name would overwrite each other's results."""
 
 import json
 import os
@@ -13,12 +13,12 @@ OWNER = "profile.json"
 
 
 def check_owner(profile: Profile) -> None:
-    """Check that a profile's home, if there is one, is not that of another file.
+    """Check that a profile's home, if it exists, does not belong to another file.
 
-    A profile that was moved keeps its home, and so does one that was copied together with it.
+    A profile that was moved keeps its home, and so does one that was copied together with its home.
 
     Raises:
-        PlatformError: it is another's; the message says whose.
+        PlatformError: it belongs to another file, which the message names.
     """
     record = home(profile) / OWNER
     if profile.file is None or not record.exists():
@@ -28,16 +28,16 @@ def check_owner(profile: Profile) -> None:
         return
     whose = owner.get("file") or f"the profile {owner['shipped']} that ships with the platform"
     raise PlatformError(
-        f"{home(profile)} has the results of {whose}, and {profile.file.resolve()} has the same name; write another "
-        "`name:` into one of them"
+        f"{home(profile)} has the results of {whose}, and {profile.file.resolve()} has the same name; give one of them "
+        "another `name:`"
     )
 
 
 def own_home(profile: Profile) -> None:
-    """The same check; then the home is this profile's, unless it can only be read.
+    """Make the same check, and then record this profile as the owner, unless the home is read-only.
 
     Raises:
-        PlatformError: it is another's.
+        PlatformError: it belongs to another file.
     """
     check_owner(profile)
     if profile.file is not None and can_write(home(profile)):
@@ -48,6 +48,6 @@ def own_home(profile: Profile) -> None:
 
 def _record(profile: Profile, file: Path) -> dict[str, str]:
     if file in shipped_profiles().values():
-        # Where it lies depends on the installation.
+        # Its path depends on the installation.
         return {"shipped": file.stem}
     return {"file": str(file.resolve()), "from_home": os.path.relpath(file.resolve(), home(profile).resolve())}

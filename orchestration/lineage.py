@@ -1,4 +1,4 @@
-"""What an experiment's model and numbers were made from, partition by partition, back to the source's rows."""
+"""The lineage of an experiment: every partition that it was made from, back to the rows of the source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from selection_platform.experiments.keys import Experiment
 from selection_platform.models.files import TRAINED_ELSEWHERE
 
 ORIGIN = ("source", "model_id", "commit", "revision", "package", "version", "parameters", "weights_hash")
-"""What a base model's manifest says of where its weights came from."""
+"""Keys of a base model's manifest for the origin of its weights."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Ancestor:
 
     Attributes:
         name: asset and partition.
-        depth: steps from the experiment's result, on the way by which it was found first.
-        provenance: of its newest materialisation.
-        remade_since: names of its inputs that were made anew with other content since.
+        depth: steps from the experiment's result, on the first path to it.
+        provenance: record of its newest materialisation.
+        remade_since: names of its inputs that were materialised again since, with other content.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Ancestor:
 
 @dataclass(frozen=True)
 class Lineage:
-    """An experiment's ancestors, and what is the same for all of them.
+    """The ancestors of an experiment, and the facts that they share.
 
     Attributes:
         experiment: key of the experiment.
-        seed: of the draw, where the method draws, and of the training.
-        packages: versions with which the result was made.
-        base_model: where the base model's weights came from, by its manifest.
-        templates: the text templates with which the ancestors were made: one, where none is stale, no rater has a text
-            of its own, and no twin reads the paper's.
-        ancestors: each partition once; what a partition was made from follows it, one deeper.
+        seed: seed of the draw, if the method draws, and of the training.
+        packages: package versions of the result.
+        base_model: origin of the base model's weights, from its manifest.
+        templates: the text templates of the ancestors. There is one, unless something is stale, a rater has its own
+            text, or a variant reads the paper's text.
+        ancestors: each partition once; the inputs of a partition follow it, one level deeper.
     """
 
     experiment: str
@@ -85,10 +85,10 @@ class Lineage:
 
 
 def lineage_of(profile: Profile, experiment: Experiment, staleness: Staleness) -> Lineage:
-    """Follow an experiment back from its benchmark result, or from its selection where the arm only selects.
+    """Follow an experiment back from its benchmark result, or from its selection if the arm only selects.
 
     Raises:
-        PlatformError: that was never materialised.
+        PlatformError: the result was never materialised.
     """
     key = BENCHMARK_RESULT if experiment.key in profile.trained_experiments else SELECTION
     ancestors = tuple(_walk(staleness, (key, experiment.key), 0, set()))
@@ -109,7 +109,7 @@ def lineage_of(profile: Profile, experiment: Experiment, staleness: Staleness) -
 
 
 def other_packages(made: Provenance, packages: dict[str, str]) -> dict[str, str]:
-    """The packages that were of another version when a partition was made."""
+    """The packages that had another version when a partition was materialised."""
     return {name: version for name, version in made.packages.items() if packages.get(name) != version}
 
 

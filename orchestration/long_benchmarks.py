@@ -1,4 +1,4 @@
-"""Benchmarks that will take long, because nothing limits their items: said before any of them starts."""
+"""Warnings before a run about benchmarks that take long because their items are not limited."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,11 +9,11 @@ from selection_platform.job.folder import read_manifest
 from selection_platform.text.numbers import duration
 
 LONG = 60.0
-"""Seconds a model."""
+"""Seconds per model."""
 
 
 def long_benchmarks(workspace: Workspace, steps: Iterable[Step]) -> Iterator[str]:
-    """A line for each benchmark without `limit` that took a minute a model, or that no model was measured on yet."""
+    """A line for each benchmark without `limit` that took a minute or more per model, or was never run."""
     models = sum(BENCHMARK_RESULT in step.asset.keys for step in steps)
     if not models:
         return
@@ -21,15 +21,15 @@ def long_benchmarks(workspace: Workspace, steps: Iterable[Step]) -> Iterator[str
     for name, benchmark in workspace.profile.evaluation.benchmarks.items():
         seconds = measured.get((name, benchmark.task))
         if benchmark.limit is None and (seconds is None or seconds >= LONG):
-            took = "a time that is not known yet" if seconds is None else duration(seconds)
+            took = "an unknown time" if seconds is None else duration(seconds)
             yield (
-                f"benchmark {name} has no `limit`, so all its items are asked of {models} models: {took} for each; "
-                "`limit: 100` asks a hundred of each task"
+                f"benchmark {name} has no `limit`, so {models} models answer all of its items, in {took} per model; "
+                "with `limit: 100` they answer 100 of each task"
             )
 
 
 def _seconds(workspace: Workspace) -> dict[tuple[str, str], float]:
-    """The longest that each benchmark took without a limit, by its name and task."""
+    """The longest time of each benchmark without a limit, by its name and task, in seconds."""
     longest: dict[tuple[str, str], float] = {}
     for key in workspace.profile.trained_experiments:
         manifest = read_manifest(workspace.resources.artifacts.benchmark_result(key)) or {}

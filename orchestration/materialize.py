@@ -1,8 +1,8 @@
 """Run steps of the graph from a script, in this process.
 
-Dagster's own job can hold assets of one partitions definition only, and a backfill needs the daemon; this needs
-neither. The runs are recorded in the instance as those of the UI's *Materialize* are: of the job that holds every
-asset, with the asset and its partition as their target.
+A Dagster job can only have assets of one partitions definition, and a backfill needs the daemon. This module needs
+neither. Its runs are recorded like those of the UI's *Materialize*: as runs of the job with all assets, with the asset
+and its partition as the target.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
-# Not public: `dg.materialize` records a run of a job that no page of the UI knows, and takes no origin.
+# Not public: `dg.materialize` records a run of a job that no page of the UI shows, and takes no origin.
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
@@ -32,32 +32,32 @@ DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
 
 SCRIPT_TAG = "selection-platform/from-script"
-"""Marks the runs of this module, which end with their process."""
+"""Tag of the runs of this module, which end with their process."""
 
 ASSET_TAG = "selection-platform/asset"
-"""Names what such a run makes, so that the list of runs can be filtered by it."""
+"""Tag with the assets of such a run, to filter the list of runs."""
 
 REPOSITORY = "__repository__"
-"""What Dagster calls the one set of definitions of a module."""
+"""Dagster's name for a module's definitions."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-"""What is said of a run that has a process, or had one that was killed."""
+"""Statuses of a run that has a process, or had one that was killed."""
 
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in a home folder. If there is none, it is created with the platform's settings.
+    """Open the Dagster instance in a home folder, or create it with the platform's settings.
 
-    Of a home that can only be read, it is a copy: what is recorded in it is lost.
+    For a read-only home it opens a copy, and what is recorded in it is lost.
     """
     with ExitStack() as stack:
         folder = dagster_folder(home)
         if can_write(folder):
             dagster_home(home)
         else:
-            # What steps printed takes the most room, and nobody reads it from here.
+            # Without the output of steps, which takes the most space and is not read here.
             folder = stack.enter_context(writable_copy(folder, without="storage"))
         plain = stack.enter_context(plain_paths())
         with _damage_named(dagster_folder(home)):
@@ -68,10 +68,10 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _damage_named(folder: Path) -> Iterator[None]:
-    """Say of damaged records which they are, and what to do.
+    """Turn an error about damaged records into a message with their path and what to do.
 
     Raises:
-        PlatformError: they are damaged.
+        PlatformError: the records are damaged.
     """
     try:
         yield
@@ -85,35 +85,35 @@ def _damage_named(folder: Path) -> Iterator[None]:
 
 
 def dagster_folder(home: Path) -> Path:
-    """Where Dagster's records lie in a home."""
+    """The folder of Dagster's records in a home."""
     return home / "dagster"
 
 
 def dagster_home(home: Path) -> Path:
-    """The folder that DAGSTER_HOME must name, with its settings file in place. Dagster needs its plain path."""
+    """Create the folder for DAGSTER_HOME with its settings file, and return it. Dagster needs its plain path."""
     folder = dagster_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     file, settings = folder / "dagster.yaml", DAGSTER_YAML.read_text(encoding="utf-8")
     if not file.exists() or file.read_text(encoding="utf-8") != settings:
-        # Whole: other processes read it at any moment, and Dagster takes its defaults where it is empty.
+        # Written in one step: other processes may read it at any time, and Dagster uses its defaults if it is empty.
         with whole_file(file) as temporary:
             temporary.write_text(settings, encoding="utf-8")
     return folder
 
 
 def end_killed_runs(instance: dg.DagsterInstance, of_scripts: bool) -> None:
-    """Record as failed what was killed and left as running.
+    """Record killed runs as failed.
 
-    Dagster cannot tell by itself: its run launcher for one machine does not look after the processes that it started.
+    Dagster does not do this: its run launcher for one machine does not watch the processes that it started.
 
     Args:
-        instance: where no other script runs, or no other UI is open.
-        of_scripts: whether to end runs of scripts, or those that the UI's daemon launched.
+        instance: the instance of a home in which no other script runs, or no other UI is open.
+        of_scripts: whether to end the runs of scripts, or those that the UI's daemon launched.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=AT_WORK)):
         if (SCRIPT_TAG in run.tags) == of_scripts:
-            instance.report_run_failed(run, "The process of this run was killed. The next run goes on where it was.")
-            # The daemon would free its place in the gpu pool late, and a script not at all.
+            instance.report_run_failed(run, "The process of this run was killed. The next run continues its work.")
+            # The daemon would free its slot in the gpu pool late, and a script not at all.
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
@@ -125,13 +125,13 @@ def materialize_step(
     *,
     force: bool = False,
 ) -> dict[str, object]:
-    """Run one step. One that would come out the same computes nothing, unless it is forced.
+    """Run one step. A step whose result would be the same computes nothing, unless it is forced.
 
     Returns:
-        The metadata of what was materialised.
+        The metadata of the materialisations.
 
     Raises:
-        Exception: whatever the asset raised; the run is recorded as failed.
+        Exception: the error of the asset; the run is recorded as failed.
     """
     job = dg.Definitions(
         assets=assets, resources=with_resources._asdict(), executor=dg.in_process_executor
@@ -146,7 +146,7 @@ def materialize_step(
     try:
         result = execute_run(InMemoryJob(job), run, instance, raise_on_error=True)
     except dg.DagsterExecutionInterruptedError as error:
-        # What Ctrl-C becomes inside a run.
+        # Dagster turns Ctrl-C inside a run into this error.
         raise KeyboardInterrupt from error
     metadata: dict[str, object] = {}
     for event in result.get_asset_materialization_events():
@@ -155,12 +155,12 @@ def materialize_step(
 
 
 def _tags(step: Step) -> dict[str, str]:
-    # The UI's daemon would make a run that was killed again by itself, beside the next run of the command line.
+    # Without retries: the UI's daemon would repeat a killed run, at the same time as the next run of the command line.
     tags = {SCRIPT_TAG: "true", ASSET_TAG: step.name, "user": "command line", "dagster/max_retries": "0"}
     return tags if step.partition_key is None else {**tags, "dagster/partition": step.partition_key}
 
 
 def _origin(job: str) -> RemoteJobOrigin:
-    """Where the UI finds a job, so that its runs have their place in the timeline and can be made again there."""
+    """The place of a job, so that the UI shows its runs in the timeline and can run them again."""
     location = RegisteredCodeLocationOrigin(DEFINITIONS)
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), job)

@@ -1,6 +1,6 @@
-"""What would stop a run, as far as it can be known before its first step: `status` says it, and `run` does not start.
+"""Checks before a run. `status` prints the problems that would stop a run, and `run` does not start if there are any.
 
-What takes long, such as reading rows or weights, is checked by the step that does it; hubs are not asked.
+Slow checks, such as reading rows or weights, are left to the step that does it. No hub is contacted.
 """
 
 import shutil
@@ -27,22 +27,22 @@ BLOCK_OF_POOL = "pools:\n  {pool}:\n    base_model: 0.4"
 TASKS_WITH_SENTENCES = ("ifeval", "offline_ifeval")
 
 Steps = dict[str, list[str]]
-"""The partitions that are to be made of each asset, by its name."""
+"""The partition keys to materialise, by the name of the asset."""
 
 
 def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Step] = ()) -> list[str]:
-    """What would stop some steps, all of it, one message each.
+    """All problems that would stop some steps, one message each.
 
     Args:
-        workspace: of the profile.
-        steps: that are due, or may become so.
-        rebuilt: the checkpoints among them that are trained again as their weights were dropped.
+        workspace: the workspace of the profile.
+        steps: the steps that are due, or may become due.
+        rebuilt: the checkpoints among them that are trained again because their weights were dropped.
     """
     wanted: Steps = {}
     for step in steps:
         for name in step.asset.keys:
             wanted.setdefault(name.to_user_string(), []).append(step.partition_key or "")
-    found = [
+    problems = [
         *_benchmark_items(wanted),
         *_sources(workspace.profile, wanted),
         *_pool_sizes(workspace),
@@ -53,11 +53,11 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_ray(workspace.profile, wanted),
         *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(problems))
 
 
-def _said(check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
-    """What a check complains about."""
+def _problems_of(check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
+    """The problem that a check reports, if there is one."""
     try:
         check(*arguments)
     except PlatformError as error:
@@ -76,14 +76,14 @@ def _sources(profile: Profile, wanted: Steps) -> Iterator[str]:
     from selection_platform.pools.sources import check_source
 
     for pool in wanted.get("raw_pool", []):
-        for message in _said(check_source, profile.pools[pool].source):
+        for message in _problems_of(check_source, profile.pools[pool].source):
             yield f"pools.{pool}.source.{message}"
 
 
 def _pool_sizes(workspace: Workspace) -> Iterator[str]:
-    """What wants more of a pool than there is, of those pools that are counted already; of others their step says it.
+    """Settings that need more samples than a pool has. Pools that are not counted yet are checked by their own step.
 
-    It is asked whatever is due: a budget is no setting of the pool.
+    This does not depend on what is due, because a budget is not a setting of the pool.
     """
     staleness = workspace.staleness
     pools = [step for step in staleness.graph.steps if POOL in step.asset.keys]
@@ -93,7 +93,7 @@ def _pool_sizes(workspace: Workspace) -> Iterator[str]:
     sizes = dict(workspace.resources.warehouse.query(load_sql("10_pools/sizes")).iter_rows())
     for pool in counted:
         name = str(pool.partition_key)
-        yield from _said(check_pool_size, workspace.profile, name, sizes[name])
+        yield from _problems_of(check_pool_size, workspace.profile, name, sizes[name])
 
 
 def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:
@@ -122,26 +122,26 @@ def _folder(name: str, model: ModelSettings) -> Iterator[str]:
 
 
 def _set_aside(workspace: Workspace, wanted: Steps, name: str) -> Iterator[str]:
-    """Whether a pool sets rows aside that a model can be pre-trained on."""
+    """A problem if no pool sets rows aside for the pre-training of a model."""
     pools = workspace.profile.pools
     some = [pool for pool, settings in pools.items() if settings.base_model > 0]
     lines = "\n  ".join(BLOCK_OF_POOL.format(pool=next(iter(pools))).splitlines())
     if not some:
-        yield f"models.{name}.pretraining: no pool sets rows aside for it; write for instance\n  {lines}"
+        yield f"models.{name}.pretraining: no pool sets rows aside for it; write for example\n  {lines}"
     elif POOL.to_user_string() not in wanted:
         counts = dict(workspace.resources.warehouse.query(load_sql("20_models/set_aside")).iter_rows())
         if not sum(counts.get(pool, 0) for pool in some):
-            yield f"models.{name}.pretraining: the pools set no row aside for it; raise a share, such as\n  {lines}"
+            yield f"models.{name}.pretraining: the pools set no rows aside for it; raise a share, such as\n  {lines}"
 
 
 def _lengths(workspace: Workspace, wanted: Steps) -> Iterator[str]:
-    """Settings beyond what a model takes, where its configuration is on this machine."""
+    """Settings that are longer than a model's longest input, if its configuration is on this machine."""
     profile, artifacts = workspace.profile, workspace.resources.artifacts
     for name in profile.used_models:
         given = profile.models[name].folder if name in wanted.get("base_model", []) else artifacts.base_model(name)
         positions = None if given is None else stated_positions(given)
         if positions is not None:
-            yield from _said(check_positions, profile, name, positions)
+            yield from _problems_of(check_positions, profile, name, positions)
 
 
 def _elsewhere(profile: Profile, wanted: Steps) -> Iterator[str]:
@@ -162,12 +162,12 @@ def _benchmarks(profile: Profile, wanted: Steps) -> Iterator[str]:
     evaluation = profile.evaluation
     tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
     for name, benchmark in evaluation.benchmarks.items():
-        for message in _said(check_task, name, benchmark):
+        for message in _problems_of(check_task, name, benchmark):
             yield f"evaluation.benchmarks: {message}"
     if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed":
-        yield from _said(check_sandbox)
+        yield from _problems_of(check_sandbox)
     if any(task in TASKS_WITH_SENTENCES for task in tasks):
-        yield from _said(check_sentence_splitter)
+        yield from _problems_of(check_sentence_splitter)
 
 
 def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
@@ -177,42 +177,43 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
 
 
 def _room(workspace: Workspace, wanted: Steps, rebuilt: set[str | None]) -> Iterator[str]:
-    """Whether the weights that are to come have room: as large as the base model's, where that is on this machine."""
+    """A problem if the disk is too small for new weights. Their size is that of a base model on this machine."""
     profile, artifacts = workspace.profile, workspace.resources.artifacts
     if profile.fine_tuning.lora is not None:
         return
     new: Counter[str] = Counter()
-    made: Counter[str] = Counter()
+    trained: Counter[str] = Counter()
     for key in wanted.get("checkpoint", []):
         experiment, folder = profile.experiments[key], artifacts.checkpoint(key)
-        # The base model itself, an arm without a pool, has its weights already.
+        # An arm without a pool is the base model itself, which has its weights already.
         if experiment.pool is not None:
-            there = key not in rebuilt and (weight_files(folder) or weights_dropped(folder))
-            (made if there else new)[experiment.base_model] += 1
-    needed = {name: _more(profile, new[name], made[name]) for name in {*new, *made}}
+            is_trained = key not in rebuilt and (weight_files(folder) or weights_dropped(folder))
+            (trained if is_trained else new)[experiment.base_model] += 1
+    needed = {name: _checkpoints_at_once(profile, new[name], trained[name]) for name in {*new, *trained}}
     size = sum(count * _weights(workspace, name) for name, count in needed.items())
     free = shutil.disk_usage(workspace.home).free
     if size > free:
         yield (
             f"{workspace.home}: the weights of {sum(needed.values())} more checkpoints would take about "
-            f"{in_words(size)}, and {in_words(free)} are free; write `checkpoints: {{keep: none}}`, "
-            "which drops them after their evaluation, or free some room"
+            f"{in_words(size)}, and {in_words(free)} are free; free some space, or write "
+            "`checkpoints: {keep: none}`, which drops weights after their evaluation"
         )
 
 
-def _more(profile: Profile, new: int, made: int) -> int:
-    """How many checkpoints of a model come to lie on the disk at once, at least.
+def _checkpoints_at_once(profile: Profile, new: int, trained: int) -> int:
+    """The smallest number of additional checkpoints of a model that are on the disk at once.
 
     Args:
-        profile: says how many are kept.
-        new: how many are to be trained for the first time.
-        made: how many may be replaced. Most come out the same; one that does not stays until its replacement is there.
+        profile: says how many checkpoints are kept.
+        new: number of checkpoints to train for the first time.
+        trained: number of checkpoints that may be replaced. Most do not change; one that does is kept until its
+            replacement is complete.
     """
     most = {"all": new, "best": profile.checkpoints.best * len(profile.pools) + 1, "none": 1}
-    return min(new, most[profile.checkpoints.keep]) + min(made, 1)
+    return min(new, most[profile.checkpoints.keep]) + min(trained, 1)
 
 
 def _weights(workspace: Workspace, model: str) -> int:
-    made = workspace.resources.artifacts.base_model(model)
-    folder = made if made.is_dir() else workspace.profile.models[model].folder
+    artifact = workspace.resources.artifacts.base_model(model)
+    folder = artifact if artifact.is_dir() else workspace.profile.models[model].folder
     return 0 if folder is None else sum(map(bytes_of, used_weights(folder)))

@@ -1,4 +1,4 @@
-"""Bring the graph up to date: one step after the other, upstream first, as far as content changes."""
+"""Bring the graph up to date: one step after another, upstream first, only where content changes."""
 
 import gc
 import time
@@ -22,20 +22,20 @@ from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import duration, in_words
 
 Tell = Callable[[str], None]
-"""Says one line to whoever waits."""
+"""Called with each line of progress."""
 
 
 def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, tell: Tell) -> None:
-    """Materialise what is due of some assets or partitions and of what they are made from, or all that is due.
+    """Materialise what is due among some assets or partitions and everything upstream of them.
 
     Args:
-        profile: what to run.
-        of: names of assets or partitions; all where there are none.
-        rebuild: also train those checkpoints among them again whose weights were dropped.
-        tell: is told of each step.
+        profile: the profile to run.
+        of: names of assets or partitions; empty for all.
+        rebuild: also train again the checkpoints among them whose weights were dropped.
+        tell: called with lines of progress.
 
     Raises:
-        PlatformError: a name is not known, or a step failed for something that the user can put right.
+        PlatformError: a name is not known, or a step failed with an error that the user can fix.
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
         tell_left_out(profile, tell)
@@ -47,14 +47,14 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a refresh would do.
+    """The steps of a refresh, before it runs.
 
     Attributes:
         due: the steps that are due.
-        perhaps: those that are made from these, and are due where these come out otherwise.
-        faults: what would stop it, one message each.
-        expected: the time that all of them would take.
-        long: what will take long and could be shorter.
+        perhaps: the steps downstream of these, which become due if the results of these change.
+        faults: problems that would stop it, one message each.
+        expected: the expected time of all these steps.
+        long: messages about steps that take long and could be shorter.
     """
 
     due: list[Due]
@@ -65,7 +65,7 @@ class Plan:
 
 
 def plan(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False) -> Plan:
-    """What `refresh` would do with the same arguments, without doing anything.
+    """Plan a `refresh` with the same arguments, without running it.
 
     Raises:
         PlatformError: a name is not known.
@@ -75,7 +75,7 @@ def plan(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False) -> 
 
 
 class _Refresh:
-    """One refresh of a workspace, which this process holds."""
+    """One refresh of a workspace."""
 
     def __init__(self, workspace: Workspace, tell: Tell) -> None:
         self._workspace, self._tell = workspace, tell
@@ -89,8 +89,8 @@ class _Refresh:
         dropped = {step: Due(step, "missing", ("its weights were dropped",)) for step in rebuilt}
         steps = self._steps(of, rebuilt)
         due = [due for step in steps if (due := self._staleness.cause(step) or dropped.get(step))]
-        made = {each.step for each in due}
-        perhaps = [step for step in steps if step not in made]
+        due_steps = {one.step for one in due}
+        perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
         return Plan(due, perhaps, faults, self._expected.of(steps), long)
 
@@ -106,7 +106,7 @@ class _Refresh:
         for index, step in enumerate(steps, start=1):
             self._tell(f"[{index}/{len(steps)}] {step}")
             if self._is_due(step):
-                self._seconds[step.name] = self._seconds.get(step.name, 0) + self._make_due(step)
+                self._seconds[step.name] = self._seconds.get(step.name, 0) + self._run_due(step)
                 self._tell_time_left(steps[index:])
         if not of:
             self._drop_weights()
@@ -115,10 +115,10 @@ class _Refresh:
         self._tell(f"{time.monotonic() - started:8.1f} s  in all\n")
 
     def _preflight(self, steps: Sequence[Step]) -> None:
-        """Say now, and not after hours, what would stop the steps.
+        """Check the steps before the first one runs.
 
         Raises:
-            PlatformError: there is something.
+            PlatformError: a problem would stop them.
         """
         faults = preflight(self._workspace, steps)
         if faults:
@@ -127,11 +127,11 @@ class _Refresh:
     def _tell_time_left(self, steps: Sequence[Step]) -> None:
         left = self._expected.of(steps)
         if left.seconds >= LONG:
-            beside = f", and {left.unknown} steps whose time is not known" if left.unknown else ""
-            self._tell(f"    {duration(left.seconds)} left{beside}")
+            rest = f", and the time of {left.unknown} steps that never ran" if left.unknown else ""
+            self._tell(f"    {duration(left.seconds)} left{rest}")
 
     def _steps(self, of: Sequence[str], rebuilt: Sequence[Step] = ()) -> list[Step]:
-        """The steps that are due or trained again, and those that may become due by what they change."""
+        """The steps that are due or trained again, and the steps that these may make due."""
         steps = self._staleness.graph.downstream([*(due.step for due in self._staleness.due()), *rebuilt])
         if not of:
             return steps
@@ -149,47 +149,47 @@ class _Refresh:
         steps = self._staleness.graph.steps
         named = [step for step in steps if name in step.names]
         if not named:
-            meant = [each.key for each in find(self._workspace.profile.experiments, name)]
-            if len(meant) == 1:
-                return [step for step in steps if meant[0] in step.names]
-            near = meant or nearest(sorted({each for step in steps for each in step.names if each}), name)
-            listed = f"; did you mean {', '.join(near[:MOST_NEAR])}?" if near else ";"
+            matches = [experiment.key for experiment in find(self._workspace.profile.experiments, name)]
+            if len(matches) == 1:
+                return [step for step in steps if matches[0] in step.names]
+            near = matches or nearest(sorted({known for step in steps for known in step.names if known}), name)
+            suggestion = f"; did you mean {', '.join(near[:MOST_NEAR])}?" if near else ";"
             raise PlatformError(
-                f"no asset and no partition {name!r}{listed} `selection-platform status` lists those that are due"
+                f"no asset or partition {name!r}{suggestion} `selection-platform status` lists what is due"
             )
         return named
 
     def _is_due(self, step: Step) -> bool:
-        """Whether a step is still due when its turn comes; says why, or why not."""
+        """Whether a step is still due when its turn comes. Prints the reason."""
         due = self._staleness.cause(step)
         if due is None:
-            self._tell("    what it is made from came out the same")
+            self._tell("    its inputs did not change")
         elif due.status == "stale":
             for cause in due.causes:
                 self._tell(f"    {cause}")
         return due is not None
 
-    def _make_due(self, step: Step) -> float:
-        """Make a step, and before it the weights that it needs and that were dropped; gives the seconds it took."""
+    def _run_due(self, step: Step) -> float:
+        """Run a step, after training again its checkpoint if the weights were dropped. Returns the seconds it took."""
         started = time.monotonic()
         checkpoint = self._retention.rebuilt_for(step)
         if checkpoint is not None:
-            self._tell("    the checkpoint's weights were dropped, so it is trained again first")
+            self._tell("    the weights of the checkpoint were dropped, so it is trained again first")
             self._retention.forget([checkpoint])
-            self._make(checkpoint)
-        metadata = self._make(step)
+            self._materialise(checkpoint)
+        metadata = self._materialise(step)
         rows = metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count"))
         if self._retention.is_evaluation(step):
-            # At once, so that the disk never has to hold the weights of all experiments.
+            # Drop them now, so that the disk never has the weights of all experiments.
             self._drop_weights()
         spent = time.monotonic() - started
         self._expected.add(step, spent)
         self._tell(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""))
         return spent
 
-    def _make(self, step: Step) -> dict[str, object]:
+    def _materialise(self, step: Step) -> dict[str, object]:
         workspace = self._workspace
-        # Each training looks for garbage. Going through all modules and definitions for it takes longer than its steps.
+        # Each training collects garbage. Without the freeze, scanning all modules takes longer than the training steps.
         gc.collect()
         gc.freeze()
         try:
@@ -197,7 +197,7 @@ class _Refresh:
         except Exception as error:
             if is_fixable(error):
                 raise PlatformError(f"{step}: {message_of(error)}") from error
-            error.add_note(f"in the step {step}")
+            error.add_note(f"in step {step}")
             raise
         self._staleness.look_again(step)
         return metadata
@@ -208,10 +208,10 @@ class _Refresh:
 
 
 def tell_left_out(profile: Profile, tell: Tell) -> None:
-    """Say which benchmarks are left out, as the code that models write is not run."""
+    """Print which benchmarks are left out because generated code is not run."""
     evaluation = profile.evaluation
     names = [name for name, each in evaluation.benchmarks.items() if each.task == CODE_TASK]
     if names and evaluation.run_generated_code != "sandboxed":
         cannot = "generated code cannot be contained on this machine"
         why = cannot if profile.decided_by_machine else "run_generated_code is never"
-        tell(f"{', '.join(names)}: left out, as {why} (docs/security.md)")
+        tell(f"{', '.join(names)}: left out, because {why} (docs/security.md)")

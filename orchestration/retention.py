@@ -1,4 +1,4 @@
-"""Whose weights stay on the disk, and whose have to be trained again."""
+"""Which checkpoints keep their weights on the disk, and which are trained again."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -18,10 +18,10 @@ from sql.queries import load_sql
 
 
 class Retention:
-    """Drops the weights of checkpoints as the profile says, and knows when one has to be trained again."""
+    """Drops the weights of checkpoints by the profile's settings, and finds those that must be trained again."""
 
     def __init__(self, profile: Profile, staleness: Staleness, resources: Resources) -> None:
-        """Takes what compares the profile with what was made, and the resources of the home folder."""
+        """Take the profile, its staleness, and the resources of its home folder."""
         self._profile, self._staleness = profile, staleness
         self._artifacts = resources.artifacts
         self._warehouse = resources.warehouse
@@ -29,35 +29,36 @@ class Retention:
         self._steps = {node: step for step in staleness.graph.steps for node in step.nodes}
 
     def droppable(self, settings: CheckpointSettings | None = None) -> dict[str, int]:
-        """The experiments whose weights are to go, and their bytes.
+        """The experiments whose weights can be dropped, with their bytes.
 
-        Only what is evaluated and up to date: weights that wait for their evaluation stay, and those that are wanted.
+        Only experiments that are evaluated and up to date: weights that wait for their evaluation or are wanted stay.
 
         Args:
-            settings: what to keep; by default what the profile says.
+            settings: which weights to keep; by default those of the profile.
         """
         settings = settings or self._profile.checkpoints
         if settings.keep == "all" or not self._warehouse.exists():
             return {}
-        trained = [each for each in self._profile.trained_experiments.values() if each.pool is not None]
-        evaluated = [each for each in trained if self._is_current(each.key)]
+        experiments = self._profile.trained_experiments.values()
+        trained = [experiment for experiment in experiments if experiment.pool is not None]
+        evaluated = [experiment for experiment in trained if self._is_current(experiment.key)]
         kept = self._best(evaluated, settings.best) if settings.keep == "best" else set()
-        folders = {each.key: self._artifacts.checkpoint(each.key) for each in evaluated if each.key not in kept}
-        there = {key: folder for key, folder in folders.items() if weight_files(folder) and key not in self._wanted}
-        return {key: weights_bytes(folder) for key, folder in there.items()}
+        keys = [experiment.key for experiment in evaluated if experiment.key not in kept | self._wanted]
+        folders = {key: self._artifacts.checkpoint(key) for key in keys}
+        return {key: weights_bytes(folder) for key, folder in folders.items() if weight_files(folder)}
 
     def drop(self) -> dict[str, int]:
-        """Delete the weights that are to go; of each experiment the bytes that were freed."""
+        """Drop the weights of these experiments. Returns the freed bytes by experiment."""
         return {key: drop_weights(self._artifacts.checkpoint(key)) for key in self.droppable()}
 
     def is_evaluation(self, step: Step) -> bool:
-        """Whether a step gives the result after which weights may go."""
+        """Whether a step is an evaluation, after which weights may be dropped."""
         return BENCHMARK_RESULT in step.asset.keys
 
     def rebuilt_for(self, step: Step) -> Step | None:
-        """The checkpoint that has to be trained again before a step, because its weights went and the step needs them.
+        """The checkpoint that must be trained again before a step, because the step needs its dropped weights.
 
-        An evaluation of the same conversations with the same settings is there already, and needs none.
+        None if the step needs no weights, as an evaluation that is already complete.
         """
         if BENCHMARK_RESULT not in step.asset.keys:
             return None
@@ -72,18 +73,18 @@ class Retention:
         return self._steps[CHECKPOINT, experiment.key]
 
     def want(self, steps: Iterable[Step]) -> None:
-        """Have those checkpoints among the steps trained again whose weights were dropped, and keep the weights."""
+        """Train again the checkpoints among the steps whose weights were dropped, and keep their weights."""
         chosen = [step for step in steps if CHECKPOINT in step.asset.keys]
         self._wanted |= {step.partition_key for step in chosen if step.partition_key is not None}
         self.forget(chosen)
 
     def dropped(self, steps: Iterable[Step]) -> list[Step]:
-        """Those checkpoints among the steps whose weights were dropped."""
+        """The checkpoints among the steps whose weights were dropped."""
         chosen = [step for step in steps if CHECKPOINT in step.asset.keys and step.partition_key is not None]
         return [step for step in chosen if weights_dropped(self._artifacts.checkpoint(step.partition_key or ""))]
 
     def forget(self, steps: Iterable[Step]) -> None:
-        """Remove the folders of those checkpoints among the steps whose weights were dropped, to be trained again."""
+        """Remove the folders of the checkpoints whose weights were dropped, so that they are trained again."""
         for step in self.dropped(steps):
             remove_job_folder(self._artifacts.checkpoint(step.partition_key or ""))
 
@@ -91,20 +92,20 @@ class Retention:
         return not any(self._staleness.cause(self._steps[key, experiment]) for key in (CHECKPOINT, BENCHMARK_RESULT))
 
     def _best(self, experiments: Sequence[Experiment], count: int) -> set[str]:
-        """The best of each pool and base model, of equals the first in the profile; and those without an average."""
+        """The best experiments per pool and base model (ties: first in the profile), and those without an average."""
         averages = dict(self._warehouse.query(load_sql("70_benchmarks/averages")).iter_rows())
 
         def group(experiment: Experiment) -> tuple[str, str]:
             return experiment.pool or "", experiment.base_model
 
-        ranked = [each for each in experiments if each.key in averages]
-        ranked.sort(key=lambda each: (group(each), -averages[each.key]))
-        best = {each.key for _, rivals in groupby(ranked, group) for each in list(rivals)[:count]}
-        return best | {each.key for each in experiments if each.key not in averages}
+        ranked = [experiment for experiment in experiments if experiment.key in averages]
+        ranked.sort(key=lambda experiment: (group(experiment), -averages[experiment.key]))
+        best = {experiment.key for _, rivals in groupby(ranked, group) for experiment in list(rivals)[:count]}
+        return best | {experiment.key for experiment in experiments if experiment.key not in averages}
 
 
 def by_experiment(steps: Sequence[Step]) -> list[Step]:
-    """The steps, each evaluation right after its training, so that the weights need not wait for all the others."""
+    """The steps, with each evaluation right after its training, so that weights can be dropped early."""
     results = {step.partition_key: step for step in steps if BENCHMARK_RESULT in step.asset.keys}
     ordered: dict[Step, None] = {}
     for step in steps:

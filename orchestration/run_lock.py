@@ -1,4 +1,4 @@
-"""One run and one UI at a time in a home folder."""
+"""Locks for one run and one UI at a time in a home folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from selection_platform.errors import PlatformError
 
 
 class AnotherRun(PlatformError):
-    """Somebody else is at work in the home folder."""
+    """Another process is using the home folder."""
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def only_run(home: Path) -> Iterator[None]:
     Raises:
         AnotherRun: another process holds it.
     """
-    with _held(home / "run.lock", f"another run is going on in {home}; wait for it, or stop it"):
+    with _held(home / "run.lock", f"another run is in progress in {home}; wait for it, or stop it"):
         yield
 
 
@@ -32,7 +32,7 @@ def only_ui(home: Path) -> Iterator[None]:
     Raises:
         AnotherRun: it is open already.
     """
-    with _held(home / "ui.lock", f"Dagster is open already for {home}; close it first"):
+    with _held(home / "ui.lock", f"Dagster is already open for {home}; close it first"):
         yield
 
 

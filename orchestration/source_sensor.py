@@ -1,4 +1,4 @@
-"""The sensor that looks at the pools' sources: files, and hub data sets whose commit is not fixed."""
+"""The sensor that watches the sources of pools: files, and hub datasets whose commit is not fixed."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -15,19 +15,20 @@ from selection_platform.pools.sources import hub_commit, hub_folder, source_stat
 
 
 def source_sensor(profile: Profile, open_staleness: Callable[[dg.DagsterInstance], Staleness]) -> dg.SensorDefinition:
-    """The sensor of a profile. Its cursor holds a hash of the last state seen of each pool's source.
+    """The sensor of a profile. Its cursor has a hash of the last known state of each pool's source.
 
     Args:
-        profile: whose sources it looks at.
-        open_staleness: compares the profile with what was made: what is stale at the first look is asked for then.
+        profile: the profile with the sources.
+        open_staleness: compares the profile with what was materialised, to request pools that are stale at the first
+            look.
     """
 
     @dg.sensor(
         target=dg.AssetSelection.assets("raw_pool"),
         minimum_interval_seconds=300,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Reads a pool's source again when its files or its hub data set changed. What is made from it "
-        "follows with refresh_nightly.",
+        description="Reads a pool's source again when its files or its hub dataset changed. refresh_nightly updates "
+        "everything downstream of it.",
     )
     def pool_source_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen: Mapping[str, str] = json.loads(context.cursor or "{}")
@@ -41,7 +42,7 @@ def source_sensor(profile: Profile, open_staleness: Callable[[dg.DagsterInstance
             if state:
                 now[name] = content_hash(state)
         first = [name for name in now if name not in seen]
-        # What is seen for the first time may have been read just as it is. If not, it is stale.
+        # A source that is seen for the first time may have been read in this state. If not, it is stale.
         stale = _stale(open_staleness(context.instance), first) if first else set[str]()
         changed = [name for name in now if name in stale or seen.get(name, now[name]) != now[name]]
         return dg.SensorResult(
@@ -54,14 +55,14 @@ def source_sensor(profile: Profile, open_staleness: Callable[[dg.DagsterInstance
 
 
 def _stale(staleness: Staleness, pools: Collection[str]) -> set[str]:
-    """The pools whose rows were read, and would come out otherwise now."""
+    """The pools whose source changed after its rows were read."""
     steps = [step for step in staleness.graph.steps if RAW_POOL in step.asset.keys and step.partition_key in pools]
-    due = [each for each in map(staleness.cause, steps) if each is not None]
-    return {str(each.step.partition_key) for each in due if each.status == "stale"}
+    due = [one for one in map(staleness.cause, steps) if one is not None]
+    return {str(one.step.partition_key) for one in due if one.status == "stale"}
 
 
 def _state(source: SourceSettings) -> dict[str, str]:
-    """What can be seen of a source from outside; empty for what is not there, or cannot change."""
+    """The visible state of a source; empty if it does not exist or cannot change."""
     if source.hub is None or hub_folder(source) is not None:
         return source_state(source)
     return {"commit": hub_commit(source.hub, source.revision)}

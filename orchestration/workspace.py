@@ -1,4 +1,4 @@
-"""A profile's graph with all that it works on: what stands between the command line and the assets."""
+"""A profile's graph with its resources, for the command line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ class Workspace:
     """One profile in its home folder.
 
     Attributes:
-        profile: what is run.
-        assets: of the profile, upstream before downstream.
-        resources: the warehouse, the files beside it, and where jobs run.
-        instance: what Dagster knows of the home folder.
-        staleness: compares the profile with what was made.
+        profile: the profile.
+        assets: its assets, upstream before downstream.
+        resources: the warehouse, the artifacts, and the job launcher.
+        instance: the Dagster instance of the home folder.
+        staleness: compares the profile with what was materialised.
     """
 
     profile: Profile
@@ -38,7 +38,7 @@ class Workspace:
     def of(
         cls, profile: Profile, assets: list[dg.AssetsDefinition], resources: Resources, instance: dg.DagsterInstance
     ) -> "Workspace":
-        """The workspace of what is open already; its staleness has seen nothing yet."""
+        """A workspace with open resources and a new staleness, which has read nothing yet."""
         return cls(profile, assets, resources, instance, Staleness(profile, assets, instance, resources))
 
     @property
@@ -49,11 +49,11 @@ class Workspace:
 
 @contextmanager
 def open_workspace(profile: Profile) -> Iterator[Workspace]:
-    """Open the home folder of a profile, and make it where there is none.
+    """Open the home folder of a profile, and create it if it does not exist.
 
     Raises:
-        PlatformError: the folder is another profile's of the same name.
-        OlderCatalog: the warehouse's catalog is older than what was made.
+        PlatformError: the folder belongs to another profile of the same name.
+        OlderCatalog: the warehouse's catalog is older than Dagster's records.
     """
     own_home(profile)
     with open_instance(home(profile)) as instance:

@@ -1,7 +1,7 @@
-"""The assets of one method alone, a file for each: its own features and models, and its scores.
+"""The assets of single methods, one file each: the method's own features and models, and its scores.
 
-A file is found by lying here. It has `method_assets`, which gives the assets that only this method needs, upstream
-before downstream. They read shared features and no other method's assets.
+Every file in this folder is loaded. Its function `method_assets` returns the assets that only this method needs,
+upstream before downstream. They may read shared features, but no assets of other methods.
 """
 
 from importlib import import_module

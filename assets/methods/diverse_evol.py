@@ -1,4 +1,4 @@
-"""DiverseEvol: what lies farthest from what was picked, to a model trained on that."""
+"""DiverseEvol: samples far from the earlier picks, in the embedding of a model trained on these."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
     deps = [*partitions.pools_to_scored(method), models]
     scoring, recipe = profile.scoring.part(PassSettings), profile.fine_tuning
     if published:
-        # The published script cuts at the end whatever the profile says.
+        # The published script always cuts at the end.
         scoring = scoring.model_copy(update={"cut": "answer_end"})
         recipe = recipe.model_copy(update={"cut": "tail"})
     uses = {"diverse_evol": profile.diverse_evol, "scoring": scoring, "dtype": profile.dtype}
@@ -85,11 +85,11 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
 
 
 def _cut(folder: Path) -> dict[str, int]:
-    """What the windows of a job cut, the same in all rounds, and whom its trainings left out."""
+    """How many samples a job's windows cut, which is the same in all rounds, and how many its trainings left out."""
     rounds = (read_manifest(folder) or {})["summary"]["rounds"]
     if not rounds or "cut_prompts" not in rounds[-1]:
         return {}
     return {
         **window_metadata(rounds[-1]["cut_prompts"], rounds[-1]["cut_answers"]),
-        "samples that a training left out": max(each["left_out"] for each in rounds),
+        "samples that a training left out": max(one["left_out"] for one in rounds),
     }

@@ -1,4 +1,4 @@
-"""IFD, and its pre-experience: a model trained on middling prompts of every kind, and what it makes of each sample."""
+"""IFD, and its pre-experience: a model trained on prompts of middle perplexity in each cluster, and its likelihoods."""
 
 from functools import partial
 
@@ -67,7 +67,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     def pre_experience_checkpoint(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        """The base model after a short training on middling prompts of every cluster, which IFD scores with."""
+        """The base model after a short training on prompts of middle perplexity in each cluster. IFD scores with it."""
         from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 
         scoring = profile.scorings[context.partition_key]
@@ -98,7 +98,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
 
 def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, published: bool) -> dg.AssetsDefinition:
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
-    # The published script cuts at the end whatever the profile says.
+    # The published script always cuts at the end.
     scoring = profile.scoring.model_copy(update={"cut": "answer_end"}) if published else profile.scoring
     uses = {"scoring": scoring, "dtype": profile.dtype}
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
@@ -116,7 +116,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         group="features",
         kinds={"pytorch", "duckdb"},
         settings=uses,
-        # The published border is of the paper's text, whatever the model's is.
+        # The published border is that of the paper's text, for any model.
         rendered=lambda key: PAPER if published else profile.text_of_scoring(key),
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/answer_likelihood"],

@@ -1,4 +1,4 @@
-"""LESS: a warm-up on a sample of the pool, and how far each sample's gradients point the way of the targets'."""
+"""LESS: a warm-up on a sample of the pool, and the similarity of each sample's gradients to those of the targets."""
 
 from functools import partial
 from pathlib import Path
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 PORT = {"answers": "last", "cut": "tail"}
-"""How the warm-up of the paper's code reads a conversation (LESS/less/data_selection/get_training_dataset.py)."""
+"""How the warm-up in the paper's code reads a conversation (LESS/less/data_selection/get_training_dataset.py)."""
 
 
 class _Way(NamedTuple):
     """One way to warm up and to measure influence.
 
     Attributes:
-        suffix: of the assets' names.
-        training: the warm-up's recipe.
+        suffix: suffix of the assets' names.
+        training: recipe of the warm-up.
         scoring: sizes of the pass that measures influence, and where it cuts.
         directions: forms of Adam's direction.
     """
@@ -123,7 +123,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
 
     @platform_asset(
         key=[name],
-        description="How far a training step on each sample would serve the targets"
+        description="How much a training step on each sample would help on the targets"
         f"{', as the published scripts measure it' if way.suffix else ''}. Table `{table}`.",
         partitions=partitions.scorings,
         deps=[
@@ -169,7 +169,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
             values = {"files": shard_files(folder / name), "of_direction": direction}
             query = load_sql("30_features/gradient_influence")
             rows += warehouse.replace(table, partition, query, values, complete.verify)
-            # What does not hold is raised, so that the last result speaks for all.
+            # An incomplete direction raises an error, so one result is enough for all.
             checks[1:] = [complete.result()]
         return dg.MaterializeResult(
             metadata={
@@ -187,7 +187,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
 
 
 def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:
-    """The file of what the samples' gradients are compared with."""
+    """Write the targets, whose gradients the samples' gradients are compared with, to a file."""
     path, settings = folder / "targets.parquet", profile.less
     if settings.targets == "pool":
         draw = {"pool": pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}

@@ -1,4 +1,4 @@
-"""SelectIT: how each model rates each sample, and the scores made of that."""
+"""SelectIT: each model's ratings of each sample, and the scores from these ratings."""
 
 import dagster as dg
 
@@ -39,7 +39,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     def rating_probability(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
-        """How likely a model rates each sample 1 to 5, asked in five ways. Table `features.rating_probability`."""
+        """How likely a model rates each sample 1 to 5, by five prompts. Table `features.rating_probability`."""
         from selection_platform.job.growing import score_new_samples
         from selection_platform.methods.selectit.rating_probability import (
             RATING_PROBABILITY,

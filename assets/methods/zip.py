@@ -1,4 +1,4 @@
-"""ZIP: what compresses worst together with what was picked before."""
+"""ZIP: samples that compress worst together with the earlier picks."""
 
 import dagster as dg
 

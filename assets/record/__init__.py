@@ -1,1 +1,1 @@
-"""What is recorded with every materialisation: what it was made from, checks, costs."""
+"""Records of every materialisation: inputs, settings, checks and costs."""

@@ -1,4 +1,4 @@
-"""The one way to declare an asset of the platform: what it is, what it is made by, and what is recorded with it."""
+"""The decorator that declares an asset: its partitions, inputs, code and settings, and the record of its runs."""
 
 import hashlib
 import re
@@ -18,18 +18,18 @@ from sql.queries import load_sql
 
 OWNERS = ["team:selection"]
 SQL = "sql"
-"""Metadata of an asset: the statements that its content is made by."""
+"""Metadata of an asset: the statements that produce its content."""
 
 _SQL_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL)
 
 
 def code_version(sql: Sequence[str], by: Sequence[str], code: int) -> str:
-    """What an asset's content is made by, as Dagster records it: other text means that it would come out otherwise.
+    """The code version of an asset. Another text means that its content may change.
 
     Args:
-        sql: names of the statements that make content. Their comments and white space do not count.
-        by: computations of the library, each with its version.
-        code: raised by hand for a change of the asset's own lines, which neither of the two sees.
+        sql: names of the statements that produce content. Their comments and white space do not count.
+        by: names of the library's computations, whose versions are in `VERSIONS`.
+        code: number to raise by hand when the asset's own lines change.
     """
     parts = [str(code), *(f"{name} {VERSIONS[name]}" for name in by)]
     if sql:
@@ -39,7 +39,7 @@ def code_version(sql: Sequence[str], by: Sequence[str], code: int) -> str:
 
 
 def _meaning(statement: str) -> str:
-    """A statement without comments, with one blank between tokens."""
+    """A statement without comments, with one space between tokens."""
     tokens = (match[0] for match in _SQL_TOKEN.finditer(statement))
     return " ".join(token for token in tokens if not token.isspace() and not token.startswith(("--", "/*")))
 
@@ -55,7 +55,7 @@ def platform_spec(
     by: Sequence[str] = (),
     code: int = 1,
 ) -> dg.AssetSpec:
-    """One of several assets that one computation gives. See `platform_asset`; `declare` says what they use."""
+    """The spec of one of several assets from one computation. See `platform_asset`; declare them with `declare`."""
     return dg.AssetSpec(
         key,
         description=description,
@@ -90,24 +90,24 @@ def platform_asset(
     """Decorates the function that materialises an asset.
 
     Args:
-        group: where it stands in the graph.
-        kinds: what it is made with, as the UI shows it.
-        settings: what its content depends on in the profile, by dotted paths: parts of it, or values. The same for all
-            partitions, or by partition key. What a job of the asset takes is among them.
-        rendered: how conversations become text for it, by partition key; None where no model reads any.
-        key: of the asset; the function's name if left out.
-        description: of the asset; the function's docstring if left out.
-        partitions: of the asset.
-        deps: the assets that it is made from.
-        checks: whose results it returns.
-        sql: names of the statements that make its content; those that only check or describe it do not count.
-        by: the library's computations that make its content.
-        code: raise it for a change of content that neither `sql` nor `by` sees.
-        gpu: whether it wants a GPU: such steps run one at a time.
-        folder: of a partition, where others read files of it: without the folder's manifest it counts as missing.
-        part: of its inputs' content that a partition reads, where they have several: what changed in other parts does
+        group: its group in the graph.
+        kinds: technologies that the UI shows.
+        settings: settings that its content depends on, by dotted paths: parts of the profile, or values. The same for
+            all partitions, or by partition key. They include the settings of the asset's jobs.
+        rendered: how conversations become text for it, by partition key; None if no model reads conversations.
+        key: key of the asset; the function's name by default.
+        description: description of the asset; the function's docstring by default.
+        partitions: its partitions.
+        deps: its inputs.
+        checks: the checks whose results it returns.
+        sql: names of the statements that produce its content; those that only check or describe it do not count.
+        by: names of the library's computations that produce its content.
+        code: number to raise when its content changes and neither `sql` nor `by` shows it.
+        gpu: whether it uses a GPU: such steps run one at a time.
+        folder: folder of a partition, if downstream assets read its files; without a manifest it counts as missing.
+        part: the part of its inputs' content that a partition reads, if they have several: changes in other parts do
             not make it stale.
-        changes_unseen: whether a partition reads what may have changed without a sign here: it is never reused.
+        changes_unseen: whether an input may change without notice; such a partition is never reused.
     """
 
     def decorate(materialize: Materialize) -> dg.AssetsDefinition:

@@ -1,7 +1,7 @@
-"""Whether the warehouse has all the work that Dagster recorded. One whose catalog is from an older backup has not.
+"""The check that the warehouse has all the work that Dagster recorded. It does not if its catalog is an older backup.
 
-To `clean`, the files that such a catalog does not know look like those of killed writes, and to `status` all is up to
-date. So whatever goes by the catalog and by Dagster's records asks here first.
+With such a catalog, `clean` would delete newer files like those of killed writes, and `status` would call everything up
+to date. So every command that uses both the catalog and Dagster's records makes this check first.
 """
 
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ SNAPSHOT, AFTERWARDS = "warehouse snapshot", "warehouse snapshot afterwards"
 
 
 class OlderCatalog(PlatformError):
-    """The catalog does not have what was done in this home folder."""
+    """The catalog lacks work that Dagster's records of this home folder name."""
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedSnapshot:
     """A snapshot that the record of a materialisation names.
 
     Attributes:
-        by: asset and partition.
+        by: asset and partition of the record.
         snapshot: number of the snapshot.
-        written: when it was, in microseconds since 1970; None in records of earlier versions.
+        written: time of the snapshot, in microseconds since 1970; None in records of earlier versions.
     """
 
     by: str
@@ -39,7 +39,7 @@ class Named:
 
 
 def afterwards(warehouse: Warehouse | None) -> dict[str, dg.MetadataValue]:
-    """The newest snapshot, to be recorded when a partition is made. The number alone could come twice."""
+    """The newest snapshot, for the record of a materialisation. It has a time because its number may repeat."""
     if warehouse is None or not warehouse.exists():
         return {}
     ((snapshot, written),) = snapshot_times(warehouse, ()).items()
@@ -50,29 +50,29 @@ def check_catalog(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     """Raise unless the warehouse has the snapshots that Dagster's records name, or newer ones.
 
     Args:
-        instance: of the home folder.
-        warehouse: of the home folder.
+        instance: the Dagster instance of the home folder.
+        warehouse: the warehouse of the home folder.
 
     Raises:
-        OlderCatalog: it has not.
+        OlderCatalog: it does not have them.
     """
-    # Before the warehouse is looked at, so that what is recorded meanwhile does no harm.
+    # Read before the warehouse, so that new records in the meantime do not matter.
     named = list(_named(instance))
     if not named:
         return
     last = max(named, key=lambda each: each.snapshot)
     if not warehouse.exists():
         raise _older(warehouse, "has no catalog", last, f"set {CATALOG_VARIABLE} as it was, restore the catalog")
-    there = snapshot_times(warehouse, {each.snapshot for each in named})
-    if max(there) < last.snapshot:
-        raise _older(warehouse, f"is at snapshot {max(there)}", last, "restore the newer catalog")
+    times = snapshot_times(warehouse, {each.snapshot for each in named})
+    if max(times) < last.snapshot:
+        raise _older(warehouse, f"is at snapshot {max(times)}", last, "restore the newer catalog")
     for each in named:
-        if each.written is not None and there.get(each.snapshot, each.written) != each.written:
-            of_that_number = f"has another snapshot {each.snapshot}, as it was written to since it was restored"
+        if each.written is not None and times.get(each.snapshot, each.written) != each.written:
+            of_that_number = f"has another snapshot {each.snapshot}, because it was written to after it was restored"
             raise _older(warehouse, of_that_number, each, "restore the newer catalog")
 
 
-def _older(warehouse: Warehouse, what: str, named: Named, fix: str) -> OlderCatalog:
+def _older(warehouse: Warehouse, what: str, named: NamedSnapshot, fix: str) -> OlderCatalog:
     folder = Path(warehouse.folder)
     return OlderCatalog(
         f"the warehouse at {folder} {what}, but Dagster's record of {named.by} names snapshot {named.snapshot}: the "
@@ -81,16 +81,16 @@ def _older(warehouse: Warehouse, what: str, named: Named, fix: str) -> OlderCata
     )
 
 
-def _named(instance: dg.DagsterInstance) -> Iterator[Named]:
-    """What the newest record of each asset names: of them, the newest names the newest snapshot."""
+def _named(instance: dg.DagsterInstance) -> Iterator[NamedSnapshot]:
+    """The snapshots in the newest record of each asset, one of which is the newest in any record."""
     for record in instance.get_asset_records():
         event = record.asset_entry.last_materialization
-        made = event.asset_materialization if event else None
-        if made is None:
+        materialization = event.asset_materialization if event else None
+        if materialization is None:
             continue
-        by = f"{made.asset_key.to_user_string()} {made.partition or ''}".rstrip()
-        values: dict[str, Any] = {name: value.value for name, value in made.metadata.items()}
+        by = f"{materialization.asset_key.to_user_string()} {materialization.partition or ''}".rstrip()
+        values: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
         if AFTERWARDS in values:
-            yield Named(by, values[AFTERWARDS]["snapshot"], values[AFTERWARDS]["written"])
+            yield NamedSnapshot(by, values[AFTERWARDS]["snapshot"], values[AFTERWARDS]["written"])
         elif SNAPSHOT in values:
-            yield Named(by, values[SNAPSHOT], None)
+            yield NamedSnapshot(by, values[SNAPSHOT], None)

@@ -1,10 +1,10 @@
-"""Asset checks: what must hold of a partition, and what is worth a look. They come with every materialisation.
+"""Asset checks: conditions that every partition must meet, and warnings. Each materialisation returns their results.
 
-Dagster stops what is downstream of a failed blocking check within the same run alone. So what must hold is raised
-inside the asset too, before anything is committed, and its check shows the numbers. A failed check that is not blocking
-is a warning and stops nothing.
+A failed blocking check stops only downstream steps of the same run. So the asset itself also raises an error, before
+anything is committed, and the check shows the numbers. A failed check that is not blocking is a warning and stops
+nothing.
 
-Each check costs about 0.03 s, which Dagster takes to record it: facts that belong together are one check.
+Dagster takes about 0.03 s to record each check, so related facts are one check.
 """
 
 import math
@@ -23,7 +23,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.text.numbers import is_rounding
 from sql.queries import load_sql
 
-# Partitions of checks are a preview in 1.13; without them a check would tell of the partition made last alone.
+# Partitions of checks are a preview in 1.13; without them a check would only show the partition materialised last.
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
 
 MOST_TRUNCATED = 0.2
@@ -40,7 +40,7 @@ class Check:
     Attributes:
         name: a noun.
         description: when it passes.
-        blocking: whether it must hold; if not, it warns.
+        blocking: whether a failure stops the asset; otherwise it is a warning.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Check:
     def result(
         self, passed: bool, numbers: Mapping[str, Any], asset: Sequence[str] | None = None
     ) -> dg.AssetCheckResult:
-        """What came of it. `asset` is needed where one computation gives several."""
+        """A result of the check. `asset` is needed if one computation gives several assets."""
         return dg.AssetCheckResult(
             check_name=self.name,
             asset_key=asset,
@@ -72,32 +72,35 @@ class Check:
 
 UP_TO_DATE = Check(
     "up_to_date",
-    "It would come out the same now. Where it would not, what changed stands here, as in `selection-platform status`.",
+    "Nothing that the partition depends on has changed. If something has, it is listed here, as in "
+    "`selection-platform status`.",
 )
-SEPARATION = Check("separation", "No sample is both to select from and held out.", blocking=True)
-SIZE = Check("size", "No setting takes more samples than there are to select from.", blocking=True)
-COMPLETENESS = Check("completeness", "Each sample of the pool has all its rows, and no other has any.", blocking=True)
+SEPARATION = Check("separation", "No sample is both selectable and held out.", blocking=True)
+SIZE = Check("size", "No setting needs more samples than the pool has.", blocking=True)
+COMPLETENESS = Check(
+    "completeness", "Each sample of the pool has all its rows, and no other sample has any.", blocking=True
+)
 TRUNCATION = Check(
-    "truncation", f"At most {MOST_TRUNCATED:.0%} of the samples have a prompt that the window cuts, or such an answer."
+    "truncation", f"At most {MOST_TRUNCATED:.0%} of the prompts, and of the answers, are cut by the window."
 )
-FINITENESS = Check("finiteness", "There are scores, none of them NaN or infinite.", blocking=True)
+FINITENESS = Check("finiteness", "There are scores, and none is NaN or infinite.", blocking=True)
 SPREAD = Check(
     "spread",
-    "Scores differ by more than rounding. Where they do not, samples are picked by id: any draw would do.",
+    "Scores differ by more than rounding. If they do not, samples are picked by id, as in an arbitrary draw.",
 )
 COVERAGE = Check(
     "coverage",
-    f"At most {MOST_UNSCORED:.0%} of the rows have no score. Methods that score their picks alone always pass.",
+    f"At most {MOST_UNSCORED:.0%} of the rows have no score. Methods that only score their picks always pass.",
 )
 LENGTH_CORRELATION = Check(
     "length_correlation",
     f"Spearman's correlation of the scores with the characters of the last answers is at most "
     f"{STRONGEST_LENGTH_CORRELATION} either way. Beyond it, the method picks by length; `token_length` does by design.",
 )
-BUDGET = Check("budget", "As many samples are selected as are wanted.", blocking=True)
+BUDGET = Check("budget", "The number of selected samples is the budget.", blocking=True)
 IDS = Check("ids", "No id is selected twice, all are in the pool, and they are in rank order.", blocking=True)
 FINAL_LOSS = Check("final_loss", "The loss at the end of the training is a number.", blocking=True)
-TRAINED_SAMPLES = Check("trained_samples", "Every selected sample was trained on. A sample that is cut still counts.")
+TRAINED_SAMPLES = Check("trained_samples", "Every selected sample was trained on, in full or cut.")
 TEMPLATE = Check("template", "Scores, training and evaluation rendered text with the same template.", blocking=True)
 
 POOL_CHECKS = (SEPARATION, SIZE)
@@ -108,12 +111,12 @@ SELECTION_CHECKS = (BUDGET, IDS)
 def specs(
     checks: Sequence[Check], partitions: dg.PartitionsDefinition[str] | None, *asset: str
 ) -> list[dg.AssetCheckSpec]:
-    """The checks as parts of the definition of the asset with this key, and the one that every asset has."""
+    """The specs of an asset's checks, and of the check that every asset has."""
     return [check.spec(asset, partitions) for check in (*checks, UP_TO_DATE)]
 
 
 def separation_verifier(pool: str, files: Sequence[Path]) -> Verifier:
-    """Raises where a pool's shards, about to be written to the warehouse, have a sample on both sides."""
+    """A verifier that raises if a pool's shards, before they are committed, have a sample on both sides."""
 
     def verify(connection: duckdb.DuckDBPyConnection) -> None:
         with plain_paths() as plain:
@@ -121,14 +124,14 @@ def separation_verifier(pool: str, files: Sequence[Path]) -> Verifier:
             ((shared,),) = connection.execute(load_sql("10_pools/on_both_sides"), values).fetchall()
         if shared:
             raise PlatformError(
-                f"pool {pool!r}: {shared:,} samples are both to select from and held out; a fault of the platform"
+                f"pool {pool!r}: {shared:,} samples are both selectable and held out; this is a bug, please report it"
             )
 
     return verify
 
 
 def separation_result() -> dg.AssetCheckResult:
-    """Of a pool that `separation_verifier` let through."""
+    """The result for a pool that passed `separation_verifier`."""
     return SEPARATION.result(True, {"samples on both sides": 0})
 
 
@@ -136,8 +139,8 @@ def size_result(samples: int, needs: Mapping[str, int]) -> dg.AssetCheckResult:
     """Whether a pool is large enough.
 
     Args:
-        samples: that can be selected.
-        needs: how many each setting takes.
+        samples: number of samples that can be selected.
+        needs: number of samples that each setting needs.
     """
     return SIZE.result(all(need <= samples for need in needs.values()), {"samples": samples, **needs})
 
@@ -149,12 +152,12 @@ class Completeness:
     """Whether each sample of the pool has all its rows in a partition of features, and no other has any."""
 
     def __init__(self, table: str, partition: Mapping[str, str], rows_each: int = 1) -> None:
-        """Takes the table, the columns and values that name the partition, and the rows that each sample must have."""
+        """Take the table, the columns and values of the partition, and the number of rows per sample."""
         self._table, self._partition, self._rows_each = table, partition, rows_each
         self._counted: dict[str, int] = {}
 
     def verify(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Count, before the rows are committed.
+        """Count the rows before they are committed.
 
         Raises:
             PlatformError: the rows are not complete.
@@ -166,18 +169,18 @@ class Completeness:
         if incomplete or strange:
             raise PlatformError(
                 f"{self._table} of {self._partition['pool']}: {incomplete:,} samples of the pool do not have "
-                f"{self._rows_each} rows each, and {strange:,} samples that are not in the pool have some; "
+                f"{self._rows_each} rows each, and {strange:,} samples with rows are not in the pool; "
                 "materialise the pool and then these features again"
             )
         self._counted = counted
 
     def truncation_result(self, asset: str | None = None) -> dg.AssetCheckResult:
-        """Of the samples that the table says are cut. `asset` is needed where one computation gives several."""
+        """The result for cut samples in the table. `asset` is needed if one computation gives several assets."""
         cut_prompts, cut_answers = (self._counted[name] for name in _CUT)
         return truncation_result(cut_prompts, cut_answers, self._counted["samples of the pool"], asset)
 
     def result(self, asset: str | None = None) -> dg.AssetCheckResult:
-        """Of rows that `verify` let through. `asset` is needed where one computation gives several."""
+        """The result for rows that passed `verify`. `asset` is needed if one computation gives several assets."""
         shown = {name: count for name, count in self._counted.items() if name not in _CUT}
         return COMPLETENESS.result(True, {**shown, "rows for each": self._rows_each}, asset)
 
@@ -185,7 +188,7 @@ class Completeness:
 def truncation_result(
     cut_prompts: int, cut_answers: int, samples: int, asset: str | None = None
 ) -> dg.AssetCheckResult:
-    """Of how many samples a window cuts the prompt, and of how many the answer."""
+    """The result for the numbers of samples with a cut prompt and with a cut answer."""
     share = max(cut_prompts, cut_answers) / samples if samples else 0.0
     numbers = {**dict(zip(_CUT, (cut_prompts, cut_answers), strict=True)), "share": share}
     return TRUNCATION.result(share <= MOST_TRUNCATED, numbers, asset)
@@ -194,13 +197,13 @@ def truncation_result(
 def score_results(
     summary: Facts, correlation: float | None, compared: int, *, picks_alone: bool
 ) -> list[dg.AssetCheckResult]:
-    """Of scores that are finite.
+    """The results for scores that are finite.
 
     Args:
-        summary: by `sql/40_scores/summary.sql`.
-        correlation: with the answers' length; None where scores or lengths do not differ.
-        compared: the rows that it is over.
-        picks_alone: whether the method scores what it picks, and nothing else.
+        summary: the row of `sql/40_scores/summary.sql`.
+        correlation: correlation with the answers' length; None if all scores or all lengths are equal.
+        compared: number of rows of the correlation.
+        picks_alone: whether the method only scores its picks.
     """
     unscored = 1 - summary["scored"] / summary["rows"]
     shown = {} if correlation is None else {"Spearman's correlation": correlation}
@@ -215,7 +218,7 @@ def score_results(
 
 
 def selection_results(facts: Facts) -> list[dg.AssetCheckResult]:
-    """Of a selection that was let through, by what was counted in it."""
+    """The results for a selection that passed its verifier, from its counts."""
     size = {name: facts[name] for name in ("selected", "wanted")}
     return [
         BUDGET.result(size["selected"] == size["wanted"], size),
@@ -224,30 +227,30 @@ def selection_results(facts: Facts) -> list[dg.AssetCheckResult]:
 
 
 def final_loss_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Of a model. The training itself raises at the first loss that is no number, and then leaves no manifest."""
+    """The result for a model. A training with a loss of NaN raises an error itself, and writes no manifest."""
     loss = manifest.get("final_loss")
-    # A model that others trained states none.
+    # A model that was trained elsewhere has no loss.
     return FINAL_LOSS.result(loss is None or math.isfinite(loss), {} if loss is None else {"nats per token": loss})
 
 
 def trained_samples_result(manifest: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Of a training: fewer samples than were selected are not the experiment that was asked for."""
+    """The result for a training. With fewer samples than were selected, it is another experiment."""
     names = {"rows": "trained", "dropped_rows": "dropped", "truncated_rows": "cut"}
     counted = {shown: manifest[name] for name, shown in names.items() if name in manifest}
     return TRAINED_SAMPLES.result(not counted.get("dropped"), counted)
 
 
 def template_result(templates: Mapping[str, str]) -> dg.AssetCheckResult:
-    """Of the text that an experiment was made with.
+    """The result for the text templates of an experiment.
 
     Args:
-        templates: template and settings of the text, by the partition that was made with them.
+        templates: template and settings of the text, by partition.
 
     Raises:
-        PlatformError: they differ, and so the benchmarks' numbers would say nothing.
+        PlatformError: they differ, so the benchmarks' results would mean nothing.
     """
     hashes = sorted(set(templates.values()))
     if len(hashes) > 1:
-        made = "; ".join(f"{name}: {template}" for name, template in sorted(templates.items()))
-        raise PlatformError(f"different text templates; run `selection-platform refresh` for this experiment: {made}")
+        listed = "; ".join(f"{name}: {template}" for name, template in sorted(templates.items()))
+        raise PlatformError(f"different text templates; run `selection-platform refresh` for this experiment: {listed}")
     return TEMPLATE.result(True, {"template": "; ".join(hashes), "partitions": len(templates)})

@@ -1,4 +1,4 @@
-"""The cost ledger: what every materialisation cost, and every experiment along its lineage."""
+"""The cost ledger: the cost of every materialisation, and of every experiment along its lineage."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -14,15 +14,15 @@ from selection_platform.report.costs import ExperimentCost, Spent, experiment_co
 
 
 class Entry(NamedTuple):
-    """What one materialisation cost.
+    """The cost of one materialisation.
 
     Attributes:
         asset: name of the asset.
-        partition: partition key; None where the asset has none.
-        run_id: of the run.
-        made_at: when, in seconds since 1970.
-        data_version: identity of what was made.
-        cost: by the names of `Cost`.
+        partition: partition key; None if the asset has no partitions.
+        run_id: id of the run.
+        made_at: time of the materialisation, in seconds since 1970.
+        data_version: identity of the content.
+        cost: values by the names of `Cost`.
     """
 
     asset: str
@@ -39,34 +39,34 @@ class Entry(NamedTuple):
 
     @property
     def spent(self) -> Spent:
-        """What is summed along lineages."""
+        """The costs that are summed along lineages."""
         return Spent(*(self.cost[field] for field in Spent._fields))
 
 
 def entries(instance: dg.DagsterInstance) -> list[Entry]:
-    """Every materialisation whose cost was recorded, of each asset the newest first."""
+    """Every materialisation with a recorded cost, the newest of each asset first."""
     return [entry for key in sorted(instance.get_asset_keys()) for entry in _entries(instance, key)]
 
 
 def _entries(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[Entry]:
     for record in materializations(instance, key):
-        made = record.asset_materialization
-        if made is not None and COST in made.metadata:
+        materialization = record.asset_materialization
+        if materialization is not None and COST in materialization.metadata:
             yield Entry(
                 asset=key.to_user_string(),
-                partition=made.partition,
+                partition=materialization.partition,
                 run_id=record.run_id,
                 made_at=record.timestamp,
-                data_version=data_version_of(made),
-                cost=cast(dict[str, Any], made.metadata[COST].value),
+                data_version=data_version_of(materialization),
+                cost=cast(dict[str, Any], materialization.metadata[COST].value),
             )
 
 
 def spent_by_partition(ledger: list[Entry]) -> dict[str, Spent]:
-    """What the content that each partition has now cost, by `asset partition`.
+    """The cost of each partition's current content, by `asset partition`.
 
-    A partition that is made again and comes out the same cost both times; one that came out otherwise cost what was
-    spent since.
+    If a partition is computed again with the same content, both costs count. If its content changes, only the costs
+    since then count.
     """
     spent: dict[str, Spent] = {}
     newest: dict[str, str | None] = {}
@@ -81,30 +81,30 @@ def spent_by_partition(ledger: list[Entry]) -> dict[str, Spent]:
 
 
 def costs_of_experiments(profile: Profile, instance: dg.DagsterInstance, ledger: list[Entry]) -> list[ExperimentCost]:
-    """What each experiment of the profile that was made cost, part by part."""
-    made = {
+    """The cost of each part of the profile's materialised experiments."""
+    records = {
         input_name(key, partition): provenance
         for key in instance.get_asset_keys()
         for partition, provenance in latest_provenance(instance, key).items()
     }
-    made_from = {key: _made_from(key, made) for key in profile.experiments}
-    known = {key: names for key, names in made_from.items() if names}
-    methods = {key: profile.experiments[key].method for key in known}
-    elsewhere = {key for key in known if _elsewhere(made.get(input_name(CHECKPOINT, key)))}
-    return experiment_costs(known, methods, spent_by_partition(ledger), elsewhere)
+    lineages = {key: _lineage(key, records) for key in profile.experiments}
+    materialised = {key: names for key, names in lineages.items() if names}
+    methods = {key: profile.experiments[key].method for key in materialised}
+    elsewhere = {key for key in materialised if _elsewhere(records.get(input_name(CHECKPOINT, key)))}
+    return experiment_costs(materialised, methods, spent_by_partition(ledger), elsewhere)
 
 
 def _elsewhere(checkpoint: Provenance | None) -> bool:
-    """Whether a checkpoint was trained elsewhere: what is recorded here is what it cost to copy it."""
+    """Whether a checkpoint was trained elsewhere, so that its recorded cost is only that of copying it."""
     return checkpoint is not None and TRAINED_ELSEWHERE in checkpoint.metadata
 
 
-def _made_from(experiment: str, made: Mapping[str, Provenance]) -> set[str]:
+def _lineage(experiment: str, records: Mapping[str, Provenance]) -> set[str]:
     waiting = [f"{asset} {experiment}" for asset in ("benchmark_result", "checkpoint", "selection")]
-    found: set[str] = set()
+    lineage: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in made and name not in found:
-            found.add(name)
-            waiting += made[name].inputs
-    return found
+        if name in records and name not in lineage:
+            lineage.add(name)
+            waiting += records[name].inputs
+    return lineage

@@ -1,4 +1,4 @@
-"""What a materialisation costs this machine: recorded with it, and summed by the cost ledger."""
+"""The cost of a materialisation on this machine. It is recorded, and the cost ledger sums it."""
 
 import os
 import resource
@@ -17,18 +17,18 @@ _PROCESS = Path("/proc/self")
 
 
 class Cost(NamedTuple):
-    """What was spent between two moments.
+    """The cost between two moments.
 
     Attributes:
-        wall_seconds: by the clock.
-        cpu_seconds: of this process and of the child processes that it waited for, over all cores.
-        gpu_seconds: by the clock, of a step that holds a GPU; 0 where there is none. Not its busy time.
-        bytes_written: by this process and those children, to files; None where the system does not count it.
-        tokens: see `Compute`; likewise the next two.
-        forward_flops: of models' forward passes.
-        backward_flops: of their backward passes.
-        peak_memory_bytes: most resident memory of this process or of one child; on Linux since the first of the two
-        moments where the system can forget the time before, else since the process began.
+        wall_seconds: wall time.
+        cpu_seconds: CPU time of this process and the child processes that it waited for, over all cores.
+        gpu_seconds: wall time of a step that holds a GPU; 0 without a GPU. It is not the GPU's busy time.
+        bytes_written: bytes that this process and these children wrote to files; None if they are not counted.
+        tokens: tokens of forward and backward passes; see `Compute`.
+        forward_flops: arithmetic of models' forward passes; see `Compute`.
+        backward_flops: arithmetic of their backward passes; see `Compute`.
+        peak_memory_bytes: peak resident memory of this process or of one child. On Linux it is since the first moment,
+            if the system can reset the peak; otherwise since the process started.
     """
 
     wall_seconds: float
@@ -42,15 +42,15 @@ class Cost(NamedTuple):
 
 
 class CostMeter:
-    """Measures what is spent from its making on, and from each reading to the next."""
+    """Measures the cost from its start to the first reading, and from each reading to the next."""
 
     def __init__(self, *, on_gpu: bool) -> None:
-        """Starts measuring; `on_gpu` is whether the step may use a GPU."""
+        """Start measuring. `on_gpu` says whether the step may use a GPU."""
         self._on_gpu = on_gpu
         self._start()
 
     def read(self) -> dict[str, Any]:
-        """What was spent since the last reading, by the names of `Cost`."""
+        """The cost since the last reading, by the names of `Cost`."""
         wall = time.monotonic() - self._wall
         written = _bytes_written()
         compute = SPENT - self._compute
@@ -77,7 +77,7 @@ def _cpu_seconds() -> float:
 
 
 def _has_gpu() -> bool:
-    # A step that loaded no torch used no GPU of this process, and importing it takes seconds.
+    # Without torch loaded, this process used no GPU. Importing torch takes seconds.
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_available()
 
@@ -100,7 +100,7 @@ def _peak_memory_bytes() -> int:
 
 
 def _forget_peak_memory() -> None:
-    # 5 sets the peak to what is resident now; several steps run in one process. Where a container forbids it, or the
-    # system has no such file, the peak is that of the process so far.
+    # Several steps run in one process. Writing 5 resets the peak to the current memory. If a container forbids this, or
+    # the system has no such file, the peak is that of the process so far.
     with suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5")

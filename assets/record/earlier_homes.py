@@ -1,7 +1,7 @@
-"""What homes of version 0.1.0 recorded, as it is recorded now: nothing in them is due because it is written otherwise.
+"""Converts records of version 0.1.0 to the current form, so that nothing is due only because of their form.
 
-Version 0.1.0 gave every asset code version 1, hashed the spelling of the renderer, and counted settings of speed among
-those that decide content.
+Version 0.1.0 gave every asset code version 1, hashed the renderer's source, and counted settings of speed as settings
+that decide content.
 """
 
 import json
@@ -20,12 +20,12 @@ SPEED = {
 
 
 def code_version(asset: str, recorded: str | None) -> str | None:
-    """The code version that an asset's content was made by."""
+    """The code version of an asset's content."""
     return _first_versions().get(asset) if recorded == "1" else recorded
 
 
 def settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decided content."""
+    """The settings that decide content."""
     return {
         path: TEMPLATES.get(value, value) if path == "template" else value
         for path, value in recorded.items()

@@ -1,4 +1,4 @@
-"""What the assets of several features share."""
+"""Functions that the assets of several features share."""
 
 import shutil
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
-    """What a scoring job says of itself."""
+    """The metadata of a scoring job."""
     return {
         "tokens": summary.tokens,
         "padding": summary.padding_share,
@@ -28,7 +28,7 @@ def likelihood_metadata(summary: "LikelihoodSummary") -> dict[str, int | float]:
 
 
 def window_metadata(cut_prompts: int, cut_answers: int, no_answer_left: int | None = None) -> dict[str, int]:
-    """How many samples a window cut, and of how many it left no token of the answer, where that costs a score."""
+    """The number of samples that a window cut, and of those without any token of the answer, if these get no score."""
     counted = {"samples with a cut prompt": cut_prompts, "samples with a cut answer": cut_answers}
     return counted if no_answer_left is None else {**counted, "samples with no answer left": no_answer_left}
 
@@ -45,8 +45,8 @@ def replace_clusters(
 ) -> dg.MaterializeResult:
     """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
 
-    The shards, of the pass over the pool `embedded`, hold what the warehouse holds, already as arrays. `key` is the
-    profile's setting of how many clusters.
+    The shards of the pass over the pool `embedded` have the same content as the warehouse, already as arrays. `key` is
+    the profile's setting for the number of clusters.
     """
     from selection_platform.features.sample_cluster import write_clusters
     from selection_platform.features.sample_embedding import read_embeddings
@@ -54,7 +54,7 @@ def replace_clusters(
 
     folder = artifacts.scoring(scoring.key)
     output = folder / f"{table}.parquet"
-    # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
+    # A fixed path, so that gigabytes that a killed run left there are deleted now.
     scratch = folder / f"{table}.scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     partition = {"pool": scoring.pool, "model": scoring.model}

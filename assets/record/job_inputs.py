@@ -1,4 +1,4 @@
-"""What the assets of scoring jobs share: the samples they read, and the identity of what they wrote."""
+"""Functions that the assets of scoring jobs share: the file of samples, and the hash of the output."""
 
 from pathlib import Path
 
@@ -16,5 +16,5 @@ def samples_file(pool: str, folder: Path, warehouse: Warehouse, query: str = "30
 
 
 def job_content_hash(folder: Path) -> str:
-    """Identity of what a finished job wrote."""
+    """The hash of a finished job's output."""
     return (read_manifest(folder) or {})["content_hash"]

@@ -1,4 +1,4 @@
-"""How results are shown in Dagster's UI."""
+"""Metadata that shows results in Dagster's UI."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ import dagster as dg
 
 BARS = " ▏▎▍▌▋▊▉█"
 MOST_SHOWN = 400
-"""Characters of a message."""
+"""Most characters of a message."""
 
 REPORT_PAGE = "/report/index.html"
-"""Where the web server of `ui` has the report's page."""
+"""Path of the report on the web server of `ui`."""
 
 
 def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeResult:
-    """What is shown of a model: the numbers and names of its manifest. Its version is that of weights and tokenizer."""
+    """The result for a model: numbers and texts of its manifest. Its version is a hash of weights and tokenizer."""
     from selection_platform.models.provenance import model_identity
 
     shown = {key: value for key, value in manifest.items() if isinstance(value, int | float | str)}
@@ -28,7 +28,7 @@ def model_result(manifest: Mapping[str, Any], folder: Path) -> dg.MaterializeRes
 
 
 def markdown_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
-    """A picture that is held in the metadata itself. Keep it under 50 kB: it lies in Dagster's event log."""
+    """A picture inside the metadata. Keep it under 50 kB, because it is stored in Dagster's event log."""
     plain = alternative.translate(str.maketrans("[]\n", "() "))
     return dg.MetadataValue.md(f"![{plain}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
@@ -70,13 +70,13 @@ def markdown_links(links: Sequence[str]) -> dg.MarkdownMetadataValue:
 
 
 def report_links(*names: str) -> dg.MarkdownMetadataValue:
-    """Links to those assets among the answer, the leaderboard and the report's page that others should lead to."""
+    """Links to the named pages among the answer, the leaderboard and the report."""
     pages = {"answer": "/assets/verdict", "leaderboard": "/assets/leaderboard", "report": REPORT_PAGE}
     return markdown_links([f"[{name}]({pages[name]})" for name in names])
 
 
 def markdown_picks(picks: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Some selected conversations: the start of the first message and of the last answer of each.
+    """Some selected conversations, each with the start of its first message and of its last answer.
 
     Args:
         picks: rows of `sql/50_selections/first_picks.sql`.
@@ -91,6 +91,6 @@ def _pick(pick: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The start of a text, indented: whatever stands in it, it is shown as it is, and no picture of it is fetched."""
+    """The start of a text as an indented block, so that Markdown in it is not rendered and no picture is fetched."""
     start = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
     return "\n".join(f"    {line}" for line in start.splitlines())

@@ -1,4 +1,4 @@
-"""What each partition was made from, as its materialisation recorded it: `status`, `lineage` and checks read it."""
+"""The record of each partition's inputs, settings and code. `status`, `lineage` and checks read it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from selection_platform.configuration.text_settings import TextSettings
 SETTINGS, SPEED_SETTINGS, INPUTS, PACKAGES = "settings", "speed settings", "inputs", "packages"
 PARTS = "data versions of parts"
 MADE_BY = "made by run"
-"""In the record of a partition that was reused: the run that made it."""
+"""In the record of a reused partition: the run that computed it."""
 
 RECORDS_AT_ONCE = 1000
-"""Dagster refuses to hand over more than some thousand."""
+"""Dagster returns at most some thousand records per call."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What one partition was made from.
+    """The record of one partition.
 
     Attributes:
         asset: name of the asset, as the UI shows it.
-        partition: partition key; None where the asset has none.
-        run_id: the run that made it.
-        recorded_by: the run whose record this is: another where the partition was reused since.
-        code_version: of the asset.
+        partition: partition key; None if the asset has no partitions.
+        run_id: id of the run that computed it.
+        recorded_by: id of the run that wrote this record; it differs from `run_id` if the partition was reused.
+        code_version: code version of the asset.
         data_version: identity of the content.
-        parts: identity of each part of the content, where others read one part of it: of a table with the scores of
-            several seeds, each seed's.
+        parts: identity of each part of the content, if downstream assets read single parts: in a table with the scores
+            of several seeds, the part of each seed.
         settings: values of the profile that decide the content, by their dotted paths.
-        speed: those that decide how fast it was made, likewise.
-        inputs: data version of each partition that it was made from, by `asset partition`.
+        speed: values of the profile that decide the speed, by their dotted paths.
+        inputs: data version of each input, by `asset partition`.
         packages: version of each package that can change a number.
-        snapshot: snapshot of the warehouse that it read; None where it reads none.
-        metadata: all else that was recorded.
+        snapshot: the warehouse's snapshot that it read; None if it does not read the warehouse.
+        metadata: the rest of the record.
     """
 
     asset: str
@@ -56,28 +56,28 @@ class Provenance:
     metadata: Mapping[str, Any]
 
     def version(self, part: str | None) -> str | None:
-        """Identity of a part of the content, or of all of it where it has no such part."""
+        """Identity of a part of the content, or of all content if there is no such part."""
         return self.data_version if part is None else self.parts.get(part, self.data_version)
 
     def has_version(self, version: str, part: str | None) -> bool:
-        """Whether a part of the content, or all of it, is what it was when it had a version."""
-        # Earlier records name the version of the whole.
+        """Whether a part of the content, or all of it, has a version."""
+        # Earlier records have only the version of all content.
         return version in (self.data_version, self.version(part))
 
 
 def input_name(asset: dg.AssetKey, partition_key: str | None) -> str:
-    """How a partition is named among the inputs."""
+    """The name of a partition among the inputs."""
     return f"{asset.to_user_string()} {partition_key or ''}".rstrip()
 
 
 def input_keys(context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey) -> list[str | None]:
-    """The partition keys of an input that the partition being made is made from; None alone for one without."""
+    """The partition keys of an input of the current partition; only None for an input without partitions."""
     partitioned = context.job_def.asset_layer.get(asset).partitions_def is not None
     return [*context.asset_partition_keys_for_input(name)] if partitioned else [None]
 
 
 def input_names(context: dg.AssetExecutionContext) -> set[str]:
-    """Every partition that the partition being made is made from, whether it was ever made or not."""
+    """The names of all inputs of the current partition, materialised or not."""
     return {
         input_name(asset, key)
         for name, asset in context.assets_def.keys_by_input_name.items()
@@ -89,9 +89,9 @@ def materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterat
     """Every materialization of an asset, the newest first."""
     cursor, more = None, True
     while more:
-        found = instance.fetch_materializations(asset, limit=RECORDS_AT_ONCE, cursor=cursor)
-        cursor, more = found.cursor, found.has_more
-        yield from found.records
+        page = instance.fetch_materializations(asset, limit=RECORDS_AT_ONCE, cursor=cursor)
+        cursor, more = page.cursor, page.has_more
+        yield from page.records
 
 
 def newest_materialization(
@@ -103,72 +103,72 @@ def newest_materialization(
 
 
 def data_version_of(materialization: dg.AssetMaterialization) -> str | None:
-    """The identity of what was materialized."""
+    """The identity of the materialized content."""
     return (materialization.tags or {}).get("dagster/data_version")
 
 
 def latest_provenance(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partition_keys: Collection[str | None] | None = None
 ) -> dict[str | None, Provenance]:
-    """The newest materialisation of each partition of an asset, or of those asked for, by partition key."""
+    """The newest record of each partition of an asset, or of the given partitions, by partition key."""
     newest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
     if not newest:
-        # An asset without partitions, or one that was never materialised.
+        # The asset has no partitions, or was never materialised.
         event = instance.get_latest_materialization_event(asset)
         return {} if event is None or event.asset_materialization is None else {None: provenance_of(event)}
     wanted = newest if partition_keys is None else newest.keys() & set(partition_keys)
     if not wanted:
         return {}
-    found: dict[str | None, Provenance] = {}
+    records: dict[str | None, Provenance] = {}
     storage_ids = sorted(newest[key] for key in wanted)
     for start in range(0, len(storage_ids), RECORDS_AT_ONCE):
-        chosen = storage_ids[start : start + RECORDS_AT_ONCE]
-        records = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chosen)
-        for record in instance.fetch_materializations(records, limit=len(chosen)).records:
-            found[record.partition_key] = provenance_of(record.event_log_entry)
-    return found
+        chunk = storage_ids[start : start + RECORDS_AT_ONCE]
+        of_chunk = dg.AssetRecordsFilter(asset_key=asset, storage_ids=chunk)
+        for record in instance.fetch_materializations(of_chunk, limit=len(chunk)).records:
+            records[record.partition_key] = provenance_of(record.event_log_entry)
+    return records
 
 
 PAPERS_TEXT = ("base_model", "pre_experience_likelihood.published")
-"""Assets that read conversations in the paper's text, whatever text the model is used with."""
+"""Assets that always read conversations in the paper's text."""
 
 
 def texts(
     context: dg.AssetExecutionContext, inputs: Iterable[str], text: TextSettings, keys: Collection[str]
 ) -> dict[str, str]:
-    """How conversations became text, by partition: the one that is being made, and its ancestors that read any.
+    """How conversations became text, by partition: the current one, and its ancestors that read conversations.
 
     Args:
-        context: of the partition that is being made.
-        inputs: names of the inputs whose ancestors count, by `input_name`.
-        text: of the partition that is being made.
-        keys: of the partitions in which the same model reads. Others, as those that rate for it, have their own text.
+        context: context of the current partition.
+        inputs: names of the inputs whose ancestors count, as in `input_name`.
+        text: text settings of the current partition.
+        keys: partition keys with the same model. Other models, such as helpers that rate, have their own text.
     """
     own = input_name(context.asset_key, context.partition_key)
-    found = {own: _said(Declared({}, rendered=lambda _: text).content(None))}
+    by_partition = {own: _as_line(Declared({}, rendered=lambda _: text).content(None))}
     waiting, seen = list(inputs), set[str]()
     while waiting:
         name = waiting.pop()
-        # A name begins with the asset's, which has no space in it.
+        # A name begins with the asset's name, which has no spaces.
         asset, _, partition = name.partition(" ")
         if name in seen:
             continue
         seen.add(name)
-        made = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
-        if made is not None:
-            waiting += made.inputs
-            if partition in keys and asset not in PAPERS_TEXT and (recorded := text_of_record(made.settings)):
-                found[name] = _said(recorded)
-    return found
+        record = latest_provenance(context.instance, dg.AssetKey.from_user_string(asset), [partition]).get(partition)
+        if record is not None:
+            waiting += record.inputs
+            if partition in keys and asset not in PAPERS_TEXT and (recorded := text_of_record(record.settings)):
+                by_partition[name] = _as_line(recorded)
+    return by_partition
 
 
-def _said(text: Mapping[str, Any]) -> str:
-    """Settings of the text in a line."""
+def _as_line(text: Mapping[str, Any]) -> str:
+    """Text settings on one line."""
     return ", ".join(str(value) if path == TEMPLATE else f"{path} {value}" for path, value in sorted(text.items()))
 
 
 def provenance_of(event: dg.EventLogEntry) -> Provenance:
-    """What a materialisation recorded."""
+    """The record of a materialisation."""
     materialization = event.asset_materialization
     assert materialization is not None
     tags = materialization.tags or {}

@@ -1,4 +1,4 @@
-"""Where the model of an experiment lies."""
+"""The folder of an experiment's model."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from selection_platform.experiments.keys import Experiment
 
 
 def model_folder(experiment: Experiment, artifacts: ArtifactStore) -> Path:
-    """Where the experiment's model lies: the base arm has no checkpoint of its own."""
+    """The folder of an experiment's model. The model of the `base` arm is the base model."""
     if experiment.pool is None:
         return artifacts.base_model(experiment.base_model)
     return artifacts.checkpoint(experiment.key)

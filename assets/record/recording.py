@@ -1,6 +1,6 @@
-"""What is recorded with every materialisation: what it was made from, what it cost, and what was checked.
+"""Writes the record of every materialisation: its inputs, settings, packages, costs and checks.
 
-A partition that would come out the same is not made again: its record is repeated, and says so.
+A partition whose content would be the same is reused: its record is repeated and marked.
 """
 
 import functools
@@ -38,12 +38,12 @@ Materialize = Callable[..., dg.MaterializeResult | Iterator[dg.MaterializeResult
 
 
 def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize], Materialize]:
-    """Decorates an asset's function, under `@dg.asset`: what it is made from is recorded with what it returns.
+    """Decorates an asset's function, below `@dg.asset`: adds the record to the results that it returns.
 
-    The function is not called while the catalog is older than what was recorded before.
+    It raises an error if the catalog is older than the earlier records.
 
     Args:
-        declared: what each asset of the function says of itself.
+        declared: the declaration of each asset of the function.
     """
 
     def decorate(materialize: Materialize) -> Materialize:
@@ -67,8 +67,8 @@ def _results(
     resources: Mapping[str, Any],
     materialize: Callable[[], Any],
 ) -> Iterator[dg.MaterializeResult]:
-    """What an asset's function gives, recorded; or what it gave last, where it would give the same."""
-    # Before the work: what changes while it goes on is then seen as a change after it.
+    """The results of an asset's function with their records, or the last results again if they would be the same."""
+    # Read before the work, so that a change in the meantime makes the partition stale.
     records = _records(declared, context, resources)
     again = forced(context)
     complete = [] if again else reused(declared, records, context, resources)
@@ -82,7 +82,7 @@ def _results(
 
 
 def _checked(result: dg.MaterializeResult) -> dg.MaterializeResult:
-    """A result with the check that what was made just now is up to date: no sensor has to look first."""
+    """A result with the check that its partition is up to date, so that no sensor has to add it."""
     asset = None if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key).path
     now = UP_TO_DATE.result(True, {}, asset)
     return result._replace(check_results=[*(result.check_results or []), now])
@@ -94,12 +94,12 @@ Record = dict[str, Any]
 def _records(
     declared: Mapping[dg.AssetKey, Declared], context: dg.AssetExecutionContext, resources: Mapping[str, Any]
 ) -> dict[dg.AssetKey, Record]:
-    """What each asset of a computation is made from, as metadata."""
+    """The inputs, settings and packages of each asset of a computation, as metadata."""
     warehouse: Warehouse | None = resources.get("warehouse")
     if warehouse is not None:
         check_catalog(context.instance, warehouse)
     partition_key = context.partition_key if context.has_partition_key else None
-    # What one computation gives reads the same part of its inputs.
+    # All assets of one computation read the same part of its inputs.
     (part,) = {declared[key].part_of_inputs(partition_key) for key in context.selected_asset_keys}
     record: Record = {
         INPUTS: dg.MetadataValue.json(_input_versions(context, part)),
@@ -136,7 +136,7 @@ def _package_versions() -> dict[str, str]:
 
 
 def _input_versions(context: dg.AssetExecutionContext, part: str | None) -> dict[str, str]:
-    """Data versions of the newest materializations that the partition is made from: of a part, where it reads one."""
+    """The data versions of a partition's inputs, or of the part of them that it reads."""
     versions: dict[str, str] = {}
     for name, asset in context.assets_def.keys_by_input_name.items():
         keys = input_keys(context, name, asset)

@@ -1,4 +1,4 @@
-"""How a method's scores are declared and written, whatever they are made of, and what is shown of them."""
+"""Declares, writes and describes the scores of a method."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ from sql.queries import load_sql
 HISTOGRAM_BINS = 20
 
 BEST_FIRST = "score DESC NULLS LAST, sample_id"
-"""The order in which scores are stored, so that a selection reads the head of a table."""
+"""The order of stored scores, so that a selection reads the first rows of a table."""
 
 
 def replace_scores(
     warehouse: Warehouse, method: str, partition: dict[str, str | None], statement: str, values: dict[str, Any]
 ) -> dg.MaterializeResult:
-    """Write the partition's scores, which a statement gives, and describe them."""
+    """Write the scores that a statement selects, and describe them."""
     started = time.monotonic()
     table = METHODS[method].table
     named = {"table": table, **partition}
@@ -41,8 +41,8 @@ def replace_scores(
         scored, not_finite = summary["scored"], summary["not_finite"]
         if scored == 0 or not_finite:
             raise PlatformError(
-                f"{table} of {partition['pool']}: {scored:,} samples have a score, {not_finite:,} of them NaN or "
-                "infinite; look at the features that the scores are made of"
+                f"{table} of {partition['pool']}: {scored:,} samples have a score, and {not_finite:,} of these are NaN "
+                "or infinite; check the features that the scores are computed from"
             )
 
     rows = load_sql(f"40_scores/{statement}")
@@ -74,7 +74,7 @@ def replace_scores(
 
 
 def part_of_scores(seed: int | None, budget: int | None) -> str | None:
-    """The part of a score table that one selection reads, where each seed or budget has its own; else None."""
+    """The part of a score table that one selection reads, if each seed or budget has its own scores; else None."""
     if seed is None:
         return None if budget is None else f"budget {budget}"
     return f"seed {seed}"
@@ -92,13 +92,13 @@ def sql_score(
     """An asset whose scores are a formula: the statement `sql/40_scores/<statement>.sql`.
 
     Args:
-        profile: whose arms it serves.
-        partitions: of the profile.
+        profile: the profile.
+        partitions: the partitions of the profile.
         method: name of the method.
-        statement: bound are `$pool`, `$model` where scores depend on one, and `values`.
-        deps: the assets that it reads, by name.
-        settings: what decides `values` in the profile.
-        values: bound too.
+        statement: name of the statement. Its parameters are `$pool`, `$model` if scores depend on one, and `values`.
+        deps: names of the assets that it reads.
+        settings: settings of the profile that decide `values`.
+        values: more parameters of the statement.
     """
 
     @score_asset(
@@ -106,7 +106,7 @@ def sql_score(
     )
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = scored_partition(profile, method, context.partition_key)
-        # A value that a statement does not name is an error.
+        # A parameter that a statement does not use is an error.
         of_partition = {name: value for name, value in partition.items() if value is not None}
         return replace_scores(warehouse, method, partition, statement, {**of_partition, **values})
 

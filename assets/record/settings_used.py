@@ -1,7 +1,7 @@
-"""Which settings of the profile an asset's content depends on: it says so itself, where it is declared.
+"""The settings of the profile that an asset's content depends on, as the asset declares them.
 
-`status` compares them with those that a partition was made with. A setting that is missing there is a change that
-nobody notices, so `tests/assets/record/test_settings_used.py` changes each setting of a profile and looks for it.
+`status` compares them with a partition's record. A change of a setting that is not declared would go unnoticed, so
+`tests/assets/record/test_settings_used.py` changes each setting of a profile and looks for it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -23,22 +23,22 @@ Used = Mapping[str, Any]
 
 
 def never(partition_key: str) -> bool:
-    """Of no partition."""
+    """False for every partition."""
     return False
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What an asset says of itself beside what Dagster keeps.
+    """The declaration of an asset, besides what Dagster stores.
 
     Attributes:
-        settings: what its content depends on in the profile: the same for all partitions, or by partition key.
-        rendered: how conversations become text for it, by partition key; None where no model reads any.
-        folder: of a partition, by the store and the partition key: the folder that others read from, with a manifest
-            when it is whole. None where there is no such folder.
-        part: of its inputs' content that a partition reads, by partition key; see `Provenance.parts`. None where it
-            reads all of it.
-        changes_unseen: by partition key, whether it reads what may have changed without a sign here.
+        settings: settings that its content depends on: the same for all partitions, or by partition key.
+        rendered: how conversations become text for it, by partition key; None if no model reads conversations.
+        folder: the folder of a partition that downstream assets read, by store and partition key. It has a manifest
+            when it is complete. None if there is no such folder.
+        part: the part of its inputs' content that a partition reads, by partition key; see `Provenance.parts`. None if
+            it reads all content.
+        changes_unseen: whether an input may change without notice, by partition key.
     """
 
     settings: Used | Callable[[str], Used]
@@ -52,11 +52,11 @@ class Declared:
         return dict(_flat(self._used(partition_key), speed=False))
 
     def speed(self, partition_key: str | None) -> dict[str, Any]:
-        """The settings that decide how fast a partition is made and in how much memory, likewise."""
+        """The settings that decide the time and memory of a partition, each by its dotted path in the profile."""
         return dict(_flat(self._used(partition_key), speed=True))
 
     def part_of_inputs(self, partition_key: str | None) -> str | None:
-        """The part of its inputs' content that a partition reads; None where it reads all of it."""
+        """The part of its inputs' content that a partition reads; None if it reads all content."""
         return self.part(partition_key or "") if self.part else None
 
     def _used(self, partition_key: str | None) -> Used:
@@ -65,20 +65,20 @@ class Declared:
 
 
 _DECLARED: WeakKeyDictionary[Any, Mapping[dg.AssetKey, Declared]] = WeakKeyDictionary()
-"""By a definition's node, which its copies share. Dagster's own metadata holds what JSON can say, and no functions."""
+"""Declarations by the definition's node, which its copies share. Dagster's own metadata cannot have functions."""
 
 
 def declare(asset: dg.AssetsDefinition, declared: Mapping[dg.AssetKey, Declared]) -> dg.AssetsDefinition:
-    """Note what each asset of a definition says of itself, and give the definition back."""
+    """Store the declaration of each asset of a definition, and return the definition."""
     _DECLARED[asset.node_def] = declared
     return asset
 
 
 def declared(assets: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, Declared]:
-    """What each asset says of itself, by its key.
+    """The declaration of each asset, by its key.
 
     Raises:
-        KeyError: an asset was not declared by `platform_asset`, nor with `declare`.
+        KeyError: an asset is not declared, neither with `platform_asset` nor with `declare`.
     """
     assets = list(assets)
     for asset in assets:
@@ -92,39 +92,39 @@ TEMPLATE, TEXT = "template", "text"
 
 
 def text_used(text: TextSettings) -> Used:
-    """What decides how conversations become text.
+    """The settings that decide how conversations become text.
 
-    What is made with the paper's text alone, and no token before it, says so as it did when there was no other.
+    The paper's text without a token before it has the same record as in versions that had no other text.
     """
     if text == PAPER:
         return {TEMPLATE: template_hash()}
-    found = text.content()
-    name = found.pop("template")
+    content = text.content()
+    name = content.pop("template")
     ours = {"paper": template_hash(), None: "the tokenizer's own, else paper"}
-    # What the renderer makes of a template is known with a tokenizer alone, which nobody reads to see what is due.
-    return {TEMPLATE: ours.get(name, name), TEXT: {**found, "rendering": VERSIONS["rendering"]}}
+    # The renderer's output for a template depends on a tokenizer, which `status` does not load.
+    return {TEMPLATE: ours.get(name, name), TEXT: {**content, "rendering": VERSIONS["rendering"]}}
 
 
 def text_of_record(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of settings that were recorded, those of the text; none where no model read any."""
+    """The text settings among recorded settings; empty if no model read conversations."""
     return {path: value for path, value in settings.items() if path == TEMPLATE or path.startswith(f"{TEXT}.")}
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the settings of a part of the profile."""
+    """Some settings of a part of the profile."""
 
     settings: Settings
     names: Set[str]
 
 
 def only(settings: Settings, *names: str) -> Part:
-    """These settings of a part alone."""
+    """Only these settings of a part."""
     return Part(settings, set(names))
 
 
 def without(settings: Settings, *names: str) -> Part:
-    """All settings of a part but these."""
+    """All settings of a part except these."""
     return Part(settings, type(settings).model_fields.keys() - set(names))
 
 

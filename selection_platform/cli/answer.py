@@ -1,4 +1,4 @@
-"""The answer first: the sentence that the report begins with, and the leaderboard below it."""
+"""Print the answer: the report's first sentence, and the leaderboards."""
 
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 def headline(data: "ReportData") -> str:
     """The report's first sentence."""
-    # Here: it takes seconds that no other command should wait for.
+    # Imported here because it takes seconds, and other commands do not need it.
     from selection_platform.report.answer import answer
 
     return wrapped(answer(data).headline)
 
 
 def own_report_data(profile: Profile, warehouse: "Warehouse") -> "ReportData":
-    """What the report of a home says."""
+    """The data of a home's report."""
     from selection_platform.report.data import own_data
 
     snapshot = warehouse.snapshot()

@@ -1,4 +1,4 @@
-"""The commands, and what `--help` says of them."""
+"""The commands, and the text of `--help`."""
 
 import argparse
 from importlib.metadata import version
@@ -27,17 +27,17 @@ from selection_platform.cli.shared import Commands
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Set up": (init, select),
-    "Make": (run, status, ui),
-    "Judge": (verdict, report, cost),
-    "Ask": (experiments, methods, sql, explain, diff, lineage),
-    "Take away": (export,),
-    "Keep in order": (disk,),
+    "Run": (run, status, ui),
+    "Answer": (verdict, report, cost),
+    "Inspect": (experiments, methods, sql, explain, diff, lineage),
+    "Export": (export,),
+    "Clean up": (disk,),
 }
-"""The modules of the commands by what a person wants, in the order of the help text."""
+"""The modules of the commands by purpose, in the order of the help text."""
 
 
 def parser() -> "Parser":
-    """What reads a command line."""
+    """The parser of the command line."""
     root = Parser(
         prog="selection-platform",
         usage="selection-platform [--profile NAME_OR_FILE] COMMAND ...",
@@ -56,18 +56,18 @@ def parser() -> "Parser":
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that lists its commands by group, which argparse cannot."""
+    """A parser that lists its commands by group, which argparse does not support."""
 
     commands: Commands
 
     def format_help(self) -> str:
-        """The first screen: one line a command."""
+        """The help text, with one line per command."""
         groups = [
             f"{title}:\n" + "\n".join(f"  {name:<12} {what}" for name, what in commands.items())
             for title, commands in self.commands.groups.items()
         ]
         options = [f"  {'--profile':<12} name or YAML file of a profile, also after COMMAND (default: demo)"]
-        options += [f"  {'--version':<12} say which version this is"]
-        more = "Of one command, with an example: selection-platform COMMAND --help"
+        options += [f"  {'--version':<12} print the version"]
+        more = "Help for one command, with an example: selection-platform COMMAND --help"
         parts = [f"usage: {self.usage}", str(self.description), *groups, "Options:\n" + "\n".join(options), more]
         return "\n\n".join(parts) + "\n"

@@ -1,7 +1,7 @@
-"""What the Tab key offers in bash, zsh and fish: commands and options, experiments, assets, methods and profiles.
+"""Completion with the Tab key in bash, zsh and fish, for commands, options, experiments, methods and profiles.
 
-A shell asks by running the command line with `_ARGCOMPLETE` set, once it was told to:
-`eval "$(register-python-argcomplete selection-platform)"`, or with `--shell fish`, `| source`.
+A shell runs the command line with `_ARGCOMPLETE` set, after `eval "$(register-python-argcomplete selection-platform)"`,
+or in fish after `register-python-argcomplete --shell fish selection-platform | source`.
 """
 
 import argparse
@@ -13,28 +13,28 @@ from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 
 Completer = Callable[..., Iterable[str]]
-"""Called with `parsed_args`, what was typed already, and `prefix`, the beginning of the word."""
+"""Called with `parsed_args`, the arguments so far, and `prefix`, the beginning of the word."""
 
 
 def is_asked() -> bool:
-    """Whether a shell asks what it may offer."""
+    """Whether a shell asks for completions."""
     return "_ARGCOMPLETE" in os.environ
 
 
 def offer(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell that asks, and end."""
+    """Print the completions for the shell, and exit."""
     import argcomplete
 
     argcomplete.autocomplete(parser)
 
 
 def completed(action: argparse.Action, by: Completer) -> None:
-    """Let the Tab key offer words for an argument."""
+    """Complete an argument with the words from a function."""
     action.completer = by  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def experiments(parsed_args: argparse.Namespace, **_: object) -> list[str]:
-    """The keys of the profile's experiments; none where it cannot be read."""
+    """The keys of the profile's experiments; empty if the profile cannot be read."""
     try:
         return list(load_profile(getattr(parsed_args, "profile", None)).experiments)
     except PlatformError:
@@ -47,7 +47,7 @@ def methods(**_: object) -> list[str]:
 
 
 def profiles(prefix: str, **_: object) -> list[str]:
-    """The profiles that ship, and files."""
+    """The shipped profiles, and YAML files."""
     from argcomplete.completers import FilesCompleter
 
     return [*shipped_profiles(), *FilesCompleter(["yaml", "yml"])(prefix)]

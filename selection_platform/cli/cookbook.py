@@ -1,6 +1,6 @@
-"""Questions that a person has, each answered by one statement in `sql/95_cookbook`.
+"""The questions of the cookbook, each answered by one statement in `sql/95_cookbook`.
 
-A file's first line is a comment with the question; a line of its comment shows how to ask it:
+A file's first line is a comment with the question. Another comment line shows the command:
 `-- Ask: selection-platform sql @ties --set method=ifd`.
 """
 
@@ -17,9 +17,9 @@ class Question(NamedTuple):
     """A statement of the cookbook.
 
     Attributes:
-        name: as after the @ of `selection-platform sql @name`.
-        question: the question, in words.
-        arguments: a command line that asks it of the demo, behind the program's name.
+        name: its name, as in `selection-platform sql @name`.
+        question: the question, as a sentence.
+        arguments: arguments of the program that answer it for the demo.
         statement: the SQL.
     """
 
@@ -33,9 +33,9 @@ def questions() -> dict[str, Question]:
     """All questions, by name.
 
     Raises:
-        ValueError: a file does not begin with its question, or does not say how to ask it.
+        ValueError: a file does not begin with its question, or does not show the command.
     """
-    return {found.name: found for found in map(_question, list_sql(FOLDER))}
+    return {question.name: question for question in map(_question, list_sql(FOLDER))}
 
 
 def _question(path: str) -> Question:

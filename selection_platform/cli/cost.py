@@ -1,4 +1,4 @@
-"""The command that says what each arm cost, and what else could be had for it."""
+"""The command that prints what each arm cost, and how much random data the same cost would train."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "cost",
-        help="list what each arm cost, and what else could be had for it",
+        help="list what each arm cost, and how much random data that would train",
         epilog="Example: selection-platform cost --json",
     )
     add_json(parser)
@@ -22,7 +22,7 @@ def add_parsers(commands: Commands) -> None:
 
 
 def cost(profile: Profile, options: argparse.Namespace) -> None:
-    """Print the costs of each arm, what they would have bought at random, and the costs of each asset so far."""
+    """Print the cost of each arm, how much random data it would train, and the cost of each asset so far."""
     from assets.record.cost_ledger import costs_of_experiments, entries
     from orchestration.materialize import open_instance
 
@@ -30,7 +30,7 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
         ledger = entries(instance)
         costs = costs_of_experiments(profile, instance, ledger)
     if not ledger:
-        raise PlatformError("no cost was recorded yet: run `selection-platform run` first")
+        raise PlatformError("no cost is recorded yet: run `selection-platform run` first")
     arms = arm_costs(costs, arms_of(profile.experiments))
     by_asset: dict[str, Spent] = {}
     for entry in ledger:
@@ -38,24 +38,24 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
     if options.json:
         print_json(
             {
-                "arms": [_json(each) for each in arms],
+                "arms": [_json(arm_cost) for arm_cost in arms],
                 "assets": {name: spent._asdict() for name, spent in by_asset.items()},
             }
         )
         return
     print(
         wrapped(
-            "What each arm cost, on average over its seeds, in seconds of all CPU cores and of steps that held a GPU"
+            "What each arm cost, as a mean over its seeds, in seconds of all CPU cores and of steps that held a GPU"
         )
     )
     for table in cost_tables(arms):
         print()
         print_table(*table)
     print()
-    for each in arms:
-        words = break_even(each)
-        if words:
-            print(wrapped(f"{each.name}: {words}."))
+    for arm_cost in arms:
+        sentence = break_even(arm_cost)
+        if sentence:
+            print(wrapped(f"{arm_cost.name}: {sentence}."))
     print("\nAll materialisations so far\n")
     rows = [
         [name, f"{spent.cpu_seconds:,.1f}", f"{spent.gpu_seconds:,.1f}", f"{spent.flops / 1e12:,.2f}"]
@@ -64,9 +64,9 @@ def cost(profile: Profile, options: argparse.Namespace) -> None:
     print_table(["asset", "CPU s", "GPU s", "TFLOP"], rows)
 
 
-def _json(each: ArmCost) -> dict[str, object]:
+def _json(arm_cost: ArmCost) -> dict[str, object]:
     return {
-        **each.arm._asdict(),
-        **{part.replace(" ", "_"): spent._asdict() for part, spent in each.parts.items()},
-        **{f"times_by_{unit}": each.times.get(unit) for unit in UNITS},
+        **arm_cost.arm._asdict(),
+        **{part.replace(" ", "_"): spent._asdict() for part, spent in arm_cost.parts.items()},
+        **{f"times_by_{unit}": arm_cost.times.get(unit) for unit in UNITS},
     }

@@ -1,4 +1,4 @@
-"""The command that compares two selections: what they share, and what each alone has looks like."""
+"""The command that compares two selections: their overlap, and the samples that only one of them has."""
 
 import argparse
 import math
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 GROUPS = ("only_one", "only_other", "both", "pool")
 HEADER = ["", "only A", "only B", "both", "pool"]
 SOURCES = 5
-"""Sources in the table: those that differ most from the pool. The JSON has all."""
+"""Number of sources in the table: those that differ most from the pool. The JSON has all."""
 CLUSTERS = 3
 EXAMPLES = 3
 LABEL = 40
 SCORES = (("table", "table"), ("pool", "pool"), ("model", "model"), ("seed", "seed"), ("budget", "scores_budget"))
-"""Parameters of the rank correlation, and what the selections call them."""
+"""Parameters of the rank correlation, and their names in `scores_of`."""
 
 Rows = list[dict[str, Any]]
 
@@ -49,10 +49,12 @@ def add_parsers(commands: Commands) -> None:
 
 
 def diff(profile: Profile, options: argparse.Namespace) -> None:
-    """Say how much two selections of a pool overlap, how alike their scores rank it, and what only one of them has."""
+    """Print how much two selections of a pool overlap, how their scores correlate, and what only one of them has."""
     one, other = (selecting_experiment(profile, key) for key in (options.one, options.other))
     if one.pool != other.pool:
-        raise PlatformError(f"{one.key} and {other.key} select from different pools, so they can share nothing")
+        raise PlatformError(
+            f"{one.key} and {other.key} select from different pools, so they share no samples; name two on one pool"
+        )
     warehouse = open_resources(profile).warehouse
     keys = {"pool": _larger_pool(one, other), "one": one.key, "other": other.key}
     facts = warehouse.query(load_sql("60_diff/overlap"), keys).row(0, named=True)
@@ -71,12 +73,15 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def _larger_pool(one: Experiment, other: Experiment) -> str | None:
-    """What the one selects from that has more to choose from: it has all that the other's pool or sub-pool has."""
-    return max((one, other), key=lambda each: math.inf if each.pool_size is None else each.pool_size).selects_from
+    """The pool or sub-pool of the experiment with the larger one, which contains that of the other."""
+    sizes = {
+        experiment: math.inf if experiment.pool_size is None else experiment.pool_size for experiment in (one, other)
+    }
+    return max((one, other), key=lambda experiment: sizes[experiment]).selects_from
 
 
 def _rank_correlation(warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Any]:
-    """Spearman's correlation of the two scores; None where one has no scores."""
+    """Spearman's correlation of the two scores; None if one has no scores."""
     from assets.selections import scores_of
 
     sources = scores_of(one), scores_of(other)
@@ -92,7 +97,7 @@ def _rank_correlation(warehouse: "Warehouse", one: Experiment, other: Experiment
 
 
 def _looks(warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Rows]:
-    """What the samples look like that only one selects; tokens and clusters are those of the first one's model."""
+    """Facts about the samples that only one selects. Tokens and clusters are of the model of `one`."""
     keys = {"pool": one.pool, "one": one.key, "other": other.key}
     more = {
         "groups": {"model": one.model},
@@ -120,7 +125,7 @@ def _print_overlap(one: Experiment, other: Experiment, facts: dict[str, Any]) ->
 
 
 def _print_groups(looks: dict[str, Rows], model: str) -> None:
-    """One table: a column for each group, its sources and clusters as shares of it."""
+    """Print one table with a column per group. Sources and clusters are shares of the group."""
     groups = {row["side"]: row for row in looks["groups"]}
     sizes = {group: groups.get(group, {}).get("samples", 0) for group in GROUPS}
 
@@ -129,7 +134,7 @@ def _print_groups(looks: dict[str, Rows], model: str) -> None:
         return [label, *("" if value is None else format(value, form) for value in values)]
 
     def shares(label: str, row: dict[str, Any]) -> list[str]:
-        return [first_line(label, LABEL), *(f"{row[each] / sizes[each]:.1%}" if sizes[each] else "" for each in GROUPS)]
+        return [first_line(label, LABEL), *(f"{row[side] / sizes[side]:.1%}" if sizes[side] else "" for side in GROUPS)]
 
     table = [
         cells("samples", "samples", ",d"),
@@ -139,8 +144,8 @@ def _print_groups(looks: dict[str, Rows], model: str) -> None:
     ]
 
     def difference(row: dict[str, Any]) -> float:
-        sides = [row[each] / sizes[each] for each in ("only_one", "only_other") if sizes[each]]
-        return max((abs(share - row["pool"] / sizes["pool"]) for share in sides), default=0)
+        of_sides = [row[side] / sizes[side] for side in ("only_one", "only_other") if sizes[side]]
+        return max((abs(share - row["pool"] / sizes["pool"]) for share in of_sides), default=0)
 
     telling = sorted(looks["sources"], key=difference, reverse=True)[:SOURCES]
     table += [shares(f"source {row['source']}", row) for row in looks["sources"] if row in telling]

@@ -1,4 +1,4 @@
-"""What is due, as a table that a person can read: like partitions and like causes together."""
+"""A short table of what is due, with similar partitions and causes grouped."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from orchestration.staleness import Due
 
 OF_INPUT = re.compile(r"(?P<asset>\S+) \S+ (?P<what>is new|changed|was removed from the profile)(?P<more>, .*)?")
-"""What `Staleness` says of one partition that something is made from."""
+"""A cause from `Staleness` that names one input."""
 
 MOST_CAUSES = 3
 
 
 def print_due(due: Iterable["Due"]) -> None:
-    """Print one line for all partitions of an asset that are due for the same causes."""
+    """Print one line per asset, status and causes."""
     grouped: dict[tuple[str, str, str], list[str]] = {}
-    for each in due:
-        key = each.status, each.step.name, "; ".join(summed(each.causes))
-        grouped.setdefault(key, []).append(each.step.partition_key or "")
+    for one in due:
+        key = one.status, one.step.name, "; ".join(summed(one.causes))
+        grouped.setdefault(key, []).append(one.step.partition_key or "")
     print_table(
         ["", "asset", "partitions", "why"],
         [
@@ -33,11 +33,11 @@ def print_due(due: Iterable["Due"]) -> None:
 
 
 def summed(causes: Sequence[str]) -> list[str]:
-    """A few words for many causes: inputs of one asset that became due alike are counted."""
+    """A summary of causes that counts the inputs of one asset with the same change."""
     counts: dict[str, list[str]] = {}
     for cause in causes:
-        found = OF_INPUT.fullmatch(cause)
-        counts.setdefault(f"{found['asset']} {found['what']}" if found else cause, []).append(cause)
+        match = OF_INPUT.fullmatch(cause)
+        counts.setdefault(f"{match['asset']} {match['what']}" if match else cause, []).append(cause)
     few = [alike[0] if len(alike) == 1 else _plural(f"{len(alike):,} of {named}") for named, alike in counts.items()]
     left = len(few) - MOST_CAUSES
     return few if left <= 1 else [*few[:MOST_CAUSES], f"{left} more causes (--json has all)"]

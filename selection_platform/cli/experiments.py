@@ -12,7 +12,7 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "experiments",
-        help="list the experiments, and how far each has come",
+        help="list the experiments, and the progress of each",
         epilog="Example: selection-platform experiments --json",
     )
     add_json(parser)
@@ -20,19 +20,19 @@ def add_parsers(commands: Commands) -> None:
 
 
 def experiments(profile: Profile, options: argparse.Namespace) -> None:
-    """List every experiment of the profile: whether it has selected, is trained and evaluated, and what is due."""
+    """List every experiment of the profile, with the state of its selection, training and evaluation."""
     from orchestration.experiment_states import STAGES, experiment_states
     from orchestration.workspace import open_workspace
 
     with open_workspace(profile) as workspace:
-        found = experiment_states(list(profile.experiments), workspace.staleness)
+        states = experiment_states(list(profile.experiments), workspace.staleness)
     if options.json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(state) for state in states])
         return
     print_table(
         ["experiment", *STAGES],
-        [[each.experiment, *(state or "-" for state in each.stages.values())] for each in found],
+        [[state.experiment, *(stage or "-" for stage in state.stages.values())] for state in states],
         text=range(1 + len(STAGES)),
     )
-    done = sum(not each.is_due for each in found)
-    print(f"{done} of {len(found)} experiments of profile {profile.name} are up to date")
+    done = sum(not state.is_due for state in states)
+    print(f"{done} of {len(states)} experiments of profile {profile.name} are up to date")

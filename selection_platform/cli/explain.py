@@ -1,4 +1,4 @@
-"""The command that explains one sample: its text, what each method thinks of it, what it is like, who chose it."""
+"""The command that explains one sample: its text, scores, cluster and neighbours, and which experiments selected it."""
 
 import argparse
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from sql.queries import load_sql
 NEIGHBOURS = 5
 LISTED_IDS = 5
 CUT_MESSAGE = 600
-"""Characters of a message that are shown without --full."""
+"""Most characters of a message that are shown without --full."""
 SHORT_ID = 12
-"""Characters of an id in a list: as a beginning they name one of many millions."""
+"""Characters of an id in a list: enough to name one of many millions."""
 
 Rows = list[dict[str, Any]]
 
@@ -27,33 +27,33 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "explain",
-        help="say how each method scores one sample, and who chose it",
+        help="show one sample: its text, its score by each method, and who selected it",
         epilog="Example: selection-platform explain 3f9c2a",
     )
     parser.add_argument("sample_id", metavar="SAMPLE_ID", help="id of a sample, or enough of its beginning")
-    parser.add_argument("--full", action="store_true", help="show long messages whole")
+    parser.add_argument("--full", action="store_true", help="show long messages in full")
     add_json(parser)
     parser.set_defaults(command=explain)
 
 
 def explain(profile: Profile, options: argparse.Namespace) -> None:
-    """Say of one sample what it reads, how each method scores it, what lies near it, and which experiments chose it."""
+    """Print a sample's text, its score by each method, its nearest samples, and which experiments selected it."""
     with open_resources(profile).warehouse.read() as connection:
 
         def rows(name: str, **values: object) -> Rows:
             return connection.execute(load_sql(name), values).pl().to_dicts()
 
         sample_id = _whole_id(rows, options.sample_id)
-        there = {name for name, _, _ in connection.execute(load_sql("00_warehouse/columns")).fetchall()}
-        found = {
+        tables = {name for name, _, _ in connection.execute(load_sql("00_warehouse/columns")).fetchall()}
+        facts = {
             "sample_id": sample_id,
             "pools": rows("60_explain/conversations", sample_id=sample_id),
             "tokens": rows("60_explain/tokens", sample_id=sample_id),
             "scores": [
                 {"method": method.name, **score}
                 for method in METHODS.values()
-                # A method that is new to this warehouse has no table before the first write.
-                if method.scored_per is not None and method.table in there
+                # The table of a method that is new to this warehouse is created by the first write.
+                if method.scored_per is not None and method.table in tables
                 for score in rows("60_explain/score", table=method.table, sample_id=sample_id)
             ],
             "clusters": rows("60_explain/clusters", sample_id=sample_id),
@@ -61,51 +61,53 @@ def explain(profile: Profile, options: argparse.Namespace) -> None:
             "selected_by": rows("60_explain/selected_by", sample_id=sample_id),
         }
     if options.json:
-        print_json(found)
+        print_json(facts)
         return
-    _print_text(found, None if options.full else CUT_MESSAGE)
-    _print_scores(found["scores"])
-    _print_surroundings(found["clusters"], found["neighbours"])
-    _print_selections(found["selected_by"])
+    _print_text(facts, None if options.full else CUT_MESSAGE)
+    _print_scores(facts["scores"])
+    _print_surroundings(facts["clusters"], facts["neighbours"])
+    _print_selections(facts["selected_by"])
 
 
 def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
-    """The one id that begins so.
+    """The id that begins with a prefix.
 
     Raises:
-        PlatformError: there is none, or several.
+        PlatformError: no id or several ids begin with it.
     """
     ids = [row["sample_id"] for row in rows("60_explain/ids", prefix=prefix, most=LISTED_IDS + 1)]
     if len(ids) == 1 or prefix in ids:
         return ids[0]
     if ids:
         more = "\n  ..." if len(ids) > LISTED_IDS else ""
-        listed = "".join(f"\n  {each}" for each in ids[:LISTED_IDS])
-        raise PlatformError(f"more than one sample's id begins with {prefix!r}; give more of it:{listed}{more}")
+        listed = "".join(f"\n  {sample_id}" for sample_id in ids[:LISTED_IDS])
+        raise PlatformError(f"several samples have an id that begins with {prefix!r}; give more of it:{listed}{more}")
     nearest = [row["sample_id"] for row in rows("60_explain/nearest_ids", prefix=prefix, most=LISTED_IDS)]
-    listed = "".join(f"\n  {each}" for each in nearest) or " none, as no pool has been made"
+    if not nearest:
+        raise PlatformError("there are no samples yet: run `selection-platform run` first")
+    listed = "".join(f"\n  {sample_id}" for sample_id in nearest)
     raise PlatformError(
-        f"no sample's id begins with {prefix!r}; nearest are{listed}\n"
+        f"no sample has an id that begins with {prefix!r}; the nearest are{listed}\n"
         'To find ids: selection-platform sql "FROM selections.samples LIMIT 10"'
     )
 
 
-def _print_text(found: dict[str, Any], most: int | None) -> None:
-    print(f"Sample {found['sample_id']}")
-    for pool in found["pools"]:
-        split = "" if pool["split"] == "samples" else f", in the split {pool['split']} and so never selected"
+def _print_text(facts: dict[str, Any], most: int | None) -> None:
+    print(f"Sample {facts['sample_id']}")
+    for pool in facts["pools"]:
+        split = "" if pool["split"] == "samples" else f", in the split {pool['split']}, so it is never selected"
         print(
             f"  {pool['pool']}{split}: source {first_line(pool['source'], WIDTH)}, "
             f"licence {first_line(pool['licence'], WIDTH) or 'not stated'}, "
             f"{pool['turns']} turn{'s' * (pool['turns'] != 1)}, {pool['characters']:,} characters"
         )
-    for tokens in found["tokens"]:
+    for tokens in facts["tokens"]:
         print(
-            f"  {tokens['prompt_tokens']:,} tokens of prompt and {tokens['answer_tokens']:,} of last answer "
+            f"  {tokens['prompt_tokens']:,} tokens in the prompt and {tokens['answer_tokens']:,} in the last answer "
             f"({tokens['pool']}, {tokens['model']})"
         )
-    # The id is the messages' hash, so they are the same in every pool.
-    first = found["pools"][0]
+    # The id is a hash of the messages, so they are the same in every pool.
+    first = facts["pools"][0]
     for message in to_messages(first["messages"], first.get("untrained")):
         print(f"\n{message.role}{'' if message.trained else ', not trained on'}\n{shown(message.content, most)}")
 
@@ -113,7 +115,7 @@ def _print_text(found: dict[str, Any], most: int | None) -> None:
 def _print_scores(scores: Rows) -> None:
     for pool, model in dict.fromkeys((score["pool"], score["model"]) for score in scores):
         of_part = [score for score in scores if (score["pool"], score["model"]) == (pool, model)]
-        print(f"\nScores in {pool}, {'whatever the model' if model is None else f'by {model}'}\n")
+        print(f"\nScores in {pool}, {'for any model' if model is None else f'by {model}'}\n")
         scored = [score for score in of_part if score["score"] is not None]
         if scored:
             header = ["method", "score", "rank", "scored", "percentile"]
@@ -143,7 +145,7 @@ def _print_surroundings(clusters: Rows, neighbours: Rows) -> None:
         print(
             wrapped(
                 f"Cluster {cluster['cluster']} of {cluster['pool']}, {cluster['model']}: {cluster['cluster_size']:,} "
-                f"of {cluster['samples']:,} samples ({share:.1%}); {cluster['nearer']:,} of them lie nearer to its "
+                f"of {cluster['samples']:,} samples ({share:.1%}); {cluster['nearer']:,} of them are nearer to its "
                 "centre"
             )
         )
@@ -156,7 +158,7 @@ def _print_surroundings(clusters: Rows, neighbours: Rows) -> None:
 
 
 def _print_selections(selected_by: Rows) -> None:
-    print(f"\nChosen by {len(selected_by)} experiment{'s' * (len(selected_by) != 1)}")
+    print(f"\nSelected by {len(selected_by)} experiment{'s' * (len(selected_by) != 1)}")
     for row in selected_by:
         place = "all" if row["budget"] is None else f"{row['position']:,} of {row['size']:,}"
         print(f"  {place:>16}  {row['experiment']}")

@@ -1,4 +1,4 @@
-"""Take a selection away, or a model."""
+"""The command that writes a selection or a model to files."""
 
 import argparse
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ def add_parsers(commands: Commands) -> None:
     add_experiment(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_formats(parser)
-    parser.add_argument("--model", action="store_true", help="write its model, as transformers and vLLM load it")
-    parser.add_argument("--adapter", action="store_true", help="with --model: the LoRA adapter alone, not merged")
+    parser.add_argument("--model", action="store_true", help="write its model, for transformers and vLLM")
+    parser.add_argument("--adapter", action="store_true", help="with --model: write only the LoRA adapter, not merged")
     parser.set_defaults(command=export)
 
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says what is written."""
+    """Add the option for the formats to write."""
     parser.add_argument(
         "--format",
         action="append",
         choices=FILES,
-        help=f"a form of data, or a trainer; may be repeated (default: {', '.join(PLAIN)})",
+        help=f"a data format, or a trainer; may be repeated (default: {', '.join(PLAIN)})",
     )
 
 
@@ -50,10 +50,10 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
     from selection_platform.report.export import check_place
 
     if options.adapter and not options.model:
-        raise PlatformError("--adapter: is about the model; add --model, or leave it out")
+        raise PlatformError("--adapter: it needs --model; add that, or leave it out")
     if options.model:
         if options.format:
-            raise PlatformError("--format: is about the selected conversations; leave it out with --model")
+            raise PlatformError("--format: it is for selected conversations; leave it out with --model")
         check_folder(options.to)
         write_model(profile, options.experiment, options.to, adapter=options.adapter)
         return
@@ -66,17 +66,17 @@ def export(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise PlatformError where a file is in the place of the folder to write to, or of one that it lies in."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir():
-        raise PlatformError(f"--to: {there} is a file; name a folder")
+    """Raise PlatformError if the folder to write to, or one of its parents, is a file."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise PlatformError(f"--to: {existing} is a file; name a folder")
 
 
 def check_trainers(profile: Profile, experiment: Experiment, formats: Sequence[Format]) -> None:
-    """Check that what is written for trainers has a base model to be trained.
+    """Check that an experiment has a base model, if files for a trainer are written.
 
     Raises:
-        PlatformError: the experiment has none, or none whose tokenizer the platform fetches.
+        PlatformError: it has no base model, or one whose tokenizer the platform does not fetch.
     """
     trainers = [name for name in TRAINERS if name in formats]
     if trainers and experiment.model not in profile.used_models:
@@ -90,13 +90,13 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
     """Write an experiment's selected conversations and a data card, and print where they are.
 
     Args:
-        profile: of the experiment.
-        experiment: one that selects.
-        folder: to write to.
-        formats: what is written.
+        profile: the profile of the experiment.
+        experiment: an experiment that selects.
+        folder: the folder to write to.
+        formats: the formats to write.
 
     Raises:
-        PlatformError: it has not selected yet.
+        PlatformError: the experiment has not selected yet.
     """
     from resources.conversations import conversations_sql
     from selection_platform.report.export import export_selection
@@ -127,7 +127,7 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
 
 
 def _training(profile: Profile, experiment: Experiment, resources: "Resources") -> "Training":
-    """How a model would be trained on an experiment's selection: as the profile says."""
+    """The training of a model on an experiment's selection, by the profile's recipe."""
     from selection_platform.models.lora_targets import lora_targets
     from selection_platform.models.renderers import load_renderer
     from selection_platform.report.trainers import Training
@@ -136,12 +136,12 @@ def _training(profile: Profile, experiment: Experiment, resources: "Resources") 
     manifest = read_manifest(folder)
     if manifest is None:
         raise PlatformError(
-            f"--format: trainers need the base model {experiment.base_model}, which is not there yet: run "
+            f"--format: trainers need the base model {experiment.base_model}, which does not exist yet: run "
             "`selection-platform refresh base_model` first"
         )
     hub, recipe = manifest.get("source") == "hub", profile.fine_tuning
     if recipe.lora:
-        # Trainers do not know what `auto` is.
+        # Trainers do not know `auto`.
         lora = recipe.lora.model_copy(update={"target_modules": tuple(lora_targets(folder, recipe.lora))})
         recipe = recipe.model_copy(update={"lora": lora})
     return Training(
@@ -154,14 +154,14 @@ def _training(profile: Profile, experiment: Experiment, resources: "Resources") 
 
 
 def _selection_hash(warehouse: "Warehouse", experiment: Experiment) -> str:
-    """Identity of the ids and their order, as the record of what was trained on them has it."""
+    """A hash of the ids and their order, the same as in the record of a training on them."""
     from assets.selections import CONTENT
 
     return warehouse.content_hash("selections.samples", {"experiment": experiment.key}, CONTENT)
 
 
 def _facts_of_pool(warehouse: "Warehouse", experiment: Experiment) -> dict[str, str]:
-    """How many conversations there were to select from, and what became of the other rows."""
+    """The number of conversations in the pool, and of the rows that were dropped."""
     from sql.queries import load_sql
 
     sizes = dict(warehouse.query(load_sql("10_pools/sizes")).iter_rows())

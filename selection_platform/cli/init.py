@@ -1,4 +1,4 @@
-"""Look at data and write a profile for it."""
+"""The command that inspects data and writes a profile for it."""
 
 import argparse
 import os
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 ROWS = 10_000
 BUDGET = 10_000
-"""The paper's."""
+"""The paper's budget."""
 
 SHARE_OF_SMALL_POOLS = 10
-"""Of a pool that has not ten times the budget, a tenth is selected: all methods choose alike where little is left."""
+"""A pool with less than ten times the budget gets a tenth as its budget: methods differ little if few rows are left."""
 
 HELD_OUT = 0.01
 LANGUAGES = 4
@@ -53,37 +53,39 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "init",
-        help="look at your data, and write a profile for it",
+        help="inspect your data, and write a profile for it",
         epilog="Example: selection-platform init chats.jsonl --model Qwen/Qwen2.5-0.5B",
     )
     add_data(parser)
-    parser.add_argument("--model", help="base model: folder, or hub id, with @COMMIT if need be")
-    parser.add_argument("--budget", type=int, metavar="N", help=f"how many to select (default: {BUDGET}, or a tenth)")
-    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows to look at (default: {ROWS})")
+    parser.add_argument("--model", help="base model: a folder, or a hub id, optionally with @COMMIT")
+    parser.add_argument(
+        "--budget", type=int, metavar="N", help=f"conversations to select (default: {BUDGET}, or a tenth)"
+    )
+    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows to inspect (default: {ROWS})")
     parser.add_argument("--to", type=Path, metavar="FILE", help="the profile to write (default: POOL.yaml)")
     parser.set_defaults(command=init, makes_profile=True)
 
 
 def init(options: argparse.Namespace) -> None:
-    """Say what the first rows are like and what would become of them, and write a profile that runs as it is."""
+    """Print what the first rows are like and which would be dropped, and write a profile that is ready to run."""
     from selection_platform.pools.survey import survey
 
     pool = pool_of(options)
     name = pool_name(pool["source"])
     path = options.to or Path(f"{name}.yaml")
     if path.exists():
-        raise PlatformError(f"{path} exists, and is left as it is; name another file with --to")
+        raise PlatformError(f"{path} exists already; name another file with --to")
     check_folder(path.parent)
     if options.rows < 1:
-        raise PlatformError(f"--rows: {options.rows} is not a number of rows to look at; write 1 or more")
+        raise PlatformError(f"--rows: {options.rows} is not a number of rows; write 1 or more")
     models = {} if options.model is None else model_of(options.model)
     look = _look_at(models)
     settings = _pool_settings({**pool, "held_out": HELD_OUT})
-    found = survey(settings, options.rows, None if look is None else look.count_tokens)
-    budget = _budget(options.budget, found)
-    _print_survey(found, pieces if look is None else look.pieces)
-    text = _profile_text(options, path, name, pool, models, look, found, budget)
-    # What does not fit is said now, before anything is written.
+    seen = survey(settings, options.rows, None if look is None else look.count_tokens)
+    budget = _budget(options.budget, seen)
+    _print_survey(seen, pieces if look is None else look.pieces)
+    text = _profile_text(options, path, name, pool, models, look, seen, budget)
+    # Check the profile before anything is written.
     read_profile(path, text)
     write_text(path, text)
     quoted = shlex.quote(str(path))
@@ -104,50 +106,50 @@ def _look_at(models: Mapping[str, Any]) -> "ModelLook | None":
     return next((look_at(ModelSettings.model_validate(model), TextSettings()) for model in models.values()), None)
 
 
-def _budget(wanted: int | None, found: "Survey") -> int:
-    """How many samples to select.
+def _budget(wanted: int | None, seen: "Survey") -> int:
+    """The number of samples to select.
 
     Raises:
-        PlatformError: there are not as many as wanted.
+        PlatformError: more samples are wanted than there are.
     """
-    most = found.pool.kept["pool"]
+    most = seen.pool.kept["pool"]
     if wanted is None:
-        return max(1, min(BUDGET, most // SHARE_OF_SMALL_POOLS)) if found.is_whole else BUDGET
-    if wanted < 1 or (found.is_whole and wanted > most):
+        return max(1, min(BUDGET, most // SHARE_OF_SMALL_POOLS)) if seen.is_whole else BUDGET
+    if wanted < 1 or (seen.is_whole and wanted > most):
         raise PlatformError(
-            f"--budget: {wanted:,} is not between 1 and the {most:,} conversations that can be selected"
+            f"--budget: {wanted:,} is not between 1 and {most:,}, the number of conversations that can be selected"
         )
     return wanted
 
 
-def _print_survey(found: "Survey", as_pieces: Callable[[Sequence[Message]], list[Piece]]) -> None:
-    raw, pool = found.raw, found.pool
+def _print_survey(seen: "Survey", as_pieces: Callable[[Sequence[Message]], list[Piece]]) -> None:
+    raw, pool = seen.raw, seen.pool
     bad = sum(raw.bad_rows.values())
-    whole = "all there are" if found.is_whole else "the first of them"
-    print(f"{printable(', '.join(raw.files))}: looked at {raw.rows + bad:,} rows, {whole}")
+    which = "all" if seen.is_whole else "the first"
+    print(f"{printable(', '.join(raw.files))}: inspected {which} {raw.rows + bad:,} rows")
     print(wrapped(f"form: {pool.form}"))
     if pool.ignored:
         print(wrapped(f"fields not read: {', '.join(pool.ignored)}"))
-    _print_what_becomes(raw, pool)
-    print(f"{found.near_duplicates:,} of those kept are near-duplicates of an earlier one")
-    print(wrapped(f"languages of the first messages: {_languages(found)}"))
+    _print_kept_and_dropped(raw, pool)
+    print(f"{seen.near_duplicates:,} of the kept rows are near-duplicates of an earlier row")
+    print(wrapped(f"languages of the first messages: {_languages(seen)}"))
     print("\n            median     90%     most")
-    for label, values in (("turns", found.turns), ("characters", found.characters), ("tokens", found.tokens)):
+    for label, values in (("turns", seen.turns), ("characters", seen.characters), ("tokens", seen.tokens)):
         if values is not None:
             middle, high = (int(sorted(values)[int(share * (len(values) - 1))]) for share in (0.5, 0.9))
             print(f"{label:<10} {middle:>7,} {high:>7,} {int(values.max()):>8,}")
-    print("\nAs a model sees some of them; > marks what it is trained on.")
-    for conversation in found.shown:
+    print("\nSome of them as a model sees them; > marks what it is trained on.")
+    for conversation in seen.shown:
         _print_conversation(as_pieces(conversation))
 
 
-def _print_what_becomes(raw: "RawPoolReport", pool: "PoolReport") -> None:
+def _print_kept_and_dropped(raw: "RawPoolReport", pool: "PoolReport") -> None:
     print(f"\n{sum(pool.kept.values()):,} would be kept")
     for reason, rows in {**raw.bad_rows, **pool.dropped}.items():
         print(wrapped(f"{rows:,} dropped: {reason}"))
         example = raw.examples.get(reason) or pool.examples.get(reason)
         if example:
-            print(wrapped(f"  such as {example}"))
+            print(wrapped(f"  for example, {example}"))
     for part, rows in pool.trimmed.items():
         print(wrapped(f"{rows:,} lose a part: {part}"))
 
@@ -160,12 +162,12 @@ def _print_conversation(conversation: Sequence[Piece]) -> None:
         print("\n".join(f"{mark} {line}" for line in text.splitlines()))
 
 
-def _languages(found: "Survey") -> str:
-    # Of a few rows a detector of languages makes mistakes.
-    shares = [(language, share) for language, share in found.languages.items() if share >= 0.01]
+def _languages(seen: "Survey") -> str:
+    # The language detector is wrong for a few rows.
+    shares = [(language, share) for language, share in seen.languages.items() if share >= 0.01]
     named = [f"{language} {share:.0%}" for language, share in shares[:LANGUAGES]]
-    others = 1 - sum(share for _, share in shares[:LANGUAGES])
-    return ", ".join([*named, *([f"others {others:.0%}"] if others >= 0.005 else [])])
+    rest = 1 - sum(share for _, share in shares[:LANGUAGES])
+    return ", ".join([*named, *([f"other {rest:.0%}"] if rest >= 0.005 else [])])
 
 
 def _profile_text(
@@ -175,22 +177,22 @@ def _profile_text(
     pool: dict[str, Any],
     models: dict[str, Any],
     look: "ModelLook | None",
-    found: "Survey",
+    seen: "Survey",
     budget: int,
 ) -> str:
     """The profile, with comments."""
     command = shlex.join(["selection-platform", "init", *options.source])
-    said = {key: value for key, value in pool.items() if key not in ("source", "on_bad_row")}
+    reading = {key: value for key, value in pool.items() if key not in ("source", "on_bad_row")}
     lines = [
         f"# Written by: {as_comment(command)}",
-        "# Every setting that can be added here: docs/profile.md",
+        "# All settings: docs/profile.md",
         "pools:",
-        as_yaml({name: {**said, "source": _as_seen_from(path, pool["source"])}}, 2).rstrip("\n"),
-        f"    # The rows are read as {as_comment(found.pool.form)}.",
-        "    on_bad_row: skip # what cannot be read is counted, in the table pools.dropped",
-        f"    # language: en # of the first rows: {_languages(found)}",
-        f"    # near_duplicates: 0.8 # {found.near_duplicates:,} of the {len(found.turns):,} that were looked at",
-        f"    held_out: {HELD_OUT} # set aside, to measure the held-out loss on",
+        as_yaml({name: {**reading, "source": _seen_from_folder(path, pool["source"])}}, 2).rstrip("\n"),
+        f"    # The rows are read as {as_comment(seen.pool.form)}.",
+        "    on_bad_row: skip # unreadable rows are counted in the table pools.dropped",
+        f"    # language: en # of the first rows: {_languages(seen)}",
+        f"    # near_duplicates: 0.8 # {seen.near_duplicates:,} of the {len(seen.turns):,} inspected rows",
+        f"    held_out: {HELD_OUT} # the share to set aside, to measure the held-out loss",
     ]
     longest = _longest(look)
     if models:
@@ -199,15 +201,15 @@ def _profile_text(
     return "\n".join(lines) + "\n"
 
 
-def _as_seen_from(path: Path, source: dict[str, Any]) -> dict[str, Any]:
-    """The source with a path that starts from the profile's folder, where it lies in it: both can then be moved."""
+def _seen_from_folder(path: Path, source: dict[str, Any]) -> dict[str, Any]:
+    """The source, with paths inside the profile's folder made relative to it, so that both can be moved together."""
     folder = path.absolute().parent
-    seen = [os.path.relpath(each, folder) if Path(each).is_relative_to(folder) else each for each in files_of(source)]
-    return {**source, "files": seen[0] if len(seen) == 1 else seen} if seen else source
+    files = [os.path.relpath(file, folder) if Path(file).is_relative_to(folder) else file for file in files_of(source)]
+    return {**source, "files": files[0] if len(files) == 1 else files} if files else source
 
 
 def _longest(look: "ModelLook | None") -> list[str]:
-    """Lengths that the model takes, where the defaults are beyond them."""
+    """Settings for the model's longest input, if the defaults are longer."""
     longest = max(ScoringSettings().max_length, FineTuningSettings().max_length)
     if look is None or look.positions is None or look.positions >= longest:
         return []
@@ -227,10 +229,10 @@ def _arms(has_model: bool) -> list[str]:
             "  token_length:",
             "  ifd:",
             "  zip:",
-            "# Others: selection-platform methods",
+            "# More methods: selection-platform methods",
         ]
     return [
-        "# Without a base model, arms only select, and by the pool alone. To fine-tune and measure, add for instance",
+        "# Without a base model, arms only select, by the pool alone. To fine-tune and evaluate, add for example",
         "# models: {qwen2.5-0.5b: {hub: Qwen/Qwen2.5-0.5B, revision: COMMIT}}, and leave out `train: false`.",
         "arms:",
         "  random: {train: false}",

@@ -1,4 +1,4 @@
-"""The commands that look back: what an experiment was made from, and whether its selection follows from it."""
+"""The commands that print an experiment's lineage, and verify its selection."""
 
 import argparse
 import textwrap
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def add_parsers(commands: Commands) -> None:
     """Add both commands."""
     for name, command, what in (
-        ("lineage", lineage, "print all that an experiment was made from"),
+        ("lineage", lineage, "print everything that an experiment was made from"),
         ("verify", verify, "select again from the warehouse as it was, and compare"),
     ):
         parser = commands.add_parser(name, help=what, epilog=f"Example: selection-platform {name} ifd")
@@ -48,7 +48,7 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
     print(f"experiment  {found.experiment}")
     print(f"seed        {found.seed}")
     _print_wrapped("base model  ", _pairs(found.base_model))
-    _print_wrapped("template    ", ", ".join(found.templates) or "none was used")
+    _print_wrapped("template    ", ", ".join(found.templates) or "none")
     _print_wrapped("packages    ", _pairs(found.packages))
     for ancestor in found.ancestors:
         made, margin = ancestor.provenance, "  " * ancestor.depth
@@ -88,7 +88,7 @@ def verify(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def _reason(found: "Verification") -> str:
-    """What does not fit, what may be the cause, and what to do."""
+    """The differences, their possible causes, and what to do."""
     reasons = []
     if not found.selected.same:
         reasons.append(

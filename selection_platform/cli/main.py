@@ -1,7 +1,7 @@
-"""The way in: run one command, and end in a way that people and scripts understand.
+"""The entry point: run one command, and exit with a status.
 
 The exit status is 0; 1 after one message on standard error; 2 for a command line that is not understood; 3 from
-`status --exit-code` where something is due; 130, 143 or 129 after a signal.
+`status --exit-code` if something is due; 130, 143 or 129 after a signal.
 """
 
 import os
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
-        # Scripts ask often, and nothing of what follows is needed for it.
+        # Scripts call this often, and it needs none of the imports below.
         print(f"selection-platform {version('selection-platform')}")
         return 0
     stopping, status = Stopping(), 0
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping:
             status = _run(arguments)
     except BrokenPipeError:
-        # Whoever reads the output, such as `head`, wants no more of it; what is left goes nowhere.
+        # The reader of the output, such as `head`, has closed it. Discard the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if is_fixable(error):
-            # A message may have a stranger's text in it, such as a key of a row.
+            # A message may quote text from outside, such as a key of a row.
             print(f"selection-platform: {printable(message_of(error))}", file=sys.stderr)
         else:
             _report_fault(error)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # Here, where Ctrl-C is heeded already: it takes a second.
+    # Imported here, after Ctrl-C is handled, because it takes a second.
     from selection_platform.cli.command_line import parser
     from selection_platform.cli.completion import is_asked, offer
     from selection_platform.cli.progress_lines import show_progress
@@ -63,7 +63,7 @@ def _run(arguments: Sequence[str]) -> int:
         status = options.command(options)
     else:
         if options.profile:
-            # Dagster's processes load the definitions by themselves, and find the profile here.
+            # Dagster's processes load the definitions themselves, and read the profile from here.
             os.environ[PROFILE_VARIABLE] = options.profile
         status = options.command(load_profile(options.profile), options)
     sys.stdout.flush()
@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _report_fault(error: Exception) -> None:
-    """Show the traceback of a fault of ours, and keep it for whoever looks into it."""
+    """Print the traceback of a bug in the platform, and write it to a file for a report."""
     import traceback
 
     from selection_platform.configuration.profile import homes, make_private
@@ -87,7 +87,7 @@ def _report_fault(error: Exception) -> None:
     except OSError as why:
         report = f"the lines above and these versions: {versions} ({log} cannot be written: {why.strerror})"
     print(
-        "selection-platform: this is a fault of the platform and not of what you gave it. Please report it to its "
+        "selection-platform: this is a bug in the platform, not a problem with your input. Please report it to the "
         f"maintainers with {report}",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""List the arms."""
+"""The command that lists the methods."""
 
 import argparse
 
@@ -18,7 +18,7 @@ def add_parsers(commands: Commands) -> None:
 
 
 def methods(profile: Profile, options: argparse.Namespace) -> None:
-    """List the arms, and which of them the profile runs."""
+    """List the methods, and which of them the profile runs."""
     for method in METHODS.values():
         seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
         in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"

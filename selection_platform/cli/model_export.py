@@ -1,4 +1,4 @@
-"""What `export --model` writes: an experiment's model, and what is known of it, from the record of its making."""
+"""`export --model`: writes an experiment's model, and a model card from the records of its training."""
 
 import sys
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from selection_platform.report.model_card import ModelCard
 
 COUNTS = ("rows", "tokens_trained", "answer_tokens_trained", "steps", "final_loss", "precision", "devices")
-"""What a training's manifest says of what was done, beside its recipe."""
+"""Keys of a training's manifest for the card, besides the recipe."""
 ORIGIN = ("source", "model_id", "commit", "name", "package", "version", "file", "parameters", "weights_hash", "licence")
-"""What a base model's manifest says of where it came from."""
+"""Keys of a base model's manifest for its origin."""
 
 
 def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> None:
-    """Write an experiment's model into a folder, and print where its files are.
+    """Write an experiment's model to a folder, and print the paths of its files.
 
     Args:
-        profile: of the experiment.
-        key: of the experiment.
-        folder: to write; its own earlier export in it is replaced.
-        adapter: write the adapter alone.
+        profile: the profile of the experiment.
+        key: key of the experiment.
+        folder: the folder to write to; an earlier export in it is replaced.
+        adapter: write only the adapter.
 
     Raises:
-        PlatformError: there is no such experiment or no model of it, or the folder holds something else.
+        PlatformError: the experiment or its model does not exist, or the folder has other files.
     """
     from orchestration.workspace import open_workspace
     from selection_platform.models.exported import ModelExport, check_model_place, export_model
@@ -46,10 +46,10 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
     experiment = trained_experiment(profile, key)
     check_model_place(folder)
     with open_workspace(profile) as workspace:
-        made = _Made.of(workspace, experiment)
-        origin = made.origin
+        trained = _TrainedModel.of(workspace, experiment)
+        origin = trained.origin
         export = ModelExport(
-            source=made.folder,
+            source=trained.folder,
             dtype=profile.dtype,
             text=profile.text_of(experiment.model),
             trained=experiment.pool is not None,
@@ -60,7 +60,7 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
         written = export_model(
             export,
             folder,
-            card=lambda files: model_card(_card(workspace, made, adapter, files)),
+            card=lambda files: model_card(_card(workspace, trained, adapter, files)),
             tell=lambda text: print(f"    {text}", file=sys.stderr, flush=True),
         )
     for path in written:
@@ -68,15 +68,15 @@ def write_model(profile: Profile, key: str, folder: Path, *, adapter: bool) -> N
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A model that is there, and the record of its making.
+class _TrainedModel:
+    """An experiment's model, and the record of its training.
 
     Attributes:
-        experiment: whose it is.
-        folder: where it lies.
-        manifest: of that folder.
-        checkpoint: the record; of a base model too, whose checkpoint is the model itself.
-        origin: what is known of where the base model came from.
+        experiment: the experiment.
+        folder: the model's folder.
+        manifest: the manifest of that folder.
+        checkpoint: the record of the checkpoint. The checkpoint of the `base` arm is the base model itself.
+        origin: the origin of the base model, as far as it is known.
     """
 
     experiment: Experiment
@@ -86,11 +86,11 @@ class _Made:
     origin: Mapping[str, Any]
 
     @classmethod
-    def of(cls, workspace: "Workspace", experiment: Experiment) -> "_Made":
+    def of(cls, workspace: "Workspace", experiment: Experiment) -> "_TrainedModel":
         """The model of an experiment.
 
         Raises:
-            PlatformError: there is none yet.
+            PlatformError: it does not exist yet.
         """
         from assets.keys import CHECKPOINT
         from assets.record.recipes import model_folder
@@ -106,43 +106,43 @@ class _Made:
         return cls(experiment, folder, manifest, checkpoint, {name: base[name] for name in ORIGIN if base.get(name)})
 
 
-def _card(workspace: "Workspace", made: _Made, adapter: bool, written: Path) -> "ModelCard":
+def _card(workspace: "Workspace", trained: _TrainedModel, adapter: bool, written: Path) -> "ModelCard":
     from assets.keys import BENCHMARK_RESULT, CHECKPOINT
     from assets.record.provenance import input_name
     from selection_platform.report.model_card import ModelCard
     from sql.queries import load_sql
 
-    experiment, warehouse = made.experiment, workspace.resources.warehouse
+    experiment, warehouse = trained.experiment, workspace.resources.warehouse
     result = workspace.staleness.provenance(BENCHMARK_RESULT, experiment.key)
-    # Results of what was trained before would be another model's.
-    of_model = result and result.inputs.get(input_name(CHECKPOINT, experiment.key)) == made.checkpoint.data_version
+    # Results of an earlier checkpoint are of another model.
+    of_model = result and result.inputs.get(input_name(CHECKPOINT, experiment.key)) == trained.checkpoint.data_version
     values = {"experiment": experiment.key}
     rows = warehouse.query(load_sql("60_export/results"), values)
     licences = warehouse.query(load_sql("60_export/licences"), {**values, "pool": experiment.pool})
     return ModelCard(
         experiment=experiment.key,
-        hub_id=made.origin.get("model_id"),
+        hub_id=trained.origin.get("model_id"),
         adapter=adapter,
-        base={"name": experiment.base_model, **{_words(name): value for name, value in made.origin.items()}},
-        selection=_selection(made) if experiment.pool else {},
-        recipe=_recipe(made) if experiment.pool else {},
-        made=_versions(workspace.profile, made),
-        use=_use(made, workspace.profile.text_of(experiment.model), adapter, written),
+        base={"name": experiment.base_model, **{_words(name): value for name, value in trained.origin.items()}},
+        selection=_selection(trained) if experiment.pool else {},
+        recipe=_recipe(trained) if experiment.pool else {},
+        made=_versions(workspace.profile, trained),
+        use=_use(trained, workspace.profile.text_of(experiment.model), adapter, written),
         results=rows if of_model else rows.clear(),
-        verdict=_verdict(workspace, made, bool(of_model)),
+        verdict=_verdict(workspace, trained, bool(of_model)),
         licences=licences,
         disclaimer=workspace.profile.disclaimer,
     )
 
 
-def _selection(made: _Made) -> dict[str, Any]:
+def _selection(trained: _TrainedModel) -> dict[str, Any]:
     from assets.keys import SELECTION
     from assets.record.provenance import input_name
 
-    experiment = made.experiment
-    selection = made.checkpoint.inputs.get(input_name(SELECTION, experiment.key))
-    if TRAINED_ELSEWHERE in made.manifest and made.checkpoint.settings.get("trained_elsewhere.selection") is None:
-        selection = f"{selection} by the experiment; who trained the model states none"
+    experiment = trained.experiment
+    selection = trained.checkpoint.inputs.get(input_name(SELECTION, experiment.key))
+    if TRAINED_ELSEWHERE in trained.manifest and trained.checkpoint.settings.get("trained_elsewhere.selection") is None:
+        selection = f"{selection} in the experiment; not stated for the training"
     return {
         "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
         "pool": experiment.selects_from,
@@ -152,70 +152,70 @@ def _selection(made: _Made) -> dict[str, Any]:
     }
 
 
-def _recipe(made: _Made) -> dict[str, Any]:
-    """The recipe that it was trained with, which need not be the profile's of today."""
-    if TRAINED_ELSEWHERE in made.manifest:
-        where = f"elsewhere, by a recipe that is not known here: {made.manifest[TRAINED_ELSEWHERE]}"
-        return {"trained": where, "weights hash": made.manifest["weights_hash"]}
-    recipe = dict(made.manifest.get("spec", {}).get("recipe", {}))
+def _recipe(trained: _TrainedModel) -> dict[str, Any]:
+    """The recipe of its training, which may differ from the profile's current one."""
+    if TRAINED_ELSEWHERE in trained.manifest:
+        where = f"elsewhere, by a recipe that is not known here: {trained.manifest[TRAINED_ELSEWHERE]}"
+        return {"trained": where, "weights hash": trained.manifest["weights_hash"]}
+    recipe = dict(trained.manifest.get("spec", {}).get("recipe", {}))
     lora = recipe.pop("lora", None)
     return {
         **{_words(name): value for name, value in recipe.items()},
         "adapter": "none: full fine-tuning" if lora is None else ", ".join(f"{key} {lora[key]}" for key in lora),
-        **{_words(name): made.manifest.get(name) for name in COUNTS},
-        "weights hash": made.manifest.get("weights_hash"),
+        **{_words(name): trained.manifest.get(name) for name in COUNTS},
+        "weights hash": trained.manifest.get("weights_hash"),
     }
 
 
-def _versions(profile: Profile, made: _Made) -> dict[str, Any]:
-    settings = made.checkpoint.settings
+def _versions(profile: Profile, trained: _TrainedModel) -> dict[str, Any]:
+    settings = trained.checkpoint.settings
     return {
         "profile": profile.name,
-        "template": made.manifest.get("template_hash") or settings.get("template"),
+        "template": trained.manifest.get("template_hash") or settings.get("template"),
         "number type of the weights": profile.dtype,
-        "warehouse snapshot": made.checkpoint.snapshot,
-        **made.checkpoint.packages,
+        "warehouse snapshot": trained.checkpoint.snapshot,
+        **trained.checkpoint.packages,
         "exported by": f"selection-platform {version('selection-platform')}",
     }
 
 
-def _use(made: _Made, text: TextSettings, adapter: bool, written: Path) -> list[str]:
-    """How to get the answers that were measured."""
+def _use(trained: _TrainedModel, text: TextSettings, adapter: bool, written: Path) -> list[str]:
+    """How to use the model so that it answers as in the evaluation."""
     from selection_platform.models.exported import PROBES, other_prompt_ids
     from selection_platform.models.renderers import load_renderer
 
-    base = made.origin.get("model_id") or made.experiment.base_model
+    base = trained.origin.get("model_id") or trained.experiment.base_model
     load = (
-        f"An adapter of {base}: load that, and this folder with peft."
+        f"This is an adapter of {base}: load that model, and this folder with peft."
         if adapter
         else "Load it with transformers or vLLM."
     )
     other = other_prompt_ids(written, text)
     prompts = (
-        f"The chat template gives the token ids that it was evaluated with, on all of {len(PROBES)} probes."
+        f"On all {len(PROBES)} probes, the chat template gives the same token ids as the evaluation."
         if not other
-        else "The chat template gives the token ids that it was evaluated with, but for prompts with "
-        f"{', '.join(other)}: there the evaluation tokenises each message by itself."
+        else "The chat template gives the same token ids as the evaluation, except for prompts with "
+        f"{', '.join(other)}: there the evaluation tokenises each message separately."
     )
     next_turn = load_renderer(written, text).next_turn
     stop = f" The evaluation also ends it before {next_turn!r}: give that as a stop string." if next_turn else ""
     return [
         f"{load} {prompts}",
-        "It was evaluated greedily: ask with temperature 0. An answer ends with the tokens that generation_config.json "
-        f"names.{stop}",
+        "It was evaluated with greedy decoding: use temperature 0. An answer ends with the tokens that "
+        f"generation_config.json names.{stop}",
     ]
 
 
-def _verdict(workspace: "Workspace", made: _Made, of_model: bool) -> Any:
-    """The comparison with random selection that was made of these results."""
+def _verdict(workspace: "Workspace", trained: _TrainedModel, of_model: bool) -> Any:
+    """The comparison of these results with random selection."""
     import dagster as dg
 
     from assets.keys import BENCHMARK_RESULT
     from assets.record.provenance import input_name
     from sql.queries import load_sql
 
-    experiment = made.experiment
-    found = workspace.resources.warehouse.query(
+    experiment = trained.experiment
+    rows = workspace.resources.warehouse.query(
         load_sql("60_export/verdict"),
         {name: getattr(experiment, name) for name in ("model", "pool", "budget", "method")},
     )
@@ -223,7 +223,7 @@ def _verdict(workspace: "Workspace", made: _Made, of_model: bool) -> Any:
     result = workspace.staleness.provenance(BENCHMARK_RESULT, experiment.key)
     name = input_name(BENCHMARK_RESULT, experiment.key)
     current = verdict and result and verdict.inputs.get(name) == result.data_version
-    return found if of_model and current and experiment.pool_size is None else found.clear()
+    return rows if of_model and current and experiment.pool_size is None else rows.clear()
 
 
 def _words(name: str) -> str:

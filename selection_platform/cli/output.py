@@ -1,6 +1,6 @@
-"""Tables on a terminal: in one style, as wide as the terminal, with a little colour where there is one.
+"""Tables on a terminal: in one style, as wide as the terminal, with a little colour.
 
-Elsewhere, in a pipe or a file, they are 80 columns wide and plain, and NO_COLOR keeps colours away from terminals too.
+In a pipe or a file they are plain and 80 columns wide. NO_COLOR turns off colours on terminals too.
 """
 
 import sys
@@ -22,10 +22,10 @@ COLOURS = {
     "stale": "yellow",
     "upstream due": "yellow",
 }
-"""Of cells that are one of these words."""
+"""Colours of cells with only one of these words."""
 
 MARKED = {"**": ("bold green", "*"), "_": ("cyan", "+")}
-"""How Markdown's marks of the best and the second best are shown: the style, and the sign where there is none."""
+"""For Markdown's marks of the best and the second best: the style, and the sign to add."""
 
 BEST_AND_SECOND = "* best and + second best of each column"
 
@@ -38,14 +38,14 @@ def print_table(
     wraps: bool = False,
     plain: bool = False,
 ) -> None:
-    """Print a table. Columns that do not fit the width stand below, behind the first column again.
+    """Print a table. Columns that do not fit the width go below, after the first column again.
 
     Args:
         header: names of the columns.
-        rows: as many cells each.
-        text: numbers of the columns that are aligned to the left; the others have numbers.
-        wraps: whether all columns stay side by side, and long cells take several lines.
-        plain: whether cells are shown as they are: no word and no mark means anything.
+        rows: rows with one cell per column.
+        text: indices of the columns that are aligned to the left; the other columns have numbers.
+        wraps: whether all columns stay side by side, with long cells on several lines.
+        plain: whether cells are shown unchanged, so that words and marks have no meaning.
     """
     from rich import box
     from rich.cells import cell_len
@@ -74,7 +74,7 @@ def _console() -> "Console":
 
 
 def _blocks(widths: Sequence[int], most: int) -> list[list[int]]:
-    """The columns that stand side by side: as many as fit, and the first column before each of the others."""
+    """Blocks of columns that fit side by side, each with the first column in front."""
     blocks, used = [[0]], widths[0]
     for index in range(1, len(widths)):
         if len(blocks[-1]) > 1 and used + GAP + widths[index] > most:

@@ -1,4 +1,4 @@
-"""What the library says while it works, as lines on standard error."""
+"""The library's log messages as lines on standard error."""
 
 import logging
 import sys
@@ -8,14 +8,14 @@ from selection_platform.text.printable import printable
 
 
 class _Printable(logging.Formatter):
-    """Lines without what a terminal would obey: names of files and texts of rows stand in them."""
+    """Lines without control characters: messages contain file names and texts of rows."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def show_progress() -> None:
-    """Show what the library says: all of it where there is no terminal, and beside the bars of one no progress."""
+    """Show the library's messages. On a terminal, progress messages are left out, because progress bars show them."""
     warnings_only = logging.StreamHandler()
     warnings_only.setLevel(logging.WARNING)
     warnings_only.setFormatter(_Printable("%(message)s"))
@@ -28,7 +28,7 @@ def show_progress() -> None:
     lines = logging.StreamHandler()
     lines.setFormatter(_Printable("    %(message)s"))
     lines.addFilter(is_wanted)
-    # As in a new process, also where this one runs several commands: Dagster lowers the level when it runs a step.
+    # Set again for each command in this process, because Dagster lowers the level when it runs a step.
     library = logging.getLogger("selection_platform")
     library.handlers[:] = [lines]
     library.setLevel(logging.NOTSET)

@@ -21,24 +21,24 @@ def add_parsers(commands: Commands) -> None:
     )
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder to write to (default: the home folder's report)")
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--reference", choices=("paper",), help="about the paper's published averages instead")
-    instead.add_argument(
-        "--table", type=Path, metavar="CSV", help="about results that were made elsewhere, as `verdict`"
-    )
-    parser.add_argument("--primary", metavar="MEASURE", help="with --table: the measure that answers")
+    instead.add_argument("--reference", choices=("paper",), help="report on the paper's published averages instead")
+    instead.add_argument("--table", type=Path, metavar="CSV", help="report on results from elsewhere, as in `verdict`")
+    parser.add_argument("--primary", metavar="MEASURE", help="with --table: the primary measure")
     parser.set_defaults(command=report)
 
 
 def report(profile: Profile, options: argparse.Namespace) -> None:
-    """Write the page that says whether any choice beats random selection, and its figures and tables."""
-    # Here: matplotlib and SciPy take seconds, which no other command should wait for.
+    """Write the page that says whether any method beats random selection, and its figures and tables."""
+    # Imported here because matplotlib and SciPy take seconds, and other commands do not need them.
     from selection_platform.report.data import paper_data, table_data
     from selection_platform.report.page import Report, write_report
 
     if options.to is not None and options.to.exists() and not options.to.is_dir():
         raise PlatformError(f"--to: {options.to} is a file; name a folder")
     if options.primary and not options.table:
-        raise PlatformError("--primary: goes with --table; name our own in the profile, `verdict: {primary: ...}`")
+        raise PlatformError(
+            "--primary: it needs --table; for your own runs, set it in the profile: `verdict: {primary: ...}`"
+        )
     if options.table:
         data = table_data(profile, options.table, options.primary)
     elif options.reference == "paper":
@@ -46,16 +46,16 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
     else:
         warehouse = open_resources(profile).warehouse
         if TABLE not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
-            raise PlatformError(f"there is no table {TABLE} yet: run `selection-platform run` first")
+            raise PlatformError(f"the table {TABLE} does not exist yet: run `selection-platform run` first")
         data = own_report_data(profile, warehouse)
-    made = Report(data)
+    content = Report(data)
     folder = open_resources(profile).artifacts.report()
-    page, *others = write_report(made, options.to or folder / _beside(options))
-    print(f"{made.answer.headline}\n{page}\n{len(others)} files beside it: figures, tables, and a page for each arm")
+    page, *files = write_report(content, options.to or folder / _subfolder(options))
+    print(f"{content.answer.headline}\n{page}\n{len(files)} more files: figures, tables, and a page for each arm")
     if data.disclaimer:
         print(data.disclaimer)
 
 
-def _beside(options: argparse.Namespace) -> str:
-    """The folder of a report that is not about our own runs, in that of our own."""
+def _subfolder(options: argparse.Namespace) -> str:
+    """The subfolder for a report on results from elsewhere."""
     return "paper" if options.reference else "table" if options.table else ""

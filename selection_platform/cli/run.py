@@ -1,4 +1,4 @@
-"""The commands that make what is missing or stale: `run` all of it, `refresh` a part."""
+"""The commands that materialise what is missing or stale: `run` everything, `refresh` a part."""
 
 import argparse
 import shlex
@@ -18,29 +18,32 @@ def add_parsers(commands: Commands) -> None:
     """Add both commands."""
     parser = commands.add_parser(
         "run",
-        help="make what is missing or stale, from raw pools to the leaderboard",
+        help="materialise what is missing or stale, from raw pools to the leaderboard",
         epilog="Example: selection-platform run --profile mine.yaml",
     )
     _add_dry_run(parser)
     parser.set_defaults(command=run)
     parser = commands.add_parser(
         "refresh",
-        help="the same for some assets or partitions, and what they are made from",
+        help="the same for some assets or partitions, and everything upstream of them",
         epilog="Example: selection-platform refresh scores/ifd",
     )
     of = parser.add_argument(
-        "of", nargs="*", metavar="NAME", help="asset, such as scores/ifd, or key of a partition (default: everything)"
+        "of",
+        nargs="*",
+        metavar="NAME",
+        help="name of an asset, such as scores/ifd, or key of a partition (default: everything)",
     )
     completed(of, experiments)
     parser.add_argument(
-        "--rebuild", action="store_true", help="also train those checkpoints again whose weights were dropped"
+        "--rebuild", action="store_true", help="also train checkpoints again whose weights were dropped"
     )
     _add_dry_run(parser)
     parser.set_defaults(command=refresh)
 
 
 def _add_dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be made, and how long it takes")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would run, and how long it takes")
 
 
 def run(profile: Profile, options: argparse.Namespace) -> None:
@@ -55,11 +58,11 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def refresh(profile: Profile, options: argparse.Namespace) -> None:
-    """Materialise what is missing or stale of some assets or partitions and of what they are made from."""
+    """Materialise what is missing or stale among some assets or partitions and everything upstream of them."""
     from orchestration.refresh import refresh
 
     if options.rebuild and not options.of:
-        raise PlatformError("--rebuild: name the experiments whose weights are wanted")
+        raise PlatformError("--rebuild: name the experiments whose weights you need")
     if options.dry_run:
         _print_plan(profile, options.of, rebuild=options.rebuild)
         return
@@ -71,34 +74,34 @@ def _tell(line: str) -> None:
 
 
 def _print_plan(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -> None:
-    """What would be made, why, and how long that would take.
+    """Print which steps would run, why, and how long they would take.
 
     Raises:
-        PlatformError: something would stop it.
+        PlatformError: something would stop the run.
     """
     from orchestration.refresh import plan
     from selection_platform.text.numbers import duration
 
-    found = plan(profile, of, rebuild=rebuild)
-    if found.due:
-        print_due(found.due)
-    steps = len(found.due) + len(found.perhaps)
-    perhaps = f", and {len(found.perhaps)} more where these come out otherwise" if found.perhaps else ""
-    print(f"{len(found.due)} steps would be made{perhaps}")
-    seconds, unknown = found.expected
+    planned = plan(profile, of, rebuild=rebuild)
+    if planned.due:
+        print_due(planned.due)
+    steps = len(planned.due) + len(planned.perhaps)
+    perhaps = f", and up to {len(planned.perhaps)} more if their results change" if planned.perhaps else ""
+    print(f"{len(planned.due)} steps would run{perhaps}")
+    seconds, unknown = planned.expected
     if unknown < steps:
-        beside = f", and {unknown} steps that were never made" if unknown else ""
-        print(wrapped(f"By what they took before: {duration(seconds)} for all of them at most{beside}"))
+        rest = f", and the time of {unknown} steps that never ran" if unknown else ""
+        print(wrapped(f"From earlier runs: at most {duration(seconds)} for all of them{rest}"))
     elif steps:
-        print("How long it takes is not known: nothing was made before")
-    for line in found.long:
+        print("The time is not known, because none of these steps ran before")
+    for line in planned.long:
         print(wrapped(line))
-    if found.faults:
-        raise PlatformError("\n".join(found.faults))
+    if planned.faults:
+        raise PlatformError("\n".join(planned.faults))
 
 
 def _print_answer(profile: Profile) -> None:
-    """The answer, the leaderboard, the report's place, and what to do next."""
+    """Print the answer, the leaderboard, the report's path, and what to do next."""
     resources = open_resources(profile)
     if profile.trained_experiments:
         print(headline(own_report_data(profile, resources.warehouse)) + "\n")
@@ -116,8 +119,9 @@ def _print_next(profile: Profile) -> None:
         print("Your own data: selection-platform init YOUR_FILE_OR_HUB_ID")
         return
     of_profile = "" if profile.file is None else f" --profile {shlex.quote(str(profile.file))}"
-    chosen = {key: each for key, each in profile.experiments.items() if each.budget}
-    example = next((key for key, each in chosen.items() if each.method != "random"), next(iter(chosen), None))
+    selecting = {key: experiment for key, experiment in profile.experiments.items() if experiment.budget}
+    not_random = (key for key, experiment in selecting.items() if experiment.method != "random")
+    example = next(not_random, next(iter(selecting), None))
     if example is not None:
-        print("To take a selection away, for instance:")
+        print("To export a selection, for example:")
         print(f"  selection-platform{of_profile} export {example} --to DIR")

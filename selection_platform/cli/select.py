@@ -1,4 +1,4 @@
-"""Select from a file in one command."""
+"""The command that selects from data, without a profile of your own."""
 
 import argparse
 import os
@@ -34,25 +34,30 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "select",
-        help="select from files or a data set of the hub in one command",
+        help="select from files or a hub dataset in one command",
         epilog="Example: selection-platform select chats.jsonl --method zip --budget 10000 --to chosen",
     )
     add_data(parser)
-    method = parser.add_argument("--method", required=True, metavar="NAME", help="one of those that `methods` lists")
-    completed(method, methods)
-    parser.add_argument("--budget", type=int, required=True, metavar="N", help="how many conversations to select")
-    parser.add_argument(
-        "--near-duplicates", type=float, metavar="SHARE", help="drop rows that share so much with an earlier one (0.8)"
+    method = parser.add_argument(
+        "--method", required=True, metavar="NAME", help="a method, as in `selection-platform methods`"
     )
-    parser.add_argument("--model", help="base model, for methods that score with one: folder or hub id")
-    parser.add_argument("--seed", type=int, default=0, help="of methods that draw (default: 0)")
+    completed(method, methods)
+    parser.add_argument("--budget", type=int, required=True, metavar="N", help="number of conversations to select")
+    parser.add_argument(
+        "--near-duplicates",
+        type=float,
+        metavar="SHARE",
+        help="drop rows that share this much with an earlier row, such as 0.8",
+    )
+    parser.add_argument("--model", help="base model, for methods that score with one: a folder or a hub id")
+    parser.add_argument("--seed", type=int, default=0, help="seed, for methods that draw (default: 0)")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the result and its profile")
     add_formats(parser)
     parser.set_defaults(command=select, makes_profile=True)
 
 
 def select(options: argparse.Namespace) -> None:
-    """Write a profile, bring its one selection up to date, and write the selected conversations beside it."""
+    """Write a profile, refresh its only selection, and write the selected conversations to the same folder."""
     from orchestration.refresh import refresh
     from selection_platform.report.export import check_place
 
@@ -63,24 +68,24 @@ def select(options: argparse.Namespace) -> None:
     _check_source(options.to, pool["source"])
     path = options.to / PROFILE
     if path.exists() and not path.read_bytes().startswith(WRITTEN.encode()):
-        raise PlatformError(f"--to: {path} is a profile of yours, and is left as it is; name another folder")
+        raise PlatformError(f"--to: {path} is your own profile, which is never overwritten; name another folder")
     text = _profile_text(options, pool)
-    # What does not fit is said before anything is written.
+    # Check the profile before anything is written.
     profile = read_profile(path, text)
     experiment = next(iter(profile.experiments.values()))
     check_trainers(profile, experiment, formats)
     write_text(path, text)
-    # Dagster's processes load the definitions by themselves, and find the profile here.
+    # Dagster's processes load the definitions themselves, and read the profile from here.
     os.environ[PROFILE_VARIABLE] = str(path)
     refresh(profile, [experiment.key], tell=partial(print, flush=True))
     write_selection(profile, experiment, options.to, formats)
     where = "" if os.environ.get(HOME_VARIABLE) else f"{HOME_VARIABLE}={shlex.quote(str(home(profile).parent))} "
     look = f"selection-platform --profile {shlex.quote(str(path.absolute()))} ui"
-    print(f"\nTo look at how they were chosen: {where}{look}")
+    print(f"\nTo see how they were selected: {where}{look}")
 
 
 def _check_source(folder: Path, source: dict[str, Any]) -> None:
-    """Raise PlatformError where the source has files in the folder to write to, and so would soon have ours."""
+    """Raise PlatformError if the source has files in the folder to write to: it would then read our own files too."""
     from selection_platform.pools.sources.files import find_files
 
     for path in find_files(files_of(source), Path()).paths.values():

@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Functions that several commands share."""
 
 import argparse
 import json
@@ -21,10 +21,10 @@ MOST_LISTED = 10
 
 
 class Commands:
-    """What each command adds its parser to.
+    """The commands, to which each module adds its parsers.
 
     Attributes:
-        groups: by title, what each command does, by its name.
+        groups: by title of the group, the help text of each command, by its name.
     """
 
     def __init__(self, root: argparse.ArgumentParser) -> None:
@@ -35,15 +35,15 @@ class Commands:
         self._group: dict[str, str] = {}
 
     def begin_group(self, title: str) -> None:
-        """Put the commands that follow below a title."""
+        """Start a group: the next commands go below its title."""
         self._group = self.groups.setdefault(title, {})
 
     def add_parser(self, name: str, *, help: str, epilog: str) -> argparse.ArgumentParser:
         """Add a command.
 
         Args:
-            name: of the command.
-            help: what it does, in a few words.
+            name: name of the command.
+            help: a short description of it.
             epilog: `Example: ` and a command line.
         """
         self._group[name] = help
@@ -53,7 +53,7 @@ class Commands:
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        # Without a default, so that what stands before the command is not forgotten.
+        # Without a default, so that it does not overwrite a `--profile` before the command.
         completed(parser.add_argument("--profile", default=argparse.SUPPRESS, help=argparse.SUPPRESS), profiles)
         return parser
 
@@ -64,22 +64,22 @@ def add_experiment(parser: argparse.ArgumentParser, name: str = "experiment", wh
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add the option that turns what a command prints into one JSON document."""
+    """Add the option to print one JSON document instead of text."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources":
-    """What lies in a profile's home folder.
+    """Open the resources in a profile's home folder.
 
     Args:
-        profile: what is run there.
-        of_any_age: do not ask whether the warehouse has all that was made.
+        profile: the profile.
+        of_any_age: skip the check that the warehouse has everything that was materialised.
 
     Raises:
-        PlatformError: the folder is another profile's of the same name.
-        OlderCatalog: the warehouse's catalog is older than what was made.
+        PlatformError: the folder belongs to another profile of the same name.
+        OlderCatalog: the warehouse's catalog is older than Dagster's records.
     """
-    # Here: they import Dagster, which takes seconds that no help text should wait for.
+    # Imported here because they import Dagster, which takes seconds that `--help` does not need.
     from assets.record.catalog_age import check_catalog
     from orchestration.home_owner import check_owner
     from orchestration.materialize import open_instance
@@ -94,35 +94,36 @@ def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources"
 
 
 def selecting_experiment(profile: Profile, key: str) -> Experiment:
-    """The experiment of a key, which may be short; it must select samples."""
-    selecting = {key: each for key, each in profile.experiments.items() if each.pool}
+    """The experiment of a key, which may be shortened; it must select samples."""
+    selecting = {key: experiment for key, experiment in profile.experiments.items() if experiment.pool}
     return _experiment(selecting, key, " that selects samples")
 
 
 def trained_experiment(profile: Profile, key: str) -> Experiment:
-    """The experiment of a key, which may be short; it must have a model."""
+    """The experiment of a key, which may be shortened; it must have a model."""
     return _experiment(profile.trained_experiments, key, " that has a model")
 
 
 def experiment_of(profile: Profile, key: str) -> Experiment:
-    """The experiment of a key, which may be short."""
+    """The experiment of a key, which may be shortened."""
     return _experiment(profile.experiments, key, "")
 
 
 def _experiment(known: Mapping[str, Experiment], key: str, which: str) -> Experiment:
-    """The experiment that is meant.
+    """The experiment that a key names.
 
     Raises:
-        PlatformError: there is none, or more than one.
+        PlatformError: it names none, or more than one.
     """
-    found = find(known, key)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise PlatformError(f"{key!r} fits {len(found)} experiments; name one{_listed(each.key for each in found)}")
+    matches = find(known, key)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = _listed(experiment.key for experiment in matches)
+        raise PlatformError(f"{key!r} matches {len(matches)} experiments; name one{listed}")
     near = nearest(known, key)
-    said = f"; did you mean{_listed(near)}\n" if near else ": "
-    raise PlatformError(f"no experiment {key!r}{which}{said}`selection-platform experiments` lists all")
+    suggestion = f"; did you mean{_listed(near)}\n" if near else ": "
+    raise PlatformError(f"no experiment {key!r}{which}{suggestion}`selection-platform experiments` lists all")
 
 
 def _listed(keys: Iterable[str]) -> str:
@@ -137,7 +138,7 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON. NaN and infinity, which JSON does not have, are null; what a terminal would obey is escaped."""
+    """A value as JSON. NaN and infinity, which JSON does not have, become null; control characters are escaped."""
     return printable_json(json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False))
 
 
@@ -145,12 +146,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has for a value that it does not know. DuckDB's sums of whole numbers are Decimals."""
+    """A value of another type, for JSON. DuckDB's sums of integers are Decimals."""
     if isinstance(value, Decimal):
         if not value.is_finite():
             return None

@@ -1,4 +1,4 @@
-"""Query the warehouse."""
+"""The command that queries the warehouse."""
 
 import argparse
 import re
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_ROWS = 1000
-"""Rows of a table on the terminal."""
+"""Most rows of a table on the terminal."""
 
 WIDEST = 200
-"""Characters of a cell."""
+"""Most characters of a cell."""
 
 SHOW_TABLES = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\s*;?\s*", re.IGNORECASE)
 
@@ -36,24 +36,24 @@ def add_parsers(commands: Commands) -> None:
     )
     parser.add_argument(
         "statement",
-        help="one SQL statement, - to read it from standard input, @NAME for the cookbook's, @ to list those",
+        help="one SQL statement; - reads it from standard input, @NAME runs one of the cookbook, @ lists those",
     )
     parser.add_argument(
         "--set", action="append", type=_value, default=[], metavar="NAME=VALUE", help="value of a parameter $NAME"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document")
-    form.add_argument("--csv", action="store_true", help="print CSV, with a line of names")
+    form.add_argument("--csv", action="store_true", help="print CSV, with a header line")
     parser.set_defaults(command=sql)
 
 
 def sql(profile: Profile, options: argparse.Namespace) -> None:
-    """Print the result of one statement. Nothing can be changed, in the warehouse or outside it."""
+    """Print the result of one statement. It cannot change anything, in the warehouse or outside it."""
     import duckdb
     import polars as pl
 
     if options.statement == "@":
-        listed = [(f"@{each.name}", each.question) for each in questions().values()]
+        listed = [(f"@{question.name}", question.question) for question in questions().values()]
         result = pl.DataFrame(listed, schema=["name", "question"], orient="row")
     else:
         statement, values = _statement(options.statement), dict(options.set)
@@ -65,14 +65,14 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     if options.json:
         print_json(result.to_dicts())
     elif options.csv:
-        # A file gets the texts as they are.
+        # In a file, texts stay unchanged.
         print(printable(_as_csv(result)) if sys.stdout.isatty() else _as_csv(result), end="")
     else:
         _print_rows(result)
 
 
 def _as_csv(result: "pl.DataFrame") -> str:
-    """CSV, which has no lists and structs: they are JSON there."""
+    """The result as CSV. Lists and structs, which CSV does not have, become JSON."""
     import polars as pl
 
     nested = [name for name, kind in result.schema.items() if kind.is_nested()]
@@ -86,7 +86,7 @@ def _print_rows(result: "pl.DataFrame") -> None:
     text = [index for index, kind in enumerate(result.dtypes) if not kind.is_numeric()]
     print_table([first_line(name, WIDEST) for name in result.columns], rows, text=text, plain=True)
     left = result.height - shown.height
-    more = f", of which {left:,} are not shown: --csv and --json give all" if left else ""
+    more = f"; {left:,} of them are not shown: --csv and --json print all" if left else ""
     print(f"{result.height:,} row{'s' * (result.height != 1)}{more}")
 
 
@@ -102,31 +102,31 @@ def _statement(text: str) -> str:
     """What `sql` is to run: the text, standard input's, or that of a question of the cookbook."""
     if not text.startswith("@"):
         statement = sys.stdin.read() if text == "-" else text
-        # DuckDB would list those of one schema alone, which has none.
+        # DuckDB would list only the tables of one schema, which is empty.
         return load_sql("00_warehouse/tables") if SHOW_TABLES.fullmatch(statement) else statement
     known = questions()
     if text[1:] not in known:
-        listed = "".join(f"\n  @{each.name:<20} {each.question}" for each in known.values())
-        raise PlatformError(f"no question {text!r} in the cookbook; there are{listed}")
+        listed = "".join(f"\n  @{question.name:<20} {question.question}" for question in known.values())
+        raise PlatformError(f"no question {text!r} in the cookbook; its questions are{listed}")
     return known[text[1:]].statement
 
 
 def _check_values(statement: str, values: Mapping[str, str]) -> None:
-    """Raise unless a statement's parameters are those that have a value."""
+    """Raise PlatformError unless each parameter of a statement has a value, and no other name has one."""
     import duckdb
 
-    wanted = {name for each in duckdb.extract_statements(statement) for name in each.named_parameters}
+    wanted = {name for part in duckdb.extract_statements(statement) for name in part.named_parameters}
     missing, unknown = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
     if missing:
         needed = " ".join(f"--set {name}=VALUE" for name in missing)
         raise PlatformError(f"the statement has parameters without a value; add {needed}")
     if unknown:
         named = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
-        raise PlatformError(f"--set {unknown[0]}: the statement has no such parameter; it has {named}")
+        raise PlatformError(f"--set {unknown[0]}: the statement has no such parameter; its parameters: {named}")
 
 
 def _value(text: str) -> tuple[str, str]:
-    """A parameter's name and value.
+    """The name and value of a parameter.
 
     Raises:
         argparse.ArgumentTypeError: the text is not NAME=VALUE.

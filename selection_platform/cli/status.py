@@ -1,4 +1,4 @@
-"""List what is due."""
+"""The command that lists what is due."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 DUE = 3
-"""Exit status that says so."""
+"""Exit status if something is due."""
 
 
 def add_parsers(commands: Commands) -> None:
@@ -24,13 +24,13 @@ def add_parsers(commands: Commands) -> None:
         help="list what is missing or stale, and why",
         epilog="Example: selection-platform status --exit-code",
     )
-    parser.add_argument("--exit-code", action="store_true", help=f"end with status {DUE} where something is due")
+    parser.add_argument("--exit-code", action="store_true", help=f"exit with status {DUE} if something is due")
     add_json(parser)
     parser.set_defaults(command=status)
 
 
 def status(profile: Profile, options: argparse.Namespace) -> int:
-    """List every partition that is missing or stale, with the cause.
+    """List every partition that is missing or stale, with the causes.
 
     Returns:
         The exit status.
@@ -42,7 +42,7 @@ def status(profile: Profile, options: argparse.Namespace) -> int:
         staleness = workspace.staleness
         due = staleness.due()
         removed = staleness.removed()
-        steps = staleness.graph.downstream(each.step for each in due)
+        steps = staleness.graph.downstream(one.step for one in due)
         downstream = len(steps) - len(due)
         faults = preflight(workspace, steps)
         total = len(staleness.graph.steps)
@@ -55,12 +55,12 @@ def status(profile: Profile, options: argparse.Namespace) -> int:
                 "partitions": total,
                 "due": [
                     {
-                        "asset": each.step.name,
-                        "partition": each.step.partition_key,
-                        "status": each.status,
-                        "causes": each.causes,
+                        "asset": one.step.name,
+                        "partition": one.step.partition_key,
+                        "status": one.status,
+                        "causes": one.causes,
                     }
-                    for each in due
+                    for one in due
                 ],
                 "downstream": downstream,
                 "faults": faults,
@@ -74,11 +74,7 @@ def status(profile: Profile, options: argparse.Namespace) -> int:
             print_due(due)
         print(f"{len(due)} of {total} partitions of profile {profile.name} are due")
         if downstream:
-            print(
-                wrapped(
-                    f"{downstream} more are made from these, and are due where these come out otherwise than before"
-                )
-            )
+            print(wrapped(f"{downstream} more are downstream of these, and become due if their results change"))
         _print_notes(other_speed, trimmed, len(removed))
         _print_faults(faults)
     return DUE if due and options.exit_code else 0
@@ -86,25 +82,25 @@ def status(profile: Profile, options: argparse.Namespace) -> int:
 
 def _print_notes(other_speed: dict[str, int], trimmed: dict[str, dict[str, int]], removed: int) -> None:
     for cause, count in other_speed.items():
-        print(wrapped(f"{count} were made with another {cause}: made again, only last digits would differ"))
+        print(wrapped(f"{count} have an older value of {cause}: computed again, only their last digits would differ"))
     for pool, parts in trimmed.items():
         named = ", ".join(f"{part} ({rows:,})" for part, rows in parts.items())
-        print(wrapped(f"{pool}: rows lost a part: {named}"))
+        print(wrapped(f"{pool}: rows lost parts: {named}"))
     if removed:
-        print(f"{removed} were made for what was removed from the profile")
+        print(f"{removed} materialised partitions are no longer in the profile")
 
 
 def _print_faults(faults: list[str]) -> None:
     if faults:
-        print(f"\nBefore `run` starts, {len(faults)} thing{'s' * (len(faults) != 1)} must be put right:")
+        print(f"\nFix {len(faults)} problem{'s' * (len(faults) != 1)} before you run:")
     for fault in faults:
         first, *lines = fault.splitlines()
         print("\n".join([wrapped(f"- {first}"), *(f"  {line}" for line in lines)]))
 
 
 def _trimmed(warehouse: "Warehouse", profile: Profile) -> dict[str, dict[str, int]]:
-    """How many rows of each pool lost which part."""
-    # Homes of an earlier version have no such table before the first write.
+    """The number of rows of each pool that lost a part, by part."""
+    # In homes of an earlier version, the first write creates the table.
     if not warehouse.exists() or "pools.trimmed" not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
         return {}
     trimmed: dict[str, dict[str, int]] = {}

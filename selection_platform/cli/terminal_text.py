@@ -1,4 +1,4 @@
-"""Conversations on a terminal: cut to what fits, and without characters that a terminal would obey."""
+"""Conversations on a terminal: cut to fit, and without control characters."""
 
 import textwrap
 
@@ -8,18 +8,18 @@ WIDTH = 80
 
 
 def first_line(text: str | None, width: int) -> str:
-    """The first line of a text that is not blank, at most `width` characters with the mark of what was cut."""
+    """The first line of a text that is not blank, cut to `width` characters with `...` at the end."""
     lines = (line.strip() for line in printable(text or "").splitlines())
     return _shortened(next((line for line in lines if line), ""), width)
 
 
 def shown(text: str, most: int | None, for_all: str = " (--full shows all)") -> str:
-    """A text, wrapped and indented; of a longer one, the first characters and the number of those left.
+    """A text, wrapped and indented. A longer text is cut, and the number of characters left is added.
 
     Args:
         text: the text.
         most: characters to show; None for all.
-        for_all: how the rest is seen.
+        for_all: text that says how to see the rest.
     """
     part = printable(text if most is None else text[:most])
     lines = [piece for line in part.splitlines() for piece in textwrap.wrap(line, WIDTH - 2) or [""]]
@@ -30,7 +30,7 @@ def shown(text: str, most: int | None, for_all: str = " (--full shows all)") -> 
 
 
 def wrapped(text: str) -> str:
-    """Words in lines that fit, all but the first indented."""
+    """A text in lines that fit, all but the first indented."""
     return textwrap.fill(printable(text), WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 

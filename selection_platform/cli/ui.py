@@ -1,4 +1,4 @@
-"""The command that opens Dagster: it watches over Dagster's processes, and ends them all with itself."""
+"""The command that opens Dagster. When it ends, it ends all of Dagster's processes."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
 
 _SECONDS_TO_END, _SECONDS_TO_BE_GONE = 2.0, 1.0
-"""What Dagster's processes get to end by themselves, and to be gone when killed. Less than `stopping.PATIENCE`."""
+"""Time for Dagster's processes to end after a signal, and after a kill. Together less than `stopping.PATIENCE`."""
 
 
 def add_parsers(commands: Commands) -> None:
@@ -30,7 +30,7 @@ def add_parsers(commands: Commands) -> None:
 
 
 def ui(profile: Profile, options: argparse.Namespace) -> None:
-    """Open Dagster's web page, with its daemon, on this machine alone."""
+    """Run Dagster's web server and daemon, reachable from this machine only."""
     from orchestration.home_owner import own_home
     from orchestration.materialize import dagster_home, end_killed_runs, open_instance
     from orchestration.run_lock import only_ui
@@ -47,18 +47,18 @@ def ui(profile: Profile, options: argparse.Namespace) -> None:
             watched = [str(report), str(profile.file)]
             command = [sys.executable, "-m", "resources.ui_server", str(listening.fileno()), *watched]
             status = _run_group(command, listening.fileno())
-    raise PlatformError(f"Dagster ended with exit status {status}; what it printed above says why")
+    raise PlatformError(f"Dagster ended with exit status {status}; see its output above")
 
 
 @contextmanager
 def _listening(port: int) -> Iterator[socket.socket]:
-    """A socket that listens on a port of this machine, so that nobody else gets it.
+    """A socket that listens on a port of this machine, so that no other process gets it.
 
     Raises:
-        PlatformError: somebody else has it.
+        PlatformError: another process has it.
     """
     with socket.socket() as listening:
-        # Connections of a UI that was closed a minute ago may linger.
+        # Connections of a UI that was just closed may still exist.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))
@@ -69,12 +69,12 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 def _run_group(command: Sequence[str], inherited: int) -> int:
-    """Run a command as the leader of a group of processes, and end the whole group with this block.
+    """Run a command as the leader of a process group, and end the whole group at the end.
 
-    The leader's standard input is a pipe that closes when this process ends, even by kill -9.
+    The leader's standard input is a pipe that closes when this process ends, also after kill -9.
 
     Returns:
-        The exit status of the leader, which ended by itself.
+        The exit status of the leader, if it ends on its own.
     """
     with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[inherited], start_new_session=True) as leader:
         try:
@@ -90,7 +90,7 @@ def _run_group(command: Sequence[str], inherited: int) -> int:
 
 
 def _kill_group(group: int) -> None:
-    """Kill what is left of a group of processes, and see that it is gone."""
+    """Kill what is left of a process group, and wait until it is gone."""
     deadline = time.monotonic() + _SECONDS_TO_BE_GONE
     with suppress(ProcessLookupError):
         while time.monotonic() < deadline:
@@ -102,8 +102,8 @@ def _port(text: str) -> int:
     """A TCP port.
 
     Raises:
-        argparse.ArgumentTypeError: the text is none.
+        argparse.ArgumentTypeError: the text is not a port.
     """
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write 1 to 65535")
     return int(text)

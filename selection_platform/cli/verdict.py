@@ -1,4 +1,4 @@
-"""The command that answers the question: does the choice beat picking at random?"""
+"""The command that says whether a method beats random selection."""
 
 import argparse
 import math
@@ -27,20 +27,24 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "verdict",
-        help="say of every arm whether it beats random selection",
+        help="say for each arm whether it beats random selection",
         epilog="Example: selection-platform verdict --reference paper",
     )
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--reference", choices=("paper",), help="the paper's published averages instead of our own")
+    instead.add_argument(
+        "--reference", choices=("paper",), help="use the paper's published averages instead of your own results"
+    )
     instead.add_argument(
         "--table",
         type=Path,
         metavar="CSV",
-        help="results that were made elsewhere: a CSV file with the columns arm, seed, pool, model, measure and value",
+        help="use results from elsewhere: a CSV file with the columns arm, seed, pool, model, measure and value",
     )
-    parser.add_argument("--primary", metavar="MEASURE", help="the measure that answers (default: the profile's)")
+    parser.add_argument("--primary", metavar="MEASURE", help="the primary measure (default: the profile's)")
     parser.add_argument(
-        "--margin", type=_margin, help="percentage points that are too few to matter (default: the profile's)"
+        "--margin",
+        type=_margin,
+        help="difference in percentage points that is too small to matter (default: the profile's)",
     )
     parser.add_argument("--loss-margin", type=_margin, help="the same for the held-out loss, in bits per byte")
     add_json(parser)
@@ -48,8 +52,8 @@ def add_parsers(commands: Commands) -> None:
 
 
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
-    """Say of every arm whether it is better than random, the same, worse, or what is missing to say so."""
-    # Here: SciPy takes a second, which no other command should wait for.
+    """Print for each arm whether it is better than random, the same, worse, or needs more seeds."""
+    # Imported here because SciPy takes a second, and other commands do not need it.
     from selection_platform.report.data import Margins
     from selection_platform.verdict.tables import verdict_rows
     from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
@@ -58,27 +62,29 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
     own = not (options.reference or options.table)
-    runs, intervals = _own_results(open_resources(profile).warehouse) if own else _results_of_others(options.table)
+    runs, intervals = _own_results(open_resources(profile).warehouse) if own else _other_results(options.table)
     primary = named_measure(options.primary, runs) or (profile.verdict.primary if own else None)
-    found = verdicts(runs, {LOSS: loss_margin}, margin, primary)
+    comparisons = verdicts(runs, {LOSS: loss_margin}, margin, primary)
     if options.json:
-        print_json([_json(each, intervals) for each in found])
+        print_json([_json(verdict, intervals) for verdict in comparisons])
         return
     margins = Margins(margin, loss_margin)
-    print(headline(replace(_data(profile, options), margins=margins, verdict=verdict_rows(found, intervals))) + "\n")
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    print(
+        headline(replace(_data(profile, options), margins=margins, verdict=verdict_rows(comparisons, intervals))) + "\n"
+    )
+    for measure in shown_measures(comparisons):
+        of_measure = [verdict for verdict in comparisons if verdict.measure == measure]
         _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
     if intervals:
         print(f"{wrapped(ITEMS_TITLE)}\n")
-        print_table(*items_table(intervals, found), text=(0, 1))
+        print_table(*items_table(intervals, comparisons), text=(0, 1))
         print()
     if own and profile.disclaimer:
         print(profile.disclaimer)
 
 
 def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
-    """What the report on the same results says."""
+    """The data of the report on the same results."""
     from selection_platform.report.data import paper_data, table_data
 
     if options.table:
@@ -86,8 +92,8 @@ def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
     return paper_data(profile) if options.reference else own_report_data(profile, open_resources(profile).warehouse)
 
 
-def _results_of_others(table: Path | None) -> "Results":
-    """What a file says, or the paper."""
+def _other_results(table: Path | None) -> "Results":
+    """The results in a file, or the paper's."""
     from selection_platform.verdict.results_table import Results, paper_runs, read_results
 
     return Results(paper_runs(), {}) if table is None else read_results(table)
@@ -99,29 +105,29 @@ def _own_results(warehouse: "Warehouse") -> "Results":
 
     runs = runs_of(warehouse.query(load_sql("90_reports/runs")))
     if not runs:
-        raise PlatformError("no arm has been evaluated beside others: run `selection-platform run` first")
+        raise PlatformError("no arms are evaluated yet: run `selection-platform run` first")
     return Results(runs, over_items(warehouse.query(load_sql("90_reports/item_differences"))))
 
 
-def _json(each: "Verdict", intervals: "OverItems") -> dict[str, Any]:
+def _json(verdict: "Verdict", intervals: "OverItems") -> dict[str, Any]:
     from selection_platform.verdict.runs import AVERAGE
 
     return {
-        "measure": each.measure,
-        **each.cell._asdict(),
-        "method": each.method,
-        "verdict": each.word,
-        "seeds_needed": each.seeds_needed,
-        **asdict(each.comparison),
-        "role": each.role,
-        "family": each.family,
-        "seeds_needed_alone": each.seeds_needed_alone,
-        "pooled": each.pooled and asdict(each.pooled),
-        "over_items": intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None,
+        "measure": verdict.measure,
+        **verdict.cell._asdict(),
+        "method": verdict.method,
+        "verdict": verdict.word,
+        "seeds_needed": verdict.seeds_needed,
+        **asdict(verdict.comparison),
+        "role": verdict.role,
+        "family": verdict.family,
+        "seeds_needed_alone": verdict.seeds_needed_alone,
+        "pooled": verdict.pooled and asdict(verdict.pooled),
+        "over_items": intervals.get((verdict.cell, verdict.method)) if verdict.measure == AVERAGE else None,
     }
 
 
-def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> None:
+def _print_measure(verdicts: "list[Verdict]", runs: "list[Run]", margin: float) -> None:
     from selection_platform.verdict.words import (
         assumed_in_words,
         cell_name,
@@ -132,22 +138,22 @@ def _print_measure(found: "list[Verdict]", runs: "list[Run]", margin: float) -> 
         random_runs_in_words,
     )
 
-    measure = found[0].measure
-    print(wrapped(measure_title(measure, found[0].role)))
-    for name, table in narrow_tables(found).items():
+    measure = verdicts[0].measure
+    print(wrapped(measure_title(measure, verdicts[0].role)))
+    for name, table in narrow_tables(verdicts).items():
         print(f"\n{name}")
         print_table(*table, text=(0, 1))
-    for sentence in (counts_in_words(found, margin), assumed_in_words(found), pooled_in_words(found)):
+    for sentence in (counts_in_words(verdicts, margin), assumed_in_words(verdicts), pooled_in_words(verdicts)):
         if sentence:
             print("\n" + wrapped(sentence))
     of_measure = [run for run in runs if run.measure == measure]
-    for cell, sentence in random_runs_in_words(found, of_measure, margin).items():
+    for cell, sentence in random_runs_in_words(verdicts, of_measure, margin).items():
         print(wrapped(f"{cell_name(cell)}: {sentence}"))
     print()
 
 
 def _margin(text: str) -> float:
-    """A difference that is too small to matter.
+    """A margin: a difference that is too small to matter.
 
     Raises:
         argparse.ArgumentTypeError: the text is not a number above 0.
@@ -157,5 +163,5 @@ def _margin(text: str) -> float:
     except ValueError:
         margin = math.nan
     if not 0 < margin < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a margin: a number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a margin; write a number above 0")
     return margin

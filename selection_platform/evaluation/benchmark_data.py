@@ -1,7 +1,7 @@
-"""The items of the five benchmarks as JSON Lines files, taken from installed data packages: no hub, no network.
+"""The items of the five benchmarks as JSON Lines files, from installed data packages, without a hub or network.
 
-Each file holds what its task in `tasks/` reads: `gsm8k.jsonl`, `humaneval.jsonl`, `mmlu.jsonl`, `ifeval.jsonl` and
-`bbh/<subset>.jsonl`. The packages are located, never imported. MMLU is a sample of 2,850 questions without subject
+Each task in `tasks/` reads its file: `gsm8k.jsonl`, `humaneval.jsonl`, `mmlu.jsonl`, `ifeval.jsonl` or
+`bbh/<subset>.jsonl`. The packages are located, but never imported. MMLU is a sample of 2,850 questions without subject
 labels, and BBH is rebuilt (`bbh/README.md`): neither gives the official score.
 """
 
@@ -29,18 +29,18 @@ _FORMAT_VERSION = 1
 
 
 class MissingData(PlatformError):
-    """Benchmark items that are not on this machine."""
+    """Benchmark items are not on this machine."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a benchmark's items come from.
+    """The source of a benchmark's items.
 
     Attributes:
         package: distribution that ships the file.
         file: the file inside it.
         licence: licence of the data.
-        row: makes one of our rows of one of the file's.
+        row: converts a row of the file to one of our rows.
     """
 
     package: str
@@ -91,7 +91,7 @@ SOURCES: dict[str, Source] = {
 
 @alone_in_folder
 def prepare(folder: Path) -> dict[str, Any]:
-    """Write all items under `folder`, unless they are there already.
+    """Write all items to `folder`, unless it already has them.
 
     Returns:
         The manifest: for each benchmark its rows, package, version and licence.
@@ -171,7 +171,7 @@ def benchmark_texts(folder: Path) -> Iterator[str]:
 
 
 def missing_packages() -> str | None:
-    """What is not installed of the packages that the items come from, in words; None where all of them are."""
+    """A message about data packages that are not installed; None if all are installed."""
     missing = []
     for source in SOURCES.values():
         try:
@@ -186,7 +186,7 @@ def _located(source: Source) -> Path:
     version = _version(source)
     path = Path(str(distribution(source.package).locate_file(source.file)))
     if not path.exists():
-        raise MissingData(f"{source.package} {version} holds no {source.file}; install the pinned version")
+        raise MissingData(f"{source.package} {version} has no file {source.file}; install the pinned version")
     return path
 
 
@@ -204,11 +204,11 @@ def _described(source: Source) -> dict[str, str]:
 
 
 def _read_rows(path: Path) -> list[Row]:
-    """Rows of a JSON Lines file, gzipped or not, with the row's number in any error."""
+    """The rows of a JSON Lines file, gzipped or not. Errors name the line."""
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     rows: list[Row] = []
-    # Lines end at "\n" only: texts hold U+2028, at which str.splitlines would cut a row in two.
+    # Lines only end at "\n": str.splitlines would also split rows at U+2028, which some texts contain.
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line:

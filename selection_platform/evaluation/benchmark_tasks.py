@@ -1,7 +1,7 @@
 """lm-eval task objects: ours on offline items (`tasks/*.yaml`), and lm-eval's own on hub data.
 
-Loaded once per process: they depend on the benchmark alone, not on the model. An offline task is read without the hub,
-without a dataset cache on disk and without lm-eval's index of all its tasks.
+They are loaded once per process, because they depend only on the benchmark, not on the model. Loading an offline task
+needs no hub, no dataset cache on disk and no index of all lm-eval tasks.
 """
 
 import pkgutil
@@ -33,13 +33,13 @@ from selection_platform.job.folder import content_hash
 
 @lru_cache(maxsize=16)
 def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: int) -> dict[str, Task]:
-    """The benchmark's (sub)tasks by name, narrowed to `settings.limit` items each where they are offline.
+    """The (sub)tasks of a benchmark by name. Offline tasks have at most `settings.limit` items each.
 
-    What they draw at random depends on the seed and the item alone (`repeatable`).
+    Their random draws depend only on the seed and the item (`repeatable`).
 
     Raises:
-        UnusableTask: no such task, too many shots, or a task that runs generated code outside our sandbox.
-        MissingData: the offline items have not been prepared.
+        UnusableTask: the task is unknown, has too few worked examples, or runs generated code outside our sandbox.
+        MissingData: the offline items are not prepared.
     """
     offline = settings.task.startswith(OFFLINE_PREFIX)
     tasks = _offline_tasks(name, settings, data_folder) if offline else _stock_tasks(name, settings.task)
@@ -50,7 +50,7 @@ def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: 
 
 
 def chosen_items(task: Task, limit: int | None) -> list[int] | None:
-    """Places of the items to take of a task, in rising order; None is all. See `EvaluationSpec`."""
+    """The sorted indices of the items to use; None for all. See `EvaluationSpec`."""
     if limit is None or limit >= len(task.eval_docs):
         return None
     keys = [(item_hash(dict(item)), place) for place, item in enumerate(task.eval_docs)]
@@ -58,7 +58,7 @@ def chosen_items(task: Task, limit: int | None) -> list[int] | None:
 
 
 def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Path) -> dict[str, Task]:
-    """Tasks of ours, made of their YAML file, lm-eval's worked examples and the prepared items."""
+    """Our tasks, from their YAML file, lm-eval's worked examples and the prepared items."""
     path = task_file(benchmark, settings.task)
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     items = config.pop("items", path.stem)
@@ -87,17 +87,17 @@ def _offline_config(settings: dict[str, Any], name: str, subset: str, rows: list
 
 
 def _first(rows: list[Row], limit: int | None) -> list[Row]:
-    """The rows whose content hash comes first, in that order; all rows in file order where there is no limit."""
+    """The rows with the first content hashes, in that order; without a limit, all rows in file order."""
     return rows if limit is None else sorted(rows, key=item_hash)[:limit]
 
 
 def _dataset(rows: list[Row], **_: Any) -> dict[str, Dataset]:
-    """What lm-eval takes for a downloaded dataset; it passes the task's metadata along."""
+    """A dataset in the form of a downloaded one. lm-eval also passes the task's metadata."""
     return {"test": Dataset.from_list(rows)}
 
 
 def tasks_hash() -> str:
-    """Identity of our task files."""
+    """A hash of our task files."""
     return content_hash({path.name: path.read_text(encoding="utf-8") for path in sorted(TASKS.glob("*.yaml"))})
 
 
@@ -108,13 +108,13 @@ def _task_manager() -> TaskManager:
 
 
 def _stock_tasks(benchmark: str, task: str) -> dict[str, Task]:
-    """Tasks of lm-eval's own, whose data comes from the hub."""
+    """lm-eval's own tasks, with data from the hub."""
     entry = _task_manager().task_index.get(task)
     if entry is None:
         raise no_stock_task(benchmark, task)
     if (entry.cfg or {}).get("unsafe_code"):
         raise unsafe_task(benchmark, task)
-    # Some tasks fetch what they lack of it as they are loaded.
+    # Some tasks download NLTK data while they load, if it is missing.
     find_packaged_nltk_data()
     return _task_manager().load([task])["tasks"]
 

@@ -1,9 +1,9 @@
-"""A model as lm-eval sees it, in the text that it was trained in.
+"""A model with lm-eval's interface, which reads the same text as in training.
 
-lm-eval hands over chat messages; the prompt's text and token ids come from the renderer, so that a benchmark prompt is
-tokenised exactly as a training row is (lm-eval's own wrapper tokenises the joined text, and would move the space of
-the paper's "Assistant: " into the answer). Decoding is greedy, whatever a task asks for. Prompts that leave too little
-room for the answer lose their beginning, and are counted.
+lm-eval passes chat messages. The renderer gives the prompt's text and token ids, so that a benchmark prompt is
+tokenised exactly as a training row. (lm-eval's own wrapper tokenises the joined text, and would move the space of the
+paper's "Assistant: " into the answer.) Decoding is always greedy. Prompts that leave too little room for the answer are
+cut at the beginning, and counted.
 """
 
 import sys
@@ -32,25 +32,25 @@ _NEW_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_complet
 
 @dataclass(frozen=True)
 class Continuation:
-    """An answer whose likelihood is asked: `context` and `answer` are token ids."""
+    """An answer to score after its context, both as token ids."""
 
     context: list[int]
     answer: list[int]
 
     @property
     def row(self) -> tuple[int, ...]:
-        """What the model reads to predict every token of the answer. Answers that differ in the last share it."""
+        """The model's input to predict the answer's tokens. Answers that differ only in the last token share it."""
         return (*self.context, *self.answer[:-1])
 
 
 class StopAt(StoppingCriteria):
-    """Ends a row of a batch as soon as its new text holds one of the stop strings."""
+    """Ends a row of a batch when its new text contains a stop string."""
 
     def __init__(self, stops: Sequence[str], tokenizer: PreTrainedTokenizerBase, prompt_width: int) -> None:
         self.stops = stops
         self.tokenizer = tokenizer
         self.prompt_width = prompt_width
-        # A token has at least one byte, so a stop string that has just been completed lies within this many tokens.
+        # A token has at least one byte, so a stop string that was just completed is within this many tokens.
         self.window = max(len(stop.encode()) for stop in stops) + 1
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor, **_: Any) -> torch.BoolTensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -61,14 +61,14 @@ class StopAt(StoppingCriteria):
 
 
 class ChatModel(LM):
-    """The model and tokenizer behind lm-eval's interface, in one process.
+    """The model and tokenizer with lm-eval's interface, in one process.
 
     Args:
         model: in evaluation mode, on its device.
         renderer: how conversations become text for it.
-        batch_size: prompts in a batch.
-        on_answer: called with the number of requests that have just been answered.
-        on_requests: called with the number of requests that are to be answered.
+        batch_size: prompts per batch.
+        on_answer: called with the number of requests that were just answered.
+        on_requests: called with the number of new requests.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ChatModel(LM):
     ) -> None:
         super().__init__()
         self.model = model
-        # A checkpoint may ship settings of its own, such as a ban on repeated words; here all models decode alike.
+        # A checkpoint may ship its own settings, such as a repetition penalty; here all models decode the same way.
         self.model.generation_config = GenerationConfig()
         self.renderer = renderer
         self.tokenizer: Any = renderer.tokenizer
@@ -97,15 +97,15 @@ class ChatModel(LM):
         return ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The prompt's text; its token ids are remembered under it.
+        """The prompt's text. Its token ids are stored by this text.
 
         Args:
             chat_history: messages with role and content.
-            add_generation_prompt: False where the last message is the beginning of the assistant's answer.
+            add_generation_prompt: False if the last message is the beginning of the assistant's answer.
         """
         messages = to_messages(chat_history)
-        begun = "" if add_generation_prompt else messages.pop().content
-        prompt = self.renderer.prompt(messages, begun)
+        beginning = "" if add_generation_prompt else messages.pop().content
+        prompt = self.renderer.prompt(messages, beginning)
         self._prompts[prompt.text] = prompt
         return prompt.text
 
@@ -127,27 +127,27 @@ class ChatModel(LM):
         """The log-likelihood (nats) of each answer after its prompt, and whether it is the greedy answer."""
         self.on_requests(len(requests))
         prompts = [self._prompts[request.arguments[0]] for request in requests]
-        asked = [
+        continuations = [
             Continuation(prompt.ids, self.renderer.continuation(prompt, request.arguments[1]))
             for prompt, request in zip(prompts, requests, strict=True)
         ]
         by_row: dict[tuple[int, ...], list[int]] = {}
-        for index, continuation in enumerate(asked):
+        for index, continuation in enumerate(continuations):
             by_row.setdefault(continuation.row, []).append(index)
         rows = list(by_row)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         for batch in self._batches(range(len(rows)), [len(row) for row in rows]):
             indices = [index for row in batch for index in by_row[rows[row]]]
-            keep = max(len(asked[index].answer) for index in indices)
+            keep = max(len(continuations[index].answer) for index in indices)
             log_probs = self._last_log_probs([list(rows[row]) for row in batch], keep)
             for place, row in enumerate(batch):
                 for index in by_row[rows[row]]:
-                    results[index] = _read_off(log_probs[place], asked[index].answer)
+                    results[index] = _read_off(log_probs[place], continuations[index].answer)
             self.on_answer(len(indices))
         return results
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Not offered: a whole document has no place in a chat.
+        """Not supported: a whole document is not a chat.
 
         Raises:
             NotImplementedError: always.
@@ -169,14 +169,14 @@ class ChatModel(LM):
         yield from groups.items()
 
     def _batches(self, indices: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Batches of indices, longest first, so that rows of like length share one and memory runs out early."""
+        """Batches of indices, longest first, so that rows have similar lengths and memory runs out early if it does."""
         order = sorted(indices, key=lambda index: (-lengths[index], index))
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
     @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[str]:
-        # A short context is shared half and half, so that a long answer never squeezes out the question.
+        # An answer gets at most half of a short context, so that the question keeps its place.
         new_tokens = min(new_tokens, self.max_length // 2)
         tokens, is_text = self._left_padded(prompts, self.max_length - new_tokens)
         generated: Any = self.model.generate(  # pyright: ignore[reportCallIssue]
@@ -198,7 +198,7 @@ class ChatModel(LM):
 
     @torch.inference_mode()
     def _last_log_probs(self, rows: list[list[int]], keep: int) -> torch.Tensor:
-        """Rows x keep x vocabulary: log-probabilities of the token after each of a row's last `keep` tokens."""
+        """Log-probabilities of the token after each of a row's last `keep` tokens, rows x keep x vocabulary."""
         tokens, is_text = self._left_padded(rows, self.max_length)
         positions = (is_text.cumsum(dim=-1) - 1).clamp(min=0)
         logits = self.model(
@@ -209,7 +209,7 @@ class ChatModel(LM):
     def _left_padded(self, rows: list[list[int]], longest: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, rows x tokens.
 
-        Of a longer row the last `longest` tokens are kept, and the token for the beginning where there is one.
+        A longer row keeps its last `longest` tokens, including the beginning-of-sequence token if there is one.
         """
         self.truncated_prompts += sum(len(row) > longest for row in rows)
         bos = self.renderer.bos
@@ -224,7 +224,7 @@ class ChatModel(LM):
 
 
 def _read_off(log_probs: torch.Tensor, answer: list[int]) -> tuple[float, bool]:
-    """The answer's log-likelihood, and whether each of its tokens is the likeliest. `log_probs`: keep x vocabulary."""
+    """The answer's log-likelihood, and whether all its tokens are the likeliest. `log_probs`: keep x vocabulary."""
     last = log_probs[-len(answer) :]
     target = torch.tensor(answer)
     likelihood = last.gather(1, target[:, None]).sum().item()

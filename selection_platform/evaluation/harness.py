@@ -1,7 +1,7 @@
 """The evaluation job: one model on all benchmarks, and on held-out answers.
 
-Every benchmark's result is a file of its own in `parts/` as soon as it is done, so a killed job goes on where it was.
-The folder ends up with `results.parquet` and `items.parquet` (`results.Result`, `results.ItemResult`) and the manifest.
+Each finished benchmark is a separate file in `parts/`, so a killed job continues after the last one. The finished
+folder has `results.parquet` and `items.parquet` (`results.Result`, `results.ItemResult`) and the manifest.
 """
 
 import contextlib
@@ -58,24 +58,24 @@ from selection_platform.text.renderer import Renderer
 from selection_platform.text.template_choice import make_renderer
 
 Part = dict[str, Any]
-"""One benchmark's outcome as JSON: `results`, `items`, and `facts` for the manifest."""
+"""The outcome of one benchmark as JSON: `results`, `items`, and `facts` for the manifest."""
 
 
 def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
-    """Evaluate a model, unless the folder already holds this very evaluation.
+    """Evaluate a model, unless the folder already has the same evaluation.
 
     Returns:
-        The manifest: each benchmark's facts, what was left out, versions.
+        The manifest: facts about each benchmark, benchmarks that were left out, versions.
 
     Raises:
-        SandboxUnavailable: generated code shall run but cannot be isolated here; nothing has been evaluated.
-        UnusableTask, MissingData, UnreadableModel: the spec names what cannot be used.
+        SandboxUnavailable: generated code cannot be contained on this machine; nothing was evaluated.
+        UnusableTask, MissingData, UnreadableModel: a task, data or the model of the spec cannot be used.
     """
     if open_job_folder(folder, _identity(spec)):
         return _result(folder)
     runs_code = spec.evaluation.run_generated_code == "sandboxed"
-    asked = spec.evaluation.benchmarks
-    benchmarks = {name: each for name, each in asked.items() if each.task != CODE_TASK or runs_code}
+    named = spec.evaluation.benchmarks
+    benchmarks = {name: settings for name, settings in named.items() if settings.task != CODE_TASK or runs_code}
     if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
     # A resumed job may not need the model at all.
@@ -92,7 +92,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         folder,
         {
             "benchmarks": {name: part["facts"] for name, part in parts.items()},
-            "left_out": {name: "run_generated_code is never" for name in asked if name not in benchmarks},
+            "left_out": {name: "run_generated_code is never" for name in named if name not in benchmarks},
             "lm_eval": version("lm_eval"),
             "seed": spec.seed,
             "template": text_identity(Path(spec.model_folder), spec.text),
@@ -148,12 +148,12 @@ def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dic
     """lm-eval's log of every item, by task.
 
     Args:
-        tasks: by name, from `load_tasks`.
-        limit: items of each; see `EvaluationSpec`.
+        tasks: tasks by name, from `load_tasks`.
+        limit: items per task; see `EvaluationSpec`.
         chat: the model.
     """
     chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
-    # lm-eval's decorators hide its functions' parameters from the type checker.
+    # lm-eval's decorators hide the parameters of its functions from the type checker.
     outcome = cast(Any, lm_eval.evaluate)(
         lm=chat,
         task_dict={"tasks": tasks},
@@ -190,7 +190,7 @@ def run_held_out(name: str, file: Path, spec: EvaluationSpec, model: PreTrainedM
 def _items(
     benchmark: str, task: Task, samples: Sequence[dict[str, Any]], metrics: Sequence[str], answer_filter: str | None
 ) -> Iterator[ItemResult]:
-    """One row per item and metric of one task's logged samples."""
+    """One row per item and metric, from the logged samples of one task."""
     filters = {sample["filter"]: None for sample in samples}
     wanted = answer_filter or next(iter(filters))
     if wanted not in filters:
@@ -206,7 +206,7 @@ def _items(
 
 
 def _response(task: Any, sample: dict[str, Any]) -> str:
-    """What the model wrote, or of the choices the one it found likeliest."""
+    """The model's answer, or its likeliest choice."""
     answers = [responses[0] for responses in sample["resps"]]
     if task.OUTPUT_TYPE != "multiple_choice":
         return str(answers[0])
@@ -215,12 +215,12 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 
 
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
-    """What the result depends on: the spec, and the content of all it points to."""
+    """The inputs of the result: the spec, and the content of the files that it names."""
     return {
-        # How many held-out conversations there are shows in the files of them.
+        # `held_out_limit` is left out: it is already in the files of held-out conversations.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
-        "benchmarks": [{"name": name, **each.content()} for name, each in spec.evaluation.benchmarks.items()],
-        # Not its manifest: a model that was trained again took other seconds.
+        "benchmarks": [{"name": name, **settings.content()} for name, settings in spec.evaluation.benchmarks.items()],
+        # Without its manifest, which has other times if the model is trained again.
         "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
         "held_out": {pool: file_hash(Path(file)) for pool, file in spec.held_out.items()},
@@ -233,7 +233,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
 
 
 def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:
-    """The part that is already in the folder, or else a new one, kept there."""
+    """The part from the folder, or a new one, which is written there."""
     path = folder / "parts" / f"{name.replace('/', '.')}.json"
     if not path.exists():
         part = run()
@@ -248,7 +248,7 @@ def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, An
 
 @contextlib.contextmanager
 def _quiet_lm_eval() -> Iterator[None]:
-    """Keep lm-eval from drawing a bar for every subtask and from explaining itself; errors still show."""
+    """Suppress lm-eval's progress bars and messages, except errors."""
     logger, root = logging.getLogger("lm_eval"), logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -262,7 +262,7 @@ def _quiet_lm_eval() -> Iterator[None]:
 
 
 def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """IFEval reports each answer without a word in it as an error, to the root logger, and counts it as wrong."""
+    """False for IFEval's message about an answer without words, which it logs as an error and counts as wrong."""
     return not record.getMessage().startswith("Unable to detect language")
 
 

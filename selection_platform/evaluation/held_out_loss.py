@@ -1,9 +1,9 @@
-"""How many bits a model needs for each byte of answers that it was not trained on. Lower is better.
+"""The held-out loss: bits per byte of a model on answers that it was not trained on. Lower is better.
 
-All answers of a conversation that are trained on count, each given everything before it, without the ends of turns.
-Dividing by UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is
-cut after its last answer that fits as a whole, so that the bytes counted are exactly those of the tokens scored; where
-not even the first answer fits, the conversation is left out and counted.
+All trained answers of a conversation count, each given everything before it, without the ends of turns. Dividing by
+UTF-8 bytes makes models with different tokenizers comparable. A conversation that is too long is cut after the last
+answer that fits in full, so that the counted bytes are exactly those of the scored tokens. If not even the first answer
+fits, the conversation is left out and counted.
 """
 
 import math
@@ -31,9 +31,9 @@ class HeldOutLoss:
     """The loss on a set of conversations.
 
     Attributes:
-        items: one row per conversation scored, in the order given: sample_id, bits, bytes, bits_per_byte.
-        cut: conversations scored without their last answers.
-        left_out: conversations not scored, because no answer fits or all answers are empty.
+        items: one row per scored conversation, in the given order: sample_id, bits, bytes, bits_per_byte.
+        cut: number of conversations scored without their last answers.
+        left_out: number of conversations not scored, because no answer fits or all answers are empty.
     """
 
     items: pa.Table
@@ -42,7 +42,7 @@ class HeldOutLoss:
 
     @property
     def bits_per_byte(self) -> float:
-        """All bits over all bytes: long answers weigh more.
+        """All bits divided by all bytes: long answers have more weight.
 
         Raises:
             PlatformError: no conversation was scored.
@@ -69,14 +69,14 @@ def held_out_loss(
 
     Args:
         model: in evaluation mode, on its device.
-        renderer: the model's.
+        renderer: the model's renderer.
         conversations: sample ids and messages in normal form.
-        tokens_per_batch: size of a batch, padding included.
-        max_length: longest conversation in tokens; the model's own limit holds as well.
+        tokens_per_batch: size of a batch, including padding.
+        max_length: longest conversation in tokens; the model's own limit also applies.
 
     Raises:
         UnsupportedModel: see `forward_pass.check_model`.
-        PlatformError: the model gives an answer no finite loss.
+        PlatformError: the loss of an answer is not finite.
     """
     check_model(model)
     longest = min(max_length, positions(model.config) or max_length)
@@ -119,7 +119,7 @@ def ratio_and_stderr(bits: np.ndarray, size: np.ndarray) -> tuple[float, float |
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A conversation as far as it fits: its tokens, the bytes of its answers, and whether anything was cut."""
+    """A conversation, cut to fit: its tokens, the bytes of its answers, and whether it was cut."""
 
     tokens: Tokens
     scored_bytes: int
@@ -130,7 +130,7 @@ def _fit(messages: Sequence[Message], renderer: Renderer, longest: int) -> _Fitt
     kept = list(messages)
     tokens = renderer.tokenize(kept)
     while len(tokens.ids) > longest:
-        # The last turn, and the answer before it is again the end.
+        # Without the last turn, so that the conversation ends with the answer before it.
         kept = kept[:-2]
         if not any(message.role == "assistant" for message in kept):
             return _Fitted(tokens, 0, was_cut=True)

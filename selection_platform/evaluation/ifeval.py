@@ -1,4 +1,4 @@
-"""IFEval's verdict on one response (Zhou et al. 2023, arXiv 2311.07911): lm-eval's checker, offline and repeatable."""
+"""IFEval's check of one response (Zhou et al. 2023, arXiv 2311.07911): lm-eval's checker, offline and repeatable."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[st
 
     lm-eval calls it by the name in `tasks/ifeval.yaml`.
     """
-    # The checker draws from the global stream for arguments that an item leaves open.
+    # The checker draws missing arguments of an item from the global random stream.
     random.seed(0)
     verdict = _checker()(item, responses)
     return {name: float(verdict[name]) for name in ("prompt_level_strict_acc", "prompt_level_loose_acc")}
@@ -26,7 +26,7 @@ def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[st
 
 @lru_cache(maxsize=1)
 def _checker() -> Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]:
-    """lm-eval's `process_results`, with the sentence splitter that it would else download found first."""
+    """lm-eval's `process_results`, after finding the sentence splitter that it would otherwise download."""
     _find_sentence_splitter()
     from lm_eval.tasks.ifeval.utils import process_results
 
@@ -34,14 +34,14 @@ def _checker() -> Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]:
 
 
 def check_sentence_splitter() -> None:
-    """Raise MissingData unless NLTK will find punkt_tab. Where a package ships it, NLTK need not be imported."""
+    """Raise MissingData unless NLTK will find punkt_tab. If a package ships it, NLTK is not imported."""
     packaged = _packaged_nltk_data()
     if packaged is None or not (packaged / _PUNKT_TAB).is_dir():
         _find_sentence_splitter()
 
 
 def _find_sentence_splitter() -> None:
-    """Let NLTK find punkt_tab, in its own folders or in the package that ships it.
+    """Make NLTK find punkt_tab, in its own folders or in the package that ships it.
 
     Raises:
         MissingData: it is in neither.
@@ -60,7 +60,7 @@ def _find_sentence_splitter() -> None:
 
 @lru_cache(maxsize=1)
 def find_packaged_nltk_data() -> None:
-    """Let NLTK look into the package that ships punkt_tab, where it is installed."""
+    """Add the package that ships punkt_tab to NLTK's paths, if it is installed."""
     import nltk
 
     packaged = _packaged_nltk_data()
@@ -69,7 +69,7 @@ def find_packaged_nltk_data() -> None:
 
 
 def _packaged_nltk_data() -> Path | None:
-    """The folder of NLTK's data in the package that ships punkt_tab; None where it is not installed."""
+    """The folder of NLTK's data in the package that ships punkt_tab; None if it is not installed."""
     try:
         return Path(str(distribution("llama-index-core").locate_file(_PUNKT)))
     except PackageNotFoundError:

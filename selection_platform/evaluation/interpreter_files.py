@@ -1,4 +1,4 @@
-"""What the Python interpreter consists of on this machine: all that a contained program is given to read."""
+"""The files of the Python interpreter on this machine, which are all that a contained program can read."""
 
 import subprocess
 import sys
@@ -6,9 +6,8 @@ import sysconfig
 from functools import lru_cache
 from pathlib import Path
 
-# Runs in a fresh interpreter: loads every compiled module of the standard library but the one that draws on a screen,
-# and lists the shared libraries that came with them, by the names that the loader looks for. libgcc_s is loaded when a
-# thread ends.
+# Runs in a new interpreter: loads every compiled module of the standard library except tkinter, and lists the shared
+# libraries that they load, by the names that the loader looks for. libgcc_s is loaded when a thread ends.
 _LIST_LIBRARIES = """
 import ctypes, importlib, pkgutil, sys
 for folder in [entry for entry in sys.path if entry.endswith("lib-dynload")]:
@@ -33,13 +32,13 @@ ctypes.CDLL(None).dl_iterate_phdr(tell, None)
 
 
 def interpreter() -> Path:
-    """The interpreter's own file, which a virtual environment only links to."""
+    """The file of the interpreter. A virtual environment only links to it."""
     return Path(sys.executable).resolve()
 
 
 @lru_cache(maxsize=1)
 def interpreter_files() -> tuple[Path, ...]:
-    """The interpreter, the folders of its standard library and the shared libraries outside them, parents first."""
+    """The interpreter, the folders of its standard library, and the shared libraries outside them, parents first."""
     base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix, "installed_base": sys.base_prefix}
     folders = {Path(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")}
     listed = subprocess.run(
@@ -53,11 +52,11 @@ def interpreter_files() -> tuple[Path, ...]:
 
 
 def foreign_folders() -> list[Path]:
-    """Folders inside the standard library that hold installed packages; these are not shown."""
+    """Folders with installed packages inside the standard library, which are hidden."""
     names = ("site-packages", "dist-packages")
     return [path for folder in interpreter_files() for name in names if (path := folder / name).is_dir()]
 
 
 def _plain(path: Path) -> Path:
-    """The path without `..` and with its folder's links followed, but with the name that the loader looks for."""
+    """The path without `..` and without links in its folder, but with the name that the loader looks for."""
     return path.parent.resolve() / path.name if ".." in path.parts else path

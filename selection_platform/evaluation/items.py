@@ -1,4 +1,4 @@
-"""What an item of a benchmark is known by."""
+"""The identity of a benchmark item."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from selection_platform.job.folder import content_hash
 def item_hash(item: dict[str, Any]) -> str:
     """An item's identity: 32 hex digits of its content. A field that is null counts as missing.
 
-    A dataset gives every record all fields that any of its records has, so the nulls depend on the other items.
+    In a dataset, every record has the fields of all records, so its nulls depend on the other items.
     """
     text = json.dumps(item, default=str)
     return content_hash(json.loads(text, object_hook=_without_nulls))[:32]

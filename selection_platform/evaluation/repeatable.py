@@ -1,8 +1,8 @@
-"""lm-eval's tasks, made to treat an item alike whatever was done before it.
+"""Makes the outcome of an item in lm-eval's tasks independent of everything before it.
 
-A task may draw at random where it makes its items (the order of choices), its prompts (the worked examples) and its
-scores (IFEval's language detection, and arguments that an item leaves open). lm-eval seeds its streams once, so an
-item's outcome depends on all items before it, and with a task that is kept in memory on the models before this one.
+A task may draw at random for its items (the order of choices), its prompts (the worked examples) and its scores
+(IFEval's language detection, and missing arguments of an item). lm-eval seeds its random streams once. So the outcome
+of an item would depend on all items before it, and on earlier models if the task stays in memory.
 """
 
 import random
@@ -21,11 +21,11 @@ from selection_platform.job.folder import content_hash
 
 
 def make_repeatable(task: Task, seed: int) -> None:
-    """Let every item's content, prompt and score depend on nothing but the task, the item and the seed.
+    """Make every item's content, prompt and score depend only on the task, the item and the seed.
 
     Args:
-        task: as lm-eval loaded it, with its number of shots set; it is changed in place.
-        seed: of the choice of worked examples, and of all else that is drawn.
+        task: a task from lm-eval with its number of shots; it is changed in place.
+        seed: seed of the worked examples, and of all other random draws.
     """
     _keep_items(task, seed)
     make_prompt, score = task.fewshot_context, task.process_results
@@ -43,8 +43,8 @@ def make_repeatable(task: Task, seed: int) -> None:
 
 
 def _keep_items(task: Any, seed: int) -> None:
-    """Make the items and the worked examples once: lm-eval makes them again, and draws again, at each look at them."""
-    with _made_here():
+    """Create the items and the worked examples once: lm-eval would draw them again at each access."""
+    with _without_dataset_cache():
         _restart(seed, task.task_name)
         items = task.eval_docs
         if task.get_config("num_fewshot"):
@@ -53,8 +53,8 @@ def _keep_items(task: Any, seed: int) -> None:
 
 
 @contextmanager
-def _made_here() -> Iterator[None]:
-    """Keep datasets from reading what an earlier process, on this machine alone, has drawn and left on the disk."""
+def _without_dataset_cache() -> Iterator[None]:
+    """Keep `datasets` from reading the draws of an earlier process from this machine's disk."""
     disable_caching()
     try:
         yield
@@ -63,7 +63,7 @@ def _made_here() -> Iterator[None]:
 
 
 def _restart(seed: int, task_name: str) -> None:
-    """Start the streams that all tasks share, and those that the modules of lm-eval's tasks keep for themselves."""
+    """Seed the random streams that all tasks share, and those of the modules of lm-eval's tasks."""
     start = _start_streams(seed, task_name)
     for name, module in list(sys.modules.items()):
         if name.startswith("lm_eval.tasks."):
@@ -73,9 +73,9 @@ def _restart(seed: int, task_name: str) -> None:
 
 
 def _start_streams(seed: int, key: str) -> int:
-    """Start every stream that a task can draw from at a place of the key's own; gives the place."""
+    """Seed every random stream that a task can draw from with a seed for the key. Returns that seed."""
     start = int(content_hash([seed, key])[:8], 16)
     set_seed(start)
-    # It has a stream for each text, which this starts.
+    # langdetect has a stream for each text, which this seeds.
     langdetect.DetectorFactory.seed = 0
     return start

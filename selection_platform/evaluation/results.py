@@ -1,6 +1,6 @@
-"""From per-item values to a benchmark's number, its standard error, and the two tables of an evaluation.
+"""Computes a benchmark's result and its standard error from its items, and defines the two tables of an evaluation.
 
-Importable without torch and lm-eval.
+This module can be imported without torch and lm-eval.
 """
 
 import math
@@ -14,13 +14,13 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a benchmark becomes a number.
+    """How a benchmark is scored.
 
     Attributes:
-        metric: lm-eval's metric; None is the first that the task lists.
-        filter: lm-eval's answer filter; None is the first that the task lists.
-        also: further metrics that are stored beside it.
-        macro: average over subtasks, whatever their sizes; else over all items.
+        metric: lm-eval's metric; None for the first one of the task.
+        filter: lm-eval's answer filter; None for the first one of the task.
+        also: more metrics to store.
+        macro: whether to average over subtasks of any size, instead of over all items.
     """
 
     metric: str | None = None
@@ -42,16 +42,16 @@ number for GSM8K, pass@1 of one greedy answer, accuracy over letters, and IFEval
 
 @dataclass(frozen=True)
 class Result:
-    """One number.
+    """One result.
 
     Attributes:
-        benchmark: the platform's name for it.
-        metric: what the value is.
-        value: in [0, 1], or bits per byte.
-        stderr: standard error over items; None where there are too few.
+        benchmark: name of the benchmark.
+        metric: name of the metric.
+        value: value in [0, 1], or in bits per byte.
+        stderr: standard error over items; None if there are too few.
         items: number of items.
-        primary: the benchmark's headline metric.
-        higher_is_better: direction.
+        primary: whether it is the benchmark's primary metric.
+        higher_is_better: whether larger values are better.
     """
 
     benchmark: str
@@ -65,16 +65,16 @@ class Result:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """One item under one metric.
+    """One metric of one item.
 
     Attributes:
-        benchmark: the platform's name for it.
+        benchmark: name of the benchmark.
         task: subtask, or pool for the held-out loss.
-        item_id: hash of the item's content; the second item of equal content in a task has `#2` behind it.
-        metric: what `correct` is.
+        item_id: hash of the item's content, followed by `#2` for the second item with the same content in a task.
+        metric: name of the metric.
         correct: the item's value: 1 or 0 for right or wrong, bits per byte for the held-out loss.
         weight: the item's weight in the mean over items: 1, or the answer's bytes for the held-out loss.
-        response: what the model wrote or chose; None for the held-out loss.
+        response: the model's answer or choice; None for the held-out loss.
     """
 
     benchmark: str
@@ -114,11 +114,11 @@ def mean_and_stderr(values: Mapping[str, Sequence[float]], macro: bool) -> tuple
     """The mean of per-item values and its standard error.
 
     Args:
-        values: the items' values by subtask; no subtask is empty.
-        macro: mean of the subtasks' means, each with the same weight; else the mean of all items.
+        values: values of the items by subtask; no subtask is empty.
+        macro: whether to take the mean of the subtasks' means with equal weights, instead of the mean of all items.
 
     Returns:
-        The mean, and its standard error over draws of items (of the given subtasks); None where a mean is of one item.
+        The mean, and its standard error over draws of items within the subtasks; None if a mean has only one item.
     """
     groups = list(values.values()) if macro else [[value for group in values.values() for value in group]]
     mean = fmean(fmean(group) for group in groups)
@@ -130,7 +130,7 @@ def mean_and_stderr(values: Mapping[str, Sequence[float]], macro: bool) -> tuple
 def summarise(
     items: Sequence[ItemResult], macro: bool, primary: str, higher_is_better: Mapping[str, bool]
 ) -> list[Result]:
-    """One result for each metric of one benchmark's items, the primary first."""
+    """One result for each metric of a benchmark's items, the primary one first."""
     by_metric: dict[str, dict[str, list[float]]] = {primary: {}}
     for item in items:
         by_metric.setdefault(item.metric, {}).setdefault(item.task, []).append(item.correct)
@@ -144,11 +144,11 @@ def summarise(
 
 
 def numbered(item_id: str, seen: dict[str, int]) -> str:
-    """The id with `#2`, `#3`, ... behind it where it has been seen before; counts it as seen."""
+    """The id, followed by `#2`, `#3`, ... if it was seen before. Counts it in `seen`."""
     seen[item_id] = seen.get(item_id, 0) + 1
     return item_id if seen[item_id] == 1 else f"{item_id}#{seen[item_id]}"
 
 
 def as_records(rows: Sequence[Result] | Sequence[ItemResult]) -> list[dict[str, Any]]:
-    """Rows as JSON objects, one a row, in the order of the schema."""
+    """Rows as JSON objects, with fields in the order of the schema."""
     return [asdict(row) for row in rows]

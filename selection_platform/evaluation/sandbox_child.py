@@ -1,8 +1,8 @@
-"""What runs a program inside the sandbox, as the program's own process.
+"""Runs a program inside the sandbox, in the program's own process.
 
-Run by `sandbox.py` under bubblewrap, with the standard library alone. Arguments: the file descriptor to report to, the
-user to become or -1, CPU seconds, memory bytes, output bytes. Standard input: a nonce, then the program.
-Reports STARTED when all limits hold, and the nonce when the program has run to its last line.
+`sandbox.py` runs this under bubblewrap, with only the standard library. Arguments: the file descriptor to report to,
+the user to change to or -1, CPU seconds, memory bytes, output bytes. Standard input: a nonce, then the program.
+It reports STARTED when all limits are set, and the nonce when the program has run to its last line.
 """
 
 import os
@@ -14,11 +14,11 @@ STARTED = b"S"
 NONCE_LENGTH = 32
 THREADS, OPEN_FILES = 64, 64
 OWN_FRAMES = 2 if sys.version_info >= (3, 12) else 3
-"""Calls below the program's first one: this module, `main`, and `exec` where Python counts it."""
+"""Calls below the program's first one: this module, `main`, and `exec` if Python counts it."""
 
 
 def limit_resources(cpu_seconds: int, memory_bytes: int, output_bytes: int) -> None:
-    """Hard limits. There is one process, so that each of them limits the sum."""
+    """Set hard limits. There is only one process, so each limit is a limit of the sum."""
     for kind, limit in (
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_AS, memory_bytes),
@@ -31,10 +31,10 @@ def limit_resources(cpu_seconds: int, memory_bytes: int, output_bytes: int) -> N
 
 
 def become(user: int) -> None:
-    """Be another user for good, which also takes root's capabilities.
+    """Change the user permanently, which also removes root's capabilities.
 
     Raises:
-        OSError: this could not be done, or could be undone.
+        OSError: this failed, or can be undone.
     """
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -47,7 +47,7 @@ def become(user: int) -> None:
 
 
 def main() -> None:
-    """Give up what the program must not have, then run it."""
+    """Drop permissions and set limits, then run the program."""
     report, user, cpu_seconds, memory_bytes, output_bytes = map(int, sys.argv[1:])
     nonce = sys.stdin.buffer.read(NONCE_LENGTH)
     program = sys.stdin.buffer.read()
@@ -57,7 +57,7 @@ def main() -> None:
     module = types.ModuleType("__main__")
     module.__file__ = os.path.join(os.getcwd(), "program.py")  # noqa: PTH109, PTH118
     sys.modules["__main__"], sys.argv = module, ["program.py"]
-    # As deep as in an interpreter that runs the program by itself.
+    # The same depth as without these calls.
     sys.setrecursionlimit(sys.getrecursionlimit() + OWN_FRAMES)
     os.write(report, STARTED)
     with open("program.py", "wb") as file:  # noqa: PTH123 (pathlib doubles the start-up time)

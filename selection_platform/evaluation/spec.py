@@ -1,4 +1,4 @@
-"""What an evaluation job is asked to do. Importable without torch."""
+"""The spec of an evaluation job. This module can be imported without torch."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,14 +8,14 @@ from selection_platform.configuration.settings import EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 
 OFFLINE_PREFIX = "offline_"
-"""Tasks so named are ours (`tasks/`), on items from data packages; all other names are lm-eval's own, on hub data."""
+"""Prefix of our own tasks (`tasks/`), on items from data packages. Other names are lm-eval's tasks, on hub data."""
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
-"""The one task that runs what the model wrote."""
+"""The only task that runs generated code."""
 
 
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
-    """What makes the results: how lm-eval's own tasks and generated code are run counts only where there are any."""
+    """The computations of the results. Those of lm-eval's tasks and of generated code count only if they are used."""
     tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
     stock = ("stock_tasks",) if any(not task.startswith(OFFLINE_PREFIX) for task in tasks) else ()
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
@@ -27,16 +27,16 @@ class EvaluationSpec(Spec):
 
     Attributes:
         model_folder: a model that `models.loading.load_model` reads.
-        data_folder: what `benchmark_data.prepare` has written; used by offline tasks only.
-        evaluation: what is measured. The benchmarks in `results.SCORING` have a metric chosen; any other is scored by
-            the first metric that its task lists. With a `limit`, the items whose content hash comes first are taken: a
-            sample that depends on neither the model nor the order of the file.
-        held_out: pool -> Parquet file (sample_id, messages) whose answers' loss is measured.
-        dtype: of the weights.
+        data_folder: the folder from `benchmark_data.prepare`, for offline tasks.
+        evaluation: the benchmarks. `results.SCORING` has the metric of some; others are scored by the first metric of
+            their task. With a `limit`, the items with the first content hashes are used: a sample that depends neither
+            on the model nor on the order of the file.
+        held_out: by pool, a Parquet file (sample_id, messages) of conversations for the held-out loss.
+        dtype: number type of the weights.
         text: how conversations become text.
-        tokens_per_batch: size of a batch of the held-out loss, padding included.
+        tokens_per_batch: size of a batch of the held-out loss, including padding.
         max_length: longest held-out conversation, in tokens.
-        seed: of what tasks draw, such as worked examples.
+        seed: seed of random draws in tasks, such as worked examples.
     """
 
     model_folder: FilePath

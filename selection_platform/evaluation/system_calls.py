@@ -1,7 +1,7 @@
-"""Which system calls a contained program may make: a seccomp filter, as `bwrap --seccomp` reads it.
+"""The system calls that a contained program may make, as a seccomp filter for `bwrap --seccomp`.
 
-Refused is what would leave the one process of the program or the memory that its limits count: other processes,
-sockets, devices and pipes in the file system, memory behind file descriptors, keys, tracing. Threads are allowed.
+The filter refuses calls that would escape the program's one process or its memory limit: other processes, sockets,
+devices and pipes in the file system, memory behind file descriptors, keys, tracing. Threads are allowed.
 """
 
 import errno
@@ -20,7 +20,7 @@ class _Machine(NamedTuple):
 
 
 _CLONE3 = 435
-"""The same on every machine. Its flags lie in memory, where a filter cannot look; libraries go on to `clone`."""
+"""The same on every machine. Its flags are in memory, which a filter cannot read; libraries fall back to `clone`."""
 
 _REFUSED = {
     # name: (x86_64, aarch64)
@@ -71,7 +71,7 @@ def _fail(code: int) -> int:
 
 
 def seccomp_filter() -> bytes | None:
-    """The filter for this machine, a BPF program; None for a machine whose system calls are not known here."""
+    """The filter for this machine, as a BPF program; None for a machine whose system calls are not known here."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         return None

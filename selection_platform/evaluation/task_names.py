@@ -1,4 +1,4 @@
-"""Which tasks a profile can name. Known without lm-eval, whose index of its tasks takes half a minute to build."""
+"""The tasks that a profile can name, found without lm-eval, whose index of tasks takes half a minute to build."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ TASKS = Path(str(files("selection_platform") / "evaluation" / "tasks"))
 """Our task files."""
 
 _NO_YAML = (".py", ".pyc", ".md", ".json", ".jsonl", ".sh", ".txt", ".tsv")
-# Names stand behind `task:`, `group:` and `tag:`, or in lists; some lists hold other words, which does no harm.
+# Names are after `task:`, `group:` and `tag:`, or in lists. Some lists have other words, which does not matter.
 _NAME = re.compile(
     rb"""^[ \t]*(?:-[ \t]*)?(?:["']?(?:task|group|tag)["']?[ \t]*:[ \t]*)?["']?([\w.+()-]+)["']?[ \t]*(?:\#.*)?\r?$""",
     re.MULTILINE,
@@ -30,15 +30,15 @@ _OWN_NAME = re.compile(rb"""^["']?task["']?[ \t]*:[ \t]*["']?([\w.+-]+)""", re.M
 
 
 class UnusableTask(PlatformError):
-    """A task that a profile names but that cannot be run."""
+    """A task in a profile cannot be run."""
 
 
 class StockNames(NamedTuple):
-    """What stands in lm-eval's task files.
+    """The names in lm-eval's task files.
 
     Attributes:
         known: the names of all tasks, groups and tags, and some other words.
-        unsafe: tasks that run what a model wrote.
+        unsafe: tasks that run generated code.
     """
 
     known: frozenset[str]
@@ -46,9 +46,9 @@ class StockNames(NamedTuple):
 
 
 def check_task(benchmark: str, settings: BenchmarkSettings) -> None:
-    """Raise UnusableTask where a task is not known, runs generated code, or is ours and has too few worked examples.
+    """Raise UnusableTask if a task is unknown, runs generated code, or is ours and has too few worked examples.
 
-    What is known of lm-eval's own tasks without loading them is less than what `load_tasks` checks.
+    `load_tasks` checks more, because it loads lm-eval's own tasks.
     """
     if settings.task.startswith(OFFLINE_PREFIX):
         _check_shots(benchmark, settings)
@@ -74,19 +74,19 @@ def task_file(benchmark: str, task: str) -> Path:
 
 
 def stock_file(path: str) -> dict[str, Any]:
-    """A task file of the installed lm-eval, without what it includes."""
+    """A task file of the installed lm-eval, without the files that it includes."""
     return yaml.safe_load((_stock_folder() / path).read_text(encoding="utf-8"))
 
 
 def no_stock_task(benchmark: str, task: str, known: frozenset[str] | None = None) -> UnusableTask:
-    """The error of a task that lm-eval does not have, with the nearest of the known ones."""
+    """The error for a task that lm-eval does not have, with the nearest known name."""
     near = difflib.get_close_matches(task, known or (), n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return UnusableTask(f"benchmark {benchmark}: lm-eval has no task {task}; {meant}`lm-eval ls tasks` lists them")
+    suggestion = f"did you mean {near[0]}? " if near else ""
+    return UnusableTask(f"benchmark {benchmark}: lm-eval has no task {task}; {suggestion}`lm-eval ls tasks` lists them")
 
 
 def unsafe_task(benchmark: str, task: str) -> UnusableTask:
-    """The error of a task that would run generated code on this machine."""
+    """The error for a task that runs generated code without our sandbox."""
     return UnusableTask(
         f"benchmark {benchmark}: lm-eval's task {task} runs generated code without a sandbox; "
         "name offline_humaneval, which has the same 164 problems"
@@ -94,13 +94,13 @@ def unsafe_task(benchmark: str, task: str) -> UnusableTask:
 
 
 def too_many_shots(benchmark: str, shots: int, task: str, available: int) -> UnusableTask:
-    """The error of a benchmark that asks for more worked examples than its task has."""
-    return UnusableTask(f"benchmark {benchmark}: {shots} shots asked for, {task} has {available}")
+    """The error for a benchmark with more shots than its task has worked examples."""
+    return UnusableTask(f"benchmark {benchmark}: shots is {shots}, but {task} has only {available}; lower it")
 
 
 @lru_cache(maxsize=1)
 def stock_names() -> StockNames:
-    """The names in the task files of the installed lm-eval. It reads 14,000 files, in about a second."""
+    """The names in the 14,000 task files of the installed lm-eval. Reading them takes about a second."""
     known: set[bytes] = set()
     unsafe: set[bytes] = set()
     for folder, _, names in os.walk(_stock_folder()):
@@ -129,7 +129,7 @@ def _check_shots(benchmark: str, settings: BenchmarkSettings) -> None:
         return
     pattern = yaml.safe_load(path.read_text(encoding="utf-8")).get("shots_from")
     sources = sorted(_stock_folder().glob(pattern.format(subset="[a-z]*"))) if pattern else []
-    # All subsets of a task have as many; one tells.
+    # All subsets of a task have the same number, so one is enough.
     shots = stock_file(str(sources[0])).get("fewshot_config", {}).get("samples", []) if sources else []
     if settings.shots > len(shots):
         raise too_many_shots(benchmark, settings.shots, settings.task, len(shots))

@@ -1,8 +1,8 @@
-"""Target samples for LESS out of the worked examples that lm-eval ships for its few-shot prompts.
+"""Target samples for LESS, from the worked examples that lm-eval ships for its few-shot prompts.
 
-They stand in lm-eval's task files and are no test items, so selecting for them does not select for the test. LESS
-itself takes few-shot examples for its targets, a group for each subtask (arXiv 2402.04333). Only benchmarks with
-examples in the installed package can be asked for; the other tasks draw theirs from a dataset's own split.
+They are in lm-eval's task files and are not test items, so selecting for them does not select for the test. LESS itself
+uses few-shot examples as targets, one group per subtask (arXiv 2402.04333). Only benchmarks with examples in the
+installed package are supported; other tasks draw theirs from a split of the dataset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from selection_platform.text.conversation import Message, sample_id, to_records
 
 
 class _Source(NamedTuple):
-    """Where a benchmark's worked examples are.
+    """The source of a benchmark's worked examples.
 
     Attributes:
         files: glob below lm-eval's folder of tasks.
-        question: the examples' field with what is asked.
-        answer: their field with the worked answer.
+        question: field with the question.
+        answer: field with the worked answer.
     """
 
     files: str
@@ -37,11 +37,11 @@ _SOURCES = {
     "mmlu": _Source("mmlu/flan_cot_fewshot/mmlu_*.yaml", "question", "target"),
 }
 WORKED_EXAMPLES = tuple(_SOURCES)
-"""Benchmarks that worked examples ship for."""
+"""Benchmarks with worked examples."""
 
 
 class _TolerantLoader(yaml.SafeLoader):
-    """Reads tags such as `!function` as nothing: code that a task file names is not run."""
+    """Reads tags such as `!function` as None, so that no code from a task file runs."""
 
 
 _TolerantLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -50,7 +50,7 @@ _TolerantLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
 def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
     """The worked examples of a benchmark: a question and its worked answer, as a conversation of one turn.
 
-    Texts are as shipped, oddities included (in some of MMLU's, a line of one question stands in the next).
+    Texts are unchanged, including oddities (in MMLU, some questions contain a line of the question before).
 
     Args:
         benchmark: "gsm8k" (one group), "bbh" (a group for each of 27 subsets, `bbh/<subset>`) or "mmlu" (one for each
@@ -60,13 +60,13 @@ def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
         Groups by name, in alphabetical order. Some groups of BBH have the same examples.
 
     Raises:
-        PlatformError: no worked examples ship for the benchmark, or the installed lm-eval has them elsewhere.
+        PlatformError: there are no worked examples for the benchmark, or the installed lm-eval has them elsewhere.
     """
     source = _SOURCES.get(benchmark)
     if source is None:
         raise PlatformError(
             f"benchmark {benchmark!r}: lm-eval ships no worked examples in its task files, only for "
-            f"{', '.join(WORKED_EXAMPLES)}; take samples of a pool as targets instead"
+            f"{', '.join(WORKED_EXAMPLES)}; use samples of a pool as targets instead"
         )
     tasks = Path(str(distribution("lm_eval").locate_file("lm_eval/tasks")))
     groups: dict[str, list[list[Message]]] = {}
@@ -80,10 +80,10 @@ def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
 
 
 def _conversations(task: Mapping[str, Any], source: _Source, path: Path) -> list[list[Message]]:
-    """The examples of a task file, each once, in its order.
+    """The examples of a task file without duplicates, in order.
 
     Raises:
-        PlatformError: the file has none.
+        PlatformError: the file has no examples.
     """
     examples = cast(dict[str, Any], task.get("fewshot_config") or {}).get("samples")
     if not isinstance(examples, list) or not examples:
@@ -95,13 +95,13 @@ def _conversations(task: Mapping[str, Any], source: _Source, path: Path) -> list
 
 
 def write_targets(groups: Mapping[str, Sequence[Sequence[Message]]], path: Path) -> None:
-    """Write target samples as `gradient_influence` reads them: a row for each sample of each group.
+    """Write target samples for `gradient_influence`: a row for each sample of each group.
 
     Args:
-        groups: conversations in normal form, by the group's name.
-        path: of the Parquet file with columns sample_id, messages, target; a file that is there is replaced.
+        groups: conversations in normal form, by name of the group.
+        path: the Parquet file to write, with columns sample_id, messages, target; an existing file is replaced.
     """
-    # Here: settings name the benchmarks above, and the command line starts without pyarrow.
+    # Imported here because settings import this module, and the command line starts without pyarrow.
     import pyarrow as pa
     import pyarrow.parquet as pq
 

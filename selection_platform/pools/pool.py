@@ -27,7 +27,7 @@ from selection_platform.pools.candidates import CandidateReader, Shard, ShardRep
 from selection_platform.pools.contamination import WORDS, split_words
 from selection_platform.pools.forms.reading import Reading
 from selection_platform.pools.forms.recognise import find_reading
-from selection_platform.pools.forms.texts import printable
+from selection_platform.pools.forms.texts import escape_surrogates
 from selection_platform.pools.forms.trees import write_trees
 from selection_platform.pools.near_duplicates import NearDuplicates
 from selection_platform.pools.raw_pool import RawPoolReport, read_raw_pool_report
@@ -138,8 +138,8 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
         short_benchmark_texts=sum(len(split_words(text)) < WORDS for text in texts),
         content_hash=content,
         seconds=round(time.monotonic() - started, 3),
-        form=printable(str(reading)),
-        ignored=sorted({printable(name) for report in reports for name in report.ignored}),
+        form=escape_surrogates(str(reading)),
+        ignored=sorted({escape_surrogates(name) for report in reports for name in report.ignored}),
     )
 
 

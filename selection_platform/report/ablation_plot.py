@@ -1,4 +1,4 @@
-"""What it changes to pick the best of each k-means cluster."""
+"""A figure of the effect of picking the best of each k-means cluster."""
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -9,12 +9,12 @@ from selection_platform.verdict.words import digits_of, signed, unit_of
 
 
 def ablation_plot(ablation: pl.DataFrame, about: str, visible: float | None) -> Figure:
-    """Draw each method's gain by the clusters.
+    """Draw each method's gain from clusters.
 
     Args:
-        ablation: rows of `reports.diversity_ablation`, of one measure in one cell; at least one.
-        about: the cell, as it is named.
-        visible: what two single runs differ by in 95% of pairs; None where it is not known.
+        ablation: rows of `reports.diversity_ablation` for one measure in one cell; at least one.
+        about: name of the cell.
+        visible: the difference that 95% of pairs of random runs stay below; None if it is not known.
     """
     measure = ablation["measure"][0]
     digits = digits_of(measure)
@@ -37,12 +37,12 @@ def ablation_plot(ablation: pl.DataFrame, about: str, visible: float | None) -> 
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.2)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        figure.supxlabel(f"gain by clusters, {unit_of(measure)}; right is better", fontsize=9)
+        figure.supxlabel(f"gain from clusters, {unit_of(measure)}; right is better", fontsize=9)
     return figure
 
 
 def gain_finding(ablation: pl.DataFrame) -> str:
-    """How many methods do better with clusters, by the gains as they are shown."""
+    """The number of methods that do better with clusters, from the rounded gains."""
     digits = digits_of(ablation["measure"][0])
     better = sum(round(gain, digits) > 0 for gain in ablation["gain"])
     return f"With clusters, {better} of {len(ablation)} methods do better"

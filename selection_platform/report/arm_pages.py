@@ -1,4 +1,4 @@
-"""A page for each arm: what it picks first, and the benchmark items that it wins and loses."""
+"""A page for each arm: its first picks, and the benchmark items that it wins and loses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from selection_platform.verdict.words import SHOWN, digits_of, interval_text, me
 
 FOLDER = "arms"
 MOST_MESSAGES = 6
-"""Of a conversation that are shown."""
+"""Most messages of a conversation that are shown."""
 MOST_CHARACTERS = 1000
-"""Of a message that are shown."""
+"""Most characters of a message that are shown."""
 TAKES = {
-    BASE.name: "It is trained on nothing, and picks nothing.",
+    BASE.name: "It is not trained, and picks nothing.",
     ALL_DATA.name: "It takes the whole pool, and picks nothing.",
 }
 
 
 @dataclass(frozen=True)
 class ShownMessage:
-    """A message as the page shows it.
+    """A message on the page.
 
     Attributes:
-        role: who speaks.
-        text: without what a page would obey, and without what is left of it.
-        left: characters that are not shown.
+        role: role of the speaker.
+        text: the shown text, without control characters.
+        left: number of characters that are not shown.
     """
 
     role: str
@@ -48,11 +48,11 @@ class Pick:
     """A picked conversation.
 
     Attributes:
-        position: 1 is picked first.
-        sample_id: its id.
-        facts: source and licence, in words.
-        messages: the first ones; none where no licence is stated for it.
-        left: messages that are not shown.
+        position: position in the order of picking, from 1.
+        sample_id: id of the sample.
+        facts: source and licence, as text.
+        messages: the first messages; empty if no licence is stated for it.
+        left: number of messages that are not shown.
     """
 
     position: int
@@ -64,13 +64,13 @@ class Pick:
 
 @dataclass(frozen=True)
 class ArmCell:
-    """What an arm does with one model, pool and size.
+    """An arm's results and picks for one model, pool and size.
 
     Attributes:
-        name: of the cell.
-        tables: of its verdicts and items.
-        said: which picks are shown, and why others are not.
-        picks: the first ones.
+        name: name of the cell.
+        tables: tables of its verdicts and items.
+        said: sentences that say which picks are shown, and why others are not.
+        picks: the first picks.
     """
 
     name: str
@@ -86,9 +86,9 @@ class ArmPage:
     Attributes:
         method: the arm.
         summary: what it picks, in one line.
-        cells: in order; at most MOST_CELLS.
-        said: what is left out.
-        items: the items that it wins and loses; no rows where there are none.
+        cells: its cells, at most MOST_CELLS.
+        said: sentences about cells that are left out.
+        items: the items that it wins and loses; empty if there are none.
     """
 
     method: str
@@ -99,17 +99,17 @@ class ArmPage:
 
     @property
     def file(self) -> str:
-        """Its file, below the report's folder."""
+        """The page's file, relative to the report's folder."""
         return f"{FOLDER}/{self.method}.html"
 
     @property
     def items_file(self) -> str | None:
-        """The file of its items; None where it wins and loses none."""
+        """The file of its items; None if there are none."""
         return None if self.items.is_empty() else f"{FOLDER}/{self.method}.csv"
 
 
 def arm_pages(data: ReportData) -> list[ArmPage]:
-    """A page for each arm of which picks or items are known, in the order of methods."""
+    """A page for each arm with picks or items, in the order of methods."""
     counts = data.table("items_won_and_lost")
     known = [*data.picks["method"], *([] if counts is None else counts["method"])]
     return [_arm_page(data, counts, method) for method in methods_in_order(known)]
@@ -120,9 +120,9 @@ def _arm_page(data: ReportData, counts: pl.DataFrame | None, method: str) -> Arm
         dict(parts_of(rows.filter(pl.col("method") == method), CELL)) if rows is not None else {}
         for rows in (data.picks, counts)
     )
-    found = [each for each in verdicts_of(data.verdict) if each.method == method and each.measure in SHOWN]
+    verdicts = [each for each in verdicts_of(data.verdict) if each.method == method and each.measure in SHOWN]
     keys = list(dict.fromkeys([*counted, *picked]))
-    cells = [_cell(method, key, picked.get(key), counted.get(key), found) for key in keys[:MOST_CELLS]]
+    cells = [_cell(method, key, picked.get(key), counted.get(key), verdicts) for key in keys[:MOST_CELLS]]
     items = data.items.filter(pl.col("method") == method)
     return ArmPage(method, METHODS[method].summary, cells, left_out(len(keys)), items)
 
@@ -132,9 +132,9 @@ def _cell(
     key: tuple[object, ...],
     picked: pl.DataFrame | None,
     counted: pl.DataFrame | None,
-    found: Sequence[Verdict],
+    verdicts: Sequence[Verdict],
 ) -> ArmCell:
-    of_cell = [each for each in found if each.cell == key]
+    of_cell = [each for each in verdicts if each.cell == key]
     tables = [_verdicts(of_cell)] if of_cell else []
     tables += [] if counted is None else [items_of_arm(counted)]
     if picked is None:
@@ -142,9 +142,9 @@ def _cell(
     return ArmCell(about_cell(key), tables, _said(method, picked), [_pick(row) for row in picked.iter_rows(named=True)])
 
 
-def _verdicts(found: Sequence[Verdict]) -> Table:
+def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     rows = []
-    for each in found:
+    for each in verdicts:
         numbers, digits = each.comparison, digits_of(each.measure)
         interval = interval_text(numbers.low, numbers.high, digits) or "not known"
         texts = [TableCell(text) for text in (signed(numbers.difference, digits), interval)]
@@ -154,24 +154,22 @@ def _verdicts(found: Sequence[Verdict]) -> Table:
 
 
 def _said(method: str, picked: pl.DataFrame) -> list[str]:
-    """Which picks these are, and of how many no text is shown."""
+    """Sentences that say which picks are shown, and how many of them without text."""
     count, seed = len(picked), picked["seed"][0]
-    which = (
-        f"The first {count} of its draw" if method == RANDOM else f"The {count} that it picks first, the best on top"
-    )
+    which = f"The first {count} of its draw" if method == RANDOM else f"Its first {count} picks, the best on top"
     unstated = picked["licence"].null_count()
     said = [f"{which}, with seed {seed}. Long texts are cut."]
     if unstated:
         said.append(
-            f"No licence is stated for {unstated} of them, and their texts are not shown here: `selection-platform "
-            "explain ID` shows a text. If you know the licence of a whole pool, state it as `licence:` in its settings."
+            f"No licence is stated for {unstated} of them, so their texts are not shown here: `selection-platform "
+            "explain ID` shows a text. If you know the licence of the whole pool, set it as `licence:` in its settings."
         )
     return said
 
 
 def _pick(row: Mapping[str, Any]) -> Pick:
     messages = row["messages"] or []
-    licence = f"licence {printable(row['licence'])}" if row["licence"] else "no licence is stated"
+    licence = f"licence {printable(row['licence'])}" if row["licence"] else "no licence stated"
     facts = f"source {printable(row['source'] or 'not stated')} · {licence}"
     shown = [_message(each["role"], each["content"]) for each in messages[:MOST_MESSAGES]]
     return Pick(row["position"], row["sample_id"], facts, shown, max(0, len(messages) - MOST_MESSAGES))

@@ -1,4 +1,4 @@
-"""What the sections share: cells, the order of the arms, and parts of tables by cell."""
+"""Functions that the sections share: cells, the order of the arms, and the rows of tables by cell."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -14,31 +14,31 @@ from selection_platform.verdict.words import cell_name
 Named = TypeVar("Named")
 
 MOST_COLUMNS = 5
-"""Cells side by side in a table; more stand in another one below, so that a page of paper holds each."""
+"""Most cells side by side in a table. More cells go into another table below, so that each fits on a printed page."""
 MOST_CELLS = 12
-"""Cells (models, pools and sizes) whose figures and detail are shown. The CSV files have all."""
+"""Most cells (models, pools and sizes) whose figures and details are shown. The CSV files have all."""
 
 
 def methods_in_order(methods: Iterable[str]) -> list[str]:
-    """The methods, each once, in the order in which `methods` lists them."""
+    """The methods, each once, in the order of `selection-platform methods`."""
     return in_order(dict.fromkeys(methods), lambda name: name)
 
 
-def in_order(each: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
-    """What is named after methods, in the one order of methods that all of the page has."""
+def in_order(values: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
+    """Values sorted by their method, in the order of methods that the whole page uses."""
     places = {name: place for place, name in enumerate(METHODS)}
-    # Arms of a table that was made elsewhere have names of their own; they come last, in the order of the table.
-    return sorted(each, key=lambda one: places.get(method(one), len(places)))
+    # Unknown arms, from a table of results from elsewhere, come last, in the order of the table.
+    return sorted(values, key=lambda value: places.get(method(value), len(places)))
 
 
-def cells_of(found: Sequence[Verdict]) -> list[Cell]:
+def cells_of(verdicts: Sequence[Verdict]) -> list[Cell]:
     """The cells, each once, in order of appearance."""
-    return list(dict.fromkeys(each.cell for each in found))
+    return list(dict.fromkeys(each.cell for each in verdicts))
 
 
-def spreads(found: Sequence[Verdict], measure: str) -> dict[Cell, float | None]:
+def spreads(verdicts: Sequence[Verdict], measure: str) -> dict[Cell, float | None]:
     """Standard deviation of one random run in each cell."""
-    return {each.cell: each.comparison.spread for each in found if each.measure == measure}
+    return {each.cell: each.comparison.spread for each in verdicts if each.measure == measure}
 
 
 def random_values(runs: Sequence[Run], measure: str, cell: Cell) -> list[float]:
@@ -52,19 +52,19 @@ def parts_of(rows: pl.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[object
 
 
 def cell_of(key: Sequence[object]) -> Cell:
-    """The cell of model, pool and budget."""
+    """The cell with a model, pool and budget."""
     model, pool, budget = key
     return Cell(str(model), str(pool), int(str(budget)))
 
 
 def about_cell(key: Sequence[object]) -> str:
-    """The name of a cell, from its model (None where nothing depends on one), pool and budget."""
+    """The name of a cell, from its model (None if there is none), pool and budget."""
     name = cell_name(cell_of(key))
     return name if key[0] is not None else name.partition(" · ")[2]
 
 
 def word_columns(*columns: int) -> frozenset[int]:
-    """Columns, from 0, that hold words."""
+    """The numbers, from 0, of columns with text."""
     return frozenset(columns)
 
 
@@ -75,20 +75,20 @@ def rows_in_order(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def left_out(cells: int) -> list[str]:
-    """A sentence that says so where not all cells are shown."""
+    """A sentence if not all cells are shown."""
     if cells <= MOST_CELLS:
         return []
     return [f"The first {MOST_CELLS} of {cells} combinations of model, pool and size are shown; the CSV file has all."]
 
 
 def means_of(runs: Sequence[Run]) -> dict[str, tuple[float, int]]:
-    """Mean over the seeds of each arm, and their number. Rounded, so that equal means are equal."""
+    """The mean over the seeds of each arm, and their number. Means are rounded, so that equal ones compare equal."""
     values: dict[str, list[float]] = {}
     for run in runs:
         values.setdefault(run.method, []).append(run.value)
-    return {method: (round(sum(each) / len(each), 9), len(each)) for method, each in values.items()}
+    return {method: (round(sum(of_arm) / len(of_arm), 9), len(of_arm)) for method, of_arm in values.items()}
 
 
-def words_of(found: Sequence[Verdict]) -> dict[tuple[str, Cell, str], Word]:
+def words_of(verdicts: Sequence[Verdict]) -> dict[tuple[str, Cell, str], Word]:
     """Each verdict's word, by measure, cell and method."""
-    return {(each.measure, each.cell, each.method): each.word for each in found}
+    return {(each.measure, each.cell, each.method): each.word for each in verdicts}

@@ -1,4 +1,4 @@
-"""What choosing costs beside training, when it breaks even, and what it would cost to settle a verdict."""
+"""The section of costs: selecting compared with training, break-even, and the cost of settling a verdict."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,55 +20,55 @@ FLOPS = (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MF
 SECONDS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
-def costs(found: Sequence[ArmCost]) -> Section:
-    """The cost of each arm's parts, and what else could have been had for it."""
+def costs(arms: Sequence[ArmCost]) -> Section:
+    """The cost of each arm's parts, and how much random data the same cost would train."""
     title = "What does it cost, and when does it break even?"
-    cells = _cells(found)
+    cells = _cells(arms)
     if not cells:
-        return Section("costs", title, ["No cost was recorded."])
+        return Section("costs", title, ["No costs are recorded."])
     pictures, tables = [], []
     for place, cell in enumerate(cells[:MOST_CELLS], start=1):
-        of_cell = in_order((each for each in found if _is_in(each.arm, cell)), lambda each: each.arm.method)
+        of_cell = in_order((arm for arm in arms if _is_in(arm.arm, cell)), lambda arm: arm.arm.method)
         name, used = cell_name(cell), _units_used(of_cell)
         tables += [_table(of_cell, name, unit) for unit in used]
         pictures.append(_picture(of_cell, name, used[0], f"costs-{place}"))
-    elsewhere = [each.name for each in found if each.arm.pool is not None and "training" not in each.parts]
+    elsewhere = [arm.name for arm in arms if arm.arm.pool is not None and "training" not in arm.parts]
     paragraphs = [
-        "Means over seeds. Arithmetic counts the operations of models, and is the same on any machine; what takes "
-        "none, such as compressing texts or k-means, counts in time alone. Time depends on the machine and on what "
-        "else ran on it: GPU time is by the clock while a step holds the GPU, CPU time is over all cores.",
-        "Selecting has of each feature that several methods use an equal share for each of them; selecting alone has "
-        "all of it, as if no other method were run. The last column says on how many times as much data, picked at "
-        "random, a model could have been trained for the cost of selecting and training: a choice that does no "
-        "better than that is not worth its cost.",
+        "Means over seeds. Arithmetic counts the operations of models and is the same on any machine. It is 0 for work "
+        "such as compressing texts or k-means, which only has time. Time depends on the machine and on what else runs "
+        "on it: GPU time is wall time while a step holds the GPU, CPU time is over all cores.",
+        "If several methods use a feature, `selecting` counts an equal share of it for each of them, and `selecting "
+        "alone` counts all of it, as if no other method were run. The last column says how many times as much random "
+        "data a model could be trained on for the cost of selecting and training. A method that does no better than a "
+        "model trained on that is not worth its cost.",
         *left_out(len(cells)),
     ]
     if elsewhere:
         paragraphs.append(
-            f"Trained elsewhere, at a cost and by a recipe that are not known here: {'; '.join(elsewhere)}."
+            f"Trained elsewhere, at a cost and with a recipe that are not known here: {'; '.join(elsewhere)}."
         )
     return Section("costs", title, paragraphs, tables, pictures, "experiment_costs.csv")
 
 
-def settling(found: Sequence[ArmCost], each: Verdict) -> str:
-    """Which runs would settle a verdict, and at what cost where that is known."""
-    if each.word != "not enough seeds":
+def settling(arms: Sequence[ArmCost], verdict: Verdict) -> str:
+    """The runs that would settle a verdict, with their cost if it is known."""
+    if verdict.word != "not enough seeds":
         return "settled"
-    if each.comparison.spread is None:
-        return "two random runs or more that differ"
-    if each.seeds_needed is None:
+    if verdict.comparison.spread is None:
+        return "two or more random runs that differ"
+    if verdict.seeds_needed is None:
         return "over 1,000 seeds of each"
-    if each.method == BASE.name:
-        return "not by runs: the base model is one, and has no seeds"
-    of_arm = max(0, each.seeds_needed - each.comparison.arm_runs)
-    of_random = max(0, each.seeds_needed - each.comparison.random_runs)
-    price = _price(found, each.cell, of_arm + of_random)
+    if verdict.method == BASE.name:
+        return "no number of runs: the base model has no seeds"
+    of_arm = max(0, verdict.seeds_needed - verdict.comparison.arm_runs)
+    of_random = max(0, verdict.seeds_needed - verdict.comparison.random_runs)
+    price = _price(arms, verdict.cell, of_arm + of_random)
     return f"{of_arm} more run{'s' * (of_arm != 1)} of it, {of_random} of random{price}"
 
 
-def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
-    """What more runs of a cell cost, trained and evaluated, by its random runs; nothing where that is not known."""
-    random = next((each for each in found if each.arm == Arm(RANDOM, *cell)), None)
+def _price(arms: Sequence[ArmCost], cell: Cell, runs: int) -> str:
+    """The cost of training and evaluating more runs, from the random runs of the cell; empty if it is not known."""
+    random = next((arm for arm in arms if arm.arm == Arm(RANDOM, *cell)), None)
     if random is None or "training" not in random.parts or not times_used([random.parts["training"]]):
         return ""
     one = random.parts["training"].plus(random.parts["evaluating"])
@@ -76,102 +76,102 @@ def _price(found: Sequence[ArmCost], cell: Cell, runs: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as text, in a suitable unit."""
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f} {unit}"
     return f"{seconds:.1f} s"
 
 
-def _cells(found: Sequence[ArmCost]) -> list[Cell]:
-    """The models, whole pools and sizes that something was selected for, and at some cost."""
-    sized = [each for each in found if each.arm.pool is not None and each.arm.budget and each.arm.pool_size is None]
-    known = [each.arm for each in sized if times_used(each.parts.values())]
+def _cells(arms: Sequence[ArmCost]) -> list[Cell]:
+    """The models, whole pools and sizes with selections that have recorded costs."""
+    sized = [arm for arm in arms if arm.arm.pool is not None and arm.arm.budget and arm.arm.pool_size is None]
+    known = [arm.arm for arm in sized if times_used(arm.parts.values())]
     return list(dict.fromkeys(Cell(arm.model, arm.pool or "", arm.budget or 0) for arm in known))
 
 
 def _is_in(arm: Arm, cell: Cell) -> bool:
-    """Whether an arm stands in a cell. What takes the whole pool has no size of its own, and stands in each."""
+    """Whether an arm belongs to a cell. An arm that takes the whole pool has no size, and belongs to all sizes."""
     return (
         (arm.model, arm.pool) == (cell.model, cell.pool) and arm.budget in (None, cell.budget) and arm.pool_size is None
     )
 
 
 def _units_used(of_cell: Sequence[ArmCost]) -> list[Unit]:
-    """Arithmetic first, as seconds of a busy machine mislead; then the kinds of time of which any was spent."""
-    spent = [cost for each in of_cell for cost in each.parts.values()]
+    """Arithmetic first, because times on a busy machine mislead; then the kinds of time that are not 0."""
+    spent = [cost for arm in of_cell for cost in arm.parts.values()]
     counted: list[Unit] = ["flops"] if any(cost.flops for cost in spent) else []
     return [*counted, *times_used(spent)]
 
 
 def _table(of_cell: Sequence[ArmCost], name: str, unit: Unit) -> Table:
-    header = ["arm", *SHOWN, "random data for it"]
-    rows = [_row(each, unit) for each in of_cell]
+    header = ["arm", *SHOWN, "random data for that"]
+    rows = [_row(arm, unit) for arm in of_cell]
     return Table(f"{_name(unit)} of one run, {name}", header, rows, cell=name)
 
 
 def _picture(of_cell: Sequence[ArmCost], name: str, unit: Unit, file: str) -> Picture:
-    drawn = "; ".join(_parts_in_words(each, unit) for each in of_cell)
+    drawn = "; ".join(_parts_in_words(arm, unit) for arm in of_cell)
     said = f"{_name(unit)} of one run, {name}: {drawn}."
     return Picture(file, _plot(of_cell, name, unit), said, name)
 
 
-def _parts_in_words(each: ArmCost, unit: Unit) -> str:
-    return f"{each.arm.method}: " + ", ".join(f"{part} {_said(each, part, unit)}" for part in DRAWN)
+def _parts_in_words(arm: ArmCost, unit: Unit) -> str:
+    return f"{arm.arm.method}: " + ", ".join(f"{part} {_said(arm, part, unit)}" for part in DRAWN)
 
 
-def _row(each: ArmCost, unit: Unit) -> list[TableCell]:
-    times = None if each.arm.method == RANDOM else each.times.get(unit)
+def _row(arm: ArmCost, unit: Unit) -> list[TableCell]:
+    times = None if arm.arm.method == RANDOM else arm.times.get(unit)
     return [
-        TableCell(each.arm.method),
-        *(TableCell(_said(each, part, unit), order=_spent(each, part, unit)) for part in SHOWN),
+        TableCell(arm.arm.method),
+        *(TableCell(_said(arm, part, unit), order=_spent(arm, part, unit)) for part in SHOWN),
         TableCell("" if times is None else f"{times:.1f}x"),
     ]
 
 
-def _spent(each: ArmCost, part: Part, unit: Unit) -> float | None:
-    """None where it is not known: of a training that was done elsewhere."""
-    return getattr(each.parts[part], unit) if part in each.parts else None
+def _spent(arm: ArmCost, part: Part, unit: Unit) -> float | None:
+    """The cost of a part; None if it is not known, as for a training elsewhere."""
+    return getattr(arm.parts[part], unit) if part in arm.parts else None
 
 
-def _said(each: ArmCost, part: Part, unit: Unit) -> str:
-    spent = _spent(each, part, unit)
+def _said(arm: ArmCost, part: Part, unit: Unit) -> str:
+    spent = _spent(arm, part, unit)
     return NOT_KNOWN if spent is None else amount(spent, unit)
 
 
-def _drawn(each: ArmCost, part: Part, unit: Unit) -> float:
-    return _spent(each, part, unit) or 0.0
+def _drawn(arm: ArmCost, part: Part, unit: Unit) -> float:
+    return _spent(arm, part, unit) or 0.0
 
 
 def _name(unit: Unit) -> str:
-    """The unit at the start of a sentence; its abbreviations stay."""
+    """The unit with a capital letter, for the start of a sentence."""
     return UNITS[unit][0].upper() + UNITS[unit][1:]
 
 
 def amount(value: float, unit: Unit) -> str:
-    """What was spent, as a person says it."""
+    """A cost as text."""
     return duration(value) if unit != "flops" else operations(value)
 
 
 def operations(value: float) -> str:
-    """Floating-point operations as a person says them."""
-    name, size = next((each for each in FLOPS if value >= each[1]), FLOPS[-1])
+    """Floating-point operations as text, in a suitable unit."""
+    name, size = next((pair for pair in FLOPS if value >= pair[1]), FLOPS[-1])
     return f"{value / size:,.1f} {name}" if value else "0"
 
 
-def _plot(found: Sequence[ArmCost], name: str, unit: Unit) -> Figure:
-    most = max(sum(_drawn(each, part, unit) for part in DRAWN) for each in found)
+def _plot(arms: Sequence[ArmCost], name: str, unit: Unit) -> Figure:
+    most = max(sum(_drawn(arm, part, unit) for part in DRAWN) for arm in arms)
     sizes = FLOPS if unit == "flops" else SECONDS
-    shown, length = next((each for each in sizes if most >= 2 * each[1]), sizes[-1])
-    methods = [each.arm.method for each in found]
-    with drawing("How much goes into choosing?", name, 1 + 0.2 * len(methods)) as (figure, axes):
+    shown, length = next((pair for pair in sizes if most >= 2 * pair[1]), sizes[-1])
+    methods = [arm.arm.method for arm in arms]
+    with drawing("How much of the cost is selecting?", name, 1 + 0.2 * len(methods)) as (figure, axes):
         left = [0.0] * len(methods)
         for part, (colour, hatch) in DRAWN.items():
-            widths = [_drawn(each, part, unit) / length for each in found]
+            widths = [_drawn(arm, part, unit) / length for arm in arms]
             axes.barh(methods, widths, 0.7, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.4, label=part)
             left = [start + width for start, width in zip(left, widths, strict=True)]
-        for place, each in enumerate(found):
-            hover_row(axes, _parts_in_words(each, unit), place)
+        for place, arm in enumerate(arms):
+            hover_row(axes, _parts_in_words(arm, unit), place)
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"{UNITS[unit]} of one run, {shown}")

@@ -1,4 +1,4 @@
-"""What each choice of samples cost, and what else could have been had for it."""
+"""The costs of each arm, and how much random data the same cost would train."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -11,25 +11,25 @@ PARTS: tuple[Part, ...] = ("selecting", "selecting alone", "training", "evaluati
 
 Time = Literal["gpu_seconds", "cpu_seconds"]
 TIMES: Mapping[Time, str] = {"gpu_seconds": "GPU time", "cpu_seconds": "CPU time"}
-"""Kinds of time, what is scarce first. They are never added, nor is one divided by the other."""
+"""Kinds of time, the scarcer first. They are never added to or divided by each other."""
 Unit = Literal[Time, "flops"]
 UNITS: Mapping[Unit, str] = {**TIMES, "flops": "arithmetic"}
 
 NOT_KNOWN = "not known"
-"""The cost of a training that was done elsewhere."""
+"""Text for the cost of a training elsewhere."""
 
 PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "base_model")
-"""Assets that every arm needs, whatever it selects: no arm is charged for them."""
+"""Assets that every arm needs. They are not part of any arm's cost."""
 
 
 class Spent(NamedTuple):
-    """What was spent.
+    """A cost.
 
     Attributes:
-        cpu_seconds: over all cores.
-        gpu_seconds: by the clock, of steps that held a GPU.
-        forward_flops: of models' forward passes.
-        backward_flops: of their backward passes.
+        cpu_seconds: CPU time over all cores.
+        gpu_seconds: wall time of steps that held a GPU.
+        forward_flops: operations of models' forward passes.
+        backward_flops: operations of their backward passes.
     """
 
     cpu_seconds: float = 0.0
@@ -43,19 +43,19 @@ class Spent(NamedTuple):
         return self.forward_flops + self.backward_flops
 
     def plus(self, other: "Spent", share: float = 1.0) -> "Spent":
-        """Both together, of the other a share."""
+        """The sum of this and a share of another cost."""
         return Spent(*(one + share * more for one, more in zip(self, other, strict=True)))
 
 
 class Arm(NamedTuple):
-    """Runs that differ by nothing but their seed.
+    """Runs that differ only by their seed.
 
     Attributes:
-        method: the arm.
+        method: name of the arm.
         model: the base model.
         pool: the whole pool; None for the base model.
-        budget: samples selected; None for all.
-        pool_size: samples of the sub-pool that is selected from; None for the whole pool.
+        budget: number of selected samples; None for all.
+        pool_size: number of samples in the sub-pool; None for the whole pool.
     """
 
     method: str
@@ -66,7 +66,7 @@ class Arm(NamedTuple):
 
 
 class ExperimentCost(NamedTuple):
-    """What one part of an experiment cost."""
+    """The cost of one part of an experiment."""
 
     experiment: str
     part: Part
@@ -74,14 +74,13 @@ class ExperimentCost(NamedTuple):
 
 
 class ArmCost(NamedTuple):
-    """What an arm cost, on average over its seeds, beside random selection.
+    """The cost of an arm, as a mean over its seeds, compared with random selection.
 
     Attributes:
-        arm: which.
-        parts: what each part cost. Training that was done elsewhere is missing: its cost is not known.
-        times: on how many times as much data, picked at random, a model could have been trained for the cost of
-            selecting and training: by each unit in which the training of the random runs of the same model, pool and
-            budget cost something.
+        arm: the arm.
+        parts: the cost of each part. It is missing for training elsewhere, whose cost is not known.
+        times: how many times as much random data a model could be trained on for the cost of selecting and training,
+            by each unit in which the random runs of the same model, pool and budget have a training cost above 0.
     """
 
     arm: Arm
@@ -90,7 +89,7 @@ class ArmCost(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The arm in a line."""
+        """The arm on one line."""
         arm = self.arm
         if arm.pool is None:
             return f"{arm.method} · {arm.model}"
@@ -107,15 +106,15 @@ def experiment_costs(
 ) -> list[ExperimentCost]:
     """Sum the costs along each experiment's lineage.
 
-    "selecting" takes of each feature that several methods use an equal share for each of these methods; "selecting
-    alone" takes all of it, as if no other method were run. Seeds are no methods: each run of a method is charged with
-    the whole choice.
+    If several methods use a feature, "selecting" counts an equal share of it for each of them, and "selecting alone"
+    counts all of it, as if no other method were run. The cost is not shared between seeds: each run of a method has the
+    full cost of selecting.
 
     Args:
-        made_from: of each experiment the partitions that it was made from, itself included, as `asset partition`.
-        methods: of each experiment.
-        spent: on each partition; one that is missing cost nothing that is known.
-        elsewhere: experiments that were trained elsewhere: they have no costs of training, as those are not known.
+        made_from: the partitions in each experiment's lineage, with its own, as `asset partition`.
+        methods: the method of each experiment.
+        spent: the cost of each partition; a missing one counts as 0.
+        elsewhere: experiments that were trained elsewhere. They have no training cost, because it is not known.
     """
     users: dict[str, set[str]] = {}
     for experiment, names in made_from.items():
@@ -153,11 +152,11 @@ def arms_of(experiments: Mapping[str, Experiment]) -> dict[str, Arm]:
 
 
 def arm_costs(costs: Sequence[ExperimentCost], arms: Mapping[str, Arm]) -> list[ArmCost]:
-    """The costs of each arm, on average over its experiments, in order of appearance.
+    """The costs of each arm, as means over its experiments, in order of appearance.
 
     Args:
-        costs: of `experiment_costs`.
-        arms: of each experiment.
+        costs: the result of `experiment_costs`.
+        arms: the arm of each experiment.
     """
     by_arm: dict[Arm, dict[Part, list[Spent]]] = {}
     for experiment, part, spent in costs:
@@ -165,11 +164,11 @@ def arm_costs(costs: Sequence[ExperimentCost], arms: Mapping[str, Arm]) -> list[
     means: dict[Arm, dict[Part, Spent]] = {
         arm: {part: _mean(spent) for part, spent in parts.items()} for arm, parts in by_arm.items()
     }
-    found = []
+    costs_of_arms = []
     for arm, parts in means.items():
         random = means.get(arm._replace(method="random", pool_size=None), {}).get("training", Spent())
-        found.append(ArmCost(arm, parts, _times(parts["selecting"], random)))
-    return found
+        costs_of_arms.append(ArmCost(arm, parts, _times(parts["selecting"], random)))
+    return costs_of_arms
 
 
 def _mean(spent: Sequence[Spent]) -> Spent:
@@ -185,20 +184,20 @@ def _times(chosen: Spent, random_training: Spent) -> dict[Unit, float]:
 
 
 def times_used(spent: Iterable[Spent]) -> list[Time]:
-    """The kinds of time of which any was spent."""
-    together = Spent()
-    for each in spent:
-        together = together.plus(each)
-    return [time for time in TIMES if getattr(together, time)]
+    """The kinds of time that are not 0."""
+    total = Spent()
+    for cost in spent:
+        total = total.plus(cost)
+    return [time for time in TIMES if getattr(total, time)]
 
 
 def break_even(cost: ArmCost) -> str:
-    """What an arm's cost would have bought at random, in words; nothing where that is not known."""
+    """A sentence about how much random data an arm's cost would train; empty if it is not known."""
     if not cost.times or cost.arm.method == "random":
         return ""
-    first, *others = [(f"{times:.1f}x", f"by {UNITS[unit]}") for unit, times in cost.times.items()]
-    words = [" the data at random ".join(first), *map(" ".join, others)]
-    return f"{cost.arm.method} costs as much as training on {', '.join(words)}"
+    first, *rest = [(f"{times:.1f}x", f"by {UNITS[unit]}") for unit, times in cost.times.items()]
+    parts = [" the random data ".join(first), *map(" ".join, rest)]
+    return f"{cost.arm.method} costs as much as training on {', '.join(parts)}"
 
 
 def markdown_costs(arms: Sequence[ArmCost]) -> str:
@@ -207,7 +206,7 @@ def markdown_costs(arms: Sequence[ArmCost]) -> str:
 
 
 def cost_tables(arms: Sequence[ArmCost]) -> list[TextTable]:
-    """What each arm cost, part by part: a table for each kind of time."""
+    """The cost of each arm's parts: a table for each kind of time."""
     used = times_used(spent for each in arms for spent in each.parts.values())
     return [_cost_table(arms, time) for time in used]
 

@@ -1,4 +1,4 @@
-"""What a report is made from: tables of the warehouse, or the numbers of a paper."""
+"""The data of a report: tables of the warehouse, the paper's numbers, or a table of results from elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from sql.queries import load_sql
 TRAINING = "experiments.training"
 CONTAMINATION = "pools.contamination"
 MOST_PICKS = 10
-"""Of an experiment that are shown."""
+"""Most picks of an experiment that are shown."""
 _CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
 PICK_SCHEMA = {"experiment": pl.String, "method": pl.String, **_CELL, "seed": pl.Int64, "position": pl.Int64} | {
     "sample_id": pl.String, "source": pl.String, "licence": pl.String,
@@ -35,16 +35,16 @@ ITEM_SCHEMA = (
 )
 
 Query = Callable[[str, Mapping[str, Any]], pl.DataFrame]
-"""Gives the result of a SELECT with bound values."""
+"""Returns the result of a SELECT with parameters."""
 
 
 @dataclass(frozen=True)
 class Margins:
-    """What is too small to matter.
+    """Differences that are too small to matter.
 
     Attributes:
-        points: in percentage points.
-        loss: on the held-out loss, in bits per byte.
+        points: margin of benchmarks, in percentage points.
+        loss: margin of the held-out loss, in bits per byte.
     """
 
     points: float
@@ -57,13 +57,13 @@ class Margins:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the page shows. A table that is not there has no rows, and its section says so in a sentence.
+    """The data of a page. A missing table has no rows, and its section has a sentence about that.
 
     Attributes:
-        title: whose numbers these are.
-        description: in a sentence or two.
-        margins: what is too small to matter.
-        runs: columns as `verdict.tables.RUN_SCHEMA` names them.
+        title: the origin of the numbers.
+        description: a description in a sentence or two.
+        margins: differences that are too small to matter.
+        runs: the runs, with the columns of `verdict.tables.RUN_SCHEMA`.
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
         tables: rows of the other tables of `reports`, by the table's name; `training`, of `experiments.training`; and
@@ -95,15 +95,15 @@ class ReportData:
     fine_tuning: FineTuningSettings | None = None
 
     def table(self, name: str) -> pl.DataFrame | None:
-        """Rows of `reports.<name>`; None where there are none."""
+        """The rows of `reports.<name>`; None if there are none."""
         rows = self.tables.get(name)
         return None if rows is None or rows.is_empty() else rows
 
 
 def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
-    """The report's tables of a profile's warehouse."""
+    """The data of the report on a profile's own results."""
     names = ["cost_ledger", "experiment_costs"]
-    # A table whose arms were removed from the profile still has its rows.
+    # A table still has rows of arms that were removed from the profile.
     names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
     names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []
@@ -137,16 +137,16 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
 
 
 def _written(query: Query, snapshot: int) -> str | None:
-    """When a snapshot was written, in UTC."""
+    """The time of a snapshot, in UTC."""
     times = dict(query(load_sql("00_warehouse/snapshot_times"), {"snapshots": [snapshot]}).iter_rows())
     moment = times.get(snapshot)
     return None if moment is None else f"{datetime.fromtimestamp(moment / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _training(profile: Profile, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `experiments.training` of the profile's experiments, in their order, with what they are of.
+    """The rows of `experiments.training` of the profile's experiments, in their order, with the columns of their keys.
 
-    `pool` is the pool or sub-pool that is selected from; `budget` is null for the whole of it.
+    `pool` is the pool or sub-pool of the selection; `budget` is null if all of it is selected.
     """
     arms = pl.DataFrame(
         [
@@ -179,9 +179,9 @@ def paper_data(profile: Profile) -> ReportData:
     return ReportData(
         title="The paper's published averages",
         description=(
-            'Numbers of "Rethinking Data Selection at Scale: Random Selection is Almost All You Need" (arXiv '
+            'Numbers from "Rethinking Data Selection at Scale: Random Selection is Almost All You Need" (arXiv '
             "2410.09335): averages over five benchmarks, 10,000 samples, five random runs, one run of each method. Its "
-            "script sets the training seed to 0: the random runs vary by the draw, and not by the order of training."
+            "script sets the training seed to 0: the random runs differ by the draw, but not by the order of training."
         ),
         margins=margins,
         runs=run_rows(paper_runs()),
@@ -190,26 +190,26 @@ def paper_data(profile: Profile) -> ReportData:
 
 
 def table_data(profile: Profile, path: Path, primary: str | None) -> ReportData:
-    """Results that were made elsewhere, with the profile's margins.
+    """Results from elsewhere, with the profile's margins.
 
     Args:
-        profile: whose margins count.
-        path: see `verdict.results_table`.
-        primary: the measure that the answer rests on; see `primary_of`.
+        profile: the profile with the margins.
+        path: the file; see `verdict.results_table`.
+        primary: the primary measure; see `primary_of`.
 
     Raises:
-        PlatformError: the file is no table of results, or has no such measure.
+        PlatformError: the file is not a table of results, or does not have the measure.
     """
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     results = read_results(path)
-    found = verdicts(results.runs, {LOSS: margins.loss}, margins.points, named_measure(primary, results.runs))
+    comparisons = verdicts(results.runs, {LOSS: margins.loss}, margins.points, named_measure(primary, results.runs))
     runs = {(run.cell, run.method, run.seed) for run in results.runs}
     return ReportData(
         title=f"Results in {path.name}",
         description=f"{len(runs)} runs that were trained and evaluated elsewhere.",
         margins=margins,
         runs=run_rows(results.runs),
-        verdict=verdict_rows(found, results.intervals),
+        verdict=verdict_rows(comparisons, results.intervals),
     )
 
 

@@ -1,4 +1,4 @@
-"""A selection as files that a training framework reads, with a card that says what it is."""
+"""Writes a selection as files for training frameworks, with a data card."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 MARK = "<!-- Written by selection-platform, which writes over it again. -->"
-"""Last line of a card: what lies beside it may be written over."""
+"""Last line of a card: the files next to it may be overwritten."""
 
-DOCUMENT = "docs/elsewhere.md of selection-platform says how to train with it, and how to have the result judged."
+DOCUMENT = "docs/elsewhere.md of selection-platform says how to train with it, and how to compare the result."
 SECTIONS = {"source": "Sources", "licence": "Licences"}
 
 
@@ -33,21 +33,21 @@ def export_selection(
 
     Args:
         rows: columns `position`, `sample_id`, `source`, `licence`, `messages` (list of `{role, content}`), `file` and
-            `file_row` (where it stands in the source), best first;
-            where answers of some are not trained on, also `untrained` (their places in `messages`, from 0).
-        facts: what the card's table says: name and value.
-        folder: where the files go; made if missing.
-        formats: "jsonl" (train.jsonl), "parquet" (train.parquet), "dataset" (a folder that
-            `datasets.load_from_disk` reads); for a trainer a folder of its name.
-        training: how a model would be trained on them; the formats of trainers need it.
+            `file_row` (its place in the source), best first. If some answers are not trained on, also `untrained`
+            (their indices in `messages`, from 0).
+        facts: names and values of the card's table.
+        folder: the folder to write to; created if missing.
+        formats: "jsonl" (train.jsonl), "parquet" (train.parquet), "dataset" (a folder for
+            `datasets.load_from_disk`); each trainer has a folder of its name.
+        training: the training of a model on them, which the formats of trainers need.
 
     Returns:
-        What was written, the card (README.md) last.
+        The written paths, with the card (README.md) last.
     """
     writers = {"jsonl": _write_jsonl, "parquet": _write_parquet, "dataset": _write_dataset}
     written = [writers[name](rows, folder) for name in formats if name in PLAIN]
     trainers = _write_for_trainers(rows, folder, [name for name in TRAINERS if name in formats], training)
-    written += [file for each in trainers for file in each.files]
+    written += [file for trainer in trainers for file in trainer.files]
     card = folder / CARD
     with whole_file(card) as temporary:
         temporary.write_text(data_card(rows, facts, trainers), encoding="utf-8")
@@ -71,10 +71,10 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any], trainers: "Sequence[Wri
     lines = [
         f"# {facts['experiment']}",
         "",
-        f"{rows.height:,} conversations, in the order in which the method ranks them.",
+        f"{rows.height:,} conversations, in the method's order.",
         "Columns: `position`, `sample_id`, `source`, `licence`, `messages` (list of `role` and `content`), `file` and "
-        "`file_row` (where it stands in the source)"
-        + (", `untrained` (places in `messages`, from 0, of answers to leave out of the loss)." if masked else "."),
+        "`file_row` (its place in the source)"
+        + (", `untrained` (indices in `messages`, from 0, of answers to leave out of the loss)." if masked else "."),
         "",
         "| | |",
         "|---|---|",
@@ -85,25 +85,25 @@ def data_card(rows: pl.DataFrame, facts: dict[str, Any], trainers: "Sequence[Wri
         lines += ["", f"## {title}", "", f"| {column} | rows |", "|---|---:|"]
         lines += [f"| {markdown_text(name or 'not stated')} | {count:,} |" for name, count in counts.iter_rows()]
     if trainers:
-        lines += ["", "## For trainers", "", f"Text that is rendered already, in pieces. {DOCUMENT}", ""]
-        lines += [f"- `{FILES[each.trainer]}`: {each.note}" for each in trainers]
+        lines += ["", "## For trainers", "", f"Rendered text, in segments. {DOCUMENT}", ""]
+        lines += [f"- `{FILES[trainer.trainer]}`: {trainer.note}" for trainer in trainers]
     if rows["licence"].null_count():
-        lines += ["", "No licence is stated for some rows: find out what you may do with them before you use them."]
+        lines += ["", "Some rows have no stated licence: find out what you may do with them before you use them."]
     return "\n".join([*lines, "", MARK]) + "\n"
 
 
 def check_place(folder: Path, formats: Sequence[Format]) -> None:
-    """Check that an export would write over nothing but an earlier one.
+    """Check that an export would overwrite nothing except an earlier export.
 
     Raises:
-        PlatformError: a file that is in its way is somebody else's.
+        PlatformError: it would overwrite another file.
     """
     card = folder / CARD
     if card.exists() and MARK.encode() in card.read_bytes():
         return
     for path in (card, *(folder / FILES[name] for name in formats)):
         if path.exists():
-            raise PlatformError(f"--to: {path} was not written by an export, and is left as it is; name another folder")
+            raise PlatformError(f"--to: {path} was not written by an export; name another folder")
 
 
 def _write_jsonl(rows: pl.DataFrame, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The forms that a selection is written in. Importable without a data frame library: the command line lists them."""
+"""The formats of an export. This module imports no data frame library, because `--help` lists them."""
 
 from typing import Literal, get_args
 
@@ -7,12 +7,12 @@ TrainerFormat = Literal["llamafactory", "axolotl", "trl"]
 Format = PlainFormat | TrainerFormat
 
 PLAIN: tuple[PlainFormat, ...] = get_args(PlainFormat)
-"""Data, for whoever reads it."""
+"""Data formats."""
 TRAINERS: tuple[TrainerFormat, ...] = get_args(TrainerFormat)
-"""Data and configuration of a trainer."""
+"""Trainers: data and configuration."""
 FILES: dict[Format, str] = {
     "jsonl": "train.jsonl",
     "parquet": "train.parquet",
     **{name: name for name in ("dataset", *TRAINERS)},
 }
-"""What each writes: a file, or a folder."""
+"""The file or folder of each format."""

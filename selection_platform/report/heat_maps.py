@@ -1,4 +1,4 @@
-"""Tables of shares as colours with their numbers: what methods share, and how selections differ from the pool."""
+"""Heat maps of shares: the overlap of selections, and how selections differ from the pool."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ from selection_platform.report.cells import methods_in_order
 from selection_platform.report.style import DIVERGING, SEQUENTIAL, WIDTH, drawing, hover
 
 MOST_VALUES = 8
-"""Columns of a trait's heat map; rarer values are drawn together."""
+"""Most columns of a trait's heat map; rarer values share one column."""
 LONGEST = 18
-"""Characters of a value's name."""
+"""Most characters of a value's name."""
 AXES = {
     "length": "characters of the conversation, by fifths of the pool",
     "turns": "turns",
@@ -31,11 +31,11 @@ QUESTIONS = {
 
 
 def overlap_plot(overlap: pl.DataFrame, about: str) -> Figure:
-    """Draw how much each two methods' selections have in common.
+    """Draw the overlap of each pair of methods.
 
     Args:
         overlap: columns `one`, `other`, `shared`, `budget`, `by_chance` of one cell; not empty.
-        about: the cell, as it is named.
+        about: name of the cell.
     """
     methods = methods_in_order([*overlap["one"], *overlap["other"]])
     shares = np.full((len(methods), len(methods)), np.nan)
@@ -44,7 +44,7 @@ def overlap_plot(overlap: pl.DataFrame, about: str) -> Figure:
         shares[second, first] = shared / budget
     by_chance = overlap["by_chance"][0] / overlap["budget"][0]
     side = 1.7 + 0.28 * len(methods)
-    agreed = f"What do methods agree on? Two random draws share {by_chance:.0%}"
+    agreed = f"Which methods agree? Two random draws share {by_chance:.0%}"
     with drawing(agreed, about, max(2, side - 0.6), max(WIDTH, side + 0.6)) as (figure, axes):
         _draw(axes, shares[1:, :-1], SEQUENTIAL, (0, 1), lambda share: f"{100 * share:.0f}")
         for (row, column), share in np.ndenumerate(shares[1:, :-1]):
@@ -56,12 +56,12 @@ def overlap_plot(overlap: pl.DataFrame, about: str) -> Figure:
 
 
 def trait_plot(profile: pl.DataFrame, trait: str, about: str) -> Figure:
-    """Draw which values of a trait each method selects more or less often than the pool has them.
+    """Draw the values of a trait that each method selects more or less often than their share of the pool.
 
     Args:
         profile: columns `method`, `place`, `value`, `share`, `pool_share` of one trait in one cell; at least one row.
-        trait: its name.
-        about: the cell, as it is named.
+        trait: name of the trait.
+        about: name of the cell.
     """
     methods = methods_in_order(profile["method"])
     rows = [profile.filter(pl.col("method") == method).sort("place") for method in methods]
@@ -85,7 +85,7 @@ def trait_plot(profile: pl.DataFrame, trait: str, about: str) -> Figure:
 
 
 def shortened(name: str) -> str:
-    """A name that fits below a column."""
+    """A name, cut to fit below a column."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
@@ -103,7 +103,7 @@ def _draw(
     text: Callable[[float], str],
     shown: NDArray[np.float64] | None = None,
 ) -> None:
-    """Cells in colours, each with its number, the first row on top."""
+    """Draw cells in colours, each with its number, the first row on top."""
     axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=colours, vmin=limits[0], vmax=limits[1], edgecolors="white", lw=1
     )
@@ -112,7 +112,7 @@ def _draw(
             continue
         number = float(value if shown is None else shown[row, column])
         label = axes.text(column + 0.5, row + 0.5, text(number), ha="center", va="center", color="black", fontsize=8)
-        # Hundreds of them, all within the axes: the layout need not measure each.
+        # There are hundreds of labels, all inside the axes, so the layout does not need to measure them.
         label.set_in_layout(False)
     axes.invert_yaxis()
 

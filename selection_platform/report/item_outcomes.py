@@ -4,11 +4,11 @@ import polars as pl
 
 CELL = ["model", "pool", "budget"]
 ROUNDING = 1e-6
-"""Percentage points. Means of equal results that were summed in another order differ by less, and one item by more."""
+"""Percentage points. Differences from rounding are smaller, and the difference of one item is larger."""
 
 
 def won_and_lost(differences: pl.DataFrame) -> pl.DataFrame:
-    """The items on which an arm and random runs differ.
+    """The items on which an arm and the random runs differ.
 
     Args:
         differences: rows of `90_reports/item_differences.sql`.
@@ -23,7 +23,7 @@ def won_and_lost(differences: pl.DataFrame) -> pl.DataFrame:
 
 
 def counted(differences: pl.DataFrame) -> pl.DataFrame:
-    """How many items each arm wins and loses.
+    """The number of items that each arm wins and loses.
 
     Args:
         differences: rows of `90_reports/item_differences.sql`.

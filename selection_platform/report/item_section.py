@@ -14,7 +14,7 @@ from selection_platform.report.item_outcomes import CELL
 from selection_platform.report.parts import Section, Table, TableCell, cells
 
 COUNTED = (
-    "An item is won where the mean over the arm's seeds is higher than that over the random runs, and lost where it is "
+    "An item is won if the mean over the arm's seeds is higher than the mean over the random runs, and lost if it is "
     "lower."
 )
 
@@ -23,16 +23,16 @@ def items(counts: pl.DataFrame | None) -> Section:
     """How many items each arm wins and loses, for each cell.
 
     Args:
-        counts: of `counted`; None where no item was measured.
+        counts: the result of `counted`; None if no items were measured.
     """
     title = "Which benchmark items are won and lost?"
     if counts is None:
-        return Section("items", title, ["There are no results of single items."])
+        return Section("items", title, ["There are no results for single items."])
     parts = list(parts_of(counts, CELL))
     tables = [_table(of_cell, about_cell(about)) for about, of_cell in parts[:MOST_CELLS]]
     paragraphs = [
-        f"{COUNTED} Random runs win and lose items against each other too: whether a sum is more than luck, the "
-        "verdicts say. An arm's page names the items.",
+        f"{COUNTED} Random runs win and lose items against each other too; the verdicts say whether a sum is more than "
+        "luck. An arm's page lists the items.",
         *left_out(len(parts)),
     ]
     return Section("items", title, paragraphs, tables, file="items_won_and_lost.csv", arm_pages=True)
@@ -50,22 +50,22 @@ def _table(of_cell: pl.DataFrame, name: str) -> Table:
 
 
 def _pair(row: dict[str, int] | None) -> TableCell:
-    """Won and lost of one benchmark; columns of them are sorted by what is left of the won ones."""
+    """Won and lost items of one benchmark. Their columns are sorted by the difference of the two."""
     return (
         TableCell("") if row is None else TableCell(f"{row['won']:,} : {row['lost']:,}", order=row["won"] - row["lost"])
     )
 
 
 def items_of_arm(of_arm: pl.DataFrame) -> Table:
-    """How many items one arm wins and loses, by benchmark.
+    """The number of items that one arm wins and loses, by benchmark.
 
     Args:
-        of_arm: rows of `counted`, of one arm in one cell.
+        of_arm: rows of `counted` for one arm in one cell.
     """
     rows = [
         cells(row["benchmark"], *(f"{row[column]:,}" for column in ("items", "won", "lost")))
         for row in of_arm.iter_rows(named=True)
     ]
     return Table(
-        "Benchmark items against random", ["benchmark", "items", "won", "lost"], rows, word_columns(), arms=None
+        "Benchmark items, against random", ["benchmark", "items", "won", "lost"], rows, word_columns(), arms=None
     )

@@ -1,4 +1,4 @@
-"""The leaderboard as text: one row an arm, one column a model and pool, best and second best of a column marked."""
+"""The leaderboard as text: one row per arm, one column per model and pool, with marks for best and second best."""
 
 import polars as pl
 
@@ -13,7 +13,7 @@ def markdown_leaderboards(results: pl.DataFrame) -> dict[str, str]:
 
 
 def leaderboards(results: pl.DataFrame) -> dict[str, TextTable]:
-    """A table for each measure, by title: the average first, then the held-out loss, then each benchmark.
+    """A table for each measure, by title: the average first, then the held-out loss, then the benchmarks.
 
     Args:
         results: columns `measure`, `arm`, `model`, `pool`, `value` of `reports.leaderboard`, in its order.

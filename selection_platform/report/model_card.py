@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, what it was trained on, what it reached."""
+"""The model card of an exported model: its base model, selection, training and results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from selection_platform.text.printable import markdown_text
 from selection_platform.text.tables import markdown_table
 
 NORMAL_95 = 1.96
-"""Standard errors on either side of a mean that has a normal distribution, in a 95% interval."""
+"""Half of a 95% interval of a normally distributed mean, in standard errors."""
 PERCENT = 100
 NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a card says. Values of None are left out.
+    """The content of a card. Values of None are left out.
 
     Attributes:
         experiment: key of the experiment.
-        hub_id: of the base model, where it came from the hub.
-        adapter: whether the folder holds an adapter alone.
-        base: of the base model: name and value.
-        selection: of the choice of samples, likewise; empty for a base model.
-        recipe: of the training, likewise.
-        made: with what, and at which state of the warehouse, likewise.
-        use: how to ask the model, in paragraphs.
-        results: by `sql/60_export/results.sql`; no rows where it was not evaluated as it is now.
-        verdict: by `sql/60_export/verdict.sql`; no rows where there is none of these results.
-        licences: by `sql/60_export/licences.sql`.
-        disclaimer: the profile's.
+        hub_id: hub id of the base model, if it came from the hub.
+        adapter: whether the folder only has an adapter.
+        base: facts about the base model, by name.
+        selection: facts about the selection, by name; empty for a base model.
+        recipe: facts about the training, by name.
+        made: versions and the warehouse's snapshot, by name.
+        use: how to use the model, in paragraphs.
+        results: rows of `sql/60_export/results.sql`; empty if this model was not evaluated.
+        verdict: rows of `sql/60_export/verdict.sql`; empty if there is no verdict on these results.
+        licences: rows of `sql/60_export/licences.sql`.
+        disclaimer: the profile's disclaimer.
     """
 
     experiment: str
@@ -52,8 +52,8 @@ class ModelCard:
 def model_card(card: ModelCard) -> str:
     """The card in Markdown, with the front matter that the Hugging Face hub reads.
 
-    It states no licence for the model: which one fits follows from those of the base model and of the rows, and is for
-    its owner to say. Nor does it list results for the hub's leaderboards: a benchmark may be cut to some of its items.
+    It states no licence for the model: that depends on the licences of the base model and the rows, and its owner must
+    decide it. It does not list results for the hub's leaderboards, because a benchmark may be limited to some items.
     """
     sections = [
         f"---\n{yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True)}---",
@@ -96,12 +96,12 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _results(card: ModelCard) -> list[str]:
     if card.results.is_empty():
-        return ["This model was not evaluated as it is here."]
+        return ["This model was not evaluated."]
     rows = [_result_row(row) for row in card.results.iter_rows(named=True)]
     text = [markdown_table(["benchmark", "metric", "value", "95% interval", "items"], rows)]
     text.append(
-        "Benchmarks in percent, held-out losses in bits per byte. Intervals are over the items: 1.96 standard errors "
-        "on either side. Another seed varies beside that."
+        "Benchmarks are in percent, held-out losses in bits per byte. Intervals are over the items, with 1.96 standard "
+        "errors on either side. They do not include the variation between seeds."
     )
     if card.verdict.is_empty():
         return [*text, "There is no comparison with random selection."]
@@ -109,13 +109,13 @@ def _results(card: ModelCard) -> list[str]:
     header = ["measure", "verdict", "difference", "95% interval", "runs of the arm", "random runs"]
     return [
         *text,
-        "Beside random selection, over all seeds of the arm; above 0 is better:",
+        "Compared with random selection, over all seeds of the arm; above 0 is better:",
         markdown_table(header, compared),
     ]
 
 
 def _result_row(row: Mapping[str, Any]) -> list[str]:
-    # Losses are in bits per byte, all else is a share.
+    # Losses are in bits per byte; everything else is a share.
     unit = PERCENT if row["higher_is_better"] else 1
     digits = 2 if row["higher_is_better"] else 4
     value, error = row["value"] * unit, row["stderr"]
@@ -141,7 +141,5 @@ def _licences(card: ModelCard) -> list[str]:
     ]
     text += ["Rows that it was trained on:", markdown_table(["source", "licence", "rows"], rows)]
     if card.licences["licence"].null_count():
-        text.append(
-            "No licence is known of some rows: find out what you may do with them before you pass the model on."
-        )
+        text.append("Some rows have no known licence: find out what you may do with them before you share the model.")
     return text

@@ -1,4 +1,4 @@
-// Sorting, filtering and highlighting of what the page holds already. Without this script all is there too.
+// Sorting, filtering and highlighting. Without this script, the page still shows everything.
 (() => {
   "use strict";
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -9,7 +9,7 @@
     return words ? text : parseFloat(cell.dataset.order ?? text.replaceAll(",", ""));
   };
 
-  // What is no number stays below, either way.
+  // Cells without a number stay at the bottom, in both directions.
   const compare = (one, other, direction) => {
     if (typeof one === "string") return direction * one.localeCompare(other, "en", { numeric: true });
     if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
@@ -22,14 +22,14 @@
     table.tBodies[0].append(...rows);
   };
 
-  const rowsAsMade = new Map(all("main table").map((table) => [table, [...table.tBodies[0].rows]]));
-  const asMade = () => rowsAsMade.forEach((rows, table) => place(table, rows));
+  const originalRows = new Map(all("main table").map((table) => [table, [...table.tBodies[0].rows]]));
+  const restoreOrder = () => originalRows.forEach((rows, table) => place(table, rows));
 
   const sort = (table, head) => {
     const steps = head.classList.contains("words") ? ["ascending", "descending"] : ["descending", "ascending"];
     const next = steps[steps.indexOf(head.getAttribute("aria-sort")) + 1];
     const column = head.cellIndex;
-    const rows = [...rowsAsMade.get(table)];
+    const rows = [...originalRows.get(table)];
     if (next) {
       const direction = next === "ascending" ? 1 : -1;
       rows.sort((one, other) => compare(value(one.cells[column]), value(other.cells[column]), direction));
@@ -37,7 +37,7 @@
     place(table, rows, head, next);
   };
 
-  for (const table of rowsAsMade.keys()) {
+  for (const table of originalRows.keys()) {
     for (const head of all("thead th", table)) {
       const button = document.createElement("button");
       button.type = "button";
@@ -84,9 +84,9 @@
   tools.hidden = false;
   tools.addEventListener("input", filter);
   tools.addEventListener("submit", (event) => event.preventDefault());
-  tools.addEventListener("reset", () => { setTimeout(filter); asMade(); });
+  tools.addEventListener("reset", () => { setTimeout(filter); restoreOrder(); });
   document.querySelector("main").addEventListener("mouseover", mark);
-  // Paper has all, in the page's own order.
-  window.addEventListener("beforeprint", asMade);
+  // Print everything in the original order.
+  window.addEventListener("beforeprint", restoreOrder);
   filter();
 })();

@@ -1,4 +1,4 @@
-"""The page, and the files beside it."""
+"""The report's page, and the files next to it."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -25,23 +25,23 @@ PAGE = "index.html"
 
 @dataclass(frozen=True)
 class Report:
-    """A page that holds all that it shows, its figures, and all numbers as tables.
+    """A self-contained page, its figures, and all numbers as tables.
 
     Attributes:
-        data: what it is made from.
+        data: the data of the report.
     """
 
     data: ReportData
 
     @cached_property
     def answer(self) -> Answer:
-        """The answer in words."""
+        """The answer as sentences."""
         return answer(self.data)
 
     @cached_property
     def sections(self) -> Sequence[Section]:
-        """What the page shows, in order."""
-        return [make() for make in sections(self.data).values()]
+        """The sections of the page, in order."""
+        return [section() for section in sections(self.data).values()]
 
     @property
     def pictures(self) -> list[Picture]:
@@ -56,7 +56,7 @@ class Report:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of what the page says, whatever the snapshot that it was read from."""
+        """A hash of the page's content, independent of the snapshot that it was read from."""
         words = [
             self.data.title,
             self.data.description,
@@ -79,7 +79,10 @@ class Report:
             data=self.data,
             answer=self.answer,
             sections=self.sections,
-            drawn={each.name: Markup(svg(each.figure, each.name, each.alternative)) for each in self.pictures},
+            drawn={
+                picture.name: Markup(svg(picture.figure, picture.name, picture.alternative))
+                for picture in self.pictures
+            },
             css=_inline("page.css"),
             script=_inline("page.js"),
             cells=list(dict.fromkeys(picture.cell for picture in self.pictures if picture.cell)),
@@ -96,7 +99,7 @@ class Report:
 
 
 def _template(name: str) -> Template:
-    # Names of arms and pools come from a profile, and sources and texts from whoever wrote the rows.
+    # Escaped, because names come from a profile, and sources and texts come from the rows.
     environment = Environment(
         loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -105,7 +108,7 @@ def _template(name: str) -> Template:
 
 
 def _with_code(sentence: str) -> Markup:
-    """A sentence, escaped, with what stands between backticks as code."""
+    """A sentence, escaped, with text between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
@@ -118,14 +121,14 @@ def _inline(name: str) -> Markup:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page, its figures as PNG, its tables as CSV, and below `arms` a page and a table for each arm.
+    """Write the page, its figures as PNG, its tables as CSV, and a page and a table for each arm in `arms`.
 
     Args:
-        report: to write.
-        folder: where the files go; made if missing. Files of other names stay.
+        report: the report to write.
+        folder: the folder to write to; created if missing. Files with other names stay.
 
     Returns:
-        What was written, the page first.
+        The written paths, with the page first.
     """
     texts = {PAGE: report.html, **{page.file: report.html_of(page) for page in report.arm_pages}}
     tables = report.tables | {page.items_file: page.items for page in report.arm_pages if page.items_file}
@@ -143,7 +146,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 
 def remove_others(folder: Path, written: Collection[Path]) -> None:
-    """Remove the figures, tables and arms' pages of an earlier report that a new one has not."""
+    """Remove the figures, tables and arm pages of an earlier report that the new one does not have."""
     arms = folder / FOLDER
     for path in [*folder.glob("*.png"), *folder.glob("*.csv"), *arms.glob("*.html"), *arms.glob("*.csv")]:
         if path not in written:

@@ -1,4 +1,4 @@
-"""What a page is put together from: sections with paragraphs, tables and figures."""
+"""The parts of a page: sections with paragraphs, tables and figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ class TableCell:
     """One cell of a table.
 
     Attributes:
-        text: what it says.
+        text: text of the cell.
         rank: best or second of its column; the page shows a sign and a style for each.
-        note: smaller, behind the text.
-        verdict: against random selection; the page shows its sign.
-        order: what its column is sorted by, where the text does not begin with that number.
+        note: smaller text after it.
+        verdict: verdict against random selection; the page shows its sign.
+        order: number to sort the column by, if the text does not begin with it.
     """
 
     text: str
@@ -40,12 +40,12 @@ class Table:
     """A table; the first column names the row.
 
     Attributes:
-        caption: what it shows.
-        header: a name for each column.
-        rows: as many cells in each.
-        words: columns, from 0, that hold words; they are aligned to the left.
-        cell: the name of the cell that it is of; None where it has several.
-        arms: the column, from 0, that names the row's arm; None where none does.
+        caption: caption of the table.
+        header: name of each column.
+        rows: rows with one cell per column.
+        words: numbers, from 0, of columns with text; they are aligned to the left.
+        cell: name of the model, pool and size; None if it has several.
+        arms: number, from 0, of the column with the row's arm; None if there is none.
     """
 
     caption: str
@@ -62,7 +62,7 @@ class Table:
 
     @property
     def signs(self) -> bool:
-        """Whether any cell has a verdict; then each leaves room for its sign, and numbers stand below each other."""
+        """Whether any cell has a verdict. Then all cells leave room for the sign, so that numbers are aligned."""
         return any(cell.verdict for row in self.rows for cell in row)
 
 
@@ -71,10 +71,10 @@ class Picture:
     """A figure.
 
     Attributes:
-        name: of its file, without the ending.
-        figure: what is drawn.
-        alternative: what it says, in words.
-        cell: the name of the cell that it is of.
+        name: name of its file, without the suffix.
+        figure: the figure.
+        alternative: its content as text.
+        cell: name of its model, pool and size.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Picture:
 
     @property
     def wide(self) -> bool:
-        """Whether it is too wide for two side by side."""
+        """Whether it is too wide to place two side by side."""
         return self.figure.get_figwidth() > WIDTH
 
 
@@ -93,13 +93,13 @@ class Section:
     """One part of the page.
 
     Attributes:
-        name: of its anchor.
-        title: the question that it answers, or what it shows.
-        paragraphs: what it says, in words.
-        tables: in order.
-        pictures: in order; they come before the tables.
-        file: of the CSV with all its rows, if there is one.
-        arm_pages: whether the arms in its tables lead to their own pages.
+        name: name of its anchor.
+        title: the question that it answers, or its subject.
+        paragraphs: text of the section.
+        tables: its tables.
+        pictures: its figures, which come before the tables.
+        file: name of the CSV file with all its rows, if there is one.
+        arm_pages: whether the arms in its tables link to their own pages.
     """
 
     name: str

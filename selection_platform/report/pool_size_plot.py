@@ -1,4 +1,4 @@
-"""How the choice fares as there is more to choose from, and where random selection catches up with it."""
+"""A figure of how methods do as the pool grows, and where random selection catches up with them."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ STILL = "still above random at"
 
 
 def beside_each_size(curve: pl.DataFrame) -> pl.DataFrame:
-    """Runs of arms that take all there is have no budget: they stand beside those of each."""
+    """Rows of arms without a budget, which take the whole pool, repeated for each budget."""
     whole = curve.filter(pl.col("budget").is_null()).drop("budget")
     sized = curve.filter(pl.col("budget").is_not_null())
     keys = ["measure", "model", "pool"]
@@ -25,13 +25,13 @@ def beside_each_size(curve: pl.DataFrame) -> pl.DataFrame:
 
 
 def catching_up(curve: pl.DataFrame) -> dict[str, str]:
-    """For each method in one cell on one measure, in words, the size from which it is above random no more.
+    """For each method, a text with the pool size from which it is no longer above random.
 
-    A method is above random at a size where the mean of its runs lies above the interval in which one new random run
-    would lie; of several runs, above the interval of the difference of means.
+    A method is above random if its single run is above the interval of one new random run, or if the interval of the
+    difference of means is above 0.
 
     Args:
-        curve: rows of `reports.pool_size_curve`, of one measure, model, pool and budget.
+        curve: rows of `reports.pool_size_curve` for one measure, model, pool and budget.
     """
     random = _random(curve)
     known = bool(random) and spread_of(random) is not None
@@ -47,20 +47,20 @@ def catching_up(curve: pl.DataFrame) -> dict[str, str]:
 
 def _in_words(above: dict[int, bool], *, known: bool) -> str:
     if not known:
-        return "not known: random runs are too few, or all equal"
+        return "not known: there are too few random runs, or all are equal"
     last = max((size for size, is_above in above.items() if is_above), default=None)
     if last is None:
-        return "above random at no size"
+        return "not above random at any size"
     later = [size for size in above if size > last]
     return f"random has caught up at {min(later):,}" if later else f"{STILL} {last:,}"
 
 
 def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
-    """Draw each method's mean by the size of the pool that it chose from, random runs as a band.
+    """Draw each method's mean by the size of its pool, with random runs as a band.
 
     Args:
-        curve: rows of `reports.pool_size_curve`, of one measure, model, pool and budget; at least one.
-        about: the cell, as it is named.
+        curve: rows of `reports.pool_size_curve` for one measure, model, pool and budget; at least one.
+        about: name of the cell.
     """
     random = _random(curve)
     by_size = _by_size(curve)
@@ -72,20 +72,20 @@ def pool_size_plot(curve: pl.DataFrame, about: str) -> Figure:
             half = interval_of_one_run(spread_of(random), len(random)) or 0
             mean = sum(random) / len(random)
             axes.axhspan(mean - half, mean + half, color=PALE, lw=0)
-            axes.axhline(mean, color=BLACK, lw=0.9, label="random, and where new runs would lie")
+            axes.axhline(mean, color=BLACK, lw=0.9, label="random, with 95% of new runs")
         for (method, sizes), (colour, marker, line) in zip(by_size.items(), _repeated(len(by_size)), strict=True):
             means = [sum(values) / len(values) for values in sizes.values()]
             axes.plot(list(sizes), means, line, marker=marker, color=colour, ms=4.5, lw=1.3, label=method)
             for size, mean in zip(sizes, means, strict=True):
-                # An area around the point, which is not seen.
-                text = f"{HOVER}{method}, {size:,} to choose from: {mean:.{digits}f}"
+                # An invisible area around the point.
+                text = f"{HOVER}{method}, {size:,} to select from: {mean:.{digits}f}"
                 axes.plot([size], [mean], "o", ms=14, alpha=0, gid=text)
         ticks = sorted({size for sizes in by_size.values() for size in sizes})
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_major_formatter(FixedFormatter([f"{size:,}" for size in ticks]))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("conversations to choose from")
+        axes.set_xlabel("conversations to select from")
         axes.set_ylabel("bits per byte; lower is better" if _is_loss(curve) else "percent; higher is better")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
@@ -96,17 +96,17 @@ def _is_loss(curve: pl.DataFrame) -> bool:
 
 
 def _random(curve: pl.DataFrame) -> list[float]:
-    """Values of the random runs: of the whole pool, as a random draw of a random part is a random draw."""
+    """Values of the random runs, from the whole pool: a random draw from a random part is also a random draw."""
     return curve.filter(pl.col("method") == RANDOM)["value"].to_list()
 
 
 def _by_size(curve: pl.DataFrame) -> dict[str, dict[int, list[float]]]:
-    """Values of each other method's runs by the size of the pool, the smallest first; the methods in their order."""
-    found: dict[str, dict[int, list[float]]] = {}
+    """Values of the runs of other methods by pool size, the smallest first."""
+    values: dict[str, dict[int, list[float]]] = {}
     for method, size, value in curve.sort("pool_size").select("method", "pool_size", "value").iter_rows():
         if method != RANDOM:
-            found.setdefault(method, {}).setdefault(size, []).append(value)
-    return {method: found[method] for method in methods_in_order(found)}
+            values.setdefault(method, {}).setdefault(size, []).append(value)
+    return {method: values[method] for method in methods_in_order(values)}
 
 
 def _repeated(count: int) -> Iterable[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What the numbers were made with: models, pools, recipe and benchmarks; and by which program."""
+"""The settings behind the numbers (models, pools, recipe and benchmarks), and the program's version."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ PROGRAM = "selection-platform"
 
 
 def recipe(profile: Profile) -> dict[str, str]:
-    """The settings that the numbers depend on, by what they are of. Files are named without their folders."""
+    """The settings that the numbers depend on, by subject. Files are named without their folders."""
     seeds = {name: arm.seeds for name, arm in profile.arms.items()}
     return {
         "profile": profile.name,
@@ -23,20 +23,20 @@ def recipe(profile: Profile) -> dict[str, str]:
         **{f"pool {name}": _pool(pool) for name, pool in profile.pools.items()},
         "samples": ", ".join(f"{budget:,}" for budget in profile.budgets),
         "arms": "; ".join(f"{name} ({_seeds(of_arm)})" for name, of_arm in seeds.items()),
-        "fine-tuning": _said(profile.fine_tuning.content()),
+        "fine-tuning": _on_one_line(profile.fine_tuning.content()),
         "number type of scoring and evaluation": profile.dtype,
         **{f"benchmark {name}": _benchmark(each) for name, each in profile.evaluation.benchmarks.items()},
     }
 
 
 def program() -> str:
-    """The program's version, and the commit that it was installed from or lies in, as far as that is known."""
+    """The program's version and commit, if the commit is known."""
     commit = _commit()
     return distribution(PROGRAM).version + (f", commit {commit}" if commit else "")
 
 
 def _commit() -> str | None:
-    # PEP 610: pip writes where it installed from.
+    # PEP 610: pip records the origin of an installed package.
     origin = json.loads(distribution(PROGRAM).read_text("direct_url.json") or "{}")
     if "vcs_info" in origin:
         return origin["vcs_info"]["commit_id"]
@@ -47,7 +47,7 @@ def _commit() -> str | None:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        # Without git, or in a folder that git does not trust, the version stands alone.
+        # Git is not installed, or does not trust the folder: give only the version.
         return None
 
 
@@ -56,19 +56,21 @@ def _model(model: ModelSettings) -> str:
         return f"{model.hub} at revision {model.revision}"
     if model.path is not None:
         return Path(model.path).name
-    return model.package or f"pre-trained here: {_said(model.pretraining.content() if model.pretraining else {})}"
+    return (
+        model.package or f"pre-trained here: {_on_one_line(model.pretraining.content() if model.pretraining else {})}"
+    )
 
 
 def _pool(pool: PoolSettings) -> str:
     source = pool.source
     named = [source.package or "", source.hub or "", *(Path(pattern).name for pattern in source.patterns)]
     at = [f"at revision {source.revision}"] if source.revision else []
-    settings = _said(pool.model_dump(exclude_defaults=True, exclude={"source"}))
+    settings = _on_one_line(pool.model_dump(exclude_defaults=True, exclude={"source"}))
     return "; ".join(text for text in [" ".join([*filter(None, named), *at]), settings] if text)
 
 
 def _benchmark(benchmark: BenchmarkSettings) -> str:
-    return _said(benchmark.content())
+    return _on_one_line(benchmark.content())
 
 
 def _seeds(seeds: Iterable[int]) -> str:
@@ -76,13 +78,13 @@ def _seeds(seeds: Iterable[int]) -> str:
     return f"seed{'s' * (len(values) > 1)} {', '.join(map(str, values))}"
 
 
-def _said(settings: Mapping[str, Any]) -> str:
-    """Settings in a line: names and values; what has no value is left out."""
+def _on_one_line(settings: Mapping[str, Any]) -> str:
+    """Settings on one line, as names and values. Settings without a value are left out."""
     parts = []
     for name, value in settings.items():
         words = name.replace("_", " ")
         if isinstance(value, Mapping):
-            parts.append(f"{words} ({_said(value)})")
+            parts.append(f"{words} ({_on_one_line(value)})")
         elif value is not None:
             parts.append(f"{words} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     return ", ".join(parts)

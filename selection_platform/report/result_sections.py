@@ -1,4 +1,4 @@
-"""Sections of what was measured: how far random runs vary, the leaderboard, benchmarks, and the paper's numbers."""
+"""Sections of results: the variation of random runs, the leaderboard, benchmarks, and the paper's numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,15 +34,15 @@ from selection_platform.verdict.words import (
 )
 
 
-def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
-    """How far random runs vary, for each cell."""
+def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
+    """The variation of random runs in each cell."""
     rows = []
-    for measure in shown_measures(found):
+    for measure in shown_measures(verdicts):
         digits, margin = digits_of(measure), margins.of(measure)
-        for cell, spread in spreads(found, measure).items():
+        for cell, spread in spreads(verdicts, measure).items():
             values = random_values(runs, measure, cell)
             half = interval_of_one_run(spread, len(values))
-            compared = compared_with(found, measure)
+            compared = compared_with(verdicts, measure)
             needed = [seeds_to_see(margin, spread, number) for number in (1, compared)] if spread is not None else []
             seeds = ", ".join(f"{each or 'over 1,000'}" for each in needed) or "not known"
             rows.append(
@@ -61,11 +61,11 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
         "seeds of each arm needed: one comparison, all",
     ]  # fmt: skip
     paragraphs = [
-        "A run's number depends on its seed: of the draw and of the training. Random runs show by how much. One "
-        "run of a method is held against the interval in which one new random run would lie (Student's t, 95%), "
-        "several by the difference of means. What lies within cannot be told from luck, whatever its sign. A "
-        "true difference as large as half that interval is seen half the time. Seeds are those with which a difference "
-        "of the margin is seen four times in five: of one comparison by itself, and of all together.",
+        "The result of a run depends on its seed, which decides the draw and the training. Random runs show how much. "
+        "One run of a method is compared with the interval of one new random run (Student's t, 95%), and several runs "
+        "by the difference of means. A difference inside the interval may be luck, whatever its sign. A true "
+        "difference of half the interval is seen half the time. The last column has the seeds that are needed to see "
+        "a difference of the margin four times in five: in a single comparison, and in all comparisons together.",
     ]
     if not rows:
         return Section("trust", "How far can this be trusted?", [NO_RANDOM])
@@ -77,22 +77,22 @@ def trust(margins: Margins, runs: Sequence[Run], found: Sequence[Verdict]) -> Se
     )
 
 
-def compared_with(found: Sequence[Verdict], measure: str) -> int:
-    """How many comparisons of methods on a measure are looked at together."""
-    of_measure = [each.comparison.compared for each in found if each.measure == measure and each.family == "method"]
+def compared_with(verdicts: Sequence[Verdict], measure: str) -> int:
+    """The number of comparisons of methods on a measure that are adjusted together."""
+    of_measure = [each.comparison.compared for each in verdicts if each.measure == measure and each.family == "method"]
     return max((compared for compared in of_measure if compared), default=1)
 
 
-def leaderboard(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
-    """Means over seeds, best and second marked, with the verdict's sign."""
-    words = words_of(found)
+def leaderboard(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
+    """Means over seeds, with marks for best and second best and the verdict's sign."""
+    words = words_of(verdicts)
     tables = [
         table
         for measure in SHOWN
         for table in _mean_tables([run for run in runs if run.measure == measure], measure, words)
     ]
     paragraphs = [
-        "The mean over the seeds of each arm, and how many there are. The sign behind it is the verdict against "
+        "The mean over the seeds of each arm, and the number of seeds. The sign after a mean is the verdict against "
         "random selection. The average is in percent (higher is better), the held-out loss in bits per byte (lower "
         "is better).",
     ]
@@ -123,13 +123,13 @@ def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Ce
         yield Table(f"{name}{part}", header, rows)
 
 
-def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
-    """Each benchmark's means, for each cell."""
+def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
+    """The means of each benchmark in each cell."""
     title = "Benchmark by benchmark"
     names = sorted({run.measure for run in runs} - set(SHOWN))
     if not names:
-        return Section("benchmarks", title, ["There are no numbers of single benchmarks."])
-    words = words_of(found)
+        return Section("benchmarks", title, ["There are no results for single benchmarks."])
+    words = words_of(verdicts)
     columns = list(dict.fromkeys(run.cell for run in runs if run.measure in names))
     tables = []
     for cell in columns[:MOST_CELLS]:
@@ -149,20 +149,20 @@ def benchmarks(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
             rows.append(row)
         tables.append(Table(cell_name(cell), ["arm", *names], rows, cell=cell_name(cell)))
     paragraphs = [
-        "In percent, higher is better; means over seeds. The signs are exploratory, but for the measure that answers.",
+        "Means over seeds, in percent (higher is better). The signs are exploratory, except for the primary measure.",
         *left_out(len(columns)),
     ]
     return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
 
 
-def paper(published: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
-    """The paper's differences from random beside ours, for the arms that both have."""
-    title = "Beside the paper"
-    ours = [each for each in found if each.measure == AVERAGE]
+def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
+    """The paper's differences from random and ours, for the arms that both have."""
+    title = "Comparison with the paper"
+    ours = [each for each in verdicts if each.measure == AVERAGE]
     theirs = [] if published is None else verdicts_of(published)
     methods = methods_in_order({each.method for each in ours} & {each.method for each in theirs})
     if not methods:
-        return Section("paper", title, ["No arm here has a number in the paper."])
+        return Section("paper", title, ["None of these arms is in the paper."])
     columns = [("ours", cell) for cell in cells_of(ours)] + [("paper", cell) for cell in cells_of(theirs)]
     words = {("ours", each.cell, each.method): each for each in ours}
     words |= {("paper", each.cell, each.method): each for each in theirs}
@@ -176,9 +176,9 @@ def paper(published: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
         header = ["arm", *(f"{whose}: {cell_name(cell)}" for whose, cell in shown)]
         tables.append(Table("Difference from random", header, rows))
     paragraphs = [
-        "Each arm's average less the mean of the random runs beside it, in percentage points, with its verdict. "
-        "The paper's (arXiv 2410.09335) were put through the same code. Models, pools and benchmark items are "
-        "others, so only the signs and the order can be compared.",
+        "Each arm's average minus the mean of the random runs in its cell, in percentage points, with its verdict. "
+        "The same code computed the paper's (arXiv 2410.09335). Its models, pools and benchmark items differ from "
+        "yours, so compare only the signs and the order.",
     ]
     return Section("paper", title, paragraphs, tables)
 

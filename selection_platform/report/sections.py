@@ -1,4 +1,4 @@
-"""The sections of the page, each from the tables that it shows."""
+"""The sections of the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,29 +19,29 @@ from selection_platform.verdict.tables import runs_of, verdicts_of
 
 
 def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
-    """What makes each section, by its name, in the page's order."""
-    runs, found = runs_of(data.runs), verdicts_of(data.verdict)
-    made = {
-        "trust": lambda: trust(data.margins, runs, found),
-        "leaderboard": lambda: leaderboard(runs, found),
+    """A function for each section, by name of the section, in the page's order."""
+    runs, verdicts = runs_of(data.runs), verdicts_of(data.verdict)
+    functions = {
+        "trust": lambda: trust(data.margins, runs, verdicts),
+        "leaderboard": lambda: leaderboard(runs, verdicts),
         "training": lambda: training(data.tables["training"]),
-        "intervals": lambda: intervals(runs, found),
-        "verdict": lambda: verdict(data, found),
-        "paper": lambda: paper(data.paper, found),
-        "benchmarks": lambda: benchmarks(runs, found),
+        "intervals": lambda: intervals(runs, verdicts),
+        "verdict": lambda: verdict(data, verdicts),
+        "paper": lambda: paper(data.paper, verdicts),
+        "benchmarks": lambda: benchmarks(runs, verdicts),
         "items": lambda: items(data.table("items_won_and_lost")),
         "contamination": lambda: contamination(data.tables["contamination"]),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
-        "clusters": lambda: clusters(data.table("diversity_ablation"), found),
+        "clusters": lambda: clusters(data.table("diversity_ablation"), verdicts),
         "overlap": lambda: overlap(data.table("selection_overlap")),
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),
         "arms": lambda: arms(runs),
-        "recipe": lambda: how_it_was_made(data.recipe),
+        "recipe": lambda: settings(data.recipe),
     }
     absent = {"paper"} if data.paper is None else set()
     absent |= set() if data.recipe else {"recipe"}
-    # Trainings of earlier versions were not counted, and say nothing.
+    # Trainings of earlier versions have no counts.
     absent |= {"training"} if data.table("training") is None else set()
     absent |= {"contamination"} if data.table("contamination") is None else set()
     return {name: make for name, make in made.items() if name not in absent}
@@ -50,16 +50,14 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
 def arms(runs: Sequence[Run]) -> Section:
     """What each arm picks."""
     names = methods_in_order(run.method for run in runs)
-    rows = [cells(name, METHODS[name].summary if name in METHODS else "not said") for name in names]
+    rows = [cells(name, METHODS[name].summary if name in METHODS else "not known") for name in names]
     table = Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))
-    said = (
-        "An arm's name leads to its page: the conversations that it picks first, and the items that it wins and loses."
-    )
+    said = "An arm's name links to its page, with its first picks, and the items that it wins and loses."
     return Section("arms", "The arms", [said], [table], arm_pages=True)
 
 
-def how_it_was_made(recipe: Mapping[str, str]) -> Section:
+def settings(recipe: Mapping[str, str]) -> Section:
     """The settings that the numbers depend on."""
     rows = [cells(name, text) for name, text in recipe.items()]
-    table = Table("Settings that the numbers depend on", ["of", "settings"], rows, word_columns(1), arms=None)
-    return Section("recipe", "How it was made", [], [table])
+    table = Table("Settings that the numbers depend on", ["subject", "settings"], rows, word_columns(1), arms=None)
+    return Section("recipe", "Settings", [], [table])

@@ -1,4 +1,4 @@
-"""Sections of what is selected: what methods share, and what selections look like."""
+"""Sections of selections: their overlap, and how they differ from the pool."""
 
 import polars as pl
 
@@ -10,10 +10,10 @@ TRAITS = ("length", "turns", "source", "cluster")
 
 
 def overlap(pairs: pl.DataFrame | None) -> Section:
-    """What methods' selections have in common."""
+    """The overlap of the methods' selections."""
     title = "Do methods agree on what to pick?"
     if pairs is None or pairs.is_empty():
-        return Section("overlap", title, ["There are no two selections to compare."])
+        return Section("overlap", title, ["There are fewer than two selections to compare."])
     pictures, paragraphs = [], []
     parts = list(parts_of(pairs, ["model", "pool", "budget"]))
     for place, (about, of_cell) in enumerate(parts[:MOST_CELLS], start=1):
@@ -28,12 +28,12 @@ def overlap(pairs: pl.DataFrame | None) -> Section:
         )
         paragraphs.append(text)
         pictures.append(Picture(f"overlap-{place}", overlap_plot(of_cell, about_cell(about)), text, about_cell(about)))
-    first = "The share of a selection that another also has, in percent, each method with its first seed."
+    first = "The share of a selection that is also in another one, in percent. Each method has its first seed."
     return Section("overlap", title, [first, *paragraphs, *left_out(len(parts))], (), pictures, "selection_overlap.csv")
 
 
 def looks(profile: pl.DataFrame | None) -> Section:
-    """What selections look like beside their pool."""
+    """The selections compared with their pool."""
     title = "What does each selection look like?"
     if profile is None or profile.is_empty():
         return Section("looks", title, ["Nothing is selected yet."])
@@ -43,11 +43,11 @@ def looks(profile: pl.DataFrame | None) -> Section:
         traits = [trait for trait in TRAITS if _values(of_cell, trait) > 1]
         same = [trait for trait in TRAITS if _values(of_cell, trait) == 1]
         if same:
-            paragraphs.append(f"{about_cell(about)}: the whole pool is alike in {' and '.join(same)}.")
+            paragraphs.append(f"{about_cell(about)}: the whole pool has the same {' and '.join(same)}.")
         for trait in traits:
             of_trait = of_cell.filter(pl.col("trait") == trait)
             figure = trait_plot(of_trait, trait, about_cell(about))
-            alternative = f"Share of each value of {trait} in each selection beside the pool's, {about_cell(about)}."
+            alternative = f"Share of each value of {trait} in each selection and in the pool, {about_cell(about)}."
             said = f"{alternative} {_farthest(of_trait)}"
             pictures.append(Picture(f"looks-{place}-{trait}", figure, said, about_cell(about)))
         distances = {trait: unlikeness(of_cell.filter(pl.col("trait") == trait)) for trait in traits}
@@ -55,12 +55,12 @@ def looks(profile: pl.DataFrame | None) -> Section:
             [TableCell(method), *(TableCell(f"{100 * distances[trait][method]:.0f}%") for trait in traits)]
             for method in methods_in_order(of_cell["method"])
         ]
-        caption = f"Unlike the pool, {about_cell(about)}"
+        caption = f"Distance from the pool, {about_cell(about)}"
         tables.append(Table(caption, ["method", *traits], rows, cell=about_cell(about)))
     first = (
-        "Each method's first seed beside its pool. The number is the share of the selection, the colour says more "
-        "(blue) or less (red) than the pool has. Unlike the pool: the share of the selection that would have to be "
-        "swapped to be like it; what random has there is what a draw of this size differs by luck."
+        "Each method's first seed, compared with its pool. The number is the share of the selection; the colour shows "
+        "whether it is more (blue) or less (red) than in the pool. The distance from the pool is the share of the "
+        "selection that would have to be replaced to match it; the distance of random selection is due to luck."
     )
     return Section(
         "looks", title, [first, *paragraphs, *left_out(len(parts))], tables, pictures, "selection_profile.csv"
@@ -68,7 +68,7 @@ def looks(profile: pl.DataFrame | None) -> Section:
 
 
 def unlikeness(of_trait: pl.DataFrame) -> dict[str, float]:
-    """For each method the total variation distance of its selection from the pool, 0 to 1.
+    """The total variation distance of each method's selection from the pool, 0 to 1.
 
     Args:
         of_trait: columns `method`, `share`, `pool_share` of one trait in one cell.
@@ -82,7 +82,7 @@ def unlikeness(of_trait: pl.DataFrame) -> dict[str, float]:
 def _farthest(of_trait: pl.DataFrame) -> str:
     distances = unlikeness(of_trait)
     method = max(distances, key=lambda name: distances[name])
-    return f"The most unlike it is {method}, {distances[method]:.0%}."
+    return f"The most different is {method}, {distances[method]:.0%}."
 
 
 def _values(of_cell: pl.DataFrame, trait: str) -> int:
@@ -90,7 +90,7 @@ def _values(of_cell: pl.DataFrame, trait: str) -> int:
 
 
 def overlap_numbers(pairs: pl.DataFrame) -> dict[str, float]:
-    """The mean share that two methods' selections have in common, by model, pool and size."""
+    """The mean overlap of two methods' selections, by model, pool and size."""
     parts = list(parts_of(pairs, ["model", "pool", "budget"]))[:MOST_CELLS]
     return {
         f"mean share in common, {about_cell(about)}": float((of_cell["shared"] / of_cell["budget"]).to_numpy().mean())

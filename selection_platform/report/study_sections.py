@@ -1,4 +1,4 @@
-"""Sections of the two studies: larger pools, and k-means clusters."""
+"""Sections of the two studies: pool sizes, and k-means clusters."""
 
 from collections.abc import Sequence
 
@@ -29,10 +29,12 @@ from selection_platform.verdict.words import (
 
 
 def pool_size(curve: pl.DataFrame | None) -> Section:
-    """How methods fare as the pool grows."""
-    title = "Does a larger pool help the choice?"
+    """How methods do as the pool grows."""
+    title = "Does a larger pool help the methods?"
     if curve is None or curve.is_empty():
-        return Section("pool-size", title, ["This profile selects from whole pools alone; name sub-pools to see it."])
+        return Section(
+            "pool-size", title, ["This profile only selects from whole pools; set `pool_size_study` to see this."]
+        )
     pictures, rows = [], []
     shown = beside_each_size(curve.filter(pl.col("measure").is_in(SHOWN)))
     drawn = list(dict.fromkeys(shown.select("model", "pool", "budget").iter_rows()))[:MOST_CELLS]
@@ -47,9 +49,9 @@ def pool_size(curve: pl.DataFrame | None) -> Section:
             )
         rows += [cells(name, method, text) for method, text in caught.items()]
     paragraphs = [
-        "The sub-pools are nested. Random runs are of the whole pool: a random draw of a random part is a random "
-        "draw. A method is above random at a size where it lies above the interval of one new random run, or of "
-        "several by the interval of the difference of means; comparisons are not adjusted for each other here.",
+        "The sub-pools are nested. Random runs select from the whole pool: a random draw from a random part is also a "
+        "random draw. A method is above random if its single run is above the interval of one new random run, or if "
+        "the interval of the difference of means is above 0. These comparisons are not adjusted for each other.",
         *left_out(len(dict.fromkeys(shown.select("model", "pool", "budget").iter_rows()))),
     ]
     header = ["measure, model · pool · samples", "method", "where random catches up"]
@@ -57,8 +59,8 @@ def pool_size(curve: pl.DataFrame | None) -> Section:
     return Section("pool-size", title, paragraphs, [table], pictures, "pool_size_curve.csv")
 
 
-def clusters(ablation: pl.DataFrame | None, found: Sequence[Verdict]) -> Section:
-    """What k-means changes, for each method that has both arms."""
+def clusters(ablation: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
+    """The effect of k-means clusters on each method that has both arms."""
     title = "Does diversity by clusters help?"
     if ablation is None or ablation.is_empty():
         return Section("clusters", title, ["No method is trained both with and without k-means clusters."])
@@ -70,8 +72,8 @@ def clusters(ablation: pl.DataFrame | None, found: Sequence[Verdict]) -> Section
             continue
         of_cell = rows_in_order(of_cell)
         measure, cell = str(about[0]), cell_of(about[1:])
-        random_runs = next((each.comparison.random_runs for each in found if each.cell == cell), 0)
-        visible = interval_between_runs(spreads(found, measure).get(cell), random_runs)
+        random_runs = next((each.comparison.random_runs for each in verdicts if each.cell == cell), 0)
+        visible = interval_between_runs(spreads(verdicts, measure).get(cell), random_runs)
         name = f"{measure_name(measure)}, {cell_name(cell)}"
         digits = digits_of(measure)
         rows = [
@@ -85,14 +87,14 @@ def clusters(ablation: pl.DataFrame | None, found: Sequence[Verdict]) -> Section
         ]
         gains = ", ".join(f"{row[0].text} {row[3].text}" for row in rows)
         picture = ablation_plot(of_cell, name, visible)
-        alternative = f"{name}: {gain_finding(of_cell)}. Gain by clusters: {gains}."
+        alternative = f"{name}: {gain_finding(of_cell)}. Gain from clusters: {gains}."
         pictures.append(Picture(f"clusters-{place}", picture, alternative, cell_name(cell)))
         header = ["method", "without clusters", "with clusters", "gain"]
         tables.append(Table(name.capitalize(), header, rows, cell=cell_name(cell)))
     paragraphs = [
-        "Each method's best samples, against its best of each k-means cluster, as many as its share of the pool. "
-        "Above 0 is better with clusters, on both measures. The grey band is where 95% of differences of two "
-        "random runs lie: a smaller one of two single runs says nothing.",
+        "Each method's best samples, compared with its best of each k-means cluster, in proportion to the cluster's "
+        "share of the pool. Above 0 is better with clusters, on both measures. The grey band has 95% of the "
+        "differences between two random runs: a smaller difference between two single runs may be luck.",
         *left_out(len(combinations)),
     ]
     return Section("clusters", title, paragraphs, tables, pictures, "diversity_ablation.csv")
@@ -103,7 +105,7 @@ def _seeds(runs: int) -> str:
 
 
 def ablation_numbers(ablation: pl.DataFrame) -> dict[str, float]:
-    """The mean gain by clusters over methods, by measure, model, pool and size."""
+    """The mean gain from clusters over all methods, by measure, model, pool and size."""
     shown = ablation.filter(pl.col("measure").is_in(SHOWN))
     parts = list(parts_of(shown, ["measure", "model", "pool", "budget"]))[:MOST_CELLS]
     return {

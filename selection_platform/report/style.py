@@ -1,7 +1,7 @@
-"""How figures look, and how they become SVG for the page and PNG files.
+"""The style of figures, and their output as SVG for the page and as PNG files.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart; each comes with a marker or a hatch
-of its own, so that nothing rests on colour alone.
+The colours are those of Okabe and Ito, which people with any colour vision can tell apart. Each has its own marker or
+hatch, so that no information depends on colour alone.
 """
 
 import io
@@ -31,7 +31,7 @@ LINES = [
         (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK), ("o", "s", "^", "D", "v", "P", "X"), strict=True
     )
 ]
-"""Colour, marker and dash of each line; they come back after 21."""
+"""Colour, marker and dash of each line; they repeat after 21 lines."""
 
 VERDICTS: dict[Word, tuple[str, str, str]] = {
     "better": ("▲", "^", GREEN),
@@ -39,22 +39,22 @@ VERDICTS: dict[Word, tuple[str, str, str]] = {
     "same": ("=", "s", BLUE),
     "not enough seeds": ("?", "o", GREY),
 }
-"""Each verdict's sign in texts, its marker and its colour in figures."""
+"""The sign of each verdict in texts, and its marker and colour in figures."""
 
-# So pale that black numbers can be read on all of them, and what becomes of them on a dark screen.
+# Pale enough that black numbers are readable on all of them, and that inverted colours work on a dark screen.
 SEQUENTIAL = LinearSegmentedColormap.from_list("share", ["#ffffff", "#67bceb"])
 DIVERGING = LinearSegmentedColormap.from_list("difference", ["#e69e66", "#ffffff", "#70b0d4"])
 
 WIDTH = 4.6
-"""Inches. A phone shows it whole, and the text is then still of a readable size."""
+"""Width of a figure in inches. It fits a phone with text of a readable size."""
 LEAST = 0.75
-"""Share of its size to which a narrow screen may shrink a figure; a wider one is scrolled."""
+"""Share of its size to which a narrow screen may shrink a figure; beyond that it scrolls."""
 LINE = 0.18
-"""Height of a line of a title, in inches."""
+"""Height of a title line, in inches."""
 HOVER = "hover: "
-"""Beginning of the SVG id of an area whose rest is what the page shows where a mouse rests on it."""
+"""Beginning of the SVG id of an area with hover text. The rest of the id is the text."""
 SMALL_PNG = 50_000
-"""Bytes that a picture may have in Dagster's event log."""
+"""Most bytes of a picture in Dagster's event log."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -68,24 +68,24 @@ _STYLE: dict[Any, Any] = {
     "figure.facecolor": "#ffffff",
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    # A name with dollar signs is a name.
+    # Dollar signs in names are not formulas.
     "text.parse_math": False,
-    # Text stays text: it can be searched, and the page's own fonts are used.
+    # Keep text as text, so that it can be searched and uses the page's fonts.
     "svg.fonttype": "none",
-    # The same figure gives the same bytes.
+    # Give the same bytes for the same figure.
     "svg.hashsalt": "selection-platform",
 }
 
 
 @contextmanager
 def drawing(finding: str, about: str, height: float, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one pair of axes, to draw on within the block.
+    """A figure with one pair of axes, to draw on inside the block.
 
     Args:
-        finding: what it says, or the question that it answers.
-        about: what it is about, such as the model and the pool.
-        height: of all below these two, in inches.
-        width: in inches.
+        finding: first title: the finding, or the question that it answers.
+        about: second title: the subject, such as the model and the pool.
+        height: height of everything below the titles, in inches.
+        width: width in inches.
     """
     titles = textwrap.wrap(finding, int(12 * width)), textwrap.wrap(about, int(14 * width))
     above = 0.1 + LINE * sum(map(len, titles))
@@ -102,27 +102,27 @@ def drawing(finding: str, about: str, height: float, width: float = WIDTH) -> It
                 figure.text(0.06 / width, top, line, va="top", **style)
                 top -= LINE / whole
         yield figure, figure.add_subplot()
-        # Once, and not again for each file.
+        # Compute the layout once, not for each file.
         layout.execute(figure)
         figure.set_layout_engine("none")
 
 
 def hover(axes: Axes, text: str, left: float, top: float, width: float = 1, height: float = 1) -> None:
-    """Mark an area that says something where a mouse rests on it. It is not seen, and takes no room.
+    """Add hover text to an area. The area is invisible and does not change the layout.
 
     Args:
-        axes: to mark.
-        text: what it says.
-        left: edge, in the axes' data.
-        top: edge, likewise.
-        width: in the axes' data.
-        height: likewise.
+        axes: the axes.
+        text: the hover text.
+        left: left edge, in data coordinates.
+        top: top edge, in data coordinates.
+        width: width, in data coordinates.
+        height: height, in data coordinates.
     """
     _mark(Rectangle((left, top), width, height), axes, text)
 
 
 def hover_row(axes: Axes, text: str, place: float) -> None:
-    """Mark the row of height 1 around a place, with its label, as `hover` does."""
+    """Add hover text to the row of height 1 around a place, including its label."""
     row = Rectangle((-1, place - 0.5), 2, 1, transform=axes.get_yaxis_transform())
     _mark(row, axes, text)
 
@@ -135,22 +135,22 @@ def _mark(area: Rectangle, axes: Axes, text: str) -> None:
 
 
 def svg(figure: Figure, name: str, alternative: str) -> str:
-    """The figure as an SVG element for a page that holds others.
+    """The figure as an SVG element for a page with several figures.
 
     Args:
-        figure: to draw.
-        name: its own among those of the page; its elements' ids begin with it.
-        alternative: what it says, in words, for readers who cannot see it.
+        figure: the figure.
+        name: its unique name on the page; the ids of its elements begin with it.
+        alternative: its content as text, for readers who cannot see it.
     """
     file = io.StringIO()
     with mpl.rc_context(_STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
-    # The comments repeat each text.
+    # Remove comments, which repeat each text.
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(f'<g id="{HOVER}(.*?)">', r'<g class="hover"><title>\1</title>', text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    # A hundredth of a point is enough to place things; what texts say is outside the tags, and stays.
+    # A hundredth of a point is precise enough for coordinates. Texts are outside the tags and stay unchanged.
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)
     pixels = figure.get_figwidth() * 96
     opening = re.sub(r' (width|height)="[^"]*"', "", text[: text.index(">")])
@@ -163,8 +163,8 @@ def png(figure: Figure, dots: int = 144) -> bytes:
     """The figure as a PNG file.
 
     Args:
-        figure: to draw.
-        dots: for each inch.
+        figure: the figure.
+        dots: dots per inch.
     """
     file = io.BytesIO()
     with mpl.rc_context(_STYLE):
@@ -173,6 +173,6 @@ def png(figure: Figure, dots: int = 144) -> bytes:
 
 
 def small_png(figure: Figure) -> bytes | None:
-    """The figure as a PNG file of at most SMALL_PNG bytes; None where it has too much in it."""
+    """The figure as a PNG file of at most SMALL_PNG bytes; None if it is too large."""
     files = (png(figure, dots) for dots in (80, 56))
     return next((file for file in files if len(file) <= SMALL_PNG), None)

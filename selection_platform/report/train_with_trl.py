@@ -1,4 +1,4 @@
-"""Fine-tune a base model on the conversations beside this file, with TRL 1.16 or newer.
+"""Fine-tune a base model on the conversations next to this file, with TRL 1.16 or newer.
 
 python train.py                  on one GPU
 accelerate launch train.py       on several
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Train as recipe.yaml says, and save model and tokenizer."""
+    """Train with recipe.yaml, and save model and tokenizer."""
     if Version(trl.__version__) < Version("1.16"):
         raise SystemExit(f"TRL {trl.__version__} may train on all tokens of rows with labels; install trl>=1.16")
     recipe = yaml.safe_load((HERE / "recipe.yaml").read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ def main() -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
     def tokenize(row: dict) -> dict:
-        # Each segment by itself, as the evaluation does: no characters merge over its borders.
+        # Tokenise each segment separately, as the evaluation does, so that no token crosses its borders.
         ids, labels = [], []
         for segment in row["segments"]:
             of_segment = tokenizer.encode(segment["text"], add_special_tokens=False)
@@ -42,10 +42,10 @@ def main() -> None:
 
     has_gpu = torch.cuda.is_available()
     at_once = recipe["training"]["per_device_train_batch_size"] * int(os.environ.get("WORLD_SIZE", "1"))
-    # transformers 5 takes the ratio as a number of steps below 1.
+    # transformers 5 takes a number of steps below 1 as a ratio.
     warmup = "warmup_ratio" if "warmup_ratio" in SFTConfig.__dataclass_fields__ else "warmup_steps"
     trainer = SFTTrainer(
-        # The weights that are updated stay in float32: an update at a low learning rate is less than bfloat16 resolves.
+        # Trained weights stay in float32: at a low learning rate, updates are smaller than bfloat16's precision.
         model=AutoModelForCausalLM.from_pretrained(
             recipe["model"], revision=recipe.get("revision"), dtype=torch.float32
         ),

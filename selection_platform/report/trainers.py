@@ -1,8 +1,8 @@
-"""A selection as data and configuration of the trainers that people have: LLaMA-Factory, axolotl and TRL.
+"""Writes a selection as data and configuration for three trainers: LLaMA-Factory, axolotl and TRL.
 
-Each gets the conversations as text that is rendered already, in pieces that are trained on and pieces that are not. So
-a model that is trained elsewhere reads what our own training and evaluation read, whatever templates a trainer knows,
-and answers that are not trained on need no setting of it. The recipe is the profile's, in the trainer's words.
+Each gets the conversations as rendered text, in segments that are trained on and segments that are not. So a model that
+is trained elsewhere reads the same text as in our own training and evaluation, for any template, and answers that are
+not trained on need no setting of the trainer. The recipe is the profile's, in the trainer's settings.
 """
 
 import json
@@ -23,21 +23,21 @@ from selection_platform.text.renderer import Renderer
 
 DATA = "train.jsonl"
 OUTPUT = "output"
-"""Where a trainer leaves its model, in its own folder."""
+"""Folder for the trainer's model, inside its own folder."""
 
 _TRL_SCRIPT = Path(__file__).with_name("train_with_trl.py")
 _HEAD = """\
 # Written by selection-platform for {tool}. In this folder: {command}
-# For one GPU. On several, divide gradient_accumulation_steps by their number: {batch} conversations make a step.
+# For one GPU. On several, divide gradient_accumulation_steps by their number: a step has {batch} conversations.
 """
 
 
 class Segment(NamedTuple):
-    """A run of rendered text.
+    """A segment of rendered text.
 
     Attributes:
         label: whether it is trained on.
-        text: the run; of an answer, with the end of its turn.
+        text: the text; for an answer, with the end of its turn.
     """
 
     label: bool
@@ -46,14 +46,14 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """How a model would be trained on a selection.
+    """The training of a model on a selection.
 
     Attributes:
         model: the base model: its id on the hub, or a folder.
-        revision: commit of the id.
-        renderer: of the base model.
-        recipe: the profile's.
-        seed: of the experiment.
+        revision: commit of the id on the hub.
+        renderer: renderer of the base model.
+        recipe: the profile's recipe.
+        seed: seed of the experiment.
     """
 
     model: str
@@ -65,16 +65,16 @@ class Training:
 
 @dataclass
 class Written:
-    """What was written for one trainer.
+    """The files for one trainer, and counts of their content.
 
     Attributes:
-        trainer: which.
-        files: in the order in which they were written.
-        rows: conversations.
-        answers: pieces that are trained on.
-        untrained: conversations with answers that are not trained on.
-        other_ids: conversations that the trainer tokenises otherwise than our own training.
-        cut: conversations that are longer than the recipe's longest.
+        trainer: the trainer.
+        files: the written paths, in order.
+        rows: number of conversations.
+        answers: number of segments that are trained on.
+        untrained: number of conversations with answers that are not trained on.
+        other_ids: number of conversations with other token ids in the trainer than in our own training.
+        cut: number of conversations longer than the recipe's `max_length`.
     """
 
     trainer: TrainerFormat
@@ -87,14 +87,14 @@ class Written:
 
     @property
     def note(self) -> str:
-        """What the card says of it."""
-        said = f"{self.rows:,} conversations with {self.answers:,} answers that are trained on."
+        """The card's sentences about it."""
+        note = f"{self.rows:,} conversations with {self.answers:,} answers that are trained on."
         if self.untrained:
-            said += f" {self.untrained:,} have other answers too, which are context alone."
+            note += f" {self.untrained:,} also have answers that are only context."
         if self.cut:
-            said += f" {self.cut:,} are longer than the recipe's `max_length`: {_CUT[self.trainer]}"
+            note += f" {self.cut:,} are longer than the recipe's `max_length`: {_CUT[self.trainer]}"
         same = "all" if not self.other_ids else f"all but {self.other_ids:,}"
-        return f"{said} Of {same}, the token ids are those that our own training reads."
+        return f"{note} The token ids of {same} are the same as in selection-platform's own training."
 
 
 _CUT: Mapping[TrainerFormat, str] = {
@@ -105,12 +105,12 @@ _CUT: Mapping[TrainerFormat, str] = {
 
 
 def segments(messages: Sequence[Message], renderer: Renderer) -> list[Segment]:
-    """A conversation as rendered text. Each segment is tokenised by itself."""
+    """A conversation as rendered text. Each segment is tokenised separately."""
     return [Segment(piece.is_trained, piece.text) for piece in renderer.pieces(messages)]
 
 
 def in_turns(of: Iterable[Segment]) -> list[dict[str, str]]:
-    """Segments as turns of a user, who says all that is not trained on, and an assistant."""
+    """Segments as turns of a user, with everything that is not trained on, and an assistant."""
     turns: list[dict[str, str]] = []
     for label, text in of:
         if turns and not label and turns[-1]["role"] == "user":
@@ -124,10 +124,10 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
     """Write data and configuration for one trainer.
 
     Args:
-        trainer: which.
-        rows: as `export_selection` takes them.
-        training: how the model would be trained.
-        folder: to write to; other files in it are left as they are.
+        trainer: the trainer.
+        rows: the conversations, as in `export_selection`.
+        training: the training of the model.
+        folder: the folder to write to; other files in it stay unchanged.
     """
     written = Written(trainer)
     with whole_file(folder / DATA) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -142,7 +142,7 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
 
 
 def _records(written: Written, rows: pl.DataFrame, training: Training) -> Iterator[dict[str, Any]]:
-    """The lines of the data, counted."""
+    """The records of the data file. Updates the counts in `written`."""
     renderer = training.renderer
     with progress(f"for {written.trainer}", rows.height, "conversations") as done:
         for row in rows.iter_rows(named=True):
@@ -188,7 +188,7 @@ def _llamafactory(training: Training) -> dict[str, str]:
         "lora_target": lora and ",".join(lora.target_modules),
         "dataset": "selection",
         "dataset_dir": ".",
-        # The text is rendered already: its `default` is no longer what the paper's version had.
+        # The text is already rendered; LLaMA-Factory's current `default` template differs from the paper's version.
         "template": "empty",
         "cutoff_len": recipe.max_length,
         "packing": False,
@@ -250,7 +250,7 @@ def _axolotl(training: Training) -> dict[str, str]:
 
 
 def _trl(training: Training) -> dict[str, str]:
-    """TRL: a script that tokenises the segments and gives them to its SFTTrainer, and the recipe that it reads."""
+    """TRL: a script that tokenises the segments for its SFTTrainer, and the recipe that it reads."""
     recipe, lora = training.recipe, training.recipe.lora
     settings = {
         "model": training.model,
@@ -288,7 +288,7 @@ _CONFIGURATIONS = {"llamafactory": _llamafactory, "axolotl": _axolotl, "trl": _t
 
 
 def _common(recipe: FineTuningSettings) -> dict[str, Any]:
-    """What LLaMA-Factory and axolotl call the same."""
+    """The settings with the same names in LLaMA-Factory and axolotl."""
     return {
         "learning_rate": recipe.learning_rate,
         "warmup_ratio": recipe.warmup_ratio,
@@ -308,7 +308,7 @@ def _yaml(settings: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes small numbers as numbers: YAML 1.1 reads 7e-06, as Python writes it, as a text."""
+    """Writes small numbers so that YAML 1.1 reads them as numbers: it would read Python's 7e-06 as text."""
 
 
 def _number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:

@@ -1,4 +1,4 @@
-"""How many of its samples each arm was trained on, and what was cut of them."""
+"""The section of trainings: the samples that each arm was trained on, and how many were cut."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ import polars as pl
 from selection_platform.report.parts import Section, Table, cells
 
 MOST_ROWS = 100
-"""In the table; the CSV has all."""
+"""Most rows of the table; the CSV file has all."""
 
 
 def training(rows: pl.DataFrame) -> Section:
-    """What the trainings made of the selections.
+    """Which trainings cut samples or left them out.
 
     Args:
         rows: `ReportData.tables["training"]`, at least one.
@@ -19,15 +19,15 @@ def training(rows: pl.DataFrame) -> Section:
     count = len(rows)
     cut = rows.filter(pl.col("cut") > 0)
     said = [
-        smaller_trainings(rows) or f"All {count} trainings were on every sample that was selected.",
-        f"In {len(cut)} of {count} trainings some samples were longer than the recipe's `max_length`, and were cut."
+        smaller_trainings(rows) or f"All {count} trainings used every selected sample.",
+        f"In {len(cut)} of {count} trainings, samples longer than the recipe's `max_length` were cut."
         if len(cut)
         else "No sample was longer than the recipe's `max_length`.",
     ]
     odd = rows.filter((pl.col("cut") > 0) | (pl.col("dropped") > 0))
     if odd.is_empty():
         return Section("training", "What was trained on", said, file="training.csv")
-    header = ["model · pool · samples", "arm", "seed", "selected", "trained", "cut", "left out", "of the answers cut"]
+    header = ["model · pool · samples", "arm", "seed", "selected", "trained", "cut", "left out", "answer tokens cut"]
     shown = [cells(*texts) for texts in _rows(odd.head(MOST_ROWS))]
     if len(odd) > MOST_ROWS:
         said.append(f"The first {MOST_ROWS} of {len(odd)} such trainings are shown; the CSV file has all.")
@@ -36,14 +36,14 @@ def training(rows: pl.DataFrame) -> Section:
 
 
 def smaller_trainings(rows: pl.DataFrame) -> str | None:
-    """That some arms were trained on fewer samples than they selected; None where none was."""
+    """A sentence about arms that were trained on fewer samples than they selected; None if there are none."""
     fewer = rows.filter(pl.col("dropped") > 0)
     if fewer.is_empty():
         return None
     arms = ", ".join(fewer["method"].unique(maintain_order=True).to_list())
     return (
-        f"{len(fewer)} of {len(rows)} trainings were on fewer samples than were selected, as nothing to learn was left "
-        f"of the others within the recipe's `max_length` ({arms}): raise it, or set `fine_tuning: {{cut: shared}}`."
+        f"{len(fewer)} of {len(rows)} trainings ({arms}) left out samples, because nothing to train on was left of "
+        "them within the recipe's `max_length`: raise it, or set `fine_tuning: {cut: shared}`."
     )
 
 
@@ -55,6 +55,6 @@ def _rows(rows: pl.DataFrame) -> Iterator[list[str]]:
 
 
 def _share_cut(row: dict[str, int | None]) -> str:
-    """Of the tokens that would be learnt if nothing were cut, the share that is not."""
+    """The share of the answers' tokens that were cut."""
     lost, kept = row["answer_tokens_cut"], row["answer_tokens"]
     return "not counted" if lost is None or kept is None else f"{lost / (lost + kept):.1%}"

@@ -1,4 +1,4 @@
-"""Where training changed nothing that can be seen: the models learn nothing, and their verdicts say nothing."""
+"""Cells in which training had no visible effect, so that their verdicts mean nothing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,8 +18,8 @@ Losses = tuple[float, Sequence[float]]
 def unchanged_cells(data: ReportData) -> dict[Cell, Losses]:
     """The cells whose trained models have the base model's held-out loss.
 
-    That is so where each of them lies closer to it than the margin, and where it cannot be told from the random runs.
-    Trainings on the whole pool do not count: their rows are many.
+    In such a cell, each trained model is closer to the base model than the margin, and the base model does not differ
+    from the random runs. Trainings on the whole pool do not count, because they have many rows.
     """
     of_cells: dict[Cell, list[Run]] = {}
     for run in runs_of(data.runs):
@@ -27,9 +27,10 @@ def unchanged_cells(data: ReportData) -> dict[Cell, Losses]:
             of_cells.setdefault(run.cell, []).append(run)
     losses = {cell: _losses(runs) for cell, runs in of_cells.items()}
     return {
-        cell: found
-        for cell, found in losses.items()
-        if found and _is_unchanged(*found, [run.value for run in of_cells[cell] if run.method == RANDOM], data)
+        cell: losses_of_cell
+        for cell, losses_of_cell in losses.items()
+        if losses_of_cell
+        and _is_unchanged(*losses_of_cell, [run.value for run in of_cells[cell] if run.method == RANDOM], data)
     }
 
 
@@ -49,11 +50,11 @@ def _is_unchanged(base: float, trained: Sequence[float], random: Sequence[float]
 
 
 def unchanged_in_words(unchanged: Mapping[Cell, Losses], data: ReportData) -> str:
-    """That training changed nothing there, why, and what to do.
+    """A sentence about these cells, with the cause and what to do.
 
     Args:
-        unchanged: of `unchanged_cells`; at least one.
-        data: with the recipe, where it is known.
+        unchanged: the result of `unchanged_cells`; at least one cell.
+        data: the report's data, with the recipe if it is known.
     """
     digits = digits_of(LOSS)
     named = [
@@ -62,18 +63,18 @@ def unchanged_in_words(unchanged: Mapping[Cell, Losses], data: ReportData) -> st
     ]
     more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
     return (
-        f"Training changed nothing that can be seen in the held-out loss of {', '.join([*named[:MOST_NAMED], *more])}: "
-        f"what is compared there is one model with itself. {_why(min(cell.budget for cell in unchanged), data)}"
+        f"Training had no visible effect on the held-out loss of {', '.join([*named[:MOST_NAMED], *more])}: "
+        f"the arms there are the same model. {_why(min(cell.budget for cell in unchanged), data)}"
     )
 
 
 def _why(budget: int, data: ReportData) -> str:
     recipe = data.fine_tuning
     if recipe is None:
-        return "The recipe is not meant for so few rows."
+        return "The recipe is too weak for so few rows."
     steps = recipe.epochs * -(-budget // recipe.global_batch)
     return (
-        f"The recipe is not meant for so few rows: {budget:,} of them make {steps:,} step{'s' * (steps != 1)} "
+        f"The recipe is too weak for so few rows: {budget:,} rows give {steps:,} step{'s' * (steps != 1)} "
         f"(epochs: {recipe.epochs}, global_batch: {recipe.global_batch}) "
         f"at a learning rate of at most {recipe.learning_rate:g}. "
         "Select more rows, or raise `learning_rate` or lower `global_batch` under `fine_tuning:`."

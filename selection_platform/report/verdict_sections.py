@@ -1,4 +1,4 @@
-"""Sections of the verdicts: the intervals as figures, and what would settle each."""
+"""Sections of the verdicts: the intervals as figures, and the runs that would settle each verdict."""
 
 from collections.abc import Sequence
 
@@ -35,14 +35,14 @@ from selection_platform.verdict.words import (
 )
 
 
-def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
+def intervals(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     """An interval plot for each cell."""
     title = "Which arms differ from random?"
-    if not found:
+    if not verdicts:
         return Section("intervals", title, [NO_RANDOM])
     pictures = []
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         for place, cell in enumerate(cells_of(of_measure)[:MOST_CELLS], start=1):
             of_cell = [each for each in of_measure if each.cell == cell]
             about = f"{measure_name(measure)}, {cell_name(cell)}"
@@ -60,22 +60,22 @@ def intervals(runs: Sequence[Run], found: Sequence[Verdict]) -> Section:
                 )
             )
     paragraphs = [
-        "The grey band is where 95% of new random runs would lie, the strokes in its row are the random runs that "
-        "there are. A method with one run differs, looked at by itself, where it lies outside the band; one with "
-        "several, and the base model, where its own interval, a line, leaves out 0. The signs are the verdicts after "
-        "all comparisons of methods are looked at together (Holm), so an open circle outside the band is what "
-        "luck alone shows now and then.",
-        *left_out(len(cells_of(found))),
+        "The grey band would have 95% of new random runs; the strokes in its row are the existing random runs. In a "
+        "single comparison, a method with one run differs from random if it is outside the band. A method with several "
+        "runs, and the base model, differ if their own interval (a line) does not contain 0. The signs are the "
+        "verdicts after a correction for all comparisons of methods (Holm), so an open circle outside the band "
+        "happens now and then by luck.",
+        *left_out(len(cells_of(verdicts))),
     ]
     return Section("intervals", title, paragraphs, pictures=pictures, file="verdict.csv")
 
 
-def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
-    """Every verdict on average and held-out loss, and what would settle it."""
+def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
+    """Every verdict on average and held-out loss, and the runs that would settle it."""
     title = "The verdicts, and what would settle them"
     paragraphs, tables = [], []
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         counted = counts_in_words(of_measure, data.margins.of(measure))
         about = f"{measure_name(measure).capitalize()} ({of_measure[0].role}), in {unit_of(measure)}"
         paragraphs.append(f"{about}: {counted}")
@@ -89,10 +89,10 @@ def verdict(data: ReportData, found: Sequence[Verdict]) -> Section:
     if not tables:
         return Section("verdict", title, [NO_RANDOM])
     paragraphs += [
-        "Above 0 is better than random, on every measure. Runs are of the arm and of random. To settle means: with "
-        f"so many seeds of each, a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "
-        "byte, would be seen four times in five, also when all comparisons are looked at together (Holm's first step).",
-        *left_out(len(cells_of(found))),
+        "Above 0 is better than random, on every measure. Runs are of the arm and of random. A verdict is settled "
+        f"with enough seeds to see a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "
+        "byte, four times in five, with a correction for all comparisons (Holm's first step).",
+        *left_out(len(cells_of(verdicts))),
     ]
     return Section("verdict", title, paragraphs, tables, file="verdict.csv")
 
@@ -101,7 +101,7 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
     numbers, digits = each.comparison, digits_of(each.measure)
     return [
         TableCell(each.method),
-        # Beside the arm: a phone shows the first columns.
+        # Next to the arm, because a phone shows only the first columns.
         TableCell(each.word, verdict=each.word),
         TableCell(signed(numbers.difference, digits)),
         TableCell(interval_text(numbers.low, numbers.high, digits) or "not known"),
@@ -111,11 +111,11 @@ def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:
     ]
 
 
-def verdict_numbers(found: Sequence[Verdict]) -> dict[str, float]:
-    """What is worth following over time of the verdicts on average and held-out loss, by name."""
+def verdict_numbers(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Numbers of the verdicts on average and held-out loss that are worth following over time, by name."""
     numbers: dict[str, float] = {}
-    for measure in shown_measures(found):
-        of_measure = [each for each in found if each.measure == measure]
+    for measure in shown_measures(verdicts):
+        of_measure = [each for each in verdicts if each.measure == measure]
         for word in VERDICTS if of_measure else ():
             numbers[f"{measure}: {word}"] = count(of_measure, word)
         for cell in cells_of(of_measure)[:MOST_CELLS]:

@@ -1,4 +1,4 @@
-"""How far the difference between two arms depends on which items the benchmarks happen to have."""
+"""How much the difference between two arms depends on the items of the benchmarks."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,10 @@ class Items(NamedTuple):
     """Differences between two arms on the items of a benchmark.
 
     Attributes:
-        difference: of each item, in percentage points.
-        weight: of each item in the mean of its subset.
-        subset: of each item, by name. The benchmark's number is the mean of the subsets' means, each with the same
-            weight; all items are of one subset where it is the mean of all items.
+        difference: difference on each item, in percentage points.
+        weight: weight of each item in the mean of its subset.
+        subset: name of each item's subset. The benchmark's result is the mean of the subsets' means, each with the
+            same weight. If it is the mean of all items, all items are in one subset.
     """
 
     difference: NDArray[np.float64]
@@ -34,11 +34,11 @@ class Items(NamedTuple):
 
 
 class ItemInterval(NamedTuple):
-    """How an arm's average differs from random, and how that depends on the items, in percentage points.
+    """The difference of an arm's average from random, and its interval over items, in percentage points.
 
     Attributes:
-        difference: of the averages over benchmarks, as the leaderboard has them.
-        low: lower end of the 95% interval over items; None where some benchmark has too few items to say.
+        difference: difference of the averages over benchmarks, as in the leaderboard.
+        low: lower end of the 95% interval over items; None if some benchmark has too few items.
         high: upper end.
         error: standard error over items.
     """
@@ -52,14 +52,13 @@ class ItemInterval(NamedTuple):
 def item_interval(benchmarks: Mapping[str, Items]) -> ItemInterval:
     """The difference of the averages over benchmarks, and its 95% interval over items (percentile bootstrap).
 
-    The items of each subset are drawn again, in pairs, one fewer than there are: so the spread of the drawn means is
-    that of means of as many items as there are, also in small subsets (Rao and Wu, Journal of the American Statistical
-    Association 83, 1988). Subsets of a single item have no spread of their own: their items are drawn from each other,
-    which makes the interval wider rather than narrower. Seeds are not drawn: the interval is for the runs that there
-    are, and says nothing of other runs.
+    The items of each subset are resampled in pairs, one fewer than there are. So the spread of the resampled means is
+    right also in small subsets (Rao and Wu, Journal of the American Statistical Association 83, 1988). Subsets of a
+    single item have no spread of their own: their items are resampled from each other, which makes the interval wider
+    rather than narrower. Seeds are not resampled: the interval is for the existing runs, and does not cover other runs.
 
     Args:
-        benchmarks: the items of each, at least one of at least one.
+        benchmarks: the items of each benchmark; at least one benchmark with at least one item.
     """
     generator = np.random.default_rng(SEED)
     means, known = np.zeros(RESAMPLES), True
@@ -78,15 +77,15 @@ def item_interval(benchmarks: Mapping[str, Items]) -> ItemInterval:
 
 
 def seeds_and_items(comparison: Comparison, interval: ItemInterval) -> tuple[float, float] | None:
-    """The 95% interval of the average's difference over other seeds and other items; None where either is not known.
+    """The 95% interval of the average's difference over seeds and items; None if either is not known.
 
-    The variances over seeds and over items are added, with Satterthwaite's degrees of freedom. What an item does in one
-    run alone counts in both, so that the interval is rather too wide than too narrow, as Owen's pigeonhole bootstrap is
-    (Annals of Applied Statistics 1, 2007).
+    It is the sum of the variances over seeds and over items, with Satterthwaite's degrees of freedom. The variation of
+    single items in single runs counts in both, so the interval is too wide rather than too narrow, as in Owen's
+    pigeonhole bootstrap (Annals of Applied Statistics 1, 2007).
 
     Args:
-        comparison: of the average, for the same arm.
-        interval: over items.
+        comparison: comparison of the average, for the same arm.
+        interval: its interval over items.
     """
     if comparison.standard_error is None or comparison.freedom is None or interval.error is None:
         return None
@@ -116,19 +115,19 @@ def _mean(items: Items) -> float:
 
 
 def _drawn_together(items: Items) -> Iterator[tuple[Items, int]]:
-    """The items that are drawn from each other, and of how many subsets they are; their weights are in its mean."""
+    """Groups of items that are resampled together, with the number of subsets in each group."""
     _, places, counts = np.unique(items.subset, return_inverse=True, return_counts=True)
     alone = counts[places] == 1
     if alone.any():
         singles = items.where(alone)
-        # Each is its subset's mean, whatever its weight.
+        # A single item is its subset's mean, with any weight.
         yield singles._replace(weight=np.ones(len(singles.weight))), len(singles.weight)
     for place in np.flatnonzero(counts > 1):
         yield items.where(places == place), 1
 
 
 def _drawn_means(items: Items, generator: np.random.Generator) -> NDArray[np.float64]:
-    # Items that are alike are drawn together: of 14,000 items of MMLU there are a dozen kinds.
+    # Equal items are drawn together: the 14,000 items of MMLU have a dozen different values.
     kinds, counts = np.unique(np.stack([items.difference, items.weight]), axis=1, return_counts=True)
     differences, weights = kinds
     drawn = generator.multinomial(counts.sum() - 1, counts / counts.sum(), RESAMPLES) * weights

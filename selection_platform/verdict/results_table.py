@@ -1,11 +1,11 @@
-"""Results that were made elsewhere, from a CSV file: one row a run and measure, or one row an item.
+"""Results from elsewhere, from a CSV file with one row per run and measure, or one row per item.
 
 Runs have the columns arm, seed, pool, model, measure and value, and may have budget. Values are in percent, higher is
 better, but for `held_out_loss`, in bits per byte, where lower is. Items have a column `item` too: measure is then a
 benchmark, and value the item's, 0 to 1. With a column `subset`, a benchmark's number is the mean of its subsets' means.
 With a column `cluster`, the interval over items draws whole clusters: items that share a passage or a template.
 
-A row of a control (`base`, `all_data`) that names no pool, or no budget, stands beside each of its model's.
+A row of a control (`base`, `all_data`) without a pool or budget counts for all pools or budgets of its model.
 """
 
 from importlib.resources import files
@@ -27,11 +27,11 @@ NO_BUDGET = 0
 
 
 class Results(NamedTuple):
-    """What a table holds.
+    """The content of a table.
 
     Attributes:
-        runs: with their average over the benchmarks.
-        intervals: over items; empty where the table has runs alone.
+        runs: the runs, with their average over the benchmarks.
+        intervals: intervals over items; empty for a table of runs.
     """
 
     runs: list[Run]
@@ -42,11 +42,11 @@ def paper_runs() -> list[Run]:
     """The averages of "Rethinking Data Selection at Scale" (arXiv 2410.09335), 10,000 samples, in percent.
 
     The main results for Qwen2-7B and Llama3-8B: five random runs, one run of each method, the base model and all data.
-    They are taken from a review that quotes the paper's table of averages, and agree with the numbers that other
-    reviews quote; the table itself was not at hand. Numbers of single benchmarks could not be read.
+    They come from a review that quotes the paper's table of averages, and agree with the numbers in other reviews; the
+    table itself was not available. Results of single benchmarks are not readable there.
 
-    The paper's script sets the training seed to 0: if all five random runs used it, they vary by the draw alone, and
-    not, as ours do, by the order of training too.
+    The paper's script sets the training seed to 0. If all five random runs used it, they only differ by the draw, while
+    ours also differ by the order of training.
     """
     return read_results(Path(str(files("selection_platform.verdict") / "paper.csv"))).runs
 
@@ -55,7 +55,7 @@ def read_results(path: Path) -> Results:
     """Read a table of results.
 
     Raises:
-        PlatformError: the file is no such table; the message names the row, from 1, and the column.
+        PlatformError: the file is not such a table; the message names the row, from 1, and the column.
     """
     rows = _beside_each(path, _read(path))
     if "item" in rows.columns:
@@ -63,12 +63,12 @@ def read_results(path: Path) -> Results:
     _refuse_repeated(path, rows, [*RUN, "measure"])
     benchmarks = rows.filter(pl.col("measure") != LOSS)["value"]
     if len(benchmarks) and benchmarks.is_between(0, 1).all():
-        raise PlatformError(f"{path}: all values are between 0 and 1; give percent, which is 100 times that")
+        raise PlatformError(f"{path}: all values are between 0 and 1; multiply them by 100 to get percent")
     return Results(_runs(path, rows), {})
 
 
 def _read(path: Path) -> pl.DataFrame:
-    """The rows with checked values; `row` is their number in the file, from 1, and empty pools and budgets are null."""
+    """The rows with checked values. `row` is the number in the file, from 1. Empty pools and budgets are null."""
     rows = _texts(path)
     for name in rows.columns:
         if name not in ("row", "pool", "budget"):
@@ -87,9 +87,9 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _texts(path: Path) -> pl.DataFrame:
-    """The rows as they are written, with all columns that are needed and no others."""
+    """The rows as text, after a check that all needed columns and no unknown columns are present."""
     if not path.is_file():
-        raise PlatformError(f"{path}: there is no such file; name a CSV file with the columns {', '.join(NEEDED)}")
+        raise PlatformError(f"{path}: no such file; name a CSV file with the columns {', '.join(NEEDED)}")
     try:
         rows = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
@@ -97,7 +97,7 @@ def _texts(path: Path) -> pl.DataFrame:
     missing = [name for name in NEEDED if name not in rows.columns]
     unknown = [name for name in rows.columns if name not in (*NEEDED, *OPTIONAL)]
     if missing:
-        raise PlatformError(f"{path}: has no column {', '.join(missing)}; there are {', '.join(rows.columns)}")
+        raise PlatformError(f"{path}: the column {', '.join(missing)} is missing; it has {', '.join(rows.columns)}")
     if unknown:
         known = ", ".join((*NEEDED, *OPTIONAL))
         raise PlatformError(f"{path}: does not know the column {', '.join(unknown)}; take it out. Known are {known}")
@@ -105,14 +105,14 @@ def _texts(path: Path) -> pl.DataFrame:
     if of_items and "item" not in rows.columns:
         raise PlatformError(f"{path}: has a column {of_items[0]} and no column item; {of_items[0]}s are of items")
     if rows.is_empty():
-        raise PlatformError(f"{path}: has no rows")
+        raise PlatformError(f"{path}: it has no rows; add a row for each run and measure")
     if "budget" not in rows.columns:
         rows = rows.with_columns(pl.lit(f"{NO_BUDGET}").alias("budget"))
     return rows.with_columns(pl.all().str.strip_chars().replace("", None)).with_row_index("row", offset=1)
 
 
 def _beside_each(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows that name no pool or no budget, once for each of their model's."""
+    """The rows, with those without a pool or budget repeated for each pool or budget of their model."""
     cells = rows.filter(pl.col("method") == RANDOM).select("model", "pool", "budget").unique(maintain_order=True)
     whole = rows.filter(pl.col("pool").is_not_null() & pl.col("budget").is_not_null())
     open_ = rows.filter(pl.col("pool").is_null() | pl.col("budget").is_null())
@@ -131,10 +131,10 @@ def _beside_each(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse_unplaced(path: Path, rows: pl.DataFrame, cells: pl.DataFrame) -> None:
-    """Refuse the first row that would stand beside no random run, by the first column that none of them has.
+    """Refuse the first row that matches no random run, with the first column that does not match.
 
     Raises:
-        PlatformError: there is one.
+        PlatformError: there is such a row.
     """
     for row in rows.head(1).iter_rows(named=True):
         left, column = cells, "model"
@@ -142,11 +142,11 @@ def _refuse_unplaced(path: Path, rows: pl.DataFrame, cells: pl.DataFrame) -> Non
             left = left if row[column] is None else left.filter(pl.col(column) == row[column])
             if left.is_empty():
                 break
-        _refuse(path, rows.head(1), column, f"is in no row of the arm `{RANDOM}` that this one could stand beside")
+        _refuse(path, rows.head(1), column, f"matches no row of the arm `{RANDOM}`; add random runs with it")
 
 
 def _runs(path: Path, rows: pl.DataFrame) -> list[Run]:
-    """The runs, with the average over the benchmarks where the table does not have it."""
+    """The runs, with the average over the benchmarks if the table does not have it."""
     measures = list(dict.fromkeys(rows["measure"]))
     benchmarks = [name for name in measures if name != LOSS]
     if AVERAGE not in measures and benchmarks:
@@ -154,7 +154,10 @@ def _runs(path: Path, rows: pl.DataFrame) -> list[Run]:
         averages = of_runs.agg(pl.col("value").mean(), pl.col("measure").len().alias("there"), pl.col("row").first())
         incomplete = averages.filter(pl.col("there") < len(benchmarks))
         _refuse(
-            path, incomplete.rename({"method": "arm"}), "arm", f"has not all of {', '.join(benchmarks)} in this run"
+            path,
+            incomplete.rename({"method": "arm"}),
+            "arm",
+            f"does not have all of {', '.join(benchmarks)} in this run",
         )
         rows = pl.concat([rows, averages.with_columns(measure=pl.lit(AVERAGE))], how="diagonal")
     return runs_of(rows)
@@ -191,14 +194,14 @@ def _of_items(path: Path, rows: pl.DataFrame) -> Results:
 
 def _refuse_repeated(path: Path, rows: pl.DataFrame, keys: list[str]) -> None:
     repeated = rows.filter(~pl.struct(keys).is_first_distinct()).rename({"method": "arm"})
-    _refuse(path, repeated, "arm", "has a row of the same run and measure above; give each run a seed of its own")
+    _refuse(path, repeated, "arm", "has a row with the same run and measure above; give each run its own seed")
 
 
 def _refuse(path: Path, rows: pl.DataFrame, column: str, what: str) -> None:
     """Refuse the first of some rows.
 
     Raises:
-        PlatformError: there is one.
+        PlatformError: there is a row.
     """
     for row in rows.iter_rows(named=True):
         text = "" if row[column] is None else f" {row[column]!r}"

@@ -1,4 +1,4 @@
-"""The runs that a verdict is about: ours, or those that a paper reports."""
+"""The runs that verdicts compare."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ AVERAGE = "average"
 
 
 class Cell(NamedTuple):
-    """What is compared with each other: runs of one base model on selections of one size from one pool.
+    """The runs that are compared with each other: one base model, on selections of one size from one pool.
 
     Attributes:
         model: the base model.
         pool: the pool.
-        budget: samples selected.
+        budget: number of selected samples.
     """
 
     model: str
@@ -24,10 +24,10 @@ class Run(NamedTuple):
 
     Attributes:
         measure: average (of the benchmarks, in percent), a benchmark (in percent) or held_out_loss (bits per byte).
-        cell: what it is compared within.
+        cell: cell of the run.
         method: the arm.
-        seed: of the draw and of the training.
-        value: in the measure's unit.
+        seed: seed of the draw and of the training.
+        value: value in the measure's unit.
     """
 
     measure: str

@@ -1,10 +1,9 @@
 """Whether an arm differs from random selection by more than random runs differ from each other.
 
-A run's value varies with its seed: of the draw and of the training. Random arms show by how much. One new run of an arm
-is therefore compared with the interval in which one new random run would lie (Student's t prediction interval), several
-runs by the difference of means (the wider of Welch's and Student's interval), and the base model, which has no seed,
-with the mean of the random runs.
-Differences are as a user wants them: above 0 is better than random.
+A run's value varies with its seed, which decides the draw and the training. Random runs show how much. So one run of an
+arm is compared with the interval of one new random run (Student's t prediction interval), several runs are compared by
+the difference of means (the wider of Welch's and Student's interval), and the base model, which has no seed, is
+compared with the mean of the random runs. Differences above 0 are better than random, on every measure.
 """
 
 import math
@@ -27,11 +26,11 @@ MOST_SEEDS = 1000
 
 
 class Spread(NamedTuple):
-    """How far one run varies.
+    """How much one run varies.
 
     Attributes:
         deviation: standard deviation, in the measure's unit.
-        freedom: degrees of freedom that it is known with.
+        freedom: its degrees of freedom.
     """
 
     deviation: float
@@ -40,27 +39,28 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm's runs beside the random ones, on one measure of one model and pool.
+    """An arm's runs compared with random runs, on one measure in one cell.
 
     Attributes:
-        arm_runs: runs of the arm.
-        random_runs: runs of random selection.
-        difference: mean of the arm's runs minus that of the random ones; above 0 is better.
-        low: lower end of the 95% interval of the difference; None where `spread` is.
+        arm_runs: number of runs of the arm.
+        random_runs: number of random runs.
+        difference: mean of the arm's runs minus the mean of the random runs; above 0 is better.
+        low: lower end of the 95% interval of the difference; None if `spread` is None.
         high: upper end.
-        visible: half the interval. A true difference of this size is told from 0 about half the time, by itself.
-        p_value: two-sided, of no difference.
-        p_adjusted: by Holm, for all comparisons of the family.
-        equivalent_within: the smallest margin within which the two are equivalent, by itself (two one-sided tests).
+        visible: half the interval. In a single comparison, a true difference of this size is seen half the time.
+        p_value: two-sided p-value of no difference.
+        p_adjusted: p-value adjusted by Holm for all comparisons of the family.
+        equivalent_within: the smallest margin within which the two are equivalent, in a single comparison (two
+            one-sided tests).
         spread: standard deviation of one run; see `spread_of`.
-        standard_error: of the difference.
+        standard_error: standard error of the difference.
         freedom: its degrees of freedom.
-        spread_assumed: whether the arm has one run, which is taken to vary as random runs do; nothing can show that.
-        compared: comparisons of the family that have a p-value, this one among them.
-        detectable: the true difference that is seen four times in five at Holm's first step, where p-values count
-            `compared` times.
-        p_same: of a true difference of the margin or more (two one-sided tests).
-        p_same_adjusted: by Holm, for all comparisons of the family.
+        spread_assumed: whether the arm has one run, which is assumed to vary as random runs do. This cannot be checked.
+        compared: number of comparisons of the family that have a p-value, including this one.
+        detectable: the true difference that is seen four times in five at Holm's first step, which multiplies p-values
+            by `compared`.
+        p_same: p-value of a true difference of the margin or more (two one-sided tests).
+        p_same_adjusted: the same, adjusted by Holm for all comparisons of the family.
     """
 
     arm_runs: int
@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def word(self) -> Word:
-        """The verdict, of a comparison that `adjust` has seen. A difference that is seen is one, however small."""
+        """The verdict, for a comparison from `adjust`. A significant difference of any size is better or worse."""
         if self.p_adjusted is None or self.p_same_adjusted is None:
             return "not enough seeds"
         if self.p_adjusted < 1 - CONFIDENCE:
@@ -99,21 +99,21 @@ def compare(
     arm_varies: bool = True,
     spread: Spread | None = None,
 ) -> Comparison:
-    """Compare an arm's runs with random ones; `adjust` makes a verdict of it.
+    """Compare an arm's runs with random runs. `adjust` then gives the verdict.
 
-    With fewer than two random runs there is no interval, and none where they are all equal but for rounding, as on a
-    benchmark of a few items: how far a run can vary is then not known. The arm's own runs may be equal, since random
-    ones still say how far a mean can be off.
+    There is no interval if there are fewer than two random runs, or if they are equal except for rounding, as on a
+    benchmark with few items: it is then not known how much a run varies. The arm's own runs may be equal, because
+    random runs still show how much a mean varies.
 
     Args:
-        arm: value of each of its runs, at least one.
+        arm: value of each of the arm's runs, at least one.
         random: value of each random run, at least one.
         higher_is_better: whether larger values are better.
-        arm_varies: whether other runs of the arm would come out otherwise; the base model is one and has none.
-        spread: of one run of either, where it is not taken from these runs alone.
+        arm_varies: whether runs of the arm vary; the base model does not.
+        spread: spread of one run of either, if it is not computed from these runs alone.
 
     Raises:
-        PlatformError: there is no run, or a value is NaN or infinite.
+        PlatformError: one side has no runs, or a value is NaN or infinite.
     """
     if not arm or not random:
         raise PlatformError("both sides need at least one run")
@@ -121,11 +121,11 @@ def compare(
         raise PlatformError("a run's value is NaN or infinite; evaluate it again")
     sign = 1 if higher_is_better else -1
     difference = sign * float(np.mean(arm) - np.mean(random))
-    found = Comparison(len(arm), len(random), difference, spread_assumed=arm_varies and len(arm) == 1)
+    comparison = Comparison(len(arm), len(random), difference, spread_assumed=arm_varies and len(arm) == 1)
     if spread is None:
         own = spread_of(random)
         if own is None:
-            return found
+            return comparison
         error, freedom = _own_error(arm, random, own, arm_varies)
         deviation = own
     else:
@@ -134,7 +134,7 @@ def compare(
     half, half_of_90 = (error * float(stats.t.ppf(place, freedom)) for place in (0.975, 0.95))
     p_value = 2 * float(stats.t.sf(abs(difference) / error, freedom))
     return replace(
-        found,
+        comparison,
         low=difference - half,
         high=difference + half,
         visible=half,
@@ -148,22 +148,22 @@ def compare(
 
 
 def _own_error(arm: Sequence[float], random: Sequence[float], spread: float, arm_varies: bool) -> tuple[float, float]:
-    """Standard error of the difference and its degrees of freedom, from the runs that are compared alone."""
+    """Standard error of the difference and its degrees of freedom, from the compared runs alone."""
     of_random, n = spread**2 / len(random), len(random)
     if len(arm) == 1:
-        # It is taken to vary as random runs do, as it has no variance of its own.
+        # A single run has no variance of its own, so it is assumed to vary as random runs do.
         return math.sqrt(of_random + arm_varies * spread**2), n - 1
     of_arm, m = float(np.var(arm, ddof=1)) / len(arm), len(arm)
     freedom = (of_arm + of_random) ** 2 / (of_arm**2 / (m - 1) + of_random**2 / (n - 1))
     welch = math.sqrt(of_arm + of_random), freedom
     pooled = (of_arm * m * (m - 1) + of_random * n * (n - 1)) / (m + n - 2)
     student = math.sqrt(pooled * (1 / m + 1 / n)), m + n - 2
-    # Welch's is too narrow where a side has two or three runs and the other more, Student's where sides vary otherwise.
-    return max(welch, student, key=lambda each: each[0] * stats.t.isf(0.025, each[1]))
+    # Welch's is too narrow if one side has two or three runs and the other more, Student's if the variances differ.
+    return max(welch, student, key=lambda interval: interval[0] * stats.t.isf(0.025, interval[1]))
 
 
 def spread_of(random: Sequence[float]) -> float | None:
-    """The standard deviation of one run; None where random runs are fewer than two, or equal but for rounding.
+    """The standard deviation of one run; None with fewer than two random runs, or if all are equal but for rounding.
 
     Args:
         random: value of each random run, at least one.
@@ -173,14 +173,14 @@ def spread_of(random: Sequence[float]) -> float | None:
 
 
 def pooled_spread(groups: Sequence[Sequence[float]]) -> tuple[Spread, float] | None:
-    """One spread for several groups of runs, and whether it may be one.
+    """One spread for several groups of runs, and a test of whether they have the same spread.
 
     Args:
-        groups: runs of one arm in one cell each. Those of fewer than three runs, or of equal ones, are left out: the
-            test says nothing of them.
+        groups: groups of runs, each of one arm in one cell. Groups with fewer than three runs, or with equal runs, are
+            left out, because the test cannot use them.
 
     Returns:
-        The spread, and the p-value of equal spreads (Brown and Forsythe's test); None where fewer than two are left.
+        The spread, and the p-value of equal spreads (Brown and Forsythe's test); None with fewer than two such groups.
     """
     used = [group for group in groups if len(group) > 2 and spread_of(group) is not None]
     if len(used) < 2:
@@ -191,11 +191,11 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> tuple[Spread, float] | N
 
 
 def interval_of_one_run(spread: float | None, random_runs: int) -> float | None:
-    """Half the interval around the mean of the random runs in which 95% of new ones would lie.
+    """Half of the interval around the mean of the random runs that would have 95% of new random runs.
 
     Args:
-        spread: standard deviation of the random runs; None where it is not known.
-        random_runs: their number.
+        spread: standard deviation of the random runs; None if it is not known.
+        random_runs: number of random runs.
     """
     if spread is None:
         return None
@@ -203,11 +203,11 @@ def interval_of_one_run(spread: float | None, random_runs: int) -> float | None:
 
 
 def interval_between_runs(spread: float | None, random_runs: int) -> float | None:
-    """The difference that 95% of pairs of random runs stay below: one run each of two arms cannot show a smaller one.
+    """The difference that 95% of pairs of random runs stay below. Single runs of two arms cannot show a smaller one.
 
     Args:
-        spread: standard deviation of the random runs; None where it is not known.
-        random_runs: their number.
+        spread: standard deviation of the random runs; None if it is not known.
+        random_runs: number of random runs.
     """
     if spread is None:
         return None
@@ -215,36 +215,36 @@ def interval_between_runs(spread: float | None, random_runs: int) -> float | Non
 
 
 def adjust(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]:
-    """The comparisons of a family, looked at together.
+    """The comparisons of a family, with adjusted p-values.
 
-    P-values of no difference are adjusted by Holm, and so, apart from them, are those of a difference that matters: of
-    all that is called better or worse, and of all that is called the same, the chance that any of it is wrong is 5%.
-    Comparisons without a p-value do not count.
+    P-values of no difference, and separately those of a difference that matters, are adjusted by Holm. So there is a
+    chance of 5% that any verdict of better or worse is wrong, and 5% that any verdict of the same is wrong. Comparisons
+    without a p-value do not count.
 
     Args:
-        comparisons: of the family.
+        comparisons: the comparisons of the family.
         margin: the difference that is too small to matter, in the measure's unit.
     """
-    compared = sum(each.p_value is not None for each in comparisons)
-    of_difference = holm([each.p_value for each in comparisons])
-    of_margin = [_p_same(each, margin) for each in comparisons]
+    compared = sum(comparison.p_value is not None for comparison in comparisons)
+    of_difference = holm([comparison.p_value for comparison in comparisons])
+    of_margin = [_p_same(comparison, margin) for comparison in comparisons]
     return [
         replace(
-            each,
+            comparison,
             compared=compared,
             p_adjusted=p_adjusted,
             p_same=p_same,
             p_same_adjusted=p_same_adjusted,
-            detectable=detectable(each, compared),
+            detectable=detectable(comparison, compared),
         )
-        for each, p_adjusted, p_same, p_same_adjusted in zip(
+        for comparison, p_adjusted, p_same, p_same_adjusted in zip(
             comparisons, of_difference, of_margin, holm(of_margin), strict=True
         )
     ]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values adjusted by Holm for all of them; None stays and does not count."""
+    """P-values adjusted by Holm. None stays None and does not count."""
     known = sorted((p_value, index) for index, p_value in enumerate(p_values) if p_value is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
@@ -254,22 +254,22 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _p_same(each: Comparison, margin: float) -> float | None:
-    if each.standard_error is None or each.freedom is None:
+def _p_same(comparison: Comparison, margin: float) -> float | None:
+    if comparison.standard_error is None or comparison.freedom is None:
         return None
-    return float(stats.t.sf((margin - abs(each.difference)) / each.standard_error, each.freedom))
+    return float(stats.t.sf((margin - abs(comparison.difference)) / comparison.standard_error, comparison.freedom))
 
 
-def detectable(each: Comparison, compared: int = 1) -> float | None:
-    """The true difference that would be seen four times in five, in the measure's unit.
+def detectable(comparison: Comparison, compared: int = 1) -> float | None:
+    """The true difference that would be seen four times in five, in the measure's unit; None without a spread.
 
     Args:
-        each: its runs and spread count, not its difference; None comes back where the spread is not known.
-        compared: how many comparisons are looked at together; at Holm's first step each p-value counts so many times.
+        comparison: its runs and spread are used, but not its difference.
+        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it.
     """
-    if each.standard_error is None or each.freedom is None:
+    if comparison.standard_error is None or comparison.freedom is None:
         return None
-    return each.standard_error * _shift_to_see(each.freedom, compared)
+    return comparison.standard_error * _shift_to_see(comparison.freedom, compared)
 
 
 @lru_cache(maxsize=4096)
@@ -278,22 +278,22 @@ def _shift_to_see(freedom: float, compared: int) -> float:
     highest = 4.0
     while _power(highest, freedom, compared) < POWER:
         highest *= 2
-    found: Any = optimize.brentq(lambda shift: _power(shift, freedom, compared) - POWER, 0, highest)
-    return float(found)
+    root: Any = optimize.brentq(lambda shift: _power(shift, freedom, compared) - POWER, 0, highest)
+    return float(root)
 
 
 def seeds_to_see(difference: float, spread: float, compared: int = 1) -> int | None:
-    """Seeds of each arm with which a difference would be seen four times in five, at 5%, two-sided.
+    """The number of seeds of each arm to see a difference four times in five, at 5%, two-sided.
 
     Args:
-        difference: that should be seen, above 0.
+        difference: the difference to see, above 0.
         spread: standard deviation of one run, above 0, in the same unit.
-        compared: how many comparisons are looked at together; at Holm's first step each p-value counts so many times.
+        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it.
 
     Returns:
-        The number, at least 2; None where more than 1,000 are needed.
+        The number, at least 2; None if more than 1,000 are needed.
     """
-    # More seeds never see less, so halving finds the first that is enough.
+    # The power grows with the number of seeds, so bisection finds the first that is enough.
     numbers = range(2, MOST_SEEDS + 1)
 
     def power(seeds: int) -> float:
@@ -304,5 +304,5 @@ def seeds_to_see(difference: float, spread: float, compared: int = 1) -> int | N
 
 
 def _power(shift: float, freedom: float, compared: int) -> float:
-    """The chance to see a difference of `shift` standard errors, with its sign."""
+    """The power to see a difference of `shift` standard errors, with its sign."""
     return float(stats.nct.sf(stats.t.isf((1 - CONFIDENCE) / 2 / compared, freedom), freedom, shift))

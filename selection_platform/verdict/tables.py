@@ -1,4 +1,4 @@
-"""What verdicts are made from, and verdicts themselves, as the warehouse's rows."""
+"""Runs and verdicts as rows of the warehouse."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple
@@ -78,7 +78,7 @@ OverItems = Mapping[tuple[Cell, str], ItemInterval]
 
 
 def runs_of(rows: pl.DataFrame) -> list[Run]:
-    """The runs in a table of columns as RUN_SCHEMA names them: those of `90_reports/runs.sql`."""
+    """The runs in a table with the columns of RUN_SCHEMA, as from `90_reports/runs.sql`."""
     return [
         Run(measure, Cell(model, pool, budget), *rest)
         for measure, model, pool, budget, *rest in rows.select(list(RUN_SCHEMA)).iter_rows()
@@ -86,7 +86,7 @@ def runs_of(rows: pl.DataFrame) -> list[Run]:
 
 
 def run_rows(runs: Iterable[Run]) -> pl.DataFrame:
-    """Runs as a table of columns as RUN_SCHEMA names them."""
+    """Runs as a table with the columns of RUN_SCHEMA."""
     rows = [(run.measure, *run.cell, run.method, run.seed, run.value) for run in runs]
     return pl.DataFrame(rows, schema=RUN_SCHEMA, orient="row")
 
@@ -104,10 +104,10 @@ def items_of_arms(rows: pl.DataFrame) -> dict[tuple[Cell, str], dict[str, Items]
             those that count alike in a benchmark's number. Items with the same value of a column `cluster` become one,
             with the sum of their weights.
     """
-    found: dict[tuple[Cell, str], dict[str, Items]] = {}
+    by_arm: dict[tuple[Cell, str], dict[str, Items]] = {}
     keys = ["model", "pool", "budget", "method", "benchmark"]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
-        of_arm = found.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
+        of_arm = by_arm.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
         of_arm[str(benchmark)] = _items(str(benchmark), items)
     return found
 
@@ -116,7 +116,7 @@ def _items(benchmark: str, rows: pl.DataFrame) -> Items:
     if "subset" in rows.columns:
         subset = rows["subset"]
     else:
-        # As the evaluation made the benchmark's number: the mean of its subsets' means, or of all items.
+        # As in the evaluation: a benchmark's result is the mean of its subsets' means, or of all items.
         by_subset = SCORING.get(benchmark, Scoring()).macro
         subset = rows["task"] if by_subset else pl.repeat("", rows.height, eager=True)
     if "cluster" in rows.columns:
@@ -134,7 +134,7 @@ def _clusters(rows: pl.DataFrame) -> pl.DataFrame:
 def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
     """Verdicts as rows of `reports.verdict`; the interval over items stands beside the average."""
     rows = []
-    for each in found:
+    for each in verdicts:
         interval = intervals.get((each.cell, each.method)) if each.measure == AVERAGE else None
         both = seeds_and_items(each.comparison, interval) if interval else None
         rows.append(
@@ -159,14 +159,14 @@ def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame
 
 
 def verdicts_of(rows: pl.DataFrame) -> list[Verdict]:
-    """The verdicts in rows of `reports.verdict`, also of an earlier version, which has fewer columns."""
+    """The verdicts in rows of `reports.verdict`, which have fewer columns in earlier versions."""
     rows = pl.concat([rows, pl.DataFrame(schema=SCHEMA)], how="diagonal_relaxed")
     primary = primary_of(dict.fromkeys(rows["measure"]))
     return [_verdict(row, primary) for row in rows.iter_rows(named=True)]
 
 
 def _verdict(row: Mapping[str, Any], primary: str) -> Verdict:
-    """A verdict from its row; `primary` is the measure of a table that does not say which."""
+    """A verdict from its row. `primary` is the primary measure if the row has no role."""
     numbers = {name: row[name] for name in NUMBERS} | {"spread_assumed": bool(row["spread_assumed"])}
     return Verdict(
         measure=row["measure"],

@@ -1,4 +1,4 @@
-"""A verdict for every arm, in every cell, on every measure."""
+"""A verdict for every arm, in every cell and on every measure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ LOSS = "held_out_loss"
 RANDOM = "random"
 BASE = "base"
 CONTROLS = (BASE, "all_data")
-"""Arms that choose nothing. They say whether training does anything, and are no answer to the question: what they are
-compared with is a family of its own, so that they cost the methods no power and the methods cost them none."""
+"""Arms that select nothing. They show whether training has an effect, and do not answer the question. Their comparisons
+are a separate family, so that they and the methods do not cost each other power."""
 
 Family = Literal["method", "control"]
 Role = Literal["primary", "exploratory"]
@@ -30,16 +30,16 @@ Role = Literal["primary", "exploratory"]
 
 @dataclass(frozen=True)
 class Pooled:
-    """The same comparison with one spread for all cells and arms of the measure, beside the verdict and not for it.
+    """The same comparison with one spread for all cells and arms of the measure. The verdict does not use it.
 
     Attributes:
         equal_spreads_p: p-value of equal spreads (Brown and Forsythe). Few runs cannot show that spreads differ.
-        spread: standard deviation of one run of any; this and the others are None where the spreads are seen to differ.
-        freedom: degrees of freedom that it is known with.
+        spread: standard deviation of one run; this and the fields below are None if the test shows that spreads differ.
+        freedom: its degrees of freedom.
         low: lower end of the 95% interval of the difference.
         high: upper end.
-        p_adjusted: by Holm, for all comparisons of the family.
-        word: what the verdict would be.
+        p_adjusted: p-value adjusted by Holm for all comparisons of the family.
+        word: the verdict with this spread.
     """
 
     equal_spreads_p: float
@@ -53,7 +53,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of an arm against random selection.
+    """The verdict on an arm against random selection.
 
     Attributes:
         measure: see `Run`.
@@ -61,13 +61,12 @@ class Verdict:
         method: the arm.
         comparison: the numbers.
         word: better, same, worse, or not enough seeds.
-        seeds_needed: seeds of each of the two arms with which a difference of the margin would be seen four times in
-            five at Holm's first step; None where the verdict is there already, or more than 1,000 were needed, or the
-            spread is unknown.
-        seeds_needed_alone: the same of one comparison that is looked at by itself.
-        family: what it is looked at together with: the measure's comparisons of methods, or of controls.
+        seeds_needed: seeds of each of the two arms to see a difference of the margin four times in five at Holm's first
+            step; None if the verdict is settled, more than 1,000 are needed, or the spread is not known.
+        seeds_needed_alone: the same for a single comparison.
+        family: the comparisons that are adjusted together: the measure's comparisons of methods, or of controls.
         role: whether the measure is the primary one, which answers the question, or an exploratory one.
-        pooled: None where too few runs are there to pool.
+        pooled: the comparison with one spread; None if there are too few runs.
     """
 
     measure: str
@@ -83,32 +82,33 @@ class Verdict:
 
 
 def with_random(runs: Iterable[Run]) -> list[Run]:
-    """The runs that stand in a cell with a random one, on their measure. The others compare with nothing."""
+    """The runs that have a random run in their cell, on their measure."""
     runs = list(runs)
     known = {(run.measure, run.cell) for run in runs if run.method == RANDOM}
     return [run for run in runs if (run.measure, run.cell) in known]
 
 
 def primary_of(measures: Iterable[str], named: str | None = None) -> str:
-    """The measure that answers the question: the one that is named, else the average, else the held-out loss.
+    """The measure that answers the question: the named one, else the average, else the held-out loss.
 
     Args:
-        measures: that there are.
-        named: in the profile, before the runs.
+        measures: the measures of the runs.
+        named: the measure that the profile names before the runs.
     """
     known = list(measures)
-    return named or next((each for each in (AVERAGE, LOSS) if each in known), known[0] if known else AVERAGE)
+    usual = (measure for measure in (AVERAGE, LOSS) if measure in known)
+    return named or next(usual, known[0] if known else AVERAGE)
 
 
 def named_measure(primary: str | None, runs: Iterable[Run]) -> str | None:
-    """The primary measure that a person named.
+    """The primary measure from the command line.
 
     Raises:
-        PlatformError: no run has it.
+        PlatformError: no run has this measure.
     """
     known = list(dict.fromkeys(run.measure for run in runs))
     if primary is not None and primary not in known:
-        raise PlatformError(f"--primary: there is no measure {primary!r}; there are {', '.join(known)}")
+        raise PlatformError(f"--primary: no measure {primary!r}; the measures are {', '.join(known)}")
     return primary
 
 
@@ -117,17 +117,17 @@ def verdicts(
 ) -> list[Verdict]:
     """Compare every arm with random selection.
 
-    All comparisons of methods on one measure are looked at together, and adjusted for each other; those of the base
-    model and of all data are a family of their own.
+    All comparisons of methods on one measure are adjusted for each other. Those of the base model and of all data are a
+    separate family.
 
     Args:
-        runs: of all arms, random among them.
-        margins: by measure, what is too small to matter, where it is not `margin`.
-        margin: in percentage points.
+        runs: runs of all arms, including random.
+        margins: margins by measure, if they differ from `margin`.
+        margin: difference that is too small to matter, in percentage points.
         primary: see `primary_of`.
 
     Raises:
-        PlatformError: a cell has no random run to compare with.
+        PlatformError: a cell has no random run.
     """
     by_measure: dict[str, dict[Cell, dict[str, list[float]]]] = {}
     for run in runs:
@@ -155,17 +155,17 @@ def _of_measure(measure: str, cells: Mapping[Cell, Arms], margin: float, role: R
             )
     compared = [(cell, method) for cell, arms in cells.items() for method in arms if method != RANDOM]
     families: tuple[Family, ...] = ("method", "control")
-    found: dict[tuple[Cell, str], Verdict] = {}
+    by_arm: dict[tuple[Cell, str], Verdict] = {}
     for family in families:
         keys = [key for key in compared if (key[1] in CONTROLS) == (family == "control")]
         own = _adjusted(measure, cells, keys, margin, None)
         pooled = _pooled(measure, cells, keys, margin)
         for (cell, method), comparison, with_one in zip(keys, own, pooled, strict=True):
             alone, together = _seeds_needed(comparison, margin)
-            found[cell, method] = Verdict(
+            by_arm[cell, method] = Verdict(
                 measure, cell, method, comparison, comparison.word, together, alone, family, role, with_one
             )
-    return [found[key] for key in compared]
+    return [by_arm[key] for key in compared]
 
 
 def _pooled(
@@ -179,8 +179,8 @@ def _pooled(
     if equal_p < 1 - CONFIDENCE:
         return [Pooled(equal_p)] * len(keys)
     return [
-        Pooled(equal_p, each.spread, each.freedom, each.low, each.high, each.p_adjusted, each.word)
-        for each in _adjusted(measure, cells, keys, margin, spread)
+        Pooled(equal_p, one.spread, one.freedom, one.low, one.high, one.p_adjusted, one.word)
+        for one in _adjusted(measure, cells, keys, margin, spread)
     ]
 
 
@@ -202,7 +202,7 @@ def _adjusted(
 
 
 def _seeds_needed(comparison: Comparison, margin: float) -> tuple[int | None, int | None]:
-    """Of a comparison by itself, and at Holm's first step."""
+    """The seeds needed in a single comparison, and at Holm's first step."""
     if comparison.word != "not enough seeds" or comparison.spread is None:
         return None, None
     return seeds_to_see(margin, comparison.spread), seeds_to_see(margin, comparison.spread, comparison.compared or 1)

@@ -1,4 +1,4 @@
-"""Verdicts in words and Markdown tables: for the terminal, for Dagster and for the report."""
+"""Verdicts as sentences and tables, for the terminal, Dagster and the report."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from selection_platform.verdict.tables import OverItems
 from selection_platform.verdict.verdicts import LOSS, RANDOM, Role, Verdict
 
 SHOWN = (AVERAGE, LOSS)
-"""The measures that sum a run up; the others are single benchmarks."""
+"""The measures that summarise a run; the others are single benchmarks."""
 
 
-def shown_measures(found: Sequence[Verdict]) -> list[str]:
-    """The measures whose verdicts are shown at length: the primary one first, and those that sum a run up."""
-    primary = {each.measure: None for each in found if each.role == "primary"}
-    there = {each.measure for each in found}
-    return list(dict.fromkeys([*primary, *(measure for measure in SHOWN if measure in there)]))
+def shown_measures(verdicts: Sequence[Verdict]) -> list[str]:
+    """The measures whose verdicts are shown in full: the primary one first, then those that summarise a run."""
+    primary = {verdict.measure: None for verdict in verdicts if verdict.role == "primary"}
+    known = {verdict.measure for verdict in verdicts}
+    return list(dict.fromkeys([*primary, *(measure for measure in SHOWN if measure in known)]))
 
 
 HEADER = ["model · pool · samples", "arm", "runs", "difference", "95% interval", "p", "p (Holm)", "verdict"]
-ITEMS_TITLE = "The same averages with other items of the same benchmarks, for the runs that there are (bootstrap)"
+ITEMS_TITLE = "The same averages with other items of the same benchmarks, for the existing runs (bootstrap)"
 
 
 def digits_of(measure: str) -> int:
-    """Digits behind the point with which a measure is shown."""
+    """Number of decimals of a measure."""
     return 4 if measure == LOSS else 2
 
 
@@ -35,31 +35,31 @@ def unit_of(measure: str) -> str:
 
 
 def measure_name(measure: str) -> str:
-    """A measure as sentences name it."""
+    """The name of a measure in sentences."""
     names = {AVERAGE: "average of the benchmarks", LOSS: "held-out loss"}
     return names.get(measure, measure)
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference with its sign; none where it rounds to 0."""
+    """A difference with its sign; without a sign if it rounds to 0."""
     return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
 
 
 def measure_title(measure: str, role: Role = "primary") -> str:
-    """What a table of verdicts on a measure is about."""
+    """The title of a table of verdicts on a measure."""
     return f"{measure} ({role}), against random selection; above 0 is better; {unit_of(measure)}"
 
 
-def measure_table(found: Sequence[Verdict]) -> str:
+def measure_table(verdicts: Sequence[Verdict]) -> str:
     """A Markdown table of verdicts on one measure."""
-    return TextTable(HEADER, [_row(each, digits_of(each.measure)) for each in found]).markdown()
+    return TextTable(HEADER, [_row(each, digits_of(each.measure)) for each in verdicts]).markdown()
 
 
-def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
-    """The same in 80 columns: a table for each cell, by its name, without the p-values that are not corrected."""
+def narrow_tables(verdicts: Sequence[Verdict]) -> dict[str, TextTable]:
+    """The same in 80 columns: a table per cell, by its name, without unadjusted p-values."""
     tables = {}
-    for cell in dict.fromkeys(each.cell for each in found):
-        rows = [_row(each, digits_of(each.measure))[1:] for each in found if each.cell == cell]
+    for cell in dict.fromkeys(each.cell for each in verdicts):
+        rows = [_row(each, digits_of(each.measure))[1:] for each in verdicts if each.cell == cell]
         runs = {row[1] for row in rows}
         alike = f", runs of each arm and at random {next(iter(runs))}" if len(runs) == 1 else ""
         order = [0, 6, 2, 3, 5] if alike else [0, 6, 2, 3, 5, 1]
@@ -68,9 +68,9 @@ def narrow_tables(found: Sequence[Verdict]) -> dict[str, TextTable]:
     return tables
 
 
-def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
-    """How many of the verdicts on one measure are what, one by one and all together; controls apart."""
-    methods, controls = ([each for each in found if each.family == family] for family in ("method", "control"))
+def counts_in_words(verdicts: Sequence[Verdict], margin: float) -> str:
+    """Sentences that count the verdicts on one measure, before and after adjustment, with controls separate."""
+    methods, controls = ([each for each in verdicts if each.family == family] for family in ("method", "control"))
     sentences = [_counted(methods, "comparisons of a method", margin)]
     if controls:
         names = " and ".join(dict.fromkeys(each.method for each in controls))
@@ -78,64 +78,65 @@ def counts_in_words(found: Sequence[Verdict], margin: float) -> str:
     return " ".join(sentences)
 
 
-def _counted(found: Sequence[Verdict], what: str, margin: float) -> str:
-    compared = [each.comparison for each in found]
+def _counted(verdicts: Sequence[Verdict], what: str, margin: float) -> str:
+    compared = [each.comparison for each in verdicts]
     above = sum(each.low is not None and each.low > 0 for each in compared)
     below = sum(each.high is not None and each.high < 0 for each in compared)
     return (
-        f"Of {len(found)} {what}: looked at one by one, {above} lie above their interval of no difference and "
-        f"{below} below it. Looked at together (Holm), {count(found, 'better')} are better, {count(found, 'worse')} "
-        f"worse, {count(found, 'same')} the same within {margin:g}, and {count(found, 'not enough seeds')} open."
+        f"Of {len(verdicts)} {what}: looked at one by one, {above} lie above their interval of no difference and "
+        f"{below} below it. Looked at together (Holm), {count(verdicts, 'better')} are better, "
+        f"{count(verdicts, 'worse')} worse, {count(verdicts, 'same')} the same within {margin:g}, and "
+        f"{count(verdicts, 'not enough seeds')} open."
     )
 
 
-def assumed_in_words(found: Sequence[Verdict]) -> str | None:
-    """That arms of one run are taken to vary as random runs do; None where there is no such arm."""
-    single = sum(each.comparison.spread_assumed for each in found)
+def assumed_in_words(verdicts: Sequence[Verdict]) -> str | None:
+    """A warning that arms with one run are assumed to vary as random runs do; None if there is no such arm."""
+    single = sum(each.comparison.spread_assumed for each in verdicts)
     if not single:
         return None
     return (
-        f"{single} of {len(found)} comparisons are of one run of an arm, which is taken to vary as random runs do. "
-        "Nothing here can show that: where an arm varies more, it is too often called better or worse. With as many "
-        "seeds as random has, an arm speaks for itself."
+        f"{single} of {len(verdicts)} comparisons have one run of an arm, which is assumed to vary as random runs do. "
+        "This cannot be checked with one run: an arm that varies more is too often called better or worse. Give the "
+        "arm as many seeds as random to measure how it varies."
     )
 
 
-def pooled_in_words(found: Sequence[Verdict]) -> str | None:
-    """What one spread for all cells and arms would make of the methods' verdicts on one measure, and why not to.
+def pooled_in_words(verdicts: Sequence[Verdict]) -> str | None:
+    """The methods' verdicts on one measure with one spread for all cells and arms, and why they are not used.
 
-    None where too few runs are there to pool.
+    None if there are too few runs.
     """
-    methods = [each for each in found if each.family == "method" and each.pooled is not None]
+    methods = [each for each in verdicts if each.family == "method" and each.pooled is not None]
     if not methods or methods[0].pooled is None:
         return None
     one, digits = methods[0].pooled, digits_of(methods[0].measure)
     test = f"Brown and Forsythe's test of equal spreads: p = {one.equal_spreads_p:.2f}"
     if one.spread is None or one.freedom is None:
-        return f"The spreads of arms and cells differ ({test}): they are not pooled."
+        return f"The spreads of arms and cells differ ({test}), so they are not pooled."
     words = [each.pooled.word for each in methods if each.pooled is not None]
     freedom = sorted({round(each.comparison.freedom, 1) for each in methods if each.comparison.freedom is not None})
     own = f"{freedom[0]:g}" if len(freedom) == 1 else f"{freedom[0]:g} to {freedom[-1]:g}" if freedom else "no"
     return (
         f"With one spread for all cells and arms, {one.spread:.{digits}f} with {one.freedom:g} degrees of freedom "
-        f"in place of {own}, {words.count('better')} would be better, {words.count('worse')} worse and "
-        f"{words.count('same')} the same ({test}). With more degrees of freedom smaller differences are seen. The "
-        "verdicts do not rest on it: so few runs cannot show that cells vary alike, and where they do not, too many "
-        "are called better or worse."
+        f"instead of {own}, {words.count('better')} would be better, {words.count('worse')} worse and "
+        f"{words.count('same')} the same ({test}). More degrees of freedom show smaller differences. The "
+        "verdicts do not use it: so few runs cannot show that all cells have the same spread, and if they do not, too "
+        "many arms are called better or worse."
     )
 
 
-def random_runs_in_words(found: Sequence[Verdict], runs: Sequence[Run], margin: float) -> dict[Cell, str]:
-    """How far random runs vary on one measure, and what can be seen against that: a sentence for each cell.
+def random_runs_in_words(verdicts: Sequence[Verdict], runs: Sequence[Run], margin: float) -> dict[Cell, str]:
+    """Sentences for each cell about how much random runs vary on one measure, and which differences can be seen.
 
     Args:
-        found: verdicts on the measure.
-        runs: on the measure, random ones among them.
-        margin: what is too small to matter, in the measure's unit.
+        verdicts: verdicts on the measure.
+        runs: runs on the measure, including random ones.
+        margin: the difference that is too small to matter, in the measure's unit.
     """
     sentences = {}
-    for cell in dict.fromkeys(each.cell for each in found):
-        of_cell = [each for each in found if each.cell == cell]
+    for cell in dict.fromkeys(each.cell for each in verdicts):
+        of_cell = [each for each in verdicts if each.cell == cell]
         values = [run.value for run in runs if run.cell == cell and run.method == RANDOM]
         sentences[cell] = _random_in_words(values, of_cell, margin)
     return sentences
@@ -145,14 +146,14 @@ def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float)
     digits = digits_of(of_cell[0].measure)
     single = next((each.comparison for each in of_cell if each.comparison.spread_assumed), None)
     if single is None or single.visible is None or single.spread is None:
-        return f"{len(values)} random runs, too few or too equal to say how far one can vary."
+        return f"{len(values)} random runs, too few or too equal to know how much a run varies."
     mean = sum(values) / len(values)
     still_open = (each for each in of_cell if each.family == "method" and each.word == "not enough seeds")
     more = next((_needed_in_words(each, margin) for each in still_open), "")
     return (
         f"{len(values)} random runs, {mean:.{digits}f} on average, standard deviation {single.spread:.{digits}f}; 95% "
-        f"of new ones lie within {single.visible:.{digits}f} of it. By itself, one run of an arm that truly differs by "
-        f"so much is told from random half the time, by {detectable(single):.{digits}f} four times in five."
+        f"of new ones lie within {single.visible:.{digits}f} of it. In a single comparison, one run shows a true "
+        f"difference of that size half the time, and of {detectable(single):.{digits}f} four times in five."
         f"{_together_in_words(of_cell, digits)}{more}"
     )
 
@@ -162,26 +163,26 @@ def _together_in_words(of_cell: Sequence[Verdict], digits: int) -> str:
     single = next((each for each in methods if each.spread_assumed), None)
     if single is None or single.detectable is None or single.compared == 1:
         return ""
-    return f" Among {single.compared} comparisons it takes {single.detectable:.{digits}f} (Holm's first step)."
+    return f" Among {single.compared} comparisons, that takes {single.detectable:.{digits}f} (Holm's first step)."
 
 
 def _needed_in_words(each: Verdict, margin: float) -> str:
-    def said(seeds: int | None) -> str:
+    def text(seeds: int | None) -> str:
         return "over 1,000" if seeds is None else f"{seeds}"
 
     compared = each.comparison.compared
-    together = "" if compared == 1 else f" by itself, and {said(each.seeds_needed)} among {compared}"
-    return f" To see {margin:g} four times in five takes {said(each.seeds_needed_alone)} seeds of each arm{together}."
+    together = "" if compared == 1 else f" in a single comparison, and {text(each.seeds_needed)} among {compared}"
+    return f" To see {margin:g} four times in five takes {text(each.seeds_needed_alone)} seeds of each arm{together}."
 
 
-def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> TextTable:
+def items_table(intervals: OverItems, verdicts: Sequence[Verdict] = ()) -> TextTable:
     """The intervals over items, and over seeds and items.
 
     Args:
-        intervals: over items, by cell and arm.
-        found: verdicts, those on the average among them; seeds are not known without.
+        intervals: intervals over items, by cell and arm.
+        verdicts: verdicts, including those on the average, which the intervals over seeds need.
     """
-    compared = {(each.cell, each.method): each.comparison for each in found if each.measure == AVERAGE}
+    compared = {(each.cell, each.method): each.comparison for each in verdicts if each.measure == AVERAGE}
     rows = []
     for (cell, method), each in intervals.items():
         of_seeds = compared.get((cell, method))
@@ -194,18 +195,18 @@ def items_table(intervals: OverItems, found: Sequence[Verdict] = ()) -> TextTabl
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell as tables name it."""
-    # A table that was made elsewhere need not say the budget.
+    """The name of a cell in tables."""
+    # A table of results from elsewhere may have no budget.
     return f"{cell.model} · {cell.pool}" + (f" · {cell.budget:,}" if cell.budget else "")
 
 
-def count(found: Sequence[Verdict], word: str) -> int:
-    """How many of the verdicts are of a word."""
-    return sum(each.word == word for each in found)
+def count(verdicts: Sequence[Verdict], word: str) -> int:
+    """The number of verdicts with a word."""
+    return sum(each.word == word for each in verdicts)
 
 
 def interval_text(low: float | None, high: float | None, digits: int) -> str:
-    """An interval of differences; nothing where there is none."""
+    """An interval of differences; empty if there is none."""
     return "" if low is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 

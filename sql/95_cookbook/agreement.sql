@@ -1,6 +1,6 @@
 -- Which samples do all methods agree on?
--- The samples that most methods select, whatever the seed and budget. Random draws and variants have no say. Read
--- one with `selection-platform explain`.
+-- The samples that most methods select, with any seed and budget. Random draws and variants do not count. Read a
+-- sample with `selection-platform explain`.
 -- Ask: selection-platform sql @agreement --set pool=instruct-mix
 WITH choices AS (
     SELECT DISTINCT keys.method, selected.sample_id

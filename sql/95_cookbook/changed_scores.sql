@@ -1,6 +1,6 @@
 -- What did IFD's scores change since an old snapshot?
--- For another method put its table in both places. `selection-platform lineage EXPERIMENT` names the snapshot that a
--- selection was made from.
+-- For another method, change the table in both places. `selection-platform lineage EXPERIMENT` names the snapshot that
+-- a selection was made from.
 -- Ask: selection-platform sql @changed_scores --set snapshot=100
 WITH both_times AS (
     SELECT pool, model, seed, budget, sample_id, score AS now, NULL AS before

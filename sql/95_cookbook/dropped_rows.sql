@@ -1,5 +1,5 @@
 -- Which rows of the source were dropped, and why?
--- Percent of all rows that the source has. Samples can be selected; held-out rows and those for base models cannot.
+-- Percentages are of all rows of the source. Samples can be selected; held-out rows and rows for base models cannot.
 -- Ask: selection-platform sql @dropped_rows --set pool=instruct-mix
 WITH counted AS (
     SELECT 'sample of the pool' AS row_is, count(*) AS "rows"

@@ -1,5 +1,5 @@
 -- How much does k-means change what a method selects?
--- For each method and its twin: the samples that both select, and how many clusters each takes from.
+-- For each method and its k-means variant: the samples that both select, and the number of clusters in each selection.
 -- Ask: selection-platform sql @kmeans_twins
 WITH chosen AS (
     SELECT keys.pool, keys.model, keys.budget, keys.seed, keys.method, selected.sample_id, clusters.cluster

@@ -1,6 +1,6 @@
 -- Do the methods just take long answers?
--- Median tokens of the last answers that each experiment selects, beside the pool's; and what share of them is among as
--- many longest answers of the pool. The random draws show what chance does.
+-- The median tokens of the last answers in each selection and in the pool, and the share of the selection that is among
+-- the same number of longest answers in the pool. The random draws show the values by chance.
 -- Ask: selection-platform sql @long_answers --set pool=instruct-mix
 WITH lengths AS (
     SELECT

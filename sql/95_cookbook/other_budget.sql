@@ -1,6 +1,6 @@
 -- What would a method select with another budget?
--- Its best samples, and whether an experiment of the method selects them now. For methods that score each budget anew
--- (diverse_evol, km_*) no row comes back: they must be run.
+-- Its best samples, and whether an experiment of the method selects them now. Methods that score each budget separately
+-- (diverse_evol, km_*) return no rows: run them with that budget.
 -- Ask: selection-platform sql @other_budget --set pool=instruct-mix --set method=less --set budget=36
 WITH ranked AS (
     SELECT

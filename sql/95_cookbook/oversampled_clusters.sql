@@ -1,6 +1,6 @@
 -- Which topic clusters does each method over-sample?
--- For each experiment, the cluster with the most samples above its share of the pool. The k-means twins show how far a
--- method can be kept from it.
+-- For each experiment, the cluster with the most samples above its share of the pool. The k-means variants show how
+-- much this can be reduced.
 -- Ask: selection-platform sql @oversampled_clusters --set pool=instruct-mix
 WITH selected AS (
     SELECT keys.experiment, clusters.model, clusters.cluster, count(*) AS samples

@@ -1,5 +1,5 @@
 -- Which samples score high, but nobody selects them?
--- The best by one method's score that are in no selection, those of the whole pool aside.
+-- The samples with the best scores of one method that are in no selection, except selections of the whole pool.
 -- Ask: selection-platform sql @passed_over --set pool=instruct-mix --set method=selectit
 WITH ranked AS (
     SELECT

@@ -1,6 +1,6 @@
 -- How stable is random selection?
--- How many samples each two random draws share, and how many two draws of their size share on average, with the
--- standard deviation (hypergeometric).
+-- The number of samples that each pair of random draws shares, and the expected number for two draws of their size,
+-- with the standard deviation (hypergeometric).
 -- Ask: selection-platform sql @random_overlap
 WITH sizes AS (SELECT pool, count(*) AS size FROM pools.samples GROUP BY pool),
 draws AS (

@@ -1,5 +1,5 @@
 -- Which sources does each method prefer?
--- For each experiment, the two sources of which it takes most above their share of the pool.
+-- For each experiment, the two sources with the most samples above their share of the pool.
 -- Ask: selection-platform sql @sources --set pool=instruct-mix
 WITH selected AS (
     SELECT keys.experiment, samples.source, count(*) AS samples

@@ -1,6 +1,6 @@
 -- Does a score tell the samples apart?
--- How many different scores a method gives, and how many samples have its most frequent one. Among equal scores the
--- sample's id decides; where there is but one score, the method chose nothing.
+-- The number of different scores of a method, and of samples with its most frequent score. Among equal scores the
+-- sample id decides; with only one score, the method has selected nothing itself.
 -- Ask: selection-platform sql @ties --set method=ifd.published
 WITH counted AS (
     SELECT pool, model, seed, budget, score, count(*) AS samples

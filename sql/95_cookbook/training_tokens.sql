@@ -1,6 +1,6 @@
 -- How many tokens does each selection train on?
--- Of whole conversations, uncut, in one pass: the prompts (with earlier answers) and the last answers; and how many
--- times what the random draws of its budget have on average.
+-- Tokens of uncut conversations in one epoch: the prompts (with earlier answers) and the last answers, and their ratio
+-- to the mean of the random draws with the same budget.
 -- Ask: selection-platform sql @training_tokens --set pool=instruct-mix
 WITH totals AS (
     SELECT

@@ -15,7 +15,7 @@ def training(capsys, place) -> list[tuple[int, int, int, int, bool, bool]]:
 def test_cut_and_left_out_samples_are_in_the_warehouse_and_in_the_report(capsys, place):
     assert training(capsys, place) == [(6, 6, 0, 0, True, False)]
     page = place.home / "artifacts" / "report" / "index.html"
-    assert "trainings were on every sample that was selected" in page.read_text()
+    assert "trainings used every selected sample" in page.read_text()
     change_profile(place, fine_tuning={"max_length": 64, "cut": "shared"})
     output_of(capsys, place, "refresh", "checkpoint")
     assert training(capsys, place) == [(6, 6, 6, 0, True, True)]

@@ -65,4 +65,4 @@ def test_the_mask_and_what_rows_lost_are_in_the_warehouse_and_said(tmp_path, mon
     main(["--profile", str(file), "status", "--json"])
     assert json.loads(capsys.readouterr().out)["trimmed"] == {"mine": {"field rejected left out": 4}}
     main(["--profile", str(file), "status"])
-    assert "mine: rows lost a part: field rejected left out (4)" in capsys.readouterr().out
+    assert "mine: rows lost parts: field rejected left out (4)" in capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_a_hub_checkpoint_is_known_by_its_commit(artifacts: ArtifactStore, selec
 
 def test_one_of_another_selection_is_refused(artifacts: ArtifactStore):
     with pytest.raises(
-        PlatformError, match="was trained on the selection 6-old, and the experiment selects 6-abc by now"
+        PlatformError, match="it was trained on the selection 6-old, but the experiment now selects 6-abc"
     ):
         registered(artifacts, selection="6-old")
     assert not artifacts.checkpoint(EXPERIMENT.key).exists()

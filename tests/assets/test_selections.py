@@ -37,7 +37,7 @@ def test_a_sound_selection_is_written(warehouse):
         ("(1, 'a', 0.5), (2, 'c', 0.25), (2, 'b', 0.25)", "1 repeated positions"),
         ("(1, 'a', 0.5), (2, 'c', 0.75), (3, 'b', 0.1)", "1 rows out of order"),
         ("(1, 'a', 0.5), (2, 'c', 0.25), (3, 'b', 0.25)", "1 rows out of order"),
-        ("(1, 'a', 0.5), (2, 'c', 0.25)", "3 samples are wanted but only 2 have a score"),
+        ("(1, 'a', 0.5), (2, 'c', 0.25)", "3 samples are wanted, but only 2 have a score"),
     ],
 )
 def test_an_unsound_selection_leaves_the_old_one(warehouse, rows, fault):
@@ -49,5 +49,5 @@ def test_an_unsound_selection_leaves_the_old_one(warehouse, rows, fault):
 
 
 def test_all_data_is_the_whole_pool(warehouse):
-    with pytest.raises(ValueError, match="4 samples are wanted but only 3"):
+    with pytest.raises(ValueError, match="4 samples are wanted, but only 3"):
         select(warehouse, "(1, 'a', NULL), (2, 'b', NULL), (3, 'c', NULL)", ALL_DATA)

@@ -101,8 +101,8 @@ COMMANDS = [
     ("diff before a run", ["diff", RANDOM, RANDOM],
      f"{RANDOM} has not selected yet: run `selection-platform run` first"),
     ("refresh of nothing", ["refresh", "scores/nope"],
-     "no asset and no partition 'scores/nope'; did you mean scores/random, base/tiny? `selection-platform status` "
-     "lists those that are due"),
+     "no asset or partition 'scores/nope'; did you mean scores/random, base/tiny? `selection-platform status` "
+     "lists what is due"),
 ]  # fmt: skip
 
 
@@ -132,8 +132,8 @@ USAGE = [
         ["sql", "SELECT 1", "--set", "p"],
         "argument --set: 'p' is not NAME=VALUE, such as pool=",
     ),
-    ("a word for a port", ["ui", "--port", "http"], "argument --port: 'http' is not a port: 1 to 65535"),
-    ("a port too high", ["ui", "--port", "65536"], "argument --port: '65536' is not a port: 1 to 65535"),
+    ("a word for a port", ["ui", "--port", "http"], "argument --port: 'http' is not a port; write 1 to 65535"),
+    ("a port too high", ["ui", "--port", "65536"], "argument --port: '65536' is not a port; write 1 to 65535"),
 ]
 
 

@@ -14,11 +14,11 @@ from selection_platform.pools.raw_pool import write_raw_pool
 from tests.bad_input.pools import chat, lines
 
 PARTITION: dict[str, str | None] = {"pool": "p", "model": "m"}
-WRONG = "of them NaN or infinite; look at the features that the scores are made of"
+WRONG = "of these are NaN or infinite; check the features that the scores are computed from"
 VALUES = [
-    ("NaN", "('a', '1'), ('b', 'NaN')", f"scores.entropy of p: 2 samples have a score, 1 {WRONG}"),
-    ("infinity", "('a', 'inf'), ('b', 'NaN')", f"scores.entropy of p: 2 samples have a score, 2 {WRONG}"),
-    ("none", "('a', NULL)", f"scores.entropy of p: 0 samples have a score, 0 {WRONG}"),
+    ("NaN", "('a', '1'), ('b', 'NaN')", f"scores.entropy of p: 2 samples have a score, and 1 {WRONG}"),
+    ("infinity", "('a', 'inf'), ('b', 'NaN')", f"scores.entropy of p: 2 samples have a score, and 2 {WRONG}"),
+    ("none", "('a', NULL)", f"scores.entropy of p: 0 samples have a score, and 0 {WRONG}"),
 ]
 
 

@@ -68,9 +68,15 @@ def test_long_messages_are_cut_and_counted(place, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explain", "xyz"], r"no sample's id begins with 'xyz'; nearest are(\n  [0-9a-f]{32}){5}\nTo find ids: .*sql"),
-        (["explain", ""], r"more than one sample's id begins with ''; give more of it:(\n  [0-9a-f]{32}){5}\n  \.\.\."),
-        (["sql", "@tie"], r"no question '@tie' in the cookbook; there are\n  @agreement +Which(.|\n)*@ties"),
+        (
+            ["explain", "xyz"],
+            r"no sample has an id that begins with 'xyz'; the nearest are(\n  [0-9a-f]{32}){5}\nTo find ids: .*sql",
+        ),
+        (
+            ["explain", ""],
+            r"several samples have an id that begins with ''; give more of it:(\n  [0-9a-f]{32}){5}\n  \.\.\.",
+        ),
+        (["sql", "@tie"], r"no question '@tie' in the cookbook; its questions are\n  @agreement +Which(.|\n)*@ties"),
         (["sql", "@ties"], r"the statement has parameters without a value; add --set method=VALUE"),
         (["sql", "@ties", "--set", "method=x", "--set", "pol=1"], r"--set pol: the statement has no such .* \$method"),
     ],

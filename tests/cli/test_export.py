@@ -51,7 +51,7 @@ def test_a_model_and_its_card(place, capsys):
     assert " to " in loss
     assert "| average" in text
     assert "Base model: its files state no licence." in text
-    assert "No licence is known of some rows" in text
+    assert "Some rows have no known licence" in text
     folder = place.folder / "model"
     AutoModelForCausalLM.from_pretrained(folder)
     assert AutoTokenizer.from_pretrained(folder).chat_template
@@ -60,7 +60,7 @@ def test_a_model_and_its_card(place, capsys):
 def test_results_of_another_model_are_left_out(place, capsys):
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     output_of(capsys, place, "refresh", "checkpoint")
-    assert "This model was not evaluated as it is here." in exported(capsys, place, ENTROPY)[1]
+    assert "This model was not evaluated." in exported(capsys, place, ENTROPY)[1]
 
 
 def test_the_recipe_is_that_of_the_training(place, capsys):
@@ -80,8 +80,10 @@ def test_what_cannot_be_exported(place, capsys):
     assert message(capsys, place, "--model", "zip/letters/tiny/6/s0", *to).startswith(
         "no experiment 'zip/letters/tiny/6/s0' that has a model"
     )
-    assert message(capsys, place, "--adapter", ENTROPY, *to).startswith("--adapter: is about the model; add --model")
-    assert message(capsys, place, "--model", ENTROPY, "--format", "jsonl", *to).startswith("--format: is about the sel")
+    assert message(capsys, place, "--adapter", ENTROPY, *to).startswith("--adapter: it needs --model; add that")
+    assert message(capsys, place, "--model", ENTROPY, "--format", "jsonl", *to).startswith(
+        "--format: it is for selected conversations"
+    )
     assert message(capsys, place, "--model", "--adapter", ENTROPY, *to).startswith("--adapter: the experiment's model")
     change_profile(place, arms={"token_length": {"train": False}})
     assert message(capsys, place, "--model", TOKEN_LENGTH, *to).startswith(

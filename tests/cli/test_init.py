@@ -41,7 +41,7 @@ def message(capsys, *arguments):
 def test_what_the_rows_are_like_and_what_becomes_of_them(folder, capsys):
     write(folder / "My Chats.jsonl", [*ROWS, ROWS[3], "{", {"messages": [{"role": "user", "content": "no answer"}]}])
     lines = output(capsys, "My Chats.jsonl").splitlines()
-    assert lines[0].endswith("My Chats.jsonl: looked at 63 rows, all there are")
+    assert lines[0].endswith("My Chats.jsonl: inspected all 63 rows")
     for line in (
         "form: messages: a list of {role, content} in messages",
         "fields not read: id",
@@ -89,17 +89,19 @@ def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
 def test_of_a_long_source_only_the_first_rows_are_read(folder, capsys):
     write(folder / "chats.jsonl", [*ROWS, "{"])
     lines = output(capsys, "chats.jsonl", "--rows", "60").splitlines()
-    assert "looked at 60 rows, the first of them" in lines[0]
+    assert "inspected the first 60 rows" in lines[0]
     assert load_profile("chats.yaml").budgets == (10_000,)
 
 
 def test_what_cannot_be_is_said_and_nothing_is_written(folder, capsys):
     write(folder / "chats.jsonl", ROWS)
-    assert message(capsys, "chats.jsonl", "--budget", "61").startswith("--budget: 61 is not between 1 and the ")
+    assert message(capsys, "chats.jsonl", "--budget", "61").startswith(
+        "--budget: 61 is not between 1 and 60, the number of "
+    )
     assert message(capsys, "none.jsonl").startswith("none.jsonl: no such file or folder")
     assert not (folder / "chats.yaml").exists()
     (folder / "chats.yaml").write_text("mine")
-    assert message(capsys, "chats.jsonl").startswith("chats.yaml exists, and is left as it is")
+    assert message(capsys, "chats.jsonl").startswith("chats.yaml exists already")
     assert (folder / "chats.yaml").read_text() == "mine"
 
 

@@ -135,6 +135,6 @@ def test_a_profile_of_yours_is_not_written_over(folder, capsys):
     (folder / "own" / "profile.yaml").write_text("mine")
     command = ["select", "My Chats.jsonl", "--method", "random", "--budget", "5", "--to", "own"]
     assert message(capsys, *command) == (
-        "--to: own/profile.yaml is a profile of yours, and is left as it is; name another folder"
+        "--to: own/profile.yaml is your own profile, which is never overwritten; name another folder"
     )
     assert (folder / "own" / "profile.yaml").read_text() == "mine"

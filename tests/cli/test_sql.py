@@ -57,7 +57,7 @@ def test_a_table_shows_null_rounds_and_keeps_to_80_columns(printed):
 
 def test_rows_that_are_not_shown_are_counted(printed):
     text = printed(f"FROM range({MOST_ROWS + 5})")
-    assert text.endswith(f"{MOST_ROWS + 5:,} rows, of which 5 are not shown: --csv and --json give all\n")
+    assert text.endswith(f"{MOST_ROWS + 5:,} rows; 5 of them are not shown: --csv and --json print all\n")
     assert len(text.splitlines()) == 2 + MOST_ROWS + 1
     assert len(printed(f"FROM range({MOST_ROWS + 5})", "--csv").splitlines()) == MOST_ROWS + 6
 

@@ -148,7 +148,7 @@ def test_only_its_own_page_can_use_it(opened, port):
 def test_a_second_one_and_a_taken_port_end_with_one_message(opened, place, port):
     second = start(place, 1)
     assert second.communicate(timeout=60) == (
-        "", f"selection-platform: Dagster is open already for {place.home}; close it first\n"
+        "", f"selection-platform: Dagster is already open for {place.home}; close it first\n"
     )  # fmt: skip
     elsewhere = start(place, port, home="other")
     assert elsewhere.communicate(timeout=60) == (

@@ -226,7 +226,7 @@ def test_the_limit_takes_the_same_items_in_any_order(data_folder):
     ("name", "asked", "message"),
     [
         ("arc", {"task": "offline_arc"}, "no task offline_arc; the offline tasks are offline_bbh"),
-        ("mmlu", {"task": "offline_mmlu", "shots": 5, "limit": 1}, "5 shots asked for, offline_mmlu has 0"),
+        ("mmlu", {"task": "offline_mmlu", "shots": 5, "limit": 1}, "shots is 5, but offline_mmlu has only 0; lower it"),
         ("humaneval", {"task": "humaneval"}, "name offline_humaneval"),
         ("x", {"task": "no_such_task"}, "lm-eval has no task no_such_task"),
     ],

@@ -216,8 +216,8 @@ def test_a_run_says_what_it_leaves_out(tmp_path):
     (tmp_path / "own.yaml").write_text(Path(str(demo.file)).read_text().replace("where_contained", "never"))
     refresh.tell_left_out(load_profile(str(tmp_path / "own.yaml")), told.append)
     assert told == [
-        "humaneval: left out, as generated code cannot be contained on this machine (docs/security.md)",
-        "humaneval: left out, as run_generated_code is never (docs/security.md)",
+        "humaneval: left out, because generated code cannot be contained on this machine (docs/security.md)",
+        "humaneval: left out, because run_generated_code is never (docs/security.md)",
     ]
 
 

@@ -68,7 +68,7 @@ def asked(evaluated):
 
 
 def test_nothing_is_asked_for_when_nothing_is_due(place):
-    assert tick(place) == "All that is due is made, or left to the user."
+    assert tick(place) == "Nothing is due, except what is left to the user."
 
 
 def test_the_tick_names_what_is_due_and_not_what_may_become_so(place):
@@ -90,7 +90,7 @@ def test_what_is_missing_goes_in_one_backfill(place):
 
 def test_a_gpu_step_waits_for_the_user_where_only_its_code_is_new(place):
     assert tick(place, bumped="scores/token_length") == {"scores/token_length letters/tiny"}
-    assert tick(place, bumped="checkpoint") == "All that is due is made, or left to the user."
+    assert tick(place, bumped="checkpoint") == "Nothing is due, except what is left to the user."
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     assert tick(place, bumped="checkpoint") == each("checkpoint", TRAINED)
 
@@ -128,7 +128,7 @@ def test_a_refresh_goes_on_when_its_backfill_has_ended(place, monkeypatch, capsy
         assert asked(goes_on()) == f"Backfill {backfill.backfill_id} is going on."
         instance.update_backfill(backfill.with_status(type(backfill.status)("COMPLETED_SUCCESS")))
         # Asked for already, and due all the same because no daemon is here to make it: not asked for again.
-        assert asked(goes_on()) == "All that is due is made, or left to the user."
+        assert asked(goes_on()) == "Nothing is due, except what is left to the user."
         refreshed(capsys, place, "checkpoint")
         next_one = goes_on()
         assert asked(next_one) == each("benchmark_result", TRAINED)

@@ -165,7 +165,10 @@ def test_numbers_that_came_again_are_not_taken_for_the_same_snapshots(place, cap
         )
     before = files(place)
     said = refused(capsys, place, "clean")
-    assert f"has another snapshot {newest}, as it was written to since it was restored, but Dagster's record of" in said
+    assert (
+        f"has another snapshot {newest}, because it was written to after it was restored, but Dagster's record of"
+        in said
+    )
     assert files(place) == before
 
 

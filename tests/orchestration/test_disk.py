@@ -158,7 +158,7 @@ def test_weights_that_were_asked_for_stay_though_their_evaluation_is_due(place, 
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
     change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
-    assert "1 steps would be made" in output_of(capsys, place, "refresh", TOKEN_LENGTH, "--dry-run")
+    assert "1 steps would run" in output_of(capsys, place, "refresh", TOKEN_LENGTH, "--dry-run")
     plan = output_of(capsys, place, "refresh", TOKEN_LENGTH, "--rebuild", "--dry-run")
     assert "2 steps would be made" in plan
     assert "dropped" in plan
@@ -252,9 +252,7 @@ def test_disk_adds_up(place, capsys):
     # All but a lock file or two, and what SQLite keeps beside Dagster's records while they are open.
     assert abs(found["bytes"] - bytes_of(place.home)) < 100_000
     names = {use["name"]: use["partition"] for use in found["uses"]}
-    assert {"raw_pool", "pool", "base_model", "scoring", "warehouse, rows as they are now", "Dagster's instance"} <= {
-        *names
-    }
+    assert {"raw_pool", "pool", "base_model", "scoring", "warehouse, current rows", "Dagster's instance"} <= {*names}
     assert {use["partition"] for use in found["uses"] if use["name"] == "checkpoint"} == set(TRAINED)
     text = output_of(capsys, place, "disk")
     assert f"checkpoint {ENTROPY}" in text
@@ -308,5 +306,5 @@ def test_nothing_is_cleaned_while_a_run_of_dagsters_is_at_work(place, capsys):
     with open_instance(place.home) as instance:
         instance.create_run_for_job(other, status=DagsterRunStatus.STARTED)
     assert main(["--profile", str(place.profile), "clean"]) == 1
-    assert "is at work; wait for it" in capsys.readouterr().err
+    assert "is in progress; wait for it" in capsys.readouterr().err
     output_of(capsys, place, "clean", "--dry-run")

@@ -38,7 +38,7 @@ def test_the_first_look_records_what_is_due_alone_and_in_batches(monkeypatch):
 
     first = look()
     assert recorded == [("a", True), ("b", True)]
-    assert first.skip_message == "3 of 4 partitions that were made are due. 1 more are shown later."
+    assert first.skip_message == "3 of 4 materialised partitions are due. 1 more are shown at the next tick."
     second = look(first.cursor)
     assert recorded == [("c", True)]
     assert look(second.cursor).cursor == second.cursor

@@ -64,5 +64,5 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path, monkeypat
     assert main([*command, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ["missing", "raw_pool", "letters", "never", "materialised"] in [line.split() for line in lines]
-    assert lines[-2:] == [f"{steps} steps would be made", "How long it takes is not known: nothing was made before"]
+    assert lines[-2:] == [f"{steps} steps would run", "The time is not known, because none of these steps ran before"]
     assert not (tmp_path / "home" / "own" / "artifacts").exists()

@@ -32,9 +32,9 @@ def announced(tmp_path, *measured, limit=None, models=2):
 
 def test_what_took_a_minute_a_model_or_was_never_measured(tmp_path):
     (line,) = announced(tmp_path)
-    assert "of 2 models: a time that is not known yet for each" in line
+    assert "so 2 models answer all of its items, in an unknown time per model" in line
     (line,) = announced(tmp_path, {"limit": None, "seconds": 600}, {"limit": None, "seconds": 30})
-    assert "of 2 models: about 10 min for each" in line
+    assert "so 2 models answer all of its items, in about 10 min per model" in line
 
 
 def test_what_is_limited_or_quick_or_not_due_is_not_announced(tmp_path):
@@ -45,4 +45,4 @@ def test_what_is_limited_or_quick_or_not_due_is_not_announced(tmp_path):
 
 def test_the_time_with_a_limit_says_nothing_of_the_time_without(tmp_path):
     (line,) = announced(tmp_path, {"limit": 5, "seconds": 3})
-    assert "not known yet" in line
+    assert "unknown time" in line

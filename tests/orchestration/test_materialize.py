@@ -127,7 +127,7 @@ def test_the_ui_is_open_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_PROFILE", "demo")
     with only_ui(tmp_path / "demo"):
         assert main(["--profile", "demo", "ui"]) == 1
-    assert f"Dagster is open already for {tmp_path / 'demo'}" in capsys.readouterr().err
+    assert f"Dagster is already open for {tmp_path / 'demo'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])

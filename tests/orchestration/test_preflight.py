@@ -13,7 +13,7 @@ from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARI
 from selection_platform.evaluation.task_names import stock_names
 from tests.small_run import PROFILE, status
 
-NOTHING_ASIDE = """models.tiny.pretraining: no pool sets rows aside for it; write for instance
+NOTHING_ASIDE = """models.tiny.pretraining: no pool sets rows aside for it; write for example
   pools:
     letters:
       base_model: 0.4"""

@@ -214,7 +214,7 @@ def test_export_writes_the_selection(profile, capsys, tmp_path):
 def test_two_runs_at_once_are_refused(profile, capsys):
     with FileLock(Path(os.environ[HOME_VARIABLE]) / "small" / "run.lock"):
         assert main(["--profile", profile, "run"]) == 1
-    assert "another run is going on" in capsys.readouterr().err
+    assert "another run is in progress" in capsys.readouterr().err
 
 
 def test_methods_lists_every_arm(profile, capsys):

@@ -224,7 +224,7 @@ def test_a_setting_of_speed_makes_nothing_due(place, capsys):
         "scoring.samples_per_shard 20 -> 7": len(FORWARD_PASS),
         "fine_tuning.batch_per_device 4 -> 2": len(TRAINED),
     }
-    assert "made again, only last digits would differ" in " ".join(output_of(capsys, place, "status").split())
+    assert "computed again, only their last digits would differ" in " ".join(output_of(capsys, place, "status").split())
     assert refreshed(capsys, place) == set()
 
 
@@ -340,7 +340,7 @@ def test_a_removed_arm_is_counted_with_all_that_only_it_needed(place, capsys):
     removed = {f"{each['asset']} {each['partition']}" for each in status(capsys, place)["removed"]}
     of_experiment = {f"{asset} {ENTROPY}" for asset in ("selection", "checkpoint", "benchmark_result")}
     assert removed == {*FORWARD_PASS, "scores/entropy letters/tiny", *of_experiment}
-    assert "6 were made for what was removed from the profile" in output_of(capsys, place, "status")
+    assert "6 materialised partitions are no longer in the profile" in output_of(capsys, place, "status")
     assert refreshed(capsys, place) == REPORTS
     # Back again, it is as it was.
     change_profile(place, arms={"entropy": {}})
@@ -392,4 +392,4 @@ def test_refresh_finds_each_asset_of_a_shared_pass(place, capsys):
 
 def test_refresh_of_an_unknown_name_says_so(place, capsys):
     assert main(["--profile", str(place.profile), "refresh", "scores/entropi"]) == 1
-    assert "no asset and no partition 'scores/entropi'" in capsys.readouterr().err
+    assert "no asset or partition 'scores/entropi'" in capsys.readouterr().err

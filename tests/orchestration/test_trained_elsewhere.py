@@ -80,7 +80,9 @@ def test_what_is_not_known_of_it_is_said(place, capsys, registered):
     ]
     assert sum("not known" in line for line in lines) >= 1
     page = (place.home / "artifacts" / "report" / "index.html").read_text()
-    assert "Trained elsewhere, at a cost and by a recipe that are not known here: entropy · tiny · letters · 6" in page
+    assert (
+        "Trained elsewhere, at a cost and with a recipe that are not known here: entropy · tiny · letters · 6" in page
+    )
     output_of(capsys, place, "export", "--model", ENTROPY, "--to", str(place.folder / "model"))
     card = (place.folder / "model" / "README.md").read_text()
     assert "| trained | elsewhere, by a recipe that is not known here: folder theirs |" in card
@@ -124,5 +126,8 @@ def test_one_that_was_trained_on_another_selection_is_refused(place, capsys):
     made = materializations(place)
     assert main(["--profile", str(place.profile), "refresh", ENTROPY]) == 1
     error = capsys.readouterr().err
-    assert f"trained_elsewhere.{ENTROPY}: was trained on the selection 6-abc, and the experiment selects 6-" in error
+    assert (
+        f"trained_elsewhere.{ENTROPY}: it was trained on the selection 6-abc, but the experiment now selects 6-"
+        in error
+    )
     assert materializations(place) == made

@@ -34,17 +34,17 @@ def test_each_arm_has_a_page_with_its_verdicts_items_and_first_picks(made):
     base, random, ifd = arm_pages(made)
     assert [page.file for page in (base, random, ifd)] == ["arms/base.html", "arms/random.html", "arms/ifd.html"]
     assert base.items_file is None
-    assert base.cells[0].said == ["It is trained on nothing, and picks nothing."]
+    assert base.cells[0].said == ["It is not trained, and picks nothing."]
     assert random.cells[0].said[0] == "The first 1 of its draw, with seed 0. Long texts are cut."
     (cell,) = ifd.cells
     verdicts, items = cell.tables
     assert texts(verdicts)[0][:2] == ["average of the benchmarks", "not enough seeds"]
     assert texts(items) == [["gsm8k", "2", "1", "1"], ["mmlu", "2", "1", "0"]]
-    assert cell.said[0] == "The 2 that it picks first, the best on top, with seed 0. Long texts are cut."
+    assert cell.said[0] == "Its first 2 picks, the best on top, with seed 0. Long texts are cut."
     first, second = cell.picks
     assert (first.facts, second.facts) == (
         f"source {EVIL} · licence CC0",
-        "source not stated · no licence is stated",
+        "source not stated · no licence stated",
     )
     assert (len(first.messages), first.left) == (6, 1)
     assert (len(first.messages[1].text), first.messages[1].left) == (MOST_CHARACTERS, 1500 - MOST_CHARACTERS)
@@ -53,7 +53,7 @@ def test_each_arm_has_a_page_with_its_verdicts_items_and_first_picks(made):
 def test_a_text_without_a_stated_licence_is_not_shown_and_the_page_says_so(made):
     _, _, ifd = arm_pages(made)
     assert ifd.cells[0].picks[1].messages == []
-    assert ifd.cells[0].said[1].startswith("No licence is stated for 1 of them, and their texts are not shown here")
+    assert ifd.cells[0].said[1].startswith("No licence is stated for 1 of them, so their texts are not shown here")
 
 
 def test_texts_can_neither_inject_nor_turn_the_page(made):

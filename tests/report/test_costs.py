@@ -58,9 +58,7 @@ def test_break_even_is_selecting_and_training_by_a_random_training():
     ifd = by_method["ifd"]
     assert ifd.parts["training"].cpu_seconds == 23.0
     assert ifd.times == pytest.approx({"cpu_seconds": 1 + 31 / 20, "flops": 1 + 300 / 300})
-    assert break_even(ifd) == (
-        "ifd costs as much as training on 2.5x the data at random by CPU time, 2.0x by arithmetic"
-    )
+    assert break_even(ifd) == ("ifd costs as much as training on 2.5x the random data by CPU time, 2.0x by arithmetic")
     assert break_even(by_method["random"]) == ""
 
 
@@ -89,7 +87,7 @@ def test_each_kind_of_time_is_held_against_its_own():
     assert found["zip"].times == {"gpu_seconds": 1.0, "cpu_seconds": 41.0, "flops": 1.0}
     assert found["less"].times == {"gpu_seconds": 4.0, "cpu_seconds": 3.0, "flops": 3.5}
     assert break_even(found["zip"]) == (
-        "zip costs as much as training on 1.0x the data at random by GPU time, 41.0x by CPU time, 1.0x by arithmetic"
+        "zip costs as much as training on 1.0x the random data by GPU time, 41.0x by CPU time, 1.0x by arithmetic"
     )
 
 

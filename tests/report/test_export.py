@@ -39,7 +39,7 @@ def test_the_card_counts_sources_and_warns_of_missing_licences(tmp_path):
     assert "| not stated | 1 |" in text
     assert "| seed | 0 |" in text
     assert "budget" not in text
-    assert "No licence is stated for some rows" in text
+    assert "Some rows have no stated licence" in text
 
 
 def test_a_second_export_replaces_the_first(tmp_path):

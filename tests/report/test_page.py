@@ -113,7 +113,7 @@ def test_every_figure_says_its_numbers_where_a_mouse_rests(report):
     assert "zip and ifd: 70.0% in common" in titles
     assert "ifd, <b>books</b>: 100.0% (the pool 75.0%)" in titles
     assert "ifd: -1.50 with clusters" in titles
-    assert "ifd, 100 to choose from: 17.00" in titles
+    assert "ifd, 100 to select from: 17.00" in titles
     assert any(text.startswith("ifd: selecting ") for text in titles)
 
 

@@ -63,7 +63,7 @@ def test_verdicts_have_differences_intervals_and_what_would_settle_them():
     # 21 seeds of each for one standard deviation, where two methods are looked at together.
     assert rows["ifd"][4:] == ["1 : 3", "20 more runs of it, 18 of random"]
     assert (rows["zip"][0], rows["zip"][-1]) == ("worse", "settled")
-    assert rows["base"][-1] == "not by runs: the base model is one, and has no seeds"
+    assert rows["base"][-1] == "no number of runs: the base model has no seeds"
 
 
 def test_what_would_settle_it_has_a_price_where_costs_are_known():
@@ -76,7 +76,7 @@ def test_an_arm_without_seeds_says_so():
     made = data({"average": {"random": [10, 10, 10], "ifd": [16]}})
     (table,) = section("verdict", made).tables
     assert [cell.text for cell in table.rows[0]] == [
-        "ifd", "not enough seeds", "+6.00", "not known", "", "1 : 3", "two random runs or more that differ",
+        "ifd", "not enough seeds", "+6.00", "not known", "", "1 : 3", "two or more random runs that differ",
     ]  # fmt: skip
     assert "too few, or all equal" in answer(made).sentences[-1]
 
@@ -88,10 +88,10 @@ def losses(base, *trained, **others):
 def test_training_that_changed_nothing_is_said():
     recipe = FineTuningSettings(epochs=3, global_batch=128, learning_rate=7e-6)
     found = answer(replace(data(losses(0.8489, 0.8489, 0.8488, zip=[0.8488], all_data=[0.7])), fine_tuning=recipe))
-    assert found.headline == "Not known: training changed nothing that can be seen."
+    assert found.headline == "Not known: training had no visible effect."
     assert f"{cell_name(CELL)} (0.8489 before, 0.8488 to 0.8489 after)" in found.sentences[0]
     # 10 rows are one step an epoch.
-    assert "not meant for so few rows: 10 of them make 3 steps" in found.sentences[0]
+    assert "too weak for so few rows: 10 rows give 3 steps" in found.sentences[0]
     assert "at most 7e-06" in found.sentences[0]
 
 
@@ -148,7 +148,7 @@ def test_the_answer_says_how_far_to_trust_it():
     assert "of 2 comparisons of a method with random selection 0 are better, 1 worse" in counts
     assert "within 0.01 bits per byte" in loss
     assert "there are 3 random runs" in trust
-    assert "truly differs by 4.97 percentage points is seen half the time" in trust
+    assert "a true difference of 4.97 percentage points is seen half the time" in trust
     assert "To see a difference of 1 four times in five among 2 comparisons, it takes 21 seeds of each arm." in trust
 
 
@@ -191,7 +191,7 @@ def test_looks_are_measured_against_the_pool():
     assert unlikeness(PROFILE.filter(pl.col("trait") == "source")) == {"random": 0.25, "ifd": 0.25}
     (table,) = made.tables
     assert (table.header, texts(table)) == (["method", "source"], [["random", "25%"], ["ifd", "25%"]])
-    assert "the whole pool is alike in turns" in made.paragraphs[1]
+    assert "the whole pool has the same turns" in made.paragraphs[1]
 
 
 def test_costs_are_means_over_seeds_and_arithmetic_comes_first():
@@ -264,10 +264,10 @@ def test_the_size_where_random_catches_up():
     assert catching_up(made) == {
         "ifd": "random has caught up at 200",
         "less": "still above random at 400",
-        "zip": "above random at no size",
+        "zip": "not above random at any size",
     }
     assert set(catching_up(made.filter(pl.col("method") != "random")).values()) == {
-        "not known: random runs are too few, or all equal"
+        "not known: there are too few random runs, or all are equal"
     }
     rounded = pl.when(pl.col("method") == "random").then(10 + 1e-14 * pl.col("seed")).otherwise("value")
     assert catching_up(made.with_columns(rounded.alias("value"))) == catching_up(
@@ -300,9 +300,9 @@ def test_trainings_whose_samples_were_cut_or_left_out_are_shown():
         [f"m · {EVIL} · 10", "zip", "1", "10", "10", "1", "0", "not counted"],
         [f"m · {EVIL} · all", "all_data", "0", "1,200", "1,200", "1", "0", "0.1%"],
     ]
-    assert found.paragraphs[1].startswith("In 3 of 4 trainings some samples were longer")
+    assert found.paragraphs[1].startswith("In 3 of 4 trainings, samples longer")
     fewer = found.paragraphs[0]
-    assert fewer.startswith("1 of 4 trainings were on fewer samples than were selected")
+    assert fewer.startswith("1 of 4 trainings (")
     assert "(ifd)" in fewer
     assert answer(data(training=TRAINING)).sentences[-1] == fewer
 
@@ -311,7 +311,7 @@ def test_trainings_on_whole_samples_are_two_sentences_and_no_warning():
     whole = TRAINING.filter(pl.col("experiment") == "zip/10/s0")
     found = section("training", data(training=whole))
     assert (len(found.paragraphs), len(found.tables)) == (2, 0)
-    assert found.paragraphs[0] == "All 1 trainings were on every sample that was selected."
+    assert found.paragraphs[0] == "All 1 trainings used every selected sample."
     assert answer(data(training=whole)).sentences == answer(data()).sentences
     # Those of an earlier version were not counted.
     assert "training" not in sections(data(training=TRAINING.clear()))

@@ -108,7 +108,7 @@ def test_segments_are_the_tokens_and_labels_of_our_own_training(
         # A trainer takes the text of a special token inside a message for the token.
         assert same == (messages is not CONVERSATIONS[2])
     assert (written.rows, written.answers, written.untrained, written.other_ids, written.cut) == (4, 6, 1, 1, 1)
-    assert "Of all but 1, the token ids are those" in written.note
+    assert "The token ids of all but 1 are the same" in written.note
     assert "1 are longer than the recipe's `max_length`" in written.note
 
 
@@ -189,5 +189,5 @@ def test_the_card_says_what_trainers_get_and_nothing_of_yours_is_written_over(
         check_place(tmp_path, ("trl",))
     check_place(tmp_path, ("axolotl",))
     *_, card = export_selection(rows, {"experiment": "e"}, tmp_path, ("axolotl",), training)
-    assert "- `axolotl`: 4 conversations with 6 answers that are trained on. 1 have other answers" in card.read_text()
+    assert "- `axolotl`: 4 conversations with 6 answers that are trained on. 1 also have answers" in card.read_text()
     assert (tmp_path / "trl" / "train.py").read_text() == "mine"

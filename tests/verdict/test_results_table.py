@@ -104,18 +104,18 @@ WRONG = [
     ("no value", HEADER + RANDOM + "mine,0,p,m,average,\n", "row 4, column value: is empty"),
     ("half a seed", HEADER + RANDOM + "mine,0.5,p,m,average,1\n", "row 4, column seed: '0.5' is not a whole number"),
     ("no pool", HEADER + RANDOM + "mine,0,,m,average,1\n", "row 4, column pool: is empty, which only rows of base"),
-    ("a run twice", HEADER + RANDOM + "random,2,p,m,average,1\n", "row 4, column arm: 'random' has a row of the"),
+    ("a run twice", HEADER + RANDOM + "random,2,p,m,average,1\n", "row 4, column arm: 'random' has a row with the"),
     ("no random run", HEADER + RANDOM + "mine,0,q,m,average,1\n", "row 4: no row of the arm `random` has model 'm',"),
-    ("a control of no model", HEADER + RANDOM + "base,0,,n,average,1\n", "row 4, column model: 'n' is in no row"),
+    ("a control of no model", HEADER + RANDOM + "base,0,,n,average,1\n", "row 4, column model: 'n' matches no row"),
     ("a control of no pool", HEADER.replace("model", "model,budget") + RANDOM.replace(",m,", ",m,1,")
-     + "all_data,0,q,m,,average,1\n", "row 4, column pool: 'q' is in no row of the arm `random`"),
+     + "all_data,0,q,m,,average,1\n", "row 4, column pool: 'q' matches no row of the arm `random`"),
     ("a control of no budget", HEADER.replace("model", "model,budget") + RANDOM.replace(",m,", ",m,1,")
-     + "base,0,,m,2,average,1\n", "row 4, column budget: 2 is in no row of the arm `random`"),
-    ("fractions", HEADER + RANDOM.replace("average,1", "average,0.1"), "all values are between 0 and 1; give percent"),
+     + "base,0,,m,2,average,1\n", "row 4, column budget: 2 matches no row of the arm `random`"),
+    ("fractions", HEADER + RANDOM.replace("average,1", "average,0.1"), "all values are between 0 and 1; multiply"),
     ("a benchmark less", HEADER + RANDOM.replace("average", "mmlu") + "random,0,p,m,gsm8k,4\n",
-     "row 2, column arm: 'random' has not all of mmlu, gsm8k in this run"),
+     "row 2, column arm: 'random' does not have all of mmlu, gsm8k in this run"),
     ("an item less", ITEMS.rsplit("mine", 1)[0], "column item: '1' is not in every run of its cell"),
-    ("an item twice", ITEMS + "mine,0,p,m,gsm8k,x,1,1\n", "column arm: 'mine' has a row of the same run"),
+    ("an item twice", ITEMS + "mine,0,p,m,gsm8k,x,1,1\n", "column arm: 'mine' has a row with the same run"),
     ("an item in percent", ITEMS.replace("gsm8k,x,1,1", "gsm8k,x,1,100"), "column value: 100.0 is not between 0 and 1"),
 ]  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_tables_that_cannot_be_judged(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(PlatformError, match="there is no such file; name a CSV file with the columns arm, seed"):
+    with pytest.raises(PlatformError, match="no such file; name a CSV file with the columns arm, seed"):
         read_results(tmp_path / "none.csv")
 
 
@@ -148,7 +148,7 @@ def test_the_commands(tmp_path, capsys):
     assert "m · p: 3 random runs, 11.00 on average" in text
     assert "Among" not in text
     assert main(["verdict", "--table", str(path), "--primary", "mmlu"]) == 1
-    assert "--primary: there is no measure 'mmlu'; there are average, gsm8k" in capsys.readouterr().err
+    assert "--primary: no measure 'mmlu'; the measures are average, gsm8k" in capsys.readouterr().err
     assert main(["report", "--table", str(path), "--to", str(tmp_path / "page")]) == 0
     assert capsys.readouterr().out.startswith("Yes, in 1 of 1 comparisons: mine (m · p).")
     assert pl.read_csv(tmp_path / "page" / "verdict.csv")["method"].to_list() == ["mine"]

@@ -347,11 +347,11 @@ def test_the_command_on_the_papers_table(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "Of 24 comparisons of a method: looked at one by one, 0 lie above" in text
     assert "0 would be better, 5 worse and 0 the same" in text
-    assert "28 of 32 comparisons are of one run of an arm" in text
+    assert "28 of 32 comparisons have one run of an arm" in text
     sentence = text[text.index("qwen2-7b · openhermes · 10,000: ") :]
     assert "5 random runs, 58.11 on average, standard deviation 0.80; 95% of new ones lie within 2.44" in sentence
-    assert "half the time, by 3.31 four times in five. Among 24 comparisons it takes 7.78" in sentence
-    assert "takes 12 seeds of each arm by itself, and 23 among 24." in sentence
+    assert "half the time, and of 3.31 four times in five. Among 24 comparisons, that takes 7.78" in sentence
+    assert "takes 12 seeds of each arm in a single comparison, and 23 among 24." in sentence
     assert main(["verdict", "--reference", "paper", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == 32
@@ -363,4 +363,4 @@ def test_the_command_on_the_papers_table(capsys):
 def test_a_margin_is_above_0(margin, capsys):
     with pytest.raises(SystemExit):
         main(["verdict", "--margin", margin])
-    assert "is not a margin: a number above 0" in capsys.readouterr().err
+    assert "is not a margin; write a number above 0" in capsys.readouterr().err

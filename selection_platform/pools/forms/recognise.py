@@ -23,7 +23,7 @@ from selection_platform.pools.forms.reading import (
     list_reading,
     stated_reading,
 )
-from selection_platform.pools.forms.texts import is_blank, parsed_json, printable
+from selection_platform.pools.forms.texts import escape_surrogates, is_blank, parsed_json
 from selection_platform.pools.shards import shard_paths
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
         broken = [name for name in usual if any(name in record for record in records)]
         if broken:
             return list_reading("messages", broken[0], settings)
-        shown = printable(", ".join(sorted({name for record in records for name in record})) or "nothing")
+        shown = escape_surrogates(", ".join(sorted({name for record in records for name in record})) or "nothing")
         raise UnknownForm(
             f"form: cannot be recognised from the rows, which have the fields {shown}; name the list of messages with "
             "`form` and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the "
@@ -85,7 +85,9 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
     for readings, rows in votes.items():
         counts.update(dict.fromkeys(readings, rows))
     _check_keys(counts)
-    choices = printable("; ".join(f"{reading.as_settings} ({count} rows)" for reading, count in counts.most_common()))
+    choices = escape_surrogates(
+        "; ".join(f"{reading.as_settings} ({count} rows)" for reading, count in counts.most_common())
+    )
     raise UnknownForm(
         f"form: several fit the {len(records)} rows that were inspected; choose one, or make a separate pool for each: "
         f"{choices}"
@@ -99,7 +101,9 @@ def _check_keys(counts: Counter[Reading]) -> None:
         if len(shapes) > 1:
             named = " and ".join(f"{shape} in {count} rows" for shape, count in shapes)
             raise UnknownForm(
-                printable(f"form: {column} is {named}; rename the keys so that all rows have the same ones, or put ")
+                escape_surrogates(
+                    f"form: {column} is {named}; rename the keys so that all rows have the same ones, or put "
+                )
                 + "the rows of each into separate files and make a pool for each"
             )
 

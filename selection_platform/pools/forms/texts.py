@@ -73,7 +73,7 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def printable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """A text with escapes for halves of surrogate pairs, which no file can hold."""
     return text.encode(errors="backslashreplace").decode()
 

@@ -100,7 +100,11 @@ def warehouse(tmp_path, new_warehouse):
     [
         ("answer_likelihood", "('a'), ('b'), ('c')", "1 samples of the pool do not have 1 rows each, and 0 samples"),
         ("answer_likelihood", "('a'), ('b'), ('c'), ('c'), ('d')", "1 samples of the pool do not have 1 rows each"),
-        ("gradient_influence", "('a'), ('b'), ('c'), ('d'), ('z')", "0 samples of the pool .*, and 1 samples that are"),
+        (
+            "gradient_influence",
+            "('a'), ('b'), ('c'), ('d'), ('z')",
+            "0 samples of the pool .*, and 1 samples with rows",
+        ),
     ],
 )
 def test_features_that_are_not_complete_leave_the_old_ones(warehouse, table, rows, wrong):
@@ -123,7 +127,7 @@ def test_a_sample_on_both_sides_is_refused(warehouse, tmp_path):
     shard = tmp_path / "home" / "shard.parquet"
     rows = "SELECT * FROM (VALUES ('a', 'pool'), ('b', 'pool'), ('a', 'held_out')) AS rows(sample_id, split)"
     warehouse.export(rows, shard)
-    with pytest.raises(ValueError, match="pool 'p': 1 samples are both to select from and held out"):
+    with pytest.raises(ValueError, match="pool 'p': 1 samples are both selectable and held out"):
         warehouse.replace("pools.held_out", {"pool": "p"}, rows, verify=separation_verifier("p", [shard]))
     assert warehouse.query("FROM pools.held_out").is_empty()
 

@@ -76,7 +76,7 @@ def test_what_is_complete_is_reused_and_costs_nothing(home):
     assert run.run_id != now.run_id
     assert home.checks("checkpoint", run.run_id) == home.checks("checkpoint", now.run_id)
     said = [entry.user_message for entry in home.workspace.instance.all_logs(run.run_id)]
-    assert f"Reused, nothing was computed: made by run {now.run_id}" in said
+    assert f"Reused, nothing was computed: it is from run {now.run_id}" in said
     # Reused again, it is still the first run that made it.
     assert home.make("checkpoint", TOKEN_LENGTH)["made by run"] == before.run_id
 
