@@ -1,8 +1,8 @@
 """What one more seed costs after many: `python -m benchmarks.rounds --rounds 100`.
 
 A temporary home gets a pool of 60 conversations and a profile whose arms only select. Each round adds one seed of
-`random`, runs, and cleans with `--kept-for 0`. The steps that a round computes, its seconds and those of `status`, snapshots and
-the bytes of Dagster's folder should stay as they are, but for what the selections themselves take.
+`random`, runs, and cleans with `--kept-for 0`. The steps that a round computes, its seconds and those of `status`,
+snapshots and the bytes of Dagster's folder should stay as they are, but for what the selections themselves take.
 """
 
 import argparse

@@ -35,17 +35,17 @@ def with_and_without(differences: pl.DataFrame, overlaps: pl.DataFrame) -> pl.Da
     # An item that has the content of an earlier one has a number behind its id.
     numberless = differences.with_columns(pl.col("item_id").str.split("#").list.first())
     ids = {
-        tuple(key): rows["item_id"]
-        for key, rows in numberless.group_by([*CELL, "method", "benchmark"], maintain_order=True)
+        tuple(key): of_benchmark["item_id"]
+        for key, of_benchmark in numberless.group_by([*CELL, "method", "benchmark"], maintain_order=True)
     }
-    made = []
+    rows = []
     for row in overlaps.iter_rows(named=True):
         arm = (row["model"], row["pool"], row["budget"], row["method"])
         benchmarks = by_arm.get(arm, {})
         known = held[arm] | held.get((*arm[:3], RANDOM), set())
         masks = {name: ids[(*arm, name)].is_in(known) for name in benchmarks}
         others = {name: items.where(~masks[name].to_numpy()) for name, items in benchmarks.items()}
-        made.append(
+        rows.append(
             {
                 **{name: row[name] for name in (*CELL, "method", "samples")},
                 "items": sum(int(mask.sum()) for mask in masks.values()),
@@ -54,7 +54,7 @@ def with_and_without(differences: pl.DataFrame, overlaps: pl.DataFrame) -> pl.Da
                 "gain_without": _gain(others),
             }
         )
-    return pl.DataFrame(made, schema=SCHEMA)
+    return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def _gain(benchmarks: dict[str, Items]) -> float | None:
@@ -92,21 +92,21 @@ def contamination(rows: pl.DataFrame) -> Section:
         rows: of `with_and_without`, at least one.
     """
     title = "Did a selection hold benchmark items?"
-    said = [
+    paragraphs = [
         "A sample holds an item if a message of it has 13 consecutive words in common with the item's question or "
         "answer, or is nearly the same (half of all runs of five words). Compared are the items of the packaged "
         "benchmarks; an item of another task counts where its content is the same."
     ]
     parts = list(parts_of(rows, CELL))
     if rows["samples"].max() == 0:
-        said.append("No selected sample holds one.")
-        return Section("contamination", title, said, file="contamination.csv")
-    said.append(
+        paragraphs.append("No selected sample holds one.")
+        return Section("contamination", title, paragraphs, file="contamination.csv")
+    paragraphs.append(
         "The last column is the gain over random on the items that neither the arm's samples nor those of random runs "
         "hold. An arm that gains only on items that it was trained on has learnt the test."
     )
     tables = [_table(of_cell, about_cell(about)) for about, of_cell in parts[:MOST_CELLS]]
-    return Section("contamination", title, [*said, *left_out(len(parts))], tables, file="contamination.csv")
+    return Section("contamination", title, [*paragraphs, *left_out(len(parts))], tables, file="contamination.csv")
 
 
 def _table(of_cell: pl.DataFrame, name: str) -> Table:

@@ -44,7 +44,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     # Trainings of earlier versions have no counts.
     absent |= {"training"} if data.table("training") is None else set()
     absent |= {"contamination"} if data.table("contamination") is None else set()
-    return {name: make for name, make in made.items() if name not in absent}
+    return {name: make for name, make in functions.items() if name not in absent}
 
 
 def arms(runs: Sequence[Run]) -> Section:

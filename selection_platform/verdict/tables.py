@@ -109,7 +109,7 @@ def items_of_arms(rows: pl.DataFrame) -> dict[tuple[Cell, str], dict[str, Items]
     for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
         of_arm = by_arm.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
         of_arm[str(benchmark)] = _items(str(benchmark), items)
-    return found
+    return by_arm
 
 
 def _items(benchmark: str, rows: pl.DataFrame) -> Items:
@@ -131,7 +131,7 @@ def _clusters(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("subset", "cluster", maintain_order=True).agg(weighted, pl.col("weight").sum())
 
 
-def verdict_rows(found: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
+def verdict_rows(verdicts: Iterable[Verdict], intervals: OverItems) -> pl.DataFrame:
     """Verdicts as rows of `reports.verdict`; the interval over items stands beside the average."""
     rows = []
     for each in verdicts:
