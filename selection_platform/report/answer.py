@@ -46,7 +46,11 @@ def answer(data: ReportData) -> Answer:
     # The compared trainings then differ in size.
     sentences += [fewer] if fewer else []
     overlaps = data.table("contamination")
-    better = [(*each.cell, each.method) for each in verdicts if each.measure == AVERAGE and each.word == "better"]
+    better = [
+        (each.cell.model, each.cell.pool, each.cell.budget, each.method)
+        for each in verdicts
+        if each.measure == AVERAGE and each.word == "better"
+    ]
     sentences += [] if overlaps is None else owed_to_items(overlaps, better)
     headline = _headline(of_measures[measures[0]])
     unchanged = unchanged_cells(data)
