@@ -47,6 +47,7 @@ from selection_platform.job.folder import (
     whole_file,
     write_manifest,
 )
+from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
@@ -216,6 +217,8 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """What the result depends on: the spec, and the content of all it points to."""
+    # Their manifest stands for them.
+    check_files(Path(spec.data_folder))
     return {
         # How many held-out conversations there are shows in the files of them.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
