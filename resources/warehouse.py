@@ -20,9 +20,10 @@ from pydantic import Field
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, explained, leftovers_removed
-from resources.plain_paths import plain_paths
+from resources.lost_files import pass_over
+from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
-from resources.replacement import Replacement, Values, Verifier, condition_of
+from resources.replacement import OldRowsUnreadable, Replacement, Values, Verifier, condition_of, note
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import whole_file
@@ -130,6 +131,18 @@ class Warehouse(dg.ConfigurableResource):
             WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
         """
         with plain_paths() as plain, self.write() as connection:
+            counts = None
+            # Each attempt that fails here passes over one file more.
+            while counts is None:
+                counts = self._replaced(connection, plain, replacements)
+        note(replacements)
+        return counts
+
+    def _replaced(
+        self, connection: duckdb.DuckDBPyConnection, plain: Plain, replacements: Sequence[Replacement]
+    ) -> list[int] | None:
+        """The number of rows written to each; None where a file of old rows is lost, and passed over from now on."""
+        try:
             with ExitStack() as leftovers:
                 for schema in {each.table.split(".")[0] for each in replacements}:
                     # A table's own folder may have a name that DuckLake made up; its schema's has not.
@@ -137,6 +150,11 @@ class Warehouse(dg.ConfigurableResource):
                 connection.begin()
                 counts = [each.write(connection, plain) for each in replacements]
             connection.commit()
+        except OldRowsUnreadable as unreadable:
+            connection.rollback()
+            if not pass_over(connection, self.metadata, str(unreadable)):
+                raise unreadable.error from unreadable
+            return None
         return counts
 
     def replace_from_parquet(

@@ -33,7 +33,7 @@ def add_parsers(commands: Commands) -> None:
     )
     completed(of, experiments)
     parser.add_argument(
-        "--rebuild", action="store_true", help="also train those checkpoints again whose weights were dropped"
+        "--rebuild", action="store_true", help="also make again what is damaged, and weights that were dropped"
     )
     _add_dry_run(parser)
     parser.set_defaults(command=refresh)
@@ -59,7 +59,7 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.refresh import refresh
 
     if options.rebuild and not options.of:
-        raise PlatformError("--rebuild: name the experiments whose weights are wanted")
+        raise PlatformError("--rebuild: name the assets or partitions that are damaged, or whose weights are wanted")
     if options.dry_run:
         _print_plan(profile, options.of, rebuild=options.rebuild)
         return

@@ -331,6 +331,12 @@ class AutomationSettings(Settings):
         pattern=r"^\S+( \S+){4}$",
         description="When to look for what is missing or stale, as cron writes it, in UTC.",
     )
+    verify_cron: str = Field(
+        default="0 0 * * *",
+        pattern=r"^\S+( \S+){4}$",
+        description="When the schedule `verify_nightly` reads all files and rows and compares them with what was "
+        "recorded, once it is turned on; likewise.",
+    )
     recompute_on_code_change: bool = Field(
         default=False, description="Whether a GPU step runs again when only its code version changed."
     )
