@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 
 from assets.keys import Node
+from assets.record.catalog_age import check_catalog
 from assets.record.content import Content, recorded_rows
 from assets.record.provenance import Provenance, input_name
 from orchestration.cleaning import folders_of
@@ -153,6 +154,7 @@ def verify_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDef
     def read_everything(context: dg.OpExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse) -> None:
         resources = Resources(warehouse, artifacts, JobLauncher())
         with only_run(home(profile)):
+            check_catalog(context.instance, warehouse)
             workspace = Workspace.of(profile, assets, resources, context.instance)
             found = check(workspace, workspace.staleness.graph.steps)
         context.add_output_metadata(

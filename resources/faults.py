@@ -18,7 +18,8 @@ ADVICE = {
         "it must be possible to create files in the warehouse's folder, for readers too"
     ),
     r"file is not a database|disk image is malformed": (
-        "the catalog is damaged; restore the whole home folder from a copy, or remove it and run again"
+        "the catalog is damaged; restore the whole home folder from a copy, or remove its folders warehouse and "
+        "dagster and run again, which makes the tables again and computes no complete job again"
     ),
     r"[Uu]nable to connect to Postgres": "PostgreSQL does not answer, or refuses this role",
 }

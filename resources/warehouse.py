@@ -63,9 +63,11 @@ class Warehouse(dg.ConfigurableResource):
 
         Raises:
             PlatformError: nothing was ever written.
+            WarehouseFault: there are tables without their catalog.
             SnapshotMissing: there is no such snapshot.
         """
         if not self.exists():
+            self._check_catalog_of_tables(self._catalog)
             raise PlatformError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
         attached = self._reading() if at is None else self._attached(read_only=True, at=at)
         with attached as connection:
@@ -248,8 +250,9 @@ class Warehouse(dg.ConfigurableResource):
         """Raise if there are tables without a catalog: a new catalog would not know them."""
         if not catalog.exists() and any(self.tables.rglob("*.parquet")):
             raise WarehouseFault(
-                f"{self.tables} has tables, but their catalog is missing: restore it, or set {CATALOG_VARIABLE} as it "
-                "was when they were written"
+                f"{self.tables} has tables, but their catalog is missing: restore it, set {CATALOG_VARIABLE} as it was "
+                f"when they were written, or remove {self.folder} and the folder dagster beside it and run again: that "
+                "makes the tables again, and computes no complete job again"
             )
 
     def _check_place(self, connection: duckdb.DuckDBPyConnection) -> None:

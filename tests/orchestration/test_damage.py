@@ -201,5 +201,7 @@ def test_the_nightly_job_fails_with_what_it_found(place, capsys):
     with open_instance(place.home) as instance:
         assert job.execute_in_process(instance=instance).success
         flip(artifacts(place).base_model("tiny") / "model.safetensors", 9000)
-        with pytest.raises(dg.Failure, match="base_model tiny: .*model.safetensors has other bytes than were written"):
+        with pytest.raises(
+            dg.Failure, match=r"base_model tiny: .*model\.safetensors has other bytes than were written"
+        ):
             job.execute_in_process(instance=instance)
