@@ -4,7 +4,7 @@ Each use of a folder looks at sizes and times alone, and nobody looks at the row
 there one changed byte is often another number and no error.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,23 +73,34 @@ def check(workspace: Workspace, steps: Sequence[Step]) -> Checked:
         workspace: of the profile.
         steps: whose files and rows are to be read.
     """
-    found = Checked()
+    every = Checked()
+    for _, found in _checks(workspace, steps):
+        every.folders += found.folders
+        every.tables += found.tables
+        every.unknown += found.unknown
+        every.faults += found.faults
+    return every
+
+
+def damaged(workspace: Workspace, steps: Sequence[Step]) -> list[Step]:
+    """Those among some steps whose files or rows are not what was written."""
+    return [step for step, found in _checks(workspace, steps) if found.faults]
+
+
+def _checks(workspace: Workspace, steps: Sequence[Step]) -> Iterator[tuple[Step, Checked]]:
+    """What was checked of each step."""
     # What an open connection keeps in memory is not what lies on the disk.
     readers.close(workspace.resources.warehouse.folder)
     with progress("checking", len(steps), "partitions") as counter:
         for step in steps:
+            found = Checked()
             for node in step.nodes:
                 made = workspace.staleness.provenance(*node)
                 if made is not None:
                     _check_folders(workspace, node, found)
                     _check_rows(workspace, node, made, found)
+            yield step, found
             counter.advance()
-    return found
-
-
-def damaged(workspace: Workspace, steps: Iterable[Step]) -> list[Step]:
-    """Those among some steps whose files or rows are not what was written."""
-    return [step for step in steps if check(workspace, [step]).faults]
 
 
 def _check_folders(workspace: Workspace, node: Node, found: Checked) -> None:
