@@ -18,6 +18,9 @@ from tests.small_run import ENTROPY, RANDOM, TOKEN_LENGTH, change_profile, due, 
 
 pytestmark = pytest.mark.data
 
+MORE_ITEMS = {"evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}}}
+SHORTER = {"scoring": {"max_length": 60}}
+
 
 def deep(capsys, place, *experiment):
     """Exit status, what was found, and the message on standard error."""
@@ -93,7 +96,7 @@ def test_all_is_as_it_was_written(place, capsys):
 def test_the_swapped_weights_of_two_seeds_are_not_evaluated(place, capsys):
     one, other = (artifacts(place).checkpoint(key) / "model.safetensors" for key in RANDOM[:2])
     scores = "SELECT experiment, benchmark, metric, value FROM benchmarks.results ORDER BY ALL"
-    change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
+    change_profile(place, **MORE_ITEMS)
     one.rename(one.with_name("aside"))
     other.rename(one)
     one.with_name("aside").rename(other)
@@ -113,25 +116,21 @@ def test_the_swapped_weights_of_two_seeds_are_not_evaluated(place, capsys):
 
 
 @pytest.mark.parametrize(
-    ("of", "file", "key"),
+    ("file", "key", "changed", "refreshed"),
     [
-        (("base_model", "tiny"), "tokenizer.json", "tiny"),
-        (("base_model", "tiny"), "model.safetensors", "tiny"),
-        (("benchmark_data",), "mmlu.jsonl", "benchmark_data"),
-        (("checkpoint", ENTROPY), "config.json", ENTROPY),
+        ("base_model/tiny/tokenizer.json", "tiny", SHORTER, "answer_likelihood"),
+        ("benchmark_data/mmlu.jsonl", "benchmark_data", MORE_ITEMS, ENTROPY),
+        (f"checkpoint/{ENTROPY}/config.json", ENTROPY, MORE_ITEMS, ENTROPY),
     ],
 )
-def test_a_changed_file_is_not_used(place, capsys, of, file, key):
-    path = artifacts(place)._path(*of) / file
-    text = path.read_bytes()
-    path.write_bytes(text[:-1] + b" ")
+def test_a_changed_file_is_not_used(place, capsys, file, key, changed, refreshed):
+    path = place.home / "artifacts" / file
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
     os.utime(path, ns=(0, 0))
-    change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
-    message = refused(capsys, place, "refresh", ENTROPY)
+    change_profile(place, **changed)
+    message = refused(capsys, place, "refresh", refreshed)
     assert f"{path}: has other bytes than were written" in message
     assert f"`selection-platform refresh {key} --rebuild`" in message
-    path.write_bytes(text)
-    output_of(capsys, place, "refresh", ENTROPY)
 
 
 def test_a_flipped_bit_that_keeps_size_and_time_is_found_and_mended(place, capsys):
