@@ -14,7 +14,7 @@ from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.definitions import build_definitions
 from selection_platform.job.folder import FILES
-from tests.small_run import ENTROPY, RANDOM, TOKEN_LENGTH, change_profile, due, materializations, output_of
+from tests.small_run import ENTROPY, RANDOM, change_profile, due, materializations, output_of
 
 pytestmark = pytest.mark.data
 
@@ -136,38 +136,38 @@ def test_a_changed_file_is_not_used(place, capsys, file, key, changed, refreshed
 def test_a_flipped_bit_that_keeps_size_and_time_is_found_and_mended(place, capsys):
     folder = artifacts(place).scoring("letters/tiny") / "answer_likelihood" / "000"
     shard, weights = folder / "part-00000.parquet", artifacts(place).base_model("tiny") / "model.safetensors"
-    items = table_file(place, "benchmarks.items", f"experiment={ENTROPY.replace('/', '%2F')}")
+    lengths = table_file(place, "scores.token_length", "pool=letters", "model=tiny")
     samples = table_file(place, "pools.samples", "pool=letters")
-    for file in (shard, weights, items, samples):
+    for file in (shard, weights, lengths, samples):
         flip(file, file.stat().st_size // 3)
     assert faults(capsys, place) == [
         ("pool letters", "table pools.samples (pool letters)", "selection-platform refresh letters --rebuild"),
         ("base_model tiny", str(weights), "selection-platform refresh tiny --rebuild"),
         ("answer_likelihood letters/tiny", str(shard), "selection-platform refresh letters/tiny --rebuild"),
         (
-            f"benchmark_result {ENTROPY}",
-            f"table benchmarks.items (experiment {ENTROPY})",
-            f"selection-platform refresh {ENTROPY} --rebuild",
+            "scores/token_length letters/tiny",
+            "table scores.token_length (model tiny, pool letters)",
+            "selection-platform refresh letters/tiny --rebuild",
         ),
     ]
-    assert [made for made, _, _ in faults(capsys, place, TOKEN_LENGTH)] == ["pool letters", "base_model tiny"]
+    assert [made for made, _, _ in faults(capsys, place, RANDOM[0])] == ["pool letters", "base_model tiny"]
     assert due(capsys, place) == {}
     assert rebuilt(capsys, place, "letters") == {"pool letters"}
     assert rebuilt(capsys, place, "tiny") == {"base_model tiny"}
-    assert rebuilt(capsys, place, "letters/tiny") == {"answer_likelihood letters/tiny", "sample_embedding letters/tiny"}
-    assert rebuilt(capsys, place, ENTROPY) == {f"benchmark_result {ENTROPY}"}
+    assert rebuilt(capsys, place, "letters/tiny") == {
+        "answer_likelihood letters/tiny", "sample_embedding letters/tiny", "scores/token_length letters/tiny",
+    }  # fmt: skip
     assert faults(capsys, place) == []
     assert due(capsys, place) == {}
 
 
 def test_a_lost_file_of_a_table_is_found_and_mended(place, capsys):
-    file = table_file(place, "selections.samples", f"experiment={ENTROPY.replace('/', '%2F')}")
-    file.unlink()
+    table_file(place, "scores.entropy", "pool=letters", "model=tiny").unlink()
     made, where, _ = faults(capsys, place)[0]
-    assert (made, where) == (f"selection {ENTROPY}", f"table selections.samples (experiment {ENTROPY})")
-    plan = output_of(capsys, place, "refresh", ENTROPY, "--rebuild", "--dry-run")
+    assert (made, where) == ("scores/entropy letters/tiny", "table scores.entropy (model tiny, pool letters)")
+    plan = output_of(capsys, place, "refresh", "letters/tiny", "--rebuild", "--dry-run")
     assert "its files or rows are not what was written" in " ".join(plan.split())
-    assert rebuilt(capsys, place, ENTROPY) == {f"selection {ENTROPY}"}
+    assert rebuilt(capsys, place, "letters/tiny") == {"scores/entropy letters/tiny"}
     assert faults(capsys, place) == []
 
 
