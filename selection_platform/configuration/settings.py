@@ -324,7 +324,7 @@ class JobSettings(Settings):
 
 
 class AutomationSettings(Settings):
-    """What the schedule `refresh_nightly` starts, once it is turned on."""
+    """What the schedules `refresh_nightly` and `verify_nightly` do, once they are turned on."""
 
     cron: str = Field(
         default="0 2 * * *",
