@@ -334,8 +334,7 @@ class AutomationSettings(Settings):
     verify_cron: str = Field(
         default="0 0 * * *",
         pattern=r"^\S+( \S+){4}$",
-        description="When the schedule `verify_nightly` reads all files and rows and compares them with what was "
-        "recorded, once it is turned on; likewise.",
+        description="When to read all files and rows and compare them with the records, as cron writes it, in UTC.",
     )
     recompute_on_code_change: bool = Field(
         default=False, description="Whether a GPU step runs again when only its code version changed."
