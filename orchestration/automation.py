@@ -146,6 +146,23 @@ def _refresh_nightly(profile: Profile, find_steps: FindSteps) -> dg.ScheduleDefi
     return refresh_nightly
 
 
+def verify_nightly(profile: Profile, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """The schedule that has all files and rows checked."""
+
+    @dg.schedule(
+        job=job,
+        cron_schedule=profile.automation.verify_cron,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        name="verify_nightly",
+        description="Reads every file and row, and compares them with what was recorded. Where they differ, it fails.",
+    )
+    def verify(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        reason = in_the_way(context.instance, profile)
+        return dg.SkipReason(reason) if reason else dg.RunRequest(tags={"dagster/max_retries": "0"})
+
+    return verify
+
+
 def _refresh_continues(profile: Profile, find_steps: FindSteps) -> dg.SensorDefinition:
     # Turned on, because it only continues what the schedule started. So the schedule is the only switch.
     @dg.sensor(

@@ -135,10 +135,11 @@ def _old_bytes(warehouse: Warehouse, kept: set[int]) -> int:
 def in_profile(profile: Profile, staleness: Staleness, artifacts: ArtifactStore) -> set[Path]:
     """Every folder of artifacts that belongs to something in the profile."""
     nodes = (node for step in staleness.graph.steps for node in step.nodes)
-    return {folder for node in nodes for folder in _folders(node, artifacts)} | {Path(artifacts.folder) / "held_out"}
+    return {folder for node in nodes for folder in folders_of(node, artifacts)} | {Path(artifacts.folder) / "held_out"}
 
 
-def _folders(node: Node, artifacts: ArtifactStore) -> Iterator[Path]:
+def folders_of(node: Node, artifacts: ArtifactStore) -> Iterator[Path]:
+    """Where a partition's files lie, if it has any."""
     key, partition = node
     name = key.to_user_string()
     group, _, method = name.partition("/")

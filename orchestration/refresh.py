@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from assets.record.cost_ledger import entries
+from orchestration.damage import damaged
 from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.long_benchmarks import LONG, long_benchmarks
@@ -21,6 +22,8 @@ from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
 from selection_platform.text.numbers import duration, in_words
 
+DAMAGED = "its files or rows are not what was written"
+
 Tell = Callable[[str], None]
 """Called with each line of progress."""
 
@@ -31,7 +34,8 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     Args:
         profile: the profile to run.
         of: names of assets or partitions; empty for all.
-        rebuild: also train again the checkpoints among them whose weights were dropped.
+        rebuild: also recompute those among them whose files or rows are not what was written, and train the
+            checkpoints again whose weights were dropped.
         tell: called with lines of progress.
 
     Raises:
@@ -83,12 +87,15 @@ class _Refresh:
         self._retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
         self._expected = ExpectedTime(entries(workspace.instance))
         self._seconds: dict[str, float] = {}
+        self._damaged: set[Step] = set()
 
     def plan(self, of: Sequence[str], *, rebuild: bool) -> Plan:
-        rebuilt = self._retention.dropped(self._named(of)) if rebuild else []
-        dropped = {step: Due(step, "missing", ("its weights were dropped",)) for step in rebuilt}
+        named = self._named(of) if rebuild else []
+        again = {step: Due(step, "missing", (DAMAGED,)) for step in damaged(self._workspace, named)}
+        again |= {step: Due(step, "missing", ("its weights were dropped",)) for step in self._retention.dropped(named)}
+        rebuilt = list(again)
         steps = self._steps(of, rebuilt)
-        due = [due for step in steps if (due := self._staleness.cause(step) or dropped.get(step))]
+        due = [due for step in steps if (due := self._staleness.cause(step) or again.get(step))]
         due_steps = {one.step for one in due}
         perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
@@ -98,8 +105,9 @@ class _Refresh:
         started = time.monotonic()
         end_killed_runs(self._workspace.instance, of_scripts=True)
         if rebuild:
+            self._damaged = set(damaged(self._workspace, self._named(of)))
             self._retention.want(self._named(of))
-        steps = by_experiment(self._steps(of))
+        steps = by_experiment(self._steps(of, list(self._damaged)))
         self._preflight(steps)
         for line in long_benchmarks(self._workspace, steps):
             self._tell(line)
@@ -162,6 +170,9 @@ class _Refresh:
     def _is_due(self, step: Step) -> bool:
         """Whether a step is still due when its turn comes. Prints the reason."""
         due = self._staleness.cause(step)
+        if step in self._damaged:
+            self._tell(f"    {DAMAGED}")
+            return True
         if due is None:
             self._tell("    its inputs did not change")
         elif due.status == "stale":
@@ -193,13 +204,16 @@ class _Refresh:
         gc.collect()
         gc.freeze()
         try:
-            metadata = materialize_step(step, workspace.assets, workspace.resources, workspace.instance)
+            metadata = materialize_step(
+                step, workspace.assets, workspace.resources, workspace.instance, force=step in self._damaged
+            )
         except Exception as error:
             if is_fixable(error):
                 raise PlatformError(f"{step}: {message_of(error)}") from error
             error.add_note(f"in step {step}")
             raise
         self._staleness.look_again(step)
+        self._damaged.discard(step)
         return metadata
 
     def _drop_weights(self) -> None:

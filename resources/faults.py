@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from resources.lost_files import lost_file
 from selection_platform.errors import PlatformError
 
 ADVICE = {
@@ -17,14 +18,20 @@ ADVICE = {
         "it must be possible to create files in the warehouse's folder, for readers too"
     ),
     r"file is not a database|disk image is malformed": (
-        "the catalog is damaged; restore the whole home folder from a copy, or remove it and run again"
-    ),
-    r"\.parquet.*(No such file|Permission denied|too small|footer)|magic bytes|\.parquet.*[Cc]orrupt": (
-        "a Parquet file is missing, damaged or cannot be read; restore it from a copy"
+        "the catalog is damaged; restore the whole home folder from a copy, or remove its folders warehouse and "
+        "dagster and run again, which makes the tables again and computes no complete job again"
     ),
     r"[Uu]nable to connect to Postgres": "PostgreSQL does not answer, or refuses this role",
 }
 """What to do, by the pattern that DuckDB's message matches."""
+
+
+_PARQUET = re.compile(
+    r"\.parquet.*(No such file|Permission denied|too small)|magic bytes|[Ff]ooter|[Cc]orrupt|[Dd]ecompress|Parquet|"
+    r"Thrift|TProtocol|ZSTD|Out of buffer",
+    re.DOTALL,
+)
+"""What DuckDB says of a Parquet file that is gone or damaged."""
 
 
 class WarehouseFault(PlatformError):
@@ -44,7 +51,20 @@ def explained() -> Iterator[None]:
         for pattern, advice in ADVICE.items():
             if re.search(pattern, str(error), re.DOTALL):
                 raise WarehouseFault(f"{advice}: {error}") from error
+        if _PARQUET.search(str(error)):
+            raise WarehouseFault(f"{_of_parquet(str(error))}: {error}") from error
         raise
+
+
+def _of_parquet(message: str) -> str:
+    """What an error says of a Parquet file, and what to do."""
+    lost = lost_file(message)
+    where = "the warehouse" if lost is None else str(lost)
+    if lost is None or lost.key is None:
+        again = "`selection-platform verify --deep` says how to have them made again"
+    else:
+        again = f"have them made again: `selection-platform refresh {lost.key} --rebuild`"
+    return f"rows of {where} are lost or cannot be read; restore their Parquet file from a copy, or {again}"
 
 
 @contextmanager

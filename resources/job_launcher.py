@@ -21,6 +21,7 @@ from pydantic import Field
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
 from selection_platform.job.folder import begin_again
+from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK
@@ -57,16 +58,20 @@ class JobLauncher(dg.ConfigurableResource):
 
         Raises:
             JobFailed: a job outside this process failed, or was killed.
+            ChangedFile: the folder was complete, and its files are not what was written.
             Exception: whatever the job raises in this process.
         """
         with only_worker(folder) as lock:
             if self.run_in == "in_process":
-                return job.run(spec, folder)
+                result = job.run(spec, folder)
+                check_files(folder)
+                return result
             # Here, as no other process knows of it.
             begin_again(folder)
             # Perhaps it was made while we waited.
             if not job.is_complete(spec, folder):
                 self._run_outside(context, job, spec, folder, lock)
+        check_files(folder)
         return job.result(folder)
 
     def _run_outside(

@@ -1,6 +1,7 @@
 """New rows for a partition of a table, and how they take the place of the old ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,14 @@ from resources.plain_paths import Plain
 
 Values = Mapping[str, Any]
 Verifier = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+class OldRowsUnreadable(Exception):
+    """The rows that are to be replaced cannot be read, with DuckDB's error: perhaps their file is gone."""
+
+    def __init__(self, error: duckdb.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -39,27 +48,62 @@ class Replacement:
         return cls(table, partition, "SELECT * FROM read_parquet($files)", {"files": files}, verify)
 
     def write(self, connection: duckdb.DuckDBPyConnection, plain: Plain) -> int:
-        """Write the rows in the connection's transaction; gives their number."""
-        condition, partition_values = condition_of(self.partition)
+        """Write the rows in the connection's transaction; gives their number.
+
+        Raises:
+            OldRowsUnreadable: the old rows cannot be removed.
+        """
+        condition, of_condition = condition_of(self.partition)
         columns = "".join(f"$partition_{column} AS {column}, " for column in self.partition)
         ordered = f" ORDER BY {self.order}" if self.order else ""
-        connection.execute(f"DELETE FROM {self.table} WHERE {condition}", partition_values)
+        try:
+            connection.execute(f"DELETE FROM {self.table} WHERE {condition}", of_condition)
+        except duckdb.Error as error:
+            raise OldRowsUnreadable(error) from error
         connection.execute(
             f"INSERT INTO {self.table} BY NAME SELECT {columns}* FROM ({self.rows}){ordered}",
-            {**partition_values, **{name: _readable(value, plain) for name, value in self.values.items()}},
+            {
+                **{f"partition_{column}": value for column, value in self.partition.items()},
+                **{name: _readable(value, plain) for name, value in self.values.items()},
+            },
         )
         if self.verify is not None:
             self.verify(connection)
-        count = f"SELECT count(*) FROM {self.table} WHERE {condition}"
-        row = connection.execute(count, partition_values).fetchone()
+        row = connection.execute(f"SELECT count(*) FROM {self.table} WHERE {condition}", of_condition).fetchone()
         assert row is not None
         return int(row[0])
 
 
+_written: list[Replacement] | None = None
+"""What was written within `noted_writes`; None outside it."""
+
+
+@contextmanager
+def noted_writes() -> Iterator[list[Replacement]]:
+    """Yields a list of all that this process writes to a warehouse within the block, as it is committed."""
+    global _written
+    _written = list[Replacement]()
+    try:
+        yield _written
+    finally:
+        _written = None
+
+
+def note(replacements: Iterable[Replacement]) -> None:
+    """Note what was committed."""
+    if _written is not None:
+        _written.extend(replacements)
+
+
 def condition_of(partition: Values) -> tuple[str, dict[str, Any]]:
     """The condition for a partition's rows, and its bound values."""
-    conditions = [f"{column} IS NOT DISTINCT FROM $partition_{column}" for column in partition]
-    return " AND ".join(["true", *conditions]), {f"partition_{column}": value for column, value in partition.items()}
+    # Not IS NOT DISTINCT FROM, by which DuckLake opens the files of all partitions (1.5.5).
+    conditions = [
+        f"{column} IS NULL" if value is None else f"{column} = $partition_{column}"
+        for column, value in partition.items()
+    ]
+    values = {f"partition_{column}": value for column, value in partition.items() if value is not None}
+    return " AND ".join(["true", *conditions]), values
 
 
 def _readable(value: Any, plain: Plain) -> Any:

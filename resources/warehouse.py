@@ -20,9 +20,10 @@ from pydantic import Field
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, explained, leftovers_removed
-from resources.plain_paths import plain_paths
+from resources.lost_files import pass_over
+from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
-from resources.replacement import Replacement, Values, Verifier, condition_of
+from resources.replacement import OldRowsUnreadable, Replacement, Values, Verifier, condition_of, note
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import whole_file
@@ -62,9 +63,11 @@ class Warehouse(dg.ConfigurableResource):
 
         Raises:
             PlatformError: nothing was ever written.
+            WarehouseFault: there are tables without their catalog.
             SnapshotMissing: there is no such snapshot.
         """
         if not self.exists():
+            self._check_catalog_of_tables(self._catalog)
             raise PlatformError(f"there is no warehouse at {self.folder} yet: run `selection-platform run` first")
         attached = self._reading() if at is None else self._attached(read_only=True, at=at)
         with attached as connection:
@@ -130,6 +133,18 @@ class Warehouse(dg.ConfigurableResource):
             WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
         """
         with plain_paths() as plain, self.write() as connection:
+            counts = None
+            # Each attempt that fails here passes over one file more.
+            while counts is None:
+                counts = self._replaced(connection, plain, replacements)
+        note(replacements)
+        return counts
+
+    def _replaced(
+        self, connection: duckdb.DuckDBPyConnection, plain: Plain, replacements: Sequence[Replacement]
+    ) -> list[int] | None:
+        """The number of rows written to each; None where a file of old rows is lost, and passed over from now on."""
+        try:
             with ExitStack() as leftovers:
                 for schema in {each.table.split(".")[0] for each in replacements}:
                     # A table's own folder may have a name that DuckLake made up; its schema's has not.
@@ -137,6 +152,11 @@ class Warehouse(dg.ConfigurableResource):
                 connection.begin()
                 counts = [each.write(connection, plain) for each in replacements]
             connection.commit()
+        except OldRowsUnreadable as unreadable:
+            connection.rollback()
+            if not pass_over(connection, self.metadata, str(unreadable)):
+                raise unreadable.error from unreadable
+            return None
         return counts
 
     def replace_from_parquet(
@@ -230,8 +250,9 @@ class Warehouse(dg.ConfigurableResource):
         """Raise if there are tables without a catalog: a new catalog would not know them."""
         if not catalog.exists() and any(self.tables.rglob("*.parquet")):
             raise WarehouseFault(
-                f"{self.tables} has tables, but their catalog is missing: restore it, or set {CATALOG_VARIABLE} as it "
-                "was when they were written"
+                f"{self.tables} has tables, but their catalog is missing: restore it, set {CATALOG_VARIABLE} as it was "
+                f"when they were written, or remove {self.folder} and the folder dagster beside it and run again: that "
+                "makes the tables again, and computes no complete job again"
             )
 
     def _check_place(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -16,6 +16,12 @@ from resources.snapshots import snapshot_times
 from resources.warehouse import Warehouse
 from selection_platform.errors import PlatformError
 
+AGAIN = (
+    "; or remove its folders warehouse and dagster and run again, which makes the tables again and computes no "
+    "complete job again"
+)
+"""What can be done without a backup of the catalog."""
+
 SNAPSHOT, AFTERWARDS = "warehouse snapshot", "warehouse snapshot afterwards"
 
 
@@ -62,7 +68,7 @@ def check_catalog(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
         return
     last = max(named, key=lambda each: each.snapshot)
     if not warehouse.exists():
-        raise _older(warehouse, "has no catalog", last, f"set {CATALOG_VARIABLE} as it was, restore the catalog")
+        raise _older(warehouse, "has no catalog", last, f"set {CATALOG_VARIABLE} as it was, restore the catalog", AGAIN)
     times = snapshot_times(warehouse, {each.snapshot for each in named})
     if max(times) < last.snapshot:
         raise _older(warehouse, f"is at snapshot {max(times)}", last, "restore the newer catalog")
@@ -72,12 +78,12 @@ def check_catalog(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
             raise _older(warehouse, of_that_number, each, "restore the newer catalog")
 
 
-def _older(warehouse: Warehouse, what: str, named: NamedSnapshot, fix: str) -> OlderCatalog:
+def _older(warehouse: Warehouse, what: str, named: NamedSnapshot, fix: str, otherwise: str = "") -> OlderCatalog:
     folder = Path(warehouse.folder)
     return OlderCatalog(
         f"the warehouse at {folder} {what}, but Dagster's record of {named.by} names snapshot {named.snapshot}: the "
         f"catalog is older than the work. Was it restored from a backup? Nothing was changed; {fix}, or restore the "
-        f"whole folder {folder.parent} from one backup"
+        f"whole folder {folder.parent} from one backup{otherwise}"
     )
 
 

@@ -5,7 +5,7 @@ A partition whose content would be the same is reused: its record is repeated an
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +14,7 @@ import dagster as dg
 
 from assets.record.catalog_age import SNAPSHOT, afterwards, check_catalog
 from assets.record.checks import UP_TO_DATE
+from assets.record.content import rows_written
 from assets.record.cost_meter import COST, CostMeter
 from assets.record.provenance import (
     INPUTS,
@@ -26,6 +27,7 @@ from assets.record.provenance import (
 )
 from assets.record.reuse import forced, reused
 from assets.record.settings_used import Declared
+from resources.replacement import Replacement, noted_writes
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import made_again
 
@@ -76,9 +78,11 @@ def _results(
         yield from map(_checked, complete)
         return
     meter = CostMeter(on_gpu=context.op_def.pool is not None)
-    with made_again() if again else nullcontext():
+    with made_again() if again else nullcontext(), noted_writes() as written:
         for result in materialize():
-            yield _checked(_with_record(records, context, result, meter, resources.get("warehouse")))
+            yield _checked(_with_record(records, context, result, meter, resources.get("warehouse"), written))
+            # Of assets that one computation gives, each is yielded when its own rows are there.
+            written.clear()
 
 
 def _checked(result: dg.MaterializeResult) -> dg.MaterializeResult:
@@ -123,10 +127,12 @@ def _with_record(
     result: Any,
     meter: CostMeter,
     warehouse: Warehouse | None,
+    written: Sequence[Replacement],
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
     cost = {COST: dg.MetadataValue.json(meter.read())}
-    metadata = {**(result.metadata or {}), **records[key], **cost, **afterwards(warehouse)}
+    rows = rows_written(warehouse, written)
+    metadata = {**(result.metadata or {}), **records[key], **rows, **cost, **afterwards(warehouse)}
     return result._replace(metadata=metadata)
 
 

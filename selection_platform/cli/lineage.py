@@ -24,14 +24,28 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: Commands) -> None:
     """Add both commands."""
-    for name, command, what in (
-        ("lineage", lineage, "print everything that an experiment was made from"),
-        ("verify", verify, "select again from the warehouse as it was, and compare"),
-    ):
-        parser = commands.add_parser(name, help=what, epilog=f"Example: selection-platform {name} ifd")
-        add_experiment(parser)
-        add_json(parser)
-        parser.set_defaults(command=command)
+    parser = commands.add_parser(
+        "lineage",
+        help="print everything that an experiment was made from",
+        epilog="Example: selection-platform lineage ifd",
+    )
+    add_experiment(parser)
+    add_json(parser)
+    parser.set_defaults(command=lineage)
+    parser = commands.add_parser(
+        "verify",
+        help="select again from the warehouse as it was, and compare",
+        epilog="Example: selection-platform verify ifd",
+    )
+    add_experiment(parser, nargs="?")
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="read all files and rows instead, of everything or of what the experiment is made from, and compare them "
+        "with what was written",
+    )
+    add_json(parser)
+    parser.set_defaults(command=verify)
 
 
 def lineage(profile: Profile, options: argparse.Namespace) -> None:
@@ -70,6 +84,11 @@ def lineage(profile: Profile, options: argparse.Namespace) -> None:
 
 def verify(profile: Profile, options: argparse.Namespace) -> None:
     """Select again from the warehouse as it was, and compare with what is stored and what was trained on."""
+    if options.deep:
+        _verify_deep(profile, options)
+        return
+    if options.experiment is None:
+        raise PlatformError("verify: name an experiment, or write --deep to check all files and rows")
     from orchestration.verification import verify_selection
     from orchestration.workspace import open_workspace
 
@@ -85,6 +104,26 @@ def verify(profile: Profile, options: argparse.Namespace) -> None:
         print(f"  what the checkpoint was trained on: {trained}")
     if not found.same:
         raise PlatformError(f"{experiment.key}: {_reason(found)}")
+
+
+def _verify_deep(profile: Profile, options: argparse.Namespace) -> None:
+    """Read all files and rows, and compare them with what was written."""
+    from orchestration.damage import check, in_words
+    from orchestration.workspace import open_workspace
+
+    experiment = None if options.experiment is None else experiment_of(profile, options.experiment)
+    with open_workspace(profile) as workspace:
+        graph = workspace.staleness.graph
+        chosen = [step for step in graph.steps if experiment is not None and step.partition_key == experiment.key]
+        found = check(workspace, graph.steps if experiment is None else graph.upstream(chosen))
+    if options.json:
+        print_json({"experiment": experiment and experiment.key, "same": not found.faults, **asdict(found)})
+    else:
+        print(f"Read: the files of {found.folders:,} folders, the rows of {found.tables:,} partitions of tables")
+        if found.unknown:
+            print(f"Not known of {len(found.unknown):,}: an earlier version did not record it (--json lists them)")
+    if found.faults:
+        raise PlatformError(in_words(found.faults))
 
 
 def _reason(found: "Verification") -> str:

@@ -14,6 +14,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.models.files import TRAINED_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class _TrainedModel:
         """The model of an experiment.
 
         Raises:
-            PlatformError: it does not exist yet.
+            PlatformError: it does not exist yet, or is not what was written.
         """
         from assets.keys import CHECKPOINT
         from assets.record.recipes import model_folder
@@ -102,6 +103,7 @@ class _TrainedModel:
             raise PlatformError(
                 f"{experiment.key} has no model yet: run `selection-platform refresh {experiment.key}` first"
             )
+        check_files(folder)
         base = read_manifest(artifacts.base_model(experiment.base_model)) or {}
         return cls(experiment, folder, manifest, checkpoint, {name: base[name] for name in ORIGIN if base.get(name)})
 

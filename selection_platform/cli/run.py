@@ -36,7 +36,9 @@ def add_parsers(commands: Commands) -> None:
     )
     completed(of, experiments)
     parser.add_argument(
-        "--rebuild", action="store_true", help="also train checkpoints again whose weights were dropped"
+        "--rebuild",
+        action="store_true",
+        help="also recompute what is damaged, and train checkpoints again whose weights were dropped",
     )
     _add_dry_run(parser)
     parser.set_defaults(command=refresh)
@@ -62,7 +64,7 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.refresh import refresh
 
     if options.rebuild and not options.of:
-        raise PlatformError("--rebuild: name the experiments whose weights you need")
+        raise PlatformError("--rebuild: name the assets or partitions that are damaged, or whose weights you need")
     if options.dry_run:
         _print_plan(profile, options.of, rebuild=options.rebuild)
         return

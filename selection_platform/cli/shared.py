@@ -58,9 +58,11 @@ class Commands:
         return parser
 
 
-def add_experiment(parser: argparse.ArgumentParser, name: str = "experiment", what: str = "an experiment") -> None:
-    """Add an argument that is the key of an experiment."""
-    completed(parser.add_argument(name, metavar="EXPERIMENT", help=f"key of {what}"), experiments)
+def add_experiment(
+    parser: argparse.ArgumentParser, name: str = "experiment", what: str = "an experiment", *, nargs: str | None = None
+) -> None:
+    """Add an argument that is the key of an experiment. `nargs` is argparse's own."""
+    completed(parser.add_argument(name, metavar="EXPERIMENT", nargs=nargs, help=f"key of {what}"), experiments)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

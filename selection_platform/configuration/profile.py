@@ -97,7 +97,7 @@ class Profile(MethodSettings):
         default=PoolSizeStudySettings(), description="Parts of the pools that some arms also select from."
     )
     automation: Annotated[AutomationSettings, UPKEEP] = Field(
-        default=AutomationSettings(), description="What the schedule `refresh_nightly` starts."
+        default=AutomationSettings(), description="What the schedules `refresh_nightly` and `verify_nightly` do."
     )
     jobs: Annotated[JobSettings, UPKEEP] = Field(default=JobSettings(), description="Where the jobs run.")
 

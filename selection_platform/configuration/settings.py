@@ -324,12 +324,17 @@ class JobSettings(Settings):
 
 
 class AutomationSettings(Settings):
-    """What the schedule `refresh_nightly` starts, once it is turned on."""
+    """What the schedules `refresh_nightly` and `verify_nightly` do, once they are turned on."""
 
     cron: str = Field(
         default="0 2 * * *",
         pattern=r"^\S+( \S+){4}$",
         description="When to look for what is missing or stale, as cron writes it, in UTC.",
+    )
+    verify_cron: str = Field(
+        default="0 0 * * *",
+        pattern=r"^\S+( \S+){4}$",
+        description="When to read all files and rows and compare them with the records, as cron writes it, in UTC.",
     )
     recompute_on_code_change: bool = Field(
         default=False, description="Whether a GPU step runs again when only its code version changed."

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.items import item_hash
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 
 Row = dict[str, Any]
@@ -123,9 +124,11 @@ def read_items(folder: Path, benchmark: str) -> dict[str, list[Row]]:
 
     Raises:
         MissingData: `prepare` has not completed in this folder.
+        ChangedFile: the items are not what it wrote.
     """
     if read_manifest(folder) is None:
         raise MissingData(f"{folder}: no benchmark items; prepare them first (asset benchmark_data)")
+    check_files(folder)
     if benchmark == "bbh":
         return {path.stem: _read_rows(path) for path in sorted((folder / "bbh").glob("*.jsonl"))}
     return {"": _read_rows(folder / f"{benchmark}.jsonl")}

@@ -47,6 +47,7 @@ from selection_platform.job.folder import (
     whole_file,
     write_manifest,
 )
+from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
@@ -216,6 +217,8 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """The inputs of the result: the spec, and the content of the files that it names."""
+    # Their manifest stands for them.
+    check_files(Path(spec.data_folder))
     return {
         # `held_out_limit` is left out: it is already in the files of held-out conversations.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},

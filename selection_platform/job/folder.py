@@ -1,14 +1,15 @@
 """Folders whose content counts only when it is complete.
 
 A job writes its files into a folder and its manifest last. A folder without a manifest is unfinished work, and a rerun
-continues in it. Files are written under a temporary name and renamed, so a file that exists is a whole file.
+continues in it. Files are written under a temporary name and renamed, so a file that exists is a whole file. What the
+files of a complete folder are is recorded beside its manifest: see `integrity`.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from selection_platform.errors import PlatformError
 
-MANIFEST, JOB = "manifest.json", "job.json"
+MANIFEST, JOB, FILES = "manifest.json", "job.json", "files.json"
 
 _MEND = "put back what was there, or remove it to have it made again"
 
@@ -60,11 +61,55 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary.replace(path)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Declare the folder complete. Call it after everything else in the folder has been written."""
-    with whole_file(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+def write_manifest(folder: Path, manifest: dict[str, Any], temporary: Collection[str] = ()) -> None:
+    """Declare the folder complete. Call it after everything else in the folder has been written.
+
+    Args:
+        folder: of the job.
+        manifest: what there is to say of its result.
+        temporary: names of the folders in it that are removed after this.
+    """
+    _write_json(folder / FILES, {name: _recorded(folder / name) for name in content_files(folder, temporary)})
+    rewrite_manifest(folder, manifest)
     remove_previous(folder)
+
+
+def rewrite_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Change what the manifest of a complete folder says. What is recorded of its files stays."""
+    _write_json(folder / MANIFEST, manifest)
+
+
+def content_files(folder: Path, without: Collection[str] = ()) -> list[str]:
+    """The files in a complete folder and below, by their paths in it; without those that describe the folder itself.
+
+    Args:
+        folder: of the job.
+        without: names of folders in it that do not count.
+    """
+    # Whoever writes a file gives it a name with a dot until it is whole.
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    names = {str(path) for path in paths if path.parts[0] not in without and not _is_hidden(path)}
+    return sorted(names - {MANIFEST, JOB, FILES})
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _recorded(file: Path) -> dict[str, Any]:
+    state = file.stat()
+    return {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns, "sha256": file_hash(file)}
+
+
+def forget_files(folder: Path, names: Collection[str]) -> None:
+    """Have it recorded of a complete folder that these files are to be removed: from now on they may be gone."""
+    if (folder / FILES).exists():
+        _write_json(folder / FILES, {**read_object(folder / FILES), **dict.fromkeys(names)})
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    with whole_file(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -194,5 +239,4 @@ def _make_room(folder: Path, identity: dict[str, Any], result: str) -> None:
     if _is_job(previous, identity):
         previous.rename(folder)
         return
-    with whole_file(folder / JOB) as temporary:
-        temporary.write_text(json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    _write_json(folder / JOB, identity)

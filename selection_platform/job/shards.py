@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import content_hash, file_hash, whole_file
+from selection_platform.job.integrity import check_files
 from selection_platform.job.processes import process_count, process_number, wait_for_all
 
 Work = TypeVar("Work")
 
 
+SHARDS = "part-*.parquet"
 CUT_FILE = "samples_per_shard"
 """File that records how a job split its work."""
 
@@ -61,12 +63,17 @@ def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
     cut = folder / CUT_FILE
     if cut.exists() and cut.read_text() == str(samples_per_shard):
         return
-    for file in shard_files(folder):
+    for file in folder.glob(SHARDS):
         file.unlink()
     with whole_file(cut) as temporary:
         temporary.write_text(str(samples_per_shard))
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards of a finished job, in order."""
-    return sorted(folder.glob("part-*.parquet"))
+    """The shards of a finished job, in order.
+
+    Raises:
+        ChangedFile: the folder's files are not what was written.
+    """
+    check_files(folder)
+    return sorted(folder.glob(SHARDS))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import read_manifest, write_manifest
+from selection_platform.job.folder import forget_files, read_manifest, rewrite_manifest
 
 WEIGHTS_DROPPED = "weights_dropped"
 """The manifest's entry: when, and how many bytes."""
@@ -46,7 +46,8 @@ def drop_weights(folder: Path) -> int:
     if WEIGHTS_DROPPED not in manifest:
         note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "bytes": freed}
         # The note goes first: a folder that has lost some of its weights must not count as complete.
-        write_manifest(folder, {**manifest, WEIGHTS_DROPPED: note})
+        rewrite_manifest(folder, {**manifest, WEIGHTS_DROPPED: note})
+    forget_files(folder, [path.name for path in weight_files(folder)])
     for path in weight_files(folder):
         path.unlink()
     return freed

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from selection_platform.job.folder import FILES
+
 DESCRIPTION_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 """Configuration, the tokenizers' vocabularies and their chat templates."""
 
@@ -30,7 +32,8 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
 def model_files(folder: Path) -> dict[str, Path]:
     """The files of the model in a folder, by name; empty if there is no such folder."""
     described = (path for pattern in DESCRIPTION_FILES for path in sorted(folder.glob(pattern)))
-    return {path.name: path for path in (*used_weights(folder), *described) if path.is_file()}
+    # In a folder of ours, that record is of more than the model.
+    return {path.name: path for path in (*used_weights(folder), *described) if path.is_file() and path.name != FILES}
 
 
 def used_weights(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from transformers.utils import logging
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import MANIFEST, read_manifest, whole_file
+from selection_platform.job.integrity import check_files
 from selection_platform.models.dropped_weights import weights_dropped
 from selection_platform.text.rendering import CHAT_TEMPLATE
 
@@ -117,7 +118,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         UnreadableModel: there is none that can be read, or it has no end-of-sequence token, with which every answer
             must end.
+        ChangedFile: the folder's files are not what was written.
     """
+    check_files(folder)
     with _named(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
@@ -267,7 +270,9 @@ def read_model(folder: Path, dtype: str, config: PreTrainedConfig | None = None)
 
     Raises:
         UnreadableModel: weights or configuration are missing or broken, or do not belong together.
+        ChangedFile: the folder's files are not what was written.
     """
+    check_files(folder)
     check_weights(folder)
     if dtype not in _DTYPES:
         raise PlatformError(f"dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from selection_platform.job.folder import content_hash, file_hash, read_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.models.loading import ADAPTER_CONFIG, base_model_folder
 
 _PACKAGES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
@@ -28,7 +29,12 @@ def recorded_weights_hash(folder: Path) -> str:
 
 
 def model_identity(folder: Path) -> str:
-    """Hash of weights, configuration and tokenizer; for an adapter, also of its base model. Paths do not count."""
+    """Hash of weights, configuration and tokenizer; for an adapter, also of its base model. Paths do not count.
+
+    Raises:
+        ChangedFile: the folder's files are not what was written.
+    """
+    check_files(folder)
     configs = {path.name: _settings(path) for path in folder.glob("*config.json")}
     patterns = ("tokenizer.*", "vocab.*", "merges.txt", "special_tokens_map.json")
     vocabulary = {path.name: file_hash(path) for pattern in patterns for path in folder.glob(pattern)}

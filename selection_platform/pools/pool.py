@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
@@ -107,7 +108,7 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     texts = list(benchmark_texts) if settings.decontaminate else []
     if not open_job_folder(folder, _identity(settings, raw, texts)):
         report = _make_pool(settings, raw_folder, texts, folder)
-        write_manifest(folder, asdict(report))
+        write_manifest(folder, asdict(report), temporary=[CANDIDATES, TREES])
         _log(report)
     for temporary in (CANDIDATES, TREES):
         shutil.rmtree(folder / temporary, ignore_errors=True)
@@ -158,7 +159,9 @@ def read_pool_report(folder: Path) -> PoolReport:
 
     Raises:
         PlatformError: the folder has no finished pool.
+        ChangedFile: its files are not what was written.
     """
+    check_files(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise PlatformError(f"{folder} has no finished pool; build the pool first")

@@ -9,6 +9,7 @@ from pathlib import Path
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
@@ -98,7 +99,9 @@ def read_raw_pool_report(folder: Path) -> RawPoolReport:
 
     Raises:
         PlatformError: the folder has no finished raw pool.
+        ChangedFile: its files are not what was written.
     """
+    check_files(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise PlatformError(f"{folder} has no finished raw pool; build the raw pool first")

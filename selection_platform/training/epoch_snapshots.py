@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import MANIFEST, file_hash, read_manifest, write_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.models.loading import base_entry, save_tokenizer, sort_adapter_config
 from selection_platform.models.provenance import weights_hash
 
@@ -51,9 +52,11 @@ def epoch_snapshots(folder: Path) -> list[EpochSnapshot]:
 
     Raises:
         PlatformError: the training is not finished, or has no snapshots.
+        ChangedFile: its files are not what was written.
     """
     if not (folder / MANIFEST).exists():
         raise PlatformError(f"{folder}: no finished training; run fine_tune on it")
+    check_files(folder)
     manifests = [(path.parent, read_manifest(path.parent) or {}) for path in folder.glob(f"epoch-*/{MANIFEST}")]
     if not manifests:
         raise PlatformError(f"{folder}: the training kept no epochs; train it with keep_epochs=True")

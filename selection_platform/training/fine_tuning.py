@@ -33,6 +33,7 @@ from selection_platform.text.renderer import Renderer
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
 from selection_platform.training.epoch_snapshots import EpochSnapshots, check_samples_apart
 from selection_platform.training.loop import (
+    CHECKPOINTS,
     Outcome,
     Precision,
     remove_checkpoints,
@@ -120,7 +121,7 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         outcome = train(_model(spec, targets, renderer), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
         if arguments.should_save:
             save_tokenizer(base, folder, renderer.chat_template)
-            write_manifest(folder, _manifest(spec, folder, renderer, rows, outcome))
+            write_manifest(folder, _manifest(spec, folder, renderer, rows, outcome), temporary=[CHECKPOINTS])
     if arguments.should_save:
         remove_checkpoints(folder)
     return _result(folder)

@@ -38,7 +38,9 @@ from selection_platform.training.batches import EpochOrder, Row, RowDataset, col
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_CHECKPOINTS = "checkpoints"
+CHECKPOINTS = "checkpoints"
+"""Folder in a job's folder with optimiser states, removed when the job is finished."""
+
 _WHOLE = "whole.json"
 
 
@@ -97,7 +99,7 @@ def training_arguments(
             " change one of them"
         )
     arguments = TrainingArguments(
-        output_dir=str(folder / _CHECKPOINTS),
+        output_dir=str(folder / CHECKPOINTS),
         per_device_train_batch_size=batch_per_device,
         gradient_accumulation_steps=global_batch // (batch_per_device * devices),
         seed=seed,
@@ -195,13 +197,13 @@ def _check_room(folder: Path, model: PreTrainedModel, *, saves: int, resumed: bo
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint in a job's folder, if any."""
-    whole = [path.parent for path in folder.glob(f"{_CHECKPOINTS}/checkpoint-*/{_WHOLE}")]
+    whole = [path.parent for path in folder.glob(f"{CHECKPOINTS}/checkpoint-*/{_WHOLE}")]
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Delete the optimiser states of a finished job."""
-    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _seconds_at(checkpoint: Path | None) -> float:

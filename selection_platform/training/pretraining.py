@@ -33,7 +33,14 @@ from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.rendering import pieces, template_hash
 from selection_platform.training.batches import Row
-from selection_platform.training.loop import Precision, remove_checkpoints, resolve_precision, train, training_arguments
+from selection_platform.training.loop import (
+    CHECKPOINTS,
+    Precision,
+    remove_checkpoints,
+    resolve_precision,
+    train,
+    training_arguments,
+)
 
 END = "<|endoftext|>"
 """Ends every answer; also the padding token."""
@@ -99,7 +106,7 @@ def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
         "versions": package_versions(),
         "weights_hash": weights_hash(folder),
     }
-    write_manifest(folder, manifest)
+    write_manifest(folder, manifest, temporary=[CHECKPOINTS])
     remove_checkpoints(folder)
     return manifest
 

@@ -119,6 +119,7 @@ def test_resumes_to_the_same_bytes(spec: EmbeddingSpec, tmp_path: Path, monkeypa
     embed(spec, tmp_path / "broken")
     assert shard_bytes(tmp_path / "broken") == shard_bytes(tmp_path / "whole")
     assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == [
+        "files.json",
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(4)),

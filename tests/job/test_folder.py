@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.disk_usage import beside, remove_folders, removed_folders
-from selection_platform.job.folder import JOB, MANIFEST, open_job_folder, previous_folder, write_manifest
+from selection_platform.job.folder import FILES, JOB, MANIFEST, open_job_folder, previous_folder, write_manifest
 
 OLD, NEW, OTHER = {"steps": 1}, {"steps": 2}, {"steps": 3}
 
@@ -35,7 +35,7 @@ def test_an_interrupted_job_leaves_the_result_of_before(folder):
     begin(folder, NEW)
     assert open_job_folder(folder, OLD)
     assert (folder / "weights").read_text() == "old"
-    assert names(folder) == [JOB, MANIFEST, "weights"]
+    assert names(folder) == [FILES, JOB, MANIFEST, "weights"]
     assert names(folder.parent) == ["model"]
 
 

@@ -153,6 +153,7 @@ def test_what_an_earlier_version_made_grows_too(spec, tmp_path):
     manifest_file.write_text(json.dumps(manifest))
     for file in first.files:
         pq.write_table(pq.read_table(file).drop(["prompt_cut", "answer_cut"]), file)
+    (tmp_path / "out" / "000" / "files.json").unlink()
     grown = grow(spec, samples(24), tmp_path / "out")
     assert (grown.new_samples, grown.summary.samples) == (9, 24)
     second = read_manifest(tmp_path / "out" / "001") or {}

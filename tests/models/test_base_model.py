@@ -10,6 +10,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from selection_platform.errors import PlatformError
+from selection_platform.job.folder import write_manifest
+from selection_platform.job.integrity import changed_files
 from selection_platform.models.base_model import (
     SMOLLM2_135M_INSTRUCT,
     HubModel,
@@ -71,6 +73,14 @@ def test_a_model_of_a_folder_is_copied_and_known_by_its_content(hub: Path, tmp_p
     weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
     assert weights_hash(tmp_path / "base") == manifest["weights_hash"]
     assert copy_model(moved, tmp_path / "base")["weights_hash"] == weights_hash(moved) != manifest["weights_hash"]
+
+
+def test_a_model_that_was_trained_here_is_copied_without_the_record_of_its_other_files(hub: Path, tmp_path: Path):
+    (hub / "loss.csv").write_text("0.7")
+    write_manifest(hub, {"weights_hash": weights_hash(hub)})
+    copy_model(hub, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "loss.csv").exists()
+    assert changed_files(tmp_path / "copy", deep=True) == []
 
 
 def test_a_folder_that_holds_no_model_is_refused(hub: Path, tmp_path: Path):

@@ -9,6 +9,7 @@ import pytest
 
 from assets import build_assets
 from assets.record.catalog_age import AFTERWARDS, OlderCatalog
+from assets.record.provenance import latest_provenance
 from orchestration import cleaning
 from orchestration.automation import build_automation
 from orchestration.materialize import open_instance
@@ -198,6 +199,34 @@ def test_records_of_an_earlier_version_name_a_number_alone(older, capsys, monkey
     place, _ = older
     monkeypatch.setattr("assets.record.catalog_age.AFTERWARDS", f"{AFTERWARDS}, of another version")
     assert MESSAGE in refused(capsys, place, "clean")
+
+
+def test_without_any_catalog_the_tables_are_made_again_and_no_job(place, capsys):
+    with open_instance(place.home) as instance:
+        before = {node: made.data_version for node, made in all_made(instance)}
+    trained = {path: path.stat().st_mtime_ns for path in (place.home / "artifacts").rglob("*.safetensors")}
+    catalog_of(place).unlink()
+    for command in (["run"], ["sql", "FROM scores.entropy"]):
+        said = refused(capsys, place, *command)
+        assert "folders warehouse and dagster" in said or "the folder dagster beside it" in said
+        assert "makes the tables again and computes no complete job again" in said.replace(",", "")
+        assert "run `selection-platform run` first" not in said
+    for folder in ("warehouse", "dagster"):
+        shutil.rmtree(place.home / folder)
+    output_of(capsys, place, "run")
+    assert {path: path.stat().st_mtime_ns for path in (place.home / "artifacts").rglob("*.safetensors")} == trained
+    with open_instance(place.home) as instance:
+        after = {node: made.data_version for node, made in all_made(instance)}
+    # Costs are lost.
+    assert {node for node in before if before[node] != after[node]} <= {("cost_ledger", None), ("report", None)}
+
+
+def all_made(instance):
+    return [
+        ((key.to_user_string(), partition), made)
+        for key in instance.get_asset_keys()
+        for partition, made in latest_provenance(instance, key).items()
+    ]
 
 
 def test_an_older_dagster_instance_loses_no_rows(place, capsys):

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.data]
 READING = {
     "status": (["status", "--exit-code"], "0 of "),
     "verify": (["verify", RANDOM[0]], "the same ids"),
+    "verify --deep": (["verify", "--deep"], "Read: the files of"),
     "disk": (["disk"], "total   "),
     "sql": (["sql", "SELECT count(*) AS rows FROM scores.entropy"], "40"),
     "report": (["report", "--to", "{page}"], "index.html"),

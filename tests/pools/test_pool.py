@@ -146,7 +146,7 @@ def test_a_pool_that_was_stopped_goes_on_after_its_last_whole_shard(tmp_path, mo
     assert again == [{**row, "source": "pool.jsonl", "file": str(tmp_path / "pool.jsonl")} for row in rows]
     assert report.kept == whole.kept
     assert sorted(path.name for path in (tmp_path / "pool").iterdir()) == [
-        "job.json", "manifest.json", *(f"part-0000{number}.parquet" for number in range(3)),
+        "files.json", "job.json", "manifest.json", *(f"part-0000{number}.parquet" for number in range(3)),
     ]  # fmt: skip
 
 

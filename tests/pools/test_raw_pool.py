@@ -15,7 +15,7 @@ import pytest
 
 from selection_platform.configuration.pool_settings import FOLDER, PoolSettings
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import MANIFEST
+from selection_platform.job.folder import FILES, MANIFEST
 from selection_platform.pools import shards
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.raw_pool import read_raw_pool_report, write_raw_pool
@@ -114,7 +114,7 @@ def write_source(path, start, rows):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name not in (FILES, MANIFEST)}
 
 
 @pytest.mark.parametrize("kind", SOURCES)

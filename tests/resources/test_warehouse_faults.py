@@ -10,6 +10,7 @@ import pytest
 
 from resources.catalog import CATALOG_VARIABLE
 from resources.faults import WarehouseFault
+from resources.snapshots import forget_snapshots, snapshots
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE
@@ -157,7 +158,9 @@ def test_a_damaged_table_file_is_named_and_the_others_can_be_read(warehouse, dam
     if damage == "truncated":
         file.write_bytes(whole[: len(whole) // 2])
     for work in (lambda: count(warehouse), lambda: warehouse.replace("scores.ifd", PARTITION, rows(200))):
-        with pytest.raises(WarehouseFault, match=f"a Parquet file is missing, damaged.*{file.name}"):
+        with pytest.raises(
+            WarehouseFault, match=rf"rows of table scores\.ifd .* are lost or cannot be read.*{file.name}"
+        ):
             work()
     assert count(warehouse, "q") == 50
     file.write_bytes(whole)
@@ -172,3 +175,55 @@ def test_a_server_that_does_not_answer_is_named(tmp_path):
         warehouse.replace("scores.ifd", PARTITION, rows(1))
     with pytest.raises(WarehouseFault, match="PostgreSQL does not answer"):
         count(warehouse)
+
+
+def file_of(warehouse, pool):
+    return next(path for path in parquet_files(warehouse) if f"pool={pool}/" in str(path))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"cut", b"x" * 9000])
+def test_rows_whose_file_is_lost_can_be_replaced(warehouse, content, caplog):
+    warehouse.replace("scores.ifd", {**PARTITION, "pool": "q"}, rows(7))
+    lost = file_of(warehouse, "p")
+    if content is None:
+        lost.unlink()
+    else:
+        lost.write_bytes(content)
+    with pytest.raises(
+        WarehouseFault, match=r"scores\.ifd \(pool p, model m\) .* `selection-platform refresh p/m --rebuild`"
+    ):
+        count(warehouse)
+    # What is left is read, and written, as before.
+    assert count(warehouse, "q") == 7
+    assert warehouse.replace("scores.ifd", {**PARTITION, "pool": "q"}, rows(8)) == 8
+    with caplog.at_level("WARNING"):
+        assert warehouse.replace("scores.ifd", PARTITION, rows(200)) == 200
+    assert "old rows are lost, and new ones take their place" in caplog.text
+    assert lost.name in caplog.text
+    assert warehouse.query("SELECT count(*) FROM scores.ifd").item() == 208
+    # It is no obstacle to whoever cleans up.
+    forget_snapshots(warehouse, snapshots(warehouse)[:-1])
+    assert warehouse.query("SELECT count(*) FROM scores.ifd").item() == 208
+
+
+def test_a_lost_file_of_rows_that_are_only_read_is_not_passed_over(warehouse):
+    file_of(warehouse, "p").unlink()
+    with pytest.raises(WarehouseFault, match="refresh p/m --rebuild"):
+        warehouse.replace("scores.entropy", PARTITION, "SELECT sample_id, score FROM scores.ifd WHERE pool = 'p'")
+    with pytest.raises(WarehouseFault, match="refresh p/m --rebuild"):
+        count(warehouse)
+
+
+def test_an_experiments_lost_rows_are_named_by_its_key(warehouse):
+    picks = 'SELECT range AS "position", md5(range::VARCHAR) AS sample_id FROM range(100)'
+    warehouse.replace("selections.samples", {"experiment": "ifd/p/m/6/s0"}, picks)
+    next(path for path in parquet_files(warehouse) if "experiment=" in str(path)).unlink()
+    with pytest.raises(WarehouseFault, match="`selection-platform refresh ifd/p/m/6/s0 --rebuild`"):
+        warehouse.query("FROM selections.samples")
+
+
+def test_lost_rows_of_a_table_without_partitions_are_looked_for(warehouse):
+    warehouse.replace("reports.pool_size_curve", {}, "SELECT 'ifd' AS method FROM range(5000)")
+    next(path for path in parquet_files(warehouse) if "pool_size_curve" in str(path)).unlink()
+    with pytest.raises(WarehouseFault, match=r"table reports\.pool_size_curve .* `selection-platform verify --deep`"):
+        warehouse.query("SELECT max(method) FROM reports.pool_size_curve")

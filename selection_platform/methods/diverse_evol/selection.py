@@ -170,7 +170,8 @@ def _run(spec: DiverseEvolSpec, folder: Path) -> None:
         "rounds": [{key: value for key, value in asdict(result).items() if key != "rows"} for result in rounds],
         "seconds": sum(result.train_seconds + result.embed_seconds + result.pick_seconds for result in rounds),
     }
-    write_manifest(folder, {"summary": summary, "content_hash": content_hash([file_hash(folder / PICKS_FILE)])})
+    manifest = {"summary": summary, "content_hash": content_hash([file_hash(folder / PICKS_FILE)])}
+    write_manifest(folder, manifest, temporary=[path.name for path in folder.glob("round-*") if path.is_dir()])
 
 
 def _round(

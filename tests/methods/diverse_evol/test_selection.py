@@ -111,7 +111,8 @@ def test_equals_the_same_steps_by_hand(changes: dict[str, Any], spec: DiverseEvo
     expected, radii = by_hand(spec, tmp_path / "work")
     assert picks.to_pylist() == expected
     assert [str(column.type) for column in picks.schema] == ["string", "int64", "int32"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["job.json", "manifest.json", "picks.parquet"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["files.json", "job.json", "manifest.json", "picks.parquet"]
     summary = (read_manifest(tmp_path / "out") or {})["summary"]
     assert (summary["samples"], summary["selected"], summary["start"]) == (30, 12, 4)
     assert [each["cover_radius"] for each in summary["rounds"]] == pytest.approx(radii, rel=1e-4)
@@ -174,6 +175,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(
     assert select(spec, tmp_path / "broken").read_bytes() == whole
     assert trained == ["round-1", "round-2"]
     assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == [
+        "files.json",
         "job.json",
         "manifest.json",
         "picks.parquet",

@@ -1,0 +1,59 @@
+"""What rows a materialization wrote, so that it can be checked later that they are still there.
+
+A data version says less: many do not count all columns or tables, and some are hashes of a job's files.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+import dagster as dg
+
+from resources.replacement import Replacement
+from resources.warehouse import Warehouse
+
+ROWS = "rows written"
+
+
+class Content(NamedTuple):
+    """Rows of one partition of a table.
+
+    Attributes:
+        table: name with schema.
+        partition: the columns and values that name the partition; none for a whole table.
+        columns: the columns that count, as in a SELECT: a later version of the platform may add some.
+    """
+
+    table: str
+    partition: Mapping[str, Any]
+    columns: str
+
+    @classmethod
+    def of(cls, replacement: Replacement, warehouse: Warehouse) -> Self:
+        """What was replaced, with all columns that its table has now."""
+        columns = warehouse.query(f"SELECT * FROM {replacement.table} LIMIT 0").columns
+        return cls(replacement.table, replacement.partition, ", ".join(f'"{name}"' for name in columns))
+
+    def __str__(self) -> str:
+        """Table and partition."""
+        named = ", ".join(f"{column} {value}" for column, value in self.partition.items() if value is not None)
+        return f"table {self.table}{f' ({named})' if named else ''}"
+
+    def version(self, warehouse: Warehouse) -> str:
+        """Identity of the rows, as they are now."""
+        return warehouse.content_hash(self.table, self.partition, self.columns)
+
+
+def rows_written(warehouse: Warehouse | None, replacements: Iterable[Replacement]) -> dict[str, dg.MetadataValue]:
+    """Metadata of a materialization: what rows it wrote, and their versions."""
+    if warehouse is None:
+        return {}
+    found = {str(content): content for content in (Content.of(each, warehouse) for each in replacements)}
+    rows = [{**content._asdict(), "version": content.version(warehouse)} for content in found.values()]
+    return {ROWS: dg.MetadataValue.json(rows)} if rows else {}
+
+
+def recorded_rows(metadata: Mapping[str, Any]) -> list[tuple[Content, str]]:
+    """What rows a materialization wrote, with their versions then; nothing of one by an earlier version."""
+    return [
+        (Content(each["table"], each["partition"], each["columns"]), each["version"]) for each in metadata.get(ROWS, [])
+    ]
