@@ -249,20 +249,20 @@ def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, An
 @contextlib.contextmanager
 def _quiet_lm_eval() -> Iterator[None]:
     """Keep lm-eval from drawing a bar for every subtask and from explaining itself; errors still show."""
-    logger, root = logging.getLogger("lm_eval"), logging.getLogger()
+    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    root.addFilter(_is_not_about_language)
+    checker.addFilter(_is_not_about_language)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         logger.setLevel(level)
-        root.removeFilter(_is_not_about_language)
+        checker.removeFilter(_is_not_about_language)
 
 
 def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """IFEval reports each answer without a word in it as an error, to the root logger, and counts it as wrong."""
+    """IFEval's checker reports each answer without a word in it as an error, and counts it as right."""
     return not record.getMessage().startswith("Unable to detect language")
 
 
