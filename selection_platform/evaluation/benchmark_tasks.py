@@ -32,7 +32,8 @@ from selection_platform.evaluation.task_names import (
 from selection_platform.job.folder import content_hash
 
 # lm-eval compiles the templates of a task again for each item, which takes longer than to fill them in.
-utils.env.from_string = lru_cache(maxsize=1024)(utils.env.from_string)
+_templates: Any = utils.env
+_templates.from_string = lru_cache(maxsize=1024)(utils.env.from_string)
 
 
 @lru_cache(maxsize=16)
