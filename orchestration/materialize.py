@@ -8,6 +8,7 @@ and its partition as the target.
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
@@ -133,11 +134,9 @@ def materialize_step(
     Raises:
         Exception: the error of the asset; the run is recorded as failed.
     """
-    job = dg.Definitions(
-        assets=assets, resources=with_resources._asdict(), executor=dg.in_process_executor
-    ).resolve_implicit_global_asset_job_def()
+    job = _job(tuple(assets), with_resources)
     run = instance.create_run_for_job(
-        job.get_subset(asset_selection=frozenset(step.asset.keys)),
+        job,
         run_config=QUIET,
         tags={**_tags(step), **({FORCE_TAG: "true"} if force else {})},
         asset_selection=set(step.asset.keys),
@@ -152,6 +151,13 @@ def materialize_step(
     for event in result.get_asset_materialization_events():
         metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
     return metadata
+
+
+@lru_cache(maxsize=1)
+def _job(assets: tuple[dg.AssetsDefinition, ...], with_resources: Resources) -> dg.JobDefinition:
+    """The job that holds every asset. One for all steps of a refresh: to make and describe it takes 0.1 s."""
+    definitions = dg.Definitions(assets=assets, resources=with_resources._asdict(), executor=dg.in_process_executor)
+    return definitions.resolve_implicit_global_asset_job_def()
 
 
 def _tags(step: Step) -> dict[str, str]:

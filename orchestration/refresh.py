@@ -16,6 +16,7 @@ from orchestration.retention import Retention, by_experiment
 from orchestration.run_lock import only_run
 from orchestration.staleness import Due
 from orchestration.workspace import Workspace, open_workspace
+from resources.kept_writer import kept_writer
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError, is_fixable, message_of
 from selection_platform.evaluation.spec import CODE_TASK
@@ -44,7 +45,8 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     with only_run(home(profile)), open_workspace(profile) as workspace:
         tell_left_out(profile, tell)
         try:
-            _Refresh(workspace, tell).run(of, rebuild=rebuild)
+            with kept_writer(workspace.resources.warehouse.folder):
+                _Refresh(workspace, tell).run(of, rebuild=rebuild)
         finally:
             gc.unfreeze()
 

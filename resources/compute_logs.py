@@ -1,24 +1,30 @@
-"""Dagster's log of what steps print, with helper processes that stay quiet at Ctrl-C."""
+"""Dagster's log of what steps print, copied by a thread of their process."""
 
-import signal
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import IO, Any
 
 import dagster as dg
 
-# Not public: Dagster's own log, which it uses by default.
-from dagster._core.storage.compute_log_manager import CapturedLogContext
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+# Not public: Dagster's own log, which it uses by default, and its parts.
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
+from dagster._utils import ensure_file, touch_file
+
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class QuietComputeLogManager(LocalComputeLogManager):
     """Dagster's log in its usual folder.
 
-    Ctrl-C goes to all processes of a terminal, and those that copy a step's output would print tracebacks. They start
-    with SIGINT blocked, and end with the step or with the process that runs it.
+    Dagster starts four processes for each step to copy what it prints to the terminal. They take longer than a light
+    step, and at Ctrl-C, which goes to all processes of a terminal, they print tracebacks.
     """
 
     @classmethod
@@ -40,12 +46,44 @@ class QuietComputeLogManager(LocalComputeLogManager):
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
-        """Copy what a step prints into files."""
+        """Let what a step prints go to files, and from there to where it would have gone."""
         with ExitStack() as stack:
-            # A new process inherits the mask of the thread that starts it.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                captured = stack.enter_context(super().capture_logs(log_key))
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            yield captured
+            for kind, stream in ((ComputeIOType.STDOUT, sys.stdout), (ComputeIOType.STDERR, sys.stderr)):
+                file = self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[kind])
+                ensure_file(file)
+                stack.enter_context(_copied(Path(file), stream))
+                stack.enter_context(redirect_to_file(stream, file))
+            yield CapturedLogContext(log_key)
+        # Dagster's sign that nothing will be added.
+        touch_file(self.complete_artifact_path(log_key))
+
+
+@contextmanager
+def _copied(file: Path, stream: IO[str]) -> Iterator[None]:
+    """Within the block, copy what is added to a file to where a stream leads before it is redirected."""
+    try:
+        target = os.dup(stream.fileno())
+    except OSError:
+        # It is no file, as in tests: Dagster redirects none of these.
+        yield
+        return
+    ended = Event()
+    with file.open("rb") as added:
+        added.seek(0, os.SEEK_END)
+
+        def copy() -> None:
+            # Who read it may have stopped, as `head` does; the file has all of it.
+            with suppress(BrokenPipeError), os.fdopen(target, "wb") as to:
+                last = False
+                while not last:
+                    last = ended.wait(_SECONDS_BETWEEN_LOOKS)
+                    to.write(added.read())
+                    to.flush()
+
+        thread = Thread(target=copy, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

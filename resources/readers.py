@@ -1,8 +1,8 @@
 """Read-only connections that this process keeps open: to open one takes ten times as long as most queries."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
 
 import duckdb
@@ -17,6 +17,7 @@ class _Reader:
     opened: ExitStack
     users: int = 0
     wanted: bool = True
+    idle: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
 
     def close_if_unused(self) -> None:
         """Close the connection after its last cursor: closing it earlier would end its cursors too."""
@@ -31,16 +32,21 @@ _LOCK = Lock()
 
 
 @contextmanager
-def cursor(folder: str, state: str, opened: Callable[[], Opened]) -> Iterator[duckdb.DuckDBPyConnection]:
+def cursor(
+    folder: str, state: str, opened: Callable[[], Opened], ready: Callable[[duckdb.DuckDBPyConnection], object]
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor of the open connection; of a new one if the catalog has changed.
+
+    It serves the next reader after the block, unless that raised: what it was reading may still be open.
 
     Args:
         folder: the warehouse's folder.
         state: the state of its catalog.
         opened: opens a connection.
+        ready: makes a new cursor ready; it takes as long as most queries.
 
     Raises:
-        Exception: whatever `opened` raises.
+        Exception: whatever `opened` and `ready` raise.
     """
     with _LOCK:
         reader = _READERS.get(folder)
@@ -49,11 +55,19 @@ def cursor(folder: str, state: str, opened: Callable[[], Opened]) -> Iterator[du
             stack = ExitStack()
             reader = _READERS[folder] = _Reader(state, stack.enter_context(opened()), stack)
         reader.users += 1
+        used = reader.idle.pop() if reader.idle else None
+    connection, done = used or reader.connection.cursor(), False
     try:
-        with closing(reader.connection.cursor()) as connection:
-            yield connection
+        if used is None:
+            ready(connection)
+        yield connection
+        done = True
     finally:
+        if not done:
+            connection.close()
         with _LOCK:
+            if done:
+                reader.idle.append(connection)
             reader.users -= 1
             reader.close_if_unused()
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import WarehouseFault, explained, leftovers_removed
+from resources.kept_writer import writer
 from resources.lost_files import pass_over
 from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
@@ -235,9 +236,9 @@ class Warehouse(dg.ConfigurableResource):
         with ExitStack() as stack:
             stack.enter_context(catalog.turn_to_write())
             self._check_catalog_of_tables(catalog)
-            # SQLite clears its write-ahead log when the last connection closes, if that one may write.
-            readers.close(self.folder)
-            connection = stack.enter_context(self._attached(read_only=False))
+            stack.enter_context(explained())
+            opened = partial(self._attached, read_only=False)
+            connection = stack.enter_context(writer(self.folder, lambda: catalog.identity, opened))
             # Once per process and catalog: to look takes longer than many writes.
             identity = catalog.identity
             if identity not in _COMPLETE_CATALOGS:
@@ -284,8 +285,7 @@ class Warehouse(dg.ConfigurableResource):
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of the reading connection that this process keeps open."""
         opened = partial(self._attached, read_only=True)
-        with explained(), readers.cursor(self.folder, self._catalog.state, opened) as connection:
-            connection.execute("USE warehouse")
+        with explained(), readers.cursor(self.folder, self._catalog.state, opened, _use) as connection:
             yield connection
 
     @contextmanager
@@ -309,6 +309,11 @@ class Warehouse(dg.ConfigurableResource):
             if read_only:
                 confine(connection, Path(plain(self.tables)))
             yield connection
+
+
+def _use(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let names of tables be those of the warehouse."""
+    connection.execute("USE warehouse")
 
 
 _CONTENT = "count(*), sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR"

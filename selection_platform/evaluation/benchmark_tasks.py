@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from datasets import Dataset
+from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
@@ -29,6 +30,10 @@ from selection_platform.evaluation.task_names import (
     unsafe_task,
 )
 from selection_platform.job.folder import content_hash
+
+# lm-eval compiles the templates of a task again for each item, which takes longer than to fill them in.
+_templates: Any = utils.env
+_templates.from_string = lru_cache(maxsize=1024)(utils.env.from_string)
 
 
 @lru_cache(maxsize=16)

@@ -169,10 +169,20 @@ class ChatModel(LM):
         yield from groups.items()
 
     def _batches(self, indices: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Batches of indices, longest first, so that rows have similar lengths and memory runs out early if it does."""
+        """Batches of indices, longest first, so that memory runs out early if it does.
+
+        A row less than half as long as its batch's longest begins a new batch: with a single long prompt among short
+        ones, most of a batch would be padding.
+        """
         order = sorted(indices, key=lambda index: (-lengths[index], index))
-        for start in range(0, len(order), self.batch_size):
-            yield order[start : start + self.batch_size]
+        batch: list[int] = []
+        for index in order:
+            if batch and (len(batch) == self.batch_size or 2 * lengths[index] < lengths[batch[0]]):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
 
     @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[str]:

@@ -252,20 +252,20 @@ def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, An
 @contextlib.contextmanager
 def _quiet_lm_eval() -> Iterator[None]:
     """Suppress lm-eval's progress bars and messages, except errors."""
-    logger, root = logging.getLogger("lm_eval"), logging.getLogger()
+    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    root.addFilter(_is_not_about_language)
+    checker.addFilter(_is_not_about_language)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         logger.setLevel(level)
-        root.removeFilter(_is_not_about_language)
+        checker.removeFilter(_is_not_about_language)
 
 
 def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """False for IFEval's message about an answer without words, which it logs as an error and counts as wrong."""
+    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
     return not record.getMessage().startswith("Unable to detect language")
 
 

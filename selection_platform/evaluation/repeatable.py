@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import langdetect
+import numpy as np
+import torch
 from datasets import disable_caching, enable_caching
 from lm_eval.api.task import Task
-from transformers import set_seed
 
 from selection_platform.evaluation.items import item_hash
 from selection_platform.job.folder import content_hash
@@ -75,7 +76,10 @@ def _restart(seed: int, task_name: str) -> None:
 def _start_streams(seed: int, key: str) -> int:
     """Seed every random stream that a task can draw from with a seed for the key. Returns that seed."""
     start = int(content_hash([seed, key])[:8], 16)
-    set_seed(start)
+    random.seed(start)
+    np.random.seed(start)  # noqa: NPY002 (tasks draw from it)
+    # Not torch.manual_seed: without a GPU it notes its whole stack at each call, which takes longer than most prompts.
+    torch.default_generator.manual_seed(start)
     # langdetect has a stream for each text, which this seeds.
     langdetect.DetectorFactory.seed = 0
     return start

@@ -5,6 +5,7 @@ Nothing in a folder is executed: weights are only safetensors, and custom code o
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ from selection_platform.text.rendering import CHAT_TEMPLATE
 
 # The platform reports progress itself; a bar for each file read or written hides it.
 logging.disable_progress_bar()
+# peft asks for it wherever it adds an adapter to a model.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 ADAPTER_CONFIG = "adapter_config.json"
 BASE_FOLDER_KEY = "base_model_folder"

@@ -132,3 +132,10 @@ def test_settings_that_a_checkpoint_ships_do_not_change_its_answers(model, token
     chat = ChatModel(model, paper(tokenizer), 2)
     chat.apply_chat_template(HISTORY)
     assert chat.generate_until(ask(chat, "generate_until", (text, asked))) == [expected]
+
+
+def test_a_long_prompt_does_not_pad_short_ones(model, tokenizer):
+    chat = ChatModel(model, paper(tokenizer), 3)
+    lengths = [27, 100, 50, 49, 30, 29, 28]
+    # 49 is less than half of 100, and 28 would be a fourth.
+    assert list(chat._batches(range(7), lengths)) == [[1, 2], [3, 4, 5], [6, 0]]

@@ -1,5 +1,6 @@
 """lm-eval's own tasks give an item the same prompt and the same verdict, in any order and beside any others."""
 
+import logging
 import random
 from importlib.metadata import distribution
 from typing import Any, cast
@@ -7,17 +8,20 @@ from typing import Any, cast
 import lm_eval.api.task
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset, is_caching_enabled
+from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks.gpqa.n_shot.utils import process_docs as with_a_stream_of_its_own
 from lm_eval.tasks.gpqa.zeroshot.utils import process_docs as with_the_shared_stream
+from transformers import set_seed
 
 from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
 from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
-from selection_platform.evaluation.harness import run_items
-from selection_platform.evaluation.repeatable import make_repeatable
+from selection_platform.evaluation.harness import _quiet_lm_eval, run_items
+from selection_platform.evaluation.repeatable import _start_streams, make_repeatable
 from selection_platform.evaluation.spec import computations
 
 # langdetect takes it for French about every second time, else for Italian.
@@ -140,6 +144,33 @@ def test_another_seed_draws_others():
     found = prompts(task)
     make_repeatable(task, 1)
     assert prompts(task) != found
+
+
+def test_the_streams_start_where_transformers_starts_them():
+    def drawn():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002 (tasks draw from it)
+
+    start = _start_streams(0, "an item")
+    found = drawn()
+    set_seed(start)
+    assert drawn() == found
+
+
+def test_templates_are_compiled_once():
+    template = "{{question}} of an item"
+    assert utils.env.from_string(template) is utils.env.from_string(template)
+    assert [utils.apply_template(template, {"question": number}) for number in (1, 2)] == [
+        "1 of an item",
+        "2 of an item",
+    ]
+
+
+def test_an_answer_without_a_word_is_no_error(caplog):
+    checker = logging.getLogger("lm_eval.tasks.ifeval.instructions")
+    with _quiet_lm_eval():
+        checker.error("Unable to detect language for text %s due to %s", "123", "No features in text.")
+        checker.error("another fault")
+    assert caplog.messages == ["another fault"]
 
 
 @pytest.mark.parametrize(
