@@ -5,16 +5,18 @@ import os
 import shutil
 import sqlite3
 
-# Before torch is imported: sums over more threads come out otherwise, models this small lose more than they gain by
-# threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
-os.environ["OMP_NUM_THREADS"] = "1"
+# Before torch and polars are imported: sums over more threads come out otherwise, models this small lose more than they
+# gain by threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1")
 
 import pytest
 import yaml
+from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from resources import catalog
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
@@ -56,6 +58,23 @@ def _without_waiting_for_the_disk(connection, _):
     """Dagster commits a hundred times a step. What a test wrote is there after kill -9 all the same."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+def duckdb_with(threads):
+    """Opens DuckDB as the warehouse does, with some threads."""
+
+    def opened(database, connection_config):
+        return DuckDBResource(database=database, connection_config={**connection_config, "threads": threads})
+
+    return opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_of_duckdb():
+    """It reads no variable. On tables of a few rows, a second thread of DuckDB doubles the time of the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "DuckDBResource", duckdb_with(threads=1))
+        yield
 
 
 def enter(patch, place):

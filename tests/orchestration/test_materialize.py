@@ -108,6 +108,9 @@ def settings_seen(home):
 def test_commands_that_begin_together_read_whole_settings(tmp_path):
     with multiprocessing.get_context("fork").Pool(4) as pool:
         seen = set().union(*pool.map(settings_seen, [tmp_path] * 4))
+        # The end of the block would send SIGTERM, which a script's background job may ignore: it would wait for ever.
+        pool.close()
+        pool.join()
     assert seen == {DAGSTER_YAML.read_text()}
     assert [path.name for path in (tmp_path / "dagster").iterdir()] == ["dagster.yaml"]
 

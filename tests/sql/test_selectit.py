@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from resources import catalog
 from sql.queries import load_sql
+from tests.conftest import duckdb_with
 
 VALUES = {
     "raters": ["m"],
@@ -120,7 +122,8 @@ def test_model_level_weighs_the_raters(warehouse, pool):
 
 
 @pytest.mark.slow
-def test_many_samples_equal_the_formula(warehouse, pool):
+def test_many_samples_equal_the_formula(warehouse, pool, monkeypatch):
+    monkeypatch.setattr(catalog, "DuckDBResource", duckdb_with(threads=4))
     generator = np.random.default_rng(0)
     ids = [f"s{index:03d}" for index in range(300)]
     put_pool(warehouse, pool, ids)
