@@ -13,6 +13,7 @@ import pytest
 import yaml
 from dagster_duckdb import DuckDBResource
 from filelock import FileLock
+from hypothesis import settings
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -21,6 +22,10 @@ from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, write_pool
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 def pytest_collection_modifyitems(items):
