@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sqlite3
+from collections import Counter
 
 # Before torch and polars are imported: sums over more threads come out otherwise, models this small lose more than they
 # gain by threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
@@ -31,18 +32,20 @@ settings.load_profile("without a deadline")
 def pytest_collection_modifyitems(items):
     """Tests of the finished run are slow, and files with slow tests come first: each file is one process's work.
 
-    Of the files that use the finished run, one comes first, and the others when it is there to be copied.
+    Of the files that use the finished run, one comes first, and the others when it is there to be copied: the longer
+    ones before the shorter, so that no process is alone with a long one in the end.
     """
     for item in items:
         if "finished" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    of_finished = list(dict.fromkeys(item.path for item in items if "finished" in item.fixturenames))
+    of_finished = Counter(item.path for item in items if "finished" in item.fixturenames)
+    first = next(iter(of_finished), None)
 
     def place_in_order(item):
         if item.path not in slow:
-            return 3
-        return 1 if item.path not in of_finished else 0 if item.path == of_finished[0] else 2
+            return 3, 0
+        return (1, 0) if item.path not in of_finished else (0 if item.path == first else 2, -of_finished[item.path])
 
     items.sort(key=place_in_order)
 
@@ -53,9 +56,15 @@ def pytest_configure():
 
 
 def pytest_collection_finish():
-    """Garbage is that of the tests from here on."""
+    """Garbage is that of the tests from here on.
+
+    A refresh freezes what is there before each step, and unfreezes it all in the end. What was imported would be looked
+    through from then on: a second for each training and each step that asks for garbage.
+    """
     gc.freeze()
     gc.enable()
+    for name in ("freeze", "unfreeze"):
+        setattr(gc, name, lambda: None)
 
 
 @event.listens_for(Engine, "connect")
