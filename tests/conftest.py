@@ -18,6 +18,7 @@ from hypothesis import settings
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from benchmarks.postgres_server import NoServer, running_server
 from resources import catalog
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
@@ -110,6 +111,16 @@ def new_warehouse(tmp_path_factory):
         return Warehouse(folder=str(folder))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def server():
+    """How libpq connects to a PostgreSQL server. Tests share it, each with a schema of its own."""
+    try:
+        with running_server(durable=False) as connection:
+            yield connection
+    except NoServer as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources.faults import WarehouseFault
 from resources.plain_paths import plain_paths
 from resources.snapshots import forget_snapshots, snapshots
@@ -26,15 +25,6 @@ NAMES = {
 """Names of homes, and of homes beside them that they match as patterns."""
 
 CASES = [*(("sqlite", name) for name in NAMES), pytest.param("postgres", "a\\*b{x}", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    try:
-        with running_server(durable=False) as connection:
-            yield connection
-    except NoServer as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])

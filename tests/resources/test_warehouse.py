@@ -5,7 +5,6 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources import build_resources, readers
 from resources import catalog as catalog_module
 from resources import warehouse as warehouse_module
@@ -19,15 +18,6 @@ ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)
 
 # What a catalog must do is the same for both, and the server is slow.
 CATALOGS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    try:
-        with running_server(durable=False) as connection:
-            yield connection
-    except NoServer as error:
-        pytest.skip(str(error))
 
 
 def new_warehouse(request, folder):
@@ -167,7 +157,9 @@ def write_many(fields, pool):
 
 
 def started_writers(warehouse):
-    context = multiprocessing.get_context("spawn")
+    # Processes of their own, for which all that they import, which takes seconds, is imported once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     # The resource itself cannot be pickled.
     fields = {name: getattr(warehouse, name) for name in ("folder", "catalog", "catalog_schema")}
     writers = [context.Process(target=write_many, args=(fields, f"p{index}")) for index in range(3)]
