@@ -4,38 +4,49 @@ import gc
 import os
 import shutil
 import sqlite3
+from collections import Counter
 
-# Before torch is imported: sums over more threads come out otherwise, models this small lose more than they gain by
-# threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
-os.environ["OMP_NUM_THREADS"] = "1"
+# Before torch and polars are imported: sums over more threads come out otherwise, models this small lose more than they
+# gain by threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1")
 
 import pytest
 import yaml
+from dagster_duckdb import DuckDBResource
 from filelock import FileLock
+from hypothesis import settings
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from benchmarks.postgres_server import NoServer, running_server
+from resources import catalog
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, write_pool
 
+# A busy machine is no fault of what is tested.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
+
 
 def pytest_collection_modifyitems(items):
     """Tests of the finished run are slow, and files with slow tests come first: each file is one process's work.
 
-    Of the files that use the finished run, one comes first, and the others when it is there to be copied.
+    Of the files that use the finished run, one comes first, and the others when it is there to be copied: the longer
+    ones before the shorter, so that no process is alone with a long one in the end.
     """
     for item in items:
         if "finished" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    of_finished = list(dict.fromkeys(item.path for item in items if "finished" in item.fixturenames))
+    of_finished = Counter(item.path for item in items if "finished" in item.fixturenames)
+    first = next(iter(of_finished), None)
 
     def place_in_order(item):
         if item.path not in slow:
-            return 3
-        return 1 if item.path not in of_finished else 0 if item.path == of_finished[0] else 2
+            return 3, 0
+        return (1, 0) if item.path not in of_finished else (0 if item.path == first else 2, -of_finished[item.path])
 
     items.sort(key=place_in_order)
 
@@ -46,9 +57,15 @@ def pytest_configure():
 
 
 def pytest_collection_finish():
-    """Garbage is that of the tests from here on."""
+    """Garbage is that of the tests from here on.
+
+    A refresh freezes what is there before each step, and unfreezes it all in the end. What was imported would be looked
+    through from then on: a second for each training and each step that asks for garbage.
+    """
     gc.freeze()
     gc.enable()
+    for name in ("freeze", "unfreeze"):
+        setattr(gc, name, lambda: None)
 
 
 @event.listens_for(Engine, "connect")
@@ -56,6 +73,23 @@ def _without_waiting_for_the_disk(connection, _):
     """Dagster commits a hundred times a step. What a test wrote is there after kill -9 all the same."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+def duckdb_with(threads):
+    """Opens DuckDB as the warehouse does, with some threads."""
+
+    def opened(database, connection_config):
+        return DuckDBResource(database=database, connection_config={**connection_config, "threads": threads})
+
+    return opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_of_duckdb():
+    """It reads no variable. On tables of a few rows, a second thread of DuckDB doubles the time of the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "DuckDBResource", duckdb_with(threads=1))
+        yield
 
 
 def enter(patch, place):
@@ -77,6 +111,16 @@ def new_warehouse(tmp_path_factory):
         return Warehouse(folder=str(folder))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def server():
+    """How libpq connects to a PostgreSQL server. Tests share it, each with a schema of its own."""
+    try:
+        with running_server(durable=False) as connection:
+            yield connection
+    except NoServer as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

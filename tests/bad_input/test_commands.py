@@ -157,6 +157,7 @@ def test_an_unknown_profile_and_a_wrong_one(place, monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 def test_output_that_nobody_wants_more_of_is_no_error():
     command = [sys.executable, "-m", "selection_platform.cli.main", "methods"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

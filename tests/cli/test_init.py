@@ -38,6 +38,7 @@ def message(capsys, *arguments):
     return capsys.readouterr().err.removeprefix("selection-platform: ").rstrip()
 
 
+@pytest.mark.slow
 def test_what_the_rows_are_like_and_what_becomes_of_them(folder, capsys):
     write(folder / "My Chats.jsonl", [*ROWS, ROWS[3], "{", {"messages": [{"role": "user", "content": "no answer"}]}])
     lines = output(capsys, "My Chats.jsonl").splitlines()

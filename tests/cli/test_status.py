@@ -37,6 +37,7 @@ def test_the_exit_status_says_whether_something_is_due_where_it_is_asked_for(cap
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_made")
 def test_experiments_with_their_state(capsys):
     assert main(["experiments"]) == 0

@@ -193,6 +193,7 @@ def test_answers_are_read_off(data_folder, name, answer, expected):
     assert task.process_results(item, [filtered]) == {"exact_match": expected}
 
 
+@pytest.mark.slow
 def test_ifeval_strict_and_loose():
     item = {
         "key": 1,

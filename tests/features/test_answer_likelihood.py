@@ -191,6 +191,7 @@ def test_a_prompt_of_one_token_has_no_nll_of_its_own(tmp_path: Path):
     assert hidden[0] == pytest.approx(run_alone(model, [7])[1][0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_neighbours_in_a_batch_and_chunks_of_logits_change_nothing(spec: LikelihoodSpec, tmp_path: Path):
     score(spec, tmp_path / "together")
     # 60 tokens a batch: nearly every sample alone.

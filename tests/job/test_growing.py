@@ -123,6 +123,7 @@ def test_other_settings_take_the_place_of_the_scores_only_when_they_are_done(spe
     assert not previous_folder(tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypatch):
     grow(spec, samples(15), tmp_path / "out")
     whole = grow(spec, samples(24), tmp_path / "out")

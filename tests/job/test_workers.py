@@ -39,6 +39,7 @@ def test_one_item_is_worked_on_here(two_cores):
     assert list(map_in_processes(Root, (0,), [4])) == [(2, os.getpid())]
 
 
+@pytest.mark.slow
 def test_an_error_of_a_process_is_raised(two_cores):
     with pytest.raises(ValueError, match="-1 has no root"):
         list(map_in_processes(Root, (0,), [4, -1, -2]))
@@ -51,6 +52,7 @@ class Killed:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_is_one_message(two_cores):
     with pytest.raises(PlatformError, match="was killed, most likely because memory ran out"):
         list(map_in_processes(Killed, (), [4, 1]))
@@ -64,11 +66,13 @@ class NotMade:
         return number
 
 
+@pytest.mark.slow
 def test_an_error_before_the_first_item_is_raised_too(two_cores):
     with pytest.raises(ValueError, match="cannot be made"):
         list(map_in_processes(NotMade, (), [4, 1]))
 
 
+@pytest.mark.slow
 def test_whoever_wants_no_more_does_not_wait_for_the_rest(two_cores):
     results = map_in_processes(Root, (600,), [4, 1, 2, 9])
     assert next(results)[0] == 2

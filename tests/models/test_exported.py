@@ -91,6 +91,7 @@ def plain_answers(model: Any, tokenizer: Any) -> list[str]:
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_merged_adapter_is_the_model_that_was_evaluated(adapter: Path, tmp_path: Path, dtype: str):
     model, tokenizer = plain(export(adapter, tmp_path / "out", dtype=dtype))

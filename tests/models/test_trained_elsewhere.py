@@ -43,13 +43,19 @@ def theirs(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def their_adapter(tmp_path: Path, base: Path) -> Path:
-    spec = warm_up_spec(tmp_path / "training", CONFIGS["llama"], keep_epochs=False, lora=LoraSettings(rank=2, alpha=16))
-    fine_tune(spec, tmp_path / "theirs")
+@pytest.fixture(scope="module")
+def trained_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapter")
+    spec = warm_up_spec(folder / "training", CONFIGS["llama"], keep_epochs=False, lora=LoraSettings(rank=2, alpha=16))
+    fine_tune(spec, folder / "theirs")
     for name in ("manifest.json", "job.json"):
-        (tmp_path / "theirs" / name).unlink()
-    return tmp_path / "theirs"
+        (folder / "theirs" / name).unlink()
+    return folder / "theirs"
+
+
+@pytest.fixture
+def their_adapter(tmp_path: Path, trained_adapter: Path) -> Path:
+    return Path(shutil.copytree(trained_adapter, tmp_path / "theirs"))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

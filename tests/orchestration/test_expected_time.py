@@ -55,6 +55,7 @@ def test_times_in_words():
     assert words == ["about 0 s", "about 89 s", "about 2 min", "about 10 min", "about 90 min", "about 1.5 h"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "steps"), [(["run"], 31), (["refresh", "scores/random"], 4)])
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path, monkeypatch, capsys, command, steps):
     (tmp_path / "letters.jsonl").write_text('{"messages": []}')

@@ -80,6 +80,7 @@ def fails():
     raise ValueError("no")
 
 
+@pytest.mark.slow
 def test_the_daemon_makes_no_failed_run_of_the_command_line_again(tmp_path):
     with open_instance(tmp_path) as instance:
         with pytest.raises(ValueError, match="no"):
@@ -105,9 +106,13 @@ def settings_seen(home):
     return {(dagster_home(home) / "dagster.yaml").read_text() for _ in range(500)}
 
 
+@pytest.mark.slow
 def test_commands_that_begin_together_read_whole_settings(tmp_path):
     with multiprocessing.get_context("fork").Pool(4) as pool:
         seen = set().union(*pool.map(settings_seen, [tmp_path] * 4))
+        # The end of the block would send SIGTERM, which a script's background job may ignore: it would wait for ever.
+        pool.close()
+        pool.join()
     assert seen == {DAGSTER_YAML.read_text()}
     assert [path.name for path in (tmp_path / "dagster").iterdir()] == ["dagster.yaml"]
 

@@ -38,6 +38,7 @@ def benchmarks(**tasks):
     return {"benchmarks": {name: {"task": task, "limit": 1} for name, task in tasks.items()}}
 
 
+@pytest.mark.slow
 def test_all_is_said_at_once(tmp_path, monkeypatch, capsys):
     found = faults(
         tmp_path,
@@ -73,6 +74,7 @@ def test_lengths_beyond_a_models_positions(tmp_path, monkeypatch, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_room_for_the_weights_that_stay(tmp_path, monkeypatch, capsys):
     models = own_model(tmp_path, max_position_embeddings=4096)
     usage = namedtuple("usage", "total used free")
@@ -83,6 +85,7 @@ def test_room_for_the_weights_that_stay(tmp_path, monkeypatch, capsys):
     assert faults(tmp_path, monkeypatch, capsys, models=models, checkpoints={"keep": "none"}) == []
 
 
+@pytest.mark.slow
 def test_weights_that_are_there_need_no_room_but_for_one_that_is_replaced(tmp_path, monkeypatch, capsys):
     models = own_model(tmp_path, max_position_embeddings=4096)
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
@@ -98,6 +101,7 @@ def test_weights_that_are_there_need_no_room_but_for_one_that_is_replaced(tmp_pa
     assert "the weights of 2 more checkpoints would take about 2.0 kB" in fault
 
 
+@pytest.mark.slow
 def test_packages(tmp_path, monkeypatch, capsys):
     models = own_model(tmp_path, max_position_embeddings=4096)
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -39,9 +40,29 @@ def loss(capsys, place):
     return json.loads(output_of(capsys, place, "sql", query, "--json"))[0]["value"]
 
 
+@pytest.fixture(scope="module")
+def losses():
+    """The loss before a checkpoint was registered, once one is."""
+    return []
+
+
 @pytest.fixture
-def registered(place, capsys):
-    """The small run with a checkpoint that was trained on the export of a selection; the loss that it had before."""
+def registered(place, capsys, losses):
+    """The small run with a checkpoint that was trained on the export of a selection; the loss that it had before.
+
+    The first test that asks for it registers the checkpoint, and the others get a copy.
+    """
+    copy = place.folder.with_name("registered")
+    if losses:
+        shutil.rmtree(place.folder)
+        shutil.copytree(copy, place.folder)
+    else:
+        losses.append(register(place, capsys))
+        shutil.copytree(place.folder, copy)
+    return losses[0]
+
+
+def register(place, capsys):
     output_of(capsys, place, "export", ENTROPY, "--format", "trl", "--to", str(place.folder / "chosen"))
     card = (place.folder / "chosen" / "README.md").read_text()
     (selection,) = (line.split("|")[2].strip() for line in card.splitlines() if line.startswith("| selection hash |"))

@@ -227,6 +227,7 @@ def test_conversations_that_start_alike_are_in_one_split():
     assert splits == {"pool", "held_out", "base_model"}
 
 
+@pytest.mark.slow
 def test_limits_are_nested_and_leave_other_splits_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 50)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})

@@ -55,6 +55,7 @@ def test_the_page_is_well_formed_and_its_ids_are_its_own(report):
     assert targets == {section.name for section in report.sections}
 
 
+@pytest.mark.slow
 def test_tables_and_figures_are_linked_and_there(report, tmp_path):
     written = {path.resolve() for path in write_report(report, tmp_path)}
     pages = {path for path in written if path.suffix == ".html"}
@@ -117,12 +118,14 @@ def test_every_figure_says_its_numbers_where_a_mouse_rests(report):
     assert any(text.startswith("ifd: selecting ") for text in titles)
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_page(report):
     again = Report(report.data)
     assert (again.html, again.identity) == (report.html, report.identity)
     assert Report(data()).identity != report.identity
 
 
+@pytest.mark.slow
 def test_the_files_beside_the_page(report, tmp_path):
     (tmp_path / "old.png").touch()
     (tmp_path / "own.txt").touch()
@@ -139,6 +142,7 @@ def test_the_files_beside_the_page(report, tmp_path):
     assert (tmp_path / "own.txt").exists()
 
 
+@pytest.mark.slow
 def test_small_pictures_fit_the_event_log(report):
     for picture in report.pictures:
         png = small_png(picture.figure)
@@ -146,6 +150,7 @@ def test_small_pictures_fit_the_event_log(report):
         assert 1000 < len(png) <= SMALL_PNG
 
 
+@pytest.mark.slow
 def test_the_papers_numbers(tmp_path, capsys):
     assert main(["report", "--reference", "paper", "--to", str(tmp_path)]) == 0
     output = capsys.readouterr().out

@@ -29,6 +29,7 @@ def exported(warehouse, path, pool):
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_has_the_column_only_where_a_row_has_an_answer_that_is_not_trained_on(warehouse, tmp_path):
     before = exported(warehouse, tmp_path / "a.parquet", "p")
     warehouse.replace("pools.samples", {"pool": "masked"}, MASKED.replace("'s'", "'m'").replace("s1", "m1"))

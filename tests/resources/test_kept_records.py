@@ -4,6 +4,7 @@ import sqlite3.dbapi2
 from collections import Counter
 
 import dagster as dg
+import pytest
 
 from assets.record.provenance import latest_provenance
 from orchestration.materialize import dagster_home, open_instance
@@ -38,6 +39,7 @@ def test_each_file_is_opened_once(tmp_path, monkeypatch):
     assert set(opened.values()) == {1}
 
 
+@pytest.mark.slow
 def test_others_find_the_same_while_it_is_open_and_when_it_is_closed(tmp_path):
     def seen():
         with dg.DagsterInstance.from_config(str(dagster_home(tmp_path))) as other:
@@ -55,6 +57,7 @@ def test_others_find_the_same_while_it_is_open_and_when_it_is_closed(tmp_path):
     assert not list(tmp_path.rglob("*.db-wal"))
 
 
+@pytest.mark.slow
 def test_a_file_that_another_process_made_stays(tmp_path):
     graph = dg.Definitions([letters]).resolve_asset_graph()
     job = dg.define_asset_job("some").resolve(asset_graph=graph)

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources.faults import WarehouseFault
 from resources.plain_paths import plain_paths
 from resources.snapshots import forget_snapshots, snapshots
@@ -26,15 +25,6 @@ NAMES = {
 """Names of homes, and of homes beside them that they match as patterns."""
 
 CASES = [*(("sqlite", name) for name in NAMES), pytest.param("postgres", "a\\*b{x}", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    try:
-        with running_server(durable=False) as connection:
-            yield connection
-    except NoServer as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -74,6 +64,7 @@ def forget_all_but_the_newest(warehouse):
     forget_snapshots(warehouse, snapshots(warehouse)[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("catalog", "name"), CASES, indirect=["catalog"])
 def test_a_home_of_any_name_is_written_read_and_cleaned_and_its_neighbours_are_left_alone(tmp_path, name, catalog):
     # Read, they would give other rows; and no catalog here knows of them.
@@ -93,6 +84,7 @@ def test_a_home_of_any_name_is_written_read_and_cleaned_and_its_neighbours_are_l
     assert {path.name for path in tmp_path.iterdir()} == {name, *NAMES[name]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["/{}", "{}/../home"])
 def test_other_spellings_of_a_folder_are_the_same_folder(tmp_path, spelling):
     home = tmp_path / "home"
@@ -123,6 +115,7 @@ def test_a_copy_and_what_it_is_copied_from_live_on_independently(tmp_path):
     assert read(copied) == [(0.75, ROWS)]
 
 
+@pytest.mark.slow
 def test_the_catalog_names_its_folder_for_other_programs_and_files_without_it(tmp_path):
     write(here(tmp_path / "a*b" / "warehouse"), 0.5)
     for name in ("a*b", "moved"):
@@ -141,6 +134,7 @@ def test_the_catalog_names_its_folder_for_other_programs_and_files_without_it(tm
         assert (place, kinds) == ((f"{folder}/tables/",), [(1,)])
 
 
+@pytest.mark.slow
 def test_a_home_is_the_same_by_a_link(tmp_path, catalog):
     write(catalog(tmp_path / "home" / "warehouse"), 0.5)
     (tmp_path / "link*").symlink_to("home")

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources.catalog import extension_file
 from resources.read_only import PAST, REFUSED_FUNCTIONS, TABLE_FUNCTIONS, NoTable, NotAQuery, answer
 from resources.warehouse import Warehouse
@@ -64,10 +63,7 @@ def filled(tmp_path_factory, request):
     with ExitStack() as stack:
         warehouse = Warehouse(folder=folder)
         if request.param == "postgres":
-            try:
-                server = stack.enter_context(running_server(durable=False))
-            except NoServer as error:
-                pytest.skip(str(error))
+            server = request.getfixturevalue("server")
             warehouse = Warehouse(folder=folder, catalog=f"postgres:{server}", catalog_schema=f"it's {uuid.uuid4()}")
         fill(home, warehouse)
         yield Filled(home, warehouse, stack.enter_context(warehouse.read()))

@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from orchestration.disk_usage import bytes_of
 from resources.snapshots import bytes_of_snapshots, forget_snapshots, snapshot_times, snapshots
 from resources.warehouse import SnapshotMissing, Warehouse
@@ -17,13 +16,9 @@ PARTITION = {"pool": "p", "model": "m"}
 def warehouse(tmp_path, request):
     path = str(tmp_path / "it's a warehouse")
     if request.param == "sqlite":
-        yield Warehouse(folder=path)
-        return
-    try:
-        with running_server(durable=False) as connection:
-            yield Warehouse(folder=path, catalog=f"postgres:{connection}", catalog_schema=f"it's {uuid.uuid4()}")
-    except NoServer as error:
-        pytest.skip(str(error))
+        return Warehouse(folder=path)
+    catalog = f"postgres:{request.getfixturevalue('server')}"
+    return Warehouse(folder=path, catalog=catalog, catalog_schema=f"it's {uuid.uuid4()}")
 
 
 def write(warehouse, times, rows=20_000):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources import build_resources, readers
 from resources import catalog as catalog_module
 from resources import warehouse as warehouse_module
@@ -19,15 +18,6 @@ ROWS = "SELECT * FROM (VALUES ('a', 0.5), ('b', 0.25)) AS rows(sample_id, score)
 
 # What a catalog must do is the same for both, and the server is slow.
 CATALOGS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    try:
-        with running_server(durable=False) as connection:
-            yield connection
-    except NoServer as error:
-        pytest.skip(str(error))
 
 
 def new_warehouse(request, folder):
@@ -54,12 +44,14 @@ def test_replacing_a_partition_leaves_the_others(warehouse):
     assert scores(warehouse) == [("p", "m", "d", 2.0), ("q", "m", "c", 1.0)]
 
 
+@pytest.mark.slow
 def test_a_partition_can_be_named_by_null(warehouse):
     for _ in range(2):
         warehouse.replace("scores.zip", {"pool": "p", "model": None}, ROWS)
     assert scores(warehouse, "scores.zip") == [("p", None, "a", 0.5), ("p", None, "b", 0.25)]
 
 
+@pytest.mark.slow
 def test_old_snapshots_can_be_queried(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
     before = warehouse.snapshot()
@@ -70,6 +62,7 @@ def test_old_snapshots_can_be_queried(warehouse):
     ]
 
 
+@pytest.mark.slow
 def test_rows_that_fail_verification_are_not_committed(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
 
@@ -85,6 +78,7 @@ def test_rows_that_fail_verification_are_not_committed(warehouse):
     assert warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS) == 2
 
 
+@pytest.mark.slow
 def test_tables_are_replaced_together_in_one_snapshot_or_not_at_all(warehouse):
     ifd = Replacement("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
     entropy = Replacement("scores.entropy", {"pool": "p", "model": "m"}, "SELECT 'c' AS sample_id, 2.0 AS score")
@@ -102,6 +96,7 @@ def test_tables_are_replaced_together_in_one_snapshot_or_not_at_all(warehouse):
     assert scores(warehouse) == [("p", "m", "a", 0.5), ("p", "m", "b", 0.25)]
 
 
+@pytest.mark.slow
 def test_content_hash_is_of_the_rows_whatever_their_order(warehouse):
     partition = {"pool": "p", "model": "m"}
     warehouse.replace("scores.ifd", partition, ROWS)
@@ -137,6 +132,7 @@ def test_export_keeps_the_querys_order(warehouse, tmp_path):
     assert pl.read_parquet(path)["sample_id"].to_list() == ["b", "a"]
 
 
+@pytest.mark.slow
 def test_a_table_of_an_earlier_version_gets_its_new_columns(warehouse):
     partition = {"pool": "p", "model": None}
     warehouse.replace("scores.random", partition, ROWS)
@@ -161,7 +157,9 @@ def write_many(fields, pool):
 
 
 def started_writers(warehouse):
-    context = multiprocessing.get_context("spawn")
+    # Processes of their own, for which all that they import, which takes seconds, is imported once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     # The resource itself cannot be pickled.
     fields = {name: getattr(warehouse, name) for name in ("folder", "catalog", "catalog_schema")}
     writers = [context.Process(target=write_many, args=(fields, f"p{index}")) for index in range(3)]
@@ -192,6 +190,7 @@ def test_several_processes_may_be_the_first_to_write(warehouse):
     assert len(scores(warehouse)) == 6
 
 
+@pytest.mark.slow
 def test_writers_do_not_wait_for_a_reader(warehouse):
     warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
     with warehouse.read() as connection:

@@ -70,6 +70,7 @@ def parquet_files(warehouse):
     return sorted(Path(warehouse.folder).rglob("*.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["scores.ifd", 'scores."ifd.published"'])
 def test_a_write_that_finds_no_room_leaves_the_old_rows_and_no_files(warehouse, table):
     warehouse.replace(table, PARTITION, rows(100))
@@ -91,6 +92,7 @@ def test_rows_that_fail_verification_leave_no_files(warehouse):
     assert parquet_files(warehouse) == files
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_rows(tmp_path, new_warehouse):
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=3m", "tmpfs"):
         warehouse = filled(new_warehouse(tmp_path / "demo" / "warehouse"))

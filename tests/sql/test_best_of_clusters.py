@@ -41,6 +41,7 @@ def picked(warehouse, *budgets):
     return {budget: [name for each, name in rows if each == budget] for budget in budgets}
 
 
+@pytest.mark.slow
 def test_a_sub_pools_clusters_are_picked_from_by_the_whole_pools_scores(warehouse):
     fill(warehouse, [("a", 0, 1.0), ("b", 1, 2.0), ("c", 1, 3.0)])
     warehouse.replace(

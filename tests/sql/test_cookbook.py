@@ -124,6 +124,7 @@ def test_agreement(warehouse):
     ]
 
 
+@pytest.mark.slow
 def test_passed_over(warehouse):
     score(warehouse, "less", {"a": 0.5, "b": 0.2, "c": 0.9, "d": None})
     assert answers(warehouse, "passed_over", **POOL, method="less") == []
@@ -145,6 +146,7 @@ def test_dropped_rows(warehouse):
     ]
 
 
+@pytest.mark.slow
 def test_changed_scores(warehouse):
     score(warehouse, "ifd", {"a": 0.5, "b": 0.5, "c": 0.5, "d": None})
     snapshot = warehouse.snapshot()
@@ -155,6 +157,7 @@ def test_changed_scores(warehouse):
     assert answers(warehouse, "changed_scores", snapshot=newest) == [("p", "m", 4, 4, 0, 0, 0, 0.0)]
 
 
+@pytest.mark.slow
 def test_flipped_items(warehouse):
     tuned = "ifd/p/m/2/s0"
     for experiment, correct in ((BASE, [0.0, 1.0, 1.0]), (tuned, [1.0, 1.0, 0.0])):
@@ -211,6 +214,7 @@ def test_kmeans_twins(warehouse):
     assert answers(warehouse, "kmeans_twins") == [("p", "m", 2, 0, "ifd", 1, 2, 2)]
 
 
+@pytest.mark.slow
 def test_ties(warehouse):
     score(warehouse, "entropy", {"a": 0.5, "b": 0.5, "c": 0.75, "d": None})
     assert answers(warehouse, "ties", method="entropy") == [("p", "m", None, None, 3, 1, 2, 0.5, 2)]

@@ -44,6 +44,7 @@ def test_ranks_with_ties_and_missing_scores(warehouse):
     assert spearman == pytest.approx(expected.statistic)
 
 
+@pytest.mark.slow
 def test_scores_of_a_pool_and_of_a_part_of_it(warehouse):
     fill(warehouse, "scores.ifd", [1.0, 2.0, 3.0])
     fill(warehouse, 'scores."ifd.published"', [1.0, 2.0, 0.0])
@@ -57,6 +58,7 @@ def test_equal_scores_have_no_correlation(warehouse):
     assert correlation(warehouse) == (2, None)
 
 
+@pytest.mark.slow
 def test_overlap(warehouse):
     warehouse.replace("pools.samples", {"pool": "p"}, "SELECT unnest(range(10))::VARCHAR AS sample_id")
     for experiment, first in (("a", 0), ("b", 3)):

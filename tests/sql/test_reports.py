@@ -66,6 +66,7 @@ def test_without_clusters_there_is_no_such_trait(warehouse):
     assert set(profile(warehouse, clustered=False)) == {"length", "source", "turns"}
 
 
+@pytest.mark.slow
 def test_the_ablation_is_of_means_and_a_lower_loss_is_a_gain(warehouse):
     values = {"ifd": [(0, 10.0, 2.0), (1, 12.0, 2.5)], "km_ifd": [(0, 15.0, 3.0)], "zip": [(0, 1.0, 1.0)]}
     rows = []
@@ -92,6 +93,7 @@ def test_the_ablation_is_of_means_and_a_lower_loss_is_a_gain(warehouse):
     ]
 
 
+@pytest.mark.slow
 def test_first_picks_have_their_text_only_where_a_licence_is_stated(tmp_path, new_warehouse):
     warehouse = new_warehouse(tmp_path / "warehouse")
     pool = """

@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from resources import catalog
 from sql.queries import load_sql
+from tests.conftest import duckdb_with
 
 VALUES = {
     "raters": ["m"],
@@ -105,6 +107,7 @@ def test_sentence_level_is_lowered_by_disagreement(warehouse, pool):
     assert scores(warehouse, pool, level="model") == scores(warehouse, pool)
 
 
+@pytest.mark.slow
 def test_model_level_weighs_the_raters(warehouse, pool):
     put_ratings(warehouse, pool, {"a": [LOW] * 5}, model="m")
     put_ratings(warehouse, pool, {"a": [SURE] * 5}, model="large")
@@ -120,7 +123,8 @@ def test_model_level_weighs_the_raters(warehouse, pool):
 
 
 @pytest.mark.slow
-def test_many_samples_equal_the_formula(warehouse, pool):
+def test_many_samples_equal_the_formula(warehouse, pool, monkeypatch):
+    monkeypatch.setattr(catalog, "DuckDBResource", duckdb_with(threads=4))
     generator = np.random.default_rng(0)
     ids = [f"s{index:03d}" for index in range(300)]
     put_pool(warehouse, pool, ids)
@@ -145,6 +149,7 @@ def test_many_samples_equal_the_formula(warehouse, pool):
         assert scores(warehouse, pool, **both) == found  # to the last bit, whatever order the threads work in
 
 
+@pytest.mark.slow
 def test_only_the_pools_samples_have_scores(warehouse, pool):
     put_ratings(warehouse, pool, {"a": [LOW] * 5, "gone": [SURE] * 5})
     put_ratings(warehouse, "another pool", {"a": [SURE] * 5})
@@ -153,6 +158,7 @@ def test_only_the_pools_samples_have_scores(warehouse, pool):
     assert scores(warehouse, pool) == {"a": pytest.approx(0.75), "gone": pytest.approx(55 / 16)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ratings", "found"), [({"a": [LOW] * 5}, r"\[\]"), ({"a": [LOW] * 5, "b": [LOW] * 4}, r"\[1, 2, 3, 4\]")]
 )

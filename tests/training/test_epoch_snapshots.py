@@ -61,6 +61,7 @@ def fine_tune_and_kill(recipe: FineTuningSpec, folder: Path, killer: TrainerCall
             fine_tune(recipe, folder)
 
 
+@pytest.mark.slow
 def test_epochs_are_kept_with_adams_moments(spec: FineTuningSpec, tmp_path: Path):
     fine_tune(spec, tmp_path / "out")
     first, last = epoch_snapshots(tmp_path / "out")

@@ -146,6 +146,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     assert len(losses[0]) == 9
 
 
+@pytest.mark.slow
 def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     recipe = spec(epochs=3, lora=LORA.model_copy(update={"target_modules": ("q_proj", "v_proj")}))
     manifest = fine_tune(recipe, tmp_path / "out")

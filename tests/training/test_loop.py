@@ -46,6 +46,7 @@ def test_a_global_batch_of_broken_micro_batches_is_refused(tmp_path: Path, monke
         arguments(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_mean_over_all_targets_of_the_global_batch(tmp_path: Path):
     rows = [row(1, 2), row(3, 4), row(5, 6, 7, 8, 9, 10), row(11, 12)]
     model = tiny_model()
@@ -62,6 +63,7 @@ def test_the_loss_is_the_mean_over_all_targets_of_the_global_batch(tmp_path: Pat
     assert outcome.final_loss == pytest.approx(summed / targets, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_and_log_are_left_and_no_pickle(tmp_path: Path):
     outcome = train(tiny_model(), [row(1, 2)] * 6, arguments(tmp_path, max_steps=-1, num_train_epochs=2), label="test")
     assert outcome.steps == 4
@@ -70,6 +72,7 @@ def test_weights_and_log_are_left_and_no_pickle(tmp_path: Path):
     assert not list(tmp_path.glob("*.bin"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path):
     model = tiny_model()
     torch.nn.init.constant_(model.model.norm.weight, float("nan"))

@@ -46,6 +46,7 @@ def spec(tmp_path: Path) -> PretrainingSpec:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.text())
 def test_any_text_survives_the_tokenizer(text: str):
@@ -83,6 +84,7 @@ def test_a_file_with_less_than_a_block_is_refused(spec: PretrainingSpec, tmp_pat
         pretrain(too_long, tmp_path / "base")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_leaves_the_model_of_before(spec: PretrainingSpec, tmp_path: Path, monkeypatch):
     before = pretrain(spec, tmp_path / "base")
 

@@ -104,6 +104,7 @@ SCORES = st.integers(0, 541).map(lambda right: 100 * right / 541)
 RUNS = st.lists(SCORES, min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(RUNS, RUNS, st.floats(-100, 100), st.floats(0.01, 100))
 def test_the_word_depends_on_neither_the_zero_nor_the_unit(arm, random, shift, unit):
     found = compare(arm, random)
@@ -130,6 +131,7 @@ def test_by_itself_the_same_is_what_two_one_sided_tests_say(arm, random, margin)
     assert (adjusted.p_same_adjusted < 0.05) == (found.equivalent_within < margin)
 
 
+@pytest.mark.slow
 @given(st.lists(SCORES, min_size=2, max_size=6), st.lists(SCORES, min_size=2, max_size=6))
 def test_several_runs_give_the_wider_of_scipys_two_intervals(arm, random):
     found = compare(arm, random)

@@ -95,6 +95,7 @@ def test_sizes_change_nothing(sizes: tuple[int, int, int], monkeypatch: pytest.M
     assert usual.radius == pytest.approx(wanted.radius, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 50])
 def test_low_dimensions_and_tight_clusters(dim: int):
     generator = np.random.default_rng(0)

@@ -201,6 +201,7 @@ def test_the_end_of_sequence_token_counts_in_samples_and_in_targets(
     assert (summary.tokens, summary.truncated) == (sum(lengths) + answer + 2, 0)
 
 
+@pytest.mark.slow
 def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "out")
     table = read_influence(tmp_path / "out")
@@ -240,6 +241,7 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
     np.testing.assert_allclose(together["influence"], alone["influence"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_direction_alone_gives_what_it_gives_beside_the_other(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "both")
     measure(changed(spec, directions=("published",)), tmp_path / "one")
@@ -247,6 +249,7 @@ def test_one_direction_alone_gives_what_it_gives_beside_the_other(spec: Influenc
     assert [row for row in both if row["direction"] == "published"] == one
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "wide")
     measure(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
@@ -278,6 +281,7 @@ def test_the_adam_direction_is_what_torch_does_next(steps: int):
     torch.testing.assert_close(direction / direction.norm(), moved / moved.norm(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_along_the_best_sample_lowers_the_targets_loss(
     spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path
 ):
@@ -302,6 +306,7 @@ def test_a_step_along_the_best_sample_lowers_the_targets_loss(
     assert changes[1] < changes[0]
 
 
+@pytest.mark.slow
 def test_resumes_to_the_same_bytes(spec: InfluenceSpec, tmp_path: Path):
     summary = measure(spec, tmp_path / "out")
     whole = shard_bytes(tmp_path / "out")
@@ -323,6 +328,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing after it runs."""
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_to_the_same_bytes(spec: InfluenceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     measure(spec, tmp_path / "uninterrupted")
     batches = itertools.count()
@@ -343,6 +349,7 @@ def test_a_killed_job_goes_on_to_the_same_bytes(spec: InfluenceSpec, tmp_path: P
     assert shard_bytes(tmp_path / "out") == shard_bytes(tmp_path / "uninterrupted")
 
 
+@pytest.mark.slow
 def test_a_job_is_known_by_content_and_not_by_path(spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path):
     summary = measure(spec, tmp_path / "out")
     shutil.copytree(warm_ups["llama"].parent, tmp_path / "moved")

@@ -149,6 +149,7 @@ def test_a_model_of_equal_chances_gives_each_digit_its_share_of_the_vocabulary(s
     np.testing.assert_allclose(probabilities, 1 / 300, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_neighbours_in_a_batch_change_nothing(spec: RatingSpec, tmp_path: Path):
     rate(spec, tmp_path / "together")
     rate(changed(spec, tokens_per_batch=spec.scoring.max_length, samples_per_shard=1), tmp_path / "alone")
@@ -252,6 +253,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(spec: RatingSpec, tmp_path: 
     assert shard_bytes(out) == shard_bytes(tmp_path / "uninterrupted")
 
 
+@pytest.mark.slow
 def test_other_prompts_are_another_job(spec: RatingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rate(spec, tmp_path / "out")
     before = shard_bytes(tmp_path / "out")

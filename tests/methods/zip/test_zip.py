@@ -101,6 +101,7 @@ def test_picks_the_same_beyond_the_window_and_many_blocks():
     assert fast_select(pool, 20, ZipSettings(12, 6, 3)) == slow_select(pool, 20, ZipSettings(12, 6, 3))
 
 
+@pytest.mark.slow
 def test_unscaled_sizes_on_a_pool_large_enough():
     pool = wordy_pool(90)
     assert ZipSettings(30, 8, 4).scaled(90) == ZipSettings(30, 8, 4)
@@ -123,6 +124,7 @@ def test_picks_by_hand():
     assert picks[0] == ZipPick("signs", 0, len(alone) / len(zlib.compress(alone.encode(), 9)))
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_picks_a_prefix():
     pool = wordy_pool(120)
     whole = fast_select(pool, 120, PAPER)

@@ -119,6 +119,7 @@ def test_gives_up_when_only_picked_rows_are_left_to_pick():
         fast_select(pool, 11, published(20, 20, 10))
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_picks_a_prefix():
     pool = wordy_pool(120)
     whole = fast_select(pool, 80, published(60, 12, 6))
@@ -126,6 +127,7 @@ def test_a_smaller_budget_picks_a_prefix():
         assert fast_select(pool, budget, published(60, 12, 6)) == whole[:budget]
 
 
+@pytest.mark.slow
 def test_goes_on_from_its_own_checkpoint_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(zip_checkpoint, "SECONDS_BETWEEN_SAVES", 0)
     pool, checkpoint = wordy_pool(120), tmp_path / "zip.npz"

@@ -333,6 +333,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), st.sampled_from(FORMS))
 def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
@@ -344,6 +345,7 @@ def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
         assert conversation.dropped or check_normal_form(conversation.messages) is None
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=4))
 def test_whatever_rows_hold_their_form_is_told_or_refused(records):
