@@ -7,7 +7,6 @@ import dagster as dg
 
 from selection_platform.configuration.profile import Profile
 from selection_platform.experiments.keys import Experiment, Scored, Scoring
-from selection_platform.experiments.methods import METHODS
 
 Downstream = TypeVar("Downstream")
 
@@ -97,7 +96,7 @@ class Partitions:
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
         """A method's best in each cluster: the clusters are the sub-pool's, the wrapped method's scores its pool's."""
-        wrapped = METHODS[METHODS[method].best_of_clusters or ""]
+        wrapped = self._profile.methods[self._profile.methods[method].best_of_clusters or ""]
         scored = self._profile.scored(method)
         clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
 
@@ -139,7 +138,7 @@ class Partitions:
 
     def scores_of_experiment(self, experiment: Experiment) -> str | None:
         """The partition of its method's scores that an experiment selects by; None where it needs none."""
-        method = METHODS[experiment.method]
+        method = self._profile.methods[experiment.method]
         if experiment.pool is None or method.scored_per is None:
             return None
         pool = experiment.selects_from if method.set_dependent else experiment.pool

@@ -221,7 +221,7 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         deps=["selection", "benchmark_result"],
         group="reports",
         kinds={"sql", "duckdb"},
-        settings={},
+        settings={f"arms.{name}.cost": arm.cost for name, arm in profile.arms.items() if arm.cost is not None},
         sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
         # Work that came out the same cost something all the same, and changed no input.
         changes_unseen=lambda _: True,

@@ -12,7 +12,6 @@ from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
 from selection_platform.models.files import TRAINED_ELSEWHERE
 
@@ -124,7 +123,7 @@ def _card(workspace: "Workspace", made: _Made, adapter: bool, written: Path) -> 
         hub_id=made.origin.get("model_id"),
         adapter=adapter,
         base={"name": experiment.base_model, **{_words(name): value for name, value in made.origin.items()}},
-        selection=_selection(made) if experiment.pool else {},
+        selection=_selection(workspace.profile, made) if experiment.pool else {},
         recipe=_recipe(made) if experiment.pool else {},
         made=_versions(workspace.profile, made),
         use=_use(made, workspace.profile.text_of(experiment.model), adapter, written),
@@ -135,7 +134,7 @@ def _card(workspace: "Workspace", made: _Made, adapter: bool, written: Path) -> 
     )
 
 
-def _selection(made: _Made) -> dict[str, Any]:
+def _selection(profile: Profile, made: _Made) -> dict[str, Any]:
     from assets.keys import SELECTION
     from assets.record.provenance import input_name
 
@@ -144,7 +143,7 @@ def _selection(made: _Made) -> dict[str, Any]:
     if TRAINED_ELSEWHERE in made.manifest and made.checkpoint.settings.get("trained_elsewhere.selection") is None:
         selection = f"{selection} by the experiment; who trained the model states none"
     return {
-        "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
+        "method": f"{experiment.method}: {profile.methods[experiment.method].summary}",
         "pool": experiment.selects_from,
         "budget": "all" if experiment.budget is None else f"{experiment.budget:,}",
         "seed": experiment.seed,

@@ -1,7 +1,13 @@
 """The arms of the experiment: the selection methods, their variants, and the two arms that select nothing."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
+
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
+BEST_OF_CLUSTERS = "km_"
+"""Beginning of the names of k-means wrappers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Method:
     @property
     def table(self) -> str:
         """The table of its scores, quoted where SQL needs it."""
-        return f'scores."{self.name}"' if "." in self.name else f"scores.{self.name}"
+        return f"scores.{self.name}" if _PLAIN.fullmatch(self.name) else f'scores."{self.name}"'
 
 
 def _with_variants(method: Method, **summaries: str) -> list[Method]:
@@ -62,7 +68,7 @@ def _best_of_clusters(method: Method) -> Method:
         )
     summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
     return Method(
-        f"km_{name}",
+        f"{BEST_OF_CLUSTERS}{name}",
         summary,
         "scoring",
         budgeted_scores=True,
@@ -130,3 +136,13 @@ PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")
 
 for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
     METHODS[f"km_{_wrapped}"] = _best_of_clusters(METHODS[_wrapped])
+
+
+def methods_with(own: Mapping[str, str]) -> dict[str, Method]:
+    """The methods of the platform, those of a profile whose scores the user gives, and the wrappers of these.
+
+    Args:
+        own: what the user's arms pick, in one line, by name.
+    """
+    given = [Method(name, summary, "pool") for name, summary in own.items()]
+    return METHODS | {method.name: method for method in (*given, *map(_best_of_clusters, given))}

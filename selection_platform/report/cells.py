@@ -27,7 +27,7 @@ def methods_in_order(methods: Iterable[str]) -> list[str]:
 def in_order(each: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
     """What is named after methods, in the one order of methods that all of the page has."""
     places = {name: place for place, name in enumerate(METHODS)}
-    # Arms of a table that was made elsewhere have names of their own; they come last, in the order of the table.
+    # Arms with scores of the user's own, or of a table that was made elsewhere, come last, in the order of the table.
     return sorted(each, key=lambda one: places.get(method(one), len(places)))
 
 
@@ -69,8 +69,9 @@ def word_columns(*columns: int) -> frozenset[int]:
 
 
 def rows_in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """A table's rows in the order of their column `method`."""
-    places = pl.col("method").replace_strict(list(METHODS), range(len(METHODS)), return_dtype=pl.Int32)
+    """A table's rows in the order of their column `method`; those of unknown methods last."""
+    known = list(METHODS)
+    places = pl.col("method").replace_strict(known, range(len(known)), default=len(known), return_dtype=pl.Int32)
     return rows.sort(places, maintain_order=True)
 
 

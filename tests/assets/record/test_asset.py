@@ -10,8 +10,8 @@ from assets.record import recording
 from assets.record.asset import SQL, code_version
 from orchestration.materialize import materialize_step
 from orchestration.workspace import open_workspace
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.profile import load_profile
-from selection_platform.configuration.settings import ArmSettings
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.versions import VERSIONS
 from sql import queries
