@@ -30,6 +30,10 @@ class ArtifactStore(dg.ConfigurableResource):
         """Weights and tokenizer of a base model."""
         return self._path("base_model", model)
 
+    def targets(self, targets: str) -> Path:
+        """Examples of a target set, on their way into the warehouse. `targets` is its name, or a pool's and its."""
+        return self._path("targets", targets)
+
     def scoring(self, scoring: str) -> Path:
         """Inputs and outputs of the scoring passes of a pool with a model."""
         return self._path("scoring", scoring)

@@ -187,11 +187,15 @@ def _check_models(profile: "Profile") -> None:
 def _check_less(profile: "Profile") -> None:
     less, longest = profile.less, profile.scoring.max_length
     epochs, weights = less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
-    if "less.published" in profile.arms and epochs != weights:
+    methods = profile.methods
+    if any(methods[name].without_targets == "less.published" for name in profile.arms) and epochs != weights:
         raise PlatformError(
             f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
             "change its epochs, or leave out the arm"
         )
+    given = sorted(less.model_fields_set & {"targets", "target_samples"})
+    if profile.targets is not None and given:
+        raise PlatformError(f"less.{given[0]}: `targets` at the top says what is selected for; leave it out here")
     if profile.uses("less") and less.tokens_per_batch < longest:
         raise PlatformError(
             f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "

@@ -35,8 +35,16 @@ from selection_platform.configuration.strict_yaml import NotYaml, parse_yaml, re
 from selection_platform.configuration.text_settings import TextSettings, overridden
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.sandbox import can_contain
-from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
-from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method, methods_with
+from selection_platform.experiments.keys import Experiment, PoolTargets, Scored, Scoring, SubPool
+from selection_platform.experiments.methods import (
+    ALL_DATA,
+    BASE,
+    DEFAULT_TARGETS,
+    METHODS,
+    PRE_EXPERIENCE,
+    Method,
+    methods_with,
+)
 
 PROFILE_VARIABLE = "SELECTION_PLATFORM_PROFILE"
 HOME_VARIABLE = "SELECTION_PLATFORM_HOME"
@@ -125,7 +133,14 @@ class Profile(MethodSettings):
     def methods(self) -> dict[str, Method]:
         """The methods that arms can name: those of the platform, the user's own, and the k-means wrappers of these."""
         own = {name: arm.own_summary for name, arm in self.arms.items() if arm.own_summary is not None}
-        return methods_with(own) if own else METHODS
+        named = [name for name in self.targets or () if name != DEFAULT_TARGETS]
+        return methods_with(own, named) if own or named else METHODS
+
+    @property
+    def pool_targets(self) -> dict[str, PoolTargets]:
+        """Every target set beside every pool, by key."""
+        found = (PoolTargets(pool, targets) for pool in self.pools for targets in self.target_sets)
+        return {each.key: each for each in found}
 
     @cached_property
     def fine_tuned_models(self) -> list[str]:
@@ -213,8 +228,9 @@ class Profile(MethodSettings):
 
     def uses(self, method: str) -> bool:
         """Whether an arm is a method, a variant of it, or its k-means wrapper."""
-        arms = (self.methods[name] for name in self.arms)
-        return any(method in (arm.name, arm.variant_of, arm.best_of_clusters) for arm in arms)
+        methods = self.methods
+        scored_by = (methods[methods[name].best_of_clusters or name] for name in self.arms)
+        return any(method in (each.without_targets, each.variant_of) for each in scored_by)
 
     @property
     def uses_pre_experience(self) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from assets import build_assets
 from assets.record.settings_used import Declared, declared, text_used
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.text_settings import PAPER, TextSettings
@@ -22,6 +23,8 @@ from selection_platform.job.versions import VERSIONS
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 NOTHING: frozenset[str] = frozenset()
+OWN = {"mine": {"column": "quality"}, "judge": {"scores": __file__, "cost": {"gpu_seconds": 1}}}
+"""Arms with scores of the user's own."""
 DIVERSE_EVOL = {"scores/diverse_evol", "scores/diverse_evol.published"}
 INFLUENCES = {"gradient_influence", "gradient_influence.published"}
 WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
@@ -73,6 +76,11 @@ NOTICED_BY = {
     "scoring.cut": {name for name in FORWARD_PASSES if not name.endswith(".published")},
     "zip.*": ZIP,
     "k_means.*": {"sample_cluster"},
+    "arms.*.column": {"scores/mine"},
+    "arms.*.scores": {"scores/judge"},
+    "arms.mine.order": {"scores/mine"},
+    "arms.judge.order": {"scores/judge"},
+    "arms.*.cost.*": {"cost_ledger"},
     "less.targets": INFLUENCES,
     "less.target_samples": INFLUENCES,
     "less.seed": INFLUENCES | WARM_UPS,
@@ -111,7 +119,7 @@ PARTITIONS = {
 def demo():
     """The demo profile with every arm and with adapters, so that their settings are there too."""
     content = yaml.safe_load(shipped_profiles()["demo"].read_text())
-    content["arms"] = {name: {} for name in METHODS} | content["arms"]
+    content["arms"] = {name: {} for name in METHODS} | content["arms"] | OWN
     content["fine_tuning"]["lora"] = {"rank": 4}
     elsewhere = {"hub": "me/tuned", "revision": "0123456", "selection": "6-abc"}
     content["trained_elsewhere"] = {"zip/sharegpt-en/demo-3m/32/s0": elsewhere}
@@ -120,8 +128,12 @@ def demo():
 
 def leaves(value, path=()):
     """The path of each value that holds no others."""
+    if isinstance(value, ArmSettings) and value.own_summary is None:
+        value = {name: getattr(value, name) for name in ("seeds", "train")}
     if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        # What gives an arm its scores is one of two.
+        value = fields if not isinstance(value, ArmSettings) else {k: v for k, v in fields.items() if v is not None}
     if isinstance(value, dict) and value:
         return [leaf for name, inner in value.items() for leaf in leaves(inner, (*path, name))]
     return [path]
@@ -176,7 +188,7 @@ def used():
 
 
 def test_the_profile_has_every_method_and_the_lists_name_leaves_that_exist():
-    assert set(demo().arms) == set(METHODS)
+    assert set(demo().arms) == {*METHODS, *OWN}
     for pattern in NOTICED_BY | PARTITIONS:
         assert any(matches(path, [pattern]) for path in LEAVES), pattern
 
