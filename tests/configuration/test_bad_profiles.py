@@ -168,7 +168,8 @@ CASES = [
      "evaluation.benchmarks.x.shots: must be greater than or equal to 0"),
     # Arms and what they need.
     ("unknown arm", {"arms": {"ifdd": {}}}, "arms: unknown method 'ifdd'; did you mean 'ifd'?"),
-    ("no targets", {"targets": {}}, "targets: must not be empty; write\n  targets:\n    mine: {examples: {source: {files: wanted.jsonl}}}"),
+    ("no targets", {"targets": {}}, "targets: must not be empty; write\n  targets:\n    mine: {examples: "
+     "{source: {files: wanted.jsonl}}}"),
     ("targets from nowhere", {"targets": {"a": {}}},
      "targets.a: name exactly one of examples, benchmarks and pool_samples"),
     ("targets from two places", {"targets": {"a": {"benchmarks": ["gsm8k"], "pool_samples": 3}}},
