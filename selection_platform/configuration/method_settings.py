@@ -100,7 +100,8 @@ class LessSettings(Settings):
         """The one target set that these settings name."""
         if self.targets == "pool":
             return {DEFAULT_TARGETS: TargetSettings(pool_samples=self.target_samples, seed=self.seed)}
-        return {DEFAULT_TARGETS: TargetSettings(benchmarks=self.targets)}
+        # The names were checked already.
+        return {DEFAULT_TARGETS: TargetSettings.model_construct(benchmarks=self.targets)}
 
     @field_validator("targets", mode="before")
     @classmethod

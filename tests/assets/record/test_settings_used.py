@@ -15,6 +15,7 @@ from assets.record.settings_used import Declared, declared, text_used
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
+from selection_platform.configuration.target_settings import TargetSettings
 from selection_platform.configuration.text_settings import PAPER, TextSettings
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.versions import VERSIONS
@@ -29,15 +30,16 @@ DIVERSE_EVOL = {"scores/diverse_evol", "scores/diverse_evol.published"}
 INFLUENCES = {"gradient_influence", "gradient_influence.published"}
 WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
 FORWARD_PASSES = {
-    "answer_likelihood", "sample_embedding", "pre_experience_likelihood", "pre_experience_likelihood.published",
-    *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
+    "answer_likelihood", "sample_embedding", "weighted_embedding", "target_similarity", "pre_experience_likelihood",
+    "pre_experience_likelihood.published", *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
 }  # fmt: skip
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 READERS = {
-    "token_count", "answer_likelihood", "sample_embedding", "pre_experience_checkpoint", "pre_experience_likelihood",
-    *WARM_UPS, *INFLUENCES, "rating_probability", "checkpoint", "benchmark_result", *DIVERSE_EVOL,
+    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_similarity",
+    "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability", "checkpoint",
+    "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
 """Who reads conversations in the text that the profile names. The published border is of the paper's text alone."""
 NOTICED_BY = {
@@ -81,9 +83,9 @@ NOTICED_BY = {
     "arms.mine.order": {"scores/mine"},
     "arms.judge.order": {"scores/judge"},
     "arms.*.cost.*": {"cost_ledger"},
-    "less.targets": INFLUENCES,
-    "less.target_samples": INFLUENCES,
-    "less.seed": INFLUENCES | WARM_UPS,
+    "less.targets": INFLUENCES | {"target_samples"},
+    "less.target_samples": INFLUENCES | {"target_samples"},
+    "less.seed": INFLUENCES | WARM_UPS | {"target_samples"},
     # The twin has those of the published script.
     "less.training.cut": {"warmup_checkpoint"},
     "less.training.answers": {"warmup_checkpoint"},
@@ -101,7 +103,7 @@ NOTICED_BY = {
     "fine_tuning.*": FINE_TUNINGS,
     "trained_elsewhere.*": {"checkpoint"},
     "evaluation.*": {"benchmark_result"},
-    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS},
+    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, "scores/less.round_robin", "target_similarity"},
     "verdict.*": {"verdict", "report"},
 }
 """Which assets notice that a setting changed, by the first pattern that fits its path. None may be missing."""
@@ -178,7 +180,8 @@ def nodes(profile) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
     }
 
 
-LEAVES = leaves(demo())
+# `targets` is left out there, as it takes over from `less.targets`; below, a profile has it.
+LEAVES = [path for path in leaves(demo()) if path != ("targets",)]
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +214,22 @@ def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(
     }
     pattern = next(pattern for pattern in NOTICED_BY if matches(path, [pattern]))
     assert touched == set(NOTICED_BY[pattern])
+
+
+def test_changed_targets_are_noticed_by_what_makes_them_alone():
+    def used(**sets):
+        targets = {name: TargetSettings.model_validate(values) for name, values in sets.items()}
+        names = {"less.mine", "rds_plus.mine", "less", "rds_plus"}
+        arms = {name: ArmSettings(train=False) for name in names}
+        profile = load_profile("demo").model_copy(update={"targets": targets, "arms": arms})
+        return nodes(profile.model_copy(update={"pool_size_study": type(profile.pool_size_study)()}))
+
+    one = used(default={"pool_samples": 3}, mine={"pool_samples": 3})
+    other = used(default={"pool_samples": 3}, mine={"benchmarks": ["gsm8k"]})
+    assert {node for node, settings in one.items() if other[node] != settings} == {
+        (dg.AssetKey("target_samples"), f"{pool}/mine") for pool in ("instruct-mix", "sharegpt-en")
+    }
+    assert "less.targets" not in one[dg.AssetKey("gradient_influence.mine"), "sharegpt-en/demo-3m"]
 
 
 def marked(settings, mark, path=""):
