@@ -17,13 +17,13 @@ from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
 from selection_platform.methods.round_robin import in_turns
 
-PRODUCTS_PER_BLOCK = 4_000_000
+PRODUCTS_PER_BLOCK = 1_000_000
 """Cosines in memory at a time."""
 ROWS_PER_TURN, ROWS_AT_LEAST = 4, 64
 """Best rows that a target keeps at first: this many for each of its turns, and this many more. Where other targets take
 so many of them that one runs out, all is done again with more."""
 
-_ROW_BITS = np.uint64(0xFFFF_FFFF)
+_ROW_BITS, _SIGN = np.uint64(0xFFFF_FFFF), np.uint32(0x8000_0000)
 
 
 @dataclass(frozen=True)
@@ -79,38 +79,49 @@ def _ranked(
             part = slice(start, min(start + block, rows))
             cosines = targets @ normalised(np.asarray(samples[part])).T
             nearest[part] = cosines.argmax(axis=0)
-            highest[part] = cosines.max(axis=0)
-            best = _best(best, _keys(cosines, start), depth)
+            highest[part] = np.take_along_axis(cosines, nearest[None, part], axis=0)[0]
+            best = _best(best, cosines, start, depth)
             bar.advance(part.stop - start)
     best.sort(axis=1)
     return highest, nearest, (_ROW_BITS - (best[:, ::-1] & _ROW_BITS)).astype(np.int64)
 
 
-def _keys(cosines: NDArray[np.float32], start: int) -> NDArray[np.uint64]:
-    """Numbers that order rows by their cosine, and equal ones by row: the higher is the better, and no two are equal.
+def _best(best: NDArray[np.uint64], cosines: NDArray[np.float32], start: int, depth: int) -> NDArray[np.uint64]:
+    """The highest `depth` keys of each target, of those so far and those of a block, in any order.
 
     Args:
-        cosines: targets x rows of a block.
+        best: targets x at most `depth` keys.
+        cosines: targets x rows of the block.
         start: the block's first row.
+        depth: how many to keep.
     """
-    # Added, as -0.0 and 0.0 are the same cosine.
-    bits = (cosines + np.float32(0)).view(np.uint32)
-    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(0x8000_0000)).astype(np.uint64)
-    row = np.arange(start, start + cosines.shape[1], dtype=np.uint64)
-    return (ordered << np.uint64(32)) | (_ROW_BITS - row)
-
-
-def _best(best: NDArray[np.uint64], keys: NDArray[np.uint64], depth: int) -> NDArray[np.uint64]:
-    """The highest `depth` keys of each target, of those so far and those of a block, in any order."""
-    if best.shape[1] == depth:
-        # Late blocks have few rows that are better than the worst so far.
-        better = int((keys > best.min(axis=1, keepdims=True)).sum(axis=1).max())
-        if better == 0:
-            return best
-        keys = np.partition(keys, keys.shape[1] - better, axis=1)[:, keys.shape[1] - better :]
+    if best.shape[1] < depth:
+        keys = _keys(cosines, np.arange(start, start + cosines.shape[1]))
+    else:
+        # Late blocks have few rows that are as good as the worst so far.
+        target, column = np.nonzero(cosines >= _cosines(best.min(axis=1))[:, None])
+        counts = np.bincount(target, minlength=len(best))
+        place = np.arange(len(target)) - np.repeat(np.cumsum(counts) - counts, counts)
+        # 0 is below every key.
+        keys = np.zeros((len(best), counts.max()), dtype=np.uint64)
+        keys[target, place] = _keys(cosines[target, column], start + column)
     both = np.concatenate([best, keys], axis=1)
     left_out = both.shape[1] - depth
     return both if left_out <= 0 else np.partition(both, left_out, axis=1)[:, left_out:]
+
+
+def _keys(cosines: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Numbers that order rows by cosine, and equal ones by row: the higher is the better, and no two are equal."""
+    # Added, as -0.0 and 0.0 are the same cosine. The bits of floats from 0 on are in order, and those below in reverse.
+    bits = (cosines + np.float32(0)).view(np.uint32)
+    ordered = np.where(bits >> 31, ~bits, bits | _SIGN).astype(np.uint64)
+    return (ordered << np.uint64(32)) | (_ROW_BITS - rows.astype(np.uint64))
+
+
+def _cosines(keys: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """The cosines in keys."""
+    ordered = (keys >> np.uint64(32)).astype(np.uint32)
+    return np.where(ordered >> 31, ordered ^ _SIGN, ~ordered).view(np.float32)
 
 
 def write_similarity(sample_ids: list[str], target_ids: list[str], found: Similarity, into: Path) -> None:

@@ -39,6 +39,27 @@ def test_equals_all_products_at_once(block, picks, monkeypatch):
     assert found.picked.tolist() == picked
 
 
+def test_keys_are_in_the_order_of_cosines_and_say_them():
+    cosines = np.array([0.0, -0.25, 1.0, -1.0, -0.0, 1e-30, 0.25, -1e-30], dtype=np.float32)
+    keys = target_similarity._keys(cosines, np.arange(8))
+    assert np.argsort(keys)[::-1].tolist() == [2, 6, 5, 0, 4, 7, 1, 3]
+    assert target_similarity._cosines(keys).tolist() == cosines.tolist()
+
+
+def test_late_blocks_with_cosines_below_zero():
+    generator = np.random.default_rng(0)
+    samples = generator.standard_normal((300, 5), np.float32) - 3
+    targets = generator.standard_normal((4, 5), np.float32) + 3
+    cosines = normalised(targets) @ normalised(samples).T
+    assert cosines.max() < 0
+    best = np.zeros((4, 0), dtype=np.uint64)
+    for start in range(0, 300, 7):
+        best = target_similarity._best(best, cosines[:, start : start + 7], start, 20)
+    best.sort(axis=1)
+    rows = 0xFFFFFFFF - (best[:, ::-1] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    assert rows.tolist() == np.argsort(-cosines, axis=1, kind="stable")[:, :20].tolist()
+
+
 def test_targets_that_want_the_same_rows_are_looked_at_again_with_more(monkeypatch):
     monkeypatch.setattr(target_similarity, "ROWS_AT_LEAST", 0)
     monkeypatch.setattr(target_similarity, "ROWS_PER_TURN", 1)

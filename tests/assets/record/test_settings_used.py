@@ -38,8 +38,8 @@ ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 READERS = {
     "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_similarity",
-    "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability", "checkpoint",
-    "benchmark_result", *DIVERSE_EVOL,
+    "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability",
+    "checkpoint", "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
 """Who reads conversations in the text that the profile names. The published border is of the paper's text alone."""
 NOTICED_BY = {
