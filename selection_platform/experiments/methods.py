@@ -160,6 +160,12 @@ METHODS: dict[str, Method] = {
             picks_alone=False,
             variant_of=RDS_PLUS.name,
         ),
+        replace(
+            RDS_PLUS,
+            name="rds_plus.whitened",
+            summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
+            variant_of=RDS_PLUS.name,
+        ),
         *_with_variants(
             Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
             published="the same, but the ratings' probabilities go through a second softmax",

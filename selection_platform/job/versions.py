@@ -39,6 +39,7 @@ COMPUTATIONS = {
     # The position-weighted means that the shared pass keeps beside its shards.
     "weighted_embedding": Computation(1),
     "target_similarity": Computation(1),
+    "whitening": Computation(1),
     "evaluation": Computation(1, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),

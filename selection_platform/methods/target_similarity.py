@@ -5,6 +5,7 @@ for Instruction Tuning"). There is no matrix of samples x targets: samples go by
 best rows that it may still need.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,19 +42,26 @@ class Similarity:
     picked: NDArray[np.int64]
 
 
-def similarity(samples: NDArray[np.float32], targets: NDArray[np.float32], picks: int) -> Similarity:
+Transform = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""What is done to vectors before they are compared."""
+
+
+def similarity(
+    samples: NDArray[np.float32], targets: NDArray[np.float32], picks: int, transform: Transform = np.asarray
+) -> Similarity:
     """Compare each sample with each target.
 
     Args:
         samples: rows x dimensions, in the order of sample ids, which decides ties; may be mapped from a file.
         targets: targets x dimensions, in the order in which they take turns.
         picks: how many rows are picked, at most.
+        transform: applied to both, a block of samples at a time.
     """
     rows, turns = len(samples), -(-picks // len(targets))
     most = min(picks, rows)
     depth = min(most, ROWS_PER_TURN * turns + ROWS_AT_LEAST)
     while True:
-        highest, nearest, ranked = _ranked(samples, normalised(targets), depth)
+        highest, nearest, ranked = _ranked(samples, normalised(transform(targets)), depth, transform)
         picked = in_turns(list(ranked), most, whole=depth == most)
         if picked is not None:
             return Similarity(highest, nearest, picked)
@@ -67,7 +75,7 @@ def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _ranked(
-    samples: NDArray[np.float32], targets: NDArray[np.float32], depth: int
+    samples: NDArray[np.float32], targets: NDArray[np.float32], depth: int, transform: Transform
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Each row's highest cosine and its target, and each target's best rows, the best first: targets x depth."""
     rows = len(samples)
@@ -77,7 +85,7 @@ def _ranked(
     with progress("similarity to targets", rows, "samples") as bar:
         for start in range(0, rows, block):
             part = slice(start, min(start + block, rows))
-            cosines = targets @ normalised(np.asarray(samples[part])).T
+            cosines = targets @ normalised(transform(np.asarray(samples[part]))).T
             nearest[part] = cosines.argmax(axis=0)
             highest[part] = np.take_along_axis(cosines, nearest[None, part], axis=0)[0]
             best = _best(best, cosines, start, depth)

@@ -2,7 +2,7 @@
 CREATE TABLE features.target_similarity (
     pool VARCHAR,
     model VARCHAR,
-    targets VARCHAR, -- name of the target set
+    targets VARCHAR, -- name of the target set; with /whitened behind it where hidden states were whitened before
     sample_id VARCHAR,
     similarity DOUBLE, -- -1 to 1: the highest cosine with a target
     nearest VARCHAR, -- sample_id of that target

@@ -11,7 +11,8 @@ from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARI
 from tests.small_run import PROFILE, conversations, due, output_of, refreshed
 
 ENTROPY = {"random": {"train": False}, "entropy": {"train": False}}
-TARGETED = {name: {"train": False} for name in ("less", "less.round_robin", "rds_plus", "rds_plus.max", "km_less")}
+NAMES = ("less", "less.round_robin", "rds_plus", "rds_plus.max", "rds_plus.whitened", "km_less")
+TARGETED = {name: {"train": False} for name in NAMES}
 WARM_UP = {
     "learning_rate": 0.001, "global_batch": 4, "batch_per_device": 4, "max_length": 128, "epochs": 1,
     "lora": {"rank": 2, "alpha": 4, "dropout": 0.0},
@@ -74,7 +75,7 @@ def test_each_set_has_scores_and_a_home_without_targets_keeps_its_own(own, capsy
     )
     assert counts == [{"targets": "default", "n": 3, "both": 3}, {"targets": "mine", "n": 7, "both": 2}]
     _check_similarity(own, capsys)
-    for method in ("less", "less.mine", "rds_plus.max", "rds_plus.max.mine", "less.round_robin.mine", "km_less.mine"):
+    for method in (*NAMES, *(f"{name}.mine" for name in NAMES)):
         assert own.rows(capsys, f'SELECT count(score) >= 6 AS enough FROM scores."{method}"') == [{"enough": True}]
     assert "less.mine/letters/tiny/6/s0" in output_of(capsys, own, "experiments")
     # A changed file makes due what reads it, and nothing of the other set.

@@ -28,16 +28,17 @@ OWN = {"mine": {"column": "quality"}, "judge": {"scores": __file__, "cost": {"gp
 """Arms with scores of the user's own."""
 DIVERSE_EVOL = {"scores/diverse_evol", "scores/diverse_evol.published"}
 INFLUENCES = {"gradient_influence", "gradient_influence.published"}
+SIMILARITIES = {"target_similarity", "target_similarity.whitened"}
 WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
 FORWARD_PASSES = {
-    "answer_likelihood", "sample_embedding", "weighted_embedding", "target_similarity", "pre_experience_likelihood",
+    "answer_likelihood", "sample_embedding", "weighted_embedding", *SIMILARITIES, "pre_experience_likelihood",
     "pre_experience_likelihood.published", *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
 }  # fmt: skip
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 READERS = {
-    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_similarity",
+    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", *SIMILARITIES,
     "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability",
     "checkpoint", "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
@@ -103,7 +104,7 @@ NOTICED_BY = {
     "fine_tuning.*": FINE_TUNINGS,
     "trained_elsewhere.*": {"checkpoint"},
     "evaluation.*": {"benchmark_result"},
-    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, "scores/less.round_robin", "target_similarity"},
+    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, "scores/less.round_robin", *SIMILARITIES},
     "verdict.*": {"verdict", "report"},
 }
 """Which assets notice that a setting changed, by the first pattern that fits its path. None may be missing."""
