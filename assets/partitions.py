@@ -60,13 +60,6 @@ class Partitions:
         to_scorings = _grouped(keys, self._profile.scorings, lambda scoring: PoolTargets(scoring.pool, targets).key)
         return dg.AssetDep("target_samples", partition_mapping=to_scorings)
 
-    def targets_to_scored(self, method: str, targets: str) -> dg.AssetDep:
-        """A target set beside a pool is compared with the samples of the pool and of its sub-pools."""
-        keys, whole_pool = self._profile.pool_targets, self._profile.whole_pool
-        scored = self._profile.scored(method)
-        to_scored = _grouped(keys, scored, lambda of: PoolTargets(whole_pool(of.pool), targets).key)
-        return dg.AssetDep("target_samples", partition_mapping=to_scored)
-
     def scorings_to_scored(self, method: str, asset: str) -> list[dg.AssetDep]:
         """A method that picks one by one scores each pool or sub-pool by features of the whole pool."""
         scored, whole_pool = self._profile.scored(method), self._profile.whole_pool

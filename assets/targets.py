@@ -73,10 +73,11 @@ def _write(profile: Profile, of: PoolTargets, artifacts: ArtifactStore, warehous
     from selection_platform.evaluation.worked_examples import worked_examples, write_targets
     from selection_platform.pools.target_examples import check_apart, write_examples
 
-    settings, file = profile.target_sets[of.targets], artifacts.targets(of.key) / "targets.parquet"
+    settings, folder = profile.target_sets[of.targets], artifacts.target_samples(of.key)
+    file = folder / "targets.parquet"
     texts = list(benchmark_texts(artifacts.benchmark_data()))
     if settings.examples is not None:
-        write_examples(settings.examples, texts, artifacts.targets(of.targets), of.targets, file)
+        write_examples(settings.examples, texts, folder, of.targets, file)
     elif settings.benchmarks is not None:
         groups = {name: group for each in settings.benchmarks for name, group in worked_examples(each).items()}
         write_targets(groups, file)

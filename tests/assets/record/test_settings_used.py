@@ -31,14 +31,14 @@ INFLUENCES = {"gradient_influence", "gradient_influence.published"}
 SIMILARITIES = {"target_similarity", "target_similarity.whitened"}
 WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
 FORWARD_PASSES = {
-    "answer_likelihood", "sample_embedding", "weighted_embedding", *SIMILARITIES, "pre_experience_likelihood",
+    "answer_likelihood", "sample_embedding", "weighted_embedding", "target_embedding", "pre_experience_likelihood",
     "pre_experience_likelihood.published", *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
 }  # fmt: skip
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 READERS = {
-    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", *SIMILARITIES,
+    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_embedding",
     "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability",
     "checkpoint", "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
