@@ -16,6 +16,7 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
@@ -62,7 +63,11 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         )
 
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
+    # Kept beside the shards, and an asset of its own: without an arm that reads it, nothing of the others changes.
+    weighted = profile.uses("rds_plus")
+    of_weighted = {dg.AssetKey("weighted_embedding"): Declared(settings, rendered=profile.text_of_scoring)}
     forward_pass_declared = {
+        **(of_weighted if weighted else {}),
         # Clusters are computed from its shards: embeddings in the warehouse would have to be converted to arrays again.
         dg.AssetKey("answer_likelihood"): Declared(settings, rendered=profile.text_of_scoring, folder=_first_shards),
         dg.AssetKey("sample_embedding"): Declared(settings, rendered=profile.text_of_scoring),
@@ -92,10 +97,12 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 sql=["30_features/samples_to_score", "30_features/sample_embedding"],
                 by=["answer_likelihood"],
             ),
+            *([_weighted_spec(inputs)] if weighted else []),
         ],
         check_specs=[
             *specs([COMPLETENESS, TRUNCATION], partitions.scorings, "answer_likelihood"),
             *specs([COMPLETENESS], partitions.scorings, "sample_embedding"),
+            *(specs([], partitions.scorings, "weighted_embedding") if weighted else []),
         ],
         pool="gpu",
     )
@@ -110,7 +117,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             LikelihoodSummary,
             job_settings,
         )
-        from selection_platform.job.growing import score_new_samples
+        from selection_platform.job.growing import finished_apart, score_new_samples
 
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key)
@@ -118,6 +125,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             text=profile.text_of(scoring.model),
+            weighted_embedding=weighted,
             **settings,
         )
         grown = score_new_samples(
@@ -151,6 +159,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 # The jobs hash their shards; a hash in SQL would turn every embedding into text.
                 data_version=dg.DataVersion(grown.content_hash),
             )
+        if weighted:
+            files = finished_apart(folder / "answer_likelihood")
+            yield dg.MaterializeResult(
+                asset_key="weighted_embedding",
+                metadata={"samples scored now": grown.new_samples},
+                data_version=dg.DataVersion(content_hash([grown.content_hash, *map(file_hash, files)])),
+            )
 
     @platform_asset(
         partitions=partitions.clustered,
@@ -172,6 +187,19 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         )
 
     return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]
+
+
+def _weighted_spec(inputs: list[dg.AssetDep]) -> dg.AssetSpec:
+    return platform_spec(
+        "weighted_embedding",
+        description="Mean of the base model's last hidden state over each sample's prompt and last answer, in which "
+        "token i weighs i. In files beside those of `answer_likelihood`.",
+        deps=inputs,
+        group="features",
+        kinds={"pytorch"},
+        sql=["30_features/samples_to_score"],
+        by=["answer_likelihood", "weighted_embedding"],
+    )
 
 
 def _first_shards(artifacts: ArtifactStore, scoring: str) -> Path:

@@ -6,8 +6,7 @@ from typing import TypeVar
 import dagster as dg
 
 from selection_platform.configuration.profile import Profile
-from selection_platform.experiments.keys import Experiment, Scored, Scoring
-from selection_platform.experiments.methods import METHODS
+from selection_platform.experiments.keys import Experiment, PoolTargets, Scored, Scoring
 
 Downstream = TypeVar("Downstream")
 
@@ -26,6 +25,7 @@ class Partitions:
         self.clustered = dg.StaticPartitionsDefinition(list(profile.clustered))
         self.models = dg.StaticPartitionsDefinition(profile.used_models)
         self.scorings = dg.StaticPartitionsDefinition(list(profile.scorings))
+        self.targets = dg.StaticPartitionsDefinition(list(profile.pool_targets))
         self.ratings = dg.StaticPartitionsDefinition(list(profile.ratings))
         self.experiments = dg.StaticPartitionsDefinition(list(profile.experiments))
         self.trained_experiments = dg.StaticPartitionsDefinition(list(profile.trained_experiments))
@@ -49,6 +49,26 @@ class Partitions:
             dg.AssetDep("pool", partition_mapping=self.pools_to_scorings()),
             dg.AssetDep("base_model", partition_mapping=self.models_to_scorings()),
         ]
+
+    def pools_to_targets(self) -> dg.StaticPartitionMapping:
+        """A pool has every target set beside it."""
+        return _grouped(self._profile.pools, self._profile.pool_targets, lambda each: each.pool)
+
+    def targets_to_scorings(self, targets: str) -> dg.AssetDep:
+        """A target set beside a pool is read by every model that scores the pool."""
+        keys = self._profile.pool_targets
+        to_scorings = _grouped(keys, self._profile.scorings, lambda scoring: PoolTargets(scoring.pool, targets).key)
+        return dg.AssetDep("target_samples", partition_mapping=to_scorings)
+
+    def scorings_to_scored(self, method: str, asset: str) -> list[dg.AssetDep]:
+        """A method that picks one by one scores each pool or sub-pool by features of the whole pool."""
+        scored, whole_pool = self._profile.scored(method), self._profile.whole_pool
+
+        def scoring(of: Scored) -> str:
+            return Scoring(whole_pool(of.pool), of.model or "").key
+
+        features = dg.AssetDep(asset, partition_mapping=_grouped(self._profile.scorings, scored, scoring))
+        return [features, *self._sub_pools(scored, lambda of: of.pool)]
 
     def pools_to_ratings(self) -> dg.StaticPartitionMapping:
         """A pool is rated by every model that rates."""
@@ -97,7 +117,7 @@ class Partitions:
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
         """For the best of each cluster: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
-        wrapped = METHODS[METHODS[method].best_of_clusters or ""]
+        wrapped = self._profile.methods[self._profile.methods[method].best_of_clusters or ""]
         scored = self._profile.scored(method)
         clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
 
@@ -139,7 +159,7 @@ class Partitions:
 
     def scores_of_experiment(self, experiment: Experiment) -> str | None:
         """The partition of the scores that an experiment selects by; None if it needs no scores."""
-        method = METHODS[experiment.method]
+        method = self._profile.methods[experiment.method]
         if experiment.pool is None or method.scored_per is None:
             return None
         pool = experiment.selects_from if method.set_dependent else experiment.pool

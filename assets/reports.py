@@ -222,7 +222,7 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         deps=["selection", "benchmark_result"],
         group="reports",
         kinds={"sql", "duckdb"},
-        settings={},
+        settings={f"arms.{name}.cost": arm.cost for name, arm in profile.arms.items() if arm.cost is not None},
         sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
         # Work with an unchanged result costs time but changes no input.
         changes_unseen=lambda _: True,

@@ -8,7 +8,6 @@ from assets.partitions import Partitions
 from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.experiments.methods import METHODS
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -20,7 +19,11 @@ def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         score("token_length.published", "token_length", ["token_count"], published=True),
         score("entropy", "entropy", ["answer_likelihood"], published=False),
         score("entropy.published", "entropy", ["answer_likelihood"], published=True),
-        *(_best_of_clusters(profile, partitions, name) for name in METHODS if METHODS[name].best_of_clusters),
+        *(
+            _best_of_clusters(profile, partitions, name)
+            for name, method in profile.methods.items()
+            if method.best_of_clusters
+        ),
     ]
 
 
@@ -39,13 +42,13 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = scored_partition(profile, "random", context.partition_key)
         values = {"pool": partition["pool"], "seeds": list(seeds)}
-        return replace_scores(warehouse, "random", partition, "random", values)
+        return replace_scores(warehouse, profile.methods["random"], partition, "random", values)
 
     return scores
 
 
 def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
-    wrapped = METHODS[METHODS[method].best_of_clusters or ""]
+    wrapped = profile.methods[profile.methods[method].best_of_clusters or ""]
 
     @score_asset(
         profile,
@@ -65,6 +68,6 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
             "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
             "budgets": list(profile.budgets),
         }
-        return replace_scores(warehouse, method, partition, "best_of_clusters", values)
+        return replace_scores(warehouse, profile.methods[method], partition, "best_of_clusters", values)
 
     return scores

@@ -15,7 +15,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
+from selection_platform.experiments.methods import Method
 from sql.queries import load_sql
 
 CONTENT = '"position", sample_id'
@@ -27,7 +27,7 @@ PICKS_SHOWN = 3
 
 def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
-    scored = [name for name in profile.arms if METHODS[name].scored_per is not None]
+    scored = [name for name in profile.arms if profile.methods[name].scored_per is not None]
 
     @platform_asset(
         partitions=partitions.experiments,
@@ -43,13 +43,13 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         kinds={"sql", "duckdb"},
         settings={},
         sql=["50_selections/whole_pool", "50_selections/highest_scores", "50_selections/experiment"],
-        part=lambda key: _part_of_scores(profile.experiments[key]),
+        part=lambda key: _part_of_scores(*_with_method(profile, key)),
     )
     def selection(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """The samples that an experiment trains on, best first. Table `selections.samples`."""
-        experiment = profile.experiments[context.partition_key]
+        experiment, method = _with_method(profile, context.partition_key)
         partition = {"experiment": experiment.key}
-        rows, values = selection_query(experiment)
+        rows, values = selection_query(experiment, method)
         facts: Facts = {}
         verify = _verifier(experiment, facts)
         count, _ = warehouse.replace_together(
@@ -69,6 +69,11 @@ def selection_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         )
 
     return [selection]
+
+
+def _with_method(profile: Profile, key: str) -> tuple[Experiment, Method]:
+    experiment = profile.experiments[key]
+    return experiment, profile.methods[experiment.method]
 
 
 def _made_from(partitions: Partitions, experiment: Experiment) -> list[str]:
@@ -95,25 +100,23 @@ def _columns(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def selection_query(experiment: Experiment) -> tuple[str, dict[str, Any]]:
-    """The statement that selects, and its parameters."""
-    method = METHODS[experiment.method]
+def selection_query(experiment: Experiment, method: Method) -> tuple[str, dict[str, Any]]:
+    """The statement that selects by the method of an experiment, and its parameters."""
     if method.scored_per is None:
         # The base model has no pool, so it selects nothing.
         return load_sql("50_selections/whole_pool"), {"pool": experiment.selects_from}
-    source = scores_of(experiment)
+    source = scores_of(experiment, method)
     assert source is not None
     # If the scores are of the pool or sub-pool to select from, all of them are used.
     sub_pool = None if source["pool"] == experiment.selects_from else experiment.selects_from
     return load_sql("50_selections/highest_scores"), {**source, "sub_pool": sub_pool, "budget": experiment.budget}
 
 
-def scores_of(experiment: Experiment) -> dict[str, Any] | None:
+def scores_of(experiment: Experiment, method: Method) -> dict[str, Any] | None:
     """The scores that an experiment selects by: the table, and the values of its partition columns.
 
     None for arms that need no scores.
     """
-    method = METHODS[experiment.method]
     if method.scored_per is None or experiment.pool is None:
         return None
     pool = experiment.selects_from if method.set_dependent else experiment.pool
@@ -126,8 +129,8 @@ def scores_of(experiment: Experiment) -> dict[str, Any] | None:
     }
 
 
-def _part_of_scores(experiment: Experiment) -> str | None:
-    source = scores_of(experiment)
+def _part_of_scores(experiment: Experiment, method: Method) -> str | None:
+    source = scores_of(experiment, method)
     return part_of_scores(source["seed"], source["scores_budget"]) if source else None
 
 

@@ -45,6 +45,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
     problems = [
         *_benchmark_items(wanted),
         *_sources(workspace.profile, wanted),
+        *_given_scores(workspace.profile, wanted),
         *_pool_sizes(workspace),
         *_base_models(workspace, wanted),
         *_lengths(workspace, wanted),
@@ -78,6 +79,13 @@ def _sources(profile: Profile, wanted: Steps) -> Iterator[str]:
     for pool in wanted.get("raw_pool", []):
         for message in _problems_of(check_source, profile.pools[pool].source):
             yield f"pools.{pool}.source.{message}"
+
+
+def _given_scores(profile: Profile, wanted: Steps) -> Iterator[str]:
+    for name, arm in profile.arms.items():
+        file = arm.scores_file
+        if file is not None and f"scores/{name}" in wanted and not file.is_file():
+            yield f"arms.{name}.scores: there is no file {file}; correct the path"
 
 
 def _pool_sizes(workspace: Workspace) -> Iterator[str]:

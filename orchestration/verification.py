@@ -10,6 +10,7 @@ from orchestration.staleness import Staleness
 from resources.warehouse import Warehouse
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.methods import Method
 from selection_platform.models.files import TRAINED_ELSEWHERE
 from sql.queries import load_sql
 
@@ -77,7 +78,9 @@ class Verification:
         return self.selected.same and (self.trained is None or self.trained.same)
 
 
-def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Warehouse) -> Verification:
+def verify_selection(
+    experiment: Experiment, method: Method, staleness: Staleness, warehouse: Warehouse
+) -> Verification:
     """Select again from the warehouse as it was when the selection was made, and compare.
 
     Raises:
@@ -86,7 +89,7 @@ def verify_selection(experiment: Experiment, staleness: Staleness, warehouse: Wa
     selection = staleness.provenance(SELECTION, experiment.key)
     if selection is None or selection.snapshot is None:
         raise PlatformError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
-    statement, values = selection_query(experiment)
+    statement, values = selection_query(experiment, method)
     rebuilt = warehouse.query(statement, values, at=selection.snapshot).sort("position")["sample_id"].to_list()
     checkpoint = staleness.provenance(CHECKPOINT, experiment.key)
     trained, trained_on_another = None, False

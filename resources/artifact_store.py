@@ -34,6 +34,10 @@ class ArtifactStore(dg.ConfigurableResource):
         """Weights and tokenizer of a base model."""
         return self._path("base_model", model)
 
+    def target_samples(self, targets: str) -> Path:
+        """Samples of a target set beside a pool, on their way into the warehouse."""
+        return self._path("target_samples", targets)
+
     def scoring(self, scoring: str) -> Path:
         """Inputs and outputs of the scoring passes of a pool with a model."""
         return self._path("scoring", scoring)

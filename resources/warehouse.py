@@ -166,6 +166,16 @@ class Warehouse(dg.ConfigurableResource):
         """Replace one partition of a table by the rows of Parquet files."""
         return self.replace_together(Replacement.of_parquet(table, partition, files, verify))[0]
 
+    def add_score_table(self, table: str) -> None:
+        """Create a table of scores where it is missing: one of a profile's own, as all warehouses have the others."""
+        if table in table_definitions():
+            return
+        with self.write() as connection:
+            if table not in _columns(connection):
+                connection.begin()
+                connection.execute(_score_table(table))
+                connection.commit()
+
     def replace_from_frame(self, table: str, partition: Values, rows: pl.DataFrame) -> int:
         """Replace one partition of a table by the rows of a frame, whose columns have the table's names."""
         with TemporaryDirectory() as folder:
@@ -377,6 +387,11 @@ def _wanted_columns() -> dict[str, dict[str, str]]:
 def table_definitions() -> dict[str, str]:
     """The statements that create each table, by table name."""
     statements = {name.removeprefix("01_schema/"): load_sql(name) for name in list_sql("01_schema")}
-    each_method = statements.pop("scores.each_method")
+    statements.pop("scores.each_method")
     scored = [method.table for method in METHODS.values() if method.scored_per is not None]
-    return statements | {table: each_method.replace("scores.each_method", table) for table in scored}
+    return statements | {table: _score_table(table) for table in scored}
+
+
+def _score_table(name: str) -> str:
+    """The statements that create a table of scores."""
+    return load_sql("01_schema/scores.each_method").replace("scores.each_method", name)

@@ -9,8 +9,8 @@ import assets
 import selection_platform
 from assets import build_assets
 from assets.partitions import Partitions
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.profile import load_profile
-from selection_platform.configuration.settings import ArmSettings
 from selection_platform.definitions import build_definitions
 from selection_platform.experiments.methods import METHODS
 

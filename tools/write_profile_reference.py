@@ -11,6 +11,7 @@ from typing import Any
 
 from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import NAME_PATTERN
 from selection_platform.experiments.methods import METHODS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -54,7 +55,8 @@ def schema() -> Schema:
     arms = made["properties"]["arms"]
     # A method with nothing behind it has the defaults.
     arms["additionalProperties"] = {"anyOf": [arms["additionalProperties"], {"type": "null"}]}
-    arms["propertyNames"] = {"enum": list(METHODS)}
+    # Arms with scores of the user's own, and their wrappers, have names of the user's choice.
+    arms["propertyNames"] = {"anyOf": [{"enum": list(METHODS)}, {"pattern": f"^{NAME_PATTERN.pattern}$"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 

@@ -78,7 +78,7 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
             "folder": folder,
             "picks": picks,
         }
-        result = replace_scores(warehouse, method, partition, "diverse_evol", values)
+        result = replace_scores(warehouse, profile.methods[method], partition, "diverse_evol", values)
         return result._replace(metadata={**(result.metadata or {}), **_cut(folder / str(max(profile.budgets)))})
 
     return scores

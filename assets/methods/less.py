@@ -1,5 +1,6 @@
 """LESS: a warm-up on a sample of the pool, and the similarity of each sample's gradients to those of the targets."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, truncat
 from assets.record.features import window_metadata
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
-from assets.record.score_table import sql_score
+from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
 from assets.record.settings_used import only, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
@@ -21,6 +22,8 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS, WarmUpSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ScoringSettings
+from selection_platform.experiments.keys import PoolTargets
+from selection_platform.experiments.methods import DEFAULT_TARGETS, name_for_targets
 from selection_platform.job.shards import shard_files
 from sql.queries import load_sql
 
@@ -59,22 +62,70 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         ("published",),
     )
     ways = [ours, theirs]
+    methods = profile.methods
+    with_twin = any(methods[name].without_targets == "less.published" for name in profile.arms)
     if (theirs.training, theirs.scoring) == (training, scoring):
         # One pass gives both directions.
         directions = (*ours.directions, *theirs.directions)
-        ways = [ours._replace(directions=directions if "less.published" in profile.arms else ours.directions)]
-    score = partial(sql_score, profile, partitions, statement="less")
+        ways = [ours._replace(directions=directions if with_twin else ours.directions)]
     return [
         *(_warmup_checkpoint(profile, partitions, way) for way in ways),
-        *(_gradient_influence(profile, partitions, way) for way in ways),
-        score("less", deps=["gradient_influence"], direction="adam", weights=None),
+        *(asset for targets in profile.target_sets for asset in _for_targets(profile, partitions, ways, targets)),
+    ]
+
+
+def _for_targets(
+    profile: Profile, partitions: Partitions, ways: Sequence[_Way], targets: str
+) -> list[dg.AssetsDefinition]:
+    """What is made once for each target set."""
+    score = partial(sql_score, profile, partitions, statement="less")
+    ours, theirs = (name_for_targets(f"gradient_influence{way.suffix}", targets) for way in (ways[0], ways[-1]))
+    return [
+        *(_gradient_influence(profile, partitions, way, targets) for way in ways),
+        score(name_for_targets("less", targets), deps=[ours], direction=_direction("adam", targets), weights=None),
         score(
-            "less.published",
-            deps=[f"gradient_influence{ways[-1].suffix}"],
-            direction="published",
+            name_for_targets("less.published", targets),
+            deps=[theirs],
+            direction=_direction("published", targets),
             weights=list(PUBLISHED_LESS_WEIGHTS),
         ),
+        _in_turns(profile, partitions, targets, ours),
     ]
+
+
+def _direction(direction: str, targets: str) -> str:
+    """The value of the table's column `direction` for a target set."""
+    return direction if targets == DEFAULT_TARGETS else f"{direction}/{targets}"
+
+
+def _in_turns(profile: Profile, partitions: Partitions, targets: str, influence: str) -> dg.AssetsDefinition:
+    method = name_for_targets("less.round_robin", targets)
+
+    @score_asset(
+        profile,
+        partitions,
+        method,
+        partitions.scorings_to_scored(method, influence),
+        {"python", "duckdb"},
+        settings={"budgets": max(profile.budgets)},
+        sql=["36_influence/by_group", "40_scores/in_turns"],
+        by=["round_robin"],
+    )
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        from selection_platform.methods.round_robin import write_picks
+
+        partition = scored_partition(profile, method, context.partition_key)
+        pool = partition["pool"] or ""
+        of = {**partition, "features_pool": profile.whole_pool(pool), "direction": _direction("adam", targets)}
+        groups = warehouse.query(load_sql("36_influence/by_group"), of).partition_by("target", maintain_order=True)
+        ranked = [(group["sample_id"].to_list(), group["influence"].to_numpy()) for group in groups]
+        picks = artifacts.picks(method, context.partition_key) / "picks.parquet"
+        write_picks(ranked, max(profile.budgets), picks)
+        return replace_scores(warehouse, profile.methods[method], partition, "in_turns", {"pool": pool, "picks": picks})
+
+    return scores
 
 
 def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> dg.AssetsDefinition:
@@ -118,8 +169,11 @@ def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> d
     return warmup_checkpoint
 
 
-def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> dg.AssetsDefinition:
-    name, settings, table = f"gradient_influence{way.suffix}", profile.less, "features.gradient_influence"
+def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way, targets: str) -> dg.AssetsDefinition:
+    name, table = name_for_targets(f"gradient_influence{way.suffix}", targets), "features.gradient_influence"
+    settings, own = profile.less, profile.targets is None
+    # Where LESS's own settings name the targets, it draws them itself, as before there were others.
+    of_targets = ("targets", "target_samples", "seed") if own else ()
 
     @platform_asset(
         key=[name],
@@ -129,6 +183,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
         deps=[
             f"warmup_checkpoint{way.suffix}",
             dg.AssetDep("pool", partition_mapping=partitions.pools_to_scorings()),
+            *([] if own else [partitions.targets_to_scorings(targets)]),
         ],
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
@@ -136,12 +191,12 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
         settings={
             "dtype": profile.dtype,
             "scoring": without(way.scoring, "tokens_per_batch"),
-            "less": only(settings, "targets", "target_samples", "seed", "tokens_per_batch"),
+            "less": only(settings, *of_targets, "tokens_per_batch"),
             "directions": way.directions,
         },
         rendered=profile.text_of_scoring,
         gpu=True,
-        sql=["30_features/samples_to_score", "36_influence/random_samples"],
+        sql=["30_features/samples_to_score", f"36_influence/{'random_samples' if own else 'targets'}"],
         by=["gradient_influence"],
     )
     def gradient_influence(
@@ -154,7 +209,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
         spec = InfluenceSpec(
             warmup_folder=str(artifacts.warmup_checkpoint(scoring.key, f"warmup_checkpoint{way.suffix}")),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
-            targets_file=str(_targets(profile, scoring.pool, folder, warehouse)),
+            targets_file=str(_targets(profile, PoolTargets(scoring.pool, targets), folder, warehouse)),
             directions=way.directions,
             # A backward pass takes more memory than the passes of the other methods.
             scoring=way.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch}),
@@ -164,7 +219,7 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
         summary = jobs.run(context, GRADIENT_INFLUENCE, spec, folder / name)
         rows, checks = 0, [truncation_result(summary.cut_prompts, summary.truncated, summary.samples)]
         for direction in way.directions:
-            partition = {"pool": scoring.pool, "model": scoring.model, "direction": direction}
+            partition = {"pool": scoring.pool, "model": scoring.model, "direction": _direction(direction, targets)}
             complete = Completeness(table, partition, summary.epochs * summary.targets)
             values = {"files": shard_files(folder / name), "of_direction": direction}
             query = load_sql("30_features/gradient_influence")
@@ -186,11 +241,15 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way) -> 
     return gradient_influence
 
 
-def _targets(profile: Profile, pool: str, folder: Path, warehouse: Warehouse) -> Path:
+def _targets(profile: Profile, of: PoolTargets, folder: Path, warehouse: Warehouse) -> Path:
     """Write the targets, whose gradients the samples' gradients are compared with, to a file."""
-    path, settings = folder / "targets.parquet", profile.less
+    path, settings = folder / f"{name_for_targets('targets', of.targets)}.parquet", profile.less
+    if profile.targets is not None:
+        values = {"pool": of.pool, "targets": of.targets}
+        warehouse.export(load_sql("36_influence/targets"), path, values)
+        return path
     if settings.targets == "pool":
-        draw = {"pool": pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}
+        draw = {"pool": of.pool, "seed": f"targets/{settings.seed}", "limit": settings.target_samples}
         warehouse.export(conversations_sql(warehouse, "36_influence/random_samples", draw), path, draw)
         return path
     from selection_platform.evaluation.worked_examples import worked_examples, write_targets

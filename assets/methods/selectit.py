@@ -118,7 +118,11 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, softmax_tw
             "softmax_twice": softmax_twice,
         }
         return replace_scores(
-            warehouse, method, scored_partition(profile, method, context.partition_key), "selectit", values
+            warehouse,
+            profile.methods[method],
+            scored_partition(profile, method, context.partition_key),
+            "selectit",
+            values,
         )
 
     return scores

@@ -43,6 +43,8 @@ def _scores(profile: Profile, partitions: Partitions, method: str, *, published:
         samples = samples_file(context.partition_key, folder, warehouse, samples_query)
         settings = ZipSettings(**profile.zip.content(), published=published)
         picks = write_picks(samples, max(profile.budgets), settings, folder)
-        return replace_scores(warehouse, method, partition, "zip", {"pool": partition["pool"], "picks": picks})
+        return replace_scores(
+            warehouse, profile.methods[method], partition, "zip", {"pool": partition["pool"], "picks": picks}
+        )
 
     return scores

@@ -162,7 +162,7 @@ class Completeness:
         Raises:
             PlatformError: the rows are not complete.
         """
-        columns = {"reader": None, "direction": None, **self._partition}
+        columns = {"reader": None, "direction": None, "targets": None, **self._partition}
         values = {"table": self._table, **columns, "rows_each": self._rows_each}
         counted = connection.execute(load_sql("30_features/completeness"), values).pl().row(0, named=True)
         incomplete, strange = counted["incomplete samples"], counted["samples that are not in the pool"]

@@ -91,7 +91,20 @@ def costs_of_experiments(profile: Profile, instance: dg.DagsterInstance, ledger:
     materialised = {key: names for key, names in lineages.items() if names}
     methods = {key: profile.experiments[key].method for key in materialised}
     elsewhere = {key for key in materialised if _elsewhere(records.get(input_name(CHECKPOINT, key)))}
-    return experiment_costs(materialised, methods, spent_by_partition(ledger), elsewhere)
+    spent = spent_by_partition(ledger)
+    for name, cost in _stated(profile).items():
+        spent[name] = spent.get(name, Spent()).plus(cost)
+    return experiment_costs(materialised, methods, spent, elsewhere)
+
+
+def _stated(profile: Profile) -> dict[str, Spent]:
+    """What the user says that scores cost elsewhere, by the partitions of these scores."""
+    return {
+        input_name(dg.AssetKey(["scores", name]), partition): Spent(arm.cost.cpu_seconds, arm.cost.gpu_seconds)
+        for name, arm in profile.arms.items()
+        if arm.cost is not None
+        for partition in profile.scored(name)
+    }
 
 
 def _elsewhere(checkpoint: Provenance | None) -> bool:

@@ -18,7 +18,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
-from selection_platform.experiments.methods import METHODS
+from selection_platform.experiments.methods import Method
 from sql.queries import load_sql
 
 HISTOGRAM_BINS = 20
@@ -28,11 +28,11 @@ BEST_FIRST = "score DESC NULLS LAST, sample_id"
 
 
 def replace_scores(
-    warehouse: Warehouse, method: str, partition: dict[str, str | None], statement: str, values: dict[str, Any]
+    warehouse: Warehouse, method: Method, partition: dict[str, str | None], statement: str, values: dict[str, Any]
 ) -> dg.MaterializeResult:
     """Write the scores that a statement selects, and describe them."""
     started = time.monotonic()
-    table = METHODS[method].table
+    table = method.table
     named = {"table": table, **partition}
     summary: Facts = {}
 
@@ -46,6 +46,7 @@ def replace_scores(
             )
 
     rows = load_sql(f"40_scores/{statement}")
+    warehouse.add_score_table(table)
     warehouse.replace(table, partition, rows, values, verify, order=BEST_FIRST)
     with warehouse.read() as connection:
         dropped = dict(connection.execute(load_sql("40_scores/dropped"), named).fetchall())
@@ -68,7 +69,7 @@ def replace_scores(
             "seconds": time.monotonic() - started,
             "histogram": markdown_histogram(summary["lowest"], summary["highest"], bins, HISTOGRAM_BINS),
         },
-        check_results=score_results(summary, correlation, compared, picks_alone=METHODS[method].picks_alone),
+        check_results=score_results(summary, correlation, compared, picks_alone=method.picks_alone),
         data_version=dg.DataVersion(warehouse.content_hash(table, partition)),
     )
 
@@ -108,7 +109,7 @@ def sql_score(
         partition = scored_partition(profile, method, context.partition_key)
         # A parameter that a statement does not use is an error.
         of_partition = {name: value for name, value in partition.items() if value is not None}
-        return replace_scores(warehouse, method, partition, statement, {**of_partition, **values})
+        return replace_scores(warehouse, profile.methods[method], partition, statement, {**of_partition, **values})
 
     return scores
 
@@ -120,17 +121,17 @@ def score_asset(
     deps: Sequence[str | dg.AssetDep],
     kinds: set[str],
     *,
-    settings: Used,
+    settings: Used | Callable[[str], Used],
     rendered: Callable[[str], TextSettings] | None = None,
     sql: Sequence[str],
     by: Sequence[str] = (),
     gpu: bool = False,
 ) -> Callable[[Materialize], dg.AssetsDefinition]:
     """Decorates the function that writes a method's scores. See `platform_asset`."""
-    summary = METHODS[method].summary
+    made = profile.methods[method]
     return platform_asset(
         key=["scores", method],
-        description=f"{summary[0].upper()}{summary[1:]}. Table `{METHODS[method].table}`.",
+        description=f"{made.summary[0].upper()}{made.summary[1:]}. Table `{made.table}`.",
         partitions=partitions.scored(method),
         deps=deps,
         checks=SCORE_CHECKS,

@@ -61,7 +61,7 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
     for key, size in ((one.key, facts["one"]), (other.key, facts["other"])):
         if size == 0:
             raise PlatformError(f"{key} has not selected yet: run `selection-platform run` first")
-    facts |= _rank_correlation(warehouse, one, other)
+    facts |= _rank_correlation(profile, warehouse, one, other)
     looks = _looks(warehouse, one, other)
     if options.json:
         sizes = [facts.pop("one"), facts.pop("other")]
@@ -80,11 +80,11 @@ def _larger_pool(one: Experiment, other: Experiment) -> str | None:
     return max((one, other), key=lambda experiment: sizes[experiment]).selects_from
 
 
-def _rank_correlation(warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Any]:
+def _rank_correlation(profile: Profile, warehouse: "Warehouse", one: Experiment, other: Experiment) -> dict[str, Any]:
     """Spearman's correlation of the two scores; None if one has no scores."""
     from assets.selections import scores_of
 
-    sources = scores_of(one), scores_of(other)
+    sources = tuple(scores_of(each, profile.methods[each.method]) for each in (one, other))
     if None in sources:
         return {"both_scored": None, "rank_correlation": None}
     values = {

@@ -9,7 +9,6 @@ from selection_platform.cli.shared import Commands, add_json, open_resources, pr
 from selection_platform.cli.terminal_text import WIDTH, first_line, shown, wrapped
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
-from selection_platform.experiments.methods import METHODS
 from selection_platform.text.conversation import to_messages
 from sql.queries import load_sql
 
@@ -51,7 +50,7 @@ def explain(profile: Profile, options: argparse.Namespace) -> None:
             "tokens": rows("60_explain/tokens", sample_id=sample_id),
             "scores": [
                 {"method": method.name, **score}
-                for method in METHODS.values()
+                for method in profile.methods.values()
                 # The table of a method that is new to this warehouse is created by the first write.
                 if method.scored_per is not None and method.table in tables
                 for score in rows("60_explain/score", table=method.table, sample_id=sample_id)

@@ -10,7 +10,6 @@ from selection_platform.cli.shared import Commands, add_experiment, open_resourc
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
 from selection_platform.report.formats import FILES, PLAIN, TRAINERS, Format
 
@@ -112,7 +111,7 @@ def write_selection(profile: Profile, experiment: Experiment, folder: Path, form
         raise PlatformError(f"{experiment.key} has not selected yet: run `selection-platform run` first")
     facts = {
         "experiment": experiment.key,
-        "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
+        "method": f"{experiment.method}: {profile.methods[experiment.method].summary}",
         "pool": experiment.pool,
         "base model": experiment.model,
         "seed": experiment.seed,

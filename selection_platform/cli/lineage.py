@@ -94,7 +94,8 @@ def verify(profile: Profile, options: argparse.Namespace) -> None:
 
     experiment = selecting_experiment(profile, options.experiment)
     with open_workspace(profile) as workspace:
-        found = verify_selection(experiment, workspace.staleness, workspace.resources.warehouse)
+        method = workspace.profile.methods[experiment.method]
+        found = verify_selection(experiment, method, workspace.staleness, workspace.resources.warehouse)
     if options.json:
         print_json({"experiment": experiment.key, "same": found.same, **asdict(found)})
     else:

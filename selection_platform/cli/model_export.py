@@ -12,7 +12,6 @@ from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import read_manifest
 from selection_platform.job.integrity import check_files
 from selection_platform.models.files import TRAINED_ELSEWHERE
@@ -126,7 +125,7 @@ def _card(workspace: "Workspace", trained: _TrainedModel, adapter: bool, written
         hub_id=trained.origin.get("model_id"),
         adapter=adapter,
         base={"name": experiment.base_model, **{_words(name): value for name, value in trained.origin.items()}},
-        selection=_selection(trained) if experiment.pool else {},
+        selection=_selection(workspace.profile, trained) if experiment.pool else {},
         recipe=_recipe(trained) if experiment.pool else {},
         made=_versions(workspace.profile, trained),
         use=_use(trained, workspace.profile.text_of(experiment.model), adapter, written),
@@ -137,7 +136,7 @@ def _card(workspace: "Workspace", trained: _TrainedModel, adapter: bool, written
     )
 
 
-def _selection(trained: _TrainedModel) -> dict[str, Any]:
+def _selection(profile: Profile, trained: _TrainedModel) -> dict[str, Any]:
     from assets.keys import SELECTION
     from assets.record.provenance import input_name
 
@@ -146,7 +145,7 @@ def _selection(trained: _TrainedModel) -> dict[str, Any]:
     if TRAINED_ELSEWHERE in trained.manifest and trained.checkpoint.settings.get("trained_elsewhere.selection") is None:
         selection = f"{selection} in the experiment; not stated for the training"
     return {
-        "method": f"{experiment.method}: {METHODS[experiment.method].summary}",
+        "method": f"{experiment.method}: {profile.methods[experiment.method].summary}",
         "pool": experiment.selects_from,
         "budget": "all" if experiment.budget is None else f"{experiment.budget:,}",
         "seed": experiment.seed,

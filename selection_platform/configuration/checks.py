@@ -1,13 +1,13 @@
 """What must hold between the parts of a profile. Each check raises ValueError with the key and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
-from selection_platform.configuration.settings import LoraSettings, did_you_mean
+from selection_platform.configuration.settings import NAME_PATTERN, LoraSettings, did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import SubPool
-from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE
+from selection_platform.experiments.methods import ALL_DATA, BASE, BEST_OF_CLUSTERS, METHODS, PRE_EXPERIENCE
 
 if TYPE_CHECKING:
     from selection_platform.configuration.profile import Profile
@@ -36,10 +36,24 @@ def check_profile(profile: "Profile") -> None:
 
 def _check_names(profile: "Profile") -> None:
     """Before all others, which look methods and models up by their names."""
-    unknown = [f"arms: unknown method {name!r}{did_you_mean(name, METHODS)}" for name in profile.arms
-               if name not in METHODS]  # fmt: skip
-    if unknown:
-        raise PlatformError("\n".join(unknown))
+    methods = profile.methods
+    found = [f"arms: unknown method {name!r}{did_you_mean(name, methods)}" for name in profile.arms
+             if name not in methods]  # fmt: skip
+    for name, arm in profile.arms.items():
+        if arm.own_summary is not None:
+            found += _problems_of_own_name(name)
+    if found:
+        raise PlatformError("\n".join(found))
+
+
+def _problems_of_own_name(name: str) -> Iterator[str]:
+    """What is wrong with the name of an arm whose scores the user gives: it becomes a table, a folder and a key."""
+    if name in METHODS:
+        yield f"arms.{name}: is a method of the platform, and has no `column` or `scores`; name the arm otherwise"
+    elif not NAME_PATTERN.fullmatch(name):
+        yield f"arms: {name!r} is not a name: use lower-case letters, digits and . _ @ - only"
+    elif name.startswith(BEST_OF_CLUSTERS):
+        yield f"arms.{name}: such a name is for the best of each k-means cluster; name the arm otherwise"
 
 
 def _check_contexts(profile: "Profile") -> None:
@@ -93,7 +107,7 @@ def _lengths(profile: "Profile", model: str) -> dict[str, int]:
     fine_tuned = profile.models[model].fine_tune
     helpers = {name for names in profile.selectit.helpers.values() for name in names}
     is_rater = profile.uses("selectit") and (fine_tuned or model in helpers)
-    arms = [METHODS[name] for name in profile.arms] if fine_tuned else []
+    arms = [profile.methods[name] for name in profile.arms] if fine_tuned else []
     # Token counts need no more than the tokenizer.
     scores = any(arm.scored_per == "scoring" and "token_length" not in (arm.name, arm.variant_of) for arm in arms)
     lengths: dict[str, int] = {}
@@ -135,7 +149,7 @@ def _check_samples(profile: "Profile", samples: int, where: str) -> None:
 def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
     """How many samples of a pool each setting takes, of those that some arms use."""
     needs: dict[str, int] = {}
-    methods = [METHODS[name] for name in arms]
+    methods = [profile.methods[name] for name in arms]
     if any(method not in (BASE, ALL_DATA) for method in methods):
         needs["budgets"] = max(profile.budgets)
     if any(method.best_of_clusters for method in methods):
@@ -160,7 +174,7 @@ def _check_models(profile: "Profile") -> None:
     if profile.models:
         return
     for name, arm in profile.arms.items():
-        method = METHODS[name]
+        method = profile.methods[name]
         if method is BASE or method.scored_per == "scoring":
             raise PlatformError(f"arms.{name}: needs a base model; {NAME_A_MODEL}")
         if arm.train:
@@ -173,11 +187,15 @@ def _check_models(profile: "Profile") -> None:
 def _check_less(profile: "Profile") -> None:
     less, longest = profile.less, profile.scoring.max_length
     epochs, weights = less.training.epochs, len(PUBLISHED_LESS_WEIGHTS)
-    if "less.published" in profile.arms and epochs != weights:
+    methods = profile.methods
+    if any(methods[name].without_targets == "less.published" for name in profile.arms) and epochs != weights:
         raise PlatformError(
             f"arms: less.published has weights for {weights} checkpoints, and less.training has {epochs} epochs; "
             "change its epochs, or leave out the arm"
         )
+    given = sorted(less.model_fields_set & {"targets", "target_samples"})
+    if profile.targets is not None and given:
+        raise PlatformError(f"less.{given[0]}: `targets` at the top says what is selected for; leave it out here")
     if profile.uses("less") and less.tokens_per_batch < longest:
         raise PlatformError(
             f"less.tokens_per_batch: {less.tokens_per_batch} is less than scoring.max_length {longest}, so that the "

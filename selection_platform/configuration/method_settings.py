@@ -5,8 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from selection_platform.configuration.base import SPEED, Settings
-from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed, did_you_mean
-from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed
+from selection_platform.configuration.target_settings import (
+    TargetName,
+    TargetSettings,
+    check_worked_examples,
+    named_sets,
+    with_arms_of_targets,
+)
+from selection_platform.experiments.methods import DEFAULT_TARGETS
 
 
 class ZipScheduleSettings(Settings):
@@ -78,8 +85,9 @@ class LessSettings(Settings):
     )
     targets: Literal["pool"] | tuple[str, ...] = Field(
         default="pool",
-        description="`pool`: a random sample of the pool, as the paper ran it. Or a list of benchmarks, whose worked "
-        "examples are the targets: a sample's score is its best over these groups, as in LESS.",
+        description="If the profile has no `targets`. `pool`: a random sample of the pool, as the paper ran it. Or a "
+        "list of benchmarks, whose worked examples are the targets: a sample's score is its best over these groups, as "
+        "in LESS.",
     )
     target_samples: int = Field(default=1000, gt=0, description="With `targets: pool`: how many samples to draw.")
     seed: Seed = Field(default=0, description="Seed of both draws and of the warm-up's training.")
@@ -87,6 +95,13 @@ class LessSettings(Settings):
     tokens_per_batch: Annotated[int, SPEED] = Field(
         default=16_384, gt=0, description="Tokens per forward and backward pass, padding included."
     )
+
+    def target_sets(self) -> dict[str, TargetSettings]:
+        """The one target set that these settings name."""
+        if self.targets == "pool":
+            return {DEFAULT_TARGETS: TargetSettings(pool_samples=self.target_samples, seed=self.seed)}
+        # The names were checked already.
+        return {DEFAULT_TARGETS: TargetSettings.model_construct(benchmarks=self.targets)}
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -96,11 +111,7 @@ class LessSettings(Settings):
         # Checked before pydantic does: its message would explain both types.
         if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
             raise ValueError("write `pool`, or a list of benchmarks with worked examples, such as [gsm8k, mmlu]")
-        for name in given:
-            if name not in WORKED_EXAMPLES:
-                raise ValueError(f"no worked examples ship for {name!r}{did_you_mean(name, WORKED_EXAMPLES)}")
-        if len(set(given)) != len(given):
-            raise ValueError("must differ from each other")
+        check_worked_examples(given)
         return given
 
 
@@ -159,3 +170,25 @@ class MethodSettings(Settings):
     diverse_evol: DiverseEvolSettings = Field(
         default=DiverseEvolSettings(), description="DiverseEvol: its start and its rounds."
     )
+    targets: dict[TargetName, TargetSettings] | None = Field(
+        default=None,
+        min_length=1,
+        description="What targeted methods, such as `less`, select for, by names of your choice. Each of these arms "
+        "stands once for each set, as `less.NAME`, and for a set called `default` as `less`. `pool` and a list of "
+        "benchmarks are short for that one. What the settings of `less` say if left out.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arms_of_targets(cls, given: Any) -> Any:
+        return with_arms_of_targets(given)
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named_targets(cls, given: Any) -> Any:
+        return named_sets(given)
+
+    @property
+    def target_sets(self) -> dict[str, TargetSettings]:
+        """What targeted methods select for, by name."""
+        return self.less.target_sets() if self.targets is None else self.targets

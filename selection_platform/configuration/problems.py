@@ -22,6 +22,7 @@ _TEXTS = {
 _MISSING = {
     "pools": "pools:\n  chats:\n    source: {files: chats.jsonl}",
     "arms": "arms:\n  random: {seeds: [0, 1, 2]}\n  zip:",
+    "targets": "targets:\n  mine: {examples: {source: {files: wanted.jsonl}}}",
     "source": "source: {files: chats.jsonl}",
     "task": "task: offline_gsm8k",
     "steps": "steps: 500",

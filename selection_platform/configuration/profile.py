@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import FOLDER, UPKEEP
 from selection_platform.configuration.checks import check_profile
 from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
@@ -19,7 +20,6 @@ from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.settings import (
-    ArmSettings,
     AutomationSettings,
     CheckpointSettings,
     EvaluationSettings,
@@ -35,8 +35,16 @@ from selection_platform.configuration.strict_yaml import NotYaml, parse_yaml, re
 from selection_platform.configuration.text_settings import TextSettings, overridden
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.sandbox import can_contain
-from selection_platform.experiments.keys import Experiment, Scored, Scoring, SubPool
-from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS, PRE_EXPERIENCE, Method
+from selection_platform.experiments.keys import Experiment, PoolTargets, Scored, Scoring, SubPool
+from selection_platform.experiments.methods import (
+    ALL_DATA,
+    BASE,
+    DEFAULT_TARGETS,
+    METHODS,
+    PRE_EXPERIENCE,
+    Method,
+    methods_with,
+)
 
 PROFILE_VARIABLE = "SELECTION_PLATFORM_PROFILE"
 HOME_VARIABLE = "SELECTION_PLATFORM_HOME"
@@ -87,7 +95,9 @@ class Profile(MethodSettings):
         default=(10_000,), min_length=1, description="How many samples each arm selects; one experiment per budget."
     )
     arms: dict[str, ArmSettings] = Field(
-        min_length=1, description="The arms, by method. A method without a value has the defaults."
+        min_length=1,
+        description="The arms, by method. A method without a value has the defaults. An arm with `column` or `scores` "
+        "has a name of your choice.",
     )
     verdict: VerdictSettings = Field(
         default=VerdictSettings(),
@@ -118,6 +128,19 @@ class Profile(MethodSettings):
     def _parts_fit(self) -> "Profile":
         check_profile(self)
         return self
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """The methods that arms can name: those of the platform, the user's own, and the k-means wrappers of these."""
+        own = {name: arm.own_summary for name, arm in self.arms.items() if arm.own_summary is not None}
+        named = [name for name in self.targets or () if name != DEFAULT_TARGETS]
+        return methods_with(own, named) if own or named else METHODS
+
+    @property
+    def pool_targets(self) -> dict[str, PoolTargets]:
+        """Every target set beside every pool, by key."""
+        found = (PoolTargets(pool, targets) for pool in self.pools for targets in self.target_sets)
+        return {each.key: each for each in found}
 
     @cached_property
     def fine_tuned_models(self) -> list[str]:
@@ -168,9 +191,9 @@ class Profile(MethodSettings):
 
     def scored(self, method: str) -> dict[str, Scored]:
         """What a method scores, by partition key: pools, and the sub-pools that need scores of their own."""
-        sub_pools = self.sub_pools if METHODS[method].set_dependent and method in self.pool_size_study.arms else ()
+        sub_pools = self.sub_pools if self.methods[method].set_dependent and method in self.pool_size_study.arms else ()
         pools = [*self.pools, *sub_pools]
-        if METHODS[method].scored_per == "pool":
+        if self.methods[method].scored_per == "pool":
             return {pool: Scored(pool, None) for pool in pools}
         models = self.fine_tuned_models
         return {Scoring(pool, model).key: Scored(pool, model) for pool in pools for model in models}
@@ -178,7 +201,7 @@ class Profile(MethodSettings):
     @cached_property
     def clustered(self) -> dict[str, Scoring]:
         """Every pool, and every sub-pool that an arm needs clusters of, with every base model, by key."""
-        arms = (METHODS[name] for name in self.pool_size_study.arms)
+        arms = (self.methods[name] for name in self.pool_size_study.arms)
         sub_pools = self.sub_pools if any(arm.best_of_clusters for arm in arms) else ()
         pools = [*self.pools, *sub_pools]
         scorings = (Scoring(pool, model) for pool in pools for model in self.fine_tuned_models)
@@ -195,7 +218,7 @@ class Profile(MethodSettings):
     @cached_property
     def used_models(self) -> list[str]:
         """The models that must be available: those that an arm is fine-tuned from, scored by or rated by."""
-        methods = [METHODS[name] for name in self.arms]
+        methods = [self.methods[name] for name in self.arms]
         used: set[str] = set()
         if self.trained_experiments or any(method.scored_per == "scoring" for method in methods):
             used |= set(self.fine_tuned_models)
@@ -205,8 +228,9 @@ class Profile(MethodSettings):
 
     def uses(self, method: str) -> bool:
         """Whether an arm is a method, a variant of it, or its k-means wrapper."""
-        arms = (METHODS[name] for name in self.arms)
-        return any(method in (arm.name, arm.variant_of, arm.best_of_clusters) for arm in arms)
+        methods = self.methods
+        scored_by = (methods[methods[name].best_of_clusters or name] for name in self.arms)
+        return any(method in (each.without_targets, each.variant_of) for each in scored_by)
 
     @property
     def uses_pre_experience(self) -> bool:
@@ -220,7 +244,7 @@ class Profile(MethodSettings):
     @cached_property
     def cluster_pairs(self) -> dict[str, str]:
         """The trained arms whose k-means wrapper is trained too, with the wrapper's name."""
-        trained = [METHODS[name] for name, arm in self.arms.items() if arm.train]
+        trained = [self.methods[name] for name, arm in self.arms.items() if arm.train]
         names = {method.name for method in trained}
         wrappers = {method.best_of_clusters: method.name for method in trained if method.best_of_clusters}
         return {name: wrapper for name, wrapper in wrappers.items() if name in names}
@@ -228,7 +252,7 @@ class Profile(MethodSettings):
     @property
     def has_clusters(self) -> bool:
         """Whether an arm selects by k-means clusters of the pools' samples."""
-        return any(METHODS[name].best_of_clusters for name in self.arms)
+        return any(self.methods[name].best_of_clusters for name in self.arms)
 
     @cached_property
     def experiments(self) -> dict[str, Experiment]:
@@ -237,7 +261,7 @@ class Profile(MethodSettings):
             experiment
             for model in self.fine_tuned_models or [None]
             for name, arm in self.arms.items()
-            for experiment in self._experiments_of(METHODS[name], arm, model)
+            for experiment in self._experiments_of(self.methods[name], arm, model)
         ]
         experiments += [
             replace(experiment, pool_size=sub_pool.size)
@@ -258,7 +282,7 @@ class Profile(MethodSettings):
         """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""
         first: dict[tuple[str, str | None, str | None, int | None], Experiment] = {}
         for experiment in self.experiments.values():
-            if METHODS[experiment.method].scored_per is not None and experiment.pool_size is None:
+            if self.methods[experiment.method].scored_per is not None and experiment.pool_size is None:
                 cell = experiment.method, experiment.pool, experiment.model, experiment.budget
                 first.setdefault(cell, experiment)
         return {experiment.key: experiment for experiment in first.values()}

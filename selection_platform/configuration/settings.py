@@ -353,26 +353,3 @@ class PoolSizeStudySettings(Settings):
     arms: tuple[str, ...] = Field(
         default=(), description="Arms of the profile that also select from the parts, with all their seeds."
     )
-
-
-class ArmSettings(Settings):
-    """One arm of the experiment."""
-
-    seeds: tuple[Seed, ...] = Field(
-        default=(0,),
-        min_length=1,
-        description="One experiment per seed. The seed decides the draw, if the method draws, and the training.",
-    )
-    train: bool = Field(default=True, description="Whether to fine-tune and evaluate, or only to select.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, given: Any) -> Any:
-        """A key without a value is an arm with the defaults."""
-        return {} if given is None else given
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> "ArmSettings":
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds: must differ from each other")
-        return self

@@ -26,6 +26,24 @@ class Scoring:
         return f"{self.pool}/{self.model}"
 
 
+@dataclass(frozen=True)
+class PoolTargets:
+    """A target set beside a pool: of some sets the samples are drawn from the pool, and some samples repeat a target.
+
+    Attributes:
+        pool: the pool.
+        targets: name of the target set.
+    """
+
+    pool: str
+    targets: str
+
+    @property
+    def key(self) -> str:
+        """The partition key."""
+        return f"{self.pool}/{self.targets}"
+
+
 class Scored(NamedTuple):
     """A partition of a method's scores.
 

@@ -1,7 +1,15 @@
 """The arms of the experiment: the selection methods, their variants, and the two arms that select nothing."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
+
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
+DEFAULT_TARGETS = "default"
+"""Name of the target set that methods are not named after."""
+BEST_OF_CLUSTERS = "km_"
+"""Beginning of the names of k-means wrappers."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,8 @@ class Method:
         picks_alone: whether only picked samples have a score, as when a method picks one by one.
         variant_of: the method that this is a variant of: the same code with another setting.
         best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
+        targeted: whether it selects for targets, and so has scores for each target set.
+        targets: the target set that it selects for, if it is targeted.
     """
 
     name: str
@@ -32,11 +42,36 @@ class Method:
     picks_alone: bool = False
     variant_of: str | None = None
     best_of_clusters: str | None = None
+    targeted: bool = False
+    targets: str = DEFAULT_TARGETS
+
+    @property
+    def without_targets(self) -> str:
+        """Its name without the target set."""
+        return self.name if self.targets == DEFAULT_TARGETS else self.name.removesuffix(f".{self.targets}")
 
     @property
     def table(self) -> str:
         """The table of its scores, quoted where SQL needs it."""
-        return f'scores."{self.name}"' if "." in self.name else f"scores.{self.name}"
+        return f"scores.{self.name}" if _PLAIN.fullmatch(self.name) else f'scores."{self.name}"'
+
+
+def name_for_targets(method: str, targets: str) -> str:
+    """The name of a targeted method when it selects for a target set."""
+    return method if targets == DEFAULT_TARGETS else f"{method}.{targets}"
+
+
+def _for_targets(method: Method, targets: str) -> Method:
+    """A targeted method that selects for a named target set."""
+    wrapped = method.best_of_clusters
+    return replace(
+        method,
+        name=name_for_targets(method.name, targets),
+        summary=f"{method.summary}, for the targets `{targets}`",
+        variant_of=method.variant_of,
+        best_of_clusters=None if wrapped is None else name_for_targets(wrapped, targets),
+        targets=targets,
+    )
 
 
 def _with_variants(method: Method, **summaries: str) -> list[Method]:
@@ -62,18 +97,28 @@ def _best_of_clusters(method: Method) -> Method:
         )
     summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
     return Method(
-        f"km_{name}",
+        f"{BEST_OF_CLUSTERS}{name}",
         summary,
         "scoring",
         budgeted_scores=True,
         set_dependent=True,
         picks_alone=True,
         best_of_clusters=name,
+        targeted=method.targeted,
     )
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
 ALL_DATA = Method("all_data", "the whole pool", None)
+RDS_PLUS = Method(
+    "rds_plus",
+    "the samples most similar to the targets, which take turns, each its best that is left",
+    "scoring",
+    set_dependent=True,
+    picks_alone=True,
+    targeted=True,
+)
+LESS = Method("less", "the samples whose gradients point where those of the targets do", "scoring", targeted=True)
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -95,8 +140,31 @@ METHODS: dict[str, Method] = {
             published="the same by that model, with the published script's guess where answers begin",
         ),
         *_with_variants(
-            Method("less", "the samples whose gradients point where those of the targets do", "scoring"),
+            LESS,
             published="the same, with the published code's warm-up, Adam step and checkpoint weights",
+        ),
+        replace(
+            LESS,
+            name="less.round_robin",
+            summary="the same, but the groups of targets take turns, each its best sample that is left",
+            set_dependent=True,
+            picks_alone=True,
+            variant_of=LESS.name,
+        ),
+        RDS_PLUS,
+        replace(
+            RDS_PLUS,
+            name="rds_plus.max",
+            summary="the samples most similar to any of the targets",
+            set_dependent=False,
+            picks_alone=False,
+            variant_of=RDS_PLUS.name,
+        ),
+        replace(
+            RDS_PLUS,
+            name="rds_plus.whitened",
+            summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
+            variant_of=RDS_PLUS.name,
         ),
         *_with_variants(
             Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
@@ -130,3 +198,15 @@ PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")
 
 for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
     METHODS[f"km_{_wrapped}"] = _best_of_clusters(METHODS[_wrapped])
+
+
+def methods_with(own: Mapping[str, str], targets: Iterable[str]) -> dict[str, Method]:
+    """The methods of the platform, and those that a profile adds: for its target sets, and of its own scores.
+
+    Args:
+        own: what the arms pick whose scores the user gives, in one line, by name. Each has a k-means wrapper.
+        targets: names of the target sets.
+    """
+    given = [Method(name, summary, "pool") for name, summary in own.items()]
+    targeted = [_for_targets(method, name) for method in METHODS.values() if method.targeted for name in targets]
+    return METHODS | {method.name: method for method in (*targeted, *given, *map(_best_of_clusters, given))}

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel
 
+from selection_platform.configuration.base import Later
 from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.errors import NotFinite
 from selection_platform.features.token_count import Boundary
@@ -45,6 +46,9 @@ from selection_platform.models.renderers import text_identity
 from selection_platform.text.rendering import template_hash
 from selection_platform.text.template_choice import make_renderer
 
+WEIGHTED = "weighted_embedding"
+"""Column of the files beside the shards."""
+
 
 class LikelihoodSpec(ScoringSpec):
     """One scoring job. Sums are computed in float64 for any dtype.
@@ -55,6 +59,7 @@ class LikelihoodSpec(ScoringSpec):
             vocabulary * 10` bytes.
         boundary: "pieces", or "joint" for the twin of the published IFD script.
         prompt_embedding: whether to also write the embedding of each sample's prompt.
+        weighted_embedding: whether to also write position-weighted embeddings, beside the shards.
     """
 
     model_folder: FilePath
@@ -62,6 +67,7 @@ class LikelihoodSpec(ScoringSpec):
     scoring: ScoringSettings  # pyright: ignore[reportIncompatibleVariableOverride]
     boundary: Boundary = "pieces"
     prompt_embedding: bool = False
+    weighted_embedding: Annotated[bool, Later(False)] = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     equal to `answer_tokens` unless the boundary is "joint"; `unshifted_answer_nll` and `unshifted_answer_tokens`, which
     the published entropy script takes for the answer's (`_unshifted`); `truncated` (whether the answer was cut);
     `prompt_cut` and `answer_cut` (int32, tokens that did not fit); `embedding` (fixed-size list of float32: mean over
-    prompt and answer tokens of the last hidden state, after the final norm); optionally `prompt_embedding`.
+    prompt and answer tokens of the last hidden state, after the final norm); optionally `prompt_embedding`. Beside the
+    shards, in `apart-00000.parquet` and on: optionally `weighted_embedding`, the position-weighted mean of the same.
 
     A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
     of machine (kernels sum in another order on another GPU, or with another number of CPU threads).
@@ -155,6 +162,7 @@ def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSumm
         score=lambda shard, counter: _score_shard(spec, model, shard, counter),
         summary=summary,
         tidy=lambda: remove_plan(folder),
+        apart=[WEIGHTED] if spec.weighted_embedding else [],
     )
 
 
@@ -181,13 +189,15 @@ def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
 def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan, counter: Progress) -> pa.Table:
     """Both passes over the samples of a shard; the table that `score` describes."""
     samples = len(shard.sample_id)
-    embedding, prompt_embedding = np.empty((2, samples, output_head(model).in_features), dtype=np.float32)
+    embedding, prompt_embedding, weighted = np.empty((3, samples, output_head(model).in_features), dtype=np.float32)
     prompt_nll, answer_nll, direct_answer_nll, unshifted_nll = np.zeros((4, samples))
     unshifted_tokens = np.zeros(samples, dtype=np.int32)
     for indices, result in _passes(spec, model, shard, counter, direct=False):
         embedding[indices] = result.mean_hidden
         if result.mean_prefix_hidden is not None:
             prompt_embedding[indices] = result.mean_prefix_hidden
+        if result.weighted_hidden is not None:
+            weighted[indices] = result.weighted_hidden
         for index, nll, unshifted in zip(indices, result.nll, result.unshifted_nll, strict=True):
             # The first token has no NLL, so the NLL of the first answer token is at prompt_tokens - 1.
             border = shard.prompt_tokens[index] - 1
@@ -212,7 +222,8 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
         "answer_cut": shard.answer_cut,
         "embedding": _vectors(embedding),
     }
-    return pa.table(columns | ({"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}))
+    columns |= {"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}
+    return pa.table(columns | ({WEIGHTED: _vectors(weighted)} if spec.weighted_embedding else {}))
 
 
 def _unshifted(shard: TokenPlan, index: int, nll: np.ndarray) -> tuple[float, int]:
@@ -248,7 +259,8 @@ def _passes(
     for indices in batches(lengths, spec.scoring.tokens_per_batch):
         rows = [shard.direct(index) if direct else shard.joint(index) for index in indices]
         prefixes = shard.prompt_tokens[indices] if spec.prompt_embedding and not direct else None
-        result = forward(model, rows, first, spec.scoring.logit_rows, prefixes)
+        weighted = spec.weighted_embedding and not direct
+        result = forward(model, rows, first, spec.scoring.logit_rows, prefixes, weighted=weighted)
         for index, nll, mean_hidden in zip(indices, result.nll, result.mean_hidden, strict=True):
             if not (np.isfinite(nll).all() and np.isfinite(mean_hidden).all()):
                 raise NotFinite(

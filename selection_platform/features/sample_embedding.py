@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from selection_platform.configuration.base import Later
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.job.folder import file_hash, whole_file
@@ -34,6 +35,7 @@ from selection_platform.models.forward_pass import (
     load_checked,
     mean_hidden,
     pad,
+    weighted_hidden,
 )
 from selection_platform.models.head import output_head
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
@@ -48,9 +50,11 @@ class EmbeddingSpec(ScoringSpec):
 
     Attributes:
         model_folder: weights and tokenizer.
+        weighted: whether token i of a sample weighs i in its mean, instead of 1.
     """
 
     model_folder: FilePath
+    weighted: Annotated[bool, Later(False)] = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def embed(spec: EmbeddingSpec, folder: Path) -> EmbeddingSummary:
     """Embed all samples into `folder`: write the shards, from `part-00000.parquet` on, and then a manifest.
 
     Columns: `sample_id`; `embedding` (fixed-size list of float32: mean over prompt and answer tokens of the last
-    hidden state, after the final norm).
+    hidden state, after the final norm; position-weighted if the spec says so).
 
     A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
     of machine (kernels sum in another order on another GPU, or with another number of CPU threads).
@@ -145,7 +149,8 @@ def _embed_shard(spec: EmbeddingSpec, model: PreTrainedModel, shard: TokenPlan, 
     for indices in batches(shard.joint_lengths, spec.scoring.tokens_per_batch):
         rows = [shard.joint(index) for index in indices]
         hidden = last_hidden_state(model, pad(rows).to(model.device))
-        embedding[indices] = mean_hidden(hidden, shard.joint_lengths[indices])
+        mean = weighted_hidden if spec.weighted else mean_hidden
+        embedding[indices] = mean(hidden, shard.joint_lengths[indices])
         for index in indices[~np.isfinite(embedding[indices]).all(axis=1)]:
             raise NotFinite(
                 f"{spec.model_folder} gives NaN or infinity for sample {shard.sample_id[index].as_py()} in "

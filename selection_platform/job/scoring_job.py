@@ -32,6 +32,7 @@ class Pass(Generic[Piece, Summary]):
         score: computes a piece's rows, and advances the progress after each batch.
         summary: the summary of the whole job, given the seconds that it took.
         tidy: removes temporary files.
+        apart: columns of the rows that are kept beside the shards, and are no part of the job's content hash.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Pass(Generic[Piece, Summary]):
     score: Callable[[Piece, Progress], pa.Table]
     summary: Callable[[float], Summary]
     tidy: Callable[[], None]
+    apart: Sequence[str] = ()
 
 
 def run_scoring_job(
@@ -75,6 +77,7 @@ def run_scoring_job(
             work.pieces,
             score=lambda piece: work.score(piece, counter),
             skip=lambda piece: counter.advance(work.tokens(piece)),
+            apart=work.apart,
         )
     summary = work.summary(time.monotonic() - started)
     if is_first():

@@ -1,6 +1,6 @@
 """A scoring job's result in shards: a job that was killed continues after its last one, with the same bytes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ def write_shards(
     work: Iterable[Work],
     score: Callable[[Work], pa.Table],
     skip: Callable[[Work], None],
+    apart: Sequence[str] = (),
 ) -> str:
     """Write the shards, from `part-00000.parquet` on, one file per piece of work.
 
@@ -38,6 +39,8 @@ def write_shards(
         work: the pieces, in the same order in every run.
         score: computes the rows of one piece.
         skip: called with each piece whose shard exists, or belongs to another process.
+        apart: columns of the rows that go into a file beside the shard, `apart-00000.parquet`, with `sample_id`. So
+            the shards, and their hash, are the same with and without them.
 
     Returns:
         The hash of all shards' bytes.
@@ -52,6 +55,11 @@ def write_shards(
             skip(piece)
             continue
         table = score(piece)
+        if apart:
+            # First: where there is a shard, there is the file beside it.
+            with whole_file(folder / f"apart-{number:05d}.parquet") as temporary:
+                pq.write_table(table.select(["sample_id", *apart]), temporary, use_dictionary=False)
+            table = table.drop_columns(list(apart))
         with whole_file(files[-1]) as temporary:
             pq.write_table(table, temporary, use_dictionary=False)
     wait_for_all()
@@ -63,7 +71,7 @@ def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
     cut = folder / CUT_FILE
     if cut.exists() and cut.read_text() == str(samples_per_shard):
         return
-    for file in folder.glob(SHARDS):
+    for file in (*folder.glob(SHARDS), *apart_files(folder)):
         file.unlink()
     with whole_file(cut) as temporary:
         temporary.write_text(str(samples_per_shard))
@@ -77,3 +85,8 @@ def shard_files(folder: Path) -> list[Path]:
     """
     check_files(folder)
     return sorted(folder.glob(SHARDS))
+
+
+def apart_files(folder: Path) -> list[Path]:
+    """The files with columns apart, beside the shards of a finished job, in order; none if it has no such columns."""
+    return sorted(folder.glob("apart-*.parquet"))

@@ -34,6 +34,13 @@ COMPUTATIONS = {
     "rating_probability": Computation(1, job="methods.selectit.rating_probability"),
     "diverse_evol": Computation(1, job="methods.diverse_evol.selection"),
     "zip": Computation(1),
+    "given_scores": Computation(1),
+    "target_samples": Computation(1),
+    "round_robin": Computation(1),
+    # The position-weighted means that the shared pass keeps beside its shards.
+    "weighted_embedding": Computation(1),
+    "target_similarity": Computation(1),
+    "whitening": Computation(1),
     "evaluation": Computation(1, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),

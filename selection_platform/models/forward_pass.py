@@ -35,12 +35,14 @@ class BatchResult:
         mean_hidden: float32, rows x hidden size: mean over the row's tokens of the last hidden state (after the final
             norm).
         mean_prefix_hidden: the same over each row's prefix; None if not requested.
+        weighted_hidden: the same with position i, from 1, weighing i; None if not requested.
     """
 
     nll: list[np.ndarray]
     unshifted_nll: list[np.ndarray]
     mean_hidden: np.ndarray
     mean_prefix_hidden: np.ndarray | None = None
+    weighted_hidden: np.ndarray | None = None
 
 
 def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
@@ -64,6 +66,8 @@ def forward(
     first: int,
     logit_rows: int,
     prefixes: np.ndarray | None = None,
+    *,
+    weighted: bool = False,
 ) -> BatchResult:
     """Run rows of token ids through the model as one batch.
 
@@ -73,15 +77,17 @@ def forward(
         first: index (at least 1) of the first wanted token of every row; all later ones are wanted too.
         logit_rows: most rows of logits computed at once.
         prefixes: for each row, the length of its prefix in tokens, at least one; None for no prefix mean.
+        weighted: whether to give the position-weighted mean too.
     """
     lengths = np.array([len(row) for row in rows])
     tokens = pad(rows).to(model.device)
     hidden = last_hidden_state(model, tokens)
     nll, unshifted_nll = _token_nll(model, hidden, tokens, lengths, first, logit_rows)
+    by_position = weighted_hidden(hidden, lengths) if weighted else None
     mean = mean_hidden(hidden, lengths)
-    # Second, because it overwrites the states beyond the prefix.
+    # Last, because it overwrites the states beyond the prefix.
     mean_prefix = None if prefixes is None else mean_hidden(hidden, prefixes)
-    return BatchResult(nll, unshifted_nll, mean, mean_prefix)
+    return BatchResult(nll, unshifted_nll, mean, mean_prefix, by_position)
 
 
 def pad(rows: Sequence[np.ndarray]) -> torch.Tensor:
@@ -103,6 +109,24 @@ def mean_hidden(hidden: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
     beyond = torch.arange(hidden.shape[1], device=hidden.device) >= length[:, None]
     total = hidden.masked_fill_(beyond[:, :, None], 0).sum(dim=1, dtype=torch.float32)
     return total.cpu().numpy() / lengths[:, None].astype(np.float32)
+
+
+def weighted_hidden(hidden: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
+    """Position-weighted mean of each row's first tokens: rows x hidden size, float32.
+
+    Token i of n weighs i / (1 + ... + n): with causal attention a late token has seen more of the text (SGPT, arXiv
+    2202.08904, which RDS+ follows).
+
+    Args:
+        hidden: rows x width x hidden size.
+        lengths: tokens of each row, at least one.
+    """
+    found = np.empty((len(lengths), hidden.shape[2]), dtype=np.float32)
+    for row, length in enumerate(map(int, lengths)):
+        weight = torch.arange(1, length + 1, device=hidden.device, dtype=torch.float32)
+        # Row by row: all rows in float32 would take twice the memory of the pass.
+        found[row] = (weight @ hidden[row, :length].float()).cpu().numpy() / np.float32(length * (length + 1) / 2)
+    return found
 
 
 def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:

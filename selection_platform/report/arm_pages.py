@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from selection_platform.experiments.methods import ALL_DATA, BASE, METHODS
+from selection_platform.experiments.methods import ALL_DATA, BASE
 from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, methods_in_order, parts_of, word_columns
 from selection_platform.report.data import ReportData
 from selection_platform.report.item_outcomes import CELL
@@ -124,7 +124,7 @@ def _arm_page(data: ReportData, counts: pl.DataFrame | None, method: str) -> Arm
     keys = list(dict.fromkeys([*counted, *picked]))
     cells = [_cell(method, key, picked.get(key), counted.get(key), verdicts) for key in keys[:MOST_CELLS]]
     items = data.items.filter(pl.col("method") == method)
-    return ArmPage(method, METHODS[method].summary, cells, left_out(len(keys)), items)
+    return ArmPage(method, data.summaries.get(method, "not said"), cells, left_out(len(keys)), items)
 
 
 def _cell(

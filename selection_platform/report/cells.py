@@ -27,7 +27,7 @@ def methods_in_order(methods: Iterable[str]) -> list[str]:
 def in_order(values: Iterable[Named], method: Callable[[Named], str]) -> list[Named]:
     """Values sorted by their method, in the order of methods that the whole page uses."""
     places = {name: place for place, name in enumerate(METHODS)}
-    # Unknown arms, from a table of results from elsewhere, come last, in the order of the table.
+    # Arms with scores of your own, or from a table of results from elsewhere, come last, in the order of the table.
     return sorted(values, key=lambda value: places.get(method(value), len(places)))
 
 
@@ -69,8 +69,9 @@ def word_columns(*columns: int) -> frozenset[int]:
 
 
 def rows_in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """A table's rows in the order of their column `method`."""
-    places = pl.col("method").replace_strict(list(METHODS), range(len(METHODS)), return_dtype=pl.Int32)
+    """A table's rows in the order of their column `method`; those of unknown methods last."""
+    known = list(METHODS)
+    places = pl.col("method").replace_strict(known, range(len(known)), default=len(known), return_dtype=pl.Int32)
     return rows.sort(places, maintain_order=True)
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.experiments.methods import METHODS, Method
 from selection_platform.report.contamination import with_and_without
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
@@ -76,6 +77,7 @@ class ReportData:
         items: the benchmark items that each arm wins and loses, as `items.won_and_lost` names the columns.
         recipe: what the numbers were made with, by what it is of.
         fine_tuning: the recipe of the trainings.
+        summaries: what each method picks, in one line, by its name.
     """
 
     title: str
@@ -93,6 +95,7 @@ class ReportData:
     written: str | None = None
     recipe: Mapping[str, str] = field(default_factory=dict)
     fine_tuning: FineTuningSettings | None = None
+    summaries: Mapping[str, str] = field(default_factory=lambda: summaries_of(METHODS))
 
     def table(self, name: str) -> pl.DataFrame | None:
         """The rows of `reports.<name>`; None if there are none."""
@@ -133,7 +136,13 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         written=_written(query, snapshot),
         recipe=recipe(profile),
         fine_tuning=profile.fine_tuning,
+        summaries=summaries_of(profile.methods),
     )
+
+
+def summaries_of(methods: Mapping[str, Method]) -> dict[str, str]:
+    """What each method picks, in one line, by its name."""
+    return {name: method.summary for name, method in methods.items()}
 
 
 def _written(query: Query, snapshot: int) -> str | None:

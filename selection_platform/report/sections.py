@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from selection_platform.experiments.methods import METHODS
 from selection_platform.report.cells import methods_in_order, word_columns
 from selection_platform.report.contamination import contamination
 from selection_platform.report.cost_section import costs
@@ -36,7 +35,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "overlap": lambda: overlap(data.table("selection_overlap")),
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),
-        "arms": lambda: arms(runs),
+        "arms": lambda: arms(runs, data.summaries),
         "recipe": lambda: settings(data.recipe),
     }
     absent = {"paper"} if data.paper is None else set()
@@ -47,10 +46,10 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     return {name: make for name, make in functions.items() if name not in absent}
 
 
-def arms(runs: Sequence[Run]) -> Section:
+def arms(runs: Sequence[Run], summaries: Mapping[str, str]) -> Section:
     """What each arm picks."""
     names = methods_in_order(run.method for run in runs)
-    rows = [cells(name, METHODS[name].summary if name in METHODS else "not known") for name in names]
+    rows = [cells(name, summaries.get(name, "not known")) for name in names]
     table = Table("What each arm picks", ["arm", "what it picks"], rows, word_columns(1))
     said = "An arm's name links to its page, with its first picks, and the items that it wins and loses."
     return Section("arms", "The arms", [said], [table], arm_pages=True)

@@ -6,7 +6,7 @@ CREATE TABLE features.gradient_influence (
     sample_id VARCHAR,
     epoch INTEGER, -- epoch of the warm-up, from 1
     mean_learning_rate DOUBLE, -- mean over that epoch
-    direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's, on its warm-up
+    direction VARCHAR, -- adam: the step that the optimiser would take; published: the published code's; with a target set's name behind it: adam/mine
     target VARCHAR, -- group of targets
     influence DOUBLE -- -1 to 1; NULL if no token of the answer fits the scoring window
 );

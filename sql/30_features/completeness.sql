@@ -1,10 +1,17 @@
 -- Whether each sample of the pool has $rows_each rows in a partition of a feature table, and no other sample has any.
 WITH partition_rows AS (
-    SELECT COLUMNS(name -> name IN ('pool', 'model', 'reader', 'direction', 'sample_id', 'truncated', 'prompt_cut'))
+    SELECT COLUMNS(
+        name -> name IN ('pool', 'model', 'reader', 'direction', 'targets', 'sample_id', 'truncated', 'prompt_cut')
+    )
     FROM query_table($table)
     -- Not every table has these columns.
     UNION ALL BY NAME
-    SELECT NULL::VARCHAR AS reader, NULL::VARCHAR AS direction, NULL::BOOLEAN AS truncated, NULL::INTEGER AS prompt_cut
+    SELECT
+        NULL::VARCHAR AS reader,
+        NULL::VARCHAR AS direction,
+        NULL::VARCHAR AS targets,
+        NULL::BOOLEAN AS truncated,
+        NULL::INTEGER AS prompt_cut
     WHERE false
 ),
 counted AS (
@@ -15,6 +22,7 @@ counted AS (
         AND model = $model
         AND reader IS NOT DISTINCT FROM $reader
         AND direction IS NOT DISTINCT FROM $direction
+        AND targets IS NOT DISTINCT FROM $targets
     GROUP BY sample_id
 )
 SELECT

@@ -4,8 +4,9 @@ import pytest
 
 from assets import build_assets
 from assets.record.settings_used import declared
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.profile import Profile, load_profile
-from selection_platform.configuration.settings import ArmSettings, PoolSizeStudySettings
+from selection_platform.configuration.settings import PoolSizeStudySettings
 
 PARTITION = "sharegpt-en/demo-3m"
 

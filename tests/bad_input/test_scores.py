@@ -6,9 +6,9 @@ import pytest
 from assets import build_assets
 from assets.record.score_table import replace_scores
 from resources import build_resources
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import load_profile
-from selection_platform.configuration.settings import ArmSettings
 from selection_platform.experiments.methods import METHODS, _best_of_clusters
 from selection_platform.pools.raw_pool import write_raw_pool
 from tests.bad_input.pools import chat, lines
@@ -36,7 +36,7 @@ def entropy(warehouse, likelihoods):
     columns = f"SELECT * EXCLUDE (nll) FROM ({rows})"
     warehouse.replace("features.answer_likelihood", {**PARTITION, "reader": "base"}, columns)
     values = {**PARTITION, "published": False}
-    return replace_scores(warehouse, "entropy", PARTITION, "entropy", values)
+    return replace_scores(warehouse, METHODS["entropy"], PARTITION, "entropy", values)
 
 
 @pytest.mark.parametrize(("likelihoods", "message"), [pytest.param(*case, id=id) for id, *case in VALUES])

@@ -1,5 +1,7 @@
 """The pages about a profile say what the classes say that read it."""
 
+import re
+
 import pytest
 
 from tools.write_profile_reference import files, page, schema
@@ -22,7 +24,10 @@ def test_an_editor_knows_what_may_be_left_out_and_which_arms_there_are():
     made = schema()
     assert set(made["required"]) == {"pools", "arms"}
     assert {"type": "null"} in made["properties"]["arms"]["additionalProperties"]["anyOf"]
-    assert "km_less" in made["properties"]["arms"]["propertyNames"]["enum"]
+    methods, own = made["properties"]["arms"]["propertyNames"]["anyOf"]
+    assert "km_less" in methods["enum"]
+    assert re.search(own["pattern"], "my-scores")
+    assert not re.search(own["pattern"], "My scores")
 
 
 def test_the_page_tells_content_from_speed_and_upkeep():

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from selection_platform.errors import NotFinite
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.features.token_count import Boundary
+from selection_platform.models import forward_pass
 from selection_platform.models.forward_pass import batches, check_model, forward
 from selection_platform.models.head import UnsupportedModel
 from selection_platform.text.conversation import Message
@@ -132,6 +133,48 @@ def test_equals_one_sample_at_a_time(
     assert summary.empty_answers + summary.prompt_fills_context == sum(
         w["answer_nll"] is None for w in expected.values()
     )
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_position_weighted_embeddings_are_kept_beside_the_shards_by_the_same_pass(
+    architecture: str, spec: LikelihoodSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / architecture
+    model = save_model(folder, CONFIGS[architecture])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    plain = changed(spec, model_folder=str(folder))
+    passes: list[torch.Size] = []
+    run = forward_pass.last_hidden_state
+
+    def counted(model, tokens):
+        passes.append(tokens.shape)
+        return run(model, tokens)
+
+    monkeypatch.setattr(forward_pass, "last_hidden_state", counted)
+    score(plain, tmp_path / "without")
+    without = len(passes)
+    score(changed(plain, weighted_embedding=True), tmp_path / "with")
+    assert passes[without:] == passes[:without]
+    assert shard_bytes(tmp_path / "with") == shard_bytes(tmp_path / "without")
+    manifests = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("with", "without"))
+    assert len({manifest["content_hash"] for manifest in manifests}) == 1
+    kept = [row for path in sorted((tmp_path / "with").glob("apart-*")) for row in pq.read_table(path).to_pylist()]
+    assert [row["sample_id"] for row in kept] == read_scores(tmp_path / "with")["sample_id"].to_pylist()
+    assert not list((tmp_path / "without").glob("apart-*"))
+    for row in kept:
+        last = tokenize_last_answer(random_samples(24)[row["sample_id"]], tokenizer)
+        prompt, answer = cut_apart(last.prompt, last.answer, len(last.cue), 60, "prompt_start")
+        tokens = prompt + answer
+        hidden, expected = run_alone(model, tokens)[1], np.zeros(32)
+        for place, state in enumerate(hidden, start=1):
+            expected += place * state.astype(np.float64)
+        assert row["weighted_embedding"] == pytest.approx(expected / sum(range(1, len(tokens) + 1)), rel=1e-4, abs=1e-5)
+
+
+def test_the_weights_of_positions_by_hand():
+    # Three tokens weigh 1/6, 2/6 and 3/6, two weigh 1/3 and 2/3; what stands behind them counts nothing.
+    hidden = torch.tensor([[[6.0, 0.0], [3.0, 3.0], [0.0, 2.0]], [[3.0, 0.0], [0.0, 3.0], [99.0, 99.0]]])
+    assert forward_pass.weighted_hidden(hidden, np.array([3, 2])).tolist() == [[2.0, 2.0], [1.0, 2.0]]
 
 
 def test_a_prompt_longer_than_the_window_leaves_the_answer_whole(spec: LikelihoodSpec, tmp_path: Path):

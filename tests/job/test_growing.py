@@ -13,7 +13,7 @@ from selection_platform.features import answer_likelihood
 from selection_platform.features.answer_likelihood import LikelihoodSpec, LikelihoodSummary, job_settings, score
 from selection_platform.job import scoring_job
 from selection_platform.job.folder import previous_folder, read_manifest
-from selection_platform.job.growing import finished_shards, score_new_samples
+from selection_platform.job.growing import finished_apart, finished_shards, score_new_samples
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
 from sql.queries import load_sql
@@ -41,9 +41,9 @@ def forwards(monkeypatch) -> list[int]:
     rows: list[int] = []
     forward = answer_likelihood.forward
 
-    def counted(model, batch, *arguments):
+    def counted(model, batch, *arguments, **others):
         rows.append(len(batch))
-        return forward(model, batch, *arguments)
+        return forward(model, batch, *arguments, **others)
 
     monkeypatch.setattr(answer_likelihood, "forward", counted)
     return rows
@@ -143,6 +143,15 @@ def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypat
     resumed = grow(spec, samples(24), tmp_path / "killed")
     assert forwards == []
     assert [file.read_bytes() for file in resumed.files] == expected
+
+
+def test_columns_apart_grow_too(spec, tmp_path):
+    for count in (15, 24):
+        grow(spec, samples(count), tmp_path / "out", weighted_embedding=True)
+    files = finished_apart(tmp_path / "out")
+    assert [file.parent.name for file in files] == ["000", "000", "000", "001", "001"]
+    names = [name for file in files for name in pq.read_table(file)["sample_id"].to_pylist()]
+    assert sorted(names) == sorted(samples(24))
 
 
 def test_what_an_earlier_version_made_grows_too(spec, tmp_path):

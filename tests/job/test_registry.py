@@ -98,6 +98,8 @@ def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
             "precision",
             "save_steps",
             "seed",
+            "weighted",
+            "weighted_embedding",
         }:
             assert info.is_required(), field
 

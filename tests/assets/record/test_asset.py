@@ -10,9 +10,10 @@ from assets.record import recording
 from assets.record.asset import SQL, code_version
 from orchestration.materialize import materialize_step
 from orchestration.workspace import open_workspace
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.profile import load_profile
-from selection_platform.configuration.settings import ArmSettings
-from selection_platform.experiments.methods import METHODS
+from selection_platform.configuration.target_settings import TargetSettings
+from selection_platform.experiments.methods import DEFAULT_TARGETS, METHODS
 from selection_platform.job.versions import VERSIONS
 from sql import queries
 from sql.queries import list_sql, load_sql
@@ -26,6 +27,7 @@ WITHOUT_CONTENT = {
     "10_pools/any_untrained": "says whether there is a mask to put beside conversations",
     "10_pools/on_both_sides": "stops a pool that is unsound",
     "10_pools/contaminated": "describes what was found",
+    "10_pools/counts_of_targets": "describes what was made",
     "10_pools/dropped_by_reason": "describes an export",
     "10_pools/sizes": "stops what wants more of a pool than there is",
     "10_pools/trimmed_parts": "says in `status` what rows lost",
@@ -52,9 +54,11 @@ WITHOUT_CONTENT = {
 
 @cache
 def every_arm():
-    arms = {name: ArmSettings() for name in METHODS}
+    arms = {name: ArmSettings() for name in METHODS} | {"mine": ArmSettings(column="quality")}
     # With benchmarks that are tasks of lm-eval's own.
-    return load_profile("demo").model_copy(update={"arms": arms, "evaluation": load_profile("paper").evaluation})
+    changes = {"arms": arms, "evaluation": load_profile("paper").evaluation}
+    targets = {DEFAULT_TARGETS: TargetSettings(pool_samples=3)}
+    return load_profile("demo").model_copy(update={**changes, "targets": targets})
 
 
 @pytest.fixture(scope="module")

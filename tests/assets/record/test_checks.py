@@ -19,6 +19,7 @@ from orchestration.graph import Graph
 from orchestration.materialize import materialize_step, open_instance
 from resources import build_resources
 from selection_platform.configuration.profile import load_profile
+from selection_platform.experiments.methods import METHODS
 from tests.small_run import TOKEN_LENGTH, TRAINED, version
 
 PARTITION: dict[str, str] = {"pool": "p", "model": "m"}
@@ -145,7 +146,8 @@ def test_scores_that_are_worth_a_look_are_written_with_a_warning(warehouse, toke
     statement = f"SELECT sample_id, n AS answer_tokens FROM (VALUES {tokens}) AS rows(sample_id, n)"
     warehouse.replace("features.token_count", PARTITION, statement)
     values = {**PARTITION, "published": False}
-    results = replace_scores(warehouse, "token_length", dict(PARTITION), "token_length", values).check_results or []
+    method = METHODS["token_length"]
+    results = replace_scores(warehouse, method, dict(PARTITION), "token_length", values).check_results or []
     assert {result.check_name for result in results} == SCORES
     assert {result.check_name for result in results if not result.passed} == failed
     assert all(result.severity == dg.AssetCheckSeverity.WARN for result in results if not result.passed)
