@@ -330,7 +330,7 @@ def _create_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Create missing tables, and columns that tables of an earlier version lack."""
     definitions = table_definitions()
     existing = _columns(connection)
-    wanted = _wanted_columns()
+    wanted = table_columns()
     tables = [table for table in definitions if table not in existing]
     columns = {
         (table, column): kind
@@ -359,8 +359,8 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]
 
 
 @cache
-def _wanted_columns() -> dict[str, dict[str, str]]:
-    """The columns in the tables' definitions, read from tables created in memory."""
+def table_columns() -> dict[str, dict[str, str]]:
+    """The type of each column of each table, by the tables' definitions: read from tables created in memory."""
     with closing(duckdb.connect(":memory:")) as connection:
         for table, definition in table_definitions().items():
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import dagster as dg
 
 from resources.replacement import Replacement
-from resources.warehouse import Warehouse
+from resources.warehouse import Warehouse, table_columns
 
 ROWS = "rows written"
 
@@ -28,9 +28,9 @@ class Content(NamedTuple):
     columns: str
 
     @classmethod
-    def of(cls, replacement: Replacement, warehouse: Warehouse) -> Self:
+    def of(cls, replacement: Replacement) -> Self:
         """What was replaced, with all columns that its table has now."""
-        columns = warehouse.query(f"SELECT * FROM {replacement.table} LIMIT 0").columns
+        columns = table_columns()[replacement.table]
         return cls(replacement.table, replacement.partition, ", ".join(f'"{name}"' for name in columns))
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ def rows_written(warehouse: Warehouse | None, replacements: Iterable[Replacement
     """Metadata of a materialization: what rows it wrote, and their versions."""
     if warehouse is None:
         return {}
-    found = {str(content): content for content in (Content.of(each, warehouse) for each in replacements)}
+    found = {str(content): content for content in map(Content.of, replacements)}
     rows = [{**content._asdict(), "version": content.version(warehouse)} for content in found.values()]
     return {ROWS: dg.MetadataValue.json(rows)} if rows else {}
 
