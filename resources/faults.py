@@ -33,6 +33,9 @@ _PARQUET = re.compile(
 )
 """What DuckDB says of a Parquet file that is gone or damaged."""
 
+_OF_THE_STATEMENT = duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException
+"""Errors that repeat the user's words."""
+
 
 class WarehouseFault(PlatformError):
     """The warehouse cannot be read or written. Everything that was committed before is still there."""
@@ -51,7 +54,7 @@ def explained() -> Iterator[None]:
         for pattern, advice in ADVICE.items():
             if re.search(pattern, str(error), re.DOTALL):
                 raise WarehouseFault(f"{advice}: {error}") from error
-        if _PARQUET.search(str(error)):
+        if not isinstance(error, _OF_THE_STATEMENT) and _PARQUET.search(str(error)):
             raise WarehouseFault(f"{_of_parquet(str(error))}: {error}") from error
         raise
 
@@ -59,12 +62,11 @@ def explained() -> Iterator[None]:
 def _of_parquet(message: str) -> str:
     """What an error says of a Parquet file, and what to do."""
     lost = lost_file(message)
-    where = "the warehouse" if lost is None else str(lost)
-    if lost is None or lost.key is None:
-        again = "`selection-platform verify --deep` says how to have them made again"
-    else:
-        again = f"have them made again: `selection-platform refresh {lost.key} --rebuild`"
-    return f"rows of {where} are lost or cannot be read; restore their Parquet file from a copy, or {again}"
+    look = "`selection-platform verify --deep` says what it belongs to and how to have it made again"
+    if lost is None:
+        return f"a Parquet file is missing, damaged or cannot be read; restore it from a copy: {look}"
+    again = look if lost.key is None else f"have it made again: `selection-platform refresh {lost.key} --rebuild`"
+    return f"rows of {lost} are lost or cannot be read; restore their Parquet file from a copy, or {again}"
 
 
 @contextmanager
