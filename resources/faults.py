@@ -10,6 +10,8 @@ import duckdb
 from resources.lost_files import lost_file
 from selection_platform.errors import PlatformError
 
+PARQUET = "*.parquet"
+
 ADVICE = {
     r"No space left on device|File too large|disk is full|disk I/O error": (
         "there is no room to write; free some space, and run again"
@@ -70,18 +72,21 @@ def _of_parquet(message: str) -> str:
 
 
 @contextmanager
-def leftovers_removed(folder: Path) -> Iterator[None]:
+def leftovers_removed(folder: Path) -> Iterator[set[Path]]:
     """Remove the Parquet files of a write that failed before its commit. No catalog knows of them.
 
     Do not use it around the commit itself, which may have succeeded although it raised, nor while another process
     writes into the folder.
+
+    Yields:
+        The Parquet files that were there before.
     """
-    before = set(folder.rglob("*.parquet"))
+    before = set(folder.rglob(PARQUET))
     succeeded = False
     try:
-        yield
+        yield before
         succeeded = True
     finally:
         if not succeeded:
-            for file in set(folder.rglob("*.parquet")) - before:
+            for file in set(folder.rglob(PARQUET)) - before:
                 file.unlink()

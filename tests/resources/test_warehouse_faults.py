@@ -157,11 +157,8 @@ def test_a_damaged_table_file_is_named_and_the_others_can_be_read(warehouse, dam
     file.unlink()
     if damage == "truncated":
         file.write_bytes(whole[: len(whole) // 2])
-    for work in (lambda: count(warehouse), lambda: warehouse.replace("scores.ifd", PARTITION, rows(200))):
-        with pytest.raises(
-            WarehouseFault, match=rf"rows of table scores\.ifd .* are lost or cannot be read.*{file.name}"
-        ):
-            work()
+    with pytest.raises(WarehouseFault, match=rf"rows of table scores\.ifd .* are lost or cannot be read.*{file.name}"):
+        count(warehouse)
     assert count(warehouse, "q") == 50
     file.write_bytes(whole)
     assert count(warehouse) == 100
