@@ -45,7 +45,7 @@ class Content(NamedTuple):
 
 
 def what_was_written(warehouse: Warehouse | None, written: Written) -> dict[str, dg.MetadataValue]:
-    """Metadata of a materialization: the rows that it wrote, with their versions, and their files, with their hashes."""
+    """Metadata of a materialization: the rows that it wrote with their versions, and their files with hashes."""
     if warehouse is None or not written.replacements:
         return {}
     found = {str(content): content for content in map(Content.of, written.replacements)}

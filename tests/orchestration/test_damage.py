@@ -159,7 +159,7 @@ def test_a_flipped_bit_that_keeps_size_and_time_is_found_and_mended(place, capsy
 def test_a_flipped_bit_around_the_rows_of_a_table_is_found(place, capsys):
     file = table_file(place, "scores.entropy", "pool=letters", "model=tiny")
     # In the name of the program that wrote it.
-    flip(file, file.stat().st_size - 30)
+    flip(file, file.stat().st_size - 50)
     _, found, message = deep(capsys, place)
     assert [(each["made"], each["where"]) for each in found["faults"]] == [("scores/entropy letters/tiny", str(file))]
     assert "has other bytes than were written, around the same rows" in message
