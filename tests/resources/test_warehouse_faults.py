@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from resources import readers
 from resources.catalog import CATALOG_VARIABLE
 from resources.faults import WarehouseFault
 from resources.snapshots import forget_snapshots, snapshots
@@ -161,6 +162,8 @@ def test_a_damaged_table_file_is_named_and_the_others_can_be_read(warehouse, dam
         count(warehouse)
     assert count(warehouse, "q") == 50
     file.write_bytes(whole)
+    # An open connection keeps what it read of a file that changed within the same second.
+    readers.close(warehouse.folder)
     assert count(warehouse) == 100
 
 
