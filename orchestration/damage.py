@@ -13,7 +13,7 @@ import duckdb
 
 from assets.keys import Node
 from assets.record.catalog_age import check_catalog
-from assets.record.content import Content, recorded_rows
+from assets.record.content import Content, recorded_files, recorded_rows
 from assets.record.provenance import Provenance, input_name
 from orchestration.cleaning import folders_of
 from orchestration.graph import Step
@@ -25,7 +25,7 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import MANIFEST
+from selection_platform.job.folder import MANIFEST, file_hash
 from selection_platform.job.integrity import changed_files, is_recorded
 from selection_platform.job.progress import progress
 
@@ -130,11 +130,16 @@ def _check_rows(workspace: Workspace, node: Node, made: Provenance, found: Check
     recorded = recorded_rows(made.metadata)
     if not recorded and "dagster/table_name" in made.metadata:
         found.unknown.append(input_name(*node))
-    for content, version in recorded:
-        found.tables += 1
-        what = _difference(content, version, workspace.resources.warehouse)
-        if what is not None:
-            found.faults.append(_fault(node, str(content), what))
+    warehouse = workspace.resources.warehouse
+    found.tables += len(recorded)
+    differences = {str(content): _difference(content, version, warehouse) for content, version in recorded}
+    faults = [_fault(node, where, what) for where, what in differences.items() if what is not None]
+    # A file's statistics say which rows a query need not read.
+    found.faults += faults or [
+        _fault(node, str(file), "has other bytes than were written, around the same rows")
+        for name, written in recorded_files(made.metadata).items()
+        if (file := warehouse.tables / name).exists() and file_hash(file) != written
+    ]
 
 
 def _difference(content: Content, version: str, warehouse: Warehouse) -> str | None:

@@ -10,6 +10,8 @@ import duckdb
 from resources.lost_files import lost_file
 from selection_platform.errors import PlatformError
 
+PARQUET = "*.parquet"
+
 ADVICE = {
     r"No space left on device|File too large|disk is full|disk I/O error": (
         "there is no room to write; free some space, and run again"
@@ -33,6 +35,9 @@ _PARQUET = re.compile(
 )
 """What DuckDB says of a Parquet file that is gone or damaged."""
 
+_OF_THE_STATEMENT = duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException
+"""Errors that repeat the user's words."""
+
 
 class WarehouseFault(PlatformError):
     """The warehouse cannot be read or written. Everything that was committed before is still there."""
@@ -51,7 +56,7 @@ def explained() -> Iterator[None]:
         for pattern, advice in ADVICE.items():
             if re.search(pattern, str(error), re.DOTALL):
                 raise WarehouseFault(f"{advice}: {error}") from error
-        if _PARQUET.search(str(error)):
+        if not isinstance(error, _OF_THE_STATEMENT) and _PARQUET.search(str(error)):
             raise WarehouseFault(f"{_of_parquet(str(error))}: {error}") from error
         raise
 
@@ -59,27 +64,29 @@ def explained() -> Iterator[None]:
 def _of_parquet(message: str) -> str:
     """What an error says of a Parquet file, and what to do."""
     lost = lost_file(message)
-    where = "the warehouse" if lost is None else str(lost)
-    if lost is None or lost.key is None:
-        again = "`selection-platform verify --deep` says how to have them made again"
-    else:
-        again = f"have them made again: `selection-platform refresh {lost.key} --rebuild`"
-    return f"rows of {where} are lost or cannot be read; restore their Parquet file from a copy, or {again}"
+    look = "`selection-platform verify --deep` says what it belongs to and how to have it made again"
+    if lost is None:
+        return f"a Parquet file is missing, damaged or cannot be read; restore it from a copy: {look}"
+    again = look if lost.key is None else f"have it made again: `selection-platform refresh {lost.key} --rebuild`"
+    return f"rows of {lost} are lost or cannot be read; restore their Parquet file from a copy, or {again}"
 
 
 @contextmanager
-def leftovers_removed(folder: Path) -> Iterator[None]:
+def leftovers_removed(folder: Path) -> Iterator[set[Path]]:
     """Remove the Parquet files of a write that failed before its commit. No catalog knows of them.
 
     Do not use it around the commit itself, which may have succeeded although it raised, nor while another process
     writes into the folder.
+
+    Yields:
+        The Parquet files that were there before.
     """
-    before = set(folder.rglob("*.parquet"))
+    before = set(folder.rglob(PARQUET))
     succeeded = False
     try:
-        yield
+        yield before
         succeeded = True
     finally:
         if not succeeded:
-            for file in set(folder.rglob("*.parquet")) - before:
+            for file in set(folder.rglob(PARQUET)) - before:
                 file.unlink()

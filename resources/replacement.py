@@ -74,25 +74,44 @@ class Replacement:
         return int(row[0])
 
 
-_written: list[Replacement] | None = None
+@dataclass
+class Written:
+    """What was committed to a warehouse.
+
+    Attributes:
+        replacements: all of them.
+        files: the Parquet files that hold their rows. Few rows are in the catalog instead.
+    """
+
+    replacements: list[Replacement] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget what was noted so far."""
+        self.replacements.clear()
+        self.files.clear()
+
+
+_written: Written | None = None
 """What was written within `noted_writes`; None outside it."""
 
 
 @contextmanager
-def noted_writes() -> Iterator[list[Replacement]]:
-    """Yields a list of all that this process writes to a warehouse within the block, as it is committed."""
+def noted_writes() -> Iterator[Written]:
+    """Yields a note of all that this process writes to a warehouse within the block, as it is committed."""
     global _written
-    _written = list[Replacement]()
+    _written = Written()
     try:
         yield _written
     finally:
         _written = None
 
 
-def note(replacements: Iterable[Replacement]) -> None:
-    """Note what was committed."""
+def note(replacements: Iterable[Replacement], files: Callable[[], Iterable[Path]]) -> None:
+    """Note what was committed, and the files that hold it, which are looked for only where somebody wants them."""
     if _written is not None:
-        _written.extend(replacements)
+        _written.replacements.extend(replacements)
+        _written.files.extend(files())
 
 
 def condition_of(partition: Values) -> tuple[str, dict[str, Any]]:

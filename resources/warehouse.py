@@ -19,7 +19,7 @@ from pydantic import Field
 
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
-from resources.faults import WarehouseFault, explained, leftovers_removed
+from resources.faults import PARQUET, WarehouseFault, explained, leftovers_removed
 from resources.kept_writer import writer
 from resources.lost_files import pass_over
 from resources.plain_paths import Plain, plain_paths
@@ -138,7 +138,6 @@ class Warehouse(dg.ConfigurableResource):
             # Each attempt that fails here passes over one file more.
             while counts is None:
                 counts = self._replaced(connection, plain, replacements)
-        note(replacements)
         return counts
 
     def _replaced(
@@ -147,9 +146,9 @@ class Warehouse(dg.ConfigurableResource):
         """The number of rows written to each; None where a file of old rows is lost, and passed over from now on."""
         try:
             with ExitStack() as leftovers:
-                for schema in {each.table.split(".")[0] for each in replacements}:
-                    # A table's own folder may have a name that DuckLake made up; its schema's has not.
-                    leftovers.enter_context(leftovers_removed(self.tables / schema))
+                # A table's own folder may have a name that DuckLake made up; its schema's has not.
+                folders = {self.tables / each.table.split(".")[0] for each in replacements}
+                before = {folder: leftovers.enter_context(leftovers_removed(folder)) for folder in folders}
                 connection.begin()
                 counts = [each.write(connection, plain) for each in replacements]
             connection.commit()
@@ -158,6 +157,7 @@ class Warehouse(dg.ConfigurableResource):
             if not pass_over(connection, self.metadata, str(unreadable)):
                 raise unreadable.error from unreadable
             return None
+        note(replacements, lambda: (file for folder in folders for file in set(folder.rglob(PARQUET)) - before[folder]))
         return counts
 
     def replace_from_parquet(
@@ -259,7 +259,7 @@ class Warehouse(dg.ConfigurableResource):
 
     def _check_catalog_of_tables(self, catalog: Catalog) -> None:
         """Raise if there are tables without a catalog: a new catalog would not know them."""
-        if not catalog.exists() and any(self.tables.rglob("*.parquet")):
+        if not catalog.exists() and any(self.tables.rglob(PARQUET)):
             raise WarehouseFault(
                 f"{self.tables} has tables, but their catalog is missing: restore it, set {CATALOG_VARIABLE} as it was "
                 f"when they were written, or remove {self.folder} and the folder dagster beside it and run again: that "
@@ -345,7 +345,7 @@ def _create_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
     """Create missing tables, and columns that tables of an earlier version lack."""
     definitions = table_definitions()
     existing = _columns(connection)
-    wanted = _wanted_columns()
+    wanted = table_columns()
     tables = [table for table in definitions if table not in existing]
     columns = {
         (table, column): kind
@@ -374,8 +374,8 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]
 
 
 @cache
-def _wanted_columns() -> dict[str, dict[str, str]]:
-    """The columns in the tables' definitions, read from tables created in memory."""
+def table_columns() -> dict[str, dict[str, str]]:
+    """The type of each column of each table, by the tables' definitions: read from tables created in memory."""
     with closing(duckdb.connect(":memory:")) as connection:
         for table, definition in table_definitions().items():
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")

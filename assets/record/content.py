@@ -3,15 +3,16 @@
 A data version says less: many do not count all columns or tables, and some are hashes of a job's files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import dagster as dg
 
-from resources.replacement import Replacement
-from resources.warehouse import Warehouse
+from resources.replacement import Replacement, Written
+from resources.warehouse import Warehouse, table_columns
+from selection_platform.job.folder import file_hash
 
-ROWS = "rows written"
+ROWS, FILES = "rows written", "files written"
 
 
 class Content(NamedTuple):
@@ -28,9 +29,9 @@ class Content(NamedTuple):
     columns: str
 
     @classmethod
-    def of(cls, replacement: Replacement, warehouse: Warehouse) -> Self:
+    def of(cls, replacement: Replacement) -> Self:
         """What was replaced, with all columns that its table has now."""
-        columns = warehouse.query(f"SELECT * FROM {replacement.table} LIMIT 0").columns
+        columns = table_columns()[replacement.table]
         return cls(replacement.table, replacement.partition, ", ".join(f'"{name}"' for name in columns))
 
     def __str__(self) -> str:
@@ -43,13 +44,15 @@ class Content(NamedTuple):
         return warehouse.content_hash(self.table, self.partition, self.columns)
 
 
-def rows_written(warehouse: Warehouse | None, replacements: Iterable[Replacement]) -> dict[str, dg.MetadataValue]:
-    """Metadata of a materialization: what rows it wrote, and their versions."""
-    if warehouse is None:
+def what_was_written(warehouse: Warehouse | None, written: Written) -> dict[str, dg.MetadataValue]:
+    """Metadata of a materialization: the rows that it wrote with their versions, and their files with hashes."""
+    if warehouse is None or not written.replacements:
         return {}
-    found = {str(content): content for content in (Content.of(each, warehouse) for each in replacements)}
+    found = {str(content): content for content in map(Content.of, written.replacements)}
     rows = [{**content._asdict(), "version": content.version(warehouse)} for content in found.values()]
-    return {ROWS: dg.MetadataValue.json(rows)} if rows else {}
+    # What the same run replaced once more is gone.
+    files = {str(file.relative_to(warehouse.tables)): file_hash(file) for file in written.files if file.exists()}
+    return {ROWS: dg.MetadataValue.json(rows), FILES: dg.MetadataValue.json(files)}
 
 
 def recorded_rows(metadata: Mapping[str, Any]) -> list[tuple[Content, str]]:
@@ -57,3 +60,8 @@ def recorded_rows(metadata: Mapping[str, Any]) -> list[tuple[Content, str]]:
     return [
         (Content(each["table"], each["partition"], each["columns"]), each["version"]) for each in metadata.get(ROWS, [])
     ]
+
+
+def recorded_files(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The files that a materialization wrote to the warehouse, by their paths among the tables, with their hashes."""
+    return metadata.get(FILES, {})

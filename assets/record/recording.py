@@ -5,7 +5,7 @@ A partition whose content would be the same is reused: its record is repeated an
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.record.catalog_age import SNAPSHOT, afterwards, check_catalog
 from assets.record.checks import UP_TO_DATE
-from assets.record.content import rows_written
+from assets.record.content import what_was_written
 from assets.record.cost_meter import COST, CostMeter
 from assets.record.provenance import (
     INPUTS,
@@ -27,7 +27,7 @@ from assets.record.provenance import (
 )
 from assets.record.reuse import forced, reused
 from assets.record.settings_used import Declared
-from resources.replacement import Replacement, noted_writes
+from resources.replacement import Written, noted_writes
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import made_again
 
@@ -127,11 +127,11 @@ def _with_record(
     result: Any,
     meter: CostMeter,
     warehouse: Warehouse | None,
-    written: Sequence[Replacement],
+    written: Written,
 ) -> dg.MaterializeResult:
     key = context.asset_key if result.asset_key is None else dg.AssetKey.from_coercible(result.asset_key)
     cost = {COST: dg.MetadataValue.json(meter.read())}
-    rows = rows_written(warehouse, written)
+    rows = what_was_written(warehouse, written)
     metadata = {**(result.metadata or {}), **records[key], **rows, **cost, **afterwards(warehouse)}
     return result._replace(metadata=metadata)
 

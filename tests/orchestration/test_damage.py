@@ -156,6 +156,15 @@ def test_a_flipped_bit_that_keeps_size_and_time_is_found_and_mended(place, capsy
     assert due(capsys, place) == {}
 
 
+def test_a_flipped_bit_around_the_rows_of_a_table_is_found(place, capsys):
+    file = table_file(place, "scores.entropy", "pool=letters", "model=tiny")
+    # In the name of the program that wrote it.
+    flip(file, file.stat().st_size - 50)
+    _, found, message = deep(capsys, place)
+    assert [(each["made"], each["where"]) for each in found["faults"]] == [("scores/entropy letters/tiny", str(file))]
+    assert "has other bytes than were written, around the same rows" in message
+
+
 def test_a_lost_file_of_a_table_is_found_and_mended(place, capsys):
     table_file(place, "scores.entropy", "pool=letters", "model=tiny").unlink()
     made, where, _ = faults(capsys, place)[0]
