@@ -40,7 +40,8 @@ def spec(tmp_path: Path) -> EmbeddingSpec:
 
 def shared_pass(spec: EmbeddingSpec, *, prompt_embedding: bool = False) -> answer_likelihood.LikelihoodSpec:
     scoring = ScoringSettings(**dict(spec.scoring))
-    return answer_likelihood.LikelihoodSpec(**{**dict(spec), "scoring": scoring, "prompt_embedding": prompt_embedding})
+    values = {name: value for name, value in dict(spec).items() if name != "weighted"}
+    return answer_likelihood.LikelihoodSpec(**values | {"scoring": scoring, "prompt_embedding": prompt_embedding})
 
 
 def shard_bytes(folder: Path) -> list[bytes]:

@@ -95,7 +95,7 @@ WRONG = [
     ("no header", "", "is not a CSV file in UTF-8"),
     ("not text", HEADER.encode() + b"caf\xe9,0,p,m,average,1\n", "is not a CSV file in UTF-8"),
     ("no rows", HEADER, "has no rows"),
-    ("a column is missing", "arm,seed,pool,model,value\n", "has no column measure; there are arm, seed"),
+    ("a column is missing", "arm,seed,pool,model,value\n", "the column measure is missing; it has arm, seed"),
     ("a column too many", HEADER.replace("\n", ",note\n"), "does not know the column note; take it out"),
     ("subsets without items", HEADER.replace("\n", ",subset\n"), "has a column subset and no column item"),
     ("clusters without items", HEADER.replace("\n", ",cluster\n"), "has a column cluster and no column item"),
