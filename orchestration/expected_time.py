@@ -1,6 +1,6 @@
-"""How long steps will take, by what making them took before."""
+"""How long steps will take: by what making them took before, else by arithmetic where that is given."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ class Expected(NamedTuple):
     """What is known of the time that some steps will take.
 
     Attributes:
-        seconds: by the clock, of those whose asset was made before.
-        unknown: how many of the steps have an asset that never was.
+        seconds: by the clock, of those whose asset was made before, or whose arithmetic is known.
+        unknown: how many of the steps are others.
     """
 
     seconds: float
@@ -27,8 +27,11 @@ Times = dict[str, dict[str | None, float]]
 class ExpectedTime:
     """What each partition took at its longest: a making that found its files there already took next to nothing."""
 
-    def __init__(self, ledger: Iterable[Entry] = ()) -> None:
-        """Takes the entries of the cost ledger."""
+    def __init__(
+        self, ledger: Iterable[Entry] = (), by_arithmetic: Callable[[Step], float | None] = lambda _: None
+    ) -> None:
+        """Takes the entries of the cost ledger, and what gives the seconds of a step whose asset was never made."""
+        self._by_arithmetic = by_arithmetic
         self._before: Times = {}
         self._now: Times = {}
         self._spent = self._foreseen = 0.0
@@ -54,7 +57,10 @@ class ExpectedTime:
 
     def _expected(self, step: Step, pace: float) -> float | None:
         before = _of(self._before, step)
-        return _of(self._now, step) if before is None else before * pace
+        if before is not None:
+            return before * pace
+        now = _of(self._now, step)
+        return self._by_arithmetic(step) if now is None else now
 
 
 def _add(times: Times, asset: str, partition: str | None, seconds: float) -> None:
