@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from assets.record.cost_ledger import entries
-from orchestration.expected_time import ExpectedTime
+from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.known_sizes import KnownSizes
 from orchestration.workspace import Workspace
+from selection_platform.errors import PlatformError
 from selection_platform.estimate.fit import Room, messages, too_large
 from selection_platform.estimate.machines import Machine, host_memory, stated_machine
 from selection_platform.estimate.memory import Place
@@ -143,7 +144,7 @@ class Estimator:
             self._disk(tasks),
             shutil.disk_usage(self._workspace.home).free if self.machine.here else None,
             unknown,
-            [*self._sizes.notes(), *self.machine.notes, *self._idle(tasks)],
+            [*self._sizes.notes(), *self.machine.notes, *self._hints(), *self._idle(tasks)],
             list(faults),
         )
 
@@ -182,23 +183,50 @@ class Estimator:
         pools = self._tasks.pools_on_disk() if tasks else 0.0
         return self._kept(tasks) + max((task.working for task in tasks), default=0.0) + pools
 
+    def _hints(self) -> list[str]:
+        """Which number type is much faster on this machine than the profile's."""
+        if not self.machine.here:
+            return []
+        from selection_platform.estimate.this_machine import precision_hints
+
+        return precision_hints(self.machine, self._workspace.profile.dtype)
+
     def _idle(self, tasks: Sequence[Task]) -> list[str]:
         """That devices stand idle, where they do."""
         count, used = self.machine.count, self.processes
         if used == count or not tasks:
             return []
-        shared = sum(self._seconds(task, count) for task in tasks) / 3600
+        hours = sum(self._seconds(task, count) for task in tasks) / 3600
         return [
-            f"The profile uses {used} of {count} devices: `jobs: {{run: child, processes: {count}}}` shares scoring and "
-            f"training, {shared:,.0f} hours in all if the memory suffices."
+            f"The profile uses {used} of {count} devices: with `jobs: {{run: child, processes: {count}}}` they share "
+            f"scoring and training: about {hours:,.0f} hours, if it fits."
         ]
 
 
 def _this_machine(sizes: KnownSizes) -> Machine:
-    from selection_platform.estimate.this_machine import measured_machine
+    from selection_platform.estimate.this_machine import measured_machine, unmeasured_machine
 
-    largest = max(sizes.shapes.values(), key=lambda shape: shape.parameters, default=None)
-    return measured_machine(largest)
+    if not sizes.shapes:
+        return unmeasured_machine()
+    return measured_machine(max(sizes.shapes.values(), key=lambda shape: shape.parameters))
+
+
+def expected_here(workspace: Workspace, before: ExpectedTime, steps: Sequence[Step]) -> Expected:
+    """What steps will take on this machine: by what they took before, and by arithmetic where they were never made.
+
+    Args:
+        workspace: of the profile.
+        before: what was made before.
+        steps: that are to be made.
+    """
+    expected = before.of(steps)
+    if not expected.unknown:
+        return expected
+    try:
+        return Estimator(workspace).expected.of(steps)
+    except PlatformError:
+        # A model whose sizes cannot be had: `estimate` says why.
+        return expected
 
 
 def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[str]:

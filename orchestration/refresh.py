@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from assets.record.cost_ledger import entries
+from orchestration.estimate import expected_here
 from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.long_benchmarks import LONG, long_benchmarks
@@ -92,7 +93,7 @@ class _Refresh:
         made = {each.step for each in due}
         perhaps = [step for step in steps if step not in made]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
-        return Plan(due, perhaps, faults, self._expected.of(steps), long)
+        return Plan(due, perhaps, faults, expected_here(self._workspace, self._expected, steps), long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ from selection_platform.cli import (
     cost,
     diff,
     disk,
+    estimate,
     experiments,
     explain,
     export,
@@ -27,7 +28,7 @@ from selection_platform.cli.shared import Commands
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Set up": (init, select),
-    "Make": (run, status, ui),
+    "Make": (estimate, run, status, ui),
     "Judge": (verdict, report, cost),
     "Ask": (experiments, methods, sql, explain, diff, lineage),
     "Take away": (export,),

@@ -87,8 +87,9 @@ def _print_plan(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -
     print(f"{len(found.due)} steps would be made{perhaps}")
     seconds, unknown = found.expected
     if unknown < steps:
-        beside = f", and {unknown} steps that were never made" if unknown else ""
-        print(wrapped(f"By what they took before: {duration(seconds)} for all of them at most{beside}"))
+        beside = f", and {unknown} steps whose time is not known" if unknown else ""
+        print(wrapped(f"By what they took before, else by arithmetic: {duration(seconds)} for all of them{beside}"))
+        print("By stage, with memory and disk: selection-platform estimate")
     elif steps:
         print("How long it takes is not known: nothing was made before")
     for line in found.long:

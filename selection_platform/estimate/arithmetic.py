@@ -1,7 +1,6 @@
 """The arithmetic of each job from lengths and a model's shape, counted as `job.compute` counts it while jobs run."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +9,9 @@ from selection_platform.configuration.settings import FineTuningSettings, PassSe
 from selection_platform.estimate.lengths import Counts, Extra, Lengths, micro_batches, padded, scored, trained
 from selection_platform.estimate.shape import Shape
 from selection_platform.job.compute import Compute
+
+MOST_ROWS = 50_000
+"""Conversations of a pool that are put into batches one by one; more change the sum by less than a thousandth."""
 
 Batches = NDArray[np.int64]
 """Rows and padded width of each batch: batches x 2."""
@@ -26,6 +28,12 @@ def plus(*parts: Compute) -> Compute:
 def times(count: float, part: Compute) -> Compute:
     """An amount, so many times."""
     return Compute(round(count * part.tokens), count * part.forward_flops, count * part.backward_flops)
+
+
+def of_all(lengths: Lengths, work: Callable[[Lengths], Compute]) -> Compute:
+    """What a pass over a pool takes: of a large pool a part is worked out, which is a fair one, as ids are hashes."""
+    part = lengths.take(np.arange(min(len(lengths), MOST_ROWS)))
+    return times(len(lengths) / max(1, len(part)), work(part))
 
 
 def decoder(shape: Shape, batches: Batches, adapter: int = 0) -> Compute:
@@ -77,32 +85,27 @@ def rating(shape: Shape, lengths: Lengths, scoring: PassSettings, extra: Extra) 
 
 
 def influence(
-    shape: Shape,
-    lengths: Lengths,
-    targets: Lengths,
-    scoring: PassSettings,
-    extra: Extra,
-    adapter: int,
-    epochs: int,
+    lengths: Lengths, shape: Shape, scoring: PassSettings, extra: Extra, adapter: int, *, sharded: bool = True
 ) -> Compute:
-    """LESS's passes over pool and targets, at each of the warm-up's epochs.
+    """LESS's forward and backward passes at one epoch: gradients of activations, and of single samples.
 
-    The targets are passed twice: a gradient's norm is known only at the end of a pass.
+    Args:
+        lengths: of the samples.
+        shape: the model's.
+        scoring: sizes of the pass.
+        extra: what is added to a conversation.
+        adapter: numbers in the adapter.
+        sharded: whether the samples are split into shards, as the pool is and the targets are not.
     """
-
-    def passed(of: Lengths, shard: int | None) -> Compute:
-        prompt, answer = scored(of, scoring, extra.cue, extra.end)
-        joint = prompt + answer
-        given = np.where(answer > 0, joint, 0)
-        batches = padded(given, scoring.tokens_per_batch, joint, shard)
-        forward, logits = decoder(shape, batches, adapter), head(shape, float(answer.sum()))
-        # Gradients of activations alone, and of single samples by the adapter's layers.
-        rows, width = batches[:, 0].astype(np.float64), batches[:, 1].astype(np.float64)
-        singles = 2 * forward.tokens * adapter
-        back = forward.forward_flops + _attention(shape, rows, width) + logits.forward_flops + singles
-        return plus(forward, logits, Compute(0, 0, back))
-
-    return times(epochs, plus(passed(lengths, scoring.samples_per_shard), times(2, passed(targets, None))))
+    prompt, answer = scored(lengths, scoring, extra.cue, extra.end)
+    joint = prompt + answer
+    given = np.where(answer > 0, joint, 0)
+    batches = padded(given, scoring.tokens_per_batch, joint, scoring.samples_per_shard if sharded else None)
+    forward, logits = decoder(shape, batches, adapter), head(shape, float(answer.sum()))
+    rows, width = batches[:, 0].astype(np.float64), batches[:, 1].astype(np.float64)
+    singles = 2 * forward.tokens * adapter
+    back = forward.forward_flops + _attention(shape, rows, width) + logits.forward_flops + singles
+    return plus(forward, logits, Compute(0, 0, back))
 
 
 def training(shape: Shape, lengths: Lengths, recipe: FineTuningSettings, extra: Extra, seed: int) -> Compute:
@@ -156,8 +159,3 @@ def _batches_of(items: int, batch: int) -> Sequence[int]:
 def held_out(shape: Shape, tokens: Counts, tokens_per_batch: int) -> Compute:
     """The held-out loss of one pool."""
     return plus(decoder(shape, padded(tokens, tokens_per_batch)), head(shape, float(tokens.sum())))
-
-
-def in_petaflop(compute: Compute) -> float:
-    """Forward and backward together, in 1e15 operations."""
-    return math.fsum([compute.forward_flops, compute.backward_flops]) / 1e15

@@ -53,13 +53,19 @@ def too_large(tasks: Iterable[Task], room: Room, share: float = 1.0) -> dict[tup
 
 
 def messages(profile: Profile, known: Known, place: Place, room: Room, tasks: Iterable[Task]) -> Iterator[str]:
-    """One message for each task that does not fit: model, recipe, stage, what it needs, and what to change."""
+    """What does not fit: model, stages, recipe, what they need, what there is, and what to change.
+
+    Stages of one model that need the same are one message.
+    """
+    alike: dict[tuple[str, str, int], list[Task]] = {}
     for task in tasks:
-        there = room.of(task) or 0
-        where = "this machine" if task.on_host else room.name
+        alike.setdefault((task.model, _recipe(profile, task), task.memory), []).append(task)
+    for (model, recipe, needed), same in alike.items():
+        there = room.of(same[0]) or 0
+        where = "this machine" if same[0].on_host else room.name
         yield (
-            f"models.{task.model}: {task.stage}, {_recipe(profile, task)}, needs about {task.memory / GB:,.0f} GB of "
-            f"memory, and {where} has {there / GB:,.0f}; {_change(profile, known, place, room, task)}"
+            f"models.{model}: {', '.join(task.stage for task in same)} ({recipe}): about {_gb(needed)} of memory are "
+            f"needed, and {where} has {_gb(there)}; {_change(profile, known, place, room, same[0])}"
         )
 
 
@@ -92,8 +98,8 @@ def _change(profile: Profile, known: Known, place: Place, room: Room, task: Task
         now = fits.get(task.partition)
         there = room.of(task) or 0
         if now is not None and now.memory <= there:
-            return f"with {words} it needs about {_gb(now.memory)}"
-    return "no single change makes it fit: name a smaller model, or run it on a machine with more memory"
+            return f"{words} needs about {_gb(now.memory)}"
+    return "nothing in the profile makes it fit: name a smaller model, or run it on a machine with more memory"
 
 
 def _gb(size: float) -> str:

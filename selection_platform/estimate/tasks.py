@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from selection_platform.configuration.method_settings import WarmUpSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings, PassSettings, ScoringSettings
 from selection_platform.estimate import arithmetic, memory
@@ -19,6 +19,7 @@ from selection_platform.estimate.task import Known, Task
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.compute import Compute
+from selection_platform.text.cuts import ScoringCut
 
 LLOYD_ROUNDS = 100
 """Rounds of k-means, with its start: an assumption; scikit-learn stops after 300 at most."""
@@ -80,11 +81,15 @@ class Tasks:
         vectors = (2 if profile.uses_pre_experience else 1) * 4 * shape.hidden
         return Task(
             "likelihood, embedding", "answer_likelihood", key, scoring.model,
-            lambda: arithmetic.likelihood(shape, lengths, profile.scoring, self._known.extra(scoring.model)),
+            partial(self._likelihood, lengths, scoring.model),
             profile.dtype, self._scoring_memory(shape, profile.scoring),
             # The shards, and the embeddings once more in the warehouse.
             disk=len(lengths) * (vectors + 4 * shape.hidden + 200), working=4 * _tokens(lengths),
         )  # fmt: skip
+
+    def _likelihood(self, lengths: Lengths, model: str) -> Compute:
+        shape, scoring, extra = self._known.shapes[model], self._profile.scoring, self._known.extra(model)
+        return arithmetic.of_all(lengths, lambda part: arithmetic.likelihood(shape, part, scoring, extra))
 
     def _scoring_memory(self, shape: Shape, scoring: PassSettings) -> int:
         rows = scoring.logit_rows if isinstance(scoring, ScoringSettings) else 0
@@ -123,7 +128,7 @@ class Tasks:
             count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
             of = key, scoring.model
             yield self._training("pre-experience", "pre_experience_checkpoint", *of, count, few, recipe, settings.seed)
-            work = partial(arithmetic.likelihood, shape, lengths, profile.scoring, self._known.extra(scoring.model))
+            work = partial(self._likelihood, lengths, scoring.model)
             for method, suffix in (("ifd.pre_experience", ""), ("ifd.published", ".published")):
                 if method in profile.arms:
                     yield Task(
@@ -164,7 +169,7 @@ class Tasks:
             scoring = profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch, "cut": cut})
             for key, each in profile.scorings.items():
                 lengths, shape = self._known.lengths(each.pool, each.model), self._known.shapes[each.model]
-                adapter, extra = shape.adapter(training.lora), self._known.extra(each.model)
+                adapter = shape.adapter(training.lora)
                 count = min(settings.warmup_samples, len(lengths))
                 few = partial(self._drawn, each.pool, each.model, f"warmup/{settings.seed}", count)
                 task = self._training(
@@ -178,20 +183,32 @@ class Tasks:
                 )
                 yield Task(
                     "LESS: influence", f"gradient_influence{suffix}", key, each.model,
-                    partial(
-                        _influence, targets, shape, lengths, scoring=scoring, extra=extra, adapter=adapter,
-                        epochs=training.epochs,
-                    ),
+                    partial(self._influence, each.model, lengths, targets, scoring, training),
                     profile.dtype,
                     memory.influence(shape, profile.dtype, scoring, adapter, groups, directions, self._shared_place()),
                     training=True, disk=len(lengths) * training.epochs * groups * directions * 60,
                 )  # fmt: skip
 
-    def _ways(self) -> Iterator[tuple[str, FineTuningSettings, str, int]]:
+    def _influence(
+        self,
+        model: str,
+        lengths: Lengths,
+        targets: Callable[[], Lengths],
+        scoring: ScoringSettings,
+        training: WarmUpSettings,
+    ) -> Compute:
+        shape, extra = self._known.shapes[model], self._known.extra(model)
+        given = shape, scoring, extra, shape.adapter(training.lora)
+        of_pool = arithmetic.of_all(lengths, lambda part: arithmetic.influence(part, *given))
+        # Twice: a gradient's norm is known only at the end of a pass.
+        of_targets = arithmetic.times(2, arithmetic.influence(targets(), *given, sharded=False))
+        return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
+
+    def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int]]:
         """Suffix of the assets, recipe, cut and directions of each way that LESS is computed."""
         profile, training = self._profile, self._profile.less.training
         published = "less.published" in profile.arms
-        theirs = training.model_copy(update={"answers": "last", "cut": "tail"})
+        theirs: WarmUpSettings = training.model_copy(update={"answers": "last", "cut": "tail"})
         same = theirs == training and profile.scoring.cut == "answer_end"
         if (profile.uses("less") and set(profile.arms) & {"less", "km_less"}) or same:
             yield "", training, profile.scoring.cut, 2 if same and published else 1
@@ -207,7 +224,10 @@ class Tasks:
         lengths, shape = self._known.lengths(rating.pool, rating.model), self._known.shapes[rating.model]
         return Task(
             "SelectIT: ratings", "rating_probability", key, rating.model,
-            lambda: arithmetic.rating(shape, lengths, scoring, self._known.extra(rating.model)),
+            partial(
+                arithmetic.of_all, lengths,
+                lambda part: arithmetic.rating(shape, part, scoring, self._known.extra(rating.model)),
+            ),
             self._profile.dtype, self._scoring_memory(shape, scoring), disk=len(lengths) * 5 * 60,
         )  # fmt: skip
 
@@ -233,7 +253,8 @@ class Tasks:
     def _rounds(self, method: str, pool: str, model: str) -> Compute:
         profile, settings = self._profile, self._profile.diverse_evol
         lengths, shape, extra = self._part(pool, model), self._known.shapes[model], self._known.extra(model)
-        each = arithmetic.embedding(shape, lengths, profile.scoring.part(PassSettings), extra)
+        scoring = profile.scoring.part(PassSettings)
+        each = arithmetic.of_all(lengths, lambda part: arithmetic.embedding(shape, part, scoring, extra))
         parts: list[Compute] = []
         for budget in profile.budgets:
             picked = self._picked(method, pool, model, budget)
@@ -314,8 +335,8 @@ def _tokens(lengths: Lengths) -> float:
 
 def _sample(lengths: Lengths, count: int, seed: int) -> Lengths:
     """A random draw of the lengths."""
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    return lengths.take(order[:count])
+    count = min(count, len(lengths))
+    return lengths.take(np.random.default_rng(seed).choice(len(lengths), count, replace=False))
 
 
 def _likely(experiment: Experiment, part: Lengths) -> Lengths:
@@ -324,7 +345,3 @@ def _likely(experiment: Experiment, part: Lengths) -> Lengths:
     if experiment.method.startswith("token_length"):
         return part.take(np.argsort(-part.answer, kind="stable")[:count])
     return _sample(part, count, experiment.seed)
-
-
-def _influence(targets: Callable[[], Lengths], shape: Shape, lengths: Lengths, **given: Any) -> Compute:
-    return arithmetic.influence(shape, lengths, targets(), **given)

@@ -44,6 +44,13 @@ def measured_machine(shape: Shape) -> Machine:
     return Machine(1, device, here=True, is_cpu=True, notes=(_rates_in_words(forward, training),))
 
 
+def unmeasured_machine() -> Machine:
+    """This machine for a profile without models, whose steps no model computes."""
+    rates = dict.fromkeys(("float32", "bfloat16"), 1.0)
+    device = Device(f"CPU with {cores()} cores", host_memory() or 0, rates, rates, bandwidth=1.0, step=0.0)
+    return Machine(1, device, here=True, is_cpu=True, notes=())
+
+
 def _accelerated(count: int, name: str, memory: int) -> Machine:
     """GPUs, by a matrix product and the usual share of it."""
     rates = {dtype: _product(getattr(torch, dtype), "cuda", 8192) for dtype in ("float32", "bfloat16")}
@@ -70,15 +77,17 @@ def precision_hints(machine: Machine, dtype: str) -> list[str]:
     rates = machine.device.forward
     other = {"float32": "bfloat16", "bfloat16": "float32"}[dtype]
     if rates[other] >= WORTH * rates[dtype]:
+        ratio = rates[other] / rates[dtype]
         hints.append(
-            f"`dtype: {other}` would score and evaluate about {rates[other] / rates[dtype]:.1f} times as fast here as "
-            f"{dtype}; it makes scores and results due again."
+            f"`dtype: {other}` would score and evaluate about {ratio:.1f} times as fast here as {dtype}. It "
+            "makes scores and results due again."
         )
     trained = machine.device.training
     if machine.is_cpu and trained["bfloat16"] >= WORTH * trained["float32"]:
+        ratio = trained["bfloat16"] / trained["float32"]
         hints.append(
-            f"Training would be about {trained['bfloat16'] / trained['float32']:.1f} times as fast here in bfloat16; on "
-            "a CPU it computes in float32, and a profile cannot name another type yet."
+            f"Training would be about {ratio:.1f} times as fast here in bfloat16; on a CPU it computes in float32, and "
+            "a profile cannot name another type yet."
         )
     return hints
 
