@@ -12,7 +12,7 @@ from orchestration.known_sizes import KnownSizes
 from orchestration.workspace import Workspace
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.fit import Room, messages, too_large
-from selection_platform.estimate.machines import Machine, host_memory, stated_machine
+from selection_platform.estimate.machines import Machine, devices_here, host_memory, stated_machine
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.task import Task
 from selection_platform.estimate.tasks import Tasks
@@ -232,15 +232,13 @@ def expected_here(workspace: Workspace, before: ExpectedTime, steps: Sequence[St
 def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[str]:
     """What of some assets' partitions cannot fit the memory of this machine, and what to change.
 
-    Without a look at the hub: a model of unknown size is not checked.
+    Without asking the hub or transformers: a model that only they know is not checked.
     """
-    from selection_platform.estimate.machines import devices_here
-
     profile = workspace.profile
     if profile.jobs.run == "ray":
         # Its workers run on other machines.
         return []
-    sizes = KnownSizes(workspace, ask_hub=False)
+    sizes = KnownSizes(workspace, quick=True)
     if set(profile.used_models) - set(sizes.shapes):
         return []
     found, host = devices_here(), host_memory()

@@ -26,11 +26,11 @@ class KnownSizes:
     Args:
         workspace: of the profile.
         ledger: costs so far; an evaluation that was counted tells of the others of its model.
-        ask_hub: whether to ask the hub for a model's configuration; if not, a model that is not here has no shape.
+        quick: whether to leave out models whose sizes only the hub or transformers can tell.
     """
 
-    def __init__(self, workspace: Workspace, ledger: Iterable[Entry] = (), *, ask_hub: bool = True) -> None:
-        self._ask_hub = ask_hub
+    def __init__(self, workspace: Workspace, ledger: Iterable[Entry] = (), *, quick: bool = False) -> None:
+        self._quick = quick
         self._profile, self._artifacts = workspace.profile, workspace.resources.artifacts
         warehouse = workspace.resources.warehouse
         self._warehouse: Warehouse | None = warehouse if warehouse.exists() else None
@@ -56,7 +56,7 @@ class KnownSizes:
         shapes: dict[str, Shape] = {}
         for name in self._profile.used_models:
             try:
-                shape = find_shape(self._profile.models[name], self._artifacts.base_model(name), ask_hub=self._ask_hub)
+                shape = find_shape(self._profile.models[name], self._artifacts.base_model(name), quick=self._quick)
                 if shape is not None:
                     shapes[name] = shape
             except PlatformError as error:

@@ -7,9 +7,10 @@ from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
+from selection_platform.text.numbers import duration
 
 if TYPE_CHECKING:
-    from orchestration.estimate import Estimate, Stage
+    from orchestration.estimate import Estimate
 
 GB = 1e9
 NO_ROOM = "more memory than there is"
@@ -49,13 +50,12 @@ def _print(found: "Estimate", *, whole: bool) -> None:
         return
     what = "All of the profile" if whole else "What is to be made"
     print(wrapped(f"{what}, on {found.machine}. All numbers are approximate.") + "\n")
-    header = ["stage", "steps", "PFLOP", "device h", "hours", "GB", "disk GB"]
-    print_table(header, [_row(stage) for stage in found.stages])
+    print_table(*_table(found))
     print()
     if any(stage.fits is False for stage in found.stages):
         print(f"* {NO_ROOM}")
     beside = f", and {found.unknown} steps whose time is not known" if found.unknown else ""
-    print(wrapped(f"In all {_number(found.hours)} hours by the clock{beside}."))
+    print(wrapped(f"In all {duration(3600 * found.hours)} by the clock{beside}."))
     free = "" if found.free is None else f"; {_number(found.free / GB)} GB are free here"
     print(wrapped(f"Disk: {_number(found.disk / GB)} GB at once{free}."))
     for line in found.notes:
@@ -64,16 +64,29 @@ def _print(found: "Estimate", *, whole: bool) -> None:
         print("\n" + wrapped(f"Does not fit: {line}"))
 
 
-def _row(stage: "Stage") -> list[str]:
-    return [
-        f"{stage.name}{', on the host' if stage.on_host else ''}",
-        f"{stage.steps:,}",
-        _number(stage.petaflop) if stage.petaflop else "",
-        _number(stage.device_hours) if stage.petaflop else "",
-        "?" if stage.hours is None else _number(stage.hours),
-        f"{_number(stage.memory / GB)}{'*' if stage.fits is False else ''}" if stage.memory else "",
-        _number(stage.disk / GB) if stage.disk else "",
-    ]
+def _table(found: "Estimate") -> tuple[list[str], list[list[str]]]:
+    """Header and rows, in units that fit the profile: of a machine with one device its hours stand once."""
+    (flops, operations) = (1.0, "PFLOP") if max(stage.petaflop for stage in found.stages) >= 1 else (1e-3, "TFLOP")
+    (each, unit) = (1.0, "hours") if found.hours >= 1 else (1 / 60, "minutes")
+    several = found.machine.count > 1
+    rows: list[list[str]] = []
+    for stage in found.stages:
+        name = f"{stage.name}{', on the host' if stage.on_host else ''}"
+        memory = f"{_number(stage.memory / GB)}{'*' if stage.fits is False else ''}" if stage.memory else ""
+        devices = [_number(stage.device_hours / each) if stage.petaflop else ""] if several else []
+        rows.append(
+            [
+                name,
+                f"{stage.steps:,}",
+                _number(stage.petaflop / flops) if stage.petaflop else "",
+                *devices,
+                "?" if stage.hours is None else _number(stage.hours / each),
+                memory,
+                _number(stage.disk / GB) if stage.disk else "",
+            ]
+        )
+    of_devices = [f"device {unit}"] if several else []
+    return ["stage", "steps", operations, *of_devices, unit, "GB", "disk GB"], rows
 
 
 def _number(value: float) -> str:

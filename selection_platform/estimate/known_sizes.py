@@ -47,16 +47,13 @@ _SQUEEZED = {".gz": 3.0, ".zst": 3.0}
 """How much smaller a compressed file is, about."""
 
 
-def find_shape(settings: ModelSettings, copied: Path, *, ask_hub: bool = True) -> Shape | None:
+def find_shape(settings: ModelSettings, copied: Path, *, quick: bool = False) -> Shape | None:
     """The shape of a model by its config.json: in the home folder, at its path, in the hub's cache or on the hub.
 
     Args:
         settings: of the model.
         copied: where the home folder has it, once it is there.
-        ask_hub: whether the hub is asked where nothing is known.
-
-    Returns:
-        The shape; None for a model that only the hub knows, where it is not asked.
+        quick: whether to give None where the hub or transformers would have to be asked.
 
     Raises:
         PlatformError: the configuration is nowhere to be had, or cannot be read.
@@ -65,15 +62,15 @@ def find_shape(settings: ModelSettings, copied: Path, *, ask_hub: bool = True) -
         return shape_of_pretrained(settings.pretraining)
     for folder in (copied, settings.folder):
         if folder is not None and (folder / "config.json").is_file():
-            return read_shape(folder)
+            return read_shape(folder, quick=quick)
     if settings.folder is not None:
-        if not ask_hub:
+        if quick:
             return None
         raise PlatformError(f"{settings.folder} has no config.json; name a folder with the whole model")
     configuration = _CONFIGURATIONS.get(settings.hub or settings.package or "")
     if configuration is not None:
         return shape_of(configuration)
-    if not ask_hub:
+    if quick:
         return None
     from selection_platform.models.hub import fetch_files
 

@@ -61,8 +61,8 @@ class Machine:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Number, name and memory."""
-        return f"{self.count} x {self.device.name}"
+        """Number and name."""
+        return self.device.name if self.is_cpu else f"{self.count} x {self.device.name}"
 
 
 def _accelerator(name: str, memory: int, rate: float, bandwidth: float) -> Device:

@@ -68,8 +68,12 @@ class Shape:
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
-def read_shape(folder: Path) -> Shape:
+def read_shape(folder: Path, *, quick: bool = False) -> Shape | None:
     """The shape of the model in a folder that has its config.json.
+
+    Args:
+        folder: of the model.
+        quick: whether to give None for a model that only transformers can build, and for one that cannot be read.
 
     Raises:
         PlatformError: the configuration cannot be read.
@@ -77,8 +81,13 @@ def read_shape(folder: Path) -> Shape:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        return shape_of(config) if config.get("model_type") in FAMILY else _of_skeleton(folder)
+        if config.get("model_type") in FAMILY:
+            return shape_of(config)
+        return None if quick else _of_skeleton(folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if quick:
+            # The step that fetches the model says what is wrong.
+            return None
         raise PlatformError(f"{path}: the model's sizes cannot be read ({error}); fetch the model again") from error
 
 

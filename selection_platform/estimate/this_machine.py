@@ -46,7 +46,7 @@ def measured_machine(shape: Shape) -> Machine:
 
 def unmeasured_machine() -> Machine:
     """This machine for a profile without models, whose steps no model computes."""
-    rates = dict.fromkeys(("float32", "bfloat16"), 1.0)
+    rates = {"float32": 1.0, "bfloat16": 1.0}
     device = Device(f"CPU with {cores()} cores", host_memory() or 0, rates, rates, bandwidth=1.0, step=0.0)
     return Machine(1, device, here=True, is_cpu=True, notes=())
 
@@ -154,8 +154,10 @@ class _Blocks:
             groups = q.shape[0] // k.shape[0]
             query, key, value = (f.linear(inputs, part) for part in (q, k, v))
             heads = (query, key.repeat(1, groups), value.repeat(1, groups))
-            split = (part.view(TOKENS, self._heads, -1).transpose(0, 1)[None] for part in heads)
-            mixed = f.scaled_dot_product_attention(*split, is_causal=True)[0].transpose(0, 1).reshape(TOKENS, -1)
+            query, key, value = (part.view(TOKENS, self._heads, -1).transpose(0, 1)[None] for part in heads)
+            mixed = (
+                f.scaled_dot_product_attention(query, key, value, is_causal=True)[0].transpose(0, 1).reshape(TOKENS, -1)
+            )
             stream = stream + f.linear(mixed, o)
             inputs = f.rms_norm(stream, stream.shape[-1:])
             stream = stream + f.linear(f.silu(f.linear(inputs, gate)) * f.linear(inputs, up), down)
@@ -168,7 +170,7 @@ def _product(dtype: torch.dtype, device: str, size: int) -> float:
     wait: Callable[[], Any] = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def multiply() -> None:
-        left @ right
+        torch.mm(left, right)
         wait()
 
     return 2.0 * size**3 / _seconds(multiply)

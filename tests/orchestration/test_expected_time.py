@@ -34,6 +34,11 @@ def test_the_same_partition_else_others_of_the_asset():
     assert known.of([]) == (0, 0)
 
 
+def test_arithmetic_tells_of_what_was_never_made():
+    known = ExpectedTime([entry("pool", "a", 30.0)], lambda step: 7.0 if step.partition_key == "b" else None)
+    assert known.of([step("b", "pool"), step("b", "checkpoint"), step("a", "checkpoint")]) == (37.0, 1)
+
+
 def test_what_is_made_together_is_added_up():
     known = ExpectedTime([entry("likelihood", "a", 1.0), entry("embedding", "a", 2.0)])
     assert known.of([step("a", "likelihood", "embedding")]) == (3.0, 0)
@@ -64,5 +69,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path, monkeypat
     assert main([*command, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ["missing", "raw_pool", "letters", "never", "materialised"] in [line.split() for line in lines]
-    assert lines[-2:] == [f"{steps} steps would be made", "How long it takes is not known: nothing was made before"]
+    assert lines[-3] == f"{steps} steps would be made"
+    assert lines[-2].startswith("By what they took before, else by arithmetic: about ")
+    assert lines[-1] == "By stage, with memory and disk: selection-platform estimate"
     assert not (tmp_path / "home" / "own" / "artifacts").exists()
