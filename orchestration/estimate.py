@@ -101,7 +101,7 @@ class Estimator:
         ledger = entries(workspace.instance)
         self._workspace, self._sizes = workspace, KnownSizes(workspace, ledger)
         self.machine = _this_machine(self._sizes) if machine is None else stated_machine(machine)
-        self.place = Place(self.machine.is_cpu)
+        self.place = Place(self.machine.is_cpu, run=workspace.profile.jobs.run)
         self._tasks = Tasks(workspace.profile, self._sizes.known, self.place)
         self.tasks: dict[Partition, Task] = {(task.asset, task.partition): task for task in self._tasks.all()}
         # What steps took here says nothing of another machine.
@@ -245,7 +245,7 @@ def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[st
     if found is None and host is None:
         return []
     room = Room(found[2] if found else host or 0, host, found[1] if found else "this machine")
-    place = Place(found is None)
+    place = Place(found is None, run=profile.jobs.run)
     tasks = [task for task in Tasks(profile, sizes.known, place).all() if task.partition in wanted.get(task.asset, ())]
     # The estimate is right within a tenth; what may just fit is not refused.
     large = too_large(tasks, room, share=0.9)

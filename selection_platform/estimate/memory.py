@@ -12,8 +12,8 @@ from selection_platform.estimate.shape import Shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
-PROCESS = 600_000_000
-"""A process with Dagster, DuckDB, torch and transformers loaded."""
+PROCESS = {"child": 500_000_000, "in_process": 900_000_000}
+"""A process with torch and transformers loaded, and one that has Dagster and DuckDB beside them."""
 
 K_CENTER_BLOCKS = 2 * 2**30
 """What k-center's blocks take on a GPU."""
@@ -26,10 +26,12 @@ class Place:
     Attributes:
         is_cpu: a CPU trains in float32, and its memory holds the process too.
         processes: that share a job; each holds the whole model.
+        run: as in `jobs` of a profile.
     """
 
     is_cpu: bool
     processes: int = 1
+    run: str = "in_process"
 
     @property
     def training(self) -> str:
@@ -38,7 +40,7 @@ class Place:
 
     def all(self, each: float) -> int:
         """Of all processes that share the memory."""
-        return round((each + PROCESS) * self.processes if self.is_cpu else each)
+        return round((each + PROCESS.get(self.run, PROCESS["child"])) * self.processes if self.is_cpu else each)
 
 
 def forward_pass(shape: Shape, dtype: str, tokens: int, logit_rows: int, place: Place) -> int:
@@ -128,7 +130,7 @@ def evaluation(shape: Shape, dtype: str, batch: int, prompt: int, new: int, plac
 
 def clusters(rows: int, width: int) -> int:
     """k-means, on the host: twice the embeddings, as scikit-learn copies them."""
-    return 2 * 4 * rows * width + PROCESS
+    return 2 * 4 * rows * width + PROCESS["in_process"]
 
 
 def k_center(rows: int, width: int, place: Place) -> int:

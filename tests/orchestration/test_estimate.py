@@ -111,4 +111,4 @@ def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     assert main(["--profile", str(tmp_path / "own.yaml"), "run"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("selection-platform: models.one-b: training (full fine-tuning on 8 x 512 tokens at once): ")
-    assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 12 GB")
+    assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 13 GB")
