@@ -15,6 +15,9 @@ BYTES = {"float32": 4, "bfloat16": 2}
 PROCESS = {"child": 500_000_000, "in_process": 900_000_000}
 """A process with torch and transformers loaded, and one that has Dagster and DuckDB beside them."""
 
+TRAINER = 200_000_000
+"""What Trainer loads, and what the C library keeps of the memory that a training frees."""
+
 K_CENTER_BLOCKS = 2 * 2**30
 """What k-center's blocks take on a GPU."""
 
@@ -90,13 +93,13 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
         kept = shape.layers * tokens * shape.hidden * stream
     else:
         # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
-        more = (6, 22) if size == 2 else (8, 28)
-        inputs = 0 if recipe.lora is None else more[recipe.lora.dropout > 0] * shape.hidden
+        more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
+        inputs = more * shape.hidden
         kept = shape.layers * tokens * (_saved(shape, size, stream=stream, adapted=adapter > 0) + inputs)
     logits = tokens * shape.vocabulary
     forward = casts + (4 if size == 4 else 2) * logits + 8 * logits + 4 * stream * tokens * shape.hidden
     backward = 12 * logits + 3 * stream * tokens * shape.hidden + (size * shape.head if not adapter else 0)
-    return place.all(fixed + kept + max(forward, backward))
+    return place.all(fixed + kept + max(forward, backward) + (TRAINER if place.is_cpu else 0))
 
 
 def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:

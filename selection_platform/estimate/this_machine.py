@@ -127,7 +127,7 @@ class _Blocks:
     """
 
     def __init__(self, shape: Shape) -> None:
-        hidden, attention, keys, inner = shape.hidden, shape.attention, shape.keys, shape.intermediate
+        hidden, attention, keys, inner = _narrowed(shape)
         sizes = [
             (attention, hidden), (keys, hidden), (keys, hidden), (hidden, attention),
             (inner, hidden), (inner, hidden), (hidden, inner),
@@ -162,6 +162,17 @@ class _Blocks:
             inputs = f.rms_norm(stream, stream.shape[-1:])
             stream = stream + f.linear(f.silu(f.linear(inputs, gate)) * f.linear(inputs, up), down)
         return stream
+
+
+def _narrowed(shape: Shape) -> tuple[int, int, int, int]:
+    """Widths of a block: hidden, queries, keys, inner. A block that would take seconds is narrower in all of them."""
+    weights = shape.passed / shape.layers
+    scale = min(1.0, (MOST_WEIGHTS / weights) ** 0.5)
+    if scale == 1.0:
+        return shape.hidden, shape.attention, shape.keys, shape.intermediate
+    wide = (shape.hidden, shape.keys, shape.intermediate)
+    hidden, keys, inner = (max(64, int(width * scale) // 64 * 64) for width in wide)
+    return hidden, keys * (shape.attention // shape.keys), keys, inner
 
 
 def _product(dtype: torch.dtype, device: str, size: int) -> float:
