@@ -17,6 +17,7 @@ from selection_platform.configuration.settings import FineTuningSettings, LoraSe
 from selection_platform.estimate import memory
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
+from selection_platform.models.head import output_head
 
 GPU = Place(is_cpu=False)
 QWEN2_7B = Qwen2Config(
@@ -125,7 +126,7 @@ def test_a_scoring_pass(config):
         model = fake(config, torch.bfloat16).eval()
         ids = torch.zeros(16, 4096, dtype=torch.long)
         hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-        logits = model.get_output_embeddings()(hidden.flatten(0, 1)[:8192]).float()
+        logits = output_head(model)(hidden.flatten(0, 1)[:8192]).float()
         # What logsumexp does inside.
         (logits - logits.amax(-1, keepdim=True)).exp_().sum(-1)
     found = memory.forward_pass(shape_of(config.to_dict()), "bfloat16", 16 * 4096, 8192, GPU)
