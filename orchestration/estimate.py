@@ -235,8 +235,8 @@ def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[st
     Without asking the hub or transformers: a model that only they know is not checked.
     """
     profile = workspace.profile
-    if profile.jobs.run == "ray":
-        # Its workers run on other machines.
+    # Ray's workers run on other machines.
+    if profile.jobs.run == "ray" or not wanted:
         return []
     sizes = KnownSizes(workspace, quick=True)
     if set(profile.used_models) - set(sizes.shapes):

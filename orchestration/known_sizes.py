@@ -26,7 +26,8 @@ class KnownSizes:
     Args:
         workspace: of the profile.
         ledger: costs so far; an evaluation that was counted tells of the others of its model.
-        quick: whether to leave out models whose sizes only the hub or transformers can tell.
+        quick: whether to leave out models whose sizes only the hub or transformers can tell, and to count no tokens:
+            enough for memory.
     """
 
     def __init__(self, workspace: Workspace, ledger: Iterable[Entry] = (), *, quick: bool = False) -> None:
@@ -68,7 +69,16 @@ class KnownSizes:
         models = self._profile.used_models
         return [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools] if models else []
 
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Samples of the pools that are made."""
+        return {} if self._warehouse is None else dict(self._warehouse.query(load_sql("10_pools/sizes")).iter_rows())
+
     def _lengths(self, pool: str, model: str) -> Lengths:
+        if self._quick and pool in self._rows:
+            # Memory depends on how many there are, and not on how long they are.
+            none = np.zeros(self._rows[pool], dtype=np.int64)
+            return Lengths(none, none, "not counted", measured=False)
         counted = self._query("token_counts", {"pool": pool, "model": model})
         if not len(counted):
             # A model that only rates counts no tokens of its own.
@@ -108,7 +118,7 @@ class KnownSizes:
         return np.clip(tokens, 1, self._profile.fine_tuning.max_length)
 
     def _extra(self, model: str) -> Extra:
-        count = _tokenizer(self._artifacts.base_model(model) / "tokenizer.json")
+        count = None if self._quick else _tokenizer(self._artifacts.base_model(model) / "tokenizer.json")
         cue = in_tokens(RATING_CUE, count)
         ratings = tuple(in_tokens(f"{line}\n\n", count) + cue for line in RATING_PROMPTS)
         return Extra(in_tokens(ANSWER_CUE, count), 1, ratings)
