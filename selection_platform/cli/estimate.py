@@ -20,7 +20,7 @@ def add_parsers(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "estimate",
-        help="say what is still to be made costs: hours, memory, disk, and what does not fit",
+        help="say what it will cost: hours, memory, disk, and what does not fit",
         epilog="Example: selection-platform estimate --profile paper --machine '8 x 80 GB'",
     )
     parser.add_argument(
