@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from assets.record.cost_ledger import entries
@@ -16,6 +17,7 @@ from selection_platform.estimate.machines import Machine, devices_here, host_mem
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.task import Task
 from selection_platform.estimate.tasks import Tasks
+from selection_platform.text.numbers import in_words
 
 Partition = tuple[str, str | None]
 
@@ -137,15 +139,16 @@ class Estimator:
         room = self._room()
         large = too_large(tasks, room)
         faults = messages(self._workspace.profile, self._sizes.known, self.place, room, large.values())
-        unknown = self.expected.of(steps).unknown
+        disk, home = self._disk(tasks), self._workspace.home
+        free = shutil.disk_usage(home).free if self.machine.here else None
         return Estimate(
             self.machine,
             [self._stage(name, by_stage[name], room) for name in names],
-            self._disk(tasks),
-            shutil.disk_usage(self._workspace.home).free if self.machine.here else None,
-            unknown,
+            disk,
+            free,
+            self.expected.of(steps).unknown,
             [*self._sizes.notes(), *self.machine.notes, *self._hints(), *self._idle(tasks)],
-            list(faults),
+            [*faults, *_no_room(home, disk, free)],
         )
 
     def _room(self) -> Room:
@@ -201,6 +204,15 @@ class Estimator:
             f"The profile uses {used} of {count} devices: with `jobs: {{run: child, processes: {count}}}` they share "
             f"scoring and training: about {hours:,.0f} hours, if it fits."
         ]
+
+
+def _no_room(home: Path, disk: float, free: int | None) -> list[str]:
+    if free is None or disk <= free:
+        return []
+    return [
+        f"{home}: about {in_words(round(disk))} of disk are needed at once, and {in_words(free)} are free; write "
+        "`checkpoints: {keep: none}`, which drops weights after their evaluation, or free some room"
+    ]
 
 
 def _this_machine(sizes: KnownSizes) -> Machine:

@@ -5,6 +5,7 @@ The tensors pretend to be on a CPU, so that no GPU is needed; products are cast 
 
 import weakref
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -150,7 +151,7 @@ def test_decoding():
 def test_influence(config, monkeypatch):
     lora = LoraSettings(rank=128, dropout=0.1)
     with counted() as live:
-        model = adapted(fake(config, torch.bfloat16), lora, monkeypatch).eval().requires_grad_(False)
+        model: Any = adapted(fake(config, torch.bfloat16), lora, monkeypatch).eval().requires_grad_(False)
         inputs = []
 
         def keep(_, given, output):
