@@ -1,6 +1,6 @@
-"""How long steps will take, from the times of earlier runs."""
+"""How long steps will take, from the times of earlier runs, or by arithmetic where that is given."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ class Expected(NamedTuple):
     """The expected time of some steps.
 
     Attributes:
-        seconds: wall time of the steps whose asset was materialised before.
+        seconds: wall time of the steps whose asset was materialised before, or whose arithmetic is known.
         unknown: number of the other steps.
     """
 
@@ -27,8 +27,11 @@ Times = dict[str, dict[str | None, float]]
 class ExpectedTime:
     """Expected times of steps: each partition's longest time, because a run that finds finished files takes no time."""
 
-    def __init__(self, ledger: Iterable[Entry] = ()) -> None:
-        """Read the entries of the cost ledger."""
+    def __init__(
+        self, ledger: Iterable[Entry] = (), by_arithmetic: Callable[[Step], float | None] = lambda _: None
+    ) -> None:
+        """Take the entries of the cost ledger, and a function for the seconds of a step whose asset never ran."""
+        self._by_arithmetic = by_arithmetic
         self._before: Times = {}
         self._now: Times = {}
         self._spent = self._foreseen = 0.0
@@ -54,7 +57,10 @@ class ExpectedTime:
 
     def _expected(self, step: Step, pace: float) -> float | None:
         before = _of(self._before, step)
-        return _of(self._now, step) if before is None else before * pace
+        if before is not None:
+            return before * pace
+        now = _of(self._now, step)
+        return self._by_arithmetic(step) if now is None else now
 
 
 def _add(times: Times, asset: str, partition: str | None, seconds: float) -> None:

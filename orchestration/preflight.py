@@ -12,6 +12,7 @@ from typing import Any
 
 from assets.keys import POOL
 from orchestration.disk_usage import bytes_of
+from orchestration.estimate import memory_faults
 from orchestration.graph import Step
 from orchestration.workspace import Workspace
 from selection_platform.configuration.checks import check_pool_size, check_positions
@@ -52,6 +53,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
         *_ray(workspace.profile, wanted),
+        *memory_faults(workspace, wanted),
         *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
     ]
     return list(dict.fromkeys(problems))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from assets.record.cost_ledger import entries
 from orchestration.damage import damaged
+from orchestration.estimate import expected_here
 from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.long_benchmarks import LONG, long_benchmarks
@@ -101,7 +102,7 @@ class _Refresh:
         due_steps = {one.step for one in due}
         perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
-        return Plan(due, perhaps, faults, self._expected.of(steps), long)
+        return Plan(due, perhaps, faults, expected_here(self._workspace, self._expected, steps), long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ from selection_platform.cli import (
     cost,
     diff,
     disk,
+    estimate,
     experiments,
     explain,
     export,
@@ -27,7 +28,7 @@ from selection_platform.cli.shared import Commands
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Set up": (init, select),
-    "Run": (run, status, ui),
+    "Run": (estimate, run, status, ui),
     "Answer": (verdict, report, cost),
     "Inspect": (experiments, methods, sql, explain, diff, lineage),
     "Export": (export,),

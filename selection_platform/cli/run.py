@@ -92,8 +92,9 @@ def _print_plan(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -
     print(f"{len(planned.due)} steps would run{perhaps}")
     seconds, unknown = planned.expected
     if unknown < steps:
-        rest = f", and the time of {unknown} steps that never ran" if unknown else ""
-        print(wrapped(f"From earlier runs: at most {duration(seconds)} for all of them{rest}"))
+        rest = f", and the time of {unknown} steps is not known" if unknown else ""
+        print(wrapped(f"From earlier runs, else by arithmetic: {duration(seconds)} for all of them{rest}"))
+        print("By stage, with memory and disk: selection-platform estimate")
     elif steps:
         print("The time is not known, because none of these steps ran before")
     for line in planned.long:

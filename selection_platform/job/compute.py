@@ -87,9 +87,9 @@ def _count(
 ) -> None:
     """Count a forward pass of tokens through a module, and its backward pass if there is one.
 
-    `attention` is the part of the forward arithmetic that involves no weights; `chosen` is as in `_weights`.
+    `attention` is the part of the forward arithmetic that involves no weights; `chosen` is as in `matrix_weights`.
     """
-    weights, trained = _weights(module, chosen)
+    weights, trained = matrix_weights(module, chosen)
     forward = 2 * tokens * weights + attention
     SPENT.forward_flops += forward
     if not output.requires_grad:
@@ -104,7 +104,7 @@ def _count(
     output.register_hook(count_backward)
 
 
-def _weights(module: "torch.nn.Module", chosen: int | None = None) -> tuple[float, float]:
+def matrix_weights(module: "torch.nn.Module", chosen: int | None = None) -> tuple[float, float]:
     """How many weights of a module's matrices a token passes through, and how many of them are trained.
 
     An embedding lookup is not arithmetic. The matrices of experts are stacked in one weight, and a token passes through

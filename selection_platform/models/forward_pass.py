@@ -6,7 +6,7 @@ mask: with causal attention no token sees later ones, so padding changes nothing
 fast causal path. `check_model` verifies both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
+from selection_platform.models.batching import batches
 from selection_platform.models.head import UnsupportedModel, logits_of, output_head
 from selection_platform.models.loading import load_model
 from selection_platform.models.supported import positions
@@ -43,20 +44,6 @@ class BatchResult:
     mean_hidden: np.ndarray
     mean_prefix_hidden: np.ndarray | None = None
     weighted_hidden: np.ndarray | None = None
-
-
-def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
-    """Indices of the rows of each batch: rows of similar length together, longest first, ties in the given order.
-
-    A batch has at most `tokens_per_batch` tokens, padding included, but always at least one row. Rows of length 0 are
-    left out.
-    """
-    order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
-    start = 0
-    while start < len(order):
-        rows = max(1, tokens_per_batch // int(lengths[order[start]]))
-        yield order[start : start + rows]
-        start += rows
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ transformers' own `__init__` is a star import of every model there is, and pyrig
 A name that is missing here is an "unknown import symbol" of pyright: add it.
 """
 
+from transformers.cache_utils import DynamicCache as DynamicCache
 from transformers.configuration_utils import PreTrainedConfig as PreTrainedConfig
 from transformers.generation.configuration_utils import GenerationConfig as GenerationConfig
 from transformers.generation.stopping_criteria import (

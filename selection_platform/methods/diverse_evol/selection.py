@@ -37,6 +37,7 @@ from selection_platform.job.spec import FilePath, JobText, Spec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.diverse_evol.files import sorted_ids, write_picks, write_training_file
 from selection_platform.methods.diverse_evol.k_center import farthest_at_once, farthest_first
+from selection_platform.methods.diverse_evol.sizes import round_sizes
 from selection_platform.models.provenance import model_identity
 from selection_platform.models.renderers import text_identity
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune, recipe_identity
@@ -96,13 +97,6 @@ class _Round:
     cut_prompts: int = 0
     cut_answers: int = 0
     left_out: int = 0
-
-
-def round_sizes(budget: int, initial_share: float, rounds: int) -> list[int]:
-    """Samples of the random start and of each round, without rounds that would add no sample."""
-    start = max(1, round(initial_share * budget))
-    per_round, more = divmod(budget - start, rounds)
-    return [start, *(size for size in (per_round + (number < more) for number in range(rounds)) if size)]
 
 
 def select(spec: DiverseEvolSpec, folder: Path) -> Path:

@@ -1,0 +1,264 @@
+"""What is still to be made of a profile costs on a machine: hours, memory and disk of each stage."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from assets.record.cost_ledger import entries
+from orchestration.expected_time import Expected, ExpectedTime
+from orchestration.graph import Step
+from orchestration.known_sizes import KnownSizes
+from orchestration.workspace import Workspace
+from selection_platform.errors import PlatformError
+from selection_platform.estimate.fit import Room, messages, too_large
+from selection_platform.estimate.machines import Machine, devices_here, host_memory, stated_machine
+from selection_platform.estimate.memory import Place
+from selection_platform.estimate.task import Task
+from selection_platform.estimate.tasks import Tasks
+from selection_platform.text.numbers import in_words
+
+Partition = tuple[str, str | None]
+
+
+class Stage(NamedTuple):
+    """What one stage costs.
+
+    Attributes:
+        name: what people call it.
+        steps: steps that are to be made.
+        petaflop: arithmetic of models, in 1e15 operations.
+        device_hours: hours of one device, those that work side by side added up.
+        hours: by the clock; None where it is not known.
+        memory: bytes at the peak, of one device, or of the host where `on_host`.
+        on_host: whether the memory is the host's on every machine.
+        disk: bytes that stay on the disk.
+        fits: whether the memory is there; None where that is not known.
+    """
+
+    name: str
+    steps: int
+    petaflop: float
+    device_hours: float
+    hours: float | None
+    memory: int
+    on_host: bool
+    disk: float
+    fits: bool | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a profile costs.
+
+    Attributes:
+        machine: what it would run on.
+        stages: what models compute, in order, and last all other steps.
+        disk: bytes that are needed at once.
+        free: bytes that are free here; None for another machine.
+        unknown: steps whose time is not known.
+        notes: how the numbers are known.
+        faults: what does not fit, one message each.
+    """
+
+    machine: Machine
+    stages: list[Stage]
+    disk: float
+    free: int | None
+    unknown: int
+    notes: list[str]
+    faults: list[str]
+
+    @property
+    def hours(self) -> float:
+        """By the clock, of all steps whose time is known."""
+        return sum(stage.hours or 0.0 for stage in self.stages)
+
+
+def estimate(workspace: Workspace, machine: str | None = None, *, whole: bool = False) -> Estimate:
+    """What is due of a profile costs.
+
+    Args:
+        workspace: of the profile.
+        machine: in words, such as `8 x 80 GB`; this machine if left out.
+        whole: count what is made already too.
+
+    Raises:
+        PlatformError: a model's configuration cannot be had, or there is no such machine.
+    """
+    return Estimator(workspace, machine).of(workspace.staleness.graph.steps if whole else to_make(workspace))
+
+
+def to_make(workspace: Workspace) -> list[Step]:
+    """The steps that are due, and those that may become due by what they change."""
+    staleness = workspace.staleness
+    return staleness.graph.downstream([due.step for due in staleness.due()])
+
+
+class Estimator:
+    """The tasks of a profile on one machine, and the time that its steps take there."""
+
+    def __init__(self, workspace: Workspace, machine: str | None = None) -> None:
+        ledger = entries(workspace.instance)
+        self._workspace, self._sizes = workspace, KnownSizes(workspace, ledger)
+        self.machine = _this_machine(self._sizes) if machine is None else stated_machine(machine)
+        self.place = Place(self.machine.is_cpu, run=workspace.profile.jobs.run)
+        self._tasks = Tasks(workspace.profile, self._sizes.known, self.place)
+        self.tasks: dict[Partition, Task] = {(task.asset, task.partition): task for task in self._tasks.all()}
+        # What steps took here says nothing of another machine.
+        self.expected = ExpectedTime(ledger if self.machine.here else (), self.seconds)
+
+    @property
+    def processes(self) -> int:
+        """How many devices share a job that several can share."""
+        return min(self._workspace.profile.jobs.processes, self.machine.count)
+
+    def seconds(self, step: Step) -> float | None:
+        """What a step takes by arithmetic; None where no model computes it."""
+        tasks = self._of(step)
+        return sum(self._seconds(task, self.processes) for task in tasks) if tasks else None
+
+    def _seconds(self, task: Task, processes: int) -> float:
+        return task.seconds(self.machine, self._sizes.shapes[task.model], processes)
+
+    def _of(self, step: Step) -> list[Task]:
+        names = [key.to_user_string() for key in step.asset.keys]
+        found = (self.tasks.get((name, step.partition_key)) for name in names)
+        return [task for task in found if task is not None]
+
+    def of(self, steps: Sequence[Step]) -> Estimate:
+        """What some steps cost."""
+        by_stage: dict[str, list[Step]] = {}
+        for step in steps:
+            tasks = self._of(step)
+            by_stage.setdefault(tasks[0].stage if tasks else "the rest, on the CPU", []).append(step)
+        order = list(dict.fromkeys(task.stage for task in self.tasks.values()))
+        names = sorted(by_stage, key=lambda name: order.index(name) if name in order else len(order))
+        tasks = [task for step in steps for task in self._of(step)]
+        room = self._room()
+        large = too_large(tasks, room)
+        faults = messages(self._workspace.profile, self._sizes.known, self.place, room, large.values())
+        disk, home = self._disk(tasks), self._workspace.home
+        free = shutil.disk_usage(home).free if self.machine.here else None
+        return Estimate(
+            self.machine,
+            [self._stage(name, by_stage[name], room) for name in names],
+            disk,
+            free,
+            self.expected.of(steps).unknown,
+            [*self._sizes.notes(), *self.machine.notes, *self._hints(), *self._idle(tasks)],
+            [*faults, *_no_room(home, disk, free)],
+        )
+
+    def _room(self) -> Room:
+        return Room(
+            self.machine.device.memory, host_memory() if self.machine.here else None, str(self.machine.device.name)
+        )
+
+    def _stage(self, name: str, steps: list[Step], room: Room) -> Stage:
+        tasks = [task for step in steps for task in self._of(step)]
+        expected = self.expected.of(steps)
+        largest = max(tasks, key=lambda task: task.memory, default=None)
+        there = None if largest is None else room.of(largest)
+        return Stage(
+            name,
+            len(steps),
+            sum(task.compute.forward_flops + task.compute.backward_flops for task in tasks) / 1e15,
+            sum(task.device_seconds(self.machine, self._sizes.shapes[task.model]) for task in tasks) / 3600,
+            None if expected.unknown == len(steps) else expected.seconds / 3600,
+            0 if largest is None else largest.memory,
+            largest is not None and largest.on_host,
+            self._kept(tasks),
+            None if largest is None or there is None else largest.memory <= there,
+        )
+
+    def _kept(self, tasks: Sequence[Task]) -> float:
+        """Bytes that stay of some tasks: of checkpoints as many as the profile keeps, the largest."""
+        settings, pools = self._workspace.profile.checkpoints, len(self._workspace.profile.pools)
+        weights = sorted((task.disk for task in tasks if task.asset == "checkpoint"), reverse=True)
+        models = len({task.model for task in tasks})
+        most = {"all": len(weights), "best": models * (settings.best * pools + 1), "none": min(1, len(weights))}
+        return sum(task.disk for task in tasks if task.asset != "checkpoint") + sum(weights[: most[settings.keep]])
+
+    def _disk(self, tasks: Sequence[Task]) -> float:
+        """All that stays, the largest that is needed besides while a task runs, and the pools."""
+        pools = self._tasks.pools_on_disk() if tasks else 0.0
+        return self._kept(tasks) + max((task.working for task in tasks), default=0.0) + pools
+
+    def _hints(self) -> list[str]:
+        """Which number type is much faster on this machine than the profile's."""
+        if not self.machine.here:
+            return []
+        from selection_platform.estimate.this_machine import precision_hints
+
+        return precision_hints(self.machine, self._workspace.profile.dtype)
+
+    def _idle(self, tasks: Sequence[Task]) -> list[str]:
+        """That devices stand idle, where they do."""
+        count, used = self.machine.count, self.processes
+        if used == count or not tasks:
+            return []
+        hours = sum(self._seconds(task, count) for task in tasks) / 3600
+        return [
+            f"The profile uses {used} of {count} devices: with `jobs: {{run: child, processes: {count}}}` they share "
+            f"scoring and training: about {hours:,.0f} hours, if it fits."
+        ]
+
+
+def _no_room(home: Path, disk: float, free: int | None) -> list[str]:
+    if free is None or disk <= free:
+        return []
+    return [
+        f"{home}: about {in_words(round(disk))} of disk are needed at once, and {in_words(free)} are free; write "
+        "`checkpoints: {keep: none}`, which drops weights after their evaluation, or free some room"
+    ]
+
+
+def _this_machine(sizes: KnownSizes) -> Machine:
+    from selection_platform.estimate.this_machine import measured_machine, unmeasured_machine
+
+    if not sizes.shapes:
+        return unmeasured_machine()
+    return measured_machine(max(sizes.shapes.values(), key=lambda shape: shape.parameters))
+
+
+def expected_here(workspace: Workspace, before: ExpectedTime, steps: Sequence[Step]) -> Expected:
+    """What steps will take on this machine: by what they took before, and by arithmetic where they were never made.
+
+    Args:
+        workspace: of the profile.
+        before: what was made before.
+        steps: that are to be made.
+    """
+    expected = before.of(steps)
+    if not expected.unknown:
+        return expected
+    try:
+        return Estimator(workspace).expected.of(steps)
+    except PlatformError:
+        # A model whose sizes cannot be had: `estimate` says why.
+        return expected
+
+
+def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[str]:
+    """What of some assets' partitions cannot fit the memory of this machine, and what to change.
+
+    Without asking the hub or transformers: a model that only they know is not checked.
+    """
+    profile = workspace.profile
+    # Ray's workers run on other machines.
+    if profile.jobs.run == "ray" or not wanted:
+        return []
+    sizes = KnownSizes(workspace, quick=True)
+    if set(profile.used_models) - set(sizes.shapes):
+        return []
+    found, host = devices_here(), host_memory()
+    if found is None and host is None:
+        return []
+    room = Room(found[2] if found else host or 0, host, found[1] if found else "this machine")
+    place = Place(found is None, run=profile.jobs.run)
+    tasks = [task for task in Tasks(profile, sizes.known, place).all() if task.partition in wanted.get(task.asset, ())]
+    # The estimate is right within a tenth; what may just fit is not refused.
+    large = too_large(tasks, room, share=0.9)
+    return list(messages(profile, sizes.known, place, room, large.values()))

@@ -1,0 +1,149 @@
+"""What is known of pools and models before a run: counted where they were made, else assumed, and said so."""
+
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+
+from assets.record.cost_ledger import Entry
+from orchestration.workspace import Workspace
+from resources.warehouse import Warehouse
+from selection_platform.errors import PlatformError
+from selection_platform.estimate.known_sizes import find_shape, guessed_lengths
+from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Counts, Extra, Lengths, in_tokens
+from selection_platform.estimate.shape import Shape
+from selection_platform.estimate.task import Known
+from selection_platform.job.compute import Compute
+from selection_platform.methods.selectit.rating_lines import RATING_CUE, RATING_PROMPTS
+from selection_platform.text.rendering import ANSWER_CUE
+from sql.queries import load_sql
+
+
+class KnownSizes:
+    """Looks sizes up in a workspace, each once.
+
+    Args:
+        workspace: of the profile.
+        ledger: costs so far; an evaluation that was counted tells of the others of its model.
+        quick: whether to leave out models whose sizes only the hub or transformers can tell, and to count no tokens:
+            enough for memory.
+    """
+
+    def __init__(self, workspace: Workspace, ledger: Iterable[Entry] = (), *, quick: bool = False) -> None:
+        self._quick = quick
+        self._profile, self._artifacts = workspace.profile, workspace.resources.artifacts
+        warehouse = workspace.resources.warehouse
+        self._warehouse: Warehouse | None = warehouse if warehouse.exists() else None
+        self._ledger = list(ledger)
+        self.lengths = cache(self._lengths)
+        self.extra = cache(self._extra)
+        self.held_out = cache(self._held_out)
+
+    @property
+    def known(self) -> Known:
+        """All of it, as tasks take it."""
+        return Known(
+            self.shapes, self.lengths, self._selected, self._drawn, self.held_out, self.extra, self._evaluated()
+        )
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of the models that the profile uses.
+
+        Raises:
+            PlatformError: a model's configuration cannot be had.
+        """
+        shapes: dict[str, Shape] = {}
+        for name in self._profile.used_models:
+            try:
+                shape = find_shape(self._profile.models[name], self._artifacts.base_model(name), quick=self._quick)
+                if shape is not None:
+                    shapes[name] = shape
+            except PlatformError as error:
+                raise PlatformError(f"models.{name}: {error}") from error
+        return shapes
+
+    def notes(self) -> list[str]:
+        """How the lengths of each pool are known."""
+        models = self._profile.used_models
+        return [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools] if models else []
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Samples of the pools that are made."""
+        return {} if self._warehouse is None else dict(self._warehouse.query(load_sql("10_pools/sizes")).iter_rows())
+
+    def _lengths(self, pool: str, model: str) -> Lengths:
+        if self._quick and pool in self._rows:
+            # Memory depends on how many there are, and not on how long they are.
+            none = np.zeros(self._rows[pool], dtype=np.int64)
+            return Lengths(none, none, "not counted", measured=False)
+        counted = self._query("token_counts", {"pool": pool, "model": model})
+        if not len(counted):
+            # A model that only rates counts no tokens of its own.
+            others = (self._query("token_counts", {"pool": pool, "model": other}) for other in self._profile.models)
+            counted = next((each for each in others if len(each)), counted)
+        if len(counted):
+            return Lengths(counted[:, 0], counted[:, 1], f"{len(counted):,} conversations, tokens counted")
+        characters = self._query("characters", {"pool": pool})
+        if len(characters):
+            whole, answer = (np.maximum(1, column / CHARACTERS_PER_TOKEN).astype(np.int64) for column in characters.T)
+            known = f"{len(whole):,} conversations, tokens by their characters / {CHARACTERS_PER_TOKEN}"
+            return Lengths(np.maximum(1, whole - answer), answer, known, measured=False)
+        return guessed_lengths(self._profile.pools[pool])
+
+    def _selected(self, experiment: str) -> Lengths | None:
+        each = self._profile.experiments[experiment]
+        values = {"experiment": experiment, "pool": each.pool, "model": each.model}
+        return self._counted(self._query("selected", values))
+
+    def _drawn(self, pool: str, model: str, seed: str, count: int) -> Lengths | None:
+        return self._counted(self._query("drawn", {"pool": pool, "model": model, "seed": seed, "limit": count}))
+
+    def _counted(self, rows: Counts) -> Lengths | None:
+        return Lengths(rows[:, 0], rows[:, 1], "counted") if len(rows) else None
+
+    def _held_out(self, pool: str, model: str) -> Counts:
+        settings, limit = self._profile.pools[pool], self._profile.evaluation.held_out_limit
+        if not settings.held_out:
+            return np.zeros(0, dtype=np.int64)
+        characters = self._query("held_out", {"pool": pool})[:limit]
+        if len(characters):
+            tokens = (characters[:, 0] / CHARACTERS_PER_TOKEN).astype(np.int64)
+        else:
+            lengths = self.lengths(pool, model)
+            count = min(round(settings.held_out * len(lengths)), limit or len(lengths))
+            tokens = (lengths.prompt + lengths.answer)[:count]
+        return np.clip(tokens, 1, self._profile.fine_tuning.max_length)
+
+    def _extra(self, model: str) -> Extra:
+        count = None if self._quick else _tokenizer(self._artifacts.base_model(model) / "tokenizer.json")
+        cue = in_tokens(RATING_CUE, count)
+        ratings = tuple(in_tokens(f"{line}\n\n", count) + cue for line in RATING_PROMPTS)
+        return Extra(in_tokens(ANSWER_CUE, count), 1, ratings)
+
+    def _evaluated(self) -> dict[str, Compute]:
+        found: dict[str, Compute] = {}
+        for entry in self._ledger:
+            experiment = self._profile.experiments.get(entry.partition or "")
+            if entry.asset == "benchmark_result" and experiment is not None and entry.cost["tokens"]:
+                amounts = (entry.cost[name] for name in ("tokens", "forward_flops", "backward_flops"))
+                found.setdefault(experiment.base_model, Compute(*amounts))
+        return found
+
+    def _query(self, name: str, values: dict[str, object]) -> Counts:
+        """The rows of a statement, rows x columns; none without a warehouse."""
+        if self._warehouse is None:
+            return np.zeros((0, 1), dtype=np.int64)
+        return self._warehouse.query(load_sql(f"60_estimate/{name}"), values).to_numpy().astype(np.int64)
+
+
+def _tokenizer(path: Path) -> Callable[[str], int] | None:
+    """Counts tokens by a tokenizer.json; None where there is none."""
+    if not path.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

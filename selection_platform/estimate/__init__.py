@@ -1,0 +1,1 @@
+"""What a profile will cost on a machine, by arithmetic, before anything runs."""

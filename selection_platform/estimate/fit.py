@@ -1,0 +1,172 @@
+"""What does not fit a machine's memory, and what to change in the profile so that it does."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from selection_platform.configuration.method_settings import LessSettings, WarmUpSettings
+from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings
+from selection_platform.estimate.memory import Place
+from selection_platform.estimate.task import Known, Task
+from selection_platform.estimate.tasks import Tasks
+
+GB = 1e9
+
+
+class Room(NamedTuple):
+    """What there is for jobs.
+
+    Attributes:
+        device: bytes of one device, or of the host where that is a CPU.
+        host: bytes of the host; None where it is not known.
+        name: of the device, for messages.
+    """
+
+    device: int
+    host: int | None
+    name: str
+
+    def of(self, task: Task) -> int | None:
+        """What a task has, in bytes."""
+        return self.host if task.on_host else self.device
+
+
+def too_large(tasks: Iterable[Task], room: Room, share: float = 1.0) -> dict[tuple[str, str], Task]:
+    """The largest task of each stage and model that has too little memory.
+
+    Args:
+        tasks: all of them.
+        room: what there is.
+        share: of its memory that a task must need at least; below 1, what may just fit is let through.
+    """
+    found: dict[tuple[str, str], Task] = {}
+    for task in tasks:
+        there = room.of(task)
+        key = task.stage, task.model
+        if (
+            there is not None
+            and share * task.memory > there
+            and task.memory > (found[key].memory if key in found else 0)
+        ):
+            found[key] = task
+    return found
+
+
+def messages(profile: Profile, known: Known, place: Place, room: Room, tasks: Iterable[Task]) -> Iterator[str]:
+    """What does not fit: model, stages, recipe, what they need, what there is, and what to change.
+
+    Stages of one model that need the same are one message.
+    """
+    alike: dict[tuple[str, str, int], list[Task]] = {}
+    for task in tasks:
+        alike.setdefault((task.model, _recipe(profile, task), task.memory), []).append(task)
+    for (model, recipe, needed), same in alike.items():
+        there = room.of(same[0]) or 0
+        where = "this machine" if same[0].on_host else room.name
+        yield (
+            f"models.{model}: {', '.join(task.stage for task in same)} ({recipe}): about {_gb(needed)} of memory are "
+            f"needed, and {where} has {_gb(there)}; {_change(profile, known, place, room, same[0])}"
+        )
+
+
+def _recipe(profile: Profile, task: Task) -> str:
+    recipe = _training_of(profile, task)
+    if recipe is not None:
+        kind = f"LoRA of rank {recipe.lora.rank}" if recipe.lora else "full fine-tuning"
+        return f"{kind} on {recipe.batch_per_device} x {recipe.max_length:,} tokens at once"
+    if task.stage == "LESS: influence":
+        return f"{profile.less.tokens_per_batch:,} tokens at once"
+    if task.on_host:
+        return "all embeddings of the pool"
+    if task.stage == "evaluation":
+        return f"{profile.evaluation.batch_size} prompts at once"
+    return f"{profile.scoring.tokens_per_batch:,} tokens at once"
+
+
+def _training_of(profile: Profile, task: Task) -> FineTuningSettings | None:
+    """The recipe of a task that trains."""
+    if task.stage == "LESS: warm-up":
+        return profile.less.training
+    trains = task.asset in ("checkpoint", "pre_experience_checkpoint") or task.stage == "DiverseEvol"
+    return profile.fine_tuning if trains else None
+
+
+def _change(profile: Profile, known: Known, place: Place, room: Room, task: Task) -> str:
+    """The first change to the profile with which a task fits."""
+    for words, changed in _changes(profile, task):
+        fits = {each.partition: each for each in Tasks(changed, known, place).all() if each.asset == task.asset}
+        now = fits.get(task.partition)
+        there = room.of(task) or 0
+        if now is not None and now.memory <= there:
+            return f"{words} needs about {_gb(now.memory)}"
+    return "nothing in the profile makes it fit: name a smaller model, or run it on a machine with more memory"
+
+
+def _gb(size: float) -> str:
+    return f"{size / GB:,.0f} GB" if size >= 9.5 * GB else f"{size / GB:,.1f} GB"
+
+
+def _changes(profile: Profile, task: Task) -> Iterator[tuple[str, Profile]]:
+    """Changes worth trying, the smallest first: how it is written in a profile, and the changed profile."""
+    recipe = _training_of(profile, task)
+    if recipe is not None:
+        yield from _of_recipe(profile, recipe)
+    elif task.stage == "LESS: influence":
+        least = profile.scoring.max_length
+        less = profile.less.model_copy(update={"tokens_per_batch": least})
+        yield f"`less: {{tokens_per_batch: {least}}}`", profile.model_copy(update={"less": less})
+        yield from _shorter(profile)
+    elif not task.on_host:
+        size = profile.evaluation.batch_size
+        while task.stage == "evaluation" and size > 1:
+            size //= 2
+            evaluation = profile.evaluation.model_copy(update={"batch_size": size})
+            yield f"`evaluation: {{batch_size: {size}}}`", profile.model_copy(update={"evaluation": evaluation})
+        tokens = profile.scoring.tokens_per_batch
+        while tokens // 2 >= profile.scoring.max_length:
+            tokens //= 2
+            scoring = profile.scoring.model_copy(update={"tokens_per_batch": tokens})
+            yield f"`scoring: {{tokens_per_batch: {tokens}}}`", profile.model_copy(update={"scoring": scoring})
+        yield from _shorter(profile)
+
+
+def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[str, Profile]]:
+    of_less = isinstance(recipe, WarmUpSettings)
+
+    def changed(words: str, **update: object) -> tuple[str, Profile]:
+        new = recipe.model_copy(update=update)
+        if of_less:
+            less: LessSettings = profile.less.model_copy(update={"training": new})
+            return f"`less: {{training: {{{words}}}}}`", profile.model_copy(update={"less": less})
+        return f"`fine_tuning: {{{words}}}`", profile.model_copy(update={"fine_tuning": new})
+
+    if not recipe.gradient_checkpointing:
+        yield changed("gradient_checkpointing: true", gradient_checkpointing=True)
+    if recipe.batch_per_device > 1:
+        yield changed(
+            "gradient_checkpointing: true, batch_per_device: 1", gradient_checkpointing=True, batch_per_device=1
+        )
+    small: dict[str, object] = {"gradient_checkpointing": True, "batch_per_device": 1}
+    if recipe.lora is None:
+        lora = LoraSettings()
+        yield changed("lora: {rank: 16}", lora=lora)
+        yield changed("lora: {rank: 16}, gradient_checkpointing: true", lora=lora, gradient_checkpointing=True)
+        words = "lora: {rank: 16}, gradient_checkpointing: true, batch_per_device: 1"
+        yield changed(words, lora=lora, **small)
+        small["lora"] = lora
+    length = recipe.max_length
+    while length > 256:
+        length //= 2
+        adapter = "lora: {rank: 16}, " if recipe.lora is None else ""
+        words = f"{adapter}gradient_checkpointing: true, batch_per_device: 1, max_length: {length}"
+        yield changed(words, **small, max_length=length)
+
+
+def _shorter(profile: Profile) -> Iterator[tuple[str, Profile]]:
+    length = profile.scoring.max_length
+    while length > 256:
+        length //= 2
+        scoring = profile.scoring.model_copy(update={"max_length": length, "tokens_per_batch": length})
+        less = profile.less.model_copy(update={"tokens_per_batch": length})
+        words = f"`scoring: {{max_length: {length}, tokens_per_batch: {length}}}`"
+        yield words, profile.model_copy(update={"scoring": scoring, "less": less})

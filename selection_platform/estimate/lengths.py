@@ -1,0 +1,135 @@
+"""How long a pool's conversations are: counted where the pool was made, else assumed from what is known of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selection_platform.configuration.settings import FineTuningSettings, PassSettings
+from selection_platform.text.cutting import kept_in_scoring
+
+CHARACTERS_PER_TOKEN = 4.2
+"""Of English text, on average over the two packaged pools."""
+
+SPREAD = 0.8
+"""Standard deviation of the logarithm of a conversation's tokens, where lengths are assumed. About that of the packaged
+pools."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of a pool's conversations before any cut; arrays have one entry each, in the order of sample ids.
+
+    Attributes:
+        prompt: everything before the last answer.
+        answer: the last answer, without the end of its turn.
+        known: how they are known, for people.
+        measured: whether they were counted by a tokenizer.
+    """
+
+    prompt: Counts
+    answer: Counts
+    known: str
+    measured: bool = True
+
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    def take(self, rows: NDArray[Any]) -> "Lengths":
+        """Some of them, in this order."""
+        return Lengths(self.prompt[rows], self.answer[rows], self.known, self.measured)
+
+
+class Extra(NamedTuple):
+    """Tokens that a job adds to a conversation.
+
+    Attributes:
+        cue: before an answer that is scored without its prompt.
+        end: after each answer in training.
+        ratings: of each of SelectIT's rating lines with its cue.
+    """
+
+    cue: int
+    end: int
+    ratings: tuple[int, ...]
+
+
+def assumed(rows: int, tokens: float, answer: float, known: str) -> Lengths:
+    """Lengths whose logarithm is normal, with these means.
+
+    Args:
+        rows: conversations.
+        tokens: mean tokens of a conversation.
+        answer: mean tokens of its last answer.
+        known: where the numbers come from.
+    """
+    # Quantiles, so that the same profile gives the same numbers; mixed, so that each part of them is a fair sample.
+    steps = min(rows, 4096)
+    quantiles = [NormalDist(-(SPREAD**2) / 2, SPREAD).inv_cdf((step + 0.5) / steps) for step in range(steps)]
+    whole = np.exp(np.resize(np.random.default_rng(0).permutation(quantiles), rows))
+    whole *= tokens / max(whole.mean(), 1e-9)
+    answers = np.maximum(1, np.rint(whole * answer / tokens)).astype(np.int64)
+    return Lengths(np.maximum(1, np.rint(whole).astype(np.int64) - answers), answers, known, measured=False)
+
+
+def scored(lengths: Lengths, scoring: PassSettings, cue: int, end: int = 0) -> tuple[Counts, Counts]:
+    """Tokens of each prompt and answer that fit the window."""
+    return kept_in_scoring(lengths.prompt, lengths.answer + end, scoring.max_length, scoring.cut, 0, cue)
+
+
+def trained(lengths: Lengths, recipe: FineTuningSettings, end: int) -> Counts:
+    """Tokens of each conversation in training; those without an answer in the window are left out."""
+    total = np.minimum(lengths.prompt + lengths.answer + end, recipe.max_length)
+    # Of several turns an earlier answer may be left, which the lengths do not show.
+    return total if recipe.cut == "shared" else total[lengths.prompt < recipe.max_length]
+
+
+def micro_batches(tokens: Counts, recipe: FineTuningSettings, seed: int) -> Counts:
+    """Rows and padded width of every micro-batch of a training on one device, in order: batches x 2.
+
+    The order is that of `training.batches.EpochOrder`.
+    """
+    found: list[Counts] = []
+    for epoch in range(recipe.epochs):
+        order = tokens[np.random.default_rng([seed, epoch]).permutation(len(tokens))]
+        per_step, rows = recipe.global_batch, recipe.batch_per_device
+        whole = len(order) // per_step * per_step
+        steps = -np.sort(-order[:whole].reshape(-1, per_step), axis=1)
+        widths = steps.reshape(-1, rows)[:, 0]
+        found.append(np.stack([np.full(len(widths), rows), widths], axis=1))
+        rest = -np.sort(-order[whole:])
+        sizes = np.minimum(rows, len(rest) - np.arange(0, len(rest), rows))
+        found.append(np.stack([sizes, rest[::rows]], axis=1))
+    return np.concatenate(found)
+
+
+def padded(
+    lengths: Counts, tokens_per_batch: int, in_order: Counts | None = None, per_shard: int | None = None
+) -> Counts:
+    """Rows and padded width of every batch of a pass: batches x 2.
+
+    Args:
+        lengths: tokens of each row; 0 for one that is left out.
+        tokens_per_batch: most padded tokens of a batch.
+        in_order: what the shards are ordered by, longest first; the lengths themselves if left out.
+        per_shard: rows of a shard; None for one shard.
+    """
+    from selection_platform.models.batching import batches
+
+    order = np.argsort(-(lengths if in_order is None else in_order), kind="stable")
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(order), per_shard or max(1, len(order))):
+        part = lengths[order[start : start + per_shard] if per_shard else order]
+        found += [(len(rows), int(part[rows[0]])) for rows in batches(part, tokens_per_batch)]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def in_tokens(text: str, count: Callable[[str], int] | None) -> int:
+    """Tokens of a text, by a tokenizer where there is one, else by its characters."""
+    return count(text) if count else math.ceil(len(text) / CHARACTERS_PER_TOKEN)

@@ -1,0 +1,141 @@
+"""Peak memory of each job, by formulas that were fitted to fake tensors at 7B (`tests/estimate/test_memory_at_7b.py`).
+
+Counted are weights, gradients, Adam's state, activations and logits of the largest batch. What an accelerator's
+allocator and NCCL lose comes on top, about 4 GB; 80 GB here are 80e9 bytes, some 6 GB less than such a card has. On a
+CPU the process itself, with its libraries, is counted too. Sizes are bytes.
+"""
+
+from dataclasses import dataclass
+
+from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
+from selection_platform.estimate.shape import Shape
+
+BYTES = {"float32": 4, "bfloat16": 2}
+
+PROCESS = {"child": 500_000_000, "in_process": 900_000_000}
+"""A process with torch and transformers loaded, and one that has Dagster and DuckDB beside them."""
+
+TRAINER = 200_000_000
+"""What Trainer loads, and what the C library keeps of the memory that a training frees."""
+
+K_CENTER_BLOCKS = 2 * 2**30
+"""What k-center's blocks take on a GPU."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job runs, as far as it decides memory.
+
+    Attributes:
+        is_cpu: a CPU trains in float32, and its memory holds the process too.
+        processes: that share a job; each holds the whole model.
+        run: as in `jobs` of a profile.
+    """
+
+    is_cpu: bool
+    processes: int = 1
+    run: str = "in_process"
+
+    @property
+    def training(self) -> str:
+        """The number type that training computes in."""
+        return "float32" if self.is_cpu else "bfloat16"
+
+    def all(self, each: float) -> int:
+        """Of all processes that share the memory."""
+        return round((each + PROCESS.get(self.run, PROCESS["child"])) * self.processes if self.is_cpu else each)
+
+
+def forward_pass(shape: Shape, dtype: str, tokens: int, logit_rows: int, place: Place) -> int:
+    """A scoring pass: the weights, and the larger of the feed-forward block's activations and the logits."""
+    size = BYTES[dtype]
+    logits = min(logit_rows, tokens) * shape.vocabulary * (size + 8)
+    return place.all(size * shape.parameters + max(_block(shape, tokens, size), logits + tokens * shape.hidden * size))
+
+
+def _block(shape: Shape, tokens: int, size: int) -> float:
+    """Activations inside one block, at its widest: three of the feed-forward width, and the residual stream."""
+    return tokens * size * (3 * shape.intermediate + 4.6 * shape.hidden)
+
+
+def influence(
+    shape: Shape, dtype: str, scoring: ScoringSettings, adapter: int, groups: int, directions: int, place: Place
+) -> int:
+    """LESS's backward pass: all blocks' activations, Adam's moments, and one vector for each group of targets."""
+    size, tokens = BYTES[dtype], scoring.tokens_per_batch
+    states = 4 * adapter * (1 + directions + groups)
+    kept = shape.layers * tokens * _saved(shape, size, stream=size, adapted=True)
+    # Gradients of single samples, a few at a time; rows of fewer than 64 tokens are rare.
+    singles = 5 * 4 * min(2**18 if place.is_cpu else 2**26, tokens // 64 * adapter // (4 * shape.layers))
+    return place.all(size * (shape.parameters + adapter) + states + kept + _block(shape, tokens, size) + singles)
+
+
+def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
+    """A step of a fine-tuning on its largest micro-batch: at the loss, in the forward or the backward pass.
+
+    Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU autocast's copies of the
+    matrices in bfloat16. A second process adds the buckets in which gradients are summed.
+    """
+    adapter = shape.adapter(recipe.lora) if recipe.lora else 0
+    trained = adapter or shape.parameters
+    size = BYTES[place.training]
+    weights = size * shape.parameters + 4 * adapter if adapter else 4 * shape.parameters
+    # In float32, products are not cast; with an adapter, only its own weights are.
+    casts = 0.0 if place.is_cpu else 2 * (adapter or shape.passed + shape.head)
+    stream = size if adapter else 4
+    tokens = recipe.batch_per_device * recipe.max_length
+    buckets = 4 * trained if place.processes > 1 else 0
+    fixed = weights + 12 * trained + buckets
+    if recipe.global_batch == recipe.batch_per_device * place.processes:
+        # The forward pass of a step's only micro-batch has no gradients yet.
+        casts -= 4 * trained
+    if recipe.gradient_checkpointing:
+        kept = shape.layers * tokens * shape.hidden * stream
+    else:
+        # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
+        more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
+        inputs = more * shape.hidden
+        kept = shape.layers * tokens * (_saved(shape, size, stream=stream, adapted=adapter > 0) + inputs)
+    logits = tokens * shape.vocabulary
+    forward = casts + (4 if size == 4 else 2) * logits + 8 * logits + 4 * stream * tokens * shape.hidden
+    backward = 12 * logits + 3 * stream * tokens * shape.hidden + (size * shape.head if not adapter else 0)
+    return place.all(fixed + kept + max(forward, backward) + (TRAINER if place.is_cpu else 0))
+
+
+def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:
+    """Activations of a block that are kept for the backward pass, in bytes for each token.
+
+    Args:
+        shape: the model.
+        size: bytes of a number in products.
+        stream: bytes of a number in the residual stream.
+        adapted: whether the matrices themselves are frozen, so that not all their inputs are needed.
+    """
+    hidden, heads = shape.hidden, 3 * shape.attention + 3 * shape.keys
+    if adapted:
+        return size * (3 * shape.intermediate + heads + hidden) + 11 * hidden
+    # Where products are cast, each of five matrices keeps a copy of its input of its own.
+    inputs = 5 if size < stream else 2
+    # An attention mask makes copies of keys and values for every query head.
+    return size * (4 * shape.intermediate + heads + shape.attention - shape.keys + inputs * hidden) + 2 * hidden * (
+        4 + stream
+    )
+
+
+def evaluation(shape: Shape, dtype: str, batch: int, prompt: int, new: int, place: Place) -> int:
+    """Decoding: the weights, keys and values of a batch, and the activations of its prompts."""
+    size = BYTES[dtype]
+    each_token = 2 * shape.layers * shape.keys * size
+    prompts = batch * prompt
+    largest = max(prompts * each_token + _block(shape, prompts, size), each_token * batch * (prompt + new))
+    return place.all(size * shape.parameters + largest)
+
+
+def clusters(rows: int, width: int) -> int:
+    """k-means, on the host: twice the embeddings, as scikit-learn copies them."""
+    return 2 * 4 * rows * width + PROCESS["in_process"]
+
+
+def k_center(rows: int, width: int, place: Place) -> int:
+    """DiverseEvol's picking: all embeddings on the device."""
+    return place.all(4 * rows * width + 8 * rows + (0 if place.is_cpu else K_CENTER_BLOCKS))

@@ -1,0 +1,173 @@
+"""The sizes of a model that decide its arithmetic and memory, from its config.json alone.
+
+Dense decoders of the Llama family are counted by a formula, without importing torch. All others are built by
+transformers without weights (`supported.skeleton`), which takes seconds.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selection_platform.configuration.settings import LoraSettings, PretrainingSettings
+from selection_platform.errors import PlatformError
+
+FAMILY = ("llama", "mistral", "qwen2", "qwen3")
+"""Kinds of model with RMSNorm, four attention projections and a gated feed-forward block."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear layer, as often as it occurs: `inputs` x `outputs` weights each."""
+
+    inputs: int
+    outputs: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a causal language model.
+
+    Attributes:
+        layers: blocks of the decoder.
+        hidden: width of the residual stream.
+        attention: width of all query heads together.
+        keys: width of all key heads together; of the values too.
+        intermediate: width inside a feed-forward block.
+        vocabulary: rows of the head.
+        parameters: distinct numbers; a tied head counts once.
+        passed: weights of the decoder's matrices that a token passes through.
+        linear: linear layers of the decoder by the ends of their names.
+    """
+
+    layers: int
+    hidden: int
+    attention: int
+    keys: int
+    intermediate: int
+    vocabulary: int
+    parameters: int
+    passed: float
+    linear: Mapping[str, Layer]
+
+    @property
+    def head(self) -> int:
+        """Weights of the output head."""
+        return self.hidden * self.vocabulary
+
+    def adapter(self, lora: LoraSettings) -> int:
+        """Numbers in a LoRA adapter. A target that is no layer of the model adds none; training it says so."""
+        names = self.linear if lora.target_modules == "auto" else lora.target_modules
+        auto = [name for name in names if lora.target_modules != "auto" or name in _ATTENTION or "attn" in name]
+        found = (self.linear[name] for name in auto if name in self.linear)
+        return sum(lora.rank * (layer.inputs + layer.outputs) * layer.count for layer in found)
+
+
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def read_shape(folder: Path, *, quick: bool = False) -> Shape | None:
+    """The shape of the model in a folder that has its config.json.
+
+    Args:
+        folder: of the model.
+        quick: whether to give None for a model that only transformers can build, and for one that cannot be read.
+
+    Raises:
+        PlatformError: the configuration cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.get("model_type") in FAMILY:
+            return shape_of(config)
+        return None if quick else _of_skeleton(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if quick:
+            # The step that fetches the model says what is wrong.
+            return None
+        raise PlatformError(f"{path}: the model's sizes cannot be read ({error}); fetch the model again") from error
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape:
+    """The shape of a model of the `FAMILY`, by the entries of its config.json."""
+    kind, hidden, layers = config["model_type"], config["hidden_size"], config["num_hidden_layers"]
+    heads = config["num_attention_heads"]
+    head = config.get("head_dim") or hidden // heads
+    attention, keys = heads * head, (config.get("num_key_value_heads") or heads) * head
+    intermediate, vocabulary = config["intermediate_size"], config["vocab_size"]
+    linear = {
+        "q_proj": Layer(hidden, attention, layers),
+        "k_proj": Layer(hidden, keys, layers),
+        "v_proj": Layer(hidden, keys, layers),
+        "o_proj": Layer(attention, hidden, layers),
+        "gate_proj": Layer(hidden, intermediate, layers),
+        "up_proj": Layer(hidden, intermediate, layers),
+        "down_proj": Layer(intermediate, hidden, layers),
+    }
+    passed = sum(layer.inputs * layer.outputs * layer.count for layer in linear.values())
+    biased = {"q_proj", "k_proj", "v_proj"} if kind == "qwen2" or config.get("attention_bias") else set()
+    if kind != "qwen2" and config.get("attention_bias"):
+        biased |= {"o_proj"}
+    if config.get("mlp_bias"):
+        biased |= {"gate_proj", "up_proj", "down_proj"}
+    biases = sum(linear[name].outputs * layers for name in biased)
+    norms = hidden * (2 * layers + 1) + (2 * head * layers if kind == "qwen3" else 0)
+    tied = config.get("tie_word_embeddings", False)
+    return Shape(
+        layers, hidden, attention, keys, intermediate, vocabulary,
+        parameters=passed + biases + norms + vocabulary * hidden * (1 if tied else 2),
+        passed=passed,
+        linear=linear,
+    )  # fmt: skip
+
+
+def shape_of_pretrained(settings: PretrainingSettings) -> Shape:
+    """The shape of a model that the platform pre-trains: a Llama whose input and output embeddings are one."""
+    return shape_of(
+        {
+            "model_type": "llama",
+            "hidden_size": settings.hidden_size,
+            "intermediate_size": settings.intermediate_size,
+            "num_hidden_layers": settings.layers,
+            "num_attention_heads": settings.heads,
+            "vocab_size": settings.vocab_size,
+            "tie_word_embeddings": True,
+        }
+    )
+
+
+def _of_skeleton(folder: Path) -> Shape:
+    """The shape of any causal language model that transformers knows."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    from selection_platform.job.compute import matrix_weights
+    from selection_platform.models.supported import skeleton
+
+    model = skeleton(folder)
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 0
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
+    decoder = model.get_decoder()
+    linear: dict[str, Layer] = {}
+    for name, module in decoder.named_modules():
+        if isinstance(module, torch.nn.Linear | Conv1D):
+            across, along = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
+            end = ".".join(name.split(".")[-2:]) if isinstance(module, Conv1D) else name.split(".")[-1]
+            before = linear.get(end)
+            linear[end] = Layer(across, along, 1 + (before.count if before else 0))
+    passed, _ = matrix_weights(decoder, getattr(config, "num_experts_per_tok", None))
+    return Shape(
+        config.num_hidden_layers,
+        config.hidden_size,
+        heads * width,
+        (getattr(config, "num_key_value_heads", None) or heads) * width,
+        getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        config.vocab_size,
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        passed=passed,
+        linear=linear,
+    )

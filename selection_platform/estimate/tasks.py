@@ -1,0 +1,347 @@
+"""Every job of a profile, with its arithmetic, memory and disk. What is known of pools and models is handed in."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from selection_platform.configuration.method_settings import WarmUpSettings
+from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.settings import FineTuningSettings, PassSettings, ScoringSettings
+from selection_platform.estimate import arithmetic, memory
+from selection_platform.estimate.benchmark_sizes import size_of
+from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths
+from selection_platform.estimate.memory import BYTES, Place
+from selection_platform.estimate.shape import Shape
+from selection_platform.estimate.task import Known, Task
+from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.methods import METHODS
+from selection_platform.job.compute import Compute
+from selection_platform.text.cuts import ScoringCut
+
+LLOYD_ROUNDS = 100
+"""Rounds of k-means, with its start: an assumption; scikit-learn stops after 300 at most."""
+HOST_RATE = 1e11
+"""Operations per second of k-means' two threads: an assumption."""
+
+
+class Tasks:
+    """The tasks of a profile on a kind of machine."""
+
+    def __init__(self, profile: Profile, known: Known, place: Place) -> None:
+        self._profile, self._known, self._place = profile, known, place
+
+    def all(self) -> Iterator[Task]:
+        """Every task, upstream before downstream."""
+        yield from self._base_models()
+        yield from self._features()
+        yield from self._pre_experience()
+        yield from self._less()
+        yield from self._picks()
+        trained = self._profile.trained_experiments.values()
+        elsewhere = self._profile.trained_elsewhere
+        yield from (self._checkpoint(each) for each in trained if each.pool and each.key not in elsewhere)
+        yield from (self._evaluation(each) for each in trained)
+
+    def _features(self) -> Iterator[Task]:
+        profile = self._profile
+        if any(METHODS[name].scored_per == "scoring" for name in profile.arms):
+            yield from map(self._forward_pass, profile.scorings)
+        if profile.has_clusters:
+            clusters = profile.k_means.clusters
+            yield from (self._clusters(key, "sample_cluster", clusters) for key in profile.clustered)
+        if profile.uses("selectit"):
+            yield from map(self._rating, profile.ratings)
+
+    def _picks(self) -> Iterator[Task]:
+        for method in ("diverse_evol", "diverse_evol.published"):
+            if method in self._profile.arms:
+                yield from (self._diverse_evol(method, key) for key in self._profile.scored(method))
+
+    def _base_models(self) -> Iterator[Task]:
+        for name in self._profile.used_models:
+            settings, shape = self._profile.models[name].pretraining, self._known.shapes[name]
+            if settings is not None:
+                recipe = FineTuningSettings(
+                    batch_per_device=settings.batch, global_batch=settings.batch, max_length=settings.block_length
+                )
+                yield Task(
+                    "pre-training", "base_model", name, name, partial(arithmetic.pretraining, settings, shape),
+                    self._place.training, memory.training(shape, recipe, self._place), training=True, shared=False,
+                    disk=4 * shape.parameters, working=24 * shape.parameters,
+                )  # fmt: skip
+            else:
+                yield Task("base model", "base_model", name, name, Compute, "bfloat16", 0, disk=2 * shape.parameters)
+
+    def _forward_pass(self, key: str) -> Task:
+        scoring, profile = self._profile.scorings[key], self._profile
+        lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
+        vectors = (2 if profile.uses_pre_experience else 1) * 4 * shape.hidden
+        return Task(
+            "likelihood, embedding", "answer_likelihood", key, scoring.model,
+            partial(self._likelihood, lengths, scoring.model),
+            profile.dtype, self._scoring_memory(shape, profile.scoring),
+            # The shards, and the embeddings once more in the warehouse.
+            disk=len(lengths) * (vectors + 4 * shape.hidden + 200), working=4 * _tokens(lengths),
+        )  # fmt: skip
+
+    def _likelihood(self, lengths: Lengths, model: str) -> Compute:
+        shape, scoring, extra = self._known.shapes[model], self._profile.scoring, self._known.extra(model)
+        return arithmetic.of_all(lengths, lambda part: arithmetic.likelihood(shape, part, scoring, extra))
+
+    def _scoring_memory(self, shape: Shape, scoring: PassSettings) -> int:
+        rows = scoring.logit_rows if isinstance(scoring, ScoringSettings) else 0
+        place = self._shared_place()
+        return memory.forward_pass(shape, self._profile.dtype, scoring.tokens_per_batch, rows, place)
+
+    def _shared_place(self) -> Place:
+        return replace(self._place, processes=self._profile.jobs.processes)
+
+    def _clusters(self, key: str, asset: str, clusters: int) -> Task:
+        scoring = self._profile.clustered.get(key) or self._profile.scorings[key]
+        shape = self._known.shapes[scoring.model]
+        rows = len(self._part(scoring.pool, scoring.model))
+        whole = 2.0 * rows * shape.hidden * clusters * LLOYD_ROUNDS
+        return Task(
+            "k-means", asset, key, scoring.model, Compute, "float32", memory.clusters(rows, shape.hidden),
+            on_host=True, shared=False, host_seconds=whole / HOST_RATE, disk=60 * rows, working=4 * rows * shape.hidden,
+        )  # fmt: skip
+
+    def _part(self, pool: str, model: str) -> Lengths:
+        """The lengths of a pool or of a sub-pool, which has the lowest ids of its pool."""
+        profile = self._profile
+        lengths = self._known.lengths(profile.whole_pool(pool), model)
+        sub_pool = profile.sub_pools.get(pool)
+        return lengths if sub_pool is None else lengths.take(np.arange(min(sub_pool.size, len(lengths))))
+
+    def _pre_experience(self) -> Iterator[Task]:
+        profile, settings = self._profile, self._profile.pre_experience
+        if not profile.uses_pre_experience:
+            return
+        for key, scoring in profile.scorings.items():
+            yield self._clusters(key, "prompt_cluster", settings.clusters)
+            lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
+            few = partial(_sample, lengths, settings.clusters * settings.samples_per_cluster, settings.seed)
+            recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
+            count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
+            of = key, scoring.model
+            yield self._training("pre-experience", "pre_experience_checkpoint", *of, count, few, recipe, settings.seed)
+            work = partial(self._likelihood, lengths, scoring.model)
+            for method, suffix in (("ifd.pre_experience", ""), ("ifd.published", ".published")):
+                if method in profile.arms:
+                    yield Task(
+                        "pre-experience", f"pre_experience_likelihood{suffix}", key, scoring.model, work,
+                        profile.dtype, self._scoring_memory(shape, profile.scoring),
+                        disk=len(lengths) * (4 * shape.hidden + 200),
+                    )  # fmt: skip
+
+    def _training(
+        self,
+        stage: str,
+        asset: str,
+        key: str,
+        model: str,
+        count: int,
+        lengths: Callable[[], Lengths],
+        recipe: FineTuningSettings,
+        seed: int,
+    ) -> Task:
+        """A training on `count` conversations, whose lengths are looked up when they are needed."""
+        shape, place = self._known.shapes[model], self._shared_place()
+        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
+        stored = 4 * adapter or BYTES[place.training] * shape.parameters
+        steps = recipe.epochs * math.ceil(count / recipe.global_batch)
+        saved = 12 * (adapter or shape.parameters) * min(2, (steps - 1) // recipe.save_steps)
+        extra = self._known.extra(model)
+        return Task(
+            stage, asset, key, model,
+            lambda: arithmetic.training(shape, lengths(), recipe, extra, seed),
+            place.training, memory.training(shape, recipe, place), training=True, disk=stored, working=saved,
+        )  # fmt: skip
+
+    def _less(self) -> Iterator[Task]:
+        profile, settings = self._profile, self._profile.less
+        if not profile.uses("less"):
+            return
+        for suffix, training, cut, directions in self._ways():
+            scoring = profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch, "cut": cut})
+            for key, each in profile.scorings.items():
+                lengths, shape = self._known.lengths(each.pool, each.model), self._known.shapes[each.model]
+                adapter = shape.adapter(training.lora)
+                count = min(settings.warmup_samples, len(lengths))
+                few = partial(self._drawn, each.pool, each.model, f"warmup/{settings.seed}", count)
+                task = self._training(
+                    "LESS: warm-up", f"warmup_checkpoint{suffix}", key, each.model, count, few, training, settings.seed
+                )
+                # Adapter and moments of each epoch.
+                yield replace(task, disk=12.0 * adapter * training.epochs)
+                groups = 1 if settings.targets == "pool" else len(settings.targets)
+                targets = partial(
+                    self._drawn, each.pool, each.model, f"targets/{settings.seed}", settings.target_samples
+                )
+                yield Task(
+                    "LESS: influence", f"gradient_influence{suffix}", key, each.model,
+                    partial(self._influence, each.model, lengths, targets, scoring, training),
+                    profile.dtype,
+                    memory.influence(shape, profile.dtype, scoring, adapter, groups, directions, self._shared_place()),
+                    training=True, disk=len(lengths) * training.epochs * groups * directions * 60,
+                )  # fmt: skip
+
+    def _influence(
+        self,
+        model: str,
+        lengths: Lengths,
+        targets: Callable[[], Lengths],
+        scoring: ScoringSettings,
+        training: WarmUpSettings,
+    ) -> Compute:
+        shape, extra = self._known.shapes[model], self._known.extra(model)
+        given = shape, scoring, extra, shape.adapter(training.lora)
+        of_pool = arithmetic.of_all(lengths, lambda part: arithmetic.influence(part, *given))
+        # Twice: a gradient's norm is known only at the end of a pass.
+        of_targets = arithmetic.times(2, arithmetic.influence(targets(), *given, sharded=False))
+        return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
+
+    def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int]]:
+        """Suffix of the assets, recipe, cut and directions of each way that LESS is computed."""
+        profile, training = self._profile, self._profile.less.training
+        published = "less.published" in profile.arms
+        theirs: WarmUpSettings = training.model_copy(update={"answers": "last", "cut": "tail"})
+        same = theirs == training and profile.scoring.cut == "answer_end"
+        if (profile.uses("less") and set(profile.arms) & {"less", "km_less"}) or same:
+            yield "", training, profile.scoring.cut, 2 if same and published else 1
+        if published and not same:
+            yield ".published", theirs, "answer_end", 1
+
+    def _drawn(self, pool: str, model: str, seed: str, count: int) -> Lengths:
+        drawn = self._known.drawn(pool, model, seed, count)
+        return _sample(self._known.lengths(pool, model), count, 0) if drawn is None else drawn
+
+    def _rating(self, key: str) -> Task:
+        rating, scoring = self._profile.ratings[key], self._profile.scoring.part(PassSettings)
+        lengths, shape = self._known.lengths(rating.pool, rating.model), self._known.shapes[rating.model]
+        return Task(
+            "SelectIT: ratings", "rating_probability", key, rating.model,
+            partial(
+                arithmetic.of_all, lengths,
+                lambda part: arithmetic.rating(shape, part, scoring, self._known.extra(rating.model)),
+            ),
+            self._profile.dtype, self._scoring_memory(shape, scoring), disk=len(lengths) * 5 * 60,
+        )  # fmt: skip
+
+    def _diverse_evol(self, method: str, key: str) -> Task:
+        """All rounds: a training on what is selected so far, and an embedding of the pool. One process does them."""
+        profile = self._profile
+        pool, model = profile.scored(method)[key]
+        model = model or ""
+        lengths, shape, place = self._part(pool, model), self._known.shapes[model], self._place
+        recipe, scoring = profile.fine_tuning, profile.scoring.part(PassSettings)
+        most = max(
+            memory.training(shape, recipe, place),
+            memory.forward_pass(shape, profile.dtype, scoring.tokens_per_batch, 0, place),
+            memory.k_center(len(lengths), shape.hidden, place),
+        )
+        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
+        weights = 4 * adapter or BYTES[place.training] * shape.parameters
+        return Task(
+            "DiverseEvol", f"scores/{method}", key, model, partial(self._rounds, method, pool, model), profile.dtype,
+            most, shared=False, working=weights + 8 * len(lengths) * shape.hidden,
+        )  # fmt: skip
+
+    def _rounds(self, method: str, pool: str, model: str) -> Compute:
+        profile, settings = self._profile, self._profile.diverse_evol
+        lengths, shape, extra = self._part(pool, model), self._known.shapes[model], self._known.extra(model)
+        scoring = profile.scoring.part(PassSettings)
+        each = arithmetic.of_all(lengths, lambda part: arithmetic.embedding(shape, part, scoring, extra))
+        parts: list[Compute] = []
+        for budget in profile.budgets:
+            picked = self._picked(method, pool, model, budget)
+            if picked is None:
+                picked = lengths.take(np.random.default_rng(settings.seed).permutation(len(lengths)))
+            for size in arithmetic.round_trainings(budget, settings.initial_share, settings.rounds, len(lengths)):
+                rows = picked.take(np.arange(min(size, len(picked))))
+                parts += [each, arithmetic.training(shape, rows, profile.fine_tuning, extra, settings.seed)]
+        return arithmetic.plus(*parts)
+
+    def _picked(self, method: str, pool: str, model: str, budget: int) -> Lengths | None:
+        """What a method picked in an earlier run, in its order."""
+        for experiment in self._profile.experiments.values():
+            if (experiment.method, experiment.selects_from, experiment.model, experiment.budget) == (
+                method, pool, model, budget,
+            ):  # fmt: skip
+                return self._known.selected(experiment.key)
+        return None
+
+    def _checkpoint(self, experiment: Experiment) -> Task:
+        model, pool = experiment.base_model, experiment.pool or ""
+        size = min(experiment.pool_size or 2**62, len(self._known.lengths(pool, model)))
+        stage = "training on all data" if experiment.budget is None else "training"
+        return self._training(
+            stage, "checkpoint", experiment.key, model, min(size, experiment.budget or size),
+            partial(self._trained_on, experiment), self._profile.fine_tuning, experiment.seed,
+        )  # fmt: skip
+
+    def _trained_on(self, experiment: Experiment) -> Lengths:
+        selected = self._known.selected(experiment.key)
+        if selected is not None:
+            return selected
+        part = self._part(experiment.selects_from or "", experiment.base_model)
+        return part if experiment.budget is None else _likely(experiment, part)
+
+    def _evaluation(self, experiment: Experiment) -> Task:
+        profile, model = self._profile, experiment.base_model
+        shape, batch = self._known.shapes[model], profile.evaluation.batch_size
+        steps, prompt, new = 0, 1, 0
+        for benchmark in profile.evaluation.benchmarks.values():
+            size = size_of(benchmark)
+            steps += math.ceil(size.items / batch) * size.new
+            prompt, new = max(prompt, size.question), max(new, size.new)
+        most = max(
+            memory.evaluation(shape, profile.dtype, batch, prompt, new, self._place),
+            memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, self._place),
+        )
+        return Task(
+            "evaluation", "benchmark_result", experiment.key, model, partial(self._asked, model), profile.dtype, most,
+            shared=False, steps=steps, disk=2e7,
+        )  # fmt: skip
+
+    def _asked(self, model: str) -> Compute:
+        """The arithmetic of an evaluation: as counted of the same model before, else by the benchmarks' sizes."""
+        profile, shape = self._profile, self._known.shapes[model]
+        if model in self._known.evaluated:
+            return self._known.evaluated[model]
+        parts: list[Compute] = []
+        for benchmark in profile.evaluation.benchmarks.values():
+            size = size_of(benchmark)
+            asked = size.items, size.question, size.new
+            parts.append(arithmetic.decoding(shape, *asked, profile.evaluation.batch_size))
+        for pool in profile.pools:
+            tokens = self._known.held_out(pool, model)
+            parts.append(arithmetic.held_out(shape, tokens, profile.scoring.tokens_per_batch))
+        return arithmetic.plus(*parts)
+
+    def pools_on_disk(self) -> float:
+        """Bytes of raw pools and pools, compressed to about half."""
+        models = self._profile.used_models or [""]
+        lengths = (self._known.lengths(pool, models[0]) for pool in self._profile.pools)
+        return sum(2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(each) for each in lengths)
+
+
+def _tokens(lengths: Lengths) -> float:
+    return float(lengths.prompt.sum() + lengths.answer.sum())
+
+
+def _sample(lengths: Lengths, count: int, seed: int) -> Lengths:
+    """A random draw of the lengths."""
+    count = min(count, len(lengths))
+    return lengths.take(np.random.default_rng(seed).choice(len(lengths), count, replace=False))
+
+
+def _likely(experiment: Experiment, part: Lengths) -> Lengths:
+    """What an experiment that has not selected yet will select: the longest answers, or a fair part of the pool."""
+    count = experiment.budget or 0
+    if experiment.method.startswith("token_length"):
+        return part.take(np.argsort(-part.answer, kind="stable")[:count])
+    return _sample(part, count, experiment.seed)

