@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from datasets import Dataset
+from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
@@ -23,6 +24,7 @@ from selection_platform.evaluation.spec import OFFLINE_PREFIX
 from selection_platform.evaluation.task_names import (
     TASKS,
     no_stock_task,
+    shown_and_asked,
     stock_file,
     task_file,
     too_many_shots,
@@ -38,7 +40,8 @@ def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: 
     What they draw at random depends on the seed and the item alone (`repeatable`).
 
     Raises:
-        UnusableTask: no such task, too many shots, or a task that runs generated code outside our sandbox.
+        UnusableTask: no such task, too many shots, a worked example that is also asked, or a task that runs generated
+            code outside our sandbox.
         MissingData: the offline items have not been prepared.
     """
     offline = settings.task.startswith(OFFLINE_PREFIX)
@@ -46,6 +49,7 @@ def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: 
     for task in tasks.values():
         _configure(name, task, settings)
         make_repeatable(task, seed)
+        _check_worked_examples(name, task)
     return tasks
 
 
@@ -129,3 +133,17 @@ def _configure(benchmark: str, task: Task, settings: BenchmarkSettings) -> None:
     task.set_config(key="num_fewshot", value=shots)
     if settings.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
         task.set_config(key="generation_kwargs", value={"max_gen_toks": settings.max_new_tokens}, update=True)
+
+
+def _check_worked_examples(benchmark: str, task: Any) -> None:
+    """Raise UnusableTask where an item's question is also that of a worked example, which shows its answer."""
+    shots = task.get_config("num_fewshot")
+    if not shots or task.multiple_input:
+        return
+    examples = task.sampler.df[:shots] if isinstance(task.sampler, FirstNSampler) else task.sampler.df
+    by_question = {str(task.doc_to_text(example)).strip(): example for example in examples}
+    for item in task.eval_docs:
+        question = str(task.doc_to_text(item)).strip()
+        # Of examples that are drawn from the items themselves, lm-eval leaves out the item that is asked.
+        if question in by_question and dict(by_question[question]) != dict(item):
+            raise shown_and_asked(benchmark, task.task_name, question)

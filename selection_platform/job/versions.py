@@ -33,7 +33,7 @@ COMPUTATIONS = {
     "rating_probability": Computation(1, job="methods.selectit.rating_probability"),
     "diverse_evol": Computation(1, job="methods.diverse_evol.selection"),
     "zip": Computation(1),
-    "evaluation": Computation(1, job="evaluation.harness"),
+    "evaluation": Computation(2, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),
     # Counts in addition where code that models wrote is run.
