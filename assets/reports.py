@@ -266,7 +266,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "disclaimer": profile.disclaimer,
             "verdict": profile.verdict,
         },
-        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/picks"],
+        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/answer_card", "90_reports/picks"],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),
     )

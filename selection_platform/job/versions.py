@@ -41,6 +41,6 @@ COMPUTATIONS = {
     # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
     "verdict": Computation(3),
-    "report": Computation(4),
+    "report": Computation(5),
 }
 VERSIONS = {name: computation.version for name, computation in COMPUTATIONS.items()}

@@ -10,6 +10,7 @@ import polars as pl
 
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.report.card_section import gains_by_card
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.recipe import recipe
@@ -64,13 +65,15 @@ class ReportData:
         runs: columns as `verdict.tables.RUN_SCHEMA` names them.
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
-        tables: rows of the other tables of `reports`, by the table's name; and `training`, of `experiments.training`.
+        tables: rows of the other tables of `reports`, by the table's name; `training`, of `experiments.training`; and
+            what is counted of the items: `items_won_and_lost` and `answer_card`.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
         written: when that snapshot was written, in UTC.
         picks: what each arm picks first, rows of `90_reports/picks.sql`. No text of rows without a licence.
         items: the benchmark items that each arm wins and loses, as `items.won_and_lost` names the columns.
+        card_gains: how much of each arm's gain comes from items whose answer card differs; see `gains_by_card`.
         recipe: what the numbers were made with, by what it is of.
         fine_tuning: the recipe of the trainings.
     """
@@ -86,6 +89,7 @@ class ReportData:
     costs: Sequence[ArmCost] = ()
     picks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PICK_SCHEMA))
     items: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ITEM_SCHEMA))
+    card_gains: pl.DataFrame | None = None
     snapshot: int | None = None
     written: str | None = None
     recipe: Mapping[str, str] = field(default_factory=dict)
@@ -111,6 +115,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
     differences = query(load_sql("90_reports/item_differences"), {})
     tables["items_won_and_lost"] = counted(differences)
+    tables["answer_card"] = query(load_sql("90_reports/answer_card"), {})
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
@@ -123,6 +128,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         paper=_paper_verdicts(margins),
         picks=query(load_sql("90_reports/picks"), {"experiments": list(profile.first_selections), "most": MOST_PICKS}),
         items=won_and_lost(differences),
+        card_gains=gains_by_card(differences),
         snapshot=snapshot,
         written=_written(query, snapshot),
         recipe=recipe(profile),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from selection_platform.experiments.methods import METHODS
+from selection_platform.report.card_section import answer_cards
 from selection_platform.report.cells import methods_in_order, word_columns
 from selection_platform.report.cost_section import costs
 from selection_platform.report.data import ReportData
@@ -28,6 +29,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "verdict": lambda: verdict(data, found),
         "paper": lambda: paper(data.paper, found),
         "benchmarks": lambda: benchmarks(runs, found),
+        "cards": lambda: answer_cards(data.table("answer_card"), data.card_gains),
         "items": lambda: items(data.table("items_won_and_lost")),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
         "clusters": lambda: clusters(data.table("diversity_ablation"), found),

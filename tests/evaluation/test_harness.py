@@ -194,7 +194,8 @@ def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     ],
 )
 def test_our_tasks_list_what_their_rules_give(data_folder, name, answer, expected):
-    task = next(iter(load_tasks(name, BenchmarkSettings(task=f"offline_{name}", limit=1), data_folder, 0).values()))
+    settings = BenchmarkSettings(task=f"offline_{name}", limit=1)
+    task: Any = next(iter(load_tasks(name, settings, data_folder, 0).values()))
     item = task.eval_docs[0]
     task.build_all_requests(samples=[0])
     task.instances[0].resps = [answer.format(gold=task.doc_to_target(item))]
@@ -211,7 +212,8 @@ def test_of_lm_evals_own_tasks_the_other_rules_and_the_card_are_stored_too():
     config = yaml.safe_load(Path(str(folder)).read_text())
     rows = [{"question": "Six and a dozen?", "answer": "#### 18"}, {"question": "Half of 36?", "answer": "#### 18"}]
     data = {"custom_dataset": lambda **_: {"test": Dataset.from_list(rows)}}
-    task = ConfigurableTask(config=config | data | {"num_fewshot": 0, "dataset_path": None, "dataset_name": None})
+    own = {"num_fewshot": 0, "dataset_path": None, "dataset_name": None}
+    task: Any = ConfigurableTask(config=config | data | own)
     chat = Replies({"Six": "The answer is 18. Or 7", "Half": "None"}, cut_off={"Half"})
     samples = harness.run_items({"gsm8k": task}, None, cast(Any, chat))["gsm8k"]
     items = list(harness._items("gsm8k", task, samples, ["exact_match"], "flexible-extract", chat.cut_off))
