@@ -23,7 +23,6 @@ _MISSING = {
     "pools": "pools:\n  chats:\n    source: {files: chats.jsonl}",
     "arms": "arms:\n  random: {seeds: [0, 1, 2]}\n  zip:",
     "source": "source: {files: chats.jsonl}",
-    "task": "task: offline_gsm8k",
     "steps": "steps: 500",
 }
 """Lines to write where a key is missing."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from selection_platform.evaluation.final_answer import boxed, marked, own_answer, plain, statements
 from selection_platform.evaluation.gsm8k import final_number
+from selection_platform.evaluation.letters import chosen_letter
 
 # lm-eval's pattern: the last character, the full stop of the worked examples, is not part of the answer.
 _STRICT = re.compile(r"(?<=the answer is )(.*)(?=.)")
@@ -19,10 +20,6 @@ _OTHERWISE = {"valid": "valid", "invalid": "invalid", "plausible": "yes", "impla
 _NEGATED = re.compile(r"\b(?:not|isn't|n't|never)\s+(?:\w+ly\s+)?(valid|true|plausible|false|invalid|correct)\b")
 _OPPOSITE = {"valid": "invalid", "invalid": "valid", "true": "false", "false": "true", "plausible": "implausible",
              "correct": "false"}  # fmt: skip
-_BRACKETED = re.compile(r"(?<!\w)\(([A-Z])\)")
-# A letter without brackets: alone, or before a sign that ends it. "A" is also a word.
-_LETTER = re.compile(r"([A-Z])(?:\s*$|\s*[).:,;]|\s+-\s|\s+(?:is|because|since)\b)", re.IGNORECASE)
-_NAMED_LETTER = re.compile(r"\b(?:option|choice)\s+\(?([A-Z])\b", re.IGNORECASE)
 _FILLERS = re.compile(r"\b(?:and|then)\b|^\s*(?:\d+[.)]|[-*•])\s+", re.IGNORECASE | re.MULTILINE)
 
 Reader = Callable[[str], str | None]
@@ -73,35 +70,8 @@ def _normal(target: str) -> str:
 
 
 def _letter(part: str, options: Mapping[str, str]) -> str | None:
-    """The option that a part of an answer names: by its letter in brackets, its text, or its letter alone."""
-    bracketed = [letter for letter in _BRACKETED.findall(part) if letter in options]
-    named = [letter.upper() for letter in _NAMED_LETTER.findall(part) if letter.upper() in options]
-    by_text = _by_text(part, options)
-    alone = _LETTER.match(part.strip().lstrip("("))
-    if bracketed:
-        # "(B), not (A)": the first is stated.
-        return f"({bracketed[0].lower()})"
-    if named:
-        return f"({named[0].lower()})"
-    if alone and alone[1].upper() in options:
-        return f"({alone[1].lower()})"
-    return by_text
-
-
-def _by_text(part: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose text stands in the part; of texts that hold each other, the longest."""
-    said = _words(part)
-    texts = {letter: _words(text) for letter, text in options.items()}
-    inside = {letter: words for letter, words in texts.items() if words and f" {words} " in f" {said} "}
-    longest = max(inside.values(), key=len, default="")
-    held = [letter for letter, words in inside.items() if f" {words} " in f" {longest} "]
-    if not inside or len(held) < len(inside):
-        return None
-    return f"({next(letter for letter in held if inside[letter] == longest).lower()})"
-
-
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"[\w$%.:/'-]*\w", text.lower()))
+    letter = chosen_letter(part, options)
+    return letter and f"({letter.lower()})"
 
 
 def _word(part: str, pair: tuple[str, str]) -> str | None:

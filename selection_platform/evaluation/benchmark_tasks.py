@@ -4,10 +4,11 @@ Loaded once per process: they depend on the benchmark alone, not on the model. A
 without a dataset cache on disk and without lm-eval's index of all its tasks.
 """
 
+import contextlib
 import pkgutil
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from datasets import Dataset
@@ -16,10 +17,13 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
 from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data
 from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.own_benchmarks import check_own, read_prompts
 from selection_platform.evaluation.repeatable import make_repeatable
+from selection_platform.evaluation.results import ANSWER_FOUND
 from selection_platform.evaluation.spec import OFFLINE_PREFIX
 from selection_platform.evaluation.task_names import (
     TASKS,
@@ -33,8 +37,17 @@ from selection_platform.evaluation.task_names import (
 from selection_platform.job.folder import content_hash
 
 
+class OwnFile(NamedTuple):
+    """A file of the user's own, and its content: one process may see two of them in one place."""
+
+    path: Path
+    content: str
+
+
 @lru_cache(maxsize=16)
-def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: int) -> dict[str, Task]:
+def load_tasks(
+    name: str, settings: BenchmarkSettings, data_folder: Path, seed: int, file: OwnFile | None = None
+) -> dict[str, Task]:
     """The benchmark's (sub)tasks by name, narrowed to `settings.limit` items each where they are offline.
 
     What they draw at random depends on the seed and the item alone (`repeatable`).
@@ -44,8 +57,12 @@ def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: 
             code outside our sandbox.
         MissingData: the offline items have not been prepared.
     """
-    offline = settings.task.startswith(OFFLINE_PREFIX)
-    tasks = _offline_tasks(name, settings, data_folder) if offline else _stock_tasks(name, settings.task)
+    if file is not None:
+        tasks = _own_tasks(name, settings, file.path)
+    elif settings.task.startswith(OFFLINE_PREFIX):
+        tasks = _offline_tasks(name, settings, data_folder)
+    else:
+        tasks = _stock_tasks(name, settings.task)
     for task in tasks.values():
         _configure(name, task, settings)
         make_repeatable(task, seed)
@@ -71,6 +88,33 @@ def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Pat
         name = f"{settings.task}_{subset}" if subset else settings.task
         tasks[name] = ConfigurableTask(config=_offline_config(config, name, subset, _first(rows, settings.limit)))
     return tasks
+
+
+def _own_tasks(benchmark: str, settings: BenchmarkSettings, path: Path) -> dict[str, Task]:
+    """The task of a file of the user's own: of prompts with references, or a task file of lm-eval."""
+    check_own(benchmark, settings, path)
+    if settings.rule is None:
+        find_packaged_nltk_data()
+        # The paths of data in a task file start from its folder.
+        with contextlib.chdir(path.parent):
+            return TaskManager(include_defaults=False).load([str(path.absolute())])["tasks"]
+    rows = _first(read_prompts(benchmark, path, settings.rule), settings.limit)
+    config: dict[str, Any] = {
+        "task": benchmark,
+        "output_type": "generate_until",
+        "doc_to_text": "prompt",
+        "doc_to_target": "{{references[0]}}",
+        "num_fewshot": 0,
+        "generation_kwargs": {"do_sample": False, "max_gen_toks": 256, "until": []},
+        "custom_dataset": partial(_dataset, rows),
+        "test_split": "test",
+        "process_results": partial(check_answer, settings.rule),
+        "metric_list": [
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
+            for metric in (settings.rule, ANSWER_FOUND)
+        ],
+    }
+    return {benchmark: ConfigurableTask(config=config)}
 
 
 def _offline_config(settings: dict[str, Any], name: str, subset: str, rows: list[Row]) -> dict[str, Any]:

@@ -22,10 +22,12 @@ import pyarrow.parquet as pq
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
-from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks, tasks_hash
+from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.own_benchmarks import content_of
 from selection_platform.evaluation.results import (
     ANSWER_FOUND,
     CARD,
@@ -119,12 +121,13 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
-        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
+        file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
+        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed, file)
         chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
-    ours = benchmark.task.startswith(OFFLINE_PREFIX)
+    ours = benchmark.rule is not None or benchmark.task.startswith(OFFLINE_PREFIX)
     metrics = metrics_of(scoring, list(higher_is_better), ours=ours)
     answer_filter = None if ours else scoring.filter
     items = [
@@ -134,7 +137,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
     ]
     results = summarise(items, scoring.macro, metrics[0], higher_is_better | dict.fromkeys(CARD, True))
     facts = {
-        "task": benchmark.task,
+        "task": benchmark.task or benchmark.file,
         "task_versions": {subtask: task.VERSION for subtask, task in tasks.items()},
         "shots": sorted({task.get_config("num_fewshot") for task in tasks.values()}),
         "metric": metrics[0],
@@ -244,7 +247,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     return {
         # How many held-out conversations there are shows in the files of them.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
-        "benchmarks": [{"name": name, **each.content()} for name, each in spec.evaluation.benchmarks.items()],
+        "benchmarks": [_benchmark(name, each) for name, each in spec.evaluation.benchmarks.items()],
+        "files": {name: content_of(name, Path(file)) for name, file in spec.files.items()},
         # Not its manifest: a model that was trained again took other seconds.
         "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
@@ -255,6 +259,11 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)},
     }
+
+
+def _benchmark(name: str, settings: BenchmarkSettings) -> dict[str, Any]:
+    """The settings of a benchmark; a file counts by its content, and not by its place."""
+    return {"name": name, **{key: value for key, value in settings.content().items() if key != "file"}}
 
 
 def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:

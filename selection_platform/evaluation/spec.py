@@ -16,10 +16,12 @@ CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     """What makes the results: how lm-eval's own tasks and generated code are run counts only where there are any."""
-    tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
-    stock = ("stock_tasks",) if any(not task.startswith(OFFLINE_PREFIX) for task in tasks) else ()
+    benchmarks = evaluation.benchmarks.values()
+    tasks = [benchmark.task for benchmark in benchmarks]
+    # Of files, those without a rule are lm-eval's task files.
+    stock = any(each.rule is None and not each.task.startswith(OFFLINE_PREFIX) for each in benchmarks)
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
-    return ("evaluation", *stock, *code)
+    return ("evaluation", *(("stock_tasks",) if stock else ()), *code)
 
 
 class EvaluationSpec(Spec):
@@ -31,6 +33,7 @@ class EvaluationSpec(Spec):
         evaluation: what is measured. The benchmarks in `results.SCORING` have a metric chosen; any other is scored by
             the first metric that its task lists. With a `limit`, the items whose content hash comes first are taken: a
             sample that depends on neither the model nor the order of the file.
+        files: benchmark -> file, of those that are files of the user's own.
         held_out: pool -> Parquet file (sample_id, messages) whose answers' loss is measured.
         dtype: of the weights.
         text: how conversations become text.
@@ -42,6 +45,7 @@ class EvaluationSpec(Spec):
     model_folder: FilePath
     data_folder: FilePath
     evaluation: EvaluationSettings
+    files: Annotated[Mapping[str, str], PATH]
     held_out: Annotated[Mapping[str, str], PATH]
     dtype: str
     text: JobText

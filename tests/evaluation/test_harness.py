@@ -77,6 +77,7 @@ def spec(model_folder, data_folder, tmp_path):
         benchmarks={name: BenchmarkSettings(task=f"offline_{name}", limit=1, max_new_tokens=4) for name in BENCHMARKS},
         tokens_per_batch=8192,
         max_length=4096,
+        files={},
         held_out={"pool": str(held_out)},
         dtype="float32",
         batch_size=24,

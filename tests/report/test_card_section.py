@@ -51,8 +51,8 @@ def test_the_section_has_cards_and_other_rules_apart():
                                                                    ["ifd", "100.00", "75.00"]]  # fmt: skip
     assert list(rules.header) == ["arm", "gsm8k equal_number", "gsm8k strict_match"]
     assert [sentence for sentence in section.paragraphs if sentence.startswith("Warning")] == [
-        f"Warning: of what ifd gains over random in m · {EVIL} · 10, 24.75 points of the average, 12.50 come from the 2 "
-        "of 4 items whose answers were found or ended more often or more seldom, and 12.25 from the others."
+        f"Warning: of what ifd gains over random in m · {EVIL} · 10, 24.75 points of the average, 12.50 come from the "
+        "2 of 4 items whose answers were found or ended more often or more seldom, and 12.25 from the others."
     ]
     assert answer_cards(None, None).tables == ()
 
