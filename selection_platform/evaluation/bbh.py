@@ -20,6 +20,7 @@ _OTHERWISE = {"valid": "valid", "invalid": "invalid", "plausible": "yes", "impla
 _NEGATED = re.compile(r"\b(?:not|isn't|n't|never)\s+(?:\w+ly\s+)?(valid|true|plausible|false|invalid|correct)\b")
 _OPPOSITE = {"valid": "invalid", "invalid": "valid", "true": "false", "false": "true", "plausible": "implausible",
              "correct": "false"}  # fmt: skip
+_LISTED = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s|,", re.MULTILINE)
 _FILLERS = re.compile(r"\b(?:and|then)\b|^\s*(?:\d+[.)]|[-*•])\s+", re.IGNORECASE | re.MULTILINE)
 
 Reader = Callable[[str], str | None]
@@ -85,12 +86,13 @@ def _word(part: str, pair: tuple[str, str]) -> str | None:
 
 
 def _sorted_words(text: str) -> str | None:
-    """The words of the list that stands behind the mark, or in the last paragraph, whatever stands between them."""
+    """The words of the list that stands behind the mark, or in the last paragraph that lists any."""
     behind_mark = boxed(text) or marked(text)
     paragraphs = [part for part in re.split(r"\n\s*\n", (behind_mark or plain(text)).strip()) if part.strip()]
     if not paragraphs:
         return None
-    paragraph = paragraphs[0] if behind_mark else paragraphs[-1]
+    lists = [part for part in paragraphs if _LISTED.search(part)]
+    paragraph = paragraphs[0] if behind_mark else (lists or paragraphs)[-1]
     words = re.findall(r"[a-z][a-z'&.-]*[a-z]|[a-z]", _FILLERS.sub(" ", paragraph.rpartition(":")[2]).lower())
     return " ".join(words) or None
 

@@ -24,7 +24,8 @@ _SOUGHT = re.compile(
 _NOT = re.compile(r"(?:not|n't|neither|unclear|unknown)\b", re.IGNORECASE)
 _CLOSING = re.compile(
     r"\b(?:let me know|hope (?:this|that|it)|feel free|if you(?:'d| would)? (?:have|like|need|want)|would you like"
-    r"|anything else|any (?:other|more|further) questions?|happy to help|glad to help|good luck)\b",
+    r"|anything else|any (?:other|more|further) questions?|happy to help|glad to help|good luck"
+    r"|note(?: that|:)|this assumes|assuming that|keep in mind|to (?:double-)?(?:check|verify))\b",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"\b(?:step|part|question|example|method|case)\s+#?\d+\b\s*[:.)]?", re.IGNORECASE)
@@ -77,7 +78,7 @@ def first_line(text: str) -> str:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, without the numbers of steps and lists; a line is a sentence at least.
 
-    Left out are those that only say goodbye, and those that say what the answer is not.
+    Left out are those that only say goodbye, note or check something, and those that say what the answer is not.
     """
     text = _LABEL.sub("", text)
     if len(_LIST_NUMBER.findall(text)) > 1:

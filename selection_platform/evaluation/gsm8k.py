@@ -21,6 +21,15 @@ _HASHES = re.compile(
     r"^[ \t]*####[ \t]*(?!\d+[.)]\s+\S)([-\u2212\u2013]?[$€£¥]?[-\u2212\u2013]?\.?\d[^\n]*)", re.MULTILINE
 )
 _REASON = re.compile(r"\s*[(;]|,?\s+(?:because|since|which|as)\b")
+# What a sentence says beside its point: in brackets, how and why, in which time, at which price, in other units.
+_ASIDE = re.compile(
+    r"\([^)]*\)|\b(?:by|from) \w+ing\b[^,]*|\b(?:because|since|if|when|after|assuming|given that|out of)\b[^,]*"
+    r"|\bof (?:the|these|those|his|her|their)\b[^,=]*|\bfor (?:the|all|each|every|these|those|his|her|their)\b[^,=]*"
+    r"|\b(?:for|at) [$€£¥][\d.,]+ (?:each|apiece|per|an?)\b[^,]*|\bat the end\b[^,]*"
+    r"|\b(?:in|over|for) (?:\d+|an?|one|two|three|four|five|six|seven) (?:minute|hour|day|week|month|year)s?\b"
+    r"|,\s+(?:which|or|i\.e\.|that is)\b.*|\bthan\b[^,]*",
+    re.IGNORECASE,
+)
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 # A line that is a number and at most three words, without a sum in it.
 _BARE = re.compile(r"[-\u2212\u2013]?[$€£¥]?\s?[-\u2212\u2013]?[\d.,]*\d%?(?:\s+[A-Za-z]+){0,3}[.!]?")
@@ -47,7 +56,8 @@ def final_number(answer: str) -> Fraction | None:
     r"""The number that an answer ends up with; None where it has none.
 
     Looked for behind "####", in `\boxed{}`, behind "the answer is" and the like, on a first line that is a number
-    alone, and in the last sentence that has a number: there in bold, behind the last "=", or else the last one.
+    alone, and in the last sentence that has a number: there in bold, behind the last "=", or else the last one that
+    does not stand in brackets, or behind words such as "because".
     """
     return next(_finds(own_answer(answer)), None)
 
@@ -69,7 +79,7 @@ def _finds(text: str) -> Iterator[Fraction]:
         yield from number_words(opening)
     for sentence in reversed(sentences(text)):
         bold = [number for part in _BOLD.findall(sentence) for number in numbers(part)[-1:]]
-        yield from bold[-1:] or _behind_sums(plain(sentence))[-1:]
+        yield from bold[-1:] or _point(plain(sentence))
 
 
 def _stated(statement: str) -> list[Fraction]:
@@ -77,6 +87,14 @@ def _stated(statement: str) -> list[Fraction]:
     sentence = next(iter(sentences(first_line(statement))), "")
     said = _REASON.split(sentence)[0]
     return (_behind_sums(said) or number_words(said) or _behind_sums(sentence))[:1]
+
+
+def _point(sentence: str) -> list[Fraction]:
+    """The number that a sentence comes to: behind its last "=", or else its last one, without what it says beside."""
+    *sums, rest = re.split(r"[=≈]", sentence)
+    if sums:
+        return numbers(rest)[:1] or numbers(sentence)[-1:]
+    return numbers(_ASIDE.sub("", sentence))[-1:] or numbers(sentence)[-1:]
 
 
 def _behind_sums(sentence: str) -> list[Fraction]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 _BRACKETED = re.compile(r"(?<!\w)\(([A-Z])\)")
-_NAMED = re.compile(r"\b(?:option|choice)\s+\(?([A-Z])\b", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:option|choice|choose|pick|select)\s+\(?([B-Z]\b|A\b(?!\s+[a-z]))", re.IGNORECASE)
 # A letter without brackets: alone, or before a sign that ends it. "A" is also a word.
 _ALONE = re.compile(r"([A-Z])(?:\s*$|\s*[).:,;]|\s+-\s|\s+(?:is|because|since)\b)", re.IGNORECASE)
 

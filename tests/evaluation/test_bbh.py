@@ -64,6 +64,41 @@ REASONED = [
     (DYCK, "The answer is `]}`", True),
     (DYCK, "The complete sequence is { [ < > ] }", True),
     (DYCK, "So the answer is ] ].", False),
+    (SHAPES, "Based on the path, it's a triangle, so the answer is (B) triangle.", True),
+    (SHAPES, "Answer: (B)", True),
+    (SHAPES, "The correct answer is option (B).", True),
+    (SHAPES, "I would choose B.", True),
+    (SHAPES, "The shape is a triangle (option B).", True),
+    (
+        SHAPES,
+        "Looking at each option:\n(A) octagon - needs 8 sides.\n(B) triangle - needs 3 sides.\n"
+        "(C) a red triangle - no colour given.\n(D) line - no.\n\nThe path has 3 sides, so it draws a triangle.",
+        True,
+    ),
+    (SHAPES, "The final answer is: $\\boxed{(B)}$.", True),
+    (SHAPES, 'Therefore, the answer is "triangle".', True),
+    (SHAPES, "So the answer is D) line.", False),
+    (SHAPES, "(C)", False),
+    (SHAPES, "The answer is either (A) or (D).", False),
+    (CAUSE, "**No**", True),
+    (CAUSE, 'A typical person would answer "No" to this question.', True),
+    (CAUSE, "So the answer is Yes, the red wire caused it.", False),
+    (FALLACY, "The argument is invalid because the conclusion does not follow.", True),
+    (FALLACY, "So the answer is valid.", False),
+    (SPORTS, "So the answer is yes", True),
+    (SPORTS, "No, it is implausible.", False),
+    (BOOLEAN, "= False and True = False", True),
+    (BOOLEAN, "So the answer is **False**.", True),
+    (COUNTING, "Lamps: 2\nBeds: 10\nTotal: 12", True),
+    (COUNTING, "There are 12 objects (2 lamps and 10 beds).", True),
+    (COUNTING, "The total number is 2 + 10 = 13.", False),
+    (SORTING, "The words sorted alphabetically are:\n\ncostume, fly, oven", True),
+    (SORTING, "1. costume\n2. fly\n3. oven\n\nThese are in alphabetical order.", True),
+    (SORTING, "Sorted: costume fly oven", True),
+    (SORTING, "So the answer is: fly, costume, oven", False),
+    (DYCK, 'So, we need "]" and "}". So the answer is "] }".', True),
+    (DYCK, "The missing brackets are ] }", True),
+    (DYCK, "The answer is } ].", False),
 ]
 DIRECT = [
     (SHAPES, "(B)", True),
@@ -108,7 +143,7 @@ def test_a_direct_answer_is_read_as_a_person_reads_it(item, answer, right):
 def test_how_often_the_published_rules_read_them_so():
     reasoned = sum(check_reasoned(item, [answer])["strict_match"] == right for item, answer, right in REASONED)
     direct = sum(check_direct(item, [answer])["strict_match"] == right for item, answer, right in DIRECT)
-    assert (reasoned, direct) == (21, 10)
+    assert (reasoned, direct) == (30, 10)
 
 
 def test_whether_an_answer_was_found_counts_beside():

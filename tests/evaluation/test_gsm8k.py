@@ -51,6 +51,40 @@ ANSWERS = [
     ("18", "#### 17\nThere were 18 eggs.", False),
     ("5", "The answer is -5.", False),
     ("3", "Step 1: 2 bolts of blue.\nStep 2: half of it is 1 bolt of white.\nStep 3: add them.", False),
+    (
+        "18",
+        "Janet has 16 eggs. She eats 3 and bakes with 4, which leaves 16 - 3 - 4 = 9 eggs. At $2 per egg "
+        "she earns 9 x $2 = $18.",
+        True,
+    ),
+    ("18", "**Final Answer: $18 per day**", True),
+    ("18", "Total earnings: 9 eggs * $2/egg = $18/day", True),
+    ("18", "So, Janet makes 9*2 = <<9*2=18>>18 dollars at the farmers' market daily.", True),
+    ("18", "Answer: Janet earns $18 every day from selling 9 eggs.", True),
+    ("18", "Thus Janet will make a total of $18 every day by selling the remaining 9 eggs for $2 each.", True),
+    (
+        "18",
+        "Sure! Let's break it down step by step.\n\n1. Eggs laid: 16\n2. Eaten: 3\n3. Baked: 4\n4. Left: 9\n"
+        "\nEarnings = 9 x 2 = 18 dollars\n\nSo the answer is: **18**",
+        True,
+    ),
+    ("18", "### Step 3: Calculate\n9 * 2 = 18\n\nJanet makes **18 dollars** daily.", True),
+    ("18", "Janet makes 18 dollars.\n\nNote: this assumes that she sells all 9 eggs.", True),
+    ("18", "I think the answer is 18 but I am not sure, it may be 20.", True),
+    ("540", "He runs 3*3=9 sprints a week. So he runs 9*60=540 meters", True),
+    ("540", "He runs a total of 540 meters a week, which is 0.54 km.", True),
+    ("20", "Wendi needs to give her chickens 60 - 40 = 20 cups of feed in the final meal.\n\n$$\\boxed{20}$$", True),
+    ("64", "Kylar needs to pay $40 + $24 = $64 for the 16 glasses.", True),
+    ("64", "The total comes to 64$.", True),
+    ("160", "It takes Carla 40+20+100=160 minutes (2 hours and 40 minutes).", True),
+    ("45", "John is 45 miles from home at the end of the 4 hours.", True),
+    ("460", "Eliza's earnings: $400 + $60 = $460. The correct answer is $460.", True),
+    ("366", "So in total: 60 + 180 + 126 = 366 downloads over the three months.", True),
+    ("8", "Answer = 8", True),
+    ("18", "16 - 3 = 13. She sells 13 eggs for $26.", False),
+    ("18", "The answer is 9 eggs.", False),
+    ("18", "Janet has 18 eggs. The answer is 36.", False),
+    ("3", "The answer is 2 bolts of blue and 1 bolt of white, 4 in all.", False),
 ]
 
 
@@ -68,7 +102,7 @@ def test_how_often_the_published_rules_read_them_so():
         name: sum(rule(answer, reference) == right for reference, answer, right in ANSWERS)
         for name, rule in {"strict": strict_match, "last": last_number}.items()
     }
-    assert counts == {"strict": 15, "last": 22}
+    assert counts == {"strict": 19, "last": 37}
 
 
 @pytest.mark.parametrize(
