@@ -188,7 +188,7 @@ def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
 @pytest.mark.parametrize(
     ("name", "answer", "expected"),
     [
-        ("gsm8k", "He has 3 + 15 = 1,{gold} apples, no: ${gold}.00.", [1.0, 0.0, 0.0, 1.0]),
+        ("gsm8k", "So he pays 3 + 15 = ${gold}.00 for 2 apples.", [1.0, 0.0, 0.0, 1.0]),
         ("gsm8k", "I do not know", [0.0, 0.0, 0.0, 0.0]),
         ("bbh", "Thus the answer is: {gold}", [1.0, 0.0, 1.0]),
         ("bbh_direct", "{gold}.", [1.0, 0.0, 1.0]),
