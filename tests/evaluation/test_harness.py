@@ -153,6 +153,22 @@ def test_generated_code_never_runs_unless_asked(spec, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+def test_a_file_of_ones_own_is_evaluated_and_known_by_its_content(spec, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    mine = BenchmarkSettings(file="prompts.jsonl", rule="contains", max_new_tokens=4)
+    only = changed(spec, benchmarks={"mine": mine}, files={"mine": str(path)}, held_out={})
+    EvaluationSpec.model_validate_json(only.model_dump_json())
+    for rows in (2, 3):
+        path.write_text("".join(f'{{"prompt": "{n}?", "reference": "{n}"}}\n' for n in range(rows)))
+        evaluate(only, tmp_path / "evaluation")
+        results = pq.read_table(tmp_path / "evaluation" / "results.parquet").to_pylist()
+        assert {row["metric"]: (row["items"], row["primary"]) for row in results} == {
+            "contains": (rows, True), "answer_found": (rows, False), "ended": (rows, False),
+        }  # fmt: skip
+
+
+@pytest.mark.slow
 def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     model, tokenizer = harness.load_model(model_folder, "float32")
     chat = ChatModel(model, paper(tokenizer), 1)
