@@ -66,9 +66,7 @@ def answer_cards(rows: pl.DataFrame | None, gains: pl.DataFrame | None) -> Secti
 
 def warnings(gains: pl.DataFrame) -> list[str]:
     """A sentence for each arm more of whose gain comes from items whose card differs than from the others."""
-    of_style = gains.filter(
-        (pl.col("of_changed") + pl.col("of_others") > 0) & (pl.col("of_changed") > pl.col("of_others"))
-    )
+    of_style = with_changed_cards(gains)
     said = [
         f"Warning: of what {row['method']} gains over random in {about_cell([row[name] for name in CELL])}, "
         f"{row['of_changed'] + row['of_others']:.2f} points of the average, {row['of_changed']:.2f} come from the "
@@ -78,6 +76,12 @@ def warnings(gains: pl.DataFrame) -> list[str]:
     ]
     more = len(said) - MOST_WARNINGS
     return said[:MOST_WARNINGS] + ([f"So it is with {more} more."] if more > 0 else [])
+
+
+def with_changed_cards(gains: pl.DataFrame) -> pl.DataFrame:
+    """Of rows of `gains_by_card`, those of arms more of whose gain comes from items whose card differs."""
+    gained = pl.col("of_changed") + pl.col("of_others") > 0
+    return gains.filter(gained & (pl.col("of_changed") > pl.col("of_others")))
 
 
 def _tables(of_cell: pl.DataFrame, name: str) -> Iterator[Table]:

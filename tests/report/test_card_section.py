@@ -1,11 +1,14 @@
 """The answer cards, and the warning where a gain is of items whose card changed."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
+from selection_platform.report.answer import answer
 from selection_platform.report.card_section import answer_cards, gains_by_card, warnings
 from sql.queries import load_sql
-from tests.report.frames import CARDS, EVIL, GAINS
+from tests.report.frames import CARDS, EVIL, GAINS, data
 
 CELL = ("m", "p", 10)
 SCHEMA = ["model", "pool", "budget", "method", "benchmark", "task", "item_id", "difference", "weight", "card_changed"]
@@ -55,6 +58,18 @@ def test_the_section_has_cards_and_other_rules_apart():
         "2 of 4 items whose answers were found or ended more often or more seldom, and 12.25 from the others."
     ]
     assert answer_cards(None, None).tables == ()
+
+
+@pytest.mark.parametrize(("of_changed", "warned"), [(19.0, True), (1.0, False)])
+def test_the_answer_warns_of_a_better_arm_alone(of_changed, warned):
+    made = data({"average": {"random": [10, 10.1, 10.2], "ifd": [30, 30.1, 30.2], "zip": [10.1]}})
+    rows = [("m", EVIL, 10, method, 2, 4, of_changed, 20 - of_changed) for method in ("ifd", "zip")]
+    gains = pl.DataFrame(rows, schema=GAINS.schema, orient="row")
+    said = [sentence for sentence in answer(replace(made, card_gains=gains)).sentences if "Warning" in sentence]
+    assert [sentence.startswith(f"Warning: more of the gain of ifd (m · {EVIL} · 10) comes") for sentence in said] == [
+        True
+    ] * warned
+    assert not [sentence for sentence in answer(made).sentences if "Warning" in sentence]
 
 
 @pytest.fixture(scope="module")
