@@ -85,8 +85,8 @@ def _by_another_way_to_write(found: Sequence[Verdict], data: ReportData) -> list
         return []
     names = ", ".join(named[:MOST_NAMED]) + " and others" * (len(named) > MOST_NAMED)
     return [
-        f"Warning: more of the gain of {names} comes from benchmark items whose answers are found or ended more often or "
-        "more seldom than from the others: it may be another way to write. See the answer cards below."
+        f"Warning: more of the gain of {names} comes from benchmark items whose answers are found or ended more often "
+        "or more seldom than from the others: it may be another way to write. See the answer cards below."
     ]
 
 
