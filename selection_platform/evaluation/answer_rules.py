@@ -10,7 +10,7 @@ from selection_platform.evaluation.gsm8k import final_number
 from selection_platform.evaluation.letters import chosen_letter
 from selection_platform.evaluation.numbers_in_text import numbers
 
-_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s+(\S.*)$", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]*\(?([A-Z])[).:][ \t]+(\S.*)$", re.MULTILINE)
 _LETTERS = dict.fromkeys("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "")
 
 

@@ -64,7 +64,7 @@ def marked(text: str) -> str | None:
     A mark is "the answer is", "Answer:" and the like. One that says what the answer is not is none.
     """
     bare = plain(text)
-    marks = [mark for mark in _MARK.finditer(bare) if not _SOUGHT.search(bare[: mark.start()])]
+    marks = [mark for mark in _MARK.finditer(bare) if not _SOUGHT.search(bare, max(mark.start() - 60, 0), mark.start())]
     behind = [bare[mark.end() :].lstrip(" \t\n:") for mark in marks]
     stated = [piece for piece in behind if piece and not _NOT.match(piece)]
     return stated[-1] if stated else None
