@@ -1,6 +1,7 @@
 """Benchmarks of one's own: a file of prompts with references, or a task file of lm-eval. Read without lm-eval."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,13 @@ def content_of(benchmark: str, path: Path) -> str:
     if not path.is_file():
         raise UnusableTask(f"benchmark {benchmark}: there is no file {path}; correct `file`")
     files = [path, *(_belonging(benchmark, path) if is_task_file(path) else [])]
-    return content_hash([file_hash(each) for each in files])
+    # `status` asks for each partition.
+    return content_hash([_hash(each, each.stat().st_size, each.stat().st_mtime_ns) for each in files])
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, _size: int, _modified: int) -> str:
+    return file_hash(path)
 
 
 def _belonging(benchmark: str, path: Path) -> Iterator[Path]:
