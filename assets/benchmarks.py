@@ -10,7 +10,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, texts
 from assets.record.recipes import model_folder
-from assets.record.settings_used import only
+from assets.record.settings_used import Used, only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -34,12 +34,7 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         checks=[TEMPLATE],
         group="benchmarks",
         kinds={"pytorch", "duckdb"},
-        settings={
-            "dtype": profile.dtype,
-            "evaluation": profile.evaluation,
-            "scoring": only(profile.scoring, "tokens_per_batch"),
-            "fine_tuning": only(profile.fine_tuning, "max_length"),
-        },
+        settings=lambda _: _settings(profile),
         rendered=lambda key: profile.text_of(profile.experiments[key].model),
         gpu=True,
         sql=["70_benchmarks/held_out_samples"],
@@ -87,6 +82,21 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     return [benchmark_result]
 
 
+def _settings(profile: Profile) -> Used:
+    from selection_platform.evaluation.own_benchmarks import content_of
+
+    files = {name: each.path for name, each in profile.evaluation.benchmarks.items() if each.path is not None}
+    # What lies in a file, and not only where it lies. What is not there is told before the run.
+    contents = {name: content_of(name, path) if path.is_file() else "missing" for name, path in files.items()}
+    return {
+        "dtype": profile.dtype,
+        "evaluation": profile.evaluation,
+        **({"evaluation.files": contents} if contents else {}),
+        "scoring": only(profile.scoring, "tokens_per_batch"),
+        "fine_tuning": only(profile.fine_tuning, "max_length"),
+    }
+
+
 def evaluation_spec(
     profile: Profile, experiment: Experiment, artifacts: ArtifactStore, warehouse: Warehouse
 ) -> "EvaluationSpec":
@@ -102,6 +112,7 @@ def evaluation_spec(
         model_folder=str(model_folder(experiment, artifacts)),
         data_folder=str(artifacts.benchmark_data()),
         evaluation=settings,
+        files={name: str(each.path) for name, each in settings.benchmarks.items() if each.path is not None},
         held_out={pool: str(file) for pool, file in held_out.items()},
         dtype=profile.dtype,
         text=profile.text_of(experiment.base_model),

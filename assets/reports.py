@@ -271,7 +271,13 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "disclaimer": profile.disclaimer,
             "verdict": profile.verdict,
         },
-        sql=["90_reports/runs", "90_reports/item_differences", "90_reports/picks", "90_reports/contamination"],
+        sql=[
+            "90_reports/runs",
+            "90_reports/item_differences",
+            "90_reports/answer_card",
+            "90_reports/picks",
+            "90_reports/contamination",
+        ],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),
     )

@@ -179,7 +179,7 @@ def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
         ),
     )  # fmt: skip
     evaluation = EvaluationSpec(
-        model_folder=model, data_folder=str(folder / "items"), held_out={"few": few},
+        model_folder=model, data_folder=str(folder / "items"), files={}, held_out={"few": few},
         evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="offline_mmlu", limit=20)}),
         dtype="float32", text=PAPER, tokens_per_batch=256, max_length=60,
     )  # fmt: skip

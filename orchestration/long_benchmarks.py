@@ -19,7 +19,7 @@ def long_benchmarks(workspace: Workspace, steps: Iterable[Step]) -> Iterator[str
         return
     measured = _seconds(workspace)
     for name, benchmark in workspace.profile.evaluation.benchmarks.items():
-        seconds = measured.get((name, benchmark.task))
+        seconds = measured.get((name, benchmark.task or benchmark.file))
         if benchmark.limit is None and (seconds is None or seconds >= LONG):
             took = "an unknown time" if seconds is None else duration(seconds)
             yield (
@@ -28,9 +28,9 @@ def long_benchmarks(workspace: Workspace, steps: Iterable[Step]) -> Iterator[str
             )
 
 
-def _seconds(workspace: Workspace) -> dict[tuple[str, str], float]:
+def _seconds(workspace: Workspace) -> dict[tuple[str, str | None], float]:
     """The longest time of each benchmark without a limit, by its name and task, in seconds."""
-    longest: dict[tuple[str, str], float] = {}
+    longest: dict[tuple[str, str | None], float] = {}
     for key in workspace.profile.trained_experiments:
         manifest = read_manifest(workspace.resources.artifacts.benchmark_result(key)) or {}
         for name, facts in manifest.get("benchmarks", {}).items():

@@ -163,16 +163,16 @@ def _elsewhere(profile: Profile, wanted: Steps) -> Iterator[str]:
 
 def _benchmarks(profile: Profile, wanted: Steps) -> Iterator[str]:
     from selection_platform.evaluation.ifeval import check_sentence_splitter
+    from selection_platform.evaluation.own_benchmarks import check_benchmark
     from selection_platform.evaluation.sandbox import check_sandbox
     from selection_platform.evaluation.spec import CODE_TASK
-    from selection_platform.evaluation.task_names import check_task
 
     if "benchmark_result" not in wanted:
         return
     evaluation = profile.evaluation
     tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
     for name, benchmark in evaluation.benchmarks.items():
-        for message in _problems_of(check_task, name, benchmark):
+        for message in _problems_of(check_benchmark, name, benchmark):
             yield f"evaluation.benchmarks: {message}"
     if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed":
         yield from _problems_of(check_sandbox)

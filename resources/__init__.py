@@ -8,7 +8,7 @@ from resources.artifact_store import ArtifactStore
 from resources.catalog import CATALOG_VARIABLE, SQLITE
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
-from selection_platform.configuration.settings import JobSettings
+from selection_platform.configuration.run_settings import JobSettings
 
 DEFINITIONS = "selection_platform.definitions"
 """The module that Dagster loads, and the name of its code location."""

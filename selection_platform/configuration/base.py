@@ -1,5 +1,6 @@
 """The base class of all parts of a profile, and the marks of settings that do not decide content."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -73,5 +74,11 @@ class Settings(BaseModel):
                 if inner or not speed:
                     values[name] = inner
             elif (SPEED in field.metadata) == speed:
-                values[name] = self.model_dump(include={name})[name]
+                values[name] = self._dumped(name, value)
         return values
+
+    def _dumped(self, name: str, value: Any) -> Any:
+        """A value as JSON can hold it. Of parts by name, what counts as in a part by itself."""
+        if isinstance(value, Mapping) and value and all(isinstance(part, Settings) for part in value.values()):
+            return {key: part.content() for key, part in value.items()}
+        return self.model_dump(include={name})[name]

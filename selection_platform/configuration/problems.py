@@ -24,7 +24,6 @@ _MISSING = {
     "arms": "arms:\n  random: {seeds: [0, 1, 2]}\n  zip:",
     "targets": "targets:\n  mine: {examples: {source: {files: wanted.jsonl}}}",
     "source": "source: {files: chats.jsonl}",
-    "task": "task: offline_gsm8k",
     "steps": "steps: 500",
 }
 """Lines to write where a key is missing."""

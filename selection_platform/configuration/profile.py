@@ -19,12 +19,11 @@ from selection_platform.configuration.elsewhere_settings import ElsewhereSetting
 from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
+from selection_platform.configuration.run_settings import AutomationSettings, JobSettings
 from selection_platform.configuration.settings import (
-    AutomationSettings,
     CheckpointSettings,
     EvaluationSettings,
     FineTuningSettings,
-    JobSettings,
     ModelSettings,
     Name,
     PoolSizeStudySettings,

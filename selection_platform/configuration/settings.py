@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -236,10 +236,25 @@ class CheckpointSettings(Settings):
     )
 
 
-class BenchmarkSettings(Settings):
-    """One benchmark: which lm-eval task, how many shots, how many items."""
+AnswerRule = Literal["exact", "number", "letter", "contains"]
 
-    task: str = Field(description="Name of the lm-eval task; those that start with offline_ are the platform's.")
+
+class BenchmarkSettings(Settings):
+    """One benchmark: which lm-eval task or file of your own, how many shots, how many items."""
+
+    task: Annotated[str, Later("")] = Field(
+        default="", description="Name of the lm-eval task; those that start with offline_ are the platform's."
+    )
+    file: Annotated[str | None, Later(None)] = Field(
+        default=None,
+        description="In place of a task, a file of your own: a task file of lm-eval (.yaml), or prompts with their "
+        "references (.jsonl), which need a `rule`. A relative path starts from the profile's folder.",
+    )
+    rule: Annotated[AnswerRule | None, Later(None)] = Field(
+        default=None,
+        description="When an answer to a prompt of `file` is right: it is the reference (`exact`), its final answer is "
+        "the same number (`number`) or letter (`letter`), or the reference stands in it (`contains`).",
+    )
     shots: int | None = Field(
         default=None, ge=0, description="Worked examples before each question; the task's own number if left out."
     )
@@ -247,6 +262,28 @@ class BenchmarkSettings(Settings):
     max_new_tokens: int | None = Field(
         default=None, gt=0, description="Longest answer, in tokens; the task's own limit if left out."
     )
+
+    # Kept beside `file`, which stays as written, as with base models.
+    _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _one_origin(self, info: ValidationInfo) -> "BenchmarkSettings":
+        if bool(self.task) == (self.file is not None):
+            raise ValueError("name exactly one of task and file, such as `task: offline_gsm8k`")
+        self._folder = Path((info.context or {}).get(FOLDER) or "")
+        of_lm_eval = self.file is None or self.file.endswith((".yaml", ".yml"))
+        if of_lm_eval and self.rule is not None:
+            raise ValueError("rule: lm-eval's tasks have rules of their own; leave it out")
+        if not of_lm_eval and self.rule is None:
+            raise ValueError(f"rule: {self.file} needs one: {', '.join(get_args(AnswerRule))}")
+        if not of_lm_eval and self.shots:
+            raise ValueError("shots: a file of prompts has no worked examples; leave it out")
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """The file that `file` names."""
+        return None if self.file is None else self._folder / Path(self.file).expanduser()
 
     if TYPE_CHECKING:
         # pydantic makes frozen models hashable, and pyright does not know it.
@@ -301,43 +338,6 @@ class VerdictSettings(Settings):
     )
     loss_margin: float = Field(
         default=0.01, gt=0, description="Difference that is too small to matter, in bits per byte of held-out loss."
-    )
-
-
-class JobSettings(Settings):
-    """Where GPU jobs run. Results are the same, except that `processes` changes the last digits of training."""
-
-    run: Literal["in_process", "child", "ray"] = Field(
-        default="in_process",
-        description="Where a job runs: in the process of its step, in a child process, or on the Ray cluster that "
-        "RAY_ADDRESS names.",
-    )
-    processes: int = Field(
-        default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
-    )
-
-    @model_validator(mode="after")
-    def _several_somewhere(self) -> "JobSettings":
-        if self.processes > 1 and self.run == "in_process":
-            raise ValueError(f"processes: {self.processes} need `run: child` or `run: ray`; add one of them")
-        return self
-
-
-class AutomationSettings(Settings):
-    """What the schedules `refresh_nightly` and `verify_nightly` do, once they are turned on."""
-
-    cron: str = Field(
-        default="0 2 * * *",
-        pattern=r"^\S+( \S+){4}$",
-        description="When to look for what is missing or stale, as cron writes it, in UTC.",
-    )
-    verify_cron: str = Field(
-        default="0 0 * * *",
-        pattern=r"^\S+( \S+){4}$",
-        description="When to read all files and rows and compare them with the records, as cron writes it, in UTC.",
-    )
-    recompute_on_code_change: bool = Field(
-        default=False, description="Whether a GPU step runs again when only its code version changed."
     )
 
 

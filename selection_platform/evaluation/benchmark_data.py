@@ -107,11 +107,11 @@ def prepare(folder: Path) -> dict[str, Any]:
         return read_manifest(folder) or {}
     report: dict[str, Any] = {}
     for name, source in SOURCES.items():
-        rows = [source.row(row) for row in _read_rows(_located(source))]
+        rows = [source.row(row) for row in read_rows(_located(source))]
         _write_rows(folder / f"{name}.jsonl", rows)
         report[name] = {"rows": len(rows), "version": identity["versions"][name]} | _described(source)
     for file_name in bbh:
-        _write_rows(folder / "bbh" / file_name, _read_rows(BBH_FOLDER / file_name))
+        _write_rows(folder / "bbh" / file_name, read_rows(BBH_FOLDER / file_name))
     rows = sum(1 for text in bbh.values() for line in text.split("\n") if line)
     report["bbh"] = {"rows": rows, "subsets": len(bbh), "package": "bigbench", "version": "1.0.0, rebuilt"}
     report["bbh"] |= {"licence": "Apache-2.0"}
@@ -130,8 +130,8 @@ def read_items(folder: Path, benchmark: str) -> dict[str, list[Row]]:
         raise MissingData(f"{folder}: no benchmark items; prepare them first (asset benchmark_data)")
     check_files(folder)
     if benchmark == "bbh":
-        return {path.stem: _read_rows(path) for path in sorted((folder / "bbh").glob("*.jsonl"))}
-    return {"": _read_rows(folder / f"{benchmark}.jsonl")}
+        return {path.stem: read_rows(path) for path in sorted((folder / "bbh").glob("*.jsonl"))}
+    return {"": read_rows(folder / f"{benchmark}.jsonl")}
 
 
 class ItemText(NamedTuple):
@@ -206,7 +206,7 @@ def _described(source: Source) -> dict[str, str]:
     return {key: value for key, value in asdict(source).items() if key in ("package", "file", "licence")}
 
 
-def _read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON Lines file, gzipped or not. Errors name the line."""
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")

@@ -4,26 +4,32 @@ They are loaded once per process, because they depend only on the benchmark, not
 needs no hub, no dataset cache on disk and no index of all lm-eval tasks.
 """
 
+import contextlib
 import pkgutil
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from datasets import Dataset
 from lm_eval import utils
+from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
 from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data
 from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.own_benchmarks import check_own, read_prompts
 from selection_platform.evaluation.repeatable import make_repeatable
+from selection_platform.evaluation.results import ANSWER_FOUND
 from selection_platform.evaluation.spec import OFFLINE_PREFIX
 from selection_platform.evaluation.task_names import (
     TASKS,
     no_stock_task,
+    shown_and_asked,
     stock_file,
     task_file,
     too_many_shots,
@@ -36,21 +42,36 @@ _templates: Any = utils.env
 _templates.from_string = lru_cache(maxsize=1024)(utils.env.from_string)
 
 
+class OwnFile(NamedTuple):
+    """A file of the user's own, and its content: one process may see two of them in one place."""
+
+    path: Path
+    content: str
+
+
 @lru_cache(maxsize=16)
-def load_tasks(name: str, settings: BenchmarkSettings, data_folder: Path, seed: int) -> dict[str, Task]:
+def load_tasks(
+    name: str, settings: BenchmarkSettings, data_folder: Path, seed: int, file: OwnFile | None = None
+) -> dict[str, Task]:
     """The (sub)tasks of a benchmark by name. Offline tasks have at most `settings.limit` items each.
 
     Their random draws depend only on the seed and the item (`repeatable`).
 
     Raises:
-        UnusableTask: the task is unknown, has too few worked examples, or runs generated code outside our sandbox.
+        UnusableTask: the task is unknown, has too few worked examples or one that is also asked, or runs generated
+            code outside our sandbox.
         MissingData: the offline items are not prepared.
     """
-    offline = settings.task.startswith(OFFLINE_PREFIX)
-    tasks = _offline_tasks(name, settings, data_folder) if offline else _stock_tasks(name, settings.task)
+    if file is not None:
+        tasks = _own_tasks(name, settings, file.path)
+    elif settings.task.startswith(OFFLINE_PREFIX):
+        tasks = _offline_tasks(name, settings, data_folder)
+    else:
+        tasks = _stock_tasks(name, settings.task)
     for task in tasks.values():
         _configure(name, task, settings)
         make_repeatable(task, seed)
+        _check_worked_examples(name, task)
     return tasks
 
 
@@ -72,6 +93,33 @@ def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Pat
         name = f"{settings.task}_{subset}" if subset else settings.task
         tasks[name] = ConfigurableTask(config=_offline_config(config, name, subset, _first(rows, settings.limit)))
     return tasks
+
+
+def _own_tasks(benchmark: str, settings: BenchmarkSettings, path: Path) -> dict[str, Task]:
+    """The task of a file of the user's own: of prompts with references, or a task file of lm-eval."""
+    check_own(benchmark, settings, path)
+    if settings.rule is None:
+        find_packaged_nltk_data()
+        # The paths of data in a task file start from its folder.
+        with contextlib.chdir(path.parent):
+            return TaskManager(include_defaults=False).load([str(path.absolute())])["tasks"]
+    rows = _first(read_prompts(benchmark, path, settings.rule), settings.limit)
+    config: dict[str, Any] = {
+        "task": benchmark,
+        "output_type": "generate_until",
+        "doc_to_text": "prompt",
+        "doc_to_target": "{{references[0]}}",
+        "num_fewshot": 0,
+        "generation_kwargs": {"do_sample": False, "max_gen_toks": 256, "until": []},
+        "custom_dataset": partial(_dataset, rows),
+        "test_split": "test",
+        "process_results": partial(check_answer, settings.rule),
+        "metric_list": [
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
+            for metric in (settings.rule, ANSWER_FOUND)
+        ],
+    }
+    return {benchmark: ConfigurableTask(config=config)}
 
 
 def _offline_config(settings: dict[str, Any], name: str, subset: str, rows: list[Row]) -> dict[str, Any]:
@@ -134,3 +182,17 @@ def _configure(benchmark: str, task: Task, settings: BenchmarkSettings) -> None:
     task.set_config(key="num_fewshot", value=shots)
     if settings.max_new_tokens is not None and task.OUTPUT_TYPE == "generate_until":
         task.set_config(key="generation_kwargs", value={"max_gen_toks": settings.max_new_tokens}, update=True)
+
+
+def _check_worked_examples(benchmark: str, task: Any) -> None:
+    """Raise UnusableTask where an item's question is also that of a worked example, which shows its answer."""
+    shots = task.get_config("num_fewshot")
+    if not shots or task.multiple_input:
+        return
+    examples = task.sampler.df[:shots] if isinstance(task.sampler, FirstNSampler) else task.sampler.df
+    by_question = {str(task.doc_to_text(example)).strip(): example for example in examples}
+    for item in task.eval_docs:
+        question = str(task.doc_to_text(item)).strip()
+        # Of examples that are drawn from the items themselves, lm-eval leaves out the item that is asked.
+        if question in by_question and dict(by_question[question]) != dict(item):
+            raise shown_and_asked(benchmark, task.task_name, question)

@@ -89,6 +89,8 @@ class ChatModel(LM):
         self.on_answer, self.on_requests = on_answer, on_requests
         self.max_length = positions(model.config) or sys.maxsize
         self.truncated_prompts = 0
+        self.cut_off: set[str] = set()
+        """Prompts, by their text, whose answer was not at its end when no more tokens were allowed."""
         self._prompts: dict[str, Prompt] = {}
 
     @property
@@ -118,8 +120,10 @@ class ChatModel(LM):
             lengths = [len(self._prompts[request.arguments[0]].ids) for request in requests]
             for batch in self._batches(indices, lengths):
                 prompts = [self._prompts[requests[index].arguments[0]].ids for index in batch]
-                for index, answer in zip(batch, self._generate(prompts, new_tokens, stops), strict=True):
+                for index, (answer, ended) in zip(batch, self._generate(prompts, new_tokens, stops), strict=True):
                     answers[index] = answer
+                    if not ended:
+                        self.cut_off.add(requests[index].arguments[0])
                 self.on_answer(len(batch))
         return answers
 
@@ -185,7 +189,7 @@ class ChatModel(LM):
             yield batch
 
     @torch.inference_mode()
-    def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[str]:
+    def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[tuple[str, bool]]:
         # An answer gets at most half of a short context, so that the question keeps its place.
         new_tokens = min(new_tokens, self.max_length // 2)
         tokens, is_text = self._left_padded(prompts, self.max_length - new_tokens)
@@ -200,11 +204,12 @@ class ChatModel(LM):
         )
         return [self._answer(row, stops) for row in generated[:, tokens.shape[1] :].tolist()]
 
-    def _answer(self, ids: list[int], stops: tuple[str, ...]) -> str:
-        """The text before the end of the turn and before the first stop string."""
+    def _answer(self, ids: list[int], stops: tuple[str, ...]) -> tuple[str, bool]:
+        """The text before the end of the turn and before the first stop string, and whether there is one of them."""
         end = next((place for place, token in enumerate(ids) if token in self.renderer.ends), len(ids))
         text: str = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+        stop = min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))
+        return text[:stop], end < len(ids) or stop < len(text)
 
     @torch.inference_mode()
     def _last_log_probs(self, rows: list[list[int]], keep: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -22,11 +22,16 @@ import pyarrow.parquet as pq
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
-from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks, tasks_hash
+from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.own_benchmarks import content_of
 from selection_platform.evaluation.results import (
+    ANSWER_FOUND,
+    CARD,
+    ENDED,
     ITEM_SCHEMA,
     RESULT_SCHEMA,
     SCORING,
@@ -34,11 +39,12 @@ from selection_platform.evaluation.results import (
     Result,
     Scoring,
     as_records,
+    metrics_of,
     numbered,
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import CODE_TASK, EvaluationSpec, computations
+from selection_platform.evaluation.spec import CODE_TASK, OFFLINE_PREFIX, EvaluationSpec, computations
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
@@ -116,30 +122,33 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
-        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed)
+        file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
+        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed, file)
         chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = SCORING.get(name, Scoring())
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
-    metric = scoring.metric or next(iter(higher_is_better))
-    metrics = (metric, *scoring.also)
+    ours = benchmark.rule is not None or benchmark.task.startswith(OFFLINE_PREFIX)
+    metrics = metrics_of(scoring, list(higher_is_better), ours=ours)
+    answer_filter = None if ours else scoring.filter
     items = [
         item
         for subtask, task in tasks.items()
-        for item in _items(name, task, samples[subtask], metrics, scoring.filter)
+        for item in _items(name, task, samples[subtask], metrics, answer_filter, chat.cut_off)
     ]
-    results = summarise(items, scoring.macro, metric, higher_is_better)
+    results = summarise(items, scoring.macro, metrics[0], higher_is_better | dict.fromkeys(CARD, True))
     facts = {
-        "task": benchmark.task,
+        "task": benchmark.task or benchmark.file,
         "task_versions": {subtask: task.VERSION for subtask, task in tasks.items()},
         "shots": sorted({task.get_config("num_fewshot") for task in tasks.values()}),
-        "metric": metric,
-        "filter": scoring.filter,
+        "metric": metrics[0],
+        "filter": answer_filter,
         "average": "subtasks" if scoring.macro else "items",
         "items": results[0].items,
         "limit": benchmark.limit,
         "max_new_tokens": benchmark.max_new_tokens,
         "truncated_prompts": chat.truncated_prompts,
+        "cut_off": len(chat.cut_off),
         "seconds": round(time.monotonic() - started, 2),
     }
     return _as_part(results, items, facts)
@@ -189,21 +198,40 @@ def run_held_out(name: str, file: Path, spec: EvaluationSpec, model: PreTrainedM
 
 
 def _items(
-    benchmark: str, task: Task, samples: Sequence[dict[str, Any]], metrics: Sequence[str], answer_filter: str | None
+    benchmark: str,
+    task: Task,
+    samples: Sequence[dict[str, Any]],
+    metrics: Sequence[str],
+    answer_filter: str | None,
+    cut_off: Collection[str],
 ) -> Iterator[ItemResult]:
-    """One row per item and metric, from the logged samples of one task."""
+    """One row per item and metric, from the logged samples of one task: the primary metric first, then the card's."""
     filters = {sample["filter"]: None for sample in samples}
     wanted = answer_filter or next(iter(filters))
     if wanted not in filters:
         raise UnusableTask(f"benchmark {benchmark}: {task.task_name} has no filter {wanted}, but {', '.join(filters)}")
-    seen: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {name: {} for name in filters}
     for sample in samples:
-        if sample["filter"] != wanted:
-            continue
-        item_id = numbered(item_hash(dict(sample["doc"])), seen)
-        for metric in metrics:
-            value = float(sample[metric])
-            yield ItemResult(benchmark, task.task_name, item_id, metric, value, 1.0, _response(task, sample))
+        rule = sample["filter"]
+        item_id = numbered(item_hash(dict(sample["doc"])), seen[rule])
+        if rule != wanted:
+            # lm-eval writes it so too. Among these are the official rules that published numbers follow.
+            values = {f"{metrics[0]},{rule}": float(sample[metrics[0]])}
+        else:
+            values = {metric: float(sample[metric]) for metric in metrics} | _card(task, sample, cut_off)
+        for metric, value in values.items():
+            response = _response(task, sample) if metric == metrics[0] else None
+            yield ItemResult(benchmark, task.task_name, item_id, metric, value, 1.0, response)
+
+
+def _card(task: Any, sample: dict[str, Any], cut_off: Collection[str]) -> dict[str, float]:
+    """What is said of a written answer beside its scores; a choice has no card."""
+    if task.OUTPUT_TYPE != "generate_until":
+        return {}
+    # Where lm-eval's filter finds nothing, it says so.
+    filtered = sample["filtered_resps"][0]
+    found = sample.get(ANSWER_FOUND, isinstance(filtered, str) and filtered.strip() not in ("", "[invalid]"))
+    return {ANSWER_FOUND: float(found), ENDED: float(sample["arguments"][0][0] not in cut_off)}
 
 
 def _response(task: Any, sample: dict[str, Any]) -> str:
@@ -222,7 +250,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     return {
         # `held_out_limit` is left out: it is already in the files of held-out conversations.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
-        "benchmarks": [{"name": name, **settings.content()} for name, settings in spec.evaluation.benchmarks.items()],
+        "benchmarks": [_benchmark(name, settings) for name, settings in spec.evaluation.benchmarks.items()],
+        "files": {name: content_of(name, Path(file)) for name, file in spec.files.items()},
         # Without its manifest, which has other times if the model is trained again.
         "model": model_identity(Path(spec.model_folder)),
         "items": read_manifest(Path(spec.data_folder)),
@@ -233,6 +262,11 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)},
     }
+
+
+def _benchmark(name: str, settings: BenchmarkSettings) -> dict[str, Any]:
+    """The settings of a benchmark; a file counts by its content, and not by its place."""
+    return {"name": name, **{key: value for key, value in settings.content().items() if key != "file"}}
 
 
 def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:

@@ -10,18 +10,35 @@ from typing import Any
 from selection_platform.evaluation.benchmark_data import MissingData
 
 _PUNKT_TAB = "tokenizers/punkt_tab"
+_LANGUAGE = ("language", "change_case")
+_FORMAT = ("detectable_format", "startend", "punctuation", "combination")
+"""Groups of lm-eval's instructions; the others are about words, lengths and content."""
 _PUNKT = "llama_index/core/_static/nltk_cache"
 
 
 def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
-    """Whether the response follows all instructions of the prompt, strictly and loosely: 1.0 or 0.0.
+    """The verdict on one response; lm-eval calls it by the name in `tasks/ifeval.yaml`.
 
-    lm-eval calls it by the name in `tasks/ifeval.yaml`.
+    Returns:
+        Each 1.0 or 0.0. `prompt_level_strict_acc`, `prompt_level_loose_acc`: whether it follows all instructions of
+        the prompt, strictly and loosely. `language_followed`, `format_followed`: whether it strictly follows those
+        about language and case, and those about form; 1.0 where there are none. `answer_found`: whether there is any
+        response.
     """
     # The checker draws missing arguments of an item from the global random stream.
     random.seed(0)
     verdict = _checker()(item, responses)
-    return {name: float(verdict[name]) for name in ("prompt_level_strict_acc", "prompt_level_loose_acc")}
+    followed = dict(zip(item["instruction_id_list"], verdict["inst_level_strict_acc"], strict=True))
+    return {
+        **{name: float(verdict[name]) for name in ("prompt_level_strict_acc", "prompt_level_loose_acc")},
+        "answer_found": float(bool(responses[0].strip())),
+        "language_followed": _all_of(followed, _LANGUAGE),
+        "format_followed": _all_of(followed, _FORMAT),
+    }
+
+
+def _all_of(followed: Mapping[str, bool], groups: tuple[str, ...]) -> float:
+    return float(all(each for name, each in followed.items() if name.partition(":")[0] in groups))
 
 
 @lru_cache(maxsize=1)

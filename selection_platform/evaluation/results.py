@@ -17,9 +17,9 @@ class Scoring:
     """How a benchmark is scored.
 
     Attributes:
-        metric: lm-eval's metric; None for the first one of the task.
-        filter: lm-eval's answer filter; None for the first one of the task.
-        also: more metrics to store.
+        metric: metric of one of lm-eval's own tasks; None for the first one of the task.
+        filter: answer filter of one of lm-eval's own tasks; None for the first one of the task.
+        also: more metrics of it to store.
         macro: whether to average over subtasks of any size, instead of over all items.
     """
 
@@ -29,6 +29,8 @@ class Scoring:
     macro: bool = False
 
 
+# What the paper measured (section 5, with Open-Instruct's conventions): exact match averaged over BBH's subsets, the
+# last number for GSM8K, pass@1 of one greedy answer, accuracy over letters, and IFEval by prompt, strict.
 SCORING: dict[str, Scoring] = {
     "bbh": Scoring("exact_match", "get-answer", macro=True),
     "gsm8k": Scoring("exact_match", "flexible-extract"),
@@ -36,8 +38,24 @@ SCORING: dict[str, Scoring] = {
     "ifeval": Scoring("prompt_level_strict_acc", also=("prompt_level_loose_acc",)),
     "mmlu": Scoring("acc"),
 }
-"""The paper's metrics (section 5, with Open-Instruct's conventions): exact match averaged over BBH's subsets, the last
-number for GSM8K, pass@1 of one greedy answer, accuracy over letters, and IFEval by prompt, strict."""
+"""By the benchmark's name. Our own tasks list their metrics, the primary first; for them, `macro` alone counts here."""
+
+ANSWER_FOUND = "answer_found"
+ENDED = "ended"
+CARD = (ANSWER_FOUND, ENDED)
+"""What is stored of each written answer beside its scores, 1.0 or 0.0: whether the scoring rule found an answer in it,
+and whether the model ended it, before `max_new_tokens` cut it off."""
+
+
+def metrics_of(scoring: Scoring, listed: Sequence[str], *, ours: bool) -> tuple[str, ...]:
+    """The metrics of a task to store, the primary first.
+
+    Args:
+        scoring: of the benchmark.
+        listed: all metrics that the task lists.
+        ours: whether it is one of our tasks.
+    """
+    return tuple(listed) if ours else (scoring.metric or listed[0], *scoring.also)
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,7 @@ class ItemResult:
         metric: name of the metric.
         correct: the item's value: 1 or 0 for right or wrong, bits per byte for the held-out loss.
         weight: the item's weight in the mean over items: 1, or the answer's bytes for the held-out loss.
-        response: the model's answer or choice; None for the held-out loss.
+        response: the model's answer or choice, in the row of the primary metric; None for the held-out loss.
     """
 
     benchmark: str
@@ -139,7 +157,9 @@ def summarise(
         mean, stderr = mean_and_stderr(values, macro)
         count = sum(map(len, values.values()))
         name = items[0].benchmark
-        results.append(Result(name, metric, mean, stderr, count, metric == primary, higher_is_better[metric]))
+        # The same metric under another of lm-eval's filters is named "metric,filter".
+        higher = higher_is_better[metric.partition(",")[0]]
+        results.append(Result(name, metric, mean, stderr, count, metric == primary, higher))
     return results
 
 

@@ -16,10 +16,12 @@ CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     """The computations of the results. Those of lm-eval's tasks and of generated code count only if they are used."""
-    tasks = [benchmark.task for benchmark in evaluation.benchmarks.values()]
-    stock = ("stock_tasks",) if any(not task.startswith(OFFLINE_PREFIX) for task in tasks) else ()
+    benchmarks = evaluation.benchmarks.values()
+    tasks = [benchmark.task for benchmark in benchmarks]
+    # Of files, those without a rule are lm-eval's task files.
+    stock = any(each.rule is None and not each.task.startswith(OFFLINE_PREFIX) for each in benchmarks)
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
-    return ("evaluation", *stock, *code)
+    return ("evaluation", *(("stock_tasks",) if stock else ()), *code)
 
 
 class EvaluationSpec(Spec):
@@ -31,6 +33,7 @@ class EvaluationSpec(Spec):
         evaluation: the benchmarks. `results.SCORING` has the metric of some; others are scored by the first metric of
             their task. With a `limit`, the items with the first content hashes are used: a sample that depends neither
             on the model nor on the order of the file.
+        files: by benchmark, its file, for those that are files of the user's own.
         held_out: by pool, a Parquet file (sample_id, messages) of conversations for the held-out loss.
         dtype: number type of the weights.
         text: how conversations become text.
@@ -42,6 +45,7 @@ class EvaluationSpec(Spec):
     model_folder: FilePath
     data_folder: FilePath
     evaluation: EvaluationSettings
+    files: Annotated[Mapping[str, str], PATH]
     held_out: Annotated[Mapping[str, str], PATH]
     dtype: str
     text: JobText

@@ -98,6 +98,14 @@ def too_many_shots(benchmark: str, shots: int, task: str, available: int) -> Unu
     return UnusableTask(f"benchmark {benchmark}: shots is {shots}, but {task} has only {available}; lower it")
 
 
+def shown_and_asked(benchmark: str, task: str, question: str) -> UnusableTask:
+    """The error of a task one of whose worked examples is also one of its items."""
+    return UnusableTask(
+        f"benchmark {benchmark}: {task} shows an item with its answer as a worked example: {question[:80]!r}; set "
+        "`shots: 0`, or take it from the examples or from the items"
+    )
+
+
 @lru_cache(maxsize=1)
 def stock_names() -> StockNames:
     """The names in the 14,000 task files of the installed lm-eval. Reading them takes about a second."""

@@ -41,7 +41,7 @@ COMPUTATIONS = {
     "weighted_embedding": Computation(1),
     "target_similarity": Computation(1),
     "whitening": Computation(1),
-    "evaluation": Computation(1, job="evaluation.harness"),
+    "evaluation": Computation(2, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),
     # Counts in addition where code that models wrote is run.
@@ -49,6 +49,6 @@ COMPUTATIONS = {
     # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
     "verdict": Computation(3),
-    "report": Computation(4),
+    "report": Computation(5),
 }
 VERSIONS = {name: computation.version for name, computation in COMPUTATIONS.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selection_platform.report.card_section import with_changed_cards
 from selection_platform.report.contamination import owed_to_items
 from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
@@ -53,6 +54,7 @@ def answer(data: ReportData) -> Answer:
     ]
     sentences += [] if overlaps is None else owed_to_items(overlaps, better)
     headline = _headline(of_measures[measures[0]])
+    sentences += _by_another_way_to_write(of_measures[measures[0]], data)
     unchanged = unchanged_cells(data)
     if unchanged:
         sentences.insert(0, unchanged_in_words(unchanged, data))
@@ -73,6 +75,28 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
         openly = f"{still_open} of {len(verdicts)} comparisons are open"
         return f"Not shown: no choice is seen to beat random selection, and {openly}."
     return "No: no choice beats random selection."
+
+
+def _by_another_way_to_write(verdicts: Sequence[Verdict], data: ReportData) -> list[str]:
+    """A warning that names the arms that are better, mostly on items whose answers are found or ended otherwise."""
+    if data.card_gains is None:
+        return []
+    doubtful = {
+        (row["method"], row["model"], row["pool"], row["budget"])
+        for row in with_changed_cards(data.card_gains).iter_rows(named=True)
+    }
+    named = [
+        f"{each.method} ({cell_name(each.cell)})"
+        for each in verdicts
+        if each.word == "better" and (each.method, *each.cell) in doubtful
+    ]
+    if not named:
+        return []
+    names = ", ".join(named[:MOST_NAMED]) + " and others" * (len(named) > MOST_NAMED)
+    return [
+        f"Warning: more of the gain of {names} comes from benchmark items whose answers are found or ended more often "
+        "or less often than from the others. It may be only another way to write: see the answer cards below."
+    ]
 
 
 def _counts(verdicts: Sequence[Verdict], data: ReportData) -> str:

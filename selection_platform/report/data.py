@@ -11,6 +11,7 @@ import polars as pl
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.experiments.methods import METHODS, Method
+from selection_platform.report.card_section import gains_by_card
 from selection_platform.report.contamination import with_and_without
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
@@ -68,13 +69,14 @@ class ReportData:
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
         tables: rows of the other tables of `reports`, by the table's name; `training`, of `experiments.training`; and
-            `contamination`, of `contamination.with_and_without`.
+            what is counted of the items: `items_won_and_lost`, `answer_card` and `contamination`.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
         written: when that snapshot was written, in UTC.
         picks: what each arm picks first, rows of `90_reports/picks.sql`. No text of rows without a licence.
         items: the benchmark items that each arm wins and loses, as `items.won_and_lost` names the columns.
+        card_gains: how much of each arm's gain comes from items whose answer card differs; see `gains_by_card`.
         recipe: what the numbers were made with, by what it is of.
         fine_tuning: the recipe of the trainings.
         summaries: what each method picks, in one line, by its name.
@@ -91,6 +93,7 @@ class ReportData:
     costs: Sequence[ArmCost] = ()
     picks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PICK_SCHEMA))
     items: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ITEM_SCHEMA))
+    card_gains: pl.DataFrame | None = None
     snapshot: int | None = None
     written: str | None = None
     recipe: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +123,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     if CONTAMINATION in present:
         tables["contamination"] = with_and_without(differences, query(load_sql("90_reports/contamination"), {}))
     tables["items_won_and_lost"] = counted(differences)
+    tables["answer_card"] = query(load_sql("90_reports/answer_card"), {})
     return ReportData(
         title=f"Profile {profile.name}",
         description=profile.description,
@@ -132,6 +136,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
         paper=_paper_verdicts(margins),
         picks=query(load_sql("90_reports/picks"), {"experiments": list(profile.first_selections), "most": MOST_PICKS}),
         items=won_and_lost(differences),
+        card_gains=gains_by_card(differences),
         snapshot=snapshot,
         written=_written(query, snapshot),
         recipe=recipe(profile),

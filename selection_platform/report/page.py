@@ -65,6 +65,7 @@ class Report:
             dict(self.data.recipe),
         ]
         texts = [self.data.picks.write_ndjson(), self.data.items.write_csv()]
+        texts += [] if self.data.card_gains is None else [self.data.card_gains.write_csv()]
         return content_hash([*words, {name: rows.write_csv() for name, rows in self.tables.items()}, *texts])
 
     @cached_property

@@ -19,6 +19,7 @@ from selection_platform.report.cells import (
 )
 from selection_platform.report.data import Margins
 from selection_platform.report.parts import Section, Table, TableCell, cells
+from selection_platform.report.signal import signal_in_words, signal_of, signal_table
 from selection_platform.text.tables import ranks
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Word, interval_of_one_run, seeds_to_see
@@ -152,6 +153,11 @@ def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
         "Means over seeds, in percent (higher is better). The signs are exploratory, except for the primary measure.",
         *left_out(len(columns)),
     ]
+    measured = {name: signal_of(name, runs, verdicts) for name in names}
+    signals = {name: signal for name, signal in measured.items() if signal is not None}
+    if signals:
+        paragraphs.append(signal_in_words(signals))
+        tables.append(signal_table(signals))
     return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
 
 

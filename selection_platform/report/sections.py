@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from selection_platform.report.card_section import answer_cards
 from selection_platform.report.cells import methods_in_order, word_columns
 from selection_platform.report.contamination import contamination
 from selection_platform.report.cost_section import costs
@@ -28,6 +29,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "verdict": lambda: verdict(data, verdicts),
         "paper": lambda: paper(data.paper, verdicts),
         "benchmarks": lambda: benchmarks(runs, verdicts),
+        "cards": lambda: answer_cards(data.table("answer_card"), data.card_gains),
         "items": lambda: items(data.table("items_won_and_lost")),
         "contamination": lambda: contamination(data.tables["contamination"]),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),

@@ -1,4 +1,4 @@
--- One row per item, benchmark and experiment.
+-- One row per item, metric, benchmark and experiment.
 CREATE TABLE benchmarks.items (
     experiment VARCHAR,
     benchmark VARCHAR,
@@ -7,6 +7,6 @@ CREATE TABLE benchmarks.items (
     metric VARCHAR,
     correct DOUBLE, -- the item's value of the metric
     weight DOUBLE, -- the item's weight in the mean over items
-    response VARCHAR
+    response VARCHAR -- what the model wrote or chose, in the row of the headline metric
 );
 ALTER TABLE benchmarks.items SET PARTITIONED BY (experiment);

@@ -68,7 +68,7 @@ CASES = [
     ),
     (
         "missing key", {"evaluation": {"benchmarks": {"mmlu": {"shots": 1}}}},
-        "evaluation.benchmarks.mmlu.task: is missing; add `task: offline_gsm8k`",
+        "evaluation.benchmarks.mmlu: name exactly one of task and file, such as `task: offline_gsm8k`",
     ),
     ("method that scores with a model, and none", {"models": {}, "arms": {"ifd": {"train": False}}},
      f"arms.ifd: needs a base model; {NAME_A_MODEL}"),

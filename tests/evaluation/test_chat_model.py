@@ -100,6 +100,21 @@ def test_answers_end_before_the_stop_string(model, tokenizer):
     assert cut == whole[: whole.index(stop)]
 
 
+def test_answers_that_no_end_was_left_for_are_known(model, tokenizer):
+    asked = {"max_gen_toks": 12}
+    chat = ChatModel(model, paper(tokenizer), 2)
+    text = chat.apply_chat_template(HISTORY)
+    (whole,) = chat.generate_until(ask(chat, "generate_until", (text, asked)))
+    assert chat.cut_off == {text}
+    stopped = ChatModel(model, paper(tokenizer), 2)
+    stopped.apply_chat_template(HISTORY)
+    stopped.generate_until(ask(stopped, "generate_until", (text, asked | {"until": [whole[3:5]]})))
+    assert not stopped.cut_off
+    ids = tokenizer.encode("Yes")
+    assert chat._answer([*ids, tokenizer.eos_token_id], ()) == ("Yes", True)
+    assert chat._answer(ids, ()) == ("Yes", False)
+
+
 def test_likelihood_of_answers(model, tokenizer):
     chat = ChatModel(model, paper(tokenizer), 2)
     texts = [chat.apply_chat_template(HISTORY), chat.apply_chat_template(HISTORY[1:])]

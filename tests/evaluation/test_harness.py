@@ -1,10 +1,15 @@
 import socket
 from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
+from datasets import Dataset
+from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -17,6 +22,7 @@ from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
 from selection_platform.evaluation.items import item_hash
+from selection_platform.evaluation.results import summarise
 from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sandbox
 from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.evaluation.task_names import UnusableTask
@@ -71,6 +77,7 @@ def spec(model_folder, data_folder, tmp_path):
         benchmarks={name: BenchmarkSettings(task=f"offline_{name}", limit=1, max_new_tokens=4) for name in BENCHMARKS},
         tokens_per_batch=8192,
         max_length=4096,
+        files={},
         held_out={"pool": str(held_out)},
         dtype="float32",
         batch_size=24,
@@ -109,7 +116,12 @@ def test_all_benchmarks_end_to_end_and_resume(spec, tmp_path, monkeypatch):
     assert primary["held_out_loss/pool"]["value"] == pytest.approx(8, abs=0.3)
     items = pq.read_table(folder / "items.parquet").to_pylist()
     assert len({(row["benchmark"], row["task"], row["item_id"], row["metric"]) for row in items}) == len(items)
+    # Four tokens end no answer of a model that knows nothing; what it chooses among has no card.
+    ended = {row["benchmark"]: row["value"] for row in results if row["metric"] == "ended"}
+    assert ended == dict.fromkeys({*ran} - {"mmlu"}, 0.0)
     assert {row["response"] for row in items if row["benchmark"] == "mmlu"} <= set("ABCD")
+    primary_rows = {(name, row["metric"]) for name, row in primary.items() if name in ran}
+    assert {(row["benchmark"], row["metric"]) for row in items if row["response"] is not None} == primary_rows
     manifest = read_manifest(folder)
     assert manifest is not None
     assert manifest["benchmarks"]["bbh"]["shots"] == [3]
@@ -138,6 +150,22 @@ def test_generated_code_never_runs_unless_asked(spec, tmp_path):
     manifest = read_manifest(tmp_path / "evaluation")
     assert manifest is not None
     assert manifest["left_out"] == {"humaneval": "run_generated_code is never"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+def test_a_file_of_ones_own_is_evaluated_and_known_by_its_content(spec, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    mine = BenchmarkSettings(file="prompts.jsonl", rule="contains", max_new_tokens=4)
+    only = changed(spec, benchmarks={"mine": mine}, files={"mine": str(path)}, held_out={})
+    EvaluationSpec.model_validate_json(only.model_dump_json())
+    for rows in (2, 3):
+        path.write_text("".join(f'{{"prompt": "{n}?", "reference": "{n}"}}\n' for n in range(rows)))
+        evaluate(only, tmp_path / "evaluation")
+        results = pq.read_table(tmp_path / "evaluation" / "results.parquet").to_pylist()
+        assert {row["metric"]: (row["items"], row["primary"]) for row in results} == {
+            "contains": (rows, True), "answer_found": (rows, False), "ended": (rows, False),
+        }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -176,21 +204,68 @@ def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
 @pytest.mark.parametrize(
     ("name", "answer", "expected"),
     [
-        ("gsm8k", "He has 3 + 15 = 1,{gold} apples, no: ${gold}.", 1.0),
-        ("gsm8k", "{gold} or 7777", 0.0),
-        ("gsm8k", "I do not know", 0.0),
-        ("bbh", "Thus the answer is {gold}.", 1.0),
-        ("bbh", "Thus the answer is not {gold}.", 0.0),
+        ("gsm8k", "So he pays 3 + 15 = ${gold}.00 for 2 apples.", [1.0, 0.0, 0.0, 1.0]),
+        ("gsm8k", "I do not know", [0.0, 0.0, 0.0, 0.0]),
+        ("bbh", "Thus the answer is: {gold}", [1.0, 0.0, 1.0]),
+        ("bbh_direct", "{gold}.", [1.0, 0.0, 1.0]),
     ],
 )
-def test_answers_are_read_off(data_folder, name, answer, expected):
-    task = next(iter(load_tasks(name, BenchmarkSettings(task=f"offline_{name}", limit=1), data_folder, 0).values()))
+def test_our_tasks_list_what_their_rules_give(data_folder, name, answer, expected):
+    settings = BenchmarkSettings(task=f"offline_{name}", limit=1)
+    task: Any = next(iter(load_tasks(name, settings, data_folder, 0).values()))
     item = task.eval_docs[0]
     task.build_all_requests(samples=[0])
     task.instances[0].resps = [answer.format(gold=task.doc_to_target(item))]
     task.apply_filters()
     (filtered,) = task.instances[0].filtered_resps.values()
-    assert task.process_results(item, [filtered]) == {"exact_match": expected}
+    scores = task.process_results(item, [filtered])
+    assert list(scores) == list(cast(dict[str, bool], task.higher_is_better()))
+    assert list(scores.values()) == expected
+
+
+@pytest.mark.slow
+def test_of_lm_evals_own_tasks_the_other_rules_and_the_card_are_stored_too():
+    folder = distribution("lm_eval").locate_file("lm_eval/tasks/gsm8k/gsm8k-cot.yaml")
+    config = yaml.safe_load(Path(str(folder)).read_text())
+    rows = [{"question": "Six and a dozen?", "answer": "#### 18"}, {"question": "Half of 36?", "answer": "#### 18"}]
+    data = {"custom_dataset": lambda **_: {"test": Dataset.from_list(rows)}}
+    own = {"num_fewshot": 0, "dataset_path": None, "dataset_name": None}
+    task: Any = ConfigurableTask(config=config | data | own)
+    chat = Replies({"Six": "The answer is 18. Or 7", "Half": "None"}, cut_off={"Half"})
+    samples = harness.run_items({"gsm8k": task}, None, cast(Any, chat))["gsm8k"]
+    items = list(harness._items("gsm8k", task, samples, ["exact_match"], "flexible-extract", chat.cut_off))
+    by_metric = {metric: [row.correct for row in items if row.metric == metric] for metric in {*ROWS}}
+    assert by_metric == ROWS
+    assert {row.metric for row in items if row.response is not None} == {"exact_match"}
+    found = summarise(items, False, "exact_match", {"exact_match": True, "answer_found": True, "ended": True})
+    assert {row.metric: row.primary for row in found} == dict.fromkeys(ROWS, False) | {"exact_match": True}
+
+
+ROWS = {
+    "exact_match": [0.0, 0.0],
+    "exact_match,strict-match": [1.0, 0.0],
+    "answer_found": [1.0, 0.0],
+    "ended": [1.0, 0.0],
+}
+
+
+class Replies:
+    """Stands for a model that answers by the question's first word."""
+
+    rank, world_size, tokenizer_name = 0, 1, ""
+
+    def __init__(self, answers, cut_off):
+        self.answers, self.asked_cut_off = answers, cut_off
+        self.cut_off = set()
+
+    def apply_chat_template(self, chat_history, add_generation_prompt=True):
+        return chat_history[-1]["content"]
+
+    def generate_until(self, requests):
+        prompts = [request.arguments[0] for request in requests]
+        words = {prompt: next(word for word in self.answers if word in prompt) for prompt in prompts}
+        self.cut_off |= {prompt for prompt, word in words.items() if word in self.asked_cut_off}
+        return [self.answers[words[prompt]] for prompt in prompts]
 
 
 @pytest.mark.slow
@@ -201,11 +276,23 @@ def test_ifeval_strict_and_loose():
         "instruction_id_list": ["punctuation:no_comma", "startend:quotation"],
         "kwargs": [{}, {}],
     }
-    passed = {"prompt_level_strict_acc": 1.0, "prompt_level_loose_acc": 1.0}
+    names = (
+        "prompt_level_strict_acc",
+        "prompt_level_loose_acc",
+        "answer_found",
+        "language_followed",
+        "format_followed",
+    )
+    passed = dict.fromkeys(names, 1.0)
     assert check_response(item, ['"Fine"']) == passed
     # Loosely, a first line may be dropped.
-    assert check_response(item, ['Sure!\n"Fine"']) == passed | {"prompt_level_strict_acc": 0.0}
-    assert check_response(item, ['"Well, fine"']) == dict.fromkeys(passed, 0.0)
+    wrong_form = {"prompt_level_strict_acc": 0.0, "format_followed": 0.0}
+    assert check_response(item, ['Sure!\n"Fine"']) == passed | wrong_form
+    assert check_response(item, ['"Well, fine"']) == passed | wrong_form | {"prompt_level_loose_acc": 0.0}
+    assert check_response(item, [" "]) == dict.fromkeys(passed, 0.0) | {"language_followed": 1.0}
+    german = item | {"instruction_id_list": ["language:response_language"], "kwargs": [{"language": "de"}]}
+    scores = check_response(german, ["This is certainly a sentence in the English language."])
+    assert scores == dict.fromkeys(passed, 0.0) | {"answer_found": 1.0, "format_followed": 1.0}
     # Sentences are counted with punkt_tab, which must be found without a download.
     three = item | {
         "instruction_id_list": ["length_constraints:number_sentences"],

@@ -2,7 +2,9 @@
 
 import logging
 import random
+from functools import partial
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any, cast
 
 import lm_eval.api.task
@@ -19,10 +21,12 @@ from transformers import set_seed
 
 from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
+from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
 from selection_platform.evaluation.harness import _quiet_lm_eval, run_items
 from selection_platform.evaluation.repeatable import _start_streams, make_repeatable
 from selection_platform.evaluation.spec import computations
+from selection_platform.evaluation.task_names import UnusableTask
 
 # langdetect takes it for French about every second time, else for Italian.
 EITHER = "Fine: la vie"
@@ -73,14 +77,29 @@ def ifeval(monkeypatch):
     load_tasks.cache_clear()
 
 
+@pytest.fixture
+def offline_ifeval(monkeypatch):
+    """Loads our task of the same name."""
+
+    def load(questions, limit=None):
+        monkeypatch.setattr(benchmark_tasks, "read_items", lambda *_: {"": questions})
+        load_tasks.cache_clear()
+        return load_tasks("ifeval", BenchmarkSettings(task="offline_ifeval", limit=limit), Path("nowhere"), 0)
+
+    yield load
+    load_tasks.cache_clear()
+
+
 def verdicts(tasks, limit=None):
-    samples = run_items(tasks, limit, cast(Any, OneAnswer(EITHER)))["ifeval"]
+    (samples,) = run_items(tasks, limit, cast(Any, OneAnswer(EITHER))).values()
     return {sample["doc"]["key"]: sample["prompt_level_strict_acc"] for sample in samples}
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_one_text_has_one_verdict_in_any_order_and_with_any_limit(ifeval):
+@pytest.mark.parametrize("name", ["ifeval", "offline_ifeval"])
+def test_one_text_has_one_verdict_in_any_order_and_with_any_limit(name, request):
+    ifeval = request.getfixturevalue(name)
     tasks = ifeval(QUESTIONS)
     found = verdicts(tasks)
     assert len(set(list(found.values())[:60])) == 1
@@ -186,3 +205,41 @@ def test_what_is_not_run_makes_no_results(tasks, run_generated_code, more):
     benchmarks = {task: {"task": task} for task in tasks}
     settings = EvaluationSettings.model_validate({"benchmarks": benchmarks, "run_generated_code": run_generated_code})
     assert computations(settings) == ("evaluation", *more)
+
+
+@pytest.mark.parametrize(
+    ("shots", "shown", "refused"),
+    [(1, "3?", True), (1, "99?", False), (0, "3?", False), (1, "98?", False)],
+)
+def test_a_worked_example_is_never_asked(monkeypatch, shots, shown, refused):
+    examples = [{"question": shown, "answer": "yes"}, {"question": "4?", "answer": "yes"}]
+    task = ConfigurableTask(
+        config={
+            "task": "asked",
+            "output_type": "generate_until",
+            "custom_dataset": lambda **_: {"test": Dataset.from_list([{"question": f"{n}?"} for n in range(8)])},
+            "test_split": "test",
+            "fewshot_config": {"sampler": "first_n", "samples": examples},
+            "doc_to_text": "Q: {{question}}",
+            "doc_to_target": "{{answer if answer is defined else ''}}",
+            "num_fewshot": 0,
+        }
+    )
+    monkeypatch.setattr(benchmark_tasks, "_stock_tasks", lambda *_: {"asked": task})
+    load_tasks.cache_clear()
+    load = partial(load_tasks, "mine", BenchmarkSettings(task="asked", shots=shots), Path("nowhere"), 0)
+    if refused:
+        with pytest.raises(UnusableTask, match=r"benchmark mine: asked shows an item .* example: 'Q: 3\?'; set"):
+            load()
+    else:
+        assert list(load()) == ["asked"]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["gsm8k", "bbh", "bbh_direct"])
+def test_no_worked_example_of_our_tasks_is_asked(name, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "items"
+    prepare(folder)
+    load_tasks.cache_clear()
+    assert load_tasks(name, BenchmarkSettings(task=f"offline_{name}"), folder, 0)

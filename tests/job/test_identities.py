@@ -88,7 +88,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "evaluation",
         {
-            "model_folder": "m", "data_folder": "d", "held_out": {"p": "h"}, "dtype": "float32",
+            "model_folder": "m", "data_folder": "d", "files": {}, "held_out": {"p": "h"}, "dtype": "float32",
             "tokens_per_batch": 256, "max_length": 60,
             "evaluation": EvaluationSettings(
                 benchmarks={"mmlu": BenchmarkSettings.model_validate(BENCHMARK)}, batch_size=4, held_out_limit=5
@@ -102,7 +102,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]  # fmt: skip
 OTHERS = {
     "job", "code_version", "code_versions", "template", "model", "base_model", "samples", "targets", "conversations",
-    "prompts", "epochs", "items", "held_out", "lm_eval", "tasks", "scoring",
+    "prompts", "epochs", "items", "files", "held_out", "lm_eval", "tasks", "scoring",
 }  # fmt: skip
 """What stands in an identity beside settings."""
 

@@ -48,6 +48,7 @@ SPECS = [
         model_folder="model",
         data_folder="data",
         evaluation=EvaluationSettings(benchmarks={"mmlu": BenchmarkSettings(task="é", limit=1)}),
+        files={},
         held_out={"p": "p.parquet"},
         dtype="float32",
         text=PAPER,

@@ -63,8 +63,8 @@ def test_times_in_words():
 
 
 BY_ARITHMETIC = (
-    "31 steps would run From earlier runs, else by arithmetic: about 0 s for all of them, and the time of 20 steps is not "
-    "known By stage, with memory and disk: selection-platform estimate"
+    "31 steps would run From earlier runs, else by arithmetic: about 0 s for all of them, and the time of 20 steps is "
+    "not known By stage, with memory and disk: selection-platform estimate"
 )
 NOT_KNOWN = "4 steps would run The time is not known, because none of these steps ran before"
 

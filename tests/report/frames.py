@@ -125,7 +125,23 @@ DIFFERENCES = pl.DataFrame(
     schema=["model", "pool", "budget", "method", "benchmark", "task", "item_id", "difference", "weight"],
     orient="row",
 )
+CARDS = pl.DataFrame(
+    [
+        ("m", EVIL, 10, method, "gsm8k", metric, metric == "equal_number", value)
+        for method, values in (("random", (40.0, 90.0, 100.0, 30.0)), ("ifd", (50.0, 100.0, 75.0, 30.0)))
+        for metric, value in zip(("equal_number", "answer_found", "ended", "strict_match"), values, strict=True)
+    ],
+    schema=["model", "pool", "budget", "method", "benchmark", "metric", "primary", "value"],
+    orient="row",
+)
+# What the items of DIFFERENCES come to, if the card of gsm8k's changed.
+GAINS = pl.DataFrame(
+    [("m", EVIL, 10, "ifd", 2, 4, 12.5, 12.25), ("m", EVIL, 10, "base", 0, 1, 0.0, 0.0)],
+    schema=[*["model", "pool", "budget", "method"], "changed", "items", "of_changed", "of_others"],
+    orient="row",
+)
 EVERYTHING = {
+    "answer_card": CARDS,
     "items_won_and_lost": counted(DIFFERENCES),
     "diversity_ablation": ABLATION,
     "selection_overlap": OVERLAP,

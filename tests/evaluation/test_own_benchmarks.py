@@ -1,0 +1,236 @@
+"""Benchmarks of one's own: files of prompts, by each rule, and task files of lm-eval."""
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.evaluation.answer_rules import check_answer
+from selection_platform.evaluation.benchmark_tasks import OwnFile, load_tasks
+from selection_platform.evaluation.harness import _items, run_items
+from selection_platform.evaluation.own_benchmarks import check_benchmark, content_of, read_prompts
+from selection_platform.evaluation.results import metrics_of
+from selection_platform.evaluation.spec import computations
+from selection_platform.evaluation.task_names import UnusableTask
+
+CHOICE = "Which is a colour?\nA) Rome\nB) Red\nC) Reed"
+ANSWERS = [
+    # rule, prompt, references, answer, right
+    ("exact", "Capital of France?", ["Paris"], "Paris", True),
+    ("exact", "Capital of France?", ["Paris"], " **paris**.\n", True),
+    ("exact", "Capital of France?", ["Paris"], "The answer is Paris.", True),
+    ("exact", "Capital of France?", ["Paris"], '"Paris"', True),
+    ("exact", "Capital of France?", ["Paris", "City of Light"], "city of  light", True),
+    ("exact", "Capital of France?", ["Paris"], "It is Paris, I think", False),
+    ("exact", "Capital of France?", ["Paris"], "Paris, Texas", False),
+    ("exact", "Capital of France?", ["Paris"], "", False),
+    ("number", "Six and a dozen?", ["18"], "6 + 12 = $18.00", True),
+    ("number", "Six and a dozen?", ["18.0"], "The answer is eighteen.", True),
+    ("number", "Six and a dozen?", ["17", "18"], "18", True),
+    ("number", "Six and a dozen?", ["18"], "18 is wrong, the answer is 17", False),
+    ("number", "Six and a dozen?", ["18"], "many", False),
+    ("letter", CHOICE, ["B"], "B", True),
+    ("letter", CHOICE, ["(B)"], "The answer is (B).", True),
+    ("letter", CHOICE, ["B"], "b) Red", True),
+    ("letter", CHOICE, ["B"], "Red", True),
+    ("letter", CHOICE, ["B"], "Reed", False),
+    ("letter", CHOICE, ["B"], "D", False),
+    ("letter", "Say a letter", ["D"], "D", True),
+    ("contains", "Who wrote it?", ["Jane Austen"], "It was written by  **Jane\nAusten** in 1813.", True),
+    ("contains", "Who wrote it?", ["Jane Austen"], "Jane and Austen", False),
+    ("contains", "Who wrote it?", ["Jane Austen"], "", False),
+]
+
+
+@pytest.mark.parametrize(("rule", "prompt", "references", "answer", "right"), ANSWERS)
+def test_an_answer_is_judged_by_its_rule(rule, prompt, references, answer, right):
+    scores = check_answer(rule, {"prompt": prompt, "references": references}, [answer])
+    assert scores[rule] == right
+    assert scores["answer_found"] >= right
+
+
+def written(folder, *rows):
+    path = folder / "prompts.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rule", "row", "message"),
+    [
+        ("exact", "not JSON", "line 2: not JSON"),
+        ("exact", "[1]", "row 2: is no object"),
+        ("exact", {"reference": "x"}, "row 2, field prompt: is no text"),
+        ("exact", {"prompt": " ", "reference": "x"}, "row 2, field prompt: is no text"),
+        ("exact", {"prompt": "p"}, "row 2, field reference: None is no text"),
+        ("exact", {"prompt": "p", "reference": []}, "row 2, field reference: is an empty list"),
+        ("exact", {"prompt": "p", "reference": ["x", " "]}, "row 2, field reference: ' ' is empty"),
+        ("exact", {"prompt": "p", "reference": True}, "row 2, field reference: True is no text"),
+        (
+            "number",
+            {"prompt": "p", "reference": "3 or 4"},
+            "row 2, field reference: '3 or 4' is not one number, as rule",
+        ),
+        ("letter", {"prompt": "p", "reference": "Red"}, "row 2, field reference: 'Red' is not one capital letter"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path, rule, row, message):
+    first = {"prompt": "p", "reference": {"number": "1"}.get(rule, "A")}
+    path = written(tmp_path, first, row)
+    with pytest.raises(UnusableTask, match=r"^benchmark mine: ") as raised:
+        read_prompts("mine", path, rule)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_numbers_and_lists_are_references_too(tmp_path):
+    path = written(tmp_path, {"prompt": "p", "reference": 18, "id": 1}, {"prompt": "q", "reference": ["1", 2.5]})
+    assert read_prompts("mine", path, "number") == [
+        {"prompt": "p", "references": ["18"]},
+        {"prompt": "q", "references": ["1", "2.5"]},
+    ]
+    with pytest.raises(UnusableTask, match="has no rows"):
+        read_prompts("mine", written(tmp_path), "number")
+
+
+class Echo:
+    """Stands for a model that answers with the last word of the prompt."""
+
+    rank, world_size, tokenizer_name = 0, 1, ""
+    cut_off = ()
+
+    def apply_chat_template(self, chat_history, add_generation_prompt=True):
+        return chat_history[-1]["content"]
+
+    def generate_until(self, requests):
+        return [request.arguments[0].split()[-1] for request in requests]
+
+
+def run(settings, path):
+    file = OwnFile(path, content_of("mine", path))
+    tasks: Any = load_tasks("mine", settings, path.parent, 0, file)
+    samples = run_items(tasks, settings.limit, cast(Any, Echo()))
+    (name,) = tasks
+    metrics = metrics_of(settings_scoring(), list(tasks[name].higher_is_better()), ours=settings.rule is not None)
+    return list(_items("mine", tasks[name], samples[name], metrics, None, Echo.cut_off))
+
+
+def settings_scoring():
+    from selection_platform.evaluation.results import Scoring
+
+    return Scoring()
+
+
+def test_a_file_of_prompts_is_run(tmp_path):
+    rows = [{"prompt": f"Say {{{{ {n} }}}} and {n}", "reference": n if n < 3 else 0} for n in range(5)]
+    path = written(tmp_path, *rows)
+    settings = BenchmarkSettings(file=str(path), rule="number")
+    items = run(settings, path)
+    by_metric = {metric: sum(row.correct for row in items if row.metric == metric) for metric in
+                 ("number", "answer_found", "ended")}  # fmt: skip
+    assert by_metric == {"number": 3.0, "answer_found": 5.0, "ended": 5.0}
+    few = run(settings.model_copy(update={"limit": 2}), path)
+    assert {row.item_id for row in few} < {row.item_id for row in items}
+    assert len(few) == 2 * 3
+    # Another content in the same place is another task.
+    again = run(settings, written(tmp_path, rows[0]))
+    assert len(again) == 3
+
+
+TASK = """
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+process_results: !function rules.check
+metric_list:
+  - {metric: fine, aggregation: mean, higher_is_better: true}
+"""
+
+
+def task_folder(folder):
+    (folder / "base.yaml").write_text(TASK)
+    (folder / "mine.yaml").write_text("include: base.yaml\nnum_fewshot: 0\n")
+    (folder / "rules.py").write_text("def check(doc, results):\n    return {'fine': results[0] == doc['answer']}\n")
+    (folder / "rows.jsonl").write_text('{"question": "Say yes", "answer": "yes"}\n{"question": "No", "answer": "?"}\n')
+    return folder / "mine.yaml"
+
+
+def test_a_task_file_is_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    (tmp_path / "task").mkdir()
+    path = task_folder(tmp_path / "task")
+    items = run(BenchmarkSettings(file=str(path)), path)
+    assert [row.correct for row in items if row.metric == "fine"] == [1.0, 0.0]
+    assert {row.metric for row in items} == {"fine", "answer_found", "ended"}
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "base.yaml", "rules.py", "rows.jsonl"])
+def test_all_that_a_task_file_consists_of_is_its_content(tmp_path, name):
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        task_folder(tmp_path / folder)
+    one, other = (content_of("mine", tmp_path / folder / "mine.yaml") for folder in ("one", "other"))
+    assert one == other
+    changed = tmp_path / "other" / name
+    changed.write_text(changed.read_text() + "\n")
+    assert content_of("mine", tmp_path / "other" / "mine.yaml") != one
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [one, two]", "names no single task under `task`"),
+        ("group: g\ntask: [one]", "names no single task"),
+        ("task: mine\nunsafe_code: true", "runs generated code without a sandbox"),
+        ("include: gone.yaml\ntask: mine", "includes gone.yaml, which is not beside it"),
+        ("a: [", "is no YAML"),
+        ("- task", "is no task file of lm-eval"),
+    ],
+)
+def test_a_task_file_that_cannot_be_used_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UnusableTask, match=r"benchmark mine: ") as raised:
+        check_benchmark("mine", BenchmarkSettings(file=str(path)))
+    assert message in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UnusableTask, match=r"benchmark mine: there is no file .*gone\.jsonl; correct `file`"):
+        check_benchmark("mine", BenchmarkSettings(file=str(tmp_path / "gone.jsonl"), rule="exact"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "name exactly one of task and file"),
+        ({"task": "gsm8k", "file": "x.yaml"}, "name exactly one of task and file"),
+        ({"file": "x.jsonl"}, "rule: x.jsonl needs one: exact, number, letter, contains"),
+        ({"file": "x.yaml", "rule": "exact"}, "lm-eval's tasks have rules of their own"),
+        ({"task": "gsm8k", "rule": "exact"}, "lm-eval's tasks have rules of their own"),
+        ({"file": "x.jsonl", "rule": "exact", "shots": 2}, "a file of prompts has no worked examples"),
+    ],
+)
+def test_settings_that_do_not_fit_together(settings, message):
+    with pytest.raises(ValueError, match=message):
+        BenchmarkSettings(**settings)
+
+
+def test_what_is_not_asked_for_is_no_part_of_the_content():
+    assert BenchmarkSettings(task="t").content() == {"task": "t", "shots": None, "limit": None, "max_new_tokens": None}
+    evaluation = EvaluationSettings(benchmarks={"x": BenchmarkSettings(task="t")})
+    assert evaluation.content()["benchmarks"] == {"x": BenchmarkSettings(task="t").content()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [({"file": "x.jsonl", "rule": "exact"}, ()), ({"file": "x.yaml"}, ("stock_tasks",))],
+)
+def test_only_lm_evals_task_files_are_run_as_its_own(settings, more):
+    evaluation = EvaluationSettings(benchmarks={"x": BenchmarkSettings(**settings)})
+    assert computations(evaluation) == ("evaluation", *more)
