@@ -30,9 +30,9 @@ class EvaluationSpec(Spec):
     Attributes:
         model_folder: a model that `models.loading.load_model` reads.
         data_folder: what `benchmark_data.prepare` has written; used by offline tasks only.
-        evaluation: what is measured. The benchmarks in `results.SCORING` have a metric chosen; any other is scored by
-            the first metric that its task lists. With a `limit`, the items whose content hash comes first are taken: a
-            sample that depends on neither the model nor the order of the file.
+        evaluation: what is measured. A benchmark is scored by the first metric that its task lists; of lm-eval's own
+            tasks, those in `results.SCORING` have another one chosen. With a `limit`, the items whose content hash
+            comes first are taken: a sample that depends on neither the model nor the order of the file.
         files: benchmark -> file, of those that are files of the user's own.
         held_out: pool -> Parquet file (sample_id, messages) whose answers' loss is measured.
         dtype: of the weights.
