@@ -87,7 +87,7 @@ def _settings(profile: Profile) -> Used:
 
     files = {name: each.path for name, each in profile.evaluation.benchmarks.items() if each.path is not None}
     # What lies in a file, and not only where it lies. What is not there is told before the run.
-    contents = {name: content_of(name, path) if path.is_file() else "missing" for name, path in files.items()}
+    contents = {name: content_of(name, path)[:32] if path.is_file() else "missing" for name, path in files.items()}
     return {
         "dtype": profile.dtype,
         "evaluation": profile.evaluation,

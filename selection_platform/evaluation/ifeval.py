@@ -28,7 +28,7 @@ def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[st
     # The checker draws missing arguments of an item from the global random stream.
     random.seed(0)
     verdict = _checker()(item, responses)
-    followed = dict(zip(item["instruction_id_list"], verdict["inst_level_strict_acc"], strict=True))
+    followed = list(zip(item["instruction_id_list"], verdict["inst_level_strict_acc"], strict=True))
     return {
         **{name: float(verdict[name]) for name in ("prompt_level_strict_acc", "prompt_level_loose_acc")},
         "answer_found": float(bool(responses[0].strip())),
@@ -37,8 +37,8 @@ def check_response(item: Mapping[str, Any], responses: Sequence[str]) -> dict[st
     }
 
 
-def _all_of(followed: Mapping[str, bool], groups: tuple[str, ...]) -> float:
-    return float(all(each for name, each in followed.items() if name.partition(":")[0] in groups))
+def _all_of(followed: Sequence[tuple[str, bool]], groups: tuple[str, ...]) -> float:
+    return float(all(each for name, each in followed if name.partition(":")[0] in groups))
 
 
 @lru_cache(maxsize=1)

@@ -30,9 +30,9 @@ class EvaluationSpec(Spec):
     Attributes:
         model_folder: a model that `models.loading.load_model` reads.
         data_folder: the folder from `benchmark_data.prepare`, for offline tasks.
-        evaluation: the benchmarks. `results.SCORING` has the metric of some; others are scored by the first metric of
-            their task. With a `limit`, the items with the first content hashes are used: a sample that depends neither
-            on the model nor on the order of the file.
+        evaluation: the benchmarks. A benchmark is scored by the first metric of its task; `results.SCORING` has another
+            one for some of lm-eval's own tasks. With a `limit`, the items with the first content hashes are used: a
+            sample that depends neither on the model nor on the order of the file.
         files: by benchmark, its file, for those that are files of the user's own.
         held_out: by pool, a Parquet file (sample_id, messages) of conversations for the held-out loss.
         dtype: number type of the weights.

@@ -88,8 +88,10 @@ def _tables(of_cell: pl.DataFrame, name: str) -> Iterator[Table]:
     of_card = pl.col("metric").is_in(CARD)
     names = {ANSWER_FOUND: "found", ENDED: "ended"}
     yield _table(of_cell.filter(of_card).with_columns(pl.col("metric").replace(names)), f"Answers, {name}", name)
-    if not of_cell.filter(~of_card & ~pl.col("primary")).is_empty():
-        yield _table(of_cell.filter(~of_card), f"By other rules, {name}", name)
+    others = of_cell.filter(~of_card & ~pl.col("primary"))
+    if not others.is_empty():
+        compared = of_cell.filter(~of_card & pl.col("benchmark").is_in(others["benchmark"].unique().to_list()))
+        yield _table(compared, f"By other rules, {name}", name)
 
 
 def _table(rows: pl.DataFrame, caption: str, name: str) -> Table:

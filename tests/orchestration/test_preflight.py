@@ -59,6 +59,18 @@ def test_all_is_said_at_once(tmp_path, monkeypatch, capsys):
     ]
 
 
+def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, capsys):
+    (tmp_path / "letters.jsonl").write_text("{}")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Two and two?", "reference": "some"}\n')
+    mine = {"file": "prompts.jsonl", "rule": "number"}
+    evaluation = {"benchmarks": {"mine": mine, "other": {"file": "gone.yaml"}}}
+    assert faults(tmp_path, monkeypatch, capsys, evaluation=evaluation) == [
+        "evaluation.benchmarks: benchmark mine: @/prompts.jsonl, row 1, field reference: 'some' is not one number, as "
+        "rule number needs; correct it",
+        "evaluation.benchmarks: benchmark other: there is no file @/gone.yaml; correct `file`",
+    ]
+
+
 def own_model(tmp_path, **config):
     (tmp_path / "letters.jsonl").write_text("{}")
     (tmp_path / "model").mkdir()

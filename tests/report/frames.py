@@ -130,7 +130,9 @@ CARDS = pl.DataFrame(
         ("m", EVIL, 10, method, "gsm8k", metric, metric == "equal_number", value)
         for method, values in (("random", (40.0, 90.0, 100.0, 30.0)), ("ifd", (50.0, 100.0, 75.0, 30.0)))
         for metric, value in zip(("equal_number", "answer_found", "ended", "strict_match"), values, strict=True)
-    ],
+    ]
+    # A benchmark of one rule.
+    + [("m", EVIL, 10, "ifd", "mine", metric, metric == "exact", 5.0) for metric in ("exact", "answer_found", "ended")],
     schema=["model", "pool", "budget", "method", "benchmark", "metric", "primary", "value"],
     orient="row",
 )

@@ -49,9 +49,11 @@ def test_a_gain_that_is_more_of_changed_cards_is_warned_of(of_changed, of_others
 def test_the_section_has_cards_and_other_rules_apart():
     section = answer_cards(CARDS, GAINS)
     found, rules = section.tables
-    assert list(found.header) == ["arm", "gsm8k found", "gsm8k ended"]
-    assert [[cell.text for cell in row] for row in found.rows] == [["random", "90.00", "100.00"],
-                                                                   ["ifd", "100.00", "75.00"]]  # fmt: skip
+    assert list(found.header) == ["arm", "gsm8k found", "gsm8k ended", "mine found", "mine ended"]
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["random", "90.00", "100.00", "", ""],
+        ["ifd", "100.00", "75.00", "5.00", "5.00"],
+    ]
     assert list(rules.header) == ["arm", "gsm8k equal_number", "gsm8k strict_match"]
     assert [sentence for sentence in section.paragraphs if sentence.startswith("Warning")] == [
         f"Warning: of what ifd gains over random in m · {EVIL} · 10, 24.75 points of the average, 12.50 come from the "
