@@ -21,7 +21,7 @@ from selection_platform.estimate.shape import Shape
 TOKENS = 128
 MOST_WEIGHTS = 15_000_000
 """Numbers in the blocks that are timed: enough that they leave the caches, few enough for a second."""
-TIMED = 0.06
+TIMED = 0.1
 """Seconds that each measurement repeats for."""
 SLOW = 0.5
 """Share of float32's rate below which bfloat16 is not timed on whole blocks."""
