@@ -55,7 +55,8 @@ def _print(found: "Estimate", *, whole: bool) -> None:
     if any(stage.fits is False for stage in found.stages):
         print(f"* {NO_ROOM}")
     beside = f", and {found.unknown} steps whose time is not known" if found.unknown else ""
-    print(wrapped(f"In all {duration(3600 * found.hours)} by the clock{beside}."))
+    hours = f"about {_number(found.hours)} hours" if found.hours >= 1.5 else duration(3600 * found.hours)
+    print(wrapped(f"In all {hours} by the clock{beside}."))
     free = "" if found.free is None else f"; {_number(found.free / GB)} GB are free here"
     print(wrapped(f"Disk: {_number(found.disk / GB)} GB at once{free}."))
     for line in found.notes:

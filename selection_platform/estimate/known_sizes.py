@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.configuration.settings import ModelSettings
@@ -40,7 +43,7 @@ _POOLS = {
 }
 """Conversations, and mean tokens of a conversation and of its last answer: about, by Qwen2's tokenizer."""
 _UNKNOWN_ROWS, _UNKNOWN_TOKENS = 1_000_000, 400
-_PACKAGES = {"instruct-mix": (7_000, 240), "sharegpt-en": (2_000, 900)}
+_PACKAGES = {"instruct-mix": (7_700, 900), "sharegpt-en": (2_000, 900)}
 _LOOKED_AT = 200_000
 """Bytes of a file that are read to see how long its rows are."""
 _SQUEEZED = {".gz": 3.0, ".zst": 3.0}
@@ -80,11 +83,13 @@ def find_shape(settings: ModelSettings, copied: Path, *, quick: bool = False) ->
 def guessed_lengths(settings: PoolSettings) -> Lengths:
     """Lengths of a pool that was not made yet, by its files' sizes where they are here, else by assumption."""
     rows, tokens, answer, known = _of_source(settings.source)
+    lengths = assumed(rows, tokens, answer, known)
     if settings.max_characters is not None:
-        tokens = min(tokens, 0.5 * settings.max_characters / CHARACTERS_PER_TOKEN)
-        answer = min(answer, tokens / 2)
-    rows = min(rows, settings.limit or rows)
-    return assumed(max(1, rows), tokens, answer, known.format(rows=f"{rows:,}", tokens=f"{tokens:,.0f}"))
+        short = lengths.prompt + lengths.answer <= settings.max_characters / CHARACTERS_PER_TOKEN
+        lengths = lengths.take(np.flatnonzero(short))
+    lengths = lengths.take(np.arange(min(len(lengths), settings.limit or len(lengths))))
+    mean = (lengths.prompt + lengths.answer).mean() if len(lengths) else 0.0
+    return replace(lengths, known=known.format(rows=f"{len(lengths):,}", tokens=f"{mean:,.0f}"))
 
 
 def _of_source(source: SourceSettings) -> tuple[int, float, float, str]:

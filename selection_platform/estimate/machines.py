@@ -61,8 +61,9 @@ class Machine:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Number and name."""
-        return self.device.name if self.is_cpu else f"{self.count} x {self.device.name}"
+        """Number, name and memory."""
+        memory = "" if self.here else f" {self.device.memory // GB} GB"
+        return self.device.name if self.is_cpu else f"{self.count} x {self.device.name}{memory}"
 
 
 def _accelerator(name: str, memory: int, rate: float, bandwidth: float) -> Device:
@@ -77,13 +78,13 @@ def _accelerator(name: str, memory: int, rate: float, bandwidth: float) -> Devic
 
 ACCELERATORS = {
     # https://www.nvidia.com/en-us/data-center/h100 and .../h200: 989 TFLOP/s without sparsity
-    "h100": _accelerator("H100 80 GB", 80, 989, 3.35),
-    "h200": _accelerator("H200 141 GB", 141, 989, 4.8),
+    "h100": _accelerator("H100", 80, 989, 3.35),
+    "h200": _accelerator("H200", 141, 989, 4.8),
     # https://www.nvidia.com/en-us/data-center/a100
-    "a100": _accelerator("A100 80 GB", 80, 312, 2.04),
-    "a100-40": _accelerator("A100 40 GB", 40, 312, 1.56),
+    "a100": _accelerator("A100", 80, 312, 2.04),
+    "a100-40": _accelerator("A100", 40, 312, 1.56),
     # NVIDIA's Ada architecture white paper: 165 TFLOP/s with sums in float32
-    "4090": _accelerator("RTX 4090 24 GB", 24, 165, 1.01),
+    "4090": _accelerator("RTX 4090", 24, 165, 1.01),
 }
 """The accelerators that can be named, by word."""
 

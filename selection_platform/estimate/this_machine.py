@@ -23,6 +23,8 @@ MOST_WEIGHTS = 15_000_000
 """Numbers in the blocks that are timed: enough that they leave the caches, few enough for a second."""
 TIMED = 0.1
 """Seconds that each measurement repeats for."""
+SLOW = 0.5
+"""Share of float32's rate below which bfloat16 is not timed on whole blocks."""
 WORTH = 1.5
 """How much faster bfloat16 must be before it is worth naming in a profile."""
 
@@ -96,13 +98,12 @@ def _rates(shape: Shape) -> tuple[dict[str, float], dict[str, float]]:
     """Operations per second of a forward pass and of a training step of some blocks, by number type."""
     forward: dict[str, float] = {}
     training: dict[str, float] = {}
-    slow = _product(torch.bfloat16, "cpu", 128) < _product(torch.float32, "cpu", 128) / 2
+    share = _product(torch.bfloat16, "cpu", 128) / _product(torch.float32, "cpu", 128)
     blocks = _Blocks(shape)
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
-        if slow and dtype is torch.bfloat16:
+        if share < SLOW and dtype is torch.bfloat16:
             # Whole blocks would take seconds; matrices tell enough.
-            share = _product(torch.bfloat16, "cpu", 128) / _product(torch.float32, "cpu", 128)
             forward[name], training[name] = (rates["float32"] * share for rates in (forward, training))
             continue
         cast = [weight.detach().to(dtype) for weight in blocks.weights]

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
 from selection_platform.errors import PlatformError
 from selection_platform.estimate import arithmetic
+from selection_platform.estimate.known_sizes import guessed_lengths
 from selection_platform.estimate.lengths import Extra, Lengths, assumed, micro_batches, padded, trained
 from selection_platform.estimate.machines import stated_machine
 from selection_platform.estimate.shape import shape_of
@@ -80,6 +82,18 @@ def test_assumed_lengths_have_the_means_they_say():
     assert (found.prompt + found.answer).mean() == pytest.approx(400, rel=0.01)
     assert found.answer.mean() == pytest.approx(200, rel=0.01)
     assert not found.measured
+
+
+def test_a_pool_of_files_is_as_large_as_its_files(tmp_path):
+    row = '{"messages": [{"role": "user", "content": "Hello there"}, {"role": "assistant", "content": "Hi"}]}\n'
+    (tmp_path / "chats.jsonl").write_text(row * 300)
+    source = {"files": str(tmp_path / "*.jsonl")}
+    assert len(guessed_lengths(PoolSettings.model_validate({"source": source}))) == pytest.approx(300, rel=0.02)
+    assert len(guessed_lengths(PoolSettings.model_validate({"source": source, "limit": 7}))) == 7
+    # What is longer is left out.
+    short = guessed_lengths(PoolSettings.model_validate({"source": source, "max_characters": 60}))
+    assert 0 < len(short) < 200
+    assert (short.prompt + short.answer).max() <= 60 / 4.2
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def training_peak(config, recipe, monkeypatch):
         return live.peak + 8 * trained
 
 
-def adapted(model, lora, monkeypatch):
+def adapted(model, lora, monkeypatch, dtype=torch.float32):
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora.layer import LoraLayer
 
@@ -94,7 +94,12 @@ def adapted(model, lora, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)
     names = ["q_proj", "k_proj", "v_proj", "o_proj"]
     settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=names)
-    return get_peft_model(model, settings)
+    # As `_move_adapter_to_device_of_base_layer` would leave it.
+    torch.set_default_dtype(dtype)
+    try:
+        return get_peft_model(model, settings, autocast_adapter_dtype=dtype is torch.float32)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 FULL = FineTuningSettings(batch_per_device=4, max_length=4096, gradient_checkpointing=True)
@@ -151,7 +156,8 @@ def test_decoding():
 def test_influence(config, monkeypatch):
     lora = LoraSettings(rank=128, dropout=0.1)
     with counted() as live:
-        model: Any = adapted(fake(config, torch.bfloat16), lora, monkeypatch).eval().requires_grad_(False)
+        model: Any = adapted(fake(config, torch.bfloat16), lora, monkeypatch, torch.bfloat16)
+        model.eval().requires_grad_(False)
         inputs = []
 
         def keep(_, given, output):
