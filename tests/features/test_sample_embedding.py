@@ -14,7 +14,7 @@ from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.errors import NotFinite
 from selection_platform.features import answer_likelihood, sample_embedding
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
-from selection_platform.job.shards import shard_files
+from selection_platform.job.shards import apart_files, shard_files
 from selection_platform.models import forward_pass
 from selection_platform.models.head import output_head
 from selection_platform.models.loading import load_model
@@ -39,9 +39,9 @@ def spec(tmp_path: Path) -> EmbeddingSpec:
 
 
 def shared_pass(spec: EmbeddingSpec, *, prompt_embedding: bool = False) -> answer_likelihood.LikelihoodSpec:
-    scoring = ScoringSettings(**dict(spec.scoring))
-    values = {name: value for name, value in dict(spec).items() if name != "weighted"}
-    return answer_likelihood.LikelihoodSpec(**values | {"scoring": scoring, "prompt_embedding": prompt_embedding})
+    given = {**dict(spec), "scoring": ScoringSettings(**dict(spec.scoring)), "prompt_embedding": prompt_embedding}
+    weighted = given.pop("weighted")
+    return answer_likelihood.LikelihoodSpec(**given, weighted_embedding=weighted)
 
 
 def shard_bytes(folder: Path) -> list[bytes]:
@@ -53,6 +53,18 @@ def write_shard(path: Path, rows: dict[str, list[float]], size: int) -> Path:
     table = {"sample_id": list(rows), "embedding": pa.FixedSizeListArray.from_arrays(values, size)}
     pq.write_table(pa.table(table), path)
     return path
+
+
+def test_position_weighted_means_are_those_that_the_shared_pass_keeps_apart(spec: EmbeddingSpec, tmp_path: Path):
+    weighted = changed(spec, weighted=True)
+    embed(weighted, tmp_path / "alone")
+    answer_likelihood.score(shared_pass(weighted), tmp_path / "shared")
+    ids, alone = read_embeddings(shard_files(tmp_path / "alone"), tmp_path / "alone.npy")
+    kept = read_embeddings(apart_files(tmp_path / "shared"), tmp_path / "kept.npy", "weighted_embedding")
+    assert ids == kept[0]
+    assert alone == pytest.approx(kept[1], rel=1e-6, abs=1e-7)
+    embed(spec, tmp_path / "means")
+    assert not np.allclose(alone, read_embeddings(shard_files(tmp_path / "means"), tmp_path / "means.npy")[1])
 
 
 @pytest.mark.parametrize("architecture", CONFIGS)

@@ -73,7 +73,7 @@ def test_only_weights_are_dropped(model):
     assert not weights_dropped(model)
     assert drop_weights(model) == 30
     assert weights_dropped(model)
-    assert {path.name for path in model.iterdir()} == {"config.json", "tokenizer.json", "manifest.json"}
+    assert {path.name for path in model.iterdir()} == {"config.json", "tokenizer.json", "manifest.json", "files.json"}
     assert (read_manifest(model) or {})["weights_hash"] == "abc"
     assert drop_weights(model) == 0
     assert (read_manifest(model) or {})["weights_dropped"]["bytes"] == 30

@@ -401,6 +401,8 @@ def test_refuses_impossible_jobs(spec: InfluenceSpec, tmp_path: Path):
 
 def test_refuses_adapters_of_other_layers(spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path):
     shutil.copytree(warm_ups["llama"].parent, tmp_path / "odd")
+    # The snapshots of another trainer, which recorded no files.
+    (tmp_path / "odd/warm" / RECORD).unlink()
     moments = tmp_path / "odd/warm/epoch-1" / MOMENTS_FILE
     for extra in ("base_model.model.lm_head", "base_model.model.model.embed_tokens", "base_model.model.model.norm"):
         state = load_file(tmp_path / "odd/warm/epoch-2" / MOMENTS_FILE)
