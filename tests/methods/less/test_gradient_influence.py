@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selection_platform.errors import NotFinite
+from selection_platform.job.folder import FILES
 from selection_platform.methods.less import influence_pass
 from selection_platform.methods.less.adam_direction import prepare_moments, update_direction
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
@@ -402,7 +403,7 @@ def test_refuses_impossible_jobs(spec: InfluenceSpec, tmp_path: Path):
 def test_refuses_adapters_of_other_layers(spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path):
     shutil.copytree(warm_ups["llama"].parent, tmp_path / "odd")
     # The snapshots of another trainer, which recorded no files.
-    (tmp_path / "odd/warm" / RECORD).unlink()
+    (tmp_path / "odd/warm" / FILES).unlink()
     moments = tmp_path / "odd/warm/epoch-1" / MOMENTS_FILE
     for extra in ("base_model.model.lm_head", "base_model.model.model.embed_tokens", "base_model.model.model.norm"):
         state = load_file(tmp_path / "odd/warm/epoch-2" / MOMENTS_FILE)
