@@ -17,7 +17,6 @@ from selection_platform.estimate.memory import BYTES, Place
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.task import Known, Task
 from selection_platform.experiments.keys import Experiment
-from selection_platform.experiments.methods import METHODS
 from selection_platform.job.compute import Compute
 from selection_platform.text.cuts import ScoringCut
 
@@ -47,7 +46,7 @@ class Tasks:
 
     def _features(self) -> Iterator[Task]:
         profile = self._profile
-        if any(METHODS[name].scored_per == "scoring" for name in profile.arms):
+        if any(profile.methods[name].scored_per == "scoring" for name in profile.arms):
             yield from map(self._forward_pass, profile.scorings)
         if profile.has_clusters:
             clusters = profile.k_means.clusters
