@@ -115,8 +115,8 @@ class Estimator:
         return min(self._workspace.profile.jobs.processes, self.machine.count)
 
     def seconds(self, step: Step) -> float | None:
-        """What a step takes by arithmetic; None where no model computes it."""
-        tasks = self._of(step)
+        """What a step takes by arithmetic; None where no model computes it, as where one is only copied."""
+        tasks = [task for task in self._of(step) if task.memory]
         return sum(self._seconds(task, self.processes) for task in tasks) if tasks else None
 
     def _seconds(self, task: Task, processes: int) -> float:

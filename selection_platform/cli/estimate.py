@@ -54,15 +54,21 @@ def _print(found: "Estimate", *, whole: bool) -> None:
     print()
     if any(stage.fits is False for stage in found.stages):
         print(f"* {NO_ROOM}")
-    beside = f", and {found.unknown} steps whose time is not known" if found.unknown else ""
-    hours = f"about {_number(found.hours)} hours" if found.hours >= 1.5 else duration(3600 * found.hours)
-    print(wrapped(f"In all {hours} by the clock{beside}."))
+    print(wrapped(_time(found)))
     free = "" if found.free is None else f"; {_number(found.free / GB)} GB are free here"
     print(wrapped(f"Disk: {_number(found.disk / GB)} GB at once{free}."))
     for line in found.notes:
         print(wrapped(line))
     for line in found.faults:
         print("\n" + wrapped(f"Does not fit: {line}"))
+
+
+def _time(found: "Estimate") -> str:
+    if all(stage.hours is None for stage in found.stages):
+        return "How long it takes is not known: none of it was made before, and no model computes it."
+    beside = f", and {found.unknown} steps whose time is not known" if found.unknown else ""
+    hours = f"about {_number(found.hours)} hours" if found.hours >= 1.5 else duration(3600 * found.hours)
+    return f"In all {hours} by the clock{beside}."
 
 
 def _table(found: "Estimate") -> tuple[list[str], list[list[str]]]:

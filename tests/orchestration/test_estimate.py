@@ -85,6 +85,19 @@ def test_the_papers_recipe_does_not_fit_80_gb(tmp_path, monkeypatch, capsys):
     assert float(in_all.split()[3].replace(",", "")) == pytest.approx(842, rel=0.05)
 
 
+def test_a_profile_without_models(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
+    profile = {
+        "pools": {"chats": {"source": {"files": "chats.jsonl"}}},
+        "arms": {"random": {"train": False}},
+        "budgets": [1],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(profile))
+    assert main(["--profile", str(tmp_path / "own.yaml"), "estimate"]) == 0
+    assert "How long it takes is not known: none of it was made before, and no model" in capsys.readouterr().out
+
+
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)
