@@ -159,6 +159,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         group="pools",
         kinds={"python", "duckdb"},
         settings={},
+        sql=["10_pools/compared_items"],
         by=["contamination"],
     )
     def contamination(
@@ -166,21 +167,27 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
     ) -> dg.MaterializeResult:
         """The samples that hold a benchmark's item: 13 words of it, or a text that is nearly the same.
 
-        Table `pools.contamination`. Where the pool is decontaminated, none of them shares 13 words.
+        Tables `pools.contamination`, and `pools.compared_items`: how many items there are. Where the pool is
+        decontaminated, no sample shares 13 words with one.
         """
         partition = {"pool": context.partition_key}
+        texts = list(item_texts(artifacts.benchmark_data()))
         files = write_overlaps(
-            artifacts.pool(context.partition_key),
-            item_texts(artifacts.benchmark_data()),
-            artifacts.contamination(context.partition_key),
+            artifacts.pool(context.partition_key), texts, artifacts.contamination(context.partition_key)
         )
-        [rows] = warehouse.replace_together(Replacement.of_parquet("pools.contamination", partition, files))
+        of_benchmarks = Counter(benchmark for benchmark, _ in {(text.benchmark, text.item_id) for text in texts})
+        compared = [{"benchmark": name, "items": items} for name, items in sorted(of_benchmarks.items())]
+        rows, _ = warehouse.replace_together(
+            Replacement.of_parquet("pools.contamination", partition, files),
+            Replacement("pools.compared_items", partition, load_sql("10_pools/compared_items"), {"compared": compared}),
+        )
         counts = warehouse.query(load_sql("10_pools/contaminated"), partition)
         return dg.MaterializeResult(
             metadata={
                 "dagster/table_name": "pools.contamination",
                 "dagster/partition_row_count": rows,
                 "samples by benchmark": markdown_counts(dict(counts.iter_rows())),
+                "compared with items": markdown_counts(of_benchmarks),
             },
             data_version=dg.DataVersion(warehouse.content_hash("pools.contamination", partition)),
         )

@@ -88,7 +88,7 @@ def _by_another_way_to_write(verdicts: Sequence[Verdict], data: ReportData) -> l
     named = [
         f"{each.method} ({cell_name(each.cell)})"
         for each in verdicts
-        if each.word == "better" and (each.method, *each.cell) in doubtful
+        if each.measure == AVERAGE and each.word == "better" and (each.method, *each.cell) in doubtful
     ]
     if not named:
         return []

@@ -72,6 +72,6 @@ def signal_in_words(signals: Mapping[str, Signal]) -> str:
     if len(without) == len(signals):
         return f"{explained} No benchmark is seen to tell arms apart: more items, more seeds or other benchmarks may."
     return (
-        f"{explained} Not seen to tell arms apart: {', '.join(without)}. Without them the average is less noisy; leave "
-        "them out of the next experiment, and decide so before its runs, not by the verdicts of these."
+        f"{explained} Not seen to tell arms apart: {', '.join(without)}. They dilute differences in the average. "
+        "Consider leaving them out of the next experiment, and decide so before its runs, not by the verdicts of these."
     )

@@ -166,8 +166,10 @@ def _runs(path: Path, rows: pl.DataFrame) -> list[Run]:
 def _of_items(path: Path, rows: pl.DataFrame) -> Results:
     subset = ["subset"] if "subset" in rows.columns else []
     _refuse(path, rows.filter(~pl.col("value").is_between(0, 1)), "value", "is not between 0 and 1, as an item's is")
-    item = ["measure", *subset, *(["cluster"] if "cluster" in rows.columns else []), "item"]
-    _refuse_repeated(path, rows, [*RUN, *item])
+    cluster = ["cluster"] if "cluster" in rows.columns else []
+    _refuse_repeated(path, rows, [*RUN, "measure", *subset, "item"])
+    _refuse_split(path, rows, cluster, subset)
+    item = ["measure", *subset, *cluster, "item"]
     runs = rows.select(RUN).unique().group_by(CELL).len("runs")
     counted = rows.group_by(*CELL, *item).agg(pl.len().alias("of_runs"), pl.col("row").first()).join(runs, on=CELL)
     _refuse(
@@ -190,6 +192,17 @@ def _of_items(path: Path, rows: pl.DataFrame) -> Results:
     if not subset:
         differences = differences.with_columns(subset=pl.lit(""))
     return Results(_runs(path, of_runs), over_items(differences))
+
+
+def _refuse_split(path: Path, rows: pl.DataFrame, cluster: list[str], subset: list[str]) -> None:
+    """Refuse an item that is in two clusters, or a cluster that is in two subsets: neither could be drawn as a whole."""
+    if not cluster:
+        return
+    clusters = pl.col("cluster").n_unique().over("measure", *subset, "item")
+    _refuse(path, rows.filter(clusters > 1), "item", "is in several clusters; name the same one in each run")
+    for name in subset:
+        subsets = pl.col(name).n_unique().over("measure", "cluster")
+        _refuse(path, rows.filter(subsets > 1), "cluster", "is in several subsets; name one for each subset")
 
 
 def _refuse_repeated(path: Path, rows: pl.DataFrame, keys: list[str]) -> None:

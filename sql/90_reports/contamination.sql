@@ -1,10 +1,10 @@
 -- For each arm, how many of the samples that a run selects overlap a benchmark item (the mean over its seeds), and
--- which items these are. A sample is known by its content, so a sample of a part of a pool is found in the whole pool.
+-- which items these are. Pools that were not compared are left out. A sample is known by its content, so a sample of a part of a pool is found in the whole pool.
 WITH runs AS (
     SELECT board.model, board.pool, keys.method, keys.budget, board.experiment
     FROM reports.leaderboard AS board
     JOIN experiments.keys AS keys USING (experiment)
-    WHERE board.measure = 'average'
+    WHERE board.measure = 'average' AND board.pool IN (SELECT pool FROM pools.compared_items)
 ),
 budgets AS (SELECT DISTINCT budget FROM runs WHERE method NOT IN ('base', 'all_data')),
 in_cells AS (

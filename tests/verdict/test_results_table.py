@@ -115,6 +115,11 @@ WRONG = [
     ("a benchmark less", HEADER + RANDOM.replace("average", "mmlu") + "random,0,p,m,gsm8k,4\n",
      "row 2, column arm: 'random' does not have all of mmlu, gsm8k in this run"),
     ("an item less", ITEMS.rsplit("mine", 1)[0], "column item: '1' is not in every run of its cell"),
+    ("an item in two clusters", CLUSTERS + "mine,0,p,m,race,z,0,1\n", "column arm: 'mine' has a row"),
+    ("another cluster in another run", CLUSTERS.replace("mine,0,p,m,race,a,0", "mine,0,p,m,race,z,0"),
+     "column item: '0' is in several clusters; name the same one in each run"),
+    ("a cluster in two subsets", ITEMS.replace("subset,item", "subset,cluster,item").replace(",a,0,", ",a,c,0,")
+     .replace(",b,", ",b,c,").replace(",x,", ",x,d,"), "column cluster: 'c' is in several subsets"),
     ("an item twice", ITEMS + "mine,0,p,m,gsm8k,x,1,1\n", "column arm: 'mine' has a row with the same run"),
     ("an item in percent", ITEMS.replace("gsm8k,x,1,1", "gsm8k,x,1,100"), "column value: 100.0 is not between 0 and 1"),
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+SELECT unnest($compared::STRUCT(benchmark VARCHAR, items BIGINT)[], recursive := true)
