@@ -195,7 +195,11 @@ def _of_items(path: Path, rows: pl.DataFrame) -> Results:
 
 
 def _refuse_split(path: Path, rows: pl.DataFrame, cluster: list[str], subset: list[str]) -> None:
-    """Refuse an item that is in two clusters, or a cluster that is in two subsets: neither could be drawn as a whole."""
+    """Refuse an item in two clusters, or a cluster in two subsets: neither could be drawn as a whole.
+
+    Raises:
+        PlatformError: there is one.
+    """
     if not cluster:
         return
     clusters = pl.col("cluster").n_unique().over("measure", *subset, "item")
