@@ -165,7 +165,7 @@ def _run(spec: DiverseEvolSpec, folder: Path) -> None:
         "seconds": sum(result.train_seconds + result.embed_seconds + result.pick_seconds for result in rounds),
     }
     manifest = {"summary": summary, "content_hash": content_hash([file_hash(folder / PICKS_FILE)])}
-    write_manifest(folder, manifest, temporary=[path.name for path in folder.glob("round-*") if path.is_dir()])
+    write_manifest(folder, manifest, temporary=[path.name for path in folder.glob("round-*")])
 
 
 def _round(
