@@ -6,6 +6,7 @@ selected is compared, so that a report can say what an arm's gain owes to items 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,19 @@ class OverlapFinder:
     """
 
     def __init__(self, texts: Iterable[Text]) -> None:
-        self._items: list[ItemKey] = []
+        self._texts = list(texts)
         self._sizes: list[int] = []
-        self._long_runs: dict[int, set[int]] = {}
-        self._runs: dict[int, set[int]] = {}
-        for place, (benchmark, item_id, text) in enumerate(texts):
+        self._runs: dict[int, list[int]] = {}
+        for place, (_, _, text) in enumerate(self._texts):
             words = split_words(text)
             runs = set(hashes(words, RUN, 1))
-            self._items.append((benchmark, item_id))
             self._sizes.append(len(runs) if len(words) >= FEWEST_WORDS else 0)
             for run in runs:
-                self._runs.setdefault(run, set()).add(place)
-            for run in hashes(words, WORDS, 1):
-                self._long_runs.setdefault(run, set()).add(place)
+                self._runs.setdefault(run, []).append(place)
+        # Of few texts: an index of these runs too would double memory and time.
+        self._long_runs = lru_cache(maxsize=100_000)(
+            lambda place: frozenset(hashes(split_words(self._texts[place][2]), WORDS, 1))
+        )
 
     def items(self, messages: Iterable[str]) -> dict[ItemKey, tuple[bool, float]]:
         """For each item that a conversation holds: whether 13 words are shared, and the largest similarity.
@@ -81,19 +82,21 @@ class OverlapFinder:
             # Most messages have no run in common with any item.
             if self._runs.keys().isdisjoint(runs):
                 continue
-            for place, shares_words, similarity in self._texts(words, runs):
-                before = held.get(self._items[place], (False, 0.0))
-                held[self._items[place]] = (before[0] or shares_words, max(before[1], similarity))
+            for place, shares_words, similarity in self._held(words, runs):
+                item = self._texts[place][:2]
+                before = held.get(item, (False, 0.0))
+                held[item] = (before[0] or shares_words, max(before[1], similarity))
         return held
 
-    def _texts(self, words: list[bytes], runs: set[int]) -> Iterator[tuple[int, bool, float]]:
+    def _held(self, words: list[bytes], runs: set[int]) -> Iterator[tuple[int, bool, float]]:
         """The texts that a message holds, by their place."""
-        with_words = {place for run in hashes(words, WORDS, 1) for place in self._long_runs.get(run, ())}
+        long_runs = set(hashes(words, WORDS, 1))
         shared = Counter(place for run in runs for place in self._runs.get(run, ()))
         for place, count in shared.items():
             similarity = count / (len(runs) + self._sizes[place] - count) if self._sizes[place] else 0.0
-            if place in with_words or similarity >= NEARLY_THE_SAME:
-                yield place, place in with_words, similarity
+            shares_words = not long_runs.isdisjoint(self._long_runs(place))
+            if shares_words or similarity >= NEARLY_THE_SAME:
+                yield place, shares_words, similarity
 
 
 class ShardReader:
