@@ -1,4 +1,4 @@
-# `make demo`, `make check`, `make test` and `make ui` set up what they need; each can be run again and does only what
+# `make demo`, `make check`, `make test` and `make ui` install what they need; each can be run again and does only what
 # is left.
 PYTHON ?= python3
 VENV := .venv
@@ -8,8 +8,10 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
 	--no-loadscope-reorder
 
-.PHONY: demo check fast test all lint ui clean
+.PHONY: install demo check fast test all lint ui clean
 .DELETE_ON_ERROR:
+
+install: $(READY)
 
 demo: $(READY)
 	$(BIN)/selection-platform --profile demo run

@@ -44,7 +44,12 @@ BUDGET = 10_000
 SHARE_OF_SMALL_POOLS = 10
 """A pool with less than ten times the budget gets a tenth as its budget: methods differ little if few rows are left."""
 
-HELD_OUT = 0.01
+HELD_OUT, MOST_HELD_OUT, HELD_OUT_ROWS = 0.01, 0.1, 50
+"""Of a large pool a hundredth measures the held-out loss; of a small one so many rows, or a tenth if it has fewer."""
+
+FEW_STEPS, SMALL_BATCH, SMALL_BATCH_RATE = 50, 16, 2e-5
+"""A training of fewer steps hardly changes a model. It gets smaller batches than the paper's, and a higher rate."""
+
 LANGUAGES = 4
 SHOWN_CHARACTERS = 600
 
@@ -192,11 +197,10 @@ def _profile_text(
         "    on_bad_row: skip # unreadable rows are counted in the table pools.dropped",
         f"    # language: en # of the first rows: {_languages(seen)}",
         f"    # near_duplicates: 0.8 # {seen.near_duplicates:,} of the {len(seen.turns):,} inspected rows",
-        f"    held_out: {HELD_OUT} # the share to set aside, to measure the held-out loss",
+        f"    held_out: {_held_out(seen)} # the share to set aside, to measure the held-out loss",
     ]
-    longest = _longest(look)
     if models:
-        lines += ["", as_yaml({"models": models}).rstrip("\n"), *longest]
+        lines += ["", as_yaml({"models": models}).rstrip("\n"), *_lengths_and_recipe(look, budget)]
     lines += ["", f"budgets: [{budget}] # conversations that each arm selects", *_arms(bool(models))]
     return "\n".join(lines) + "\n"
 
@@ -208,16 +212,27 @@ def _seen_from_folder(path: Path, source: dict[str, Any]) -> dict[str, Any]:
     return {**source, "files": files[0] if len(files) == 1 else files} if files else source
 
 
-def _longest(look: "ModelLook | None") -> list[str]:
-    """Settings for the model's longest input, if the defaults are longer."""
-    longest = max(ScoringSettings().max_length, FineTuningSettings().max_length)
-    if look is None or look.positions is None or look.positions >= longest:
-        return []
-    return [
-        f"# The model takes {look.positions:,} tokens.",
-        f"scoring: {{max_length: {look.positions}}}",
-        f"fine_tuning: {{max_length: {look.positions}}}",
-    ]
+def _held_out(seen: "Survey") -> float:
+    """The share of rows to set aside."""
+    if not seen.is_whole:
+        return HELD_OUT
+    return max(HELD_OUT, min(MOST_HELD_OUT, round(HELD_OUT_ROWS / len(seen.turns), 2)))
+
+
+def _lengths_and_recipe(look: "ModelLook | None", budget: int) -> list[str]:
+    """Settings for the model's longest input, if the defaults are longer, and for few conversations to train on."""
+    lines, recipe = [], {}
+    default = FineTuningSettings()
+    longest = max(ScoringSettings().max_length, default.max_length)
+    if look is not None and look.positions is not None and look.positions < longest:
+        lines += [f"# The model takes {look.positions:,} tokens; longer conversations are cut."]
+        lines += [f"scoring: {{max_length: {look.positions}}}"]
+        recipe["max_length"] = look.positions
+    steps = default.epochs * budget // default.global_batch
+    if steps < FEW_STEPS:
+        lines += [f"# With the paper's recipe (batches of {default.global_batch}), a training has {steps} steps."]
+        recipe |= {"global_batch": SMALL_BATCH, "learning_rate": SMALL_BATCH_RATE}
+    return [*lines, as_yaml({"fine_tuning": recipe}).rstrip("\n")] if recipe else lines
 
 
 def _arms(has_model: bool) -> list[str]:

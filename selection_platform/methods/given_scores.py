@@ -82,9 +82,9 @@ def score_by_column(raw_folder: Path, column: str, order: Order, samples: pl.Dat
         said = "; ".join(
             f"{count:,}: {reason}" for reason, count in scores["dropped"].value_counts(sort=True).iter_rows()
         )
-        raise PlatformError(
-            f"{where}: no sample has a number in the field {column!r} ({said}){did_you_mean(column, known)}"
-        )
+        # Where the field is there, no other name was meant.
+        hint = "" if column in known else did_you_mean(column, known)
+        raise PlatformError(f"{where}: no sample has a number in the field {column!r} ({said}){hint}")
     _write(samples, scores, MISSING, into)
 
 

@@ -145,7 +145,10 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
 
 
 def _log(report: PoolReport) -> None:
-    """Log the rows that were dropped, the parts that were lost, and the fields that were not read."""
+    """Log the rows that cannot be selected, the parts that were lost, and the fields that were not read."""
+    for split, rows in report.kept.items():
+        if split != POOL:
+            logger.info("pool: %s set aside: %s", f"{rows:,}", split)
     for reason, rows in report.dropped.items():
         logger.info("pool: %s dropped: %s", f"{rows:,}", reason)
     for part, rows in report.trimmed.items():

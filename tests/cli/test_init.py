@@ -4,6 +4,7 @@ import os
 import pytest
 import yaml
 
+from selection_platform.cli.init import _lengths_and_recipe
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.models.look import ModelLook
@@ -85,6 +86,20 @@ def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
     profile = load_profile("chats.yaml")
     assert (profile.scoring.max_length, profile.fine_tuning.max_length) == (2048, 2048)
     assert profile.models["b"].hub == "a/b"
+
+
+def test_a_small_budget_gets_small_batches_and_a_small_pool_sets_more_aside(folder, capsys, monkeypatch):
+    write(folder / "chats.jsonl", ROWS)
+    look = ModelLook(lambda messages: 7 * len(messages), pieces, positions=None)
+    monkeypatch.setattr("selection_platform.models.look.look_at", lambda settings, text: look)
+    output(capsys, "chats.jsonl", "--model", "a/b@0123456")
+    profile = load_profile("chats.yaml")
+    # Six conversations: three epochs of them are no whole batch of 128.
+    assert (profile.fine_tuning.global_batch, profile.fine_tuning.learning_rate) == (16, 2e-5)
+    assert profile.pools["chats"].held_out == 0.1
+    # 3 * 2,133 // 128 is 49, 3 * 2,134 // 128 is 50.
+    assert "global_batch: 16" in "\n".join(_lengths_and_recipe(None, 2133))
+    assert _lengths_and_recipe(None, 2134) == []
 
 
 def test_of_a_long_source_only_the_first_rows_are_read(folder, capsys):
