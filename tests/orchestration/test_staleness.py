@@ -61,7 +61,7 @@ def test_after_a_run_nothing_is_due(place, capsys):
     assert now["removed"] == []
     assert now["downstream"] == 0
     # pools, model, features, scores, selections, checkpoints, results, reports
-    assert now["partitions"] == 3 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + len(REPORTS)
+    assert now["partitions"] == 4 + 1 + 2 + 3 + 3 * (1 + len(TRAINED)) + len(REPORTS)
     assert refreshed(capsys, place) == set()
 
 
