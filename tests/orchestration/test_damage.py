@@ -186,6 +186,16 @@ def test_damaged_rows_are_made_again_from_the_files_of_their_job(place, capsys):
     assert faults(capsys, place) == []
 
 
+def test_a_report_that_was_written_again_is_no_fault(place, capsys):
+    page = artifacts(place).report() / "index.html"
+    before = page.read_bytes()
+    # The page prints the newest snapshot.
+    build_resources(place.home).warehouse.add_score_table("scores.mine")
+    output_of(capsys, place, "report")
+    assert page.read_bytes() != before
+    assert faults(capsys, place) == []
+
+
 def test_a_folder_that_is_gone_is_a_fault(place, capsys):
     folder = artifacts(place).checkpoint(ENTROPY)
     folder.rename(folder.with_name("elsewhere"))
