@@ -45,7 +45,8 @@ class LostFile(NamedTuple):
     @property
     def key(self) -> str | None:
         """What `refresh` is to be asked for to have its rows made again; None where its place does not say."""
-        named = [self.partition[column] for column in ("experiment", "pool", "model") if column in self.partition]
+        columns = ("pool", "targets") if self.table == "pools.targets" else ("experiment", "pool", "model")
+        named = [self.partition[column] for column in columns if column in self.partition]
         return "/".join(named) or None
 
 

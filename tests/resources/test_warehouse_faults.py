@@ -267,6 +267,14 @@ def test_an_experiments_lost_rows_are_named_by_its_key(warehouse):
         warehouse.query("FROM selections.samples")
 
 
+def test_lost_targets_are_named_by_their_pool_and_set(warehouse):
+    partition = {"pool": "p", "targets": "mine"}
+    warehouse.replace("pools.targets", partition, "SELECT range::VARCHAR AS sample_id FROM range(100)")
+    next(path for path in parquet_files(warehouse) if "targets=mine" in str(path)).unlink()
+    with pytest.raises(WarehouseFault, match="`selection-platform refresh p/mine --rebuild`"):
+        warehouse.query("FROM pools.targets")
+
+
 def test_lost_rows_of_a_table_without_partitions_are_looked_for(warehouse):
     warehouse.replace("reports.pool_size_curve", {}, "SELECT 'ifd' AS method FROM range(5000)")
     next(path for path in parquet_files(warehouse) if "pool_size_curve" in str(path)).unlink()
