@@ -12,7 +12,6 @@ from assets.record.metadata import REPORT_PAGE, markdown_picture, report_links
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.job.folder import write_manifest
 from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.report.leaderboard import markdown_leaderboards
 from sql.queries import load_sql
@@ -286,14 +285,12 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """One page that says whether any method beats random selection, with figures as PNG and tables as CSV."""
         from selection_platform.report.data import own_data
-        from selection_platform.report.page import Report, remove_others, write_report
+        from selection_platform.report.page import Report, write_home_report
 
         snapshot = warehouse.snapshot()
         with warehouse.queries(snapshot) as query:
             content = Report(own_data(profile, query, snapshot))
-        written = write_report(content, artifacts.report())
-        remove_others(artifacts.report(), written)
-        write_manifest(artifacts.report(), {"files": [str(path.relative_to(artifacts.report())) for path in written]})
+        written = write_home_report(content, artifacts.report())
         leaderboard = next(section for section in content.sections if section.name == "leaderboard")
         return dg.MaterializeResult(
             metadata={

@@ -15,6 +15,7 @@ from assets.keys import Node
 from assets.record.catalog_age import check_catalog
 from assets.record.content import Content, recorded_files, recorded_rows
 from assets.record.provenance import Provenance, input_name
+from assets.record.reuse import Again
 from orchestration.cleaning import folders_of
 from orchestration.graph import Step
 from orchestration.run_lock import only_run
@@ -39,12 +40,14 @@ class Fault:
         where: the file, or the table and its partition.
         what: what differs, in words.
         remedy: the command that has it made again.
+        of_rows: whether it is in the warehouse, and not in a job's folder.
     """
 
     made: str
     where: str
     what: str
     remedy: str
+    of_rows: bool
 
 
 @dataclass
@@ -62,6 +65,11 @@ class Checked:
     tables: int = 0
     unknown: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def only_rows(self) -> bool:
+        """Whether all faults are of rows of tables: the jobs' files that they were made from are whole."""
+        return all(fault.of_rows for fault in self.faults)
 
 
 def check(workspace: Workspace, steps: Sequence[Step]) -> Checked:
@@ -82,9 +90,9 @@ def check(workspace: Workspace, steps: Sequence[Step]) -> Checked:
     return every
 
 
-def damaged(workspace: Workspace, steps: Sequence[Step]) -> list[Step]:
-    """Those among some steps whose files or rows are not what was written."""
-    return [step for step, found in _checks(workspace, steps) if found.faults]
+def damaged(workspace: Workspace, steps: Sequence[Step]) -> dict[Step, Again]:
+    """Those among some steps whose files or rows are not what was written, and what of each is to be made again."""
+    return {step: "rows" if found.only_rows else "all" for step, found in _checks(workspace, steps) if found.faults}
 
 
 def _checks(workspace: Workspace, steps: Sequence[Step]) -> Iterator[tuple[Step, Checked]]:
@@ -133,10 +141,10 @@ def _check_rows(workspace: Workspace, node: Node, made: Provenance, found: Check
     warehouse = workspace.resources.warehouse
     found.tables += len(recorded)
     differences = {str(content): _difference(content, version, warehouse) for content, version in recorded}
-    faults = [_fault(node, where, what) for where, what in differences.items() if what is not None]
+    faults = [_fault(node, where, what, of_rows=True) for where, what in differences.items() if what is not None]
     # A file's statistics say which rows a query need not read.
     found.faults += faults or [
-        _fault(node, str(file), "has other bytes than were written, around the same rows")
+        _fault(node, str(file), "has other bytes than were written, around the same rows", of_rows=True)
         for name, written in recorded_files(made.metadata).items()
         if (file := warehouse.tables / name).exists() and file_hash(file) != written
     ]
@@ -156,11 +164,10 @@ def _difference(content: Content, version: str, warehouse: Warehouse) -> str | N
     return "has other values than were written" if rows == rows_then else f"has {rows:,} rows, and had {rows_then:,}"
 
 
-def _fault(node: Node, where: str, what: str) -> Fault:
+def _fault(node: Node, where: str, what: str, *, of_rows: bool = False) -> Fault:
     asset, partition = node
-    return Fault(
-        input_name(*node), where, what, f"selection-platform refresh {partition or asset.to_user_string()} --rebuild"
-    )
+    remedy = f"selection-platform refresh {partition or asset.to_user_string()} --rebuild"
+    return Fault(input_name(*node), where, what, remedy, of_rows)
 
 
 def verify_job(profile: Profile, assets: list[dg.AssetsDefinition]) -> dg.JobDefinition:

@@ -20,7 +20,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from sqlalchemy.exc import DatabaseError
 
 import resources
-from assets.record.reuse import FORCE_TAG
+from assets.record.reuse import FORCE_TAG, Again
 from orchestration.graph import Step
 from resources import DEFINITIONS, Resources
 from resources.kept_records import kept_open
@@ -124,9 +124,9 @@ def materialize_step(
     with_resources: Resources,
     instance: dg.DagsterInstance,
     *,
-    force: bool = False,
+    again: Again | None = None,
 ) -> dict[str, object]:
-    """Run one step. A step whose result would be the same computes nothing, unless it is forced.
+    """Run one step. A step whose result would be the same computes nothing, unless it is to be made `again`.
 
     Returns:
         The metadata of the materialisations.
@@ -138,7 +138,7 @@ def materialize_step(
     run = instance.create_run_for_job(
         job,
         run_config=QUIET,
-        tags={**_tags(step), **({FORCE_TAG: "true"} if force else {})},
+        tags={**_tags(step), **({FORCE_TAG: again} if again else {})},
         asset_selection=set(step.asset.keys),
         remote_job_origin=_origin(job.name),
     )

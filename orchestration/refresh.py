@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from assets.record.cost_ledger import entries
+from assets.record.reuse import Again
 from orchestration.damage import damaged
 from orchestration.estimate import expected_here
 from orchestration.expected_time import Expected, ExpectedTime
@@ -36,8 +37,8 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     Args:
         profile: the profile to run.
         of: names of assets or partitions; empty for all.
-        rebuild: also recompute those among them whose files or rows are not what was written, and train the
-            checkpoints again whose weights were dropped.
+        rebuild: also make those among them again whose files or rows are not what was written (where only rows are not,
+            complete jobs are kept), and train the checkpoints again whose weights were dropped.
         tell: called with lines of progress.
 
     Raises:
@@ -90,7 +91,7 @@ class _Refresh:
         self._retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
         self._expected = ExpectedTime(entries(workspace.instance))
         self._seconds: dict[str, float] = {}
-        self._damaged: set[Step] = set()
+        self._damaged: dict[Step, Again] = {}
 
     def plan(self, of: Sequence[str], *, rebuild: bool) -> Plan:
         named = self._named(of) if rebuild else []
@@ -108,7 +109,7 @@ class _Refresh:
         started = time.monotonic()
         end_killed_runs(self._workspace.instance, of_scripts=True)
         if rebuild:
-            self._damaged = set(damaged(self._workspace, self._named(of)))
+            self._damaged = damaged(self._workspace, self._named(of))
             self._retention.want(self._named(of))
         steps = by_experiment(self._steps(of, list(self._damaged)))
         self._preflight(steps)
@@ -208,7 +209,7 @@ class _Refresh:
         gc.freeze()
         try:
             metadata = materialize_step(
-                step, workspace.assets, workspace.resources, workspace.instance, force=step in self._damaged
+                step, workspace.assets, workspace.resources, workspace.instance, again=self._damaged.get(step)
             )
         except Exception as error:
             if is_fixable(error):
@@ -216,7 +217,7 @@ class _Refresh:
             error.add_note(f"in step {step}")
             raise
         self._staleness.look_again(step)
-        self._damaged.discard(step)
+        self._damaged.pop(step, None)
         return metadata
 
     def _drop_weights(self) -> None:

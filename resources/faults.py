@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from resources.lost_files import lost_file
+from resources.lost_files import DAMAGED, lost_file
 from selection_platform.errors import PlatformError
 
 PARQUET = "*.parquet"
@@ -28,12 +28,8 @@ ADVICE = {
 """What to do, by the pattern that DuckDB's message matches."""
 
 
-_PARQUET = re.compile(
-    r"\.parquet.*(No such file|Permission denied|too small)|magic bytes|[Ff]ooter|[Cc]orrupt|[Dd]ecompress|Parquet|"
-    r"Thrift|TProtocol|ZSTD|Out of buffer",
-    re.DOTALL,
-)
-"""What DuckDB says of a Parquet file that is gone or damaged."""
+_PARQUET = re.compile(rf"\.parquet.*(No such file|Permission denied|too small)|{DAMAGED}|Parquet", re.DOTALL)
+"""What DuckDB says of a Parquet file that is gone, damaged or cannot be read."""
 
 _OF_THE_STATEMENT = duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException
 """Errors that repeat the user's words."""

@@ -2,7 +2,9 @@
 
 import logging
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import duckdb
@@ -10,6 +12,15 @@ import duckdb
 from sql.queries import load_sql
 
 logger = logging.getLogger(__name__)
+
+DAMAGED = "magic bytes|[Ff]ooter|[Cc]orrupt|[Dd]ecompress|Thrift|TProtocol|ZSTD|Out of buffer"
+"""What DuckDB says of a damaged Parquet file, as a pattern."""
+
+_LOST = re.compile(f"No such file|too small|{DAMAGED}")
+"""What it says of one that is damaged or gone, and not of one that cannot be read just now."""
+
+PassOver = Callable[[str], bool]
+"""Takes DuckDB's message. See `passing_over`."""
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """How a missing value is written in the name of a partition's folder."""
@@ -34,7 +45,8 @@ class LostFile(NamedTuple):
     @property
     def key(self) -> str | None:
         """What `refresh` is to be asked for to have its rows made again; None where its place does not say."""
-        named = [self.partition[column] for column in ("experiment", "pool", "model") if column in self.partition]
+        columns = ("pool", "targets") if self.table == "pools.targets" else ("experiment", "pool", "model")
+        named = [self.partition[column] for column in columns if column in self.partition]
         return "/".join(named) or None
 
 
@@ -48,25 +60,56 @@ def lost_file(message: str) -> LostFile | None:
     return LostFile(f"{schema}.{table}", {column: unquote(value) for column, _, value in pairs if value != _NO_VALUE})
 
 
-def pass_over(connection: duckdb.DuckDBPyConnection, metadata: str, message: str) -> bool:
-    """Have the file that an error names read no more, from the newest snapshot on, and say so.
+@contextmanager
+def passing_over(connection: duckdb.DuckDBPyConnection, metadata: str) -> Iterator[PassOver]:
+    """Within the block, files of old rows that are lost can be passed over.
 
-    To be called where all its rows are to be replaced: it holds those of one partition alone, as it was written by one
-    replacement.
+    DuckLake's own tables cannot be changed within a transaction of its tables. So this is committed before the new rows
+    are, and taken back where the block fails without them: perhaps the file can be read again.
 
     Args:
         connection: that may write, outside a transaction.
         metadata: the schema of DuckLake's own tables on it, quoted for SQL.
-        message: of the error.
 
-    Returns:
-        Whether there was such a file.
+    Yields:
+        A function that has the file which an error names read no more, from the newest snapshot on, and says so. To be
+        called outside a transaction, where all its rows are to be replaced: it holds those of one partition alone, as
+        it was written by one replacement. It gives whether there was such a file, and it is lost.
     """
-    snapshot = connection.execute(load_sql("00_warehouse/current_snapshot")).fetchone()
-    assert snapshot is not None
-    statement = load_sql("00_warehouse/pass_over_file").replace("metadata.", f"{metadata}.")
-    changed = connection.execute(statement, {"message": message, "snapshot": snapshot[0]}).fetchone()
-    if changed is None or not changed[0]:
-        return False
-    logger.warning("old rows are lost, and new ones take their place: %s", message)
-    return True
+    passed: list[dict[str, Any]] = []
+
+    def pass_over(message: str) -> bool:
+        # Without the path, where names of pools and models stand.
+        if not _LOST.search(re.sub(r"/tables/.*?\.parquet", "", message)):
+            return False
+        values = {"message": message, "snapshot": _snapshot(connection)}
+        # Before the change, which an interrupt may follow at once.
+        passed.append(values)
+        changed = connection.execute(_of_catalog("pass_over_file", metadata), values).fetchone()
+        if changed is None or not changed[0]:
+            return False
+        logger.warning("old rows are lost, and new ones take their place: %s", message)
+        return True
+
+    try:
+        yield pass_over
+    except BaseException:
+        if passed:
+            with suppress(duckdb.TransactionException):
+                connection.rollback()
+            # A commit may have succeeded although it raised.
+            if _snapshot(connection) == passed[0]["snapshot"]:
+                for values in passed:
+                    connection.execute(_of_catalog("read_file_again", metadata), values)
+        raise
+
+
+def _snapshot(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute(load_sql("00_warehouse/current_snapshot")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _of_catalog(statement: str, metadata: str) -> str:
+    """A statement on DuckLake's own tables."""
+    return load_sql(f"00_warehouse/{statement}").replace("metadata.", f"{metadata}.")

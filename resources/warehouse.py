@@ -21,7 +21,7 @@ from resources import readers
 from resources.catalog import CATALOG_VARIABLE, SQLITE, Catalog, literal, open_catalog, open_duckdb
 from resources.faults import PARQUET, WarehouseFault, explained, leftovers_removed
 from resources.kept_writer import writer
-from resources.lost_files import pass_over
+from resources.lost_files import PassOver, passing_over
 from resources.plain_paths import Plain, plain_paths
 from resources.read_only import answer, confine
 from resources.replacement import OldRowsUnreadable, Replacement, Values, Verifier, condition_of, note
@@ -133,31 +133,31 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             WarehouseFault: disk, folder, catalog or server do not allow it; the old rows stay.
         """
-        with plain_paths() as plain, self.write() as connection:
+        with plain_paths() as plain, self.write() as connection, passing_over(connection, self.metadata) as pass_over:
             counts = None
             # Each attempt that fails here passes over one file more.
             while counts is None:
-                counts = self._replaced(connection, plain, replacements)
+                counts = self._replaced(connection, plain, replacements, pass_over)
         return counts
 
     def _replaced(
-        self, connection: duckdb.DuckDBPyConnection, plain: Plain, replacements: Sequence[Replacement]
+        self, connection: duckdb.DuckDBPyConnection, plain: Plain, new: Sequence[Replacement], pass_over: PassOver
     ) -> list[int] | None:
         """The number of rows written to each; None where a file of old rows is lost, and passed over from now on."""
         try:
             with ExitStack() as leftovers:
                 # A table's own folder may have a name that DuckLake made up; its schema's has not.
-                folders = {self.tables / each.table.split(".")[0] for each in replacements}
+                folders = {self.tables / each.table.split(".")[0] for each in new}
                 before = {folder: leftovers.enter_context(leftovers_removed(folder)) for folder in folders}
                 connection.begin()
-                counts = [each.write(connection, plain) for each in replacements]
+                counts = [each.write(connection, plain) for each in new]
             connection.commit()
         except OldRowsUnreadable as unreadable:
             connection.rollback()
-            if not pass_over(connection, self.metadata, str(unreadable)):
+            if not pass_over(str(unreadable)):
                 raise unreadable.error from unreadable
             return None
-        note(replacements, lambda: (file for folder in folders for file in set(folder.rglob(PARQUET)) - before[folder]))
+        note(new, lambda: (file for folder in folders for file in set(folder.rglob(PARQUET)) - before[folder]))
         return counts
 
     def replace_from_parquet(

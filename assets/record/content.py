@@ -10,6 +10,7 @@ import dagster as dg
 
 from resources.replacement import Replacement, Written
 from resources.warehouse import Warehouse, table_columns
+from selection_platform.experiments.methods import METHODS
 from selection_platform.job.folder import file_hash
 
 ROWS, FILES = "rows written", "files written"
@@ -31,7 +32,11 @@ class Content(NamedTuple):
     @classmethod
     def of(cls, replacement: Replacement) -> Self:
         """What was replaced, with all columns that its table has now."""
-        columns = table_columns()[replacement.table]
+        known, table = table_columns(), replacement.table
+        if table not in known and table.startswith("scores."):
+            # One of a profile's own: all tables of scores have the same columns.
+            table = METHODS["random"].table
+        columns = known[table]
         return cls(replacement.table, replacement.partition, ", ".join(f'"{name}"' for name in columns))
 
     def __str__(self) -> str:

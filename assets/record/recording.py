@@ -78,7 +78,7 @@ def _results(
         yield from map(_checked, complete)
         return
     meter = CostMeter(on_gpu=context.op_def.pool is not None)
-    with made_again() if again else nullcontext(), noted_writes() as written:
+    with made_again() if again == "all" else nullcontext(), noted_writes() as written:
         for result in materialize():
             yield _checked(_with_record(records, context, result, meter, resources.get("warehouse"), written))
             # Of assets that one computation gives, each is yielded when its own rows are there.

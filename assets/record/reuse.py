@@ -4,7 +4,7 @@ The command line never runs such a partition; *Materialize* in the UI and backfi
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -17,7 +17,10 @@ from resources.warehouse import Warehouse
 from selection_platform.job.folder import read_manifest
 
 FORCE_TAG = "selection-platform/force"
-"""Tag of a run that computes its partition again even if the content would be the same."""
+"""Tag of a run that makes its partition again even if the content would be the same: `rows`, or else all of it."""
+
+Again = Literal["rows", "all"]
+"""What is made again: the rows of tables, from the files of complete jobs, or the jobs too."""
 
 REUSED = "reused"
 NOTHING_COMPUTED = "Reused, nothing was computed"
@@ -25,9 +28,12 @@ _OF_THE_WORK = ("seconds", "memory", "job ", "scored now")
 """Parts of the names of metadata about the work, not about its result."""
 
 
-def forced(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run has the tag to compute its partition again."""
-    return context.run.tags.get(FORCE_TAG, "false").lower() != "false"
+def forced(context: dg.AssetExecutionContext) -> Again | None:
+    """What the run is to make again, by its tag; None without it."""
+    tag = context.run.tags.get(FORCE_TAG, "false").lower()
+    if tag == "rows":
+        return "rows"
+    return None if tag == "false" else "all"
 
 
 def reused(

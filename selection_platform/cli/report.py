@@ -31,7 +31,7 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
     """Write the page that says whether any method beats random selection, and its figures and tables."""
     # Imported here because matplotlib and SciPy take seconds, and other commands do not need them.
     from selection_platform.report.data import paper_data, table_data
-    from selection_platform.report.page import Report, write_report
+    from selection_platform.report.page import Report, write_home_report, write_report
 
     if options.to is not None and options.to.exists() and not options.to.is_dir():
         raise PlatformError(f"--to: {options.to} is a file; name a folder")
@@ -49,8 +49,11 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
             raise PlatformError(f"the table {TABLE} does not exist yet: run `selection-platform run` first")
         data = own_report_data(profile, warehouse)
     content = Report(data)
-    folder = open_resources(profile).artifacts.report()
-    page, *files = write_report(content, options.to or folder / _subfolder(options))
+    home_folder = open_resources(profile).artifacts.report()
+    folder = options.to or home_folder / _subfolder(options)
+    # `verify --deep` compares that folder with what is recorded of it.
+    write = write_home_report if folder.resolve() == home_folder.resolve() else write_report
+    page, *files = write(content, folder)
     print(f"{content.answer.headline}\n{page}\n{len(files)} more files: figures, tables, and a page for each arm")
     if data.disclaimer:
         print(data.disclaimer)

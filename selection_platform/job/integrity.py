@@ -10,6 +10,12 @@ from typing import Any, NamedTuple
 
 from selection_platform.job.folder import FILES, MANIFEST, DamagedFile, content_files, file_hash, read_object
 
+MADE = {
+    "raw_pool", "pool", "contamination", "benchmark_data", "base_model", "target_samples", "scoring", "picks",
+    "pre_experience_checkpoint", "warmup_checkpoint", "held_out", "checkpoint", "benchmark_result", "report",
+}  # fmt: skip
+"""The folders of a home's `artifacts`; a dot and a variant may follow."""
+
 
 class Change(NamedTuple):
     """A file that is not what was written.
@@ -95,9 +101,12 @@ def check_files(folder: Path) -> None:
 def partition_of(folder: Path) -> str:
     """What `refresh` is to be asked for to have a job's folder made again, by its place in a home."""
     parts = folder.absolute().parts
-    if "artifacts" not in parts:
+    # A pool or a model may be called artifacts too, and a folder around the home.
+    places = (at for at, name in enumerate(parts[1:], 1) if parts[at - 1] == "artifacts" and name.split(".")[0] in MADE)
+    at = next(places, None)
+    if at is None:
         return "KEY"
-    asset, *partition = parts[len(parts) - parts[::-1].index("artifacts") :]
+    asset, *partition = parts[at:]
     if asset == "picks":
         return f"scores/{partition[0]}"
     if asset == "scoring" or asset.startswith(("warmup_checkpoint", "pre_experience_checkpoint")):

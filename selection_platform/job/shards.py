@@ -88,5 +88,10 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def apart_files(folder: Path) -> list[Path]:
-    """The files with columns apart, beside the shards of a finished job, in order; none if it has no such columns."""
+    """The files with columns apart, beside the shards of a finished job, in order; none if it has no such columns.
+
+    Raises:
+        ChangedFile: the folder's files are not what was written.
+    """
+    check_files(folder)
     return sorted(folder.glob("apart-*.parquet"))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from selection_platform.configuration.settings import did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import file_hash, whole_file
+from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.forms.texts import escape_surrogates
@@ -170,7 +171,12 @@ def _write(samples: pl.DataFrame, scores: pl.DataFrame, otherwise: str, into: Pa
 
 
 def _rows(raw_folder: Path) -> Iterator[pl.DataFrame]:
-    """The raw rows, in batches: file, file_row, record."""
+    """The raw rows, in batches: file, file_row, record.
+
+    Raises:
+        ChangedFile: the folder's files are not what was written.
+    """
+    check_files(raw_folder)
     for path in shard_paths(raw_folder):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS_PER_BATCH):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
@@ -145,6 +146,7 @@ def write_overlaps(pool_folder: Path, texts: Iterable[Text], folder: Path) -> li
 
     Raises:
         PlatformError: the pool is not finished.
+        ChangedFile: the files of the pool, or those found before, are not what was written.
     """
     compared = [(benchmark, item_id, text) for benchmark, item_id, text in texts]
     identity = {
@@ -160,5 +162,6 @@ def write_overlaps(pool_folder: Path, texts: Iterable[Text], folder: Path) -> li
             for done in map_in_processes(ShardReader, (compared, folder), shards):
                 bar.advance(done)
         write_manifest(folder, {"files": [shard.name for shard in shards]})
+    check_files(folder)
     manifest = read_manifest(folder) or {}
     return [folder / name for name in manifest["files"]]

@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from selection_platform.job.folder import content_hash, whole_file
+from selection_platform.job.folder import content_hash, whole_file, write_manifest
 from selection_platform.report.answer import Answer, answer
 from selection_platform.report.arm_pages import FOLDER, ArmPage, arm_pages
 from selection_platform.report.data import ReportData
@@ -21,6 +21,9 @@ from selection_platform.report.sections import sections
 from selection_platform.report.style import VERDICTS, png, svg
 
 PAGE = "index.html"
+
+ELSEWHERE = ("paper", "table")
+"""The folders beside it of reports on results from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,19 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         with whole_file(folder / name) as temporary:
             table.write_csv(temporary)
     return [folder / name for name in [*texts, *pictures, *tables]]
+
+
+def write_home_report(report: Report, folder: Path) -> list[Path]:
+    """Write the report to the home's folder for it, alone there but for `ELSEWHERE`, and record what was written.
+
+    Returns:
+        As `write_report`.
+    """
+    written = write_report(report, folder)
+    remove_others(folder, written)
+    files = {"files": [str(path.relative_to(folder)) for path in written]}
+    write_manifest(folder, files, temporary=ELSEWHERE)
+    return written
 
 
 def remove_others(folder: Path, written: Collection[Path]) -> None:

@@ -6,6 +6,9 @@ import polars as pl
 import pytest
 import yaml
 
+from assets.record.content import recorded_rows
+from assets.record.provenance import latest_provenance
+from orchestration.materialize import open_instance
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.small_run import conversations, due, output_of
@@ -17,11 +20,23 @@ ARMS = {
 }
 
 
+def recorded_columns(place):
+    """Table and column of all that was recorded of written rows."""
+    with open_instance(place.home) as instance:
+        return {
+            (content.table, column.strip('"'))
+            for key in instance.get_asset_keys()
+            for made in latest_provenance(instance, key).values()
+            for content, _ in recorded_rows(made.metadata)
+            for column in content.columns.split(", ")
+        }
+
+
 class Place:
     """A folder with a profile, its pool of 30 rows and a home."""
 
     def __init__(self, folder):
-        self.profile = folder / "own.yaml"
+        self.profile, self.home = folder / "own.yaml", folder / "home" / "own"
         rows = [{"messages": row, "stars": number} for number, row in enumerate(conversations(30, seed=0))]
         (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
         profile = {
@@ -62,6 +77,9 @@ def test_from_profile_to_selection_and_cost(own, capsys):
     ids = [row["sample_id"] for row in own.rows(capsys, "SELECT sample_id FROM pools.samples ORDER BY sample_id")]
     own.write_scores(ids)
     output_of(capsys, own, "run")
+    # The rows of an own arm are recorded, and read with the others.
+    assert output_of(capsys, own, "verify", "--deep").startswith("Read: ")
+    assert {("scores.stars", "score"), ('scores."judge-v2"', "score")} <= recorded_columns(own)
     best = own.rows(
         capsys, "SELECT sample_id FROM selections.samples WHERE experiment LIKE 'judge%' ORDER BY \"position\""
     )

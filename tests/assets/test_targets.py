@@ -69,6 +69,7 @@ def test_each_set_has_scores_and_a_home_without_targets_keeps_its_own(own, capsy
     assert {"weighted_embedding letters/tiny", "scores/rds_plus.mine letters/tiny"} <= made
     assert not {name for name in made if name.startswith(("scores/entropy", "scores/random"))}
     assert due(capsys, own) == {}
+    assert output_of(capsys, own, "verify", "--deep").startswith("Read: ")
     counts = own.rows(
         capsys,
         "SELECT targets, count(*) AS n, count(*) FILTER (in_pool) AS both FROM pools.targets GROUP BY ALL ORDER BY ALL",

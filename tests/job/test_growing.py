@@ -14,6 +14,7 @@ from selection_platform.features.answer_likelihood import LikelihoodSpec, Likeli
 from selection_platform.job import scoring_job
 from selection_platform.job.folder import previous_folder, read_manifest
 from selection_platform.job.growing import finished_apart, finished_shards, score_new_samples
+from selection_platform.job.integrity import ChangedFile
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
 from sql.queries import load_sql
@@ -152,6 +153,9 @@ def test_columns_apart_grow_too(spec, tmp_path):
     assert [file.parent.name for file in files] == ["000", "000", "000", "001", "001"]
     names = [name for file in files for name in pq.read_table(file)["sample_id"].to_pylist()]
     assert sorted(names) == sorted(samples(24))
+    files[-1].write_bytes(files[-1].read_bytes() + b"x")
+    with pytest.raises(ChangedFile, match=files[-1].name):
+        finished_apart(tmp_path / "out")
 
 
 def test_what_an_earlier_version_made_grows_too(spec, tmp_path):

@@ -1,12 +1,22 @@
 """The files of a complete folder are what was written, or somebody says so."""
 
+import inspect
 import os
 import shutil
 
 import pytest
 
+from resources.artifact_store import ArtifactStore
 from selection_platform.job.folder import FILES, write_manifest
-from selection_platform.job.integrity import Change, ChangedFile, changed_files, check_files, is_recorded, partition_of
+from selection_platform.job.integrity import (
+    MADE,
+    Change,
+    ChangedFile,
+    changed_files,
+    check_files,
+    is_recorded,
+    partition_of,
+)
 from selection_platform.models.dropped_weights import drop_weights
 
 MODEL, PART = "model.safetensors", "parts/mmlu.json"
@@ -112,8 +122,19 @@ def test_a_damaged_record_is_a_change(folder, text):
         ("artifacts/warmup_checkpoint.published/letters/tiny/epoch-1", "letters/tiny"),
         ("artifacts/picks/diverse_evol/letters/tiny/6", "scores/diverse_evol"),
         ("artifacts/artifacts/benchmark_result/ifd/letters/tiny/6/s0", "ifd/letters/tiny/6/s0"),
+        ("artifacts/pool/artifacts", "artifacts"),
+        ("artifacts/scoring/artifacts/artifacts/answer_likelihood/000", "artifacts/artifacts"),
+        ("artifacts/scoring/letters/artifacts/answer_likelihood", "letters/artifacts"),
         ("elsewhere", "KEY"),
+        ("artifacts", "KEY"),
     ],
 )
 def test_what_to_refresh_follows_from_the_place(tmp_path, path, key):
     assert partition_of(tmp_path / path) == key
+
+
+def test_all_folders_of_a_home_are_known():
+    store = ArtifactStore(folder="artifacts")
+    paths = [make for name, make in vars(ArtifactStore).items() if inspect.isfunction(make) and name[0] != "_"]
+    made = (make(store, *["x"] * (make.__code__.co_argcount - 1 - len(make.__defaults__ or ()))) for make in paths)
+    assert {path.parts[1] for path in made} == MADE

@@ -8,6 +8,7 @@ import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
+from selection_platform.job.integrity import ChangedFile
 from selection_platform.methods import given_scores
 from selection_platform.methods.given_scores import FileReport, file_state, score_by_column, score_by_file
 from selection_platform.pools.pool import write_pool
@@ -141,6 +142,13 @@ def test_a_file_that_cannot_be_used(pool, columns, message):
     assert said.startswith("arms.mine.scores: /given.parquet")
     assert message in said
     assert not pool.into.exists()
+
+
+def test_raw_rows_that_changed_are_not_used(pool):
+    shard = shard_paths(pool.raw)[0]
+    shard.write_bytes(shard.read_bytes() + b"x")
+    with pytest.raises(ChangedFile, match="and was written with"):
+        score_by_column(pool.raw, "quality", "descending", pool.samples, pool.into, "here")
 
 
 def test_a_file_that_is_none(pool):

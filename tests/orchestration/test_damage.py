@@ -175,6 +175,27 @@ def test_a_lost_file_of_a_table_is_found_and_mended(place, capsys):
     assert faults(capsys, place) == []
 
 
+def test_damaged_rows_are_made_again_from_the_files_of_their_job(place, capsys):
+    shard = artifacts(place).scoring("letters/tiny") / "answer_likelihood" / "000" / "part-00000.parquet"
+    before = shard.stat().st_ino
+    table_file(place, "features.answer_likelihood", "pool=letters", "model=tiny", "reader=base").unlink()
+    made = faults(capsys, place)[0][0]
+    assert made == "answer_likelihood letters/tiny"
+    assert made in rebuilt(capsys, place, "letters/tiny")
+    assert shard.stat().st_ino == before
+    assert faults(capsys, place) == []
+
+
+def test_a_report_that_was_written_again_is_no_fault(place, capsys):
+    page = artifacts(place).report() / "index.html"
+    before = page.read_bytes()
+    # The page prints the newest snapshot.
+    build_resources(place.home).warehouse.add_score_table("scores.mine")
+    output_of(capsys, place, "report")
+    assert page.read_bytes() != before
+    assert faults(capsys, place) == []
+
+
 def test_a_folder_that_is_gone_is_a_fault(place, capsys):
     folder = artifacts(place).checkpoint(ENTROPY)
     folder.rename(folder.with_name("elsewhere"))

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selection_platform.job.folder import write_manifest
+from selection_platform.job.integrity import ChangedFile
 from selection_platform.pools import benchmark_overlap
 from selection_platform.pools.benchmark_overlap import NEARLY_THE_SAME, OverlapFinder, write_overlaps
 from selection_platform.pools.candidates import POOL_SCHEMA
@@ -109,6 +110,15 @@ def overlaps(files):
 def test_the_samples_that_can_be_selected_are_compared(pool, tmp_path):
     files = write_overlaps(pool, TEXTS, tmp_path / "out")
     assert overlaps(files) == [("b", "gsm8k", "n", True, 1.0), ("c", "mmlu", "r", True, 1.0)]
+
+
+@pytest.mark.parametrize("changed", ["pool", "out"])
+def test_files_that_changed_are_not_used(pool, tmp_path, changed):
+    write_overlaps(pool, TEXTS, tmp_path / "out")
+    shard = tmp_path / changed / "part-00001.parquet"
+    shard.write_bytes(shard.read_bytes() + b"x")
+    with pytest.raises(ChangedFile, match=r"part-00001\.parquet: .* and was written with"):
+        write_overlaps(pool, TEXTS, tmp_path / "out")
 
 
 def test_goes_on_after_a_kill_and_starts_again_for_other_texts(pool, tmp_path, monkeypatch):

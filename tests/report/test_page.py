@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from selection_platform.cli.main import main
+from selection_platform.job.integrity import changed_files
 from selection_platform.report.item_outcomes import won_and_lost
-from selection_platform.report.page import Report, remove_others, write_report
+from selection_platform.report.page import PAGE, Report, remove_others, write_home_report, write_report
 from selection_platform.report.style import SMALL_PNG, small_png, svg
 from tests.report.frames import COSTS, DIFFERENCES, EVERYTHING, EVIL, PICKS, curve, data
 
@@ -43,6 +44,16 @@ class Elements(HTMLParser):
 def report():
     made = data(costs=COSTS, **EVERYTHING, pool_size_curve=curve({"ifd": {100: 17, 400: 12}}))
     return Report(replace(made, picks=PICKS, items=won_and_lost(DIFFERENCES)))
+
+
+@pytest.mark.slow
+def test_reports_on_results_from_elsewhere_are_no_part_of_the_homes(report, tmp_path):
+    write_report(report, tmp_path / "paper")
+    write_home_report(report, tmp_path)
+    (tmp_path / "paper" / PAGE).write_text("Other numbers.")
+    assert changed_files(tmp_path, deep=True) == []
+    (tmp_path / PAGE).write_text("Other numbers.")
+    assert [each.file for each in changed_files(tmp_path)] == [PAGE]
 
 
 def test_the_page_is_well_formed_and_its_ids_are_its_own(report):

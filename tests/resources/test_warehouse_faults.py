@@ -6,11 +6,13 @@ import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from resources import readers
 from resources.catalog import CATALOG_VARIABLE
 from resources.faults import WarehouseFault
+from resources.lost_files import passing_over
 from resources.snapshots import forget_snapshots, snapshots
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
@@ -208,6 +210,47 @@ def test_rows_whose_file_is_lost_can_be_replaced(warehouse, content, caplog):
     assert warehouse.query("SELECT count(*) FROM scores.ifd").item() == 208
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_old_rows_are_there_again_where_their_file_is_and_the_new_rows_failed(warehouse, error):
+    def refuse(connection):
+        raise error("no")
+
+    file = file_of(warehouse, "p")
+    file.rename(file.with_name("aside"))
+    for rows_of_it in (rows(200), "SELECT no_such_column FROM range(3)"):
+        with pytest.raises((error, duckdb.Error)):
+            warehouse.replace("scores.ifd", PARTITION, rows_of_it, verify=refuse)
+    file.with_name("aside").rename(file)
+    assert count(warehouse) == 100
+    # And they can be replaced after that.
+    assert warehouse.replace("scores.ifd", PARTITION, rows(200)) == 200
+    assert count(warehouse) == 200
+
+
+@pytest.mark.parametrize("failed", ["after", "before"])
+def test_a_file_that_was_passed_over_stays_so_if_the_new_rows_were_committed(warehouse, failed):
+    file = file_of(warehouse, "p")
+    message = f'IO Error: Cannot open file "{file}": No such file or directory'
+    with pytest.raises(ValueError, match="no"), warehouse.write() as connection:  # noqa: PT012, SIM117
+        with passing_over(connection, warehouse.metadata) as pass_over:
+            assert pass_over(message)
+            if failed == "after":
+                connection.execute("INSERT INTO scores.ifd BY NAME SELECT 'q' AS pool, 'm' AS model, 'a' AS sample_id")
+            raise ValueError("no")
+    assert count(warehouse) == (0 if failed == "after" else 100)
+
+
+@pytest.mark.parametrize("reason", ["Permission denied", "Too many open files", "Input/output error"])
+def test_a_file_that_cannot_be_read_just_now_is_not_lost(warehouse, reason):
+    # The name of a pool is no reason.
+    warehouse.replace("scores.ifd", {"pool": "Corrupt", "model": "m"}, rows(100))
+    message = f'IO Error: Cannot open file "{file_of(warehouse, "Corrupt")}": {reason}'
+    with warehouse.write() as connection, passing_over(connection, warehouse.metadata) as pass_over:
+        assert not pass_over(message)
+    assert count(warehouse, "Corrupt") == 100
+
+
 def test_a_lost_file_of_rows_that_are_only_read_is_not_passed_over(warehouse):
     file_of(warehouse, "p").unlink()
     with pytest.raises(WarehouseFault, match="refresh p/m --rebuild"):
@@ -222,6 +265,14 @@ def test_an_experiments_lost_rows_are_named_by_its_key(warehouse):
     next(path for path in parquet_files(warehouse) if "experiment=" in str(path)).unlink()
     with pytest.raises(WarehouseFault, match="`selection-platform refresh ifd/p/m/6/s0 --rebuild`"):
         warehouse.query("FROM selections.samples")
+
+
+def test_lost_targets_are_named_by_their_pool_and_set(warehouse):
+    partition = {"pool": "p", "targets": "mine"}
+    warehouse.replace("pools.targets", partition, "SELECT range::VARCHAR AS sample_id FROM range(100)")
+    next(path for path in parquet_files(warehouse) if "targets=mine" in str(path)).unlink()
+    with pytest.raises(WarehouseFault, match="`selection-platform refresh p/mine --rebuild`"):
+        warehouse.query("FROM pools.targets")
 
 
 def test_lost_rows_of_a_table_without_partitions_are_looked_for(warehouse):

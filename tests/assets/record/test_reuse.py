@@ -22,12 +22,12 @@ class Home:
     def __init__(self, workspace):
         self.workspace = workspace
 
-    def make(self, asset, partition=None, *, force=False) -> dict[str, Any]:
+    def make(self, asset, partition=None, *, again=None) -> dict[str, Any]:
         """The metadata of one more run of a step."""
         steps = self.workspace.staleness.graph.steps
         (step,) = [step for step in steps if asset in step.names and step.partition_key == partition]
         return materialize_step(
-            step, self.workspace.assets, self.workspace.resources, self.workspace.instance, force=force
+            step, self.workspace.assets, self.workspace.resources, self.workspace.instance, again=again
         )
 
     def newest(self, asset, partition=None):
@@ -95,7 +95,7 @@ def test_an_asset_without_partitions_is_reused(home):
 
 def test_it_is_made_again_where_it_is_forced(home):
     before, count, written = home.newest("checkpoint", TOKEN_LENGTH), len(home.ledger), file_time(home)
-    metadata = home.make("checkpoint", TOKEN_LENGTH, force=True)
+    metadata = home.make("checkpoint", TOKEN_LENGTH, again="all")
     assert "reused" not in metadata
     assert len(home.ledger) == count + 1
     assert file_time(home) > written
@@ -103,8 +103,17 @@ def test_it_is_made_again_where_it_is_forced(home):
     assert (now.run_id != before.run_id, now.data_version) == (True, before.data_version)
 
 
+def test_a_complete_job_is_kept_where_only_rows_are_made_again(home):
+    before, written = home.newest("checkpoint", TOKEN_LENGTH), file_time(home)
+    assert "reused" not in home.make("checkpoint", TOKEN_LENGTH, again="rows")
+    assert file_time(home) == written
+    now = home.newest("checkpoint", TOKEN_LENGTH)
+    assert (now.run_id != before.run_id, now.data_version) == (True, before.data_version)
+    assert home.make("answer_likelihood", "letters/tiny", again="rows")["samples scored now"] == 0
+
+
 def test_shards_are_made_again_where_it_is_forced(home):
-    assert home.make("answer_likelihood", "letters/tiny", force=True)["samples scored now"] > 0
+    assert home.make("answer_likelihood", "letters/tiny", again="all")["samples scored now"] > 0
 
 
 def test_it_is_made_while_an_input_was_never_made(place, home):
@@ -125,7 +134,7 @@ def test_it_is_made_where_the_results_of_its_checks_are_not_known(home):
 
 def test_the_cost_ledger_is_made_each_time(home):
     # Costs are no input of its: those of work that came out the same are not seen otherwise.
-    home.make("checkpoint", TOKEN_LENGTH, force=True)
+    home.make("checkpoint", TOKEN_LENGTH, again="all")
     count = len(home.ledger)
     assert home.make("cost_ledger")["dagster/row_count"] == count
 
