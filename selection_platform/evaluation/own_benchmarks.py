@@ -76,7 +76,7 @@ def _prompt(where: str, row: Any, rule: AnswerRule) -> Row:
     for each in references:
         if isinstance(each, bool) or not isinstance(each, str | int | float):
             raise UnusableTask(f"{where}, field reference: {each!r} is no text; write the row such as {_FORM}")
-        if unfit := unfit_reference(rule, str(each)):
+        if unfit := unfit_reference(rule, prompt, str(each)):
             raise UnusableTask(f"{where}, field reference: {each!r} {unfit}, as rule {rule} needs; correct it")
     if not references:
         raise UnusableTask(f"{where}, field reference: is an empty list; name what is right")

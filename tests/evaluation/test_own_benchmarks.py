@@ -15,6 +15,7 @@ from selection_platform.evaluation.spec import computations
 from selection_platform.evaluation.task_names import UnusableTask
 
 CHOICE = "Which is a colour?\nA) Rome\nB) Red\nC) Reed"
+DIALOGUE = "Q: Which letter is first?\nA: A\nQ: Which is a colour?"
 ANSWERS = [
     # rule, prompt, references, answer, right
     ("exact", "Capital of France?", ["Paris"], "Paris", True),
@@ -37,9 +38,24 @@ ANSWERS = [
     ("letter", CHOICE, ["B"], "Reed", False),
     ("letter", CHOICE, ["B"], "D", False),
     ("letter", "Say a letter", ["D"], "D", True),
+    ("letter", f"Q: Say one.\n{CHOICE}\nQ: Which?", ["B"], "Red", True),
+    ("letter", "A) Red\nB) Rome\n\n" + CHOICE, ["B"], "Red", True),
+    ("letter", DIALOGUE, ["D"], "D", True),
+    ("letter", "Note:\nB) Red\nC) Reed", ["D"], "D", True),
     ("contains", "Who wrote it?", ["Jane Austen"], "It was written by  **Jane\nAusten** in 1813.", True),
     ("contains", "Who wrote it?", ["Jane Austen"], "Jane and Austen", False),
     ("contains", "Who wrote it?", ["Jane Austen"], "", False),
+    ("contains", "Is it?", ["no"], "I know it.", False),
+    ("contains", "Is it?", ["no"], "Yes and no.", True),
+    ("contains", "How much?", ["$5"], "It is US$5", True),
+    ("contains", "How much?", ["$5"], "It is $50", False),
+    ("contains", "Which?", ["C++"], "C++20", True),
+    ("contains", "Where?", ["北京"], "我在北京工作", True),
+    ("contains", "Which method?", ["__init__"], "It is `__init__`, of course", True),
+    ("contains", "Which method?", ["__init__"], "It is init", False),
+    ("contains", "Where?", ["Paris"], "In __Paris__.", True),
+    ("exact", "Which method?", ["__init__"], "The answer is `__init__`.", True),
+    ("exact", "Which method?", ["__init__"], "init", False),
 ]
 
 
@@ -73,6 +89,14 @@ def written(folder, *rows):
             "row 2, field reference: '3 or 4' is not one number, as rule",
         ),
         ("letter", {"prompt": "p", "reference": "Red"}, "row 2, field reference: 'Red' is not one capital letter"),
+        (
+            "letter",
+            {"prompt": CHOICE, "reference": "(D)"},
+            "'(D)' is none of the options A to C of the prompt, as rule",
+        ),
+        ("contains", {"prompt": "p", "reference": "**"}, "field reference: '**' has no more than signs that do not"),
+        ("contains", {"prompt": "p", "reference": ["A", "."]}, "field reference: '.' has no more than signs that do"),
+        ("exact", {"prompt": "p", "reference": "`"}, "field reference: '`' has no more than signs that do not count"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named(tmp_path, rule, row, message):
