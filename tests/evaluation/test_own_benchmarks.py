@@ -10,7 +10,7 @@ from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_tasks import OwnFile, load_tasks
 from selection_platform.evaluation.harness import _items, run_items
 from selection_platform.evaluation.own_benchmarks import check_benchmark, content_of, read_prompts
-from selection_platform.evaluation.results import metrics_of
+from selection_platform.evaluation.results import metrics_of, scoring_of
 from selection_platform.evaluation.spec import computations
 from selection_platform.evaluation.task_names import UnusableTask
 
@@ -131,19 +131,14 @@ class Echo:
         return [request.arguments[0].split()[-1] for request in requests]
 
 
-def run(settings, path):
-    file = OwnFile(path, content_of("mine", path))
-    tasks: Any = load_tasks("mine", settings, path.parent, 0, file)
+def run(settings, path, name="mine"):
+    file = OwnFile(path, content_of(name, path))
+    tasks: Any = load_tasks(name, settings, path.parent, 0, file)
     samples = run_items(tasks, settings.limit, cast(Any, Echo()))
-    (name,) = tasks
-    metrics = metrics_of(settings_scoring(), list(tasks[name].higher_is_better()), ours=settings.rule is not None)
-    return list(_items("mine", tasks[name], samples[name], metrics, None, Echo.cut_off))
-
-
-def settings_scoring():
-    from selection_platform.evaluation.results import Scoring
-
-    return Scoring()
+    ((task, loaded),) = tasks.items()
+    scoring = scoring_of(name, settings.file)
+    metrics = metrics_of(scoring, list(loaded.higher_is_better()), ours=settings.rule is not None)
+    return list(_items(name, loaded, samples[task], metrics, scoring.filter, Echo.cut_off))
 
 
 def test_a_file_of_prompts_is_run(tmp_path):
@@ -184,11 +179,13 @@ def task_folder(folder):
     return folder / "mine.yaml"
 
 
-def test_a_task_file_is_run(tmp_path, monkeypatch):
+# Names of the packaged benchmarks have metrics and filters that this task has not.
+@pytest.mark.parametrize("name", ["mine", "mmlu", "gsm8k"])
+def test_a_task_file_is_run(tmp_path, monkeypatch, name):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     (tmp_path / "task").mkdir()
     path = task_folder(tmp_path / "task")
-    items = run(BenchmarkSettings(file=str(path)), path)
+    items = run(BenchmarkSettings(file=str(path)), path, name)
     assert [row.correct for row in items if row.metric == "fine"] == [1.0, 0.0]
     assert {row.metric for row in items} == {"fine", "answer_found", "ended"}
 
