@@ -65,7 +65,7 @@ def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, caps
     mine = {"file": "prompts.jsonl", "rule": "number"}
     evaluation = {"benchmarks": {"mine": mine, "other": {"file": "gone.yaml"}}}
     assert faults(tmp_path, monkeypatch, capsys, evaluation=evaluation) == [
-        "evaluation.benchmarks: benchmark mine: @/prompts.jsonl, row 1, field reference: 'some' is not one number, as "
+        "evaluation.benchmarks: benchmark mine: @/prompts.jsonl, line 1, field reference: 'some' is not one number, as "
         "rule number needs; correct it",
         "evaluation.benchmarks: benchmark other: there is no file @/gone.yaml; correct `file`",
     ]
