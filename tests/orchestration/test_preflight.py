@@ -71,6 +71,14 @@ def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, caps
     ]
 
 
+def test_examples_that_are_not_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "letters.jsonl").write_text("{}")
+    targets = {"default": {"pool_samples": 3}, "mine": {"examples": {"source": {"files": "wanted.jsonl"}}}}
+    assert faults(tmp_path, monkeypatch, capsys, targets=targets, arms={"rds_plus.mine": {"train": False}}) == [
+        "targets.mine.examples.source.files: nothing matches @/wanted.jsonl; correct the path in the pool's source"
+    ]
+
+
 def own_model(tmp_path, **config):
     (tmp_path / "letters.jsonl").write_text("{}")
     (tmp_path / "model").mkdir()
