@@ -71,6 +71,7 @@ def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, caps
     ]
 
 
+@pytest.mark.slow
 def test_examples_that_are_not_there(tmp_path, monkeypatch, capsys):
     (tmp_path / "letters.jsonl").write_text("{}")
     targets = {"default": {"pool_samples": 3}, "mine": {"examples": {"source": {"files": "wanted.jsonl"}}}}
