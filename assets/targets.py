@@ -45,10 +45,11 @@ def target_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     ) -> dg.MaterializeResult:
         """What targeted methods select for: the samples of a target set, beside a pool. Table `pools.targets`.
 
-        No target may overlap an item of the benchmarks. Samples of the pool that repeat a target are counted.
+        No target may overlap an item of the benchmarks; a draw from the pool leaves such samples out, and counts them.
+        Samples of the pool that repeat a target are counted.
         """
         of = profile.pool_targets[context.partition_key]
-        file = _write(profile, of, artifacts, warehouse)
+        file, left_out = _write(profile, of, artifacts, warehouse)
         partition = {"pool": of.pool, "targets": of.targets}
         rows = warehouse.replace(
             "pools.targets", partition, load_sql("10_pools/targets"), {"file": file, "pool": of.pool}
@@ -61,6 +62,7 @@ def target_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
                 "targets": counts["targets"],
                 "groups": counts["groups"],
                 "targets that the pool has too": counts["repeated"],
+                "left out of the draw, as they overlap items of the benchmarks": left_out,
             },
             data_version=dg.DataVersion(warehouse.content_hash("pools.targets", partition)),
         )
@@ -68,21 +70,25 @@ def target_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     return [target_samples]
 
 
-def _write(profile: Profile, of: PoolTargets, artifacts: ArtifactStore, warehouse: Warehouse) -> Path:
-    """Write the samples of a target set to a file, and give its path."""
+def _write(profile: Profile, of: PoolTargets, artifacts: ArtifactStore, warehouse: Warehouse) -> tuple[Path, int]:
+    """Write the samples of a target set to a file, and give its path, and how many were left out of a draw."""
     from selection_platform.evaluation.worked_examples import worked_examples, write_targets
-    from selection_platform.pools.target_examples import check_apart, write_examples
+    from selection_platform.pools.target_examples import check_apart, draw_apart, write_examples
 
     settings, folder = profile.target_sets[of.targets], artifacts.target_samples(of.key)
     file = folder / "targets.parquet"
     texts = list(benchmark_texts(artifacts.benchmark_data()))
+    if settings.pool_samples is not None:
+
+        def draw(limit: int) -> None:
+            values = {"pool": of.pool, "seed": f"targets/{settings.seed}", "limit": limit}
+            warehouse.export(conversations_sql(warehouse, "36_influence/random_samples", values), file, values)
+
+        return file, draw_apart(draw, file, settings.pool_samples, texts, of.targets)
     if settings.examples is not None:
         write_examples(settings.examples, texts, folder, of.targets, file)
-    elif settings.benchmarks is not None:
-        groups = {name: group for each in settings.benchmarks for name, group in worked_examples(each).items()}
-        write_targets(groups, file)
     else:
-        draw = {"pool": of.pool, "seed": f"targets/{settings.seed}", "limit": settings.pool_samples}
-        warehouse.export(conversations_sql(warehouse, "36_influence/random_samples", draw), file, draw)
+        groups = {name: group for each in settings.benchmarks or () for name, group in worked_examples(each).items()}
+        write_targets(groups, file)
     check_apart(file, texts, of.targets, worked=settings.benchmarks is not None)
-    return file
+    return file, 0

@@ -81,6 +81,10 @@ def _sources(profile: Profile, wanted: Steps) -> Iterator[str]:
     for pool in wanted.get("raw_pool", []):
         for message in _problems_of(check_source, profile.pools[pool].source):
             yield f"pools.{pool}.source.{message}"
+    for name in dict.fromkeys(profile.pool_targets[key].targets for key in wanted.get("target_samples", [])):
+        examples = profile.target_sets[name].examples
+        for message in [] if examples is None else _problems_of(check_source, examples.source):
+            yield f"targets.{name}.examples.source.{message}"
 
 
 def _given_scores(profile: Profile, wanted: Steps) -> Iterator[str]:

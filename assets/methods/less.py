@@ -123,7 +123,10 @@ def _in_turns(profile: Profile, partitions: Partitions, targets: str, influence:
         ranked = [(group["sample_id"].to_list(), group["influence"].to_numpy()) for group in groups]
         picks = artifacts.picks(method, context.partition_key) / "picks.parquet"
         write_picks(ranked, max(profile.budgets), picks)
-        return replace_scores(warehouse, profile.methods[method], partition, "in_turns", {"pool": pool, "picks": picks})
+        values = {"pool": pool, "picks": picks}
+        result = replace_scores(warehouse, profile.methods[method], partition, "in_turns", values)
+        picks.unlink()
+        return result
 
     return scores
 

@@ -1,13 +1,13 @@
 """What must hold between the parts of a profile. Each check raises ValueError with the key and what to do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIGHTS
 from selection_platform.configuration.settings import NAME_PATTERN, LoraSettings, did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import SubPool
-from selection_platform.experiments.methods import ALL_DATA, BASE, BEST_OF_CLUSTERS, METHODS, PRE_EXPERIENCE
+from selection_platform.experiments.methods import ALL_DATA, BASE, BEST_OF_CLUSTERS, PRE_EXPERIENCE, methods_with
 
 if TYPE_CHECKING:
     from selection_platform.configuration.profile import Profile
@@ -39,16 +39,17 @@ def _check_names(profile: "Profile") -> None:
     methods = profile.methods
     found = [f"arms: unknown method {name!r}{did_you_mean(name, methods)}" for name in profile.arms
              if name not in methods]  # fmt: skip
+    taken = methods_with({}, profile.targets or ())
     for name, arm in profile.arms.items():
         if arm.own_summary is not None:
-            found += _problems_of_own_name(name)
+            found += _problems_of_own_name(name, taken)
     if found:
         raise PlatformError("\n".join(found))
 
 
-def _problems_of_own_name(name: str) -> Iterator[str]:
+def _problems_of_own_name(name: str, taken: Collection[str]) -> Iterator[str]:
     """What is wrong with the name of an arm whose scores the user gives: it becomes a table, a folder and a key."""
-    if name in METHODS:
+    if name in taken:
         yield f"arms.{name}: is a method of the platform, and has no `column` or `scores`; name the arm otherwise"
     elif not NAME_PATTERN.fullmatch(name):
         yield f"arms: {name!r} is not a name: use lower-case letters, digits and . _ @ - only"

@@ -17,7 +17,7 @@ _STRICT = re.compile(r"(?<=the answer is )(.*)(?=.)")
 _OPTION = re.compile(r"^\(([A-Z])\) (.*)$", re.MULTILINE)
 _PAIRS = (("yes", "no"), ("true", "false"), ("valid", "invalid"))
 _OTHERWISE = {"valid": "valid", "invalid": "invalid", "plausible": "yes", "implausible": "no", "correct": "true"}
-_NEGATED = re.compile(r"\b(?:not|isn't|n't|never)\s+(?:\w+ly\s+)?(valid|true|plausible|false|invalid|correct)\b")
+_NEGATED = re.compile(r"\b(?:not|never|\w+n['\u2019]t)\s+(?:\w+ly\s+)?(valid|true|plausible|false|invalid|correct)\b")
 _OPPOSITE = {"valid": "invalid", "invalid": "valid", "true": "false", "false": "true", "plausible": "implausible",
              "correct": "false"}  # fmt: skip
 _LISTED = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s|,", re.MULTILINE)

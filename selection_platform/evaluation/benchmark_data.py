@@ -8,6 +8,7 @@ labels, and BBH is rebuilt (`bbh/README.md`): neither gives the official score.
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -208,14 +209,22 @@ def _described(source: Source) -> dict[str, str]:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON Lines file, gzipped or not. Errors name the line."""
+    return [row for _, row in numbered_rows(path)]
+
+
+def numbered_rows(path: Path) -> list[tuple[int, Row]]:
+    """The same with the number of each row's line; blank lines are no rows."""
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    rows: list[Row] = []
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except (OSError, EOFError, zlib.error) as error:
+        raise PlatformError(f"{path}: is not gzipped, or not whole ({error})") from error
+    rows: list[tuple[int, Row]] = []
     # Lines only end at "\n": str.splitlines would also split rows at U+2028, which some texts contain.
     for number, line in enumerate(text.split("\n"), start=1):
         try:
-            if line:
-                rows.append(json.loads(line))
+            if line.strip():
+                rows.append((number, json.loads(line)))
         except json.JSONDecodeError as error:
             raise PlatformError(f"{path}, line {number}: not JSON ({error})") from error
     return rows

@@ -37,10 +37,10 @@ from selection_platform.evaluation.results import (
     SCORING,
     ItemResult,
     Result,
-    Scoring,
     as_records,
     metrics_of,
     numbered,
+    scoring_of,
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
@@ -126,7 +126,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
         tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed, file)
         chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
-    scoring = SCORING.get(name, Scoring())
+    scoring = scoring_of(name, benchmark.file)
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
     ours = benchmark.rule is not None or benchmark.task.startswith(OFFLINE_PREFIX)
     metrics = metrics_of(scoring, list(higher_is_better), ours=ours)

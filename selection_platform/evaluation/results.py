@@ -47,6 +47,11 @@ CARD = (ANSWER_FOUND, ENDED)
 and whether the model ended it, before `max_new_tokens` cut it off."""
 
 
+def scoring_of(benchmark: str, file: str | None) -> Scoring:
+    """How a benchmark is scored. A file of the user's own lists its metrics itself, whatever name it has."""
+    return Scoring() if file is not None else SCORING.get(benchmark, Scoring())
+
+
 def metrics_of(scoring: Scoring, listed: Sequence[str], *, ours: bool) -> tuple[str, ...]:
     """The metrics of a task to store, the primary first.
 

@@ -10,9 +10,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import yaml
-
 from selection_platform.errors import PlatformError
+from selection_platform.evaluation.task_yaml import read_yaml
 from selection_platform.job.folder import whole_file
 from selection_platform.text.conversation import Message, sample_id, to_records
 
@@ -40,13 +39,6 @@ WORKED_EXAMPLES = tuple(_SOURCES)
 """Benchmarks with worked examples."""
 
 
-class _TolerantLoader(yaml.SafeLoader):
-    """Reads tags such as `!function` as None, so that no code from a task file runs."""
-
-
-_TolerantLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
-
-
 def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
     """The worked examples of a benchmark: a question and its worked answer, as a conversation of one turn.
 
@@ -71,7 +63,7 @@ def worked_examples(benchmark: str) -> dict[str, list[list[Message]]]:
     tasks = Path(str(distribution("lm_eval").locate_file("lm_eval/tasks")))
     groups: dict[str, list[list[Message]]] = {}
     for path in sorted(tasks.glob(source.files)):
-        task: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _TolerantLoader)
+        task: dict[str, Any] = read_yaml(path)
         name = benchmark if benchmark == "gsm8k" else f"{benchmark}/{task['dataset_name']}"
         groups[name] = _conversations(task, source, path)
     if not groups:

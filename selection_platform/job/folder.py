@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ def file_hash(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cached_hash(path: Path) -> str:
+    """`file_hash`, which is read again only if the file's size or time of change differs: `status` asks often."""
+    state = path.stat()
+    return _hash_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _hash_of_state(path: Path, _size: int, _modified: int) -> str:
+    return file_hash(path)
 
 
 def look_of(paths: Mapping[str, Path]) -> dict[str, str]:

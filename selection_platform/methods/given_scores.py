@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from selection_platform.configuration.settings import did_you_mean
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import file_hash, whole_file
+from selection_platform.job.folder import cached_hash, whole_file
 from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.pools.forms.parsing import parse_row
@@ -128,16 +127,8 @@ def score_by_file(
 
 
 def file_state(path: Path | None) -> str | None:
-    """SHA-256 of a file of scores; None if there is none. Read again only if its size or time of change differs."""
-    if path is None or not path.is_file():
-        return None
-    state = path.stat()
-    return _hash_of(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _hash_of(path: Path, size: int, modified: int) -> str:
-    return file_hash(path)
+    """SHA-256 of a file of scores; None if there is none."""
+    return None if path is None or not path.is_file() else cached_hash(path)
 
 
 def _number(value: Any) -> tuple[float | None, str | None]:

@@ -18,8 +18,8 @@ from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
 from selection_platform.methods.round_robin import in_turns
 
-PRODUCTS_PER_BLOCK = 1_000_000
-"""Cosines in memory at a time."""
+PRODUCTS_PER_BLOCK, ROWS_PER_BLOCK = 1_000_000, 8192
+"""Cosines, and rows of vectors, in memory at a time, at most."""
 ROWS_PER_TURN, ROWS_AT_LEAST = 4, 64
 """Best rows that a target keeps at first: this many for each of its turns, and this many more. Where other targets take
 so many of them that one runs out, all is done again with more."""
@@ -81,7 +81,7 @@ def _ranked(
     rows = len(samples)
     highest, nearest = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.int64)
     best = np.zeros((len(targets), 0), dtype=np.uint64)
-    block = max(1, PRODUCTS_PER_BLOCK // len(targets))
+    block = min(ROWS_PER_BLOCK, max(1, PRODUCTS_PER_BLOCK // len(targets)))
     with progress("similarity to targets", rows, "samples") as bar:
         for start in range(0, rows, block):
             part = slice(start, min(start + block, rows))

@@ -1,14 +1,17 @@
 """Target sets: a user's own examples, read as a pool is, and the check that no target is an item of a benchmark."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.worked_examples import write_targets
+from selection_platform.job.folder import whole_file
+from selection_platform.pools.benchmark_overlap import FEWEST_WORDS
 from selection_platform.pools.candidates import CONTAMINATED
 from selection_platform.pools.contamination import WORDS, ContaminationFilter, split_words
 from selection_platform.pools.pool import PoolReport, write_pool
@@ -17,7 +20,7 @@ from selection_platform.pools.shards import shard_paths
 from selection_platform.text.conversation import Message, to_messages
 
 SHOWN = 80
-"""Characters of a target in a message."""
+"""Characters of a text in a message."""
 
 
 def write_examples(settings: PoolSettings, texts: Sequence[str], folder: Path, name: str, into: Path) -> PoolReport:
@@ -64,23 +67,67 @@ def check_apart(file: Path, texts: Iterable[str], name: str, *, worked: bool) ->
     Raises:
         PlatformError: a target is one, or shares 13 words in a row with one; the message shows the first.
     """
-    items = list(texts)
-    filtered = ContaminationFilter(() if worked else items)
-    same = {_key(item, exact=worked) for item in items}
-    rows: list[dict[str, Any]] = pq.read_table(file, columns=["messages"]).to_pylist()
-    found = [
-        messages
-        for messages in (to_messages(row["messages"]) for row in rows)
-        if filtered.overlaps(messages) or any(_key(message.content, exact=worked) in same for message in messages[:-1])
-    ]
+    held = _items_held(pq.read_table(file, columns=["messages"]), texts, worked=worked)
+    found = [text for text in held if text is not None]
     if found:
-        question = next(message.content for message in found[0] if message.role == "user")
         raise PlatformError(
-            f"targets.{name}: {len(found):,} of {len(rows):,} targets overlap items of the benchmarks, the first is "
-            f"{question[:SHOWN]!r}; leave them out, since to select for them is to select for the test"
+            f"targets.{name}: {len(found):,} of {len(held):,} targets overlap items of the benchmarks, the first with "
+            f"{found[0][:SHOWN]!r}; leave them out, since to select for them is to select for the test"
         )
 
 
-def _key(text: str, *, exact: bool) -> object:
-    """What tells texts apart: their words, or each character where tasks are about brackets."""
-    return text.strip() if exact else tuple(split_words(text))
+def draw_apart(draw: Callable[[int], object], file: Path, limit: int, texts: Iterable[str], name: str) -> int:
+    """Draw targets from a pool, around those that overlap items of the benchmarks.
+
+    Args:
+        draw: writes the first so many rows of a fixed random order to `file`.
+        file: as `write_targets` writes it.
+        limit: how many targets to draw; there are fewer where the pool has no more.
+        texts: of the benchmarks' items.
+        name: of the target set, for messages.
+
+    Returns:
+        How many were left out of the draw.
+
+    Raises:
+        PlatformError: none is left.
+    """
+    items, left_out = list(texts), 0
+    while True:
+        draw(limit + left_out)
+        table = pq.read_table(file)
+        apart = [held is None for held in _items_held(table, items, worked=False)]
+        before, left_out = left_out, apart.count(False)
+        if left_out == before or len(apart) < limit + before:
+            break
+    if not any(apart):
+        raise PlatformError(f"targets.{name}: all samples of the pool overlap items of the benchmarks; name others")
+    if left_out:
+        with whole_file(file) as temporary:
+            pq.write_table(table.filter(pa.array(apart)), temporary)
+    return left_out
+
+
+def _items_held(targets: pa.Table, texts: Iterable[str], *, worked: bool) -> list[str | None]:
+    """The first message of each target that holds an item of a benchmark, or None."""
+    items = list(texts)
+    filtered = ContaminationFilter(() if worked else items)
+    same = {key for item in items if (key := _key(item, exact=worked))}
+
+    def holds(message: Message, *, last: bool) -> bool:
+        return filtered.overlaps([message]) or (not last and _key(message.content, exact=worked) in same)
+
+    rows: list[dict[str, Any]] = targets.select(["messages"]).to_pylist()
+    conversations = [to_messages(row["messages"]) for row in rows]
+    return [
+        next((each.content for each in messages if holds(each, last=each is messages[-1])), None)
+        for messages in conversations
+    ]
+
+
+def _key(text: str, *, exact: bool) -> str | tuple[bytes, ...]:
+    """What tells texts apart: each character, where tasks are about brackets, or their words; empty for few words."""
+    if exact:
+        return text.strip()
+    words = split_words(text)
+    return tuple(words) if len(words) >= FEWEST_WORDS else ()

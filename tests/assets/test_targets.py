@@ -67,6 +67,7 @@ def test_each_set_has_scores_and_a_home_without_targets_keeps_its_own(own, capsy
     made = refreshed(capsys, own)
     # The pass ran again to keep what it had not kept, and nothing that was made of it before.
     assert {"weighted_embedding letters/tiny", "scores/rds_plus.mine letters/tiny"} <= made
+    assert not [file for file in (own.home / "artifacts" / "picks").rglob("*") if file.is_file()]
     assert not {name for name in made if name.startswith(("scores/entropy", "scores/random"))}
     assert due(capsys, own) == {}
     assert output_of(capsys, own, "verify", "--deep").startswith("Read: ")

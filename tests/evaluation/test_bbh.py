@@ -140,6 +140,12 @@ def test_a_direct_answer_is_read_as_a_person_reads_it(item, answer, right):
     assert check_direct(item, [answer])["equal_answer"] == right
 
 
+@pytest.mark.parametrize("said", ["isn't", "wasn't deductively", "isn\u2019t", "is not", "is never"])
+def test_a_negated_word_is_its_opposite(said):
+    assert check_reasoned(FALLACY, [f"The argument {said} valid."])["equal_answer"] == 1.0
+    assert check_reasoned(FALLACY, [f"The argument {said} invalid."])["equal_answer"] == 0.0
+
+
 def test_how_often_the_published_rules_read_them_so():
     reasoned = sum(check_reasoned(item, [answer])["strict_match"] == right for item, answer, right in REASONED)
     direct = sum(check_direct(item, [answer])["strict_match"] == right for item, answer, right in DIRECT)

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from selection_platform.evaluation import worked_examples as module
 from selection_platform.evaluation.benchmark_data import BBH_FOLDER
+from selection_platform.evaluation.task_yaml import read_yaml
 from selection_platform.evaluation.worked_examples import WORKED_EXAMPLES, worked_examples, write_targets
 from selection_platform.text.conversation import Message, check_normal_form, sample_id
 from tools.rebuild_bbh import essence
@@ -70,10 +69,10 @@ def test_other_benchmarks_have_none():
         worked_examples("ifeval")
 
 
-def test_code_named_in_a_task_file_is_not_run():
-    text = "doc_to_text: !function utils.run_me\nfewshot_config: {samples: [{question: a, target: b}]}"
-    task = yaml.load(text, module._TolerantLoader)
-    assert task == {"doc_to_text": None, "fewshot_config": {"samples": [{"question": "a", "target": "b"}]}}
+def test_code_named_in_a_task_file_is_not_run(tmp_path):
+    path = tmp_path / "task.yaml"
+    path.write_text("doc_to_text: !function utils.run_me\nfewshot_config: {samples: [{question: a, target: b}]}")
+    assert read_yaml(path) == {"doc_to_text": None, "fewshot_config": {"samples": [{"question": "a", "target": "b"}]}}
 
 
 def test_targets_are_written_by_group_and_content(tmp_path: Path):

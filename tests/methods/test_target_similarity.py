@@ -39,6 +39,16 @@ def test_equals_all_products_at_once(block, picks, monkeypatch):
     assert found.picked.tolist() == picked
 
 
+@pytest.mark.parametrize(("rows", "largest"), [(5, [5, 5, 5, 5]), (100, [10, 10])])
+def test_a_block_is_never_the_whole_pool(monkeypatch, rows, largest):
+    monkeypatch.setattr(target_similarity, "PRODUCTS_PER_BLOCK", 20)
+    monkeypatch.setattr(target_similarity, "ROWS_PER_BLOCK", rows)
+    blocks = []
+    samples, targets = np.ones((20, 3), np.float32), np.eye(2, 3, dtype=np.float32)
+    similarity(samples, targets, 4, lambda given: [blocks.append(given), given][1])
+    assert [len(block) for block in blocks[1:]] == largest
+
+
 def test_keys_are_in_the_order_of_cosines_and_say_them():
     cosines = np.array([0.0, -0.25, 1.0, -1.0, -0.0, 1e-30, 0.25, -1e-30], dtype=np.float32)
     keys = target_similarity._keys(cosines, np.arange(8))

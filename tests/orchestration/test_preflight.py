@@ -65,9 +65,18 @@ def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, caps
     mine = {"file": "prompts.jsonl", "rule": "number"}
     evaluation = {"benchmarks": {"mine": mine, "other": {"file": "gone.yaml"}}}
     assert faults(tmp_path, monkeypatch, capsys, evaluation=evaluation) == [
-        "evaluation.benchmarks: benchmark mine: @/prompts.jsonl, row 1, field reference: 'some' is not one number, as "
+        "evaluation.benchmarks: benchmark mine: @/prompts.jsonl, line 1, field reference: 'some' is not one number, as "
         "rule number needs; correct it",
         "evaluation.benchmarks: benchmark other: there is no file @/gone.yaml; correct `file`",
+    ]
+
+
+@pytest.mark.slow
+def test_examples_that_are_not_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "letters.jsonl").write_text("{}")
+    targets = {"default": {"pool_samples": 3}, "mine": {"examples": {"source": {"files": "wanted.jsonl"}}}}
+    assert faults(tmp_path, monkeypatch, capsys, targets=targets, arms={"rds_plus.mine": {"train": False}}) == [
+        "targets.mine.examples.source.files: nothing matches @/wanted.jsonl; correct the path in the pool's source"
     ]
 
 

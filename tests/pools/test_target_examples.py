@@ -8,7 +8,7 @@ import pytest
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.worked_examples import write_targets
-from selection_platform.pools.target_examples import check_apart, write_examples
+from selection_platform.pools.target_examples import check_apart, draw_apart, write_examples
 from selection_platform.text.conversation import Message
 
 ITEM = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -49,25 +49,53 @@ def test_examples_that_overlap_a_benchmark(tmp_path):
     )
 
 
+NEAR = "Which of these two rivers is the longer"
+
+
 @pytest.mark.parametrize(
     ("question", "worked", "overlaps"),
     [
         (f"Please: {ITEM}", False, True),
         (f"Please: {ITEM}", True, False),
         (ITEM, True, True),
-        ("what is 2 2", False, True),
-        ("what is 2 2", True, False),
-        ("What is 2 + 3?", False, False),
+        (NEAR.upper(), False, True),
+        (NEAR.upper(), True, False),
+        # Items have short answers, which are everyday words, and brackets, which have no words.
+        ("Yes.", False, False),
+        ("...", False, False),
+        ("what is 2 2", False, False),
     ],
 )
 def test_targets_that_are_items(tmp_path, question, worked, overlaps):
-    write_targets({"mine": [pair("Why?"), pair(question)]}, tmp_path / "targets.parquet")
+    items = [ITEM, SHORT, f"{NEAR}?", "yes", "( )", ""]
+    messages = [Message("system", ""), *pair("Why?"), *pair(question)]
+    write_targets({"mine": [pair("Why?"), messages]}, tmp_path / "targets.parquet")
     if not overlaps:
-        check_apart(tmp_path / "targets.parquet", [ITEM, SHORT], "mine", worked=worked)
+        check_apart(tmp_path / "targets.parquet", items, "mine", worked=worked)
         return
     with pytest.raises(PlatformError) as caught:
-        check_apart(tmp_path / "targets.parquet", [ITEM, SHORT], "mine", worked=worked)
+        check_apart(tmp_path / "targets.parquet", items, "mine", worked=worked)
     assert str(caught.value) == (
-        f"targets.mine: 1 of 2 targets overlap items of the benchmarks, the first is {question[:80]!r}; leave them "
+        f"targets.mine: 1 of 2 targets overlap items of the benchmarks, the first with {question[:80]!r}; leave them "
         "out, since to select for them is to select for the test"
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "drawn", "left_out"), [(1, "a", 0), (2, "ad", 2), (3, "adf", 3), (4, "adf", 3), (9, "adf", 3)]
+)
+def test_a_draw_goes_around_items(tmp_path, limit, drawn, left_out):
+    pool = {"a": "Why?", "b": ITEM, "c": ITEM, "d": "How?", "e": NEAR, "f": "yes"}
+    file = tmp_path / "targets.parquet"
+
+    def draw(count):
+        write_targets({name: [pair(text)] for name, text in list(pool.items())[:count]}, file)
+
+    assert draw_apart(draw, file, limit, [ITEM, NEAR, "yes"], "mine") == left_out
+    assert "".join(pq.read_table(file)["target"].to_pylist()) == drawn
+
+
+def test_a_draw_from_nothing_but_items(tmp_path):
+    file = tmp_path / "targets.parquet"
+    with pytest.raises(PlatformError, match=r"targets\.mine: all samples of the pool overlap items of the benchmarks"):
+        draw_apart(lambda _: write_targets({"a": [pair(ITEM)]}, file), file, 2, [ITEM], "mine")
