@@ -253,10 +253,11 @@ def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[st
     sizes = KnownSizes(workspace, quick=True)
     if set(profile.used_models) - set(sizes.shapes):
         return []
-    found, host = devices_here(), host_memory()
-    if found is None and host is None:
+    found, host = devices_here(profile.jobs.processes), host_memory()
+    _, name, memory = found or (1, "this machine", host)
+    if memory is None:
         return []
-    room = Room(found[2] if found else host or 0, host, found[1] if found else "this machine")
+    room = Room(memory, host, name)
     place = Place(found is None, run=profile.jobs.run)
     tasks = [task for task in Tasks(profile, sizes.known, place).all() if task.partition in wanted.get(task.asset, ())]
     # The estimate is right within a tenth; what may just fit is not refused.

@@ -101,7 +101,7 @@ def test_a_profile_without_models(tmp_path, monkeypatch, capsys):
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)
-    monkeypatch.setattr(module, "devices_here", lambda: None)
+    monkeypatch.setattr(module, "devices_here", lambda _: None)
     (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
@@ -125,3 +125,9 @@ def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("selection-platform: models.one-b: training (full fine-tuning on 8 x 512 tokens at once): ")
     assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 13 GB")
+    with open_workspace(load_profile(str(tmp_path / "own.yaml"))) as workspace:
+        wanted = {"checkpoint": list(workspace.profile.trained_experiments)}
+        assert len(module.memory_faults(workspace, wanted)) == 1
+        # A GPU whose memory nvidia-smi does not tell refuses nothing.
+        monkeypatch.setattr(module, "devices_here", lambda _: (1, "GB10", None))
+        assert module.memory_faults(workspace, wanted) == []
