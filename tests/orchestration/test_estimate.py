@@ -10,8 +10,9 @@ from orchestration import estimate as module
 from orchestration.estimate import Estimator, estimate
 from orchestration.workspace import open_workspace
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.estimate.machines import Device, Machine
+from selection_platform.experiments.methods import METHODS
 from tests.small_run import change_profile, output_of
 
 RATES = {"float32": 1e9, "bfloat16": 4e9}
@@ -96,6 +97,55 @@ def test_a_profile_without_models(tmp_path, monkeypatch, capsys):
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(profile))
     assert main(["--profile", str(tmp_path / "own.yaml"), "estimate"]) == 0
     assert "How long it takes is not known: none of it was made before, and no model" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("targets", "cut"),
+    [
+        (None, "shared"),
+        ({"math": {"benchmarks": ["gsm8k"]}, "chat": {"pool_samples": 5}}, "shared"),
+        # One way of LESS: the published warm-up is the profile's own.
+        ({"math": {"benchmarks": ["gsm8k"]}}, "tail"),
+    ],
+)
+def test_every_step_of_a_model_is_counted(tmp_path, monkeypatch, targets, cut):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    profile["arms"] = {method: {} for method in METHODS}
+    profile["less"]["training"] |= {"answers": "last", "cut": cut}
+    if targets:
+        profile["targets"] = targets
+        del profile["less"]["target_samples"]
+    (tmp_path / "full.yaml").write_text(yaml.safe_dump(profile))
+    with open_workspace(load_profile(str(tmp_path / "full.yaml"))) as workspace:
+        counted = Estimator(workspace).tasks
+        steps = [step for step in workspace.staleness.graph.steps if step.asset.op.pool == "gpu"]
+        named = {key.to_user_string() for step in steps for key in step.asset.keys}
+        left_out = [step for step in steps if not any((name, step.partition_key) in counted for name in step.names)]
+    # The base model's own checkpoint is trained on nothing.
+    assert [str(step) for step in left_out] == ["checkpoint  base/demo-3m"]
+    if targets:
+        assert {"warmup_checkpoint", "gradient_influence.math", "target_embedding.math"} <= named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["less.round_robin", "km_less.math", "less.published.math"])
+def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    profile |= {"arms": {arm: {}}, "targets": {name: {"benchmarks": ["gsm8k"]} for name in ("math", "default")}}
+    del profile["pool_size_study"], profile["less"]["target_samples"], profile["selectit"]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(profile))
+    with open_workspace(load_profile(str(tmp_path / "one.yaml"))) as workspace:
+        counted = {asset for asset, _ in Estimator(workspace).tasks}
+        made = {
+            key.to_user_string()
+            for step in workspace.staleness.graph.steps
+            for key in step.asset.keys
+            if step.asset.op.pool == "gpu"
+        }
+    assert {name for name in made if "warmup" in name or "influence" in name} <= counted
 
 
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
