@@ -152,10 +152,9 @@ class Tasks:
     ) -> Task:
         """A training on `count` conversations, whose lengths are looked up when they are needed."""
         shape, place = self._known.shapes[model], self._shared_place()
-        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
-        stored = 4 * adapter or BYTES[place.training] * shape.parameters
+        stored = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         steps = recipe.epochs * math.ceil(count / recipe.global_batch)
-        saved = 12 * (adapter or shape.parameters) * min(2, (steps - 1) // recipe.save_steps)
+        saved = 12 * shape.trained(recipe.lora) * min(2, (steps - 1) // recipe.save_steps)
         extra = self._known.extra(model)
         return Task(
             stage, asset, key, model,
@@ -272,8 +271,7 @@ class Tasks:
             memory.forward_pass(shape, profile.dtype, scoring.tokens_per_batch, 0, place),
             memory.k_center(len(lengths), shape.hidden, place),
         )
-        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
-        weights = 4 * adapter or BYTES[place.training] * shape.parameters
+        weights = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         return Task(
             "DiverseEvol", f"scores/{method}", key, model, partial(self._rounds, method, pool, model), profile.dtype,
             most, shared=False, working=weights + 8 * len(lengths) * shape.hidden,
