@@ -349,11 +349,10 @@ class Tasks:
             parts.append(arithmetic.held_out(shape, tokens, profile.scoring.tokens_per_batch))
         return arithmetic.plus(*parts)
 
-    def pools_on_disk(self) -> float:
-        """Bytes of raw pools and pools, compressed to about half."""
+    def pool_on_disk(self, pool: str) -> float:
+        """Bytes of a raw pool and its pool, compressed to about half."""
         models = self._profile.used_models or [""]
-        lengths = (self._known.lengths(pool, models[0]) for pool in self._profile.pools)
-        return sum(2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(each) for each in lengths)
+        return 2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(self._known.lengths(pool, models[0]))
 
 
 def _tokens(lengths: Lengths) -> float:

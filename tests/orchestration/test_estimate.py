@@ -1,6 +1,7 @@
 """What a profile costs, before it runs: against what the jobs of a finished run counted."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.estimate.machines import Device, Machine
 from selection_platform.experiments.methods import METHODS
+from selection_platform.models.dropped_weights import weight_files
 from tests.small_run import change_profile, output_of
 
 RATES = {"float32": 1e9, "bfloat16": 4e9}
@@ -58,6 +60,31 @@ def test_a_dry_run_and_the_estimate_say_the_same_time(place, capsys):
 def test_nothing_to_make(place, capsys):
     assert output_of(capsys, place, "estimate").startswith("Nothing is to be made; with --all,")
     assert "pre-training" in output_of(capsys, place, "estimate", "--all")
+
+
+def test_what_is_on_the_disk_needs_no_more_room(place, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        whole = estimate(workspace, whole=True)
+        (weights, *_) = {task.disk for task in Estimator(workspace).tasks.values() if task.asset == "checkpoint"}
+        pool = Estimator(workspace)._tasks.pool_on_disk("letters")
+    assert (whole.disk > pool + 4 * weights, whole.faults) == (True, [])
+    # Four checkpoints are replaced, one after the other; each evaluation's is 20 MB.
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        again = estimate(workspace)
+        trained = [experiment.key for experiment in workspace.profile.trained_experiments.values() if experiment.pool]
+        assert again.disk == 2e7
+        (fault,) = again.faults
+        assert fault.endswith("or write `checkpoints: {keep: none}`, which drops weights after their evaluation")
+        # One whose weights are gone is new.
+        for weights_file in weight_files(workspace.resources.artifacts.checkpoint(trained[0])):
+            weights_file.unlink()
+        assert estimate(workspace).disk == 2e7 + weights
+    change_profile(place, checkpoints={"keep": "none"})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        (fault,) = estimate(workspace).faults
+    assert fault.endswith("are free; free some space")
 
 
 def test_another_machine_takes_no_time_from_the_ledger(place):
