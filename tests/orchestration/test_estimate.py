@@ -62,6 +62,22 @@ def test_nothing_to_make(place, capsys):
     assert "pre-training" in output_of(capsys, place, "estimate", "--all")
 
 
+def test_an_evaluation_counts_under_the_settings_of_now(place):
+    def evaluation():
+        with open_workspace(load_profile(str(place.profile))) as workspace:
+            known = Estimator(workspace)._sizes.known.evaluated
+            tasks = Estimator(workspace).tasks.values()
+            return known, next(task.compute.forward_flops for task in tasks if task.asset == "benchmark_result")
+
+    counted, before = evaluation()
+    assert set(counted) == {"tiny"}
+    change_profile(place, fine_tuning={"learning_rate": 0.002}, evaluation={"batch_size": 3})
+    assert evaluation() == (counted, before)
+    change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 50}}})
+    counted, after = evaluation()
+    assert (counted, after > 5 * before) == ({}, True)
+
+
 def test_what_is_on_the_disk_needs_no_more_room(place, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with open_workspace(load_profile(str(place.profile))) as workspace:
