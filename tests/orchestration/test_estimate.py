@@ -48,9 +48,9 @@ def test_a_dry_run_and_the_estimate_say_the_same_time(place, capsys):
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     told = output_of(capsys, place, "run", "--dry-run").splitlines()
     found = json.loads(output_of(capsys, place, "estimate", "--json"))
-    (line,) = [line for line in told if line.startswith("By what they took before")]
+    (line,) = [line for line in told if line.startswith("From earlier runs")]
     seconds = 3600 * found["hours"]
-    assert line == f"By what they took before, else by arithmetic: about {seconds:.0f} s for all of them"
+    assert line == f"From earlier runs, else by arithmetic: about {seconds:.0f} s for all of them"
     assert found["steps_of_unknown_time"] == 0
     assert {
         each["stage"]: each["steps"] for each in found["stages"] if each["stage"] in ("training", "evaluation")
