@@ -11,12 +11,14 @@ from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.known_sizes import KnownSizes
 from orchestration.workspace import Workspace
+from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.fit import Room, messages, too_large
 from selection_platform.estimate.machines import Machine, devices_here, host_memory, stated_machine
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.task import Task
 from selection_platform.estimate.tasks import Tasks
+from selection_platform.models.dropped_weights import weight_files
 from selection_platform.text.numbers import in_words
 
 Partition = tuple[str, str | None]
@@ -87,7 +89,8 @@ def estimate(workspace: Workspace, machine: str | None = None, *, whole: bool = 
     Raises:
         PlatformError: a model's configuration cannot be had, or there is no such machine.
     """
-    return Estimator(workspace, machine).of(workspace.staleness.graph.steps if whole else to_make(workspace))
+    steps = workspace.staleness.graph.steps if whole else to_make(workspace)
+    return Estimator(workspace, machine).of(steps, whole=whole)
 
 
 def to_make(workspace: Workspace) -> list[Step]:
@@ -127,8 +130,8 @@ class Estimator:
         found = (self.tasks.get((name, step.partition_key)) for name in names)
         return [task for task in found if task is not None]
 
-    def of(self, steps: Sequence[Step]) -> Estimate:
-        """What some steps cost."""
+    def of(self, steps: Sequence[Step], *, whole: bool = False) -> Estimate:
+        """What some steps cost; with `whole` as if none of them was made."""
         by_stage: dict[str, list[Step]] = {}
         for step in steps:
             tasks = self._of(step)
@@ -139,7 +142,7 @@ class Estimator:
         room = self._room()
         large = too_large(tasks, room)
         faults = messages(self._workspace.profile, self._sizes.known, self.place, room, large.values())
-        disk, home = self._disk(tasks), self._workspace.home
+        disk, home = self._disk(steps, set() if whole else self._there(steps)), self._workspace.home
         free = shutil.disk_usage(home).free if self.machine.here else None
         return Estimate(
             self.machine,
@@ -148,7 +151,8 @@ class Estimator:
             free,
             self.expected.of(steps).unknown,
             [*self._sizes.notes(), *self.machine.notes, *self._hints(), *self._idle(tasks)],
-            [*faults, *_no_room(home, disk, free)],
+            # Of the whole, what is made already has its room.
+            [*faults, *([] if whole else _no_room(home, disk, free, self._workspace.profile))],
         )
 
     def _room(self) -> Room:
@@ -181,10 +185,35 @@ class Estimator:
         most = {"all": len(weights), "best": models * (settings.best * pools + 1), "none": min(1, len(weights))}
         return sum(task.disk for task in tasks if task.asset != "checkpoint") + sum(weights[: most[settings.keep]])
 
-    def _disk(self, tasks: Sequence[Task]) -> float:
-        """All that stays, the largest that is needed besides while a task runs, and the pools."""
-        pools = self._tasks.pools_on_disk() if tasks else 0.0
-        return self._kept(tasks) + max((task.working for task in tasks), default=0.0) + pools
+    def _disk(self, steps: Sequence[Step], there: set[Partition]) -> float:
+        """Bytes that are needed at once: all that stays, and the largest that is needed besides while it is made.
+
+        Args:
+            steps: that are to be made.
+            there: what is on the disk already. It stays until its replacement is complete.
+        """
+        tasks = [(task, (task.asset, task.partition) in there) for step in steps for task in self._of(step)]
+        besides = [task.working + (task.disk if again else 0.0) for task, again in tasks]
+        kept = self._kept([task for task, again in tasks if not again])
+        for pool in {step.partition_key or "" for step in steps if step.names & {"raw_pool", "pool"}}:
+            size = self._tasks.pool_on_disk(pool)
+            if ("pool", pool) in there:
+                besides.append(size)
+            else:
+                kept += size
+        return kept + max(besides, default=0.0)
+
+    def _there(self, steps: Sequence[Step]) -> set[Partition]:
+        """What some steps made before, and is on the disk still."""
+        staleness, artifacts = self._workspace.staleness, self._workspace.resources.artifacts
+        found: set[Partition] = set()
+        for step in steps:
+            due, key = staleness.cause(step), step.partition_key
+            # A checkpoint's weights may be dropped without making it due.
+            dropped = "checkpoint" in step.names and not weight_files(artifacts.checkpoint(key or ""))
+            if not dropped and (due is None or due.status != "missing"):
+                found |= {(name.to_user_string(), key) for name in step.asset.keys}
+        return found
 
     def _hints(self) -> list[str]:
         """Which number type is much faster on this machine than the profile's."""
@@ -206,13 +235,20 @@ class Estimator:
         ]
 
 
-def _no_room(home: Path, disk: float, free: int | None) -> list[str]:
+def _no_room(home: Path, disk: float, free: int | None, profile: Profile) -> list[str]:
     if free is None or disk <= free:
         return []
     return [
-        f"{home}: about {in_words(round(disk))} of disk are needed at once, and {in_words(free)} are free; write "
-        "`checkpoints: {keep: none}`, which drops weights after their evaluation, or free some room"
+        f"{home}: about {in_words(round(disk))} of disk are needed at once, and {in_words(free)} are free; "
+        f"{more_room(profile)}"
     ]
+
+
+def more_room(profile: Profile) -> str:
+    """What to do where the disk is too small."""
+    if profile.checkpoints.keep == "none":
+        return "free some space"
+    return "free some space, or write `checkpoints: {keep: none}`, which drops weights after their evaluation"
 
 
 def _this_machine(sizes: KnownSizes) -> Machine:
@@ -253,10 +289,11 @@ def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[st
     sizes = KnownSizes(workspace, quick=True)
     if set(profile.used_models) - set(sizes.shapes):
         return []
-    found, host = devices_here(), host_memory()
-    if found is None and host is None:
+    found, host = devices_here(profile.jobs.processes), host_memory()
+    _, name, memory = found or (1, "this machine", host)
+    if memory is None:
         return []
-    room = Room(found[2] if found else host or 0, host, found[1] if found else "this machine")
+    room = Room(memory, host, name)
     place = Place(found is None, run=profile.jobs.run)
     tasks = [task for task in Tasks(profile, sizes.known, place).all() if task.partition in wanted.get(task.asset, ())]
     # The estimate is right within a tenth; what may just fit is not refused.

@@ -1,11 +1,13 @@
 """What is known of pools and models before a run: counted where they were made, else assumed, and said so."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from assets.keys import BENCHMARK_RESULT
 from assets.record.cost_ledger import Entry
 from orchestration.workspace import Workspace
 from resources.warehouse import Warehouse
@@ -31,7 +33,7 @@ class KnownSizes:
     """
 
     def __init__(self, workspace: Workspace, ledger: Iterable[Entry] = (), *, quick: bool = False) -> None:
-        self._quick = quick
+        self._quick, self._staleness = quick, workspace.staleness
         self._profile, self._artifacts = workspace.profile, workspace.resources.artifacts
         warehouse = workspace.resources.warehouse
         self._warehouse: Warehouse | None = warehouse if warehouse.exists() else None
@@ -124,13 +126,29 @@ class KnownSizes:
         return Extra(in_tokens(ANSWER_CUE, count), 1, ratings)
 
     def _evaluated(self) -> dict[str, Compute]:
+        """The arithmetic of an evaluation of each model, where one was counted under the settings of now."""
         found: dict[str, Compute] = {}
+        # The newest first: of an evaluation's earlier materialisations the settings are not looked up.
+        newest: set[str] = set()
         for entry in self._ledger:
             experiment = self._profile.experiments.get(entry.partition or "")
-            if entry.asset == "benchmark_result" and experiment is not None and entry.cost["tokens"]:
+            if entry.asset != BENCHMARK_RESULT.to_user_string() or experiment is None or experiment.key in newest:
+                continue
+            newest.add(experiment.key)
+            if entry.cost["tokens"] and not self._changed(experiment.key):
                 amounts = (entry.cost[name] for name in ("tokens", "forward_flops", "backward_flops"))
                 found.setdefault(experiment.base_model, Compute(*amounts))
         return found
+
+    def _changed(self, experiment: str) -> bool:
+        """Whether the settings of evaluations have changed since an experiment was evaluated."""
+        record = self._staleness.provenance(BENCHMARK_RESULT, experiment)
+        now = self._staleness.graph.declared(BENCHMARK_RESULT).content(experiment)
+
+        def of_evaluation(settings: Mapping[str, Any]) -> dict[str, Any]:
+            return {path: value for path, value in settings.items() if path.startswith("evaluation.")}
+
+        return record is None or of_evaluation(record.settings) != of_evaluation(now)
 
     def _query(self, name: str, values: dict[str, object]) -> Counts:
         """The rows of a statement, rows x columns; none without a warehouse."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from assets.keys import POOL
 from orchestration.disk_usage import bytes_of
-from orchestration.estimate import memory_faults
+from orchestration.estimate import memory_faults, more_room
 from orchestration.graph import Step
 from orchestration.workspace import Workspace
 from selection_platform.configuration.checks import check_pool_size, check_positions
@@ -209,8 +209,7 @@ def _room(workspace: Workspace, wanted: Steps, rebuilt: set[str | None]) -> Iter
     if size > free:
         yield (
             f"{workspace.home}: the weights of {sum(needed.values())} more checkpoints would take about "
-            f"{in_words(size)}, and {in_words(free)} are free; free some space, or write "
-            "`checkpoints: {keep: none}`, which drops weights after their evaluation"
+            f"{in_words(size)}, and {in_words(free)} are free; {more_room(profile)}"
         )
 
 

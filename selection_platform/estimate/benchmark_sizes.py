@@ -1,8 +1,13 @@
 """How much a benchmark asks of a model, roughly: what is not known before its items are read."""
 
+import math
+from pathlib import Path
 from typing import NamedTuple
 
 from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.errors import PlatformError
+from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN
+from selection_platform.evaluation.benchmark_data import read_rows
 
 
 class BenchmarkSize(NamedTuple):
@@ -47,7 +52,22 @@ def known(task: str) -> bool:
 def size_of(settings: BenchmarkSettings) -> BenchmarkSize:
     """A benchmark's size under its settings: `question` has the worked examples too."""
     size = next((size for part, size in _SIZES.items() if part in settings.task), _OTHER)
+    if settings.rule is not None and settings.path is not None:
+        size = _of_prompts(settings.path)
     items = size.items if settings.limit is None else min(size.items, settings.limit * size.tasks)
     shots = settings.shots or 0
-    new = min(size.new, settings.max_new_tokens or size.new)
+    # Where letters are compared, nothing is decoded, whatever the limit.
+    new = settings.max_new_tokens or size.new if size.new else 0
     return size._replace(items=items, question=size.question + shots * size.shot, new=new)
+
+
+def _of_prompts(path: Path) -> BenchmarkSize:
+    """A file of prompts, a line each; a guess where it cannot be read. What is wrong with it, a run says."""
+    try:
+        rows = [row for row in read_rows(path) if isinstance(row, dict)]
+    except (OSError, ValueError, PlatformError):
+        return _OTHER
+    if not rows:
+        return _OTHER
+    characters = sum(len(str(row.get("prompt"))) for row in rows)
+    return _OTHER._replace(items=len(rows), question=math.ceil(characters / len(rows) / CHARACTERS_PER_TOKEN))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from selection_platform.configuration.method_settings import LessSettings, WarmUpSettings
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.settings import FineTuningSettings, LoraSettings
+from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, PretrainingSettings
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.task import Known, Task
 from selection_platform.estimate.tasks import Tasks
@@ -74,6 +74,9 @@ def _recipe(profile: Profile, task: Task) -> str:
     if recipe is not None:
         kind = f"LoRA of rank {recipe.lora.rank}" if recipe.lora else "full fine-tuning"
         return f"{kind} on {recipe.batch_per_device} x {recipe.max_length:,} tokens at once"
+    pretraining = _pretraining_of(profile, task)
+    if pretraining is not None:
+        return f"{pretraining.batch} x {pretraining.block_length:,} tokens at once"
     if task.stage == "LESS: influence":
         return f"{profile.less.tokens_per_batch:,} tokens at once"
     if task.on_host:
@@ -89,6 +92,10 @@ def _training_of(profile: Profile, task: Task) -> FineTuningSettings | None:
         return profile.less.training
     trains = task.asset in ("checkpoint", "pre_experience_checkpoint") or task.stage == "DiverseEvol"
     return profile.fine_tuning if trains else None
+
+
+def _pretraining_of(profile: Profile, task: Task) -> PretrainingSettings | None:
+    return profile.models[task.model].pretraining if task.asset == "base_model" else None
 
 
 def _change(profile: Profile, known: Known, place: Place, room: Room, task: Task) -> str:
@@ -109,8 +116,11 @@ def _gb(size: float) -> str:
 def _changes(profile: Profile, task: Task) -> Iterator[tuple[str, Profile]]:
     """Changes worth trying, the smallest first: how it is written in a profile, and the changed profile."""
     recipe = _training_of(profile, task)
+    pretraining = _pretraining_of(profile, task)
     if recipe is not None:
         yield from _of_recipe(profile, recipe)
+    elif pretraining is not None:
+        yield from _of_pretraining(profile, task.model, pretraining)
     elif task.stage == "LESS: influence":
         least = profile.scoring.max_length
         less = profile.less.model_copy(update={"tokens_per_batch": least})
@@ -160,6 +170,16 @@ def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[s
         adapter = "lora: {rank: 16}, " if recipe.lora is None else ""
         words = f"{adapter}gradient_checkpointing: true, batch_per_device: 1, max_length: {length}"
         yield changed(words, **small, max_length=length)
+
+
+def _of_pretraining(profile: Profile, model: str, pretraining: PretrainingSettings) -> Iterator[tuple[str, Profile]]:
+    batch = pretraining.batch
+    while batch > 1:
+        batch //= 2
+        smaller = pretraining.model_copy(update={"batch": batch})
+        models = profile.models | {model: profile.models[model].model_copy(update={"pretraining": smaller})}
+        words = f"`models: {{{model}: {{pretraining: {{batch: {batch}}}}}}}`"
+        yield words, profile.model_copy(update={"models": models})
 
 
 def _shorter(profile: Profile) -> Iterator[tuple[str, Profile]]:

@@ -1,7 +1,7 @@
 """Sizes of models and pools that are named by an id, for when nothing of them is on this machine yet."""
 
 import json
-from collections.abc import Iterator
+from codecs import BOM_UTF8
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ _POOLS = {
 """Conversations, and mean tokens of a conversation and of its last answer: about, by Qwen2's tokenizer."""
 _UNKNOWN_ROWS, _UNKNOWN_TOKENS = 1_000_000, 400
 _PACKAGES = {"instruct-mix": (7_700, 900), "sharegpt-en": (2_000, 900)}
+_TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 _LOOKED_AT = 200_000
 """Bytes of a file that are read to see how long its rows are."""
 _SQUEEZED = {".gz": 3.0, ".zst": 3.0}
@@ -102,30 +103,46 @@ def _of_source(source: SourceSettings) -> tuple[int, float, float, str]:
     if source.package is not None:
         rows, tokens = _PACKAGES[source.package]
         return rows, tokens, tokens / 2, f"assumed {said}"
-    files = list(_files(source))
+    files = _files(source)
+    if not files:
+        return 1, _UNKNOWN_TOKENS, _UNKNOWN_TOKENS / 2, f"assumed {said}, as none of its files is there yet"
     size = sum(file.stat().st_size * _SQUEEZED.get(file.suffix, 1.0) for file in files)
     each = _bytes_of_row(files)
     tokens = 0.9 * each / CHARACTERS_PER_TOKEN
     return max(1, round(size / each)), tokens, tokens / 2, f"assumed {said}, by {in_words(round(size))} of files"
 
 
-def _files(source: SourceSettings) -> Iterator[Path]:
-    for pattern in source.patterns:
-        path = source.folder / Path(pattern).expanduser()
-        found = [path] if path.exists() else list(path.parent.glob(path.name))
-        for each in found:
-            yield from (file for file in ([each] if each.is_file() else each.rglob("*")) if file.is_file())
+def _files(source: SourceSettings) -> list[Path]:
+    """The files of a pool; none where they are not there yet, of which the pool's own step says more."""
+    from selection_platform.pools.sources.files import find_files
+
+    try:
+        return list(find_files(source.patterns, source.folder).paths.values())
+    except PlatformError:
+        return []
 
 
 def _bytes_of_row(files: list[Path]) -> float:
-    """Mean bytes of a row in the beginning of the first file with lines; two thousand where there is none."""
+    """Mean bytes of a row in the beginning of the first file of text; two thousand where none tells."""
     for file in files:
-        if file.suffix in (".jsonl", ".csv", ".tsv"):
-            with file.open("rb") as stream:
-                lines = stream.read(_LOOKED_AT).splitlines()
-            whole = lines[:-1] or lines
-            return max(1.0, sum(map(len, whole)) / max(1, len(whole)))
-        if file.suffix == ".json" and file.stat().st_size < _LOOKED_AT:
-            rows = json.loads(file.read_text(encoding="utf-8"))
-            return file.stat().st_size / max(1, len(rows))
+        if file.suffix.lower() not in _TEXT:
+            continue
+        with file.open("rb") as stream:
+            start = stream.read(_LOOKED_AT)
+        if file.suffix.lower() == ".json" and start.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+            rows, size = _rows_of_list(start), len(start)
+        else:
+            lines = start.splitlines()
+            whole = [line for line in lines[:-1] or lines if line.strip()]
+            rows, size = len(whole), sum(map(len, whole))
+        if rows:
+            return size / rows
     return 2000.0
+
+
+def _rows_of_list(text: bytes) -> int:
+    """Rows of a JSON list; 0 where it is not whole. What is wrong with it, the pool's own step says."""
+    try:
+        return len(json.loads(text.decode("utf-8-sig")))
+    except (ValueError, TypeError, RecursionError):
+        return 0

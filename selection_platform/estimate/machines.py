@@ -4,8 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from selection_platform.errors import PlatformError
 
@@ -117,18 +120,79 @@ def stated_machine(words: str) -> Machine:
     return Machine(count, device, here=False, is_cpu=False, notes=(note,))
 
 
-def devices_here() -> tuple[int, str, int] | None:
-    """Number, name and bytes of this machine's GPUs, without importing torch; None where there is none."""
-    if shutil.which("nvidia-smi") is None:
+class Gpu(NamedTuple):
+    """One GPU, as nvidia-smi tells of it.
+
+    Attributes:
+        uuid: its id.
+        name: as its maker calls it.
+        memory: bytes; None where that is not known, as where it has the host's memory, or is a part of a GPU.
+    """
+
+    uuid: str
+    name: str
+    memory: int | None
+
+
+def devices_here(processes: int | None = None) -> tuple[int, str, int | None] | None:
+    """The GPUs that torch would use on this machine, without importing it.
+
+    Args:
+        processes: that share a job, each with a GPU; as many as there are GPUs if left out.
+
+    Returns:
+        Their number, and name and bytes of the smallest that a job gets; None where there is no GPU.
+    """
+    if shutil.which("nvidia-smi") is None or not _torch_has_cuda():
         return None
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits"]
     found = subprocess.run(query, capture_output=True, text=True, check=False)
-    rows = [line.rsplit(",", 1) for line in found.stdout.splitlines() if "," in line]
-    if found.returncode or not rows:
+    rows = [match for match in map(_GPU.fullmatch, found.stdout.splitlines()) if match]
+    if found.returncode:
         return None
-    # The smallest: each of several processes has one.
-    name, memory = min(rows, key=lambda row: int(row[1]))
-    return len(rows), name.strip(), int(memory) * 2**20
+    gpus = [Gpu(row[1], row[2], int(row[3]) * 2**20 if row[3].isdigit() else None) for row in rows]
+    used = _visible(gpus)
+    if not used:
+        return None
+    smallest = min(used[:processes], key=lambda gpu: gpu.memory or 0)
+    return len(used), smallest.name, smallest.memory
+
+
+_GPU = re.compile(r"\s*([^,]+?)\s*,\s*(.+?)\s*,\s*([^,]*?)\s*")
+
+
+def _torch_has_cuda() -> bool:
+    """Whether the torch that is installed is built for GPUs of NVIDIA."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return False
+    built = Path(spec.origin).with_name("version.py")
+    return not built.is_file() or re.search(r"^cuda\b.*=\s*None", built.read_text("utf-8"), re.MULTILINE) is None
+
+
+def _visible(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Those that CUDA shows a process, in its order: https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars."""
+    if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        ordered = list(gpus)
+    else:
+        # CUDA counts from the fastest on. Its speed is not known here; that of the largest memory most likely is.
+        ordered = sorted(gpus, key=lambda gpu: -(gpu.memory or 0))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return ordered
+    seen: list[Gpu] = []
+    for word in map(str.strip, named.split(",")):
+        if word.startswith("MIG-"):
+            found = Gpu(word, "a part of a GPU", None)
+        elif word.isdecimal():
+            found = next(iter(ordered[int(word) :]), None)
+        else:
+            found = next((gpu for gpu in ordered if word.startswith("GPU-") and gpu.uuid.startswith(word)), None)
+        if found is None:
+            # What stands after a wrong entry is not seen.
+            break
+        seen.append(found)
+    return seen
 
 
 def host_memory() -> int | None:

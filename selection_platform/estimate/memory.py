@@ -76,13 +76,12 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU autocast's copies of the
     matrices in bfloat16. A second process adds the buckets in which gradients are summed.
     """
-    adapter = shape.adapter(recipe.lora) if recipe.lora else 0
-    trained = adapter or shape.parameters
+    full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
-    weights = size * shape.parameters + 4 * adapter if adapter else 4 * shape.parameters
+    weights = 4 * shape.parameters if full else size * shape.parameters + 4 * trained
     # In float32, products are not cast; with an adapter, only its own weights are.
-    casts = 0.0 if place.is_cpu else 2 * (adapter or shape.passed + shape.head)
-    stream = size if adapter else 4
+    casts = 0.0 if place.is_cpu else 2 * (shape.passed + shape.head if full else trained)
+    stream = 4 if full else size
     tokens = recipe.batch_per_device * recipe.max_length
     buckets = 4 * trained if place.processes > 1 else 0
     fixed = weights + 12 * trained + buckets
@@ -95,10 +94,10 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
         # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
         more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
         inputs = more * shape.hidden
-        kept = shape.layers * tokens * (_saved(shape, size, stream=stream, adapted=adapter > 0) + inputs)
+        kept = shape.layers * tokens * (_saved(shape, size, stream=stream, adapted=not full) + inputs)
     logits = tokens * shape.vocabulary
     forward = casts + (4 if size == 4 else 2) * logits + 8 * logits + 4 * stream * tokens * shape.hidden
-    backward = 12 * logits + 3 * stream * tokens * shape.hidden + (size * shape.head if not adapter else 0)
+    backward = 12 * logits + 3 * stream * tokens * shape.hidden + (size * shape.head if full else 0)
     return place.all(fixed + kept + max(forward, backward) + (TRAINER if place.is_cpu else 0))
 
 

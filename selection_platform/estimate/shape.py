@@ -5,12 +5,12 @@ transformers without weights (`supported.skeleton`), which takes seconds.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selection_platform.configuration.settings import LoraSettings, PretrainingSettings
+from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, LoraSettings, PretrainingSettings
 from selection_platform.errors import PlatformError
 
 FAMILY = ("llama", "mistral", "qwen2", "qwen3")
@@ -39,7 +39,8 @@ class Shape:
         vocabulary: rows of the head.
         parameters: distinct numbers; a tied head counts once.
         passed: weights of the decoder's matrices that a token passes through.
-        linear: linear layers of the decoder by the ends of their names.
+        linear: linear layers by their names, or by the ends of these.
+        auto: those that get a LoRA adapter with `target_modules: auto`, as in `linear` or by the ends of these.
     """
 
     layers: int
@@ -51,6 +52,7 @@ class Shape:
     parameters: int
     passed: float
     linear: Mapping[str, Layer]
+    auto: Sequence[str] = ATTENTION_PROJECTIONS
 
     @property
     def head(self) -> int:
@@ -59,13 +61,14 @@ class Shape:
 
     def adapter(self, lora: LoraSettings) -> int:
         """Numbers in a LoRA adapter. A target that is no layer of the model adds none; training it says so."""
-        names = self.linear if lora.target_modules == "auto" else lora.target_modules
-        auto = [name for name in names if lora.target_modules != "auto" or name in _ATTENTION or "attn" in name]
-        found = (self.linear[name] for name in auto if name in self.linear)
+        targets = self.auto if lora.target_modules == "auto" else lora.target_modules
+        ends = tuple(f".{target}" for target in targets)
+        found = (layer for name, layer in self.linear.items() if f".{name}".endswith(ends))
         return sum(lora.rank * (layer.inputs + layer.outputs) * layer.count for layer in found)
 
-
-_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+    def trained(self, lora: LoraSettings | None) -> int:
+        """Numbers that a fine-tuning changes: all of them without an adapter."""
+        return self.parameters if lora is None else self.adapter(lora)
 
 
 def read_shape(folder: Path, *, quick: bool = False) -> Shape | None:
@@ -99,13 +102,13 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     attention, keys = heads * head, (config.get("num_key_value_heads") or heads) * head
     intermediate, vocabulary = config["intermediate_size"], config["vocab_size"]
     linear = {
-        "q_proj": Layer(hidden, attention, layers),
-        "k_proj": Layer(hidden, keys, layers),
-        "v_proj": Layer(hidden, keys, layers),
-        "o_proj": Layer(attention, hidden, layers),
-        "gate_proj": Layer(hidden, intermediate, layers),
-        "up_proj": Layer(hidden, intermediate, layers),
-        "down_proj": Layer(intermediate, hidden, layers),
+        "self_attn.q_proj": Layer(hidden, attention, layers),
+        "self_attn.k_proj": Layer(hidden, keys, layers),
+        "self_attn.v_proj": Layer(hidden, keys, layers),
+        "self_attn.o_proj": Layer(attention, hidden, layers),
+        "mlp.gate_proj": Layer(hidden, intermediate, layers),
+        "mlp.up_proj": Layer(hidden, intermediate, layers),
+        "mlp.down_proj": Layer(intermediate, hidden, layers),
     }
     passed = sum(layer.inputs * layer.outputs * layer.count for layer in linear.values())
     biased = {"q_proj", "k_proj", "v_proj"} if kind == "qwen2" or config.get("attention_bias") else set()
@@ -113,7 +116,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         biased |= {"o_proj"}
     if config.get("mlp_bias"):
         biased |= {"gate_proj", "up_proj", "down_proj"}
-    biases = sum(linear[name].outputs * layers for name in biased)
+    biases = sum(layer.outputs * layers for name, layer in linear.items() if name.split(".")[-1] in biased)
     norms = hidden * (2 * layers + 1) + (2 * head * layers if kind == "qwen3" else 0)
     tied = config.get("tie_word_embeddings", False)
     return Shape(
@@ -141,10 +144,10 @@ def shape_of_pretrained(settings: PretrainingSettings) -> Shape:
 
 def _of_skeleton(folder: Path) -> Shape:
     """The shape of any causal language model that transformers knows."""
-    import torch
     from transformers.pytorch_utils import Conv1D
 
     from selection_platform.job.compute import matrix_weights
+    from selection_platform.models.lora_targets import auto_targets, linear_layers
     from selection_platform.models.supported import skeleton
 
     model = skeleton(folder)
@@ -153,12 +156,9 @@ def _of_skeleton(folder: Path) -> Shape:
     width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
     decoder = model.get_decoder()
     linear: dict[str, Layer] = {}
-    for name, module in decoder.named_modules():
-        if isinstance(module, torch.nn.Linear | Conv1D):
-            across, along = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
-            end = ".".join(name.split(".")[-2:]) if isinstance(module, Conv1D) else name.split(".")[-1]
-            before = linear.get(end)
-            linear[end] = Layer(across, along, 1 + (before.count if before else 0))
+    for name, module in linear_layers(model).items():
+        across, along = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
+        linear[name] = Layer(across, along, 1)
     passed, _ = matrix_weights(decoder, getattr(config, "num_experts_per_tok", None))
     return Shape(
         config.num_hidden_layers,
@@ -170,4 +170,5 @@ def _of_skeleton(folder: Path) -> Shape:
         parameters=sum(weight.numel() for weight in model.parameters()),
         passed=passed,
         linear=linear,
+        auto=auto_targets(model),
     )

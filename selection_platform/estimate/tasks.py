@@ -15,8 +15,10 @@ from selection_platform.estimate.benchmark_sizes import size_of
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths
 from selection_platform.estimate.memory import BYTES, Place
 from selection_platform.estimate.shape import Shape
+from selection_platform.estimate.target_sizes import given_targets, groups_of
 from selection_platform.estimate.task import Known, Task
 from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.methods import name_for_targets
 from selection_platform.job.compute import Compute
 from selection_platform.text.cuts import ScoringCut
 
@@ -53,6 +55,7 @@ class Tasks:
             yield from (self._clusters(key, "sample_cluster", clusters) for key in profile.clustered)
         if profile.uses("selectit"):
             yield from map(self._rating, profile.ratings)
+        yield from self._target_embeddings()
 
     def _picks(self) -> Iterator[Task]:
         for method in ("diverse_evol", "diverse_evol.published"):
@@ -77,7 +80,7 @@ class Tasks:
     def _forward_pass(self, key: str) -> Task:
         scoring, profile = self._profile.scorings[key], self._profile
         lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
-        vectors = (2 if profile.uses_pre_experience else 1) * 4 * shape.hidden
+        vectors = (1 + profile.uses_pre_experience + profile.uses("rds_plus")) * 4 * shape.hidden
         return Task(
             "likelihood, embedding", "answer_likelihood", key, scoring.model,
             partial(self._likelihood, lengths, scoring.model),
@@ -149,10 +152,9 @@ class Tasks:
     ) -> Task:
         """A training on `count` conversations, whose lengths are looked up when they are needed."""
         shape, place = self._known.shapes[model], self._shared_place()
-        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
-        stored = 4 * adapter or BYTES[place.training] * shape.parameters
+        stored = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         steps = recipe.epochs * math.ceil(count / recipe.global_batch)
-        saved = 12 * (adapter or shape.parameters) * min(2, (steps - 1) // recipe.save_steps)
+        saved = 12 * shape.trained(recipe.lora) * min(2, (steps - 1) // recipe.save_steps)
         extra = self._known.extra(model)
         return Task(
             stage, asset, key, model,
@@ -162,9 +164,7 @@ class Tasks:
 
     def _less(self) -> Iterator[Task]:
         profile, settings = self._profile, self._profile.less
-        if not profile.uses("less"):
-            return
-        for suffix, training, cut, directions in self._ways():
+        for suffix, training, cut, directions, target_sets in self._ways():
             scoring = profile.scoring.model_copy(update={"tokens_per_batch": settings.tokens_per_batch, "cut": cut})
             for key, each in profile.scorings.items():
                 lengths, shape = self._known.lengths(each.pool, each.model), self._known.shapes[each.model]
@@ -176,17 +176,38 @@ class Tasks:
                 )
                 # Adapter and moments of each epoch.
                 yield replace(task, disk=12.0 * adapter * training.epochs)
-                groups = 1 if settings.targets == "pool" else len(settings.targets)
-                targets = partial(
-                    self._drawn, each.pool, each.model, f"targets/{settings.seed}", settings.target_samples
-                )
+                for name in target_sets:
+                    groups = groups_of(profile.target_sets[name])
+                    targets = partial(self._targets, name, each.pool, each.model)
+                    place = self._shared_place()
+                    yield Task(
+                        "LESS: influence", name_for_targets(f"gradient_influence{suffix}", name), key, each.model,
+                        partial(self._influence, each.model, lengths, targets, scoring, training),
+                        profile.dtype,
+                        memory.influence(shape, profile.dtype, scoring, adapter, groups, directions, place),
+                        training=True, disk=len(lengths) * training.epochs * groups * directions * 60,
+                    )  # fmt: skip
+
+    def _target_embeddings(self) -> Iterator[Task]:
+        profile, scoring = self._profile, self._profile.scoring.part(PassSettings)
+        for name in self._target_sets("rds_plus", "rds_plus.max", "rds_plus.whitened"):
+            for key, each in profile.scorings.items():
                 yield Task(
-                    "LESS: influence", f"gradient_influence{suffix}", key, each.model,
-                    partial(self._influence, each.model, lengths, targets, scoring, training),
-                    profile.dtype,
-                    memory.influence(shape, profile.dtype, scoring, adapter, groups, directions, self._shared_place()),
-                    training=True, disk=len(lengths) * training.epochs * groups * directions * 60,
+                    "likelihood, embedding", name_for_targets("target_embedding", name), key, each.model,
+                    partial(self._embedding_of_targets, name, each.pool, each.model),
+                    profile.dtype, self._scoring_memory(self._known.shapes[each.model], scoring),
                 )  # fmt: skip
+
+    def _embedding_of_targets(self, name: str, pool: str, model: str) -> Compute:
+        scoring, extra = self._profile.scoring.part(PassSettings), self._known.extra(model)
+        return arithmetic.embedding(self._known.shapes[model], self._targets(name, pool, model), scoring, extra)
+
+    def _targets(self, name: str, pool: str, model: str) -> Lengths:
+        """Lengths of a target set's samples beside a pool."""
+        settings = self._profile.target_sets[name]
+        if settings.pool_samples is None:
+            return given_targets(settings)
+        return self._drawn(pool, model, f"targets/{settings.seed}", settings.pool_samples)
 
     def _influence(
         self,
@@ -203,16 +224,24 @@ class Tasks:
         of_targets = arithmetic.times(2, arithmetic.influence(targets(), *given, sharded=False))
         return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
 
-    def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int]]:
-        """Suffix of the assets, recipe, cut and directions of each way that LESS is computed."""
+    def _target_sets(self, *methods: str) -> list[str]:
+        """The target sets that arms select for by some methods, or by a k-means wrapper of one."""
+        known = self._profile.methods
+        scored = (known[known[arm].best_of_clusters or arm] for arm in self._profile.arms)
+        return list(dict.fromkeys(each.targets for each in scored if each.without_targets in methods))
+
+    def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int, list[str]]]:
+        """Suffix of the assets, recipe, cut, directions and target sets of each way that LESS is computed."""
         profile, training = self._profile, self._profile.less.training
-        published = "less.published" in profile.arms
+        ours, published = self._target_sets("less", "less.round_robin"), self._target_sets("less.published")
         theirs: WarmUpSettings = training.model_copy(update={"answers": "last", "cut": "tail"})
         same = theirs == training and profile.scoring.cut == "answer_end"
-        if (profile.uses("less") and set(profile.arms) & {"less", "km_less"}) or same:
-            yield "", training, profile.scoring.cut, 2 if same and published else 1
+        if same:
+            ours = list(dict.fromkeys([*ours, *published]))
+        if ours:
+            yield "", training, profile.scoring.cut, 2 if same and published else 1, ours
         if published and not same:
-            yield ".published", theirs, "answer_end", 1
+            yield ".published", theirs, "answer_end", 1, published
 
     def _drawn(self, pool: str, model: str, seed: str, count: int) -> Lengths:
         drawn = self._known.drawn(pool, model, seed, count)
@@ -242,8 +271,7 @@ class Tasks:
             memory.forward_pass(shape, profile.dtype, scoring.tokens_per_batch, 0, place),
             memory.k_center(len(lengths), shape.hidden, place),
         )
-        adapter = shape.adapter(recipe.lora) if recipe.lora else 0
-        weights = 4 * adapter or BYTES[place.training] * shape.parameters
+        weights = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         return Task(
             "DiverseEvol", f"scores/{method}", key, model, partial(self._rounds, method, pool, model), profile.dtype,
             most, shared=False, working=weights + 8 * len(lengths) * shape.hidden,
@@ -321,11 +349,10 @@ class Tasks:
             parts.append(arithmetic.held_out(shape, tokens, profile.scoring.tokens_per_batch))
         return arithmetic.plus(*parts)
 
-    def pools_on_disk(self) -> float:
-        """Bytes of raw pools and pools, compressed to about half."""
+    def pool_on_disk(self, pool: str) -> float:
+        """Bytes of a raw pool and its pool, compressed to about half."""
         models = self._profile.used_models or [""]
-        lengths = (self._known.lengths(pool, models[0]) for pool in self._profile.pools)
-        return sum(2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(each) for each in lengths)
+        return 2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(self._known.lengths(pool, models[0]))
 
 
 def _tokens(lengths: Lengths) -> float:

@@ -53,12 +53,13 @@ def unmeasured_machine() -> Machine:
     return Machine(1, device, here=True, is_cpu=True, notes=())
 
 
-def _accelerated(count: int, name: str, memory: int) -> Machine:
+def _accelerated(count: int, name: str, memory: int | None) -> Machine:
     """GPUs, by a matrix product and the usual share of it."""
     rates = {dtype: _product(getattr(torch, dtype), "cuda", 8192) for dtype in ("float32", "bfloat16")}
     known = next((device for word, device in ACCELERATORS.items() if word in name.lower().replace(" ", "-")), None)
     shares = [{dtype: rate * UTILISATION[kind] for dtype, rate in rates.items()} for kind in ("forward", "training")]
-    device = Device(name, memory, *shares, bandwidth=known.bandwidth if known else 1e12, step=DECODING_STEP)
+    size = torch.cuda.get_device_properties(0).total_memory if memory is None else memory
+    device = Device(name, size, *shares, bandwidth=known.bandwidth if known else 1e12, step=DECODING_STEP)
     note = (
         f"Speed: approximate, {UTILISATION['forward']:.0%} and {UTILISATION['training']:.0%} of a measured matrix "
         f"product of {rates['bfloat16'] / 1e12:,.0f} TFLOP/s in bfloat16."

@@ -11,6 +11,7 @@ from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, Lor
 from selection_platform.errors import PlatformError
 from selection_platform.models.supported import skeleton
 
+Linear = torch.nn.Linear | Conv1D
 _LINEAR = (torch.nn.Linear, Conv1D)
 _MOST_NAMED = 30
 
@@ -31,7 +32,7 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
         UnreadableModel: its configuration cannot be read.
     """
     model = skeleton(folder)
-    layers = [name for name, module in model.named_modules() if isinstance(module, _LINEAR)]
+    layers = list(linear_layers(model))
     if lora.target_modules != "auto":
         lacking = [target for target in lora.target_modules if not _matched(target, layers)]
         if lacking:
@@ -40,16 +41,28 @@ def lora_targets(folder: Path, lora: LoraSettings) -> list[str]:
                 f"{_listed(layers)}; name some of them, or `auto`"
             )
         return list(lora.target_modules)
-    if all(_matched(target, layers) for target in ATTENTION_PROJECTIONS):
-        return list(ATTENTION_PROJECTIONS)
-    inside = _inside_attention(model)
-    attention, others = [name for name in layers if name in inside], [name for name in layers if name not in inside]
-    if not attention:
+    found = auto_targets(model)
+    if not found:
         raise PlatformError(
             f"{folder}: this model has no linear layers in an attention (lora: target_modules: auto); it has "
             f"{_listed(layers)}; name some of them"
         )
-    return _distinct(_shortest(name, others) for name in attention)
+    return found
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, Linear]:
+    """The layers that can have an adapter, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, _LINEAR)}
+
+
+def auto_targets(model: PreTrainedModel) -> list[str]:
+    """What `auto` means for a model; empty if it has no linear layers in an attention."""
+    layers = linear_layers(model)
+    if all(_matched(target, layers) for target in ATTENTION_PROJECTIONS):
+        return list(ATTENTION_PROJECTIONS)
+    inside = _inside_attention(model)
+    others = [name for name in layers if name not in inside]
+    return _distinct(_shortest(name, others) for name in layers if name in inside)
 
 
 def _inside_attention(model: PreTrainedModel) -> set[str]:

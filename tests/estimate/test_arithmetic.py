@@ -96,6 +96,44 @@ def test_a_pool_of_files_is_as_large_as_its_files(tmp_path):
     assert (short.prompt + short.answer).max() <= 60 / 4.2
 
 
+ROW = b'{"messages": [{"role": "user", "content": "Hello there"}, {"role": "assistant", "content": "Hi"}]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (b"\n".join([ROW] * 30), 30),
+        (b"\xef\xbb\xbf" + b"\n".join([ROW] * 30), 30),
+        (b"[" + b",".join([ROW] * 30) + b"]", 30),
+        (b"\xef\xbb\xbf [" + b",".join([ROW] * 30) + b"]", 30),
+        # Rows of 2,000 bytes are assumed where a list cannot be read.
+        (b"[" + b"1, " * 2_000, 3),
+        (b"[" * 4_000, 2),
+        (b"[" + b"\xff" * 3_999, 2),
+        (b"7", 1),
+        (b"\xff\xfe", 1),
+        (b"", 1),
+    ],
+    ids=["lines", "lines, BOM", "list", "list, BOM", "cut off", "deep", "not UTF-8", "scalar", "binary", "empty"],
+)
+def test_any_json_file_has_a_size(tmp_path, text, rows):
+    (tmp_path / "chats.json").write_bytes(text)
+    pool = PoolSettings.model_validate({"source": {"files": str(tmp_path / "chats.json")}})
+    assert len(guessed_lengths(pool)) == pytest.approx(rows, abs=1 if rows == 30 else 0)
+
+
+def test_files_are_found_as_the_pool_finds_them(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for file in ("a/one.jsonl", "a/b/two.jsonl", "a/b/notes.txt"):
+        (tmp_path / file).write_bytes((ROW + b"\n") * 50)
+    found = guessed_lengths(PoolSettings.model_validate({"source": {"files": str(tmp_path / "a/**/*.jsonl")}}))
+    assert len(found) == pytest.approx(100, rel=0.02)
+    folder = guessed_lengths(PoolSettings.model_validate({"source": {"files": str(tmp_path / "a")}}))
+    assert len(folder) == len(found)
+    nothing = guessed_lengths(PoolSettings.model_validate({"source": {"files": str(tmp_path / "c/*.jsonl")}}))
+    assert nothing.known.endswith("as none of its files is there yet")
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [("8 x 80 GB", "8 x H100 80 GB"), ("24GB", "1 x RTX 4090 24 GB"), ("4 x A100", "4 x A100 80 GB")],

@@ -1,6 +1,7 @@
 """What a profile costs, before it runs: against what the jobs of a finished run counted."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,8 +11,10 @@ from orchestration import estimate as module
 from orchestration.estimate import Estimator, estimate
 from orchestration.workspace import open_workspace
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.estimate.machines import Device, Machine
+from selection_platform.experiments.methods import METHODS
+from selection_platform.models.dropped_weights import weight_files
 from tests.small_run import change_profile, output_of
 
 RATES = {"float32": 1e9, "bfloat16": 4e9}
@@ -45,9 +48,9 @@ def test_a_dry_run_and_the_estimate_say_the_same_time(place, capsys):
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     told = output_of(capsys, place, "run", "--dry-run").splitlines()
     found = json.loads(output_of(capsys, place, "estimate", "--json"))
-    (line,) = [line for line in told if line.startswith("By what they took before")]
+    (line,) = [line for line in told if line.startswith("From earlier runs")]
     seconds = 3600 * found["hours"]
-    assert line == f"By what they took before, else by arithmetic: about {seconds:.0f} s for all of them"
+    assert line == f"From earlier runs, else by arithmetic: about {seconds:.0f} s for all of them"
     assert found["steps_of_unknown_time"] == 0
     assert {
         each["stage"]: each["steps"] for each in found["stages"] if each["stage"] in ("training", "evaluation")
@@ -57,6 +60,47 @@ def test_a_dry_run_and_the_estimate_say_the_same_time(place, capsys):
 def test_nothing_to_make(place, capsys):
     assert output_of(capsys, place, "estimate").startswith("Nothing is to be made; with --all,")
     assert "pre-training" in output_of(capsys, place, "estimate", "--all")
+
+
+def test_an_evaluation_counts_under_the_settings_of_now(place):
+    def evaluation():
+        with open_workspace(load_profile(str(place.profile))) as workspace:
+            known = Estimator(workspace)._sizes.known.evaluated
+            tasks = Estimator(workspace).tasks.values()
+            return known, next(task.compute.forward_flops for task in tasks if task.asset == "benchmark_result")
+
+    counted, before = evaluation()
+    assert set(counted) == {"tiny"}
+    change_profile(place, fine_tuning={"learning_rate": 0.002}, evaluation={"batch_size": 3})
+    assert evaluation() == (counted, before)
+    change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 50}}})
+    counted, after = evaluation()
+    assert (counted, after > 5 * before) == ({}, True)
+
+
+def test_what_is_on_the_disk_needs_no_more_room(place, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        whole = estimate(workspace, whole=True)
+        (weights, *_) = {task.disk for task in Estimator(workspace).tasks.values() if task.asset == "checkpoint"}
+        pool = Estimator(workspace)._tasks.pool_on_disk("letters")
+    assert (whole.disk > pool + 4 * weights, whole.faults) == (True, [])
+    # Four checkpoints are replaced, one after the other; each evaluation's is 20 MB.
+    change_profile(place, fine_tuning={"learning_rate": 0.002})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        again = estimate(workspace)
+        trained = [experiment.key for experiment in workspace.profile.trained_experiments.values() if experiment.pool]
+        assert again.disk == 2e7
+        (fault,) = again.faults
+        assert fault.endswith("or write `checkpoints: {keep: none}`, which drops weights after their evaluation")
+        # One whose weights are gone is new.
+        for weights_file in weight_files(workspace.resources.artifacts.checkpoint(trained[0])):
+            weights_file.unlink()
+        assert estimate(workspace).disk == 2e7 + weights
+    change_profile(place, checkpoints={"keep": "none"})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        (fault,) = estimate(workspace).faults
+    assert fault.endswith("are free; free some space")
 
 
 def test_another_machine_takes_no_time_from_the_ledger(place):
@@ -98,10 +142,59 @@ def test_a_profile_without_models(tmp_path, monkeypatch, capsys):
     assert "How long it takes is not known: none of it was made before, and no model" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("targets", "cut"),
+    [
+        (None, "shared"),
+        ({"math": {"benchmarks": ["gsm8k"]}, "chat": {"pool_samples": 5}}, "shared"),
+        # One way of LESS: the published warm-up is the profile's own.
+        ({"math": {"benchmarks": ["gsm8k"]}}, "tail"),
+    ],
+)
+def test_every_step_of_a_model_is_counted(tmp_path, monkeypatch, targets, cut):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    profile["arms"] = {method: {} for method in METHODS}
+    profile["less"]["training"] |= {"answers": "last", "cut": cut}
+    if targets:
+        profile["targets"] = targets
+        del profile["less"]["target_samples"]
+    (tmp_path / "full.yaml").write_text(yaml.safe_dump(profile))
+    with open_workspace(load_profile(str(tmp_path / "full.yaml"))) as workspace:
+        counted = Estimator(workspace).tasks
+        steps = [step for step in workspace.staleness.graph.steps if step.asset.op.pool == "gpu"]
+        named = {key.to_user_string() for step in steps for key in step.asset.keys}
+        left_out = [step for step in steps if not any((name, step.partition_key) in counted for name in step.names)]
+    # The base model's own checkpoint is trained on nothing.
+    assert [str(step) for step in left_out] == ["checkpoint  base/demo-3m"]
+    if targets:
+        assert {"warmup_checkpoint", "gradient_influence.math", "target_embedding.math"} <= named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["less.round_robin", "km_less.math", "less.published.math"])
+def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    profile |= {"arms": {arm: {}}, "targets": {name: {"benchmarks": ["gsm8k"]} for name in ("math", "default")}}
+    del profile["pool_size_study"], profile["less"]["target_samples"], profile["selectit"]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(profile))
+    with open_workspace(load_profile(str(tmp_path / "one.yaml"))) as workspace:
+        counted = {asset for asset, _ in Estimator(workspace).tasks}
+        made = {
+            key.to_user_string()
+            for step in workspace.staleness.graph.steps
+            for key in step.asset.keys
+            if step.asset.op.pool == "gpu"
+        }
+    assert {name for name in made if "warmup" in name or "influence" in name} <= counted
+
+
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)
-    monkeypatch.setattr(module, "devices_here", lambda: None)
+    monkeypatch.setattr(module, "devices_here", lambda _: None)
     (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
@@ -125,3 +218,9 @@ def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("selection-platform: models.one-b: training (full fine-tuning on 8 x 512 tokens at once): ")
     assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 13 GB")
+    with open_workspace(load_profile(str(tmp_path / "own.yaml"))) as workspace:
+        wanted = {"checkpoint": list(workspace.profile.trained_experiments)}
+        assert len(module.memory_faults(workspace, wanted)) == 1
+        # A GPU whose memory nvidia-smi does not tell refuses nothing.
+        monkeypatch.setattr(module, "devices_here", lambda _: (1, "GB10", None))
+        assert module.memory_faults(workspace, wanted) == []

@@ -28,6 +28,7 @@ from transformers.models.gemma3.configuration_gemma3 import (
 )
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config as GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel as GPT2LMHeadModel
+from transformers.models.gpt_neox.configuration_gpt_neox import GPTNeoXConfig as GPTNeoXConfig
 from transformers.models.granite.configuration_granite import GraniteConfig as GraniteConfig
 from transformers.models.llama.configuration_llama import LlamaConfig as LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaForCausalLM as LlamaForCausalLM
