@@ -104,18 +104,19 @@ def _checks(workspace: Workspace, steps: Sequence[Step]) -> Iterator[tuple[Step,
             found = Checked()
             for node in step.nodes:
                 made = workspace.staleness.provenance(*node)
+                # A step that failed may have left a folder that is complete and damaged.
+                _check_folders(workspace, node, found, is_made=made is not None)
                 if made is not None:
-                    _check_folders(workspace, node, found)
                     _check_rows(workspace, node, made, found)
             yield step, found
             counter.advance()
 
 
-def _check_folders(workspace: Workspace, node: Node, found: Checked) -> None:
+def _check_folders(workspace: Workspace, node: Node, found: Checked, *, is_made: bool) -> None:
     artifacts = workspace.resources.artifacts
     folder_of = workspace.staleness.graph.declared(node[0]).folder
     needed = folder_of(artifacts, node[1] or "") if folder_of else None
-    if needed is not None and not (needed / MANIFEST).exists():
+    if is_made and needed is not None and not (needed / MANIFEST).exists():
         found.faults.append(_fault(node, str(needed), "is gone, or not complete"))
     for folder in _complete_folders(node, artifacts):
         if not is_recorded(folder):

@@ -8,7 +8,9 @@ import pytest
 
 from assets.record.content import recorded_rows
 from assets.record.provenance import latest_provenance
+from orchestration.damage import damaged
 from orchestration.materialize import open_instance
+from orchestration.workspace import open_workspace
 from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
@@ -126,6 +128,15 @@ def test_a_changed_file_is_not_used(place, capsys, file, key, changed, refreshed
     message = refused(capsys, place, "refresh", refreshed)
     assert f"{path}: has other bytes than were written" in message
     assert f"`selection-platform refresh {key} --rebuild`" in message
+
+
+def test_a_damaged_folder_of_a_step_that_never_ended_is_found(place, monkeypatch):
+    path = place.home / f"artifacts/checkpoint/{ENTROPY}/config.json"
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        monkeypatch.setattr(workspace.staleness, "provenance", lambda *_: None)
+        steps = [step for step in workspace.staleness.graph.steps if step.partition_key == ENTROPY]
+        assert [str(step) for step in damaged(workspace, steps)] == [f"checkpoint  {ENTROPY}"]
 
 
 def test_a_flipped_bit_that_keeps_size_and_time_is_found_and_mended(place, capsys):
