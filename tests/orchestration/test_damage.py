@@ -76,8 +76,8 @@ def test_all_is_as_it_was_written(place, capsys):
     assert (
         text == f"Read: the files of {found['folders']} folders, the rows of {found['tables']} partitions of tables\n"
     )
-    # benchmark_data, raw_pool, pool, base_model, forward pass, 4 checkpoints, 5 results, report.
-    assert found["folders"] == 15
+    # benchmark_data, raw_pool, pool, contamination, base_model, forward pass, 4 checkpoints, 5 results, report.
+    assert found["folders"] == 16
     with open_instance(place.home) as instance:
         written = [
             content.table

@@ -161,7 +161,7 @@ def test_weights_that_were_asked_for_stay_though_their_evaluation_is_due(place, 
     change_profile(place, evaluation={"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}})
     assert "1 steps would run" in output_of(capsys, place, "refresh", TOKEN_LENGTH, "--dry-run")
     plan = output_of(capsys, place, "refresh", TOKEN_LENGTH, "--rebuild", "--dry-run")
-    assert "2 steps would be made" in plan
+    assert "2 steps would run" in plan
     assert "dropped" in plan
     assert with_weights(place) == set()
     output_of(capsys, place, "refresh", TOKEN_LENGTH, "--rebuild")

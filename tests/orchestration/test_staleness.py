@@ -159,12 +159,12 @@ def test_rows_that_come_out_the_same_go_no_further_than_the_pool(place, capsys):
 
 def test_a_licence_that_is_stated_as_the_report_advises_shows_the_texts(place, capsys):
     page = place.home / "artifacts" / "report" / "arms" / "token_length.html"
-    assert "state it as <code>licence:</code>" in page.read_text()
+    assert "set it as <code>licence:</code>" in page.read_text()
     change_profile(place, pools={"letters": {**PROFILE["pools"]["letters"], "licence": "CC0"}})
     made = refreshed(capsys, place)
     assert {"pool letters", "report"} <= made
     assert "cost_ledger" not in made
-    assert "state it as <code>licence:</code>" not in page.read_text()
+    assert "set it as <code>licence:</code>" not in page.read_text()
     assert "licence CC0" in page.read_text()
     assert due(capsys, place) == {}
 
