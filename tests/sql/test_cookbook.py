@@ -186,6 +186,23 @@ def test_flipped_items(warehouse):
     ]
 
 
+def test_cut_answers(warehouse):
+    for experiment, found, ended in (("ifd/p/m/2/s0", 1.0, 0.5), ("km_ifd/p/m/2/s0", 0.25, 1.0)):
+        warehouse.replace(
+            "benchmarks.results",
+            {"experiment": experiment},
+            """
+            SELECT 'gsm8k' AS benchmark, unnest(['equal_number', 'answer_found', 'ended']) AS metric,
+                unnest([0.0, $found, $ended]) AS "value"
+            """,
+            {"found": found, "ended": ended},
+        )
+    assert answers(warehouse, "cut_answers") == [
+        ("km_ifd/p/m/2/s0", "gsm8k", 25, 100),
+        ("ifd/p/m/2/s0", "gsm8k", 100, 50),
+    ]
+
+
 def test_oversampled_clusters(warehouse):
     assert answers(warehouse, "oversampled_clusters", **POOL) == [
         ("random/p/m/2/s0", 0, 2, 0.7, 3.0),
