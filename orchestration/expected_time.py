@@ -24,6 +24,10 @@ Times = dict[str, dict[str | None, float]]
 """Wall times by asset and partition, in seconds."""
 
 
+FIRM = 60.0
+"""Seconds as foreseen that the pace of a run begins with, so that a slow start of small steps does not multiply hours."""
+
+
 class ExpectedTime:
     """Expected times of steps: each partition's longest time, because a run that finds finished files takes no time."""
 
@@ -50,7 +54,7 @@ class ExpectedTime:
 
     def of(self, steps: Iterable[Step]) -> Expected:
         """The expected time of steps, one after another: from the same partition, else from the asset's others."""
-        pace = self._spent / self._foreseen if self._foreseen else 1.0
+        pace = (self._spent + FIRM) / (self._foreseen + FIRM)
         seconds = [self._expected(step, pace) for step in steps]
         known = [value for value in seconds if value is not None]
         return Expected(sum(known), len(seconds) - len(known))

@@ -48,8 +48,8 @@ def test_what_is_made_together_is_added_up():
 
 def test_a_run_learns_on_the_way():
     known = ExpectedTime([entry("pool", "a", 2.0), entry("pool", "b", 10.0)])
-    # The machine has twice as much to do as before.
-    known.add(step("a", "pool"), 4.0)
+    # The machine has much more to do than before: one minute as foreseen, and 2 s that took 64.
+    known.add(step("a", "pool"), 64.0)
     assert known.of([step("b", "pool")]) == (20.0, 0)
     # What was never made before is known once one of it is made.
     assert known.of([step("y", "selection")]) == (0, 1)
