@@ -25,7 +25,7 @@ Times = dict[str, dict[str | None, float]]
 
 
 FIRM = 60.0
-"""Seconds as foreseen that the pace of a run begins with, so that a slow start of small steps does not multiply hours."""
+"""Seconds as foreseen that the pace of a run begins with: a slow start of small steps does not multiply hours."""
 
 
 class ExpectedTime:

@@ -11,8 +11,8 @@ from selection_platform.report.training_section import smaller_trainings
 from selection_platform.report.unchanged import unchanged_cells, unchanged_in_words
 from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
-from selection_platform.verdict.tables import verdicts_of
-from selection_platform.verdict.verdicts import Verdict
+from selection_platform.verdict.tables import runs_of, verdicts_of
+from selection_platform.verdict.verdicts import LOSS, Verdict
 from selection_platform.verdict.words import cell_name, count, digits_of, measure_name, shown_measures, unit_of
 
 MOST_NAMED = 5
@@ -55,6 +55,7 @@ def answer(data: ReportData) -> Answer:
     sentences += [] if overlaps is None else owed_to_items(overlaps, better)
     headline = _headline(of_measures[measures[0]])
     sentences += _by_another_way_to_write(of_measures[measures[0]], data)
+    sentences += _without_a_right_answer(data)
     unchanged = unchanged_cells(data)
     if unchanged:
         sentences.insert(0, unchanged_in_words(unchanged, data))
@@ -62,6 +63,21 @@ def answer(data: ReportData) -> Answer:
         if len(unchanged) == len({each.cell for each in verdicts}) and not headline.startswith("Yes"):
             headline = "Not known: training had no visible effect."
     return Answer(headline, sentences)
+
+
+def _without_a_right_answer(data: ReportData) -> list[str]:
+    """A sentence that names the benchmarks on which no run has a right answer."""
+    highest: dict[str, float] = {}
+    for run in runs_of(data.runs):
+        if run.measure not in (AVERAGE, LOSS):
+            highest[run.measure] = max(run.value, highest.get(run.measure, 0.0))
+    names = [measure for measure, value in highest.items() if value == 0]
+    if not names:
+        return []
+    return [
+        f"No run has a right answer on {', '.join(names)}. More seeds do not help there: take easier benchmarks or a "
+        "stronger model, or let another measure answer with `verdict: {primary: held_out_loss}`."
+    ]
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:

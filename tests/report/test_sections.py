@@ -18,7 +18,7 @@ from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.tables import runs_of, verdict_rows, verdicts_of
 from selection_platform.verdict.verdicts import LOSS, verdicts
 from selection_platform.verdict.words import cell_name, signed
-from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, curve, data
+from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP, PROFILE, TRAINING, VALUES, curve, data
 
 
 def section(name, of):
@@ -141,6 +141,15 @@ def test_the_answer_is_that_of_the_primary_measure():
     assert [sentence.split(", of")[0] for sentence in found.sentences[:2]] == [
         "On the gsm8k (primary)", "On the average of the benchmarks (exploratory)",
     ]  # fmt: skip
+
+
+def test_the_answer_names_benchmarks_without_a_right_answer():
+    values = VALUES | {"gsm8k": {"random": [0, 0, 0], "ifd": [0]}}
+    assert any(
+        sentence.startswith("No run has a right answer on gsm8k.") for sentence in answer(data(values)).sentences
+    )
+    values["gsm8k"]["ifd"] = [5]
+    assert not any("right answer" in sentence for sentence in answer(data(values)).sentences)
 
 
 def test_the_answer_says_how_far_to_trust_it():
