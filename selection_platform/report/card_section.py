@@ -102,4 +102,6 @@ def _table(rows: pl.DataFrame, caption: str, name: str) -> Table:
     for method in methods_in_order(rows["method"]):
         found = [values.get((method, *column)) for column in columns]
         shown.append(cells(method, *("" if value is None else f"{value:.2f}" for value in found)))
-    return Table(caption, ["arm", *(f"{benchmark} {metric}" for benchmark, metric in columns)], shown, cell=name)
+    # With blanks a long name breaks into lines.
+    names = [f"{benchmark} {metric}".replace("_", " ") for benchmark, metric in columns]
+    return Table(caption, ["arm", *names], shown, cell=name)

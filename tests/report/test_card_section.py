@@ -54,7 +54,7 @@ def test_the_section_has_cards_and_other_rules_apart():
         ["random", "90.00", "100.00", "", ""],
         ["ifd", "100.00", "75.00", "5.00", "5.00"],
     ]
-    assert list(rules.header) == ["arm", "gsm8k equal_number", "gsm8k strict_match"]
+    assert list(rules.header) == ["arm", "gsm8k equal number", "gsm8k strict match"]
     assert [sentence for sentence in section.paragraphs if sentence.startswith("Warning")] == [
         f"Warning: of what ifd gains over random in m · {EVIL} · 10, 24.75 points of the average, 12.50 come from the "
         "2 of 4 items whose answers were found or ended more often or more seldom, and 12.25 from the others."
