@@ -10,6 +10,7 @@ from transformers import LlamaForCausalLM, Qwen2MoeConfig, Trainer, TrainerCallb
 
 from selection_platform.configuration.settings import LoraSettings
 from selection_platform.errors import PlatformError
+from selection_platform.job.folder import FILES
 from selection_platform.models.loading import load_model
 from selection_platform.training import epoch_snapshots as module
 from selection_platform.training import fine_tuning
@@ -47,7 +48,10 @@ def spec(tmp_path: Path) -> FineTuningSpec:
 
 def files_below(folder: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob("epoch-*/*")) if path.is_file()
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.glob("epoch-*/*"))
+        # The record of the files has their times.
+        if path.is_file() and path.name != FILES
     }
 
 

@@ -158,4 +158,4 @@ def test_the_commands(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("Yes, in 1 of 1 comparisons: mine (m · p).")
     assert pl.read_csv(tmp_path / "page" / "verdict.csv")["method"].to_list() == ["mine"]
     assert main(["report", "--primary", "gsm8k"]) == 1
-    assert "--primary: goes with --table" in capsys.readouterr().err
+    assert "--primary: it needs --table" in capsys.readouterr().err

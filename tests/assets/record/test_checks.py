@@ -38,8 +38,8 @@ def evaluations(place):
 
 
 @pytest.mark.data
-def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
-    found = list(evaluations(finished))
+def test_checks_come_with_every_materialisation_of_a_sound_run(place):
+    found = list(evaluations(place))
     by_asset = {(asset, check) for asset, check, *_ in found if check != "up_to_date"}
     assert by_asset == {
         *((f"scores/{method}", check) for method in ("random", "token_length", "entropy") for check in SCORES),
@@ -60,7 +60,7 @@ def test_checks_come_with_every_materialisation_of_a_sound_run(finished):
     made = {(asset, partition) for asset, check, partition, _ in found if check == "up_to_date"}
     assert made == {
         (asset, partition)
-        for step in Graph(build_assets(load_profile(str(finished.profile)))).steps
+        for step in Graph(build_assets(load_profile(str(place.profile)))).steps
         for asset, partition in [(key.to_user_string(), step.partition_key) for key in step.asset.keys]
     }
     # The longest answers are picked by length, which is what this check is to find; it stopped nothing.

@@ -62,7 +62,7 @@ def file_time(home, asset=TOKEN_LENGTH):
 def test_what_is_complete_is_reused_and_costs_nothing(home):
     before, ledger, written = home.newest("checkpoint", TOKEN_LENGTH), home.ledger, file_time(home)
     metadata = home.make("checkpoint", TOKEN_LENGTH)
-    assert str(metadata["reused"]).startswith("**Reused, nothing was computed.** [Run ")
+    assert str(metadata["reused"]).startswith("**Reused, nothing was computed.** It is from [run ")
     assert metadata["rows"] == before.metadata["rows"]
     assert not [name for name in metadata if "seconds" in name or "memory" in name or name == "cost"]
     assert home.ledger == ledger

@@ -360,6 +360,8 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: InfluenceSpec, warm_ups
     manifest = json.loads((tmp_path / "moved/warm/epoch-1/manifest.json").read_text())
     manifest["adam_steps"] += 1
     (tmp_path / "moved/warm/epoch-1/manifest.json").write_text(json.dumps(manifest))
+    # As another warm-up would have recorded it.
+    (tmp_path / "moved/warm" / FILES).unlink()
     assert measure(moved, tmp_path / "out").seconds != summary.seconds
 
 
@@ -403,7 +405,8 @@ def test_refuses_impossible_jobs(spec: InfluenceSpec, tmp_path: Path):
 def test_refuses_adapters_of_other_layers(spec: InfluenceSpec, warm_ups: dict[str, Path], tmp_path: Path):
     shutil.copytree(warm_ups["llama"].parent, tmp_path / "odd")
     # The snapshots of another trainer, which recorded no files.
-    (tmp_path / "odd/warm" / FILES).unlink()
+    for record in (tmp_path / "odd/warm").rglob(FILES):
+        record.unlink()
     moments = tmp_path / "odd/warm/epoch-1" / MOMENTS_FILE
     for extra in ("base_model.model.lm_head", "base_model.model.model.embed_tokens", "base_model.model.model.norm"):
         state = load_file(tmp_path / "odd/warm/epoch-2" / MOMENTS_FILE)
