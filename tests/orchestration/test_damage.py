@@ -87,7 +87,8 @@ def test_all_is_as_it_was_written(place, capsys):
         ]
     assert found["tables"] == len(written)
     assert set(written) == {
-        "pools.contamination", "pools.compared_items", "pools.samples", "pools.held_out", "pools.dropped", "pools.trimmed", "features.token_count",
+        "pools.contamination", "pools.compared_items",
+        "pools.samples", "pools.held_out", "pools.dropped", "pools.trimmed", "features.token_count",
         "features.answer_likelihood", "features.sample_embedding", "scores.random", "scores.token_length",
         "scores.entropy", "selections.samples", "experiments.keys", "experiments.training", "benchmarks.results",
         "benchmarks.items", "reports.leaderboard", "reports.verdict", "reports.selection_overlap",
