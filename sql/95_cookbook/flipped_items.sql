@@ -1,6 +1,6 @@
 -- Which benchmark items does fine-tuning win or lose?
 -- The items whose result differs from the base model's, by each benchmark's primary metric.
--- Ask: selection-platform sql @flipped_items --set experiment=diverse_evol/sharegpt-en/demo-3m/32/s0
+-- Ask: selection-platform sql @flipped_items --set experiment=selectit/sharegpt-en/demo-3m/32/s0
 WITH headline AS (
     SELECT keys.experiment, keys.method, keys.model, items.benchmark, items.task, items.item_id, items.correct
     FROM benchmarks.items AS items
