@@ -44,6 +44,8 @@ class Stopping:
         self._heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def __enter__(self) -> "Stopping":
+        # A step may send what it prints to a file, from which a thread copies it: `_end_late` would end that thread.
+        self._stderr = os.dup(2)
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
@@ -68,6 +70,7 @@ class Stopping:
         self._mouth.close()
         self._listener.join()
         self._ear.close()
+        os.close(self._stderr)
         return self.signal is not None
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
@@ -83,7 +86,7 @@ class Stopping:
     def _end_late(self) -> None:
         if not self._ended.wait(self._patience):
             # Not with print: the main thread may hold its lock.
-            os.write(2, f"{STOPPED}\n".encode())
+            os.write(self._stderr, f"{STOPPED}\n".encode())
             os._exit(exit_status(self.signal or 0))
 
     def _leave_to_parent(self) -> None:

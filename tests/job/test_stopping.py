@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from selection_platform.job.stopping import STOPPED
+
 HEAD = """
 import os, signal, sys, time
 from selection_platform.job.stopping import Stopping, exit_status
@@ -99,6 +101,14 @@ def test_the_process_ends(body, number):
     _, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_last_line_is_said_where_it_was_asked_for_though_a_step_prints_elsewhere():
+    process = start("    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)" + SWALLOWS)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (128 + signal.SIGTERM, f"{STOPPED}\n")
 
 
 @pytest.mark.slow
