@@ -44,6 +44,7 @@ def test_leaving_early_is_not_completing(program):
     assert not run_python(program).completed
 
 
+@pytest.mark.slow
 def test_an_endless_program_is_killed_with_its_threads():
     # The run's report pipe is read to its end, so that returning at all means that nothing is left to hold it open.
     started = time.monotonic()

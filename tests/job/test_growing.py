@@ -70,6 +70,7 @@ def scores(files) -> dict[str, tuple[float, float]]:
     }
 
 
+@pytest.mark.slow
 def test_only_new_samples_are_run(spec, tmp_path, forwards):
     grow(spec, samples(19, start=15), tmp_path / "four")
     rows_of_four = sum(forwards)
@@ -107,6 +108,7 @@ def test_other_settings_begin_anew(spec, tmp_path, forwards):
     assert sum(forwards) > 16
 
 
+@pytest.mark.slow
 def test_other_settings_take_the_place_of_the_scores_only_when_they_are_done(spec, tmp_path, forwards, monkeypatch):
     first = grow(spec, samples(15), tmp_path / "out")
 

@@ -14,6 +14,7 @@ subprocess.run([sys.executable, "-c", sys.argv[1], *job])
 """
 
 
+@pytest.mark.slow
 def test_a_job_ends_when_its_parent_is_killed(tmp_path):
     command = [sys.executable, "-c", PARENT, CHILD, str(tmp_path / "folder")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

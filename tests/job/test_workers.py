@@ -97,6 +97,7 @@ def is_running(process):
     return state.exists() and state.read_text().split()[2] != "Z"
 
 
+@pytest.mark.slow
 def test_the_processes_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)

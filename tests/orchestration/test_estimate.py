@@ -116,6 +116,7 @@ def test_another_machine_takes_no_time_from_the_ledger(place):
     assert any("uses 1 of 8 devices" in note for note in there.notes)
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_does_not_fit_80_gb(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))
     assert main(["--profile", "paper", "estimate", "--machine", "8 x 80 GB"]) == 0
@@ -129,6 +130,7 @@ def test_the_papers_recipe_does_not_fit_80_gb(tmp_path, monkeypatch, capsys):
     assert float(in_all.split()[3].replace(",", "")) == pytest.approx(842, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_profile_without_models(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
@@ -191,6 +193,7 @@ def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
     assert {name for name in made if "warmup" in name or "influence" in name} <= counted
 
 
+@pytest.mark.slow
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)

@@ -59,6 +59,7 @@ def test_all_is_said_at_once(tmp_path, monkeypatch, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_that_its_rule_cannot_use(tmp_path, monkeypatch, capsys):
     (tmp_path / "letters.jsonl").write_text("{}")
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Two and two?", "reference": "some"}\n')
@@ -88,6 +89,7 @@ def own_model(tmp_path, **config):
     return {"mine": {"path": "model"}}
 
 
+@pytest.mark.slow
 def test_lengths_beyond_a_models_positions(tmp_path, monkeypatch, capsys):
     models = own_model(tmp_path, max_position_embeddings=100)
     assert faults(tmp_path, monkeypatch, capsys, models=models) == [

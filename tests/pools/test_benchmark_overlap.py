@@ -107,11 +107,13 @@ def overlaps(files):
     return [tuple(row.values()) for file in files for row in pq.read_table(file).to_pylist()]
 
 
+@pytest.mark.slow
 def test_the_samples_that_can_be_selected_are_compared(pool, tmp_path):
     files = write_overlaps(pool, TEXTS, tmp_path / "out")
     assert overlaps(files) == [("b", "gsm8k", "n", True, 1.0), ("c", "mmlu", "r", True, 1.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["pool", "out"])
 def test_files_that_changed_are_not_used(pool, tmp_path, changed):
     write_overlaps(pool, TEXTS, tmp_path / "out")

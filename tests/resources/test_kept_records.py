@@ -24,6 +24,7 @@ def events(instance, run_id):
     return [record.event_log_entry.message for record in instance.get_records_for_run(run_id).records]
 
 
+@pytest.mark.slow
 def test_each_file_is_opened_once(tmp_path, monkeypatch):
     opened = Counter()
     connect = sqlite3.dbapi2.connect

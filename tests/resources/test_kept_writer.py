@@ -47,6 +47,7 @@ def opened(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_one_connection_writes(warehouse, opened):
     write(warehouse, 1)
     opened.clear()

@@ -185,6 +185,7 @@ def file_of(warehouse, pool):
     return next(path for path in parquet_files(warehouse) if f"pool={pool}/" in str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, b"", b"cut", b"x" * 9000])
 def test_rows_whose_file_is_lost_can_be_replaced(warehouse, content, caplog):
     warehouse.replace("scores.ifd", {**PARTITION, "pool": "q"}, rows(7))

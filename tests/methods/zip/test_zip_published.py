@@ -54,6 +54,7 @@ def published(k1: int, k2: int, k3: int) -> ZipSettings:
     return ZipSettings(k1, k2, k3, published=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(pools, st.integers(1, 3), st.data())
 def test_picks_what_the_official_search_picks(pool: Pool, workers: int, data: st.DataObject):
