@@ -3,6 +3,8 @@ import sys
 
 CHILD = """
 import sys, time
+import pytest
+
 from selection_platform.job import __main__ as job
 job.run_job = lambda *_: print("at work", flush=True) or time.sleep(60)
 job.main(sys.argv[1:])
