@@ -1,10 +1,10 @@
 import subprocess
 import sys
 
-CHILD = """
-import sys, time
 import pytest
 
+CHILD = """
+import sys, time
 from selection_platform.job import __main__ as job
 job.run_job = lambda *_: print("at work", flush=True) or time.sleep(60)
 job.main(sys.argv[1:])
