@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from selection_platform.evaluation.results import ANSWER_FOUND, CARD, ENDED, SCORING
+from selection_platform.evaluation.results import ANSWER_FOUND, CARD, ENDED
 from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, methods_in_order, parts_of
 from selection_platform.report.item_outcomes import CELL
 from selection_platform.report.parts import Section, Table, cells
+from selection_platform.verdict.tables import with_subsets
 
 MOST_WARNINGS = 10
 _ARM = [*CELL, "method"]
@@ -33,13 +34,11 @@ def gains_by_card(differences: pl.DataFrame) -> pl.DataFrame:
         Columns `model`, `pool`, `budget`, `method`, `changed` and `items` (numbers of items), `of_changed` and
         `of_others`: what these items add to the average over benchmarks, in percentage points.
     """
-    by_subset = pl.col("benchmark").is_in([name for name in SCORING if SCORING[name].macro])
-    subset = pl.when(by_subset).then(pl.col("task")).otherwise(pl.lit(""))
     benchmark = [*_ARM, "benchmark"]
     share = pl.col("weight") / pl.col("weight").sum().over([*benchmark, "subset"])
     of_average = pl.col("subset").n_unique().over(benchmark) * pl.col("benchmark").n_unique().over(_ARM)
     points = pl.col("difference") * share / of_average
-    rows = differences.with_columns(subset.alias("subset")).with_columns(points.alias("points"))
+    rows = with_subsets(differences).with_columns(points.alias("points"))
     return rows.group_by(_ARM, maintain_order=True).agg(
         pl.col("card_changed").sum().cast(pl.Int64).alias("changed"),
         pl.len().cast(pl.Int64).alias("items"),

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from selection_platform.evaluation.results import SCORING, Scoring
+from selection_platform.evaluation.results import SCORING
 from selection_platform.verdict.items import ItemInterval, Items, item_interval, seeds_and_items
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
 from selection_platform.verdict.statistics import Comparison, Word
@@ -106,23 +106,24 @@ def items_of_arms(rows: pl.DataFrame) -> dict[tuple[Cell, str], dict[str, Items]
     """
     by_arm: dict[tuple[Cell, str], dict[str, Items]] = {}
     keys = ["model", "pool", "budget", "method", "benchmark"]
-    for (model, pool, budget, method, benchmark), items in rows.group_by(keys, maintain_order=True):
+    for (model, pool, budget, method, benchmark), items in with_subsets(rows).group_by(keys, maintain_order=True):
         of_arm = by_arm.setdefault((Cell(str(model), str(pool), cast(int, budget)), str(method)), {})
-        of_arm[str(benchmark)] = _items(str(benchmark), items)
+        of_arm[str(benchmark)] = _items(items)
     return by_arm
 
 
-def _items(benchmark: str, rows: pl.DataFrame) -> Items:
+def with_subsets(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as `items_of_arms` takes them, with the column `subset`."""
     if "subset" in rows.columns:
-        subset = rows["subset"]
-    else:
-        # As in the evaluation: a benchmark's result is the mean of its subsets' means, or of all items.
-        by_subset = SCORING.get(benchmark, Scoring()).macro
-        subset = rows["task"] if by_subset else pl.repeat("", rows.height, eager=True)
-    if "cluster" in rows.columns:
-        rows = _clusters(rows.with_columns(subset.alias("subset")))
-        subset = rows["subset"]
-    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), subset.to_numpy().astype(np.str_))
+        return rows
+    # As in the evaluation: a benchmark's result is the mean of its subsets' means, or of all items.
+    by_subset = pl.col("benchmark").is_in([name for name, scoring in SCORING.items() if scoring.macro])
+    return rows.with_columns(pl.when(by_subset).then(pl.col("task")).otherwise(pl.lit("")).alias("subset"))
+
+
+def _items(rows: pl.DataFrame) -> Items:
+    rows = _clusters(rows) if "cluster" in rows.columns else rows
+    return Items(rows["difference"].to_numpy(), rows["weight"].to_numpy(), rows["subset"].to_numpy().astype(np.str_))
 
 
 def _clusters(rows: pl.DataFrame) -> pl.DataFrame:
