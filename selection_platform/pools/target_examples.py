@@ -67,7 +67,7 @@ def check_apart(file: Path, texts: Iterable[str], name: str, *, worked: bool) ->
     Raises:
         PlatformError: a target is one, or shares 13 words in a row with one; the message shows the first.
     """
-    held = _items_held(pq.read_table(file, columns=["messages"]), texts, worked=worked)
+    held = _finder(texts, worked=worked)(pq.read_table(file, columns=["messages"]))
     found = [text for text in held if text is not None]
     if found:
         raise PlatformError(
@@ -92,11 +92,11 @@ def draw_apart(draw: Callable[[int], object], file: Path, limit: int, texts: Ite
     Raises:
         PlatformError: none is left.
     """
-    items, left_out = list(texts), 0
+    items_held, left_out = _finder(texts, worked=False), 0
     while True:
         draw(limit + left_out)
         table = pq.read_table(file)
-        apart = [held is None for held in _items_held(table, items, worked=False)]
+        apart = [held is None for held in items_held(table)]
         before, left_out = left_out, apart.count(False)
         if left_out == before or len(apart) < limit + before:
             break
@@ -108,8 +108,8 @@ def draw_apart(draw: Callable[[int], object], file: Path, limit: int, texts: Ite
     return left_out
 
 
-def _items_held(targets: pa.Table, texts: Iterable[str], *, worked: bool) -> list[str | None]:
-    """The first message of each target that holds an item of a benchmark, or None."""
+def _finder(texts: Iterable[str], *, worked: bool) -> Callable[[pa.Table], list[str | None]]:
+    """What finds the first message of each target that holds an item of a benchmark, or None."""
     items = list(texts)
     filtered = ContaminationFilter(() if worked else items)
     same = {key for item in items if (key := _key(item, exact=worked))}
@@ -117,12 +117,15 @@ def _items_held(targets: pa.Table, texts: Iterable[str], *, worked: bool) -> lis
     def holds(message: Message, *, last: bool) -> bool:
         return filtered.overlaps([message]) or (not last and _key(message.content, exact=worked) in same)
 
-    rows: list[dict[str, Any]] = targets.select(["messages"]).to_pylist()
-    conversations = [to_messages(row["messages"]) for row in rows]
-    return [
-        next((each.content for each in messages if holds(each, last=each is messages[-1])), None)
-        for messages in conversations
-    ]
+    def items_held(targets: pa.Table) -> list[str | None]:
+        rows: list[dict[str, Any]] = targets.select(["messages"]).to_pylist()
+        conversations = [to_messages(row["messages"]) for row in rows]
+        return [
+            next((each.content for each in messages if holds(each, last=each is messages[-1])), None)
+            for messages in conversations
+        ]
+
+    return items_held
 
 
 def _key(text: str, *, exact: bool) -> str | tuple[bytes, ...]:
