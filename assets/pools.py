@@ -193,4 +193,4 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         )
 
     assets = [benchmark_data, raw_pool, pool, *([sub_pool] if profile.sub_pools else [])]
-    return [*assets, contamination] if profile.evaluation.benchmarks and profile.trained_experiments else assets
+    return [*assets, contamination] if profile.compares_with_items else assets

@@ -261,7 +261,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         deps=[
             *tables,
             "pool",
-            *(["contamination"] if profile.evaluation.benchmarks and profile.trained_experiments else []),
+            *(["contamination"] if profile.compares_with_items else []),
         ],
         group="reports",
         kinds={"python", "html"},

@@ -276,6 +276,11 @@ class Profile(MethodSettings):
         experiments = self.experiments.items()
         return {key: experiment for key, experiment in experiments if self.arms[experiment.method].train}
 
+    @property
+    def compares_with_items(self) -> bool:
+        """Whether samples are compared with benchmark items: where models are trained and evaluated on some."""
+        return bool(self.evaluation.benchmarks and self.trained_experiments)
+
     @cached_property
     def first_selections(self) -> dict[str, Experiment]:
         """The first seed's experiment of each method that selects, in each whole pool, model and budget, by key."""

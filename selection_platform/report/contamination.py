@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, methods_in_order, parts_of
+from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, parts_of, rows_in_order
 from selection_platform.report.item_outcomes import CELL
 from selection_platform.report.parts import Section, Table, TableCell, cells
 from selection_platform.verdict.items import Items, mean_difference
@@ -110,22 +110,14 @@ def contamination(rows: pl.DataFrame) -> Section:
 
 
 def _table(of_cell: pl.DataFrame, name: str) -> Table:
-    by_method = {row["method"]: row for row in of_cell.iter_rows(named=True)}
     rows = []
-    for method in methods_in_order(of_cell["method"]):
-        row = by_method[method]
-        items = (
-            TableCell(f"{row['items']:,} of {row['compared']:,}", order=row["items"])
-            if row["compared"]
-            else TableCell("")
+    for row in rows_in_order(of_cell).iter_rows(named=True):
+        counts = f"{row['items']:,} of {row['compared']:,}" if row["compared"] else ""
+        before, after = (
+            cells(row["method"], f"{row['samples']:,.1f}"),
+            cells(*map(_points, (row["gain"], row["gain_without"]))),
         )
-        rows.append(
-            [
-                *cells(method, f"{row['samples']:,.1f}"),
-                items,
-                *cells(_points(row["gain"]), _points(row["gain_without"])),
-            ]
-        )
+        rows.append([*before, TableCell(counts, order=row["items"] if row["compared"] else None), *after])
     header = ["arm", "samples that hold items", "items", "gain", "gain without them"]
     return Table(f"Items held, {name}", header, rows, cell=name)
 
