@@ -1,7 +1,7 @@
 """Whether files and rows are what was written: every byte of the jobs' folders, every row of the warehouse.
 
-Each use of a folder looks at sizes and times alone, and nobody looks at the rows of the warehouse's Parquet files:
-there one changed byte is often another number and no error.
+Jobs check only sizes and times before they use a folder, and nothing checks the rows of the warehouse's Parquet files:
+there a changed byte often gives another number and no error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class Fault:
     Attributes:
         made: asset and partition that wrote it.
         where: the file, or the table and its partition.
-        what: what differs, in words.
+        what: description of the difference.
         remedy: the command that has it made again.
         of_rows: whether it is in the warehouse, and not in a job's folder.
     """
@@ -152,7 +152,7 @@ def _check_rows(workspace: Workspace, node: Node, made: Provenance, found: Check
 
 
 def _difference(content: Content, version: str, warehouse: Warehouse) -> str | None:
-    """What is wrong with rows that had a version when they were written, in words."""
+    """Describe how rows differ from the version that was recorded; None if they do not."""
     try:
         now = content.version(warehouse)
     except (duckdb.Error, PlatformError) as error:

@@ -27,11 +27,11 @@ class _Kept:
             self._connection.execute(load_sql("00_warehouse/current_snapshot"))
 
     def to(self, catalog: Callable[[], str], opened: Callable[[], Opened]) -> duckdb.DuckDBPyConnection:
-        """The connection; a new one where there is none to this catalog."""
+        """Return the open connection to this catalog, or open one."""
         if self._connection is None or self._catalog != catalog():
             self.close()
             self._connection = self._stack.enter_context(opened())
-            # Not before: to open it makes the catalog, where there is none.
+            # After opening, which creates a missing catalog.
             self._catalog = catalog()
         return self._connection
 

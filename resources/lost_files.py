@@ -72,9 +72,10 @@ def passing_over(connection: duckdb.DuckDBPyConnection, metadata: str) -> Iterat
         metadata: the schema of DuckLake's own tables on it, quoted for SQL.
 
     Yields:
-        A function that has the file which an error names read no more, from the newest snapshot on, and says so. To be
-        called outside a transaction, where all its rows are to be replaced: it holds those of one partition alone, as
-        it was written by one replacement. It gives whether there was such a file, and it is lost.
+        A function that takes the message of an error, and hides the file that it names from the newest snapshot on,
+        with a warning. It returns whether the message names such a file and says that it is lost. Call it outside a
+        transaction, and only if all rows of the file are replaced next. One replacement wrote the file, so it has rows
+        of one partition only.
     """
     passed: list[dict[str, Any]] = []
 
