@@ -113,11 +113,9 @@ def _table(of_cell: pl.DataFrame, name: str) -> Table:
     rows = []
     for row in rows_in_order(of_cell).iter_rows(named=True):
         counts = f"{row['items']:,} of {row['compared']:,}" if row["compared"] else ""
-        before, after = (
-            cells(row["method"], f"{row['samples']:,.1f}"),
-            cells(*map(_points, (row["gain"], row["gain_without"]))),
-        )
-        rows.append([*before, TableCell(counts, order=row["items"] if row["compared"] else None), *after])
+        items = TableCell(counts, order=row["items"] if row["compared"] else None)
+        gains = cells(_points(row["gain"]), _points(row["gain_without"]))
+        rows.append([*cells(row["method"], f"{row['samples']:,.1f}"), items, *gains])
     header = ["arm", "samples that hold items", "items", "gain", "gain without them"]
     return Table(f"Items held, {name}", header, rows, cell=name)
 
