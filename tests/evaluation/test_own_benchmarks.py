@@ -111,7 +111,12 @@ def test_a_row_that_does_not_fit_is_named(tmp_path, rule, row, message):
     assert str(path) in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [b"plain", gzip.compress(b"{}" * 99)[:-9], gzip.compress(b"{}")[:12] + b"x" * 20])
+# Named, because compressed bytes have the time, and test processes must agree on the names.
+@pytest.mark.parametrize(
+    "content",
+    [b"plain", gzip.compress(b"{}" * 99)[:-9], gzip.compress(b"{}")[:12] + b"x" * 20],
+    ids=["plain", "cut off", "damaged"],
+)
 def test_a_file_that_is_not_gzipped_is_told(tmp_path, content):
     (tmp_path / "prompts.jsonl.gz").write_bytes(content)
     with pytest.raises(UnusableTask, match="is not gzipped, or not whole"):
