@@ -12,6 +12,7 @@ from tests.small_run import ENTROPY, RANDOM, TOKEN_LENGTH, output_of
 ANSWERS = {
     "agreement": {"pool": "letters"},
     "changed_scores": {"snapshot": "1"},
+    "cut_answers": {},
     "dropped_rows": {"pool": "letters"},
     "flipped_items": {"experiment": ENTROPY},
     "kmeans_twins": {},
@@ -118,6 +119,8 @@ def test_every_question_is_answered(place, capsys):
     total = sum(row["rows"] for row in found["dropped_rows"])
     assert total == 60
     # What the small profile does not make has no answer, and is no fault.
-    assert found["kmeans_twins"] == found["oversampled_clusters"] == found["changed_scores"] == []
+    assert (
+        found["kmeans_twins"] == found["cut_answers"] == found["oversampled_clusters"] == found["changed_scores"] == []
+    )
     listed = rows(capsys, place, "@")
     assert [row["name"] for row in listed] == [f"@{name}" for name in sorted(ANSWERS)]

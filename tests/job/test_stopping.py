@@ -27,10 +27,9 @@ sys.exit(0 if stopping.signal is None else exit_status(stopping.signal))
 """
 SLEEPS = "    ready(); time.sleep(60)"
 SWALLOWS = """
-    ready()
     while True:
         try:
-            time.sleep(60)
+            ready(); time.sleep(60)
         except BaseException:
             pass
 """
