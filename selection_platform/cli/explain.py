@@ -1,6 +1,7 @@
 """The command that explains one sample: its text, scores, cluster and neighbours, and which experiments selected it."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,9 +28,13 @@ def add_parsers(commands: Commands) -> None:
     parser = commands.add_parser(
         "explain",
         help="show one sample: its text, its score by each method, and who selected it",
-        epilog="Example: selection-platform explain 3f9c2a",
+        epilog="Example: selection-platform explain chats.jsonl:17",
     )
-    parser.add_argument("sample_id", metavar="SAMPLE_ID", help="id of a sample, or enough of its beginning")
+    parser.add_argument(
+        "sample_id",
+        metavar="SAMPLE_ID",
+        help="id of a sample or enough of its beginning, or FILE:ROW, as in the pool's source",
+    )
     parser.add_argument("--full", action="store_true", help="show long messages in full")
     add_json(parser)
     parser.set_defaults(command=explain)
@@ -69,11 +74,13 @@ def explain(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
-    """The id that begins with a prefix.
+    """The id that begins with a prefix, or that of the row FILE:ROW.
 
     Raises:
-        PlatformError: no id or several ids begin with it.
+        PlatformError: no id or several ids begin with it, or no sample comes from that row.
     """
+    if place := re.fullmatch(r"(.+):(\d+)", prefix):
+        return _id_of_row(rows, place[1], int(place[2]))
     ids = [row["sample_id"] for row in rows("60_explain/ids", prefix=prefix, most=LISTED_IDS + 1)]
     if len(ids) == 1 or prefix in ids:
         return ids[0]
@@ -87,8 +94,23 @@ def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
     listed = "".join(f"\n  {sample_id}" for sample_id in nearest)
     raise PlatformError(
         f"no sample has an id that begins with {prefix!r}; the nearest are{listed}\n"
+        "To explain a row of your file: selection-platform explain FILE:ROW\n"
         'To find ids: selection-platform sql "FROM selections.samples LIMIT 10"'
     )
+
+
+def _id_of_row(rows: Callable[..., Rows], file: str, row: int) -> str:
+    ids = rows("60_explain/ids_of_row", file=file, row=row)
+    if not ids:
+        raise PlatformError(
+            f"no sample comes from row {row} of a file {file!r}: it was dropped, repeats an earlier row, or is beyond "
+            'the limit. What was dropped: selection-platform sql "FROM pools.dropped"; names of files: '
+            'selection-platform sql "SELECT DISTINCT file FROM pools.samples"'
+        )
+    if len({each["sample_id"] for each in ids}) > 1:
+        listed = "".join(f"\n  {each['sample_id']}  {each['pool']}, {each['file']}" for each in ids[:LISTED_IDS])
+        raise PlatformError(f"several files have a name that ends with {file!r}; take an id:{listed}")
+    return ids[0]["sample_id"]
 
 
 def _print_text(facts: dict[str, Any], most: int | None) -> None:
@@ -100,6 +122,8 @@ def _print_text(facts: dict[str, Any], most: int | None) -> None:
             f"licence {first_line(pool['licence'], WIDTH) or 'not stated'}, "
             f"{pool['turns']} turn{'s' * (pool['turns'] != 1)}, {pool['characters']:,} characters"
         )
+        if pool.get("file"):
+            print(f"  {first_line(pool['file'], WIDTH)}:{pool['file_row']}")
     for tokens in facts["tokens"]:
         print(
             f"  {tokens['prompt_tokens']:,} tokens in the prompt and {tokens['answer_tokens']:,} in the last answer "

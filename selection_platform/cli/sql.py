@@ -24,6 +24,9 @@ MOST_ROWS = 1000
 WIDEST = 200
 """Most characters of a cell."""
 
+POOL = "pool"
+"""The parameter of the cookbook's questions that has a value by itself where there is a single pool."""
+
 SHOW_TABLES = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\s*;?\s*", re.IGNORECASE)
 
 
@@ -58,7 +61,8 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     else:
         statement, values = _statement(options.statement), dict(options.set)
         try:
-            _check_values(statement, values)
+            values = _only_pool(statement, profile) | values
+            _check_values(statement, values, profile)
             result = open_resources(profile, of_any_age=True).warehouse.query(statement, values)
         except duckdb.Error as error:
             raise PlatformError(str(error)) from error
@@ -111,15 +115,26 @@ def _statement(text: str) -> str:
     return known[text[1:]].statement
 
 
-def _check_values(statement: str, values: Mapping[str, str]) -> None:
-    """Raise PlatformError unless each parameter of a statement has a value, and no other name has one."""
+def _only_pool(statement: str, profile: Profile) -> dict[str, str]:
+    """The value of the parameter $pool, if the statement has it and the profile has a single pool."""
+    names = list(profile.pools)
+    return {POOL: names[0]} if len(names) == 1 and POOL in _parameters(statement) else {}
+
+
+def _parameters(statement: str) -> set[str]:
     import duckdb
 
-    wanted = {name for part in duckdb.extract_statements(statement) for name in part.named_parameters}
+    return {name for part in duckdb.extract_statements(statement) for name in part.named_parameters}
+
+
+def _check_values(statement: str, values: Mapping[str, str], profile: Profile) -> None:
+    """Raise PlatformError unless each parameter of a statement has a value, and no other name has one."""
+    wanted = _parameters(statement)
     missing, unknown = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
     if missing:
         needed = " ".join(f"--set {name}=VALUE" for name in missing)
-        raise PlatformError(f"the statement has parameters without a value; add {needed}")
+        pools = f"; the profile's pools: {', '.join(profile.pools)}" if POOL in missing else ""
+        raise PlatformError(f"the statement has parameters without a value; add {needed}{pools}")
     if unknown:
         named = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
         raise PlatformError(f"--set {unknown[0]}: the statement has no such parameter; its parameters: {named}")

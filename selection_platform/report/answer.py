@@ -8,7 +8,7 @@ from selection_platform.report.contamination import owed_to_items
 from selection_platform.report.data import ReportData
 from selection_platform.report.interval_plot import REFERENCES
 from selection_platform.report.training_section import smaller_trainings
-from selection_platform.report.unchanged import unchanged_cells, unchanged_in_words
+from selection_platform.report.unchanged import little_changed_in_words, unchanged_cells, unchanged_in_words
 from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import runs_of, verdicts_of
@@ -56,7 +56,9 @@ def answer(data: ReportData) -> Answer:
     headline = _headline(of_measures[measures[0]])
     sentences += _by_another_way_to_write(of_measures[measures[0]], data)
     sentences += _without_a_right_answer(data)
-    unchanged = unchanged_cells(data)
+    unchanged, little_changed = unchanged_cells(data)
+    if little_changed:
+        sentences.insert(0, little_changed_in_words(little_changed, data))
     if unchanged:
         sentences.insert(0, unchanged_in_words(unchanged, data))
         # No arm is better, and no training has an effect, so the verdicts mean nothing.

@@ -1,4 +1,4 @@
-"""Cells in which training had no visible effect, so that their verdicts mean nothing."""
+"""Cells in which training had no effect, or a smaller one than the margin, so that their verdicts mean little."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,23 +15,26 @@ Losses = tuple[float, Sequence[float]]
 """The base model's held-out loss, and those of the models trained on selections; in bits per byte."""
 
 
-def unchanged_cells(data: ReportData) -> dict[Cell, Losses]:
-    """The cells whose trained models have the base model's held-out loss.
+def unchanged_cells(data: ReportData) -> tuple[dict[Cell, Losses], dict[Cell, Losses]]:
+    """The cells in which each trained model's held-out loss is closer to the base model's than the margin.
 
-    In such a cell, each trained model is closer to the base model than the margin, and the base model does not differ
-    from the random runs. Trainings on the whole pool do not count, because they have many rows.
+    Trainings on the whole pool do not count, because they have many rows.
+
+    Returns:
+        The cells in which the base model does not differ from the random runs, and those in which it does.
     """
     of_cells: dict[Cell, list[Run]] = {}
     for run in runs_of(data.runs):
         if run.measure == LOSS and run.method != ALL_DATA.name:
             of_cells.setdefault(run.cell, []).append(run)
     losses = {cell: _losses(runs) for cell, runs in of_cells.items()}
-    return {
-        cell: losses_of_cell
-        for cell, losses_of_cell in losses.items()
-        if losses_of_cell
-        and _is_unchanged(*losses_of_cell, [run.value for run in of_cells[cell] if run.method == RANDOM], data)
-    }
+    unseen: dict[Cell, Losses] = {}
+    seen: dict[Cell, Losses] = {}
+    for cell, of_cell in losses.items():
+        if of_cell and all(abs(loss - of_cell[0]) < data.margins.loss for loss in of_cell[1]):
+            random = [run.value for run in of_cells[cell] if run.method == RANDOM]
+            (seen if _differs(of_cell[0], random) else unseen)[cell] = of_cell
+    return unseen, seen
 
 
 def _losses(runs: Sequence[Run]) -> Losses | None:
@@ -40,41 +43,57 @@ def _losses(runs: Sequence[Run]) -> Losses | None:
     return None if base is None or not trained else (base, trained)
 
 
-def _is_unchanged(base: float, trained: Sequence[float], random: Sequence[float], data: ReportData) -> bool:
-    if any(abs(loss - base) >= data.margins.loss for loss in trained):
-        return False
+def _differs(base: float, random: Sequence[float]) -> bool:
     if not random:
-        return True
+        return False
     seen = compare([base], random, higher_is_better=False)
-    return seen.low is None or seen.high is None or seen.low <= 0 <= seen.high
+    return seen.low is not None and seen.high is not None and not seen.low <= 0 <= seen.high
 
 
 def unchanged_in_words(unchanged: Mapping[Cell, Losses], data: ReportData) -> str:
-    """A sentence about these cells, with the cause and what to do.
+    """A sentence about cells in which training had no visible effect, with the cause and what to do.
 
     Args:
-        unchanged: the result of `unchanged_cells`; at least one cell.
+        unchanged: the first of `unchanged_cells`; at least one cell.
         data: the report's data, with the recipe if it is known.
     """
-    digits = digits_of(LOSS)
-    named = [
-        f"{cell_name(cell)} ({base:.{digits}f} before, {min(trained):.{digits}f} to {max(trained):.{digits}f} after)"
-        for cell, (base, trained) in unchanged.items()
-    ]
-    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
     return (
-        f"Training had no visible effect on the held-out loss of {', '.join([*named[:MOST_NAMED], *more])}: "
-        f"the arms there are the same model. {_why(min(cell.budget for cell in unchanged), data)}"
+        f"Training had no visible effect on the held-out loss of {_named(unchanged)}: the arms there are the same "
+        f"model. The recipe is too weak for so few rows{_why(unchanged, data)}"
     )
 
 
-def _why(budget: int, data: ReportData) -> str:
-    recipe = data.fine_tuning
+def little_changed_in_words(changed: Mapping[Cell, Losses], data: ReportData) -> str:
+    """A sentence about cells in which training had a smaller effect than the margin, with the cause and what to do.
+
+    Args:
+        changed: the second of `unchanged_cells`; at least one cell.
+        data: the report's data, with the recipe if it is known.
+    """
+    return (
+        f"Training changed the held-out loss of {_named(changed)} by less than the margin of {data.margins.loss:g}: "
+        'there, "same" only says that no arm learnt much. '
+        f"The recipe is weak for so few rows{_why(changed, data)}"
+    )
+
+
+def _named(cells: Mapping[Cell, Losses]) -> str:
+    digits = digits_of(LOSS)
+    named = [
+        f"{cell_name(cell)} ({base:.{digits}f} before, {min(trained):.{digits}f} to {max(trained):.{digits}f} after)"
+        for cell, (base, trained) in cells.items()
+    ]
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    return ", ".join([*named[:MOST_NAMED], *more])
+
+
+def _why(cells: Mapping[Cell, Losses], data: ReportData) -> str:
+    recipe, budget = data.fine_tuning, min(cell.budget for cell in cells)
     if recipe is None:
-        return "The recipe is too weak for so few rows."
+        return "."
     steps = recipe.epochs * -(-budget // recipe.global_batch)
     return (
-        f"The recipe is too weak for so few rows: {budget:,} rows give {steps:,} step{'s' * (steps != 1)} "
+        f": {budget:,} rows give {steps:,} step{'s' * (steps != 1)} "
         f"(epochs: {recipe.epochs}, global_batch: {recipe.global_batch}) "
         f"at a learning rate of at most {recipe.learning_rate:g}. "
         "Select more rows, or raise `learning_rate` or lower `global_batch` under `fine_tuning:`."

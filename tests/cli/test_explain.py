@@ -71,7 +71,7 @@ def test_long_messages_are_cut_and_counted(place, capsys, monkeypatch):
     [
         (
             ["explain", "xyz"],
-            r"no sample has an id that begins with 'xyz'; the nearest are(\n  [0-9a-f]{32}){5}\nTo find ids: .*sql",
+            r"no sample has an id that begins with 'xyz'; the nearest are(\n  [0-9a-f]{32}){5}\nTo explain .*\nTo find ids: .*sql",
         ),
         (
             ["explain", ""],
@@ -124,3 +124,18 @@ def test_every_question_is_answered(place, capsys):
     )
     listed = rows(capsys, place, "@")
     assert [row["name"] for row in listed] == [f"@{name}" for name in sorted(ANSWERS)]
+
+
+def test_a_sample_is_found_by_its_row_in_the_file(place, capsys):
+    (one, *_) = rows(capsys, place, "FROM pools.samples ORDER BY file_row DESC LIMIT 1")
+    named = f"{place.pool.name}:{one['file_row']}"
+    found = json.loads(output_of(capsys, place, "explain", named, "--json"))
+    assert found["sample_id"] == one["sample_id"]
+    assert f"{one['file']}:{one['file_row']}\n" in output_of(capsys, place, "explain", named)
+    assert main(["--profile", str(place.profile), "explain", "letters.jsonl:0"]) == 1
+    assert "no sample comes from row 0 of a file 'letters.jsonl'" in capsys.readouterr().err
+
+
+def test_a_single_pool_need_not_be_named(place, capsys):
+    named = output_of(capsys, place, "sql", "@dropped_rows", "--set", "pool=letters")
+    assert output_of(capsys, place, "sql", "@dropped_rows") == named
