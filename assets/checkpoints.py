@@ -11,7 +11,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import FINAL_LOSS, TRAINED_SAMPLES, final_loss_result, trained_samples_result
 from assets.record.metadata import markdown_links, model_result, partition_link
 from assets.record.recipes import model_folder
-from assets.record.settings_used import Used, text_used, without
+from assets.record.settings_used import Used, text_used, trained_in, without
 from assets.selections import CONTENT
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
@@ -76,6 +76,7 @@ def checkpoint_assets(profile: Profile, partitions: Partitions) -> list[dg.Asset
                 recipe=profile.fine_tuning,
                 text=profile.text_of(experiment.base_model),
                 seed=experiment.seed,
+                precision=profile.dtype,
             )
             manifest = jobs.run(context, FINE_TUNING, spec, folder)
             facts = training_facts(manifest, profile.fine_tuning.epochs)
@@ -117,7 +118,7 @@ def _settings(profile: Profile, key: str) -> Used:
     elsewhere = profile.trained_elsewhere.get(key)
     text = text_used(profile.text_of(experiment.model))
     if elsewhere is None:
-        return {**text, "fine_tuning": profile.fine_tuning}
+        return {**text, **trained_in(profile), "fine_tuning": profile.fine_tuning}
     # The content of the folder, not its path.
     look = {} if elsewhere.folder is None else {"trained_elsewhere.path": look_of(checkpoint_files(elsewhere.folder))}
     return {**text, **look, "trained_elsewhere": without(elsewhere, "path")}

@@ -9,7 +9,7 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.metadata import model_result
-from assets.record.settings_used import Used, text_used, without
+from assets.record.settings_used import Used, text_used, trained_in, without
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -56,7 +56,9 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
             conversations = folder.with_name(f"{folder.name}.conversations.parquet")
             warehouse.export(load_sql("20_models/pretraining_conversations"), conversations)
-            spec = PretrainingSpec(train_file=str(conversations), pretraining=settings.pretraining)
+            spec = PretrainingSpec(
+                train_file=str(conversations), pretraining=settings.pretraining, precision=profile.dtype
+            )
             manifest = jobs.run(context, PRETRAINING, spec, folder)
         else:
             manifest = _ready_made(settings, folder)
@@ -80,7 +82,7 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 def _settings(profile: Profile, model: str) -> Used:
     settings = profile.models[model]
     # Pre-training here reads conversations, in the paper's text.
-    used: dict[str, Any] = dict(text_used(PAPER)) if settings.pretraining else {}
+    used: dict[str, Any] = {**text_used(PAPER), **trained_in(profile)} if settings.pretraining else {}
     if settings.folder is not None:
         # The content of the folder, not its path.
         used |= {f"models.{model}.path": look_of(model_files(settings.folder))}

@@ -173,7 +173,7 @@ def jobs(folder: Path) -> list[tuple[str, Job, Result]]:
         dtype="float32", text=PAPER,
     )  # fmt: skip
     training = FineTuningSpec(
-        base_model_folder=model, train_file=str(folder / "train.parquet"), seed=0, text=PAPER,
+        base_model_folder=model, train_file=str(folder / "train.parquet"), seed=0, text=PAPER, precision="float32",
         recipe=FineTuningSettings(
             epochs=2, learning_rate=3e-3, global_batch=4, batch_per_device=2, max_length=60, save_steps=3
         ),

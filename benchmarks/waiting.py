@@ -66,6 +66,7 @@ def train(folder: Path) -> None:
     """Print the seconds of the training: by the clock, and of all cores."""
     spec = FineTuningSpec(
         base_model_folder=str(folder / "model"), train_file=str(folder / "samples.parquet"), seed=0, text=PAPER,
+        precision="float32",
         recipe=FineTuningSettings(epochs=1, global_batch=BATCH, batch_per_device=BATCH, max_length=384),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:

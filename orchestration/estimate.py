@@ -106,7 +106,7 @@ class Estimator:
         ledger = entries(workspace.instance)
         self._workspace, self._sizes = workspace, KnownSizes(workspace, ledger)
         self.machine = _this_machine(self._sizes) if machine is None else stated_machine(machine)
-        self.place = Place(self.machine.is_cpu, run=workspace.profile.jobs.run)
+        self.place = Place(self.machine.is_cpu, workspace.profile.dtype, run=workspace.profile.jobs.run)
         self._tasks = Tasks(workspace.profile, self._sizes.known, self.place)
         self.tasks: dict[Partition, Task] = {(task.asset, task.partition): task for task in self._tasks.all()}
         # What steps took here says nothing of another machine.
@@ -294,7 +294,7 @@ def memory_faults(workspace: Workspace, wanted: dict[str, list[str]]) -> list[st
     if memory is None:
         return []
     room = Room(memory, host, name)
-    place = Place(found is None, run=profile.jobs.run)
+    place = Place(found is None, profile.dtype, run=profile.jobs.run)
     tasks = [task for task in Tasks(profile, sizes.known, place).all() if task.partition in wanted.get(task.asset, ())]
     # The estimate is right within a tenth; what may just fit is not refused.
     large = too_large(tasks, room, share=0.9)

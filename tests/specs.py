@@ -9,9 +9,9 @@ AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 def made(kind: type[AnySpec], **values: Any) -> AnySpec:
-    """A spec; without a seed it has 0, and without a dtype float32."""
+    """A spec; without a seed it has 0, and without a number type float32."""
     fields = kind.model_fields
-    own = {"seed": 0, "dtype": "float32"} | values
+    own = {"seed": 0, "dtype": "float32", "precision": "float32"} | values
     given = {name: value for name, value in own.items() if name in fields}
     for name, field in fields.items():
         inner = field.annotation

@@ -11,7 +11,7 @@ from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import sql_score
-from assets.record.settings_used import only, without
+from assets.record.settings_used import only, trained_in, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -57,6 +57,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         settings={
             "pre_experience": without(profile.pre_experience, "clusters"),
             "fine_tuning": without(profile.fine_tuning, "epochs"),
+            **trained_in(profile),
         },
         rendered=profile.text_of_scoring,
         gpu=True,
@@ -81,6 +82,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
             recipe=profile.fine_tuning.model_copy(update={"epochs": settings.epochs}),
             text=profile.text_of(scoring.model),
             seed=settings.seed,
+            precision=profile.dtype,
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)
 

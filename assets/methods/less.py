@@ -14,7 +14,7 @@ from assets.record.features import window_metadata
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
-from assets.record.settings_used import only, without
+from assets.record.settings_used import only, trained_in, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -142,7 +142,7 @@ def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> d
         deps=partitions.pool_and_model(),
         group="models",
         kinds={"pytorch", "huggingface"},
-        settings={"less": only(settings, "warmup_samples", "seed", "training")},
+        settings={"less": only(settings, "warmup_samples", "seed", "training"), **trained_in(profile)},
         rendered=profile.text_of_scoring,
         gpu=True,
         sql=["36_influence/random_samples"],
@@ -165,6 +165,7 @@ def _warmup_checkpoint(profile: Profile, partitions: Partitions, way: _Way) -> d
             recipe=way.training,
             text=profile.text_of(scoring.model),
             seed=settings.seed,
+            precision=profile.dtype,
             keep_epochs=True,
         )
         return model_result(jobs.run(context, FINE_TUNING, spec, folder), folder)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.base import Settings
+from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER, TextSettings
 from selection_platform.job.versions import VERSIONS
 from selection_platform.text.rendering import template_hash
@@ -103,6 +104,14 @@ def text_used(text: TextSettings) -> Used:
     ours = {"paper": template_hash(), None: "the tokenizer's own, else paper"}
     # The renderer's output for a template depends on a tokenizer, which `status` does not load.
     return {TEMPLATE: ours.get(name, name), TEXT: {**content, "rendering": VERSIONS["rendering"]}}
+
+
+def trained_in(profile: Profile) -> Used:
+    """The number type of a training.
+
+    float32 has the same record as in versions in which every training on a CPU computed in it.
+    """
+    return {} if profile.dtype == "float32" else {"dtype": profile.dtype}
 
 
 def text_of_record(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def _profile_text(
         f"    held_out: {_held_out(seen)} # the share to set aside, to measure the held-out loss",
     ]
     if models:
-        lines += ["", as_yaml({"models": models}).rstrip("\n"), *_lengths_and_recipe(look, budget)]
+        lines += ["", as_yaml({"models": models}).rstrip("\n"), _dtype(), *_lengths_and_recipe(look, budget)]
     lines += ["", f"budgets: [{budget}] # conversations that each arm selects", *_arms(bool(models))]
     return "\n".join(lines) + "\n"
 
@@ -217,6 +217,15 @@ def _held_out(seen: "Survey") -> float:
     if not seen.is_whole:
         return HELD_OUT
     return max(HELD_OUT, min(MOST_HELD_OUT, round(HELD_OUT_ROWS / len(seen.turns), 2)))
+
+
+def _dtype() -> str:
+    """The number type of computation, which a machine is not to choose in silence."""
+    from selection_platform.estimate.this_machine import is_slow_at_bfloat16
+
+    if is_slow_at_bfloat16():
+        return "dtype: float32 # this machine has no GPU, and is slow at bfloat16"
+    return "dtype: bfloat16 # of computation; `selection-platform estimate` says which is faster on a machine"
 
 
 def _lengths_and_recipe(look: "ModelLook | None", budget: int) -> list[str]:

@@ -64,8 +64,9 @@ class Profile(MethodSettings):
     disclaimer: str | None = Field(default=None, description="Printed under every result of this profile.")
     dtype: Literal["float32", "bfloat16"] = Field(
         default="bfloat16",
-        description="Number type of the weights in scoring and evaluation. Training ignores it: it computes in "
-        "bfloat16 on a GPU and in float32 on a CPU.",
+        description="Number type of computation. In scoring and evaluation weights have it too; in training those that "
+        "the optimiser updates are float32. Many CPUs are very slow at bfloat16: `selection-platform estimate` says "
+        "which is faster on a machine.",
     )
     pools: dict[Name, PoolSettings] = Field(min_length=1, description="The pools to select from, by name.")
     models: dict[Name, ModelSettings] = Field(

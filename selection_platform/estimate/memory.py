@@ -27,19 +27,16 @@ class Place:
     """Where a job runs, as far as it decides memory.
 
     Attributes:
-        is_cpu: a CPU trains in float32, and its memory holds the process too.
+        is_cpu: its memory holds the process too.
+        training: the number type that training computes in.
         processes: that share a job; each holds the whole model.
         run: as in `jobs` of a profile.
     """
 
     is_cpu: bool
+    training: str
     processes: int = 1
     run: str = "in_process"
-
-    @property
-    def training(self) -> str:
-        """The number type that training computes in."""
-        return "float32" if self.is_cpu else "bfloat16"
 
     def all(self, each: float) -> int:
         """Of all processes that share the memory."""
@@ -73,14 +70,14 @@ def influence(
 def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     """A step of a fine-tuning on its largest micro-batch: at the loss, in the forward or the backward pass.
 
-    Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU autocast's copies of the
-    matrices in bfloat16. A second process adds the buckets in which gradients are summed.
+    Full fine-tuning has weights, gradients and Adam's two moments in float32, and in bfloat16 autocast's copies of the
+    matrices. A second process adds the buckets in which gradients are summed.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
     weights = 4 * shape.parameters if full else size * shape.parameters + 4 * trained
     # In float32, products are not cast; with an adapter, only its own weights are.
-    casts = 0.0 if place.is_cpu else 2 * (shape.passed + shape.head if full else trained)
+    casts = 0.0 if size == 4 else 2 * (shape.passed + shape.head if full else trained)
     stream = 4 if full else size
     tokens = recipe.batch_per_device * recipe.max_length
     buckets = 4 * trained if place.processes > 1 else 0

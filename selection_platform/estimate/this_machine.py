@@ -74,32 +74,33 @@ def _rates_in_words(forward: dict[str, float], training: dict[str, float]) -> st
     return f"Speed: approximate, measured just now, in GFLOP/s: scoring {of(forward)}, training {of(training)}."
 
 
+def is_slow_at_bfloat16() -> bool:
+    """Whether this machine multiplies in bfloat16 much slower than in float32, as many CPUs do; in about a second."""
+    return not torch.cuda.is_available() and _cpu_share() < SLOW
+
+
+def _cpu_share() -> float:
+    """The rate of bfloat16's products on this machine's CPU, as a share of float32's."""
+    return _product(torch.bfloat16, "cpu", 128) / _product(torch.float32, "cpu", 128)
+
+
 def precision_hints(machine: Machine, dtype: str) -> list[str]:
     """Which number type is much faster here than the one that a profile names; precision is never chosen for it."""
-    hints: list[str] = []
-    rates = machine.device.forward
     other = {"float32": "bfloat16", "bfloat16": "float32"}[dtype]
-    if rates[other] >= WORTH * rates[dtype]:
-        ratio = rates[other] / rates[dtype]
-        hints.append(
-            f"`dtype: {other}` would score and evaluate about {ratio:.1f} times as fast here as {dtype}. It "
-            "makes scores and results due again."
-        )
-    trained = machine.device.training
-    if machine.is_cpu and trained["bfloat16"] >= WORTH * trained["float32"]:
-        ratio = trained["bfloat16"] / trained["float32"]
-        hints.append(
-            f"Training would be about {ratio:.1f} times as fast here in bfloat16; on a CPU it computes in float32, and "
-            "a profile cannot name another type yet."
-        )
-    return hints
+    scoring, training = (rates[other] / rates[dtype] for rates in (machine.device.forward, machine.device.training))
+    if max(scoring, training) < WORTH:
+        return []
+    return [
+        f"`dtype: {other}` would score and evaluate about {scoring:.1f} times as fast here as {dtype}, and train about "
+        f"{training:.1f} times as fast. It makes scores, checkpoints and results due again."
+    ]
 
 
 def _rates(shape: Shape) -> tuple[dict[str, float], dict[str, float]]:
     """Operations per second of a forward pass and of a training step of some blocks, by number type."""
     forward: dict[str, float] = {}
     training: dict[str, float] = {}
-    share = _product(torch.bfloat16, "cpu", 128) / _product(torch.float32, "cpu", 128)
+    share = _cpu_share()
     blocks = _Blocks(shape)
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")

@@ -37,7 +37,6 @@ from selection_platform.training.loop import (
     Outcome,
     Precision,
     remove_checkpoints,
-    resolve_precision,
     train,
     training_arguments,
 )
@@ -61,8 +60,8 @@ class FineTuningSpec(Spec):
         text: how conversations become text.
         seed: seed of the order of conversations, the adapter's initial weights and dropout.
         keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
-        precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU. With bfloat16 the weights that the
-            optimiser updates stay in float32: at the paper's learning rate an update is smaller than bfloat16 resolves.
+        precision: the number type of products. With bfloat16 the weights that the optimiser updates stay in float32:
+            at the paper's learning rate an update is smaller than bfloat16 resolves.
     """
 
     base_model_folder: FilePath
@@ -70,14 +69,14 @@ class FineTuningSpec(Spec):
     recipe: FineTuningSettings
     text: JobText
     seed: int
+    precision: Precision
     keep_epochs: bool = False
-    precision: Precision = "auto"
 
 
 def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
     """Train as `spec` says and write the model to `folder`; a killed run continues from its last checkpoint.
 
-    On a GPU full weights are stored in bfloat16, as the paper's were, and on a CPU in float32. An adapter is stored
+    Full weights are stored in the number type that they were trained in, and an adapter in float32. It is stored
     separately, and its manifest names the base model's folder, relative to `folder`, so that both can move together.
 
     Returns:
@@ -144,7 +143,7 @@ def _identity(spec: FineTuningSpec) -> dict[str, Any]:
 
 def recipe_identity(spec: FineTuningSpec) -> dict[str, Any]:
     """What decides the trained weights besides model and conversations."""
-    recipe = {**spec.content("lora"), "precision": resolve_precision(spec.precision)}
+    recipe = spec.content("lora")
     lora = spec.recipe.lora and spec.recipe.lora.content()
     adapter = _LORA_OF_FULL if lora is None else {f"lora_{name}": value for name, value in lora.items()}
     return {**recipe, "method": "full" if lora is None else "lora", **adapter}
@@ -172,7 +171,7 @@ def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreT
         renderer: has the tokens that end an answer.
     """
     lora = spec.recipe.lora
-    dtype = resolve_precision(spec.precision) if lora else "float32"
+    dtype = spec.precision if lora else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
     assert model.generation_config is not None
     # It is saved with full weights, so that servers stop where the model ends an answer.
@@ -211,7 +210,7 @@ def _manifest(spec: FineTuningSpec, folder: Path, renderer: Renderer, rows: Rows
         "answer_tokens_cut": rows.targets_cut,
         "tokens_trained": spec.recipe.epochs * sum(len(row.ids) for row in rows.kept),
         "answer_tokens_trained": spec.recipe.epochs * sum(int(row.is_target.sum()) for row in rows.kept),
-        "precision": resolve_precision(spec.precision),
+        "precision": spec.precision,
         "devices": process_count(),
         "template_hash": renderer.identity,
         ENDS_KEY: renderer.generation_end(),

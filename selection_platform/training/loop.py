@@ -36,7 +36,8 @@ from selection_platform.models.provenance import peak_memory_bytes
 from selection_platform.text.numbers import in_words
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
+"""The number type that training computes in."""
 
 CHECKPOINTS = "checkpoints"
 """Folder in a job's folder with optimiser states, removed when the job is finished."""
@@ -61,13 +62,6 @@ class Outcome:
     peak_memory_bytes: int
 
 
-def resolve_precision(precision: Precision) -> Literal["float32", "bfloat16"]:
-    """The arithmetic to train in: "auto" is bfloat16 on a GPU and float32 on a CPU."""
-    if precision == "auto":
-        return "bfloat16" if torch.cuda.is_available() else "float32"
-    return precision
-
-
 def training_arguments(
     folder: Path,
     *,
@@ -86,7 +80,7 @@ def training_arguments(
         batch_per_device: rows per micro-batch.
         seed: seed of the order of rows and of dropout.
         save_steps: optimiser steps between checkpoints.
-        precision: see `resolve_precision`.
+        precision: the number type of products; the weights that the optimiser updates are float32.
         recipe: learning rate, schedule and length, by Trainer's names.
 
     Raises:
@@ -103,7 +97,7 @@ def training_arguments(
         per_device_train_batch_size=batch_per_device,
         gradient_accumulation_steps=global_batch // (batch_per_device * devices),
         seed=seed,
-        bf16=resolve_precision(precision) == "bfloat16",
+        bf16=precision == "bfloat16",
         # Without this, several CPU processes would each train separately.
         use_cpu=not torch.cuda.is_available(),
         optim="adamw_torch_fused",

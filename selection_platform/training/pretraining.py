@@ -37,7 +37,6 @@ from selection_platform.training.loop import (
     CHECKPOINTS,
     Precision,
     remove_checkpoints,
-    resolve_precision,
     train,
     training_arguments,
 )
@@ -57,13 +56,13 @@ class PretrainingSpec(Spec):
             repeated as often as the steps need. The learning rate rises over 5% of the steps, then falls to 0 as a
             cosine.
         save_steps: optimiser steps between checkpoints to resume from.
-        precision: "auto" trains in bfloat16 on a GPU and in float32 on a CPU.
+        precision: the number type of products.
     """
 
     train_file: FilePath
     pretraining: PretrainingSettings
+    precision: Precision
     save_steps: Annotated[int, SPEED] = 200
-    precision: Precision = "auto"
 
 
 def pretrain(spec: PretrainingSpec, folder: Path) -> dict[str, Any]:
@@ -205,7 +204,7 @@ def _new_model(settings: PretrainingSettings, eos_token_id: int) -> PreTrainedMo
 def _identity(spec: PretrainingSpec) -> dict[str, Any]:
     """What decides the trained weights; the sample ids are content hashes, so they cover the text."""
     return {
-        "recipe": spec.content() | {"precision": resolve_precision(spec.precision)},
+        "recipe": spec.content(),
         "conversations": content_hash(_rows(spec)["sample_id"].to_pylist()),
         "template": template_hash(),
         "code_version": VERSIONS["pretraining"],

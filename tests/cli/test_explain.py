@@ -71,7 +71,8 @@ def test_long_messages_are_cut_and_counted(place, capsys, monkeypatch):
     [
         (
             ["explain", "xyz"],
-            r"no sample has an id that begins with 'xyz'; the nearest are(\n  [0-9a-f]{32}){5}\nTo explain .*\nTo find ids: .*sql",
+            r"no sample has an id that begins with 'xyz'; the nearest are(\n  [0-9a-f]{32}){5}\n"
+            r"To explain .*\nTo find ids: .*sql",
         ),
         (
             ["explain", ""],

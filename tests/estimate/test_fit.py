@@ -27,7 +27,7 @@ def test_pre_training_is_named_as_such(tmp_path):
         shapes, lambda *_: Lengths(none, none, ""), lambda _: None, lambda *_: None, lambda *_: none,
         lambda _: Extra(1, 1, ()), {},
     )  # fmt: skip
-    place = Place(is_cpu=False)
+    place = Place(is_cpu=False, training="bfloat16")
     task = next(task for task in Tasks(profile, known, place).all() if task.partition == "demo-3m")
     room = Room(task.memory // 3, None, "A GPU")
     (message,) = messages(profile, known, place, room, too_large([task], room).values())

@@ -20,7 +20,7 @@ from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
 from selection_platform.models.head import output_head
 
-GPU = Place(is_cpu=False)
+GPU = Place(is_cpu=False, training="bfloat16")
 QWEN2_7B = Qwen2Config(
     vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
     num_key_value_heads=4, max_position_embeddings=131072,

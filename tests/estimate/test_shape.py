@@ -102,7 +102,7 @@ def test_an_adapter_is_as_large_as_pefts(tmp_path, config):
 def test_an_adapter_without_layers_is_not_a_full_training():
     shape = replace(shape_of(CONFIGS[0].to_dict()), auto=())
     none, some = (FineTuningSettings(lora=LoraSettings(target_modules=names)) for names in ("auto", ("q_proj",)))
-    place = Place(is_cpu=False)
+    place = Place(is_cpu=False, training="bfloat16")
     assert (shape.trained(none.lora), shape.trained(None)) == (0, shape.parameters)
     # Weights, gradients and moments of a rank of 16; its casts are gone at the peak.
     assert memory.training(shape, some, place) - memory.training(shape, none, place) == 16 * 64 * 3 * (4 + 12)

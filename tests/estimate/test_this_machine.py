@@ -43,9 +43,10 @@ def machine(float32, bfloat16, **settings):
 
 
 def test_the_faster_number_type_is_said_and_not_chosen():
-    scoring, training = precision_hints(machine(1e11, 4e11, is_cpu=True), "float32")
-    assert scoring.startswith("`dtype: bfloat16` would score and evaluate about 4.0 times as fast here as float32.")
-    assert training.startswith("Training would be about 4.0 times as fast here in bfloat16; on a CPU it computes in")
+    (hint,) = precision_hints(machine(1e11, 4e11, is_cpu=True), "float32")
+    assert (
+        "`dtype: bfloat16` would score and evaluate about 4.0 times as fast here as float32, and train about 4" in hint
+    )
     assert len(precision_hints(machine(1e11, 1e11 / 4, is_cpu=True), "bfloat16")) == 1
     assert precision_hints(machine(1e11, 1.4e11, is_cpu=True), "float32") == []
     assert len(precision_hints(machine(1e11, 4e11, is_cpu=False), "float32")) == 1

@@ -116,7 +116,6 @@ def test_a_job_is_known_by_the_settings_that_decide_content(job, values, expecte
             monkeypatch.setattr(module, name, lambda path: {"sample_id": _Ids()} if path is not None else "")
     if job == "gradient_influence":
         monkeypatch.setattr(module, "epoch_snapshots", lambda folder: [])
-    monkeypatch.setattr("selection_platform.training.loop.torch.cuda.is_available", lambda: False)
     # Its own identity is the renderer's, which needs no model here.
     text = {"text": PAPER} if "text" in loaded.spec_type.model_fields else {}
     identity = loaded.identity(made(loaded.spec_type, **text, **values))

@@ -22,8 +22,10 @@ from selection_platform.training.pretraining import PretrainingSpec
 
 LORA = FineTuningSettings(lora=LoraSettings(target_modules=("q_proj", "v_proj")), learning_rate=7e-6)
 SPECS = [
-    FineTuningSpec(base_model_folder="base", train_file="train.parquet", recipe=LORA, text=PAPER, seed=0),
-    PretrainingSpec(train_file="conversations.parquet", pretraining=PretrainingSettings(steps=3)),
+    FineTuningSpec(
+        base_model_folder="base", train_file="train.parquet", recipe=LORA, text=PAPER, seed=0, precision="float32"
+    ),
+    PretrainingSpec(train_file="conversations.parquet", pretraining=PretrainingSettings(steps=3), precision="float32"),
     InfluenceSpec(
         warmup_folder="warm-up",
         samples_file="samples.parquet",
@@ -71,7 +73,12 @@ def test_a_spec_comes_back_as_it_was_written(spec, tmp_path):
 
 def test_a_recipe_of_a_warm_up_comes_back_as_the_recipe_that_it_is(tmp_path):
     spec = FineTuningSpec(
-        base_model_folder="base", train_file="train.parquet", recipe=WarmUpSettings(), text=PAPER, seed=0
+        base_model_folder="base",
+        train_file="train.parquet",
+        recipe=WarmUpSettings(),
+        text=PAPER,
+        seed=0,
+        precision="float32",
     )
     write_spec(spec, tmp_path / "spec.json")
     again = read_spec(FineTuningSpec, tmp_path / "spec.json")
@@ -96,7 +103,6 @@ def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
             "prompt_embedding",
             "directions",
             "keep_epochs",
-            "precision",
             "save_steps",
             "seed",
             "weighted",

@@ -41,6 +41,7 @@ from selection_platform.methods.diverse_evol.sizes import round_sizes
 from selection_platform.models.provenance import model_identity
 from selection_platform.models.renderers import text_identity
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune, recipe_identity
+from selection_platform.training.loop import Precision
 
 PICKS_FILE = "picks.parquet"
 
@@ -56,7 +57,7 @@ class DiverseEvolSpec(Spec):
             over the rounds, with one more for earlier rounds. Its seed is used for the draw and for every training.
         recipe: recipe of the trainings.
         scoring: sizes of the embedding.
-        dtype: number type of the embedding model's weights: "float32", "bfloat16" or "float16".
+        dtype: number type of the trainings, and of the embedding model's weights.
         text: how conversations become text.
         published: whether to do as the scripts of arXiv 2410.09335.
     """
@@ -67,7 +68,7 @@ class DiverseEvolSpec(Spec):
     diverse_evol: DiverseEvolSettings
     recipe: FineTuningSettings
     scoring: PassSettings
-    dtype: str
+    dtype: Precision
     text: JobText
     published: bool
 
@@ -222,6 +223,7 @@ def _training(spec: DiverseEvolSpec, base: Path, train_file: Path) -> FineTuning
         recipe=spec.recipe,
         text=spec.text,
         seed=spec.diverse_evol.seed,
+        precision=spec.dtype,
     )
 
 

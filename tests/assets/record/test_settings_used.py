@@ -65,7 +65,7 @@ NOTICED_BY = {
     # Content.
     "description": {"report"},
     "disclaimer": {"leaderboard", "report"},
-    "dtype": {"benchmark_result", *FORWARD_PASSES},
+    "dtype": {"benchmark_result", "base_model", *FORWARD_PASSES, *WARM_UPS, *FINE_TUNINGS},
     "pools.*.source.*": {"raw_pool"},
     "pools.*.on_bad_row": {"raw_pool", "pool"},
     "pools.*": {"pool"},

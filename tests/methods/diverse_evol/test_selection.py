@@ -74,6 +74,7 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
             recipe=spec.recipe,
             text=PAPER,
             seed=spec.diverse_evol.seed,
+            precision="float32",
         )
         fine_tune(training, work / f"model-{number}")
         if spec.published:
