@@ -1,6 +1,7 @@
 """The outside world of the asset graph: the warehouse, the files beside it, and where jobs run."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,5 +40,14 @@ def build_resources(home: Path, jobs: JobSettings | None = None) -> Resources:
             catalog_schema=home.name,
         ),
         artifacts=ArtifactStore(folder=str(home / "artifacts")),
-        jobs=JobLauncher(run_in=jobs.run, processes=jobs.processes) if jobs else JobLauncher(),
+        jobs=_launcher(jobs) if jobs else JobLauncher(),
+    )
+
+
+def _launcher(jobs: JobSettings) -> JobLauncher:
+    return JobLauncher(
+        run_in=jobs.run,
+        processes=jobs.processes,
+        slurm_options=shlex.join(jobs.slurm.options),
+        slurm_prologue=jobs.slurm.prologue,
     )

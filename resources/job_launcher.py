@@ -1,4 +1,4 @@
-"""Runs jobs in the step's own process, in a child process, or on a Ray cluster."""
+"""Runs jobs in the step's own process, in a child process, or on a Ray or Slurm cluster."""
 
 import os
 import shlex
@@ -18,6 +18,7 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
+from resources.slurm import SlurmJob
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT, Compute
 from selection_platform.job.folder import begin_again
@@ -42,8 +43,10 @@ class JobFailed(PlatformError):
 class JobLauncher(dg.ConfigurableResource):
     """The only way from an asset to a job."""
 
-    run_in: Literal["in_process", "child", "ray"] = Field(default="in_process", description="Where jobs run.")
+    run_in: Literal["in_process", "child", "ray", "slurm"] = Field(default="in_process", description="Where jobs run.")
     processes: int = Field(default=1, description="Processes per job, for jobs that several can share.")
+    slurm_options: str = Field(default="", description="More options of `sbatch`, as in a shell.")
+    slurm_prologue: str = Field(default="", description="Shell lines that run before a job on Slurm.")
 
     def runner(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result]) -> Callable[[AnySpec, Path], Result]:
         """A function that runs a job as `run` does."""
@@ -81,11 +84,24 @@ class JobLauncher(dg.ConfigurableResource):
             command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
             processes = self.processes if job.several_processes else 1
             command += ["--processes", str(processes), "--locked"]
-            start = _run_on_ray if self.run_in == "ray" else _run_child
-            for told in start(context, command, folder, lock):
+            if self.run_in == "slurm":
+                facts = [self._on_slurm(context, command, folder, processes).run(spec_file)]
+            else:
+                facts = (_run_on_ray if self.run_in == "ray" else _run_child)(context, command, folder, lock)
+            for told in facts:
                 # Whoever keeps the costs of this step finds the job's among them.
                 SPENT.add(Compute(**told.pop("compute")))
                 _show(context, {"ran in": self.run_in, **told})
+
+    def _on_slurm(
+        self, context: dg.AssetExecutionContext, command: Sequence[str], folder: Path, processes: int
+    ) -> SlurmJob:
+        def log(line: str) -> None:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+            context.log.info(line.strip())
+
+        return SlurmJob(command, folder, processes, shlex.split(self.slurm_options), self.slurm_prologue, log)
 
 
 @contextmanager

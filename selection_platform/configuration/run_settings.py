@@ -7,22 +7,38 @@ from pydantic import Field, model_validator
 from selection_platform.configuration.base import Settings
 
 
+class SlurmSettings(Settings):
+    """How jobs are submitted to Slurm."""
+
+    options: list[str] = Field(
+        default=[],
+        description="More options of `sbatch`, such as `--partition=gpu`, `--gpus-per-task=1` and `--time=24:00:00`.",
+    )
+    prologue: str = Field(
+        default="", description="Shell lines that run on the node before each job, such as `module load cuda`."
+    )
+
+
 class JobSettings(Settings):
     """Where GPU jobs run. Results are the same, except that `processes` changes the last digits of training."""
 
-    run: Literal["in_process", "child", "ray"] = Field(
+    run: Literal["in_process", "child", "ray", "slurm"] = Field(
         default="in_process",
-        description="Where a job runs: in the process of its step, in a child process, or on the Ray cluster that "
-        "RAY_ADDRESS names.",
+        description="Where a job runs: in the process of its step, in a child process, on the Ray cluster that "
+        "RAY_ADDRESS names, or as a job of Slurm.",
     )
     processes: int = Field(
         default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
     )
 
+    slurm: SlurmSettings = Field(default=SlurmSettings(), description="For `run: slurm`.")
+
     @model_validator(mode="after")
     def _several_somewhere(self) -> "JobSettings":
         if self.processes > 1 and self.run == "in_process":
-            raise ValueError(f"processes: {self.processes} need `run: child` or `run: ray`; add one of them")
+            raise ValueError(
+                f"processes: {self.processes} need `run: child`, `run: ray` or `run: slurm`; add one of them"
+            )
         return self
 
 

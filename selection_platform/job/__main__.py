@@ -16,6 +16,7 @@ from pathlib import Path
 
 from selection_platform.errors import is_fixable
 from selection_platform.job.lock import only_worker
+from selection_platform.job.processes import share_by_slurm
 from selection_platform.job.registry import JOB_NAMES
 from selection_platform.job.run import ErrorLine, run_job
 from selection_platform.job.stopping import exit_status
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.processes > 1 and not options.on_ray:
+    if options.on_slurm:
+        share_by_slurm()
+    elif options.processes > 1 and not options.on_ray:
         _start_processes(options)
         return
     try:
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="where the result goes, and the state to go on from")
     parser.add_argument("--processes", type=int, default=1, help="that share the job, on this machine by torchrun")
     parser.add_argument("--on-ray", action="store_true", help="in workers on the Ray cluster that this machine is of")
+    parser.add_argument("--on-slurm", action="store_true", help="as one of the processes that `srun` started")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when the parent, of this id, is gone")
     parser.add_argument("--locked", action="store_true", help="who started it holds the folder's lock")
     return parser

@@ -31,6 +31,12 @@ def is_first() -> bool:
     return process_number() == 0
 
 
+def share_by_slurm() -> None:
+    """Take this process's number, and how many share the job, from what `srun` says."""
+    for ours, theirs in (("RANK", "SLURM_PROCID"), ("WORLD_SIZE", "SLURM_NTASKS"), ("LOCAL_RANK", "SLURM_LOCALID")):
+        os.environ[ours] = os.environ[theirs]
+
+
 def use_own_gpu() -> None:
     """Let models of this process go to its own GPU, if several processes share the machine."""
     if process_count() == 1:

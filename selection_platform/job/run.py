@@ -1,5 +1,6 @@
 """Runs one job in this process, and reports its progress to the process that started it."""
 
+import json
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from selection_platform.errors import is_fixable, message_of
+from selection_platform.job.folder import whole_file
 from selection_platform.job.registry import load_job
 from selection_platform.job.spec import read_spec
 
@@ -23,6 +25,9 @@ logger = logging.getLogger("selection_platform.job")
 ERROR_MARK = "job failed: "
 """Begins the line with the error that ended a job."""
 
+
+FACTS_VARIABLE = "SELECTION_PLATFORM_FACTS"
+"""Names a file for the facts about a finished job, where no Dagster process waits for them."""
 
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 
@@ -74,13 +79,20 @@ def _logged() -> Iterator[Callable[[dict[str, Any]], None]]:
     handlers: list[logging.Handler] = [lines]
     if not (first and _PIPES_VARIABLE in os.environ):
         with _handled_by(library, handlers):
-            yield lambda facts: None
+            yield _written if first else lambda facts: None
         return
     # Imported here because only a job that Dagster started needs it.
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes() as pipes, _handled_by(library, [*handlers, _ToDagster(pipes.log)]):
         yield pipes.report_custom_message
+
+
+def _written(facts: dict[str, Any]) -> None:
+    """Write the facts to the file that the environment names, if it names one."""
+    if name := os.environ.get(FACTS_VARIABLE):
+        with whole_file(Path(name)) as temporary:
+            temporary.write_text(json.dumps(facts), encoding="utf-8")
 
 
 @contextmanager

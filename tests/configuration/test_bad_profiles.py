@@ -239,11 +239,11 @@ CASES = [
     ("target without worked examples", {"less": {"targets": ["ifeval"]}},
      "less.targets: no worked examples ship for 'ifeval'; known: bbh, gsm8k, mmlu"),
     ("processes that nobody starts", {"jobs": {"processes": 2}},
-     "jobs: processes: 2 need `run: child` or `run: ray`; add one of them"),
+     "jobs: processes: 2 need `run: child`, `run: ray` or `run: slurm`; add one of them"),
     ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
-    ("unknown place of jobs", {"jobs": {"run": "slurm"}}, "jobs.run: must be 'in_process', 'child' or 'ray'"),
+    ("unknown place of jobs", {"jobs": {"run": "cloud"}}, "jobs.run: must be 'in_process', 'child', 'ray' or 'slurm'"),
     ("unknown helper", helpers("helpr"), "selectit.helpers: unknown model 'helpr'; did you mean 'helper'?"),
     ("helper of itself", helpers("tiny"),
      "selectit.helpers.tiny: 'tiny' rates for itself anyway; leave it out of its helpers"),
