@@ -48,6 +48,7 @@ def _launcher(jobs: JobSettings) -> JobLauncher:
     return JobLauncher(
         run_in=jobs.run,
         processes=jobs.processes,
+        ray_cpus=jobs.cpus_per_worker,
         slurm_options=shlex.join(jobs.slurm.options),
         slurm_prologue=jobs.slurm.prologue,
     )

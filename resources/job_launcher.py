@@ -45,6 +45,7 @@ class JobLauncher(dg.ConfigurableResource):
 
     run_in: Literal["in_process", "child", "ray", "slurm"] = Field(default="in_process", description="Where jobs run.")
     processes: int = Field(default=1, description="Processes per job, for jobs that several can share.")
+    ray_cpus: int = Field(default=1, description="Processors of each worker on a Ray cluster.")
     slurm_options: str = Field(default="", description="More options of `sbatch`, as in a shell.")
     slurm_prologue: str = Field(default="", description="Shell lines that run before a job on Slurm.")
 
@@ -86,8 +87,10 @@ class JobLauncher(dg.ConfigurableResource):
             command += ["--processes", str(processes), "--locked"]
             if self.run_in == "slurm":
                 facts = [self._on_slurm(context, command, folder, processes).run(spec_file)]
+            elif self.run_in == "ray":
+                facts = _run_on_ray(context, [*command, "--on-ray", str(self.ray_cpus)], folder)
             else:
-                facts = (_run_on_ray if self.run_in == "ray" else _run_child)(context, command, folder, lock)
+                facts = _run_child(context, command, folder, lock)
             for told in facts:
                 # Whoever keeps the costs of this step finds the job's among them.
                 SPENT.add(Compute(**told.pop("compute")))
@@ -155,7 +158,7 @@ def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Pa
     return session.get_custom_messages()
 
 
-def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
+def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: Path) -> Sequence[Any]:
     """Run a job's command as a Ray job on the cluster that RAY_ADDRESS names; gives what it told by Pipes.
 
     Raises:
@@ -172,7 +175,7 @@ def _run_on_ray(context: dg.AssetExecutionContext, command: list[str], folder: P
     client = PipesRayJobClient(message_reader=reader)
     _stop_left_over(client.client, folder)
     name = f"{folder.name}-{uuid4().hex}"
-    entrypoint = shlex.join([*command, "--on-ray"])
+    entrypoint = shlex.join(command)
     try:
         result = client.run(
             context=context,

@@ -31,6 +31,7 @@ class JobSettings(Settings):
         default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
     )
 
+    cpus_per_worker: int = Field(default=1, gt=0, description="Processors of each worker, for `run: ray`.")
     slurm: SlurmSettings = Field(default=SlurmSettings(), description="For `run: slurm`.")
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> None:
             if options.on_ray:
                 from selection_platform.job.ray_workers import run_workers
 
-                run_workers(options.job, options.spec, options.folder, options.processes)
+                run_workers(options.job, options.spec, options.folder, options.processes, options.on_ray)
             else:
                 run_job(options.job, options.spec, options.folder)
     except Exception as error:
@@ -63,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("spec", type=Path, help="JSON file with the job's spec")
     parser.add_argument("folder", type=Path, help="where the result goes, and the state to go on from")
     parser.add_argument("--processes", type=int, default=1, help="that share the job, on this machine by torchrun")
-    parser.add_argument("--on-ray", action="store_true", help="in workers on the Ray cluster that this machine is of")
+    parser.add_argument(
+        "--on-ray",
+        type=int,
+        metavar="CPUS",
+        help="in workers on the Ray cluster that this machine is of, with so many processors each",
+    )
     parser.add_argument("--on-slurm", action="store_true", help="as one of the processes that `srun` started")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when the parent, of this id, is gone")
     parser.add_argument("--locked", action="store_true", help="who started it holds the folder's lock")

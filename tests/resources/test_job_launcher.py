@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +40,7 @@ def inputs(tmp_path_factory):
     return folder
 
 
-def scoring(inputs):
+def scoring(inputs, samples_per_shard=7):
     return made(
         LikelihoodSpec,
         model_folder=str(inputs / "model"),
@@ -45,7 +48,7 @@ def scoring(inputs):
         max_length=60,
         tokens_per_batch=256,
         logit_rows=50,
-        samples_per_shard=7,
+        samples_per_shard=samples_per_shard,
     )
 
 
@@ -209,6 +212,38 @@ def test_two_ray_workers_write_the_bytes_of_one_process(ray_cluster, inputs, tmp
     assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert (ran.metadata["job ran in"], ran.metadata["job processes"]) == ("ray", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="ray and dagster-ray are not installed: they are the extra `ray`")
+def test_a_lost_ray_worker_starts_again_and_the_bytes_are_the_same(ray_cluster, inputs, tmp_path):
+    # Many shards, so that the worker that is killed has more to do.
+    spec = scoring(inputs, samples_per_shard=1)
+    ANSWER_LIKELIHOOD.run(spec, tmp_path / "here")
+
+    def kill_a_worker():
+        while not list((tmp_path / "there").rglob("*.parquet")):
+            time.sleep(0.02)
+        workers = subprocess.run(["pgrep", "-f", "^ray::.*RayTrainWorker"], capture_output=True, text=True).stdout
+        os.kill(int(workers.split()[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    ran = Ran(JobLauncher(run_in="ray", processes=2), ANSWER_LIKELIHOOD, spec, tmp_path / "there")
+    killer.join()
+    assert any("a worker was lost; all start again" in line for line in ran.lines)
+    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="ray and dagster-ray are not installed: they are the extra `ray`")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"processes": 3}, "has 2 CPUs, and 3 workers need 3"), ({"ray_cpus": 4}, "has 2 CPUs, and 1 workers need 4")],
+)
+def test_a_ray_cluster_that_is_too_small_says_so_at_once(ray_cluster, inputs, tmp_path, settings, message):
+    with pytest.raises(JobFailed, match=message):
+        Ran(JobLauncher(run_in="ray", **settings), ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "out")
 
 
 @pytest.mark.slow
