@@ -7,20 +7,18 @@ job that fails by an error of its own.
 
 import logging
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 # ray is an extra.
 import ray  # pyright: ignore[reportMissingImports]
-from ray.exceptions import RayActorError  # pyright: ignore[reportMissingImports]
 from ray.train import RunConfig, ScalingConfig, WorkerGroupError  # pyright: ignore[reportMissingImports]
 from ray.train.torch import TorchConfig, TorchTrainer  # pyright: ignore[reportMissingImports]
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.processes import PATIENCE
-
-logger = logging.getLogger("selection_platform.job")
 
 MOST_LOST = 3
 """How often workers start again after one was lost."""
@@ -68,14 +66,21 @@ def _fit(trainer: TorchTrainer) -> None:
         try:
             trainer.fit()
         except WorkerGroupError as error:
-            # The others fail because of the one that is gone.
-            is_lost = any(isinstance(each, RayActorError) for each in error.worker_failures.values())
-            if lost == MOST_LOST or not is_lost:
-                first = min(error.worker_failures)
-                raise WorkerFailed(str(error.worker_failures[first]).strip().splitlines()[-1]) from error
-            logger.warning("a worker was lost; all start again, and go on from the folder")
+            failures = [error.worker_failures[rank] for rank in sorted(error.worker_failures)]
+            own = [failure for failure in failures if not _is_loss(failure)]
+            if own or lost == MOST_LOST:
+                raise WorkerFailed(str((own or failures)[0]).strip().splitlines()[-1]) from error
+            # Into the job's log: its events come from the workers.
+            sys.stderr.write("a worker was lost; all start again, and go on from the folder\n")
         else:
             return
+
+
+def _is_loss(failure: Exception) -> bool:
+    """Whether a worker is gone, or could not reach another one: Ray may hear of this first."""
+    text = str(failure)
+    # The job's own errors come with their traceback.
+    return not text.startswith("Traceback") or any(word in text for word in ("gloo/transport", "NCCL error"))
 
 
 def _check_enough(has: Mapping[str, float], workers: int, each: Mapping[str, int]) -> None:
