@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sqlite3
+import sys
 from collections import Counter
 
 # Before torch and polars are imported: sums over more threads come out otherwise, models this small lose more than they
@@ -12,17 +13,21 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM
 
 import pytest
 import yaml
+from alembic.script import ScriptDirectory
 from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 from hypothesis import settings
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from assets.record import asset, score_table
 from benchmarks.postgres_server import NoServer, running_server
+from orchestration import workspace
 from resources import catalog
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from selection_platform.job.versions import VERSIONS
 from tests.small_run import PROFILE, Place, conversations, write_pool
 
 # A busy machine is no fault of what is tested.
@@ -62,10 +67,26 @@ def pytest_collection_finish():
     A refresh freezes what is there before each step, and unfreezes it all in the end. What was imported would be looked
     through from then on: a second for each training and each step that asks for garbage.
     """
-    gc.freeze()
+    _freeze()
     gc.enable()
     for name in ("freeze", "unfreeze"):
         setattr(gc, name, lambda: None)
+
+
+def pytest_runtest_call():
+    """Many modules are imported by the first test or fixture that uses them: they stay from there on, too."""
+    if len(sys.modules) > _frozen_modules + 100:
+        gc.collect()
+        _freeze()
+
+
+_frozen_modules = 0
+
+
+def _freeze(freeze=gc.freeze):
+    global _frozen_modules
+    freeze()
+    _frozen_modules = len(sys.modules)
 
 
 @event.listens_for(Engine, "connect")
@@ -89,6 +110,22 @@ def _one_thread_of_duckdb():
     """It reads no variable. On tables of a few rows, a second thread of DuckDB doubles the time of the first."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "DuckDBResource", duckdb_with(threads=1))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_are_read_once():
+    """Dagster reads all its migrations, 90 files, each time it opens an instance. Here a process opens hundreds."""
+    known, read = {}, ScriptDirectory.from_config
+
+    def read_once(config):
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", read_once)
         yield
 
 
@@ -161,4 +198,23 @@ def place(finished, monkeypatch):
     shutil.rmtree(finished.folder)
     shutil.copytree(finished.folder.with_name("finished"), finished.folder)
     enter(monkeypatch, finished)
+    monkeypatch.setattr(workspace, "build_assets", _built_once(workspace.build_assets))
     return finished
+
+
+def _built_once(build_assets):
+    """Builds the assets of a test's profile once, as long as profile, statements and versions stay the same.
+
+    A command line builds them once in its life; a test runs several in one process.
+    """
+    built = []
+
+    def build(profile):
+        made_of = profile, dict(VERSIONS), asset.load_sql, score_table.load_sql
+        for known, assets in built:
+            if known == made_of:
+                return assets
+        built.append((made_of, build_assets(profile)))
+        return built[-1][1]
+
+    return build

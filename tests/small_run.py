@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import yaml
 
 from assets.record.provenance import input_name, latest_provenance
 from orchestration.materialize import open_instance
+from resources.read_only_home import size_and_time
 from selection_platform.cli.main import main
 
 THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
@@ -95,8 +97,15 @@ def due(capsys, place):
 
 
 def materializations(place):
-    """The event of each partition's newest materialisation."""
-    with open_instance(place.home) as instance:
+    """The run of each partition's newest materialisation."""
+    index = place.home / "dagster" / "history" / "runs" / "index.db"
+    return _materializations(place.home, size_and_time(index), size_and_time(index.with_name("index.db-wal")))
+
+
+@lru_cache(maxsize=2)
+def _materializations(home, *_):
+    """Read again when the file of the records, or its log, has changed."""
+    with open_instance(home) as instance:
         return {
             input_name(key, partition): provenance.run_id
             for key in instance.get_asset_keys()

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def code_version(sql: Sequence[str], by: Sequence[str], code: int) -> str:
     return ", ".join(parts)
 
 
+@cache
 def _meaning(statement: str) -> str:
     """A statement without comments, with one space between tokens."""
     tokens = (match[0] for match in _SQL_TOKEN.finditer(statement))

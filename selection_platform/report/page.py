@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -102,6 +102,7 @@ class Report:
         return template.render(page=page, title=self.data.title, css=_inline("page.css"), verdicts=VERDICTS)
 
 
+@cache
 def _template(name: str) -> Template:
     # Escaped, because names come from a profile, and sources and texts come from the rows.
     environment = Environment(

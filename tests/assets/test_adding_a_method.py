@@ -127,25 +127,6 @@ def query(copy, statement):
     return Warehouse(folder=str(copy.folder / "home" / "toy" / "warehouse")).query(statement).to_dicts()
 
 
-def test_the_guides_formula_runs_through_to_a_benchmark(project):
-    copy, profile = project
-    add_formula(copy)
-    assert len(copy.touched) == 3
-    profile["arms"] = {"shortest_answer": {}}
-    run = command_line(copy, profile)
-    assert "\nshortest_answer " in run("run")
-    statement = """
-        SELECT pool.sample_id, length(pool.messages[-1].content) AS answer, selected."position"
-        FROM pools.samples AS pool LEFT JOIN selections.samples AS selected USING (sample_id)
-        ORDER BY selected."position" NULLS LAST, answer, pool.sample_id
-    """
-    rows = query(copy, statement)
-    assert [row["position"] for row in rows[:6]] == [1, 2, 3, 4, 5, None]
-    assert rows == sorted(rows, key=lambda row: (row["answer"], row["sample_id"]))
-    results = query(copy, "SELECT experiment, benchmark FROM benchmarks.results")
-    assert results == [{"experiment": "shortest_answer/words/tiny/5/s0", "benchmark": "mmlu"}]
-
-
 def shifts(folder, tokens):
     """What the method's job measures, one sample at a time."""
     model, tokenizer = load_model(folder / "home/toy/artifacts/base_model/tiny", "float32")
@@ -160,26 +141,49 @@ def shifts(folder, tokens):
         yield sample_id(messages), 1 - before @ after / np.linalg.norm(before) / np.linalg.norm(after)
 
 
-def test_the_guides_pass_touches_seven_files_and_runs_through_to_a_selection(project):
+def test_the_guides_formula_and_its_pass_run_through(project):
+    """In one copy, as each command there takes seconds to start."""
     copy, profile = project
+    add_formula(copy)
+    assert len(copy.touched) == 3
+    copy.touched.clear()
     add_pass(copy)
     assert len(copy.touched) <= 7
-    profile["arms"] = {"hidden_shift": {"train": False}}
+    profile["arms"] = {"shortest_answer": {}, "hidden_shift": {"train": False}}
     profile["scoring"] = {"max_length": 256, "tokens_per_batch": 512, "samples_per_shard": 10}
     run = command_line(copy, profile)
-    run("run")
-    for tokens in ("all", "last"):
-        expected = dict(shifts(copy.folder, tokens))
-        rows = query(copy, "SELECT sample_id, shift FROM features.hidden_shift")
-        assert len(rows) > 30
-        assert {row["sample_id"]: row["shift"] for row in rows} == {
-            row["sample_id"]: pytest.approx(expected[row["sample_id"]], abs=1e-5) for row in rows
-        }
-        best = sorted(rows, key=lambda row: (-row["shift"], row["sample_id"]))[:5]
-        picked = query(copy, 'SELECT sample_id FROM selections.samples ORDER BY "position"')
-        assert [row["sample_id"] for row in picked] == [row["sample_id"] for row in best]
-        if tokens == "all":
-            # Its setting is noticed.
-            profile["hidden_shift"] = {"tokens": "last"}
-            assert "hidden_shift.tokens all -> last" in run("status")
-            run("run")
+    assert "\nshortest_answer " in run("run")
+    check_formula(copy)
+    check_pass(copy, "all")
+    # Its setting is noticed.
+    profile["hidden_shift"] = {"tokens": "last"}
+    assert "hidden_shift.tokens all -> last" in run("run")
+    check_pass(copy, "last")
+
+
+def check_formula(copy):
+    statement = """
+        SELECT pool.sample_id, length(pool.messages[-1].content) AS answer, selected."position"
+        FROM pools.samples AS pool
+        LEFT JOIN (FROM selections.samples WHERE starts_with(experiment, 'shortest_answer/')) AS selected
+            USING (sample_id)
+        ORDER BY selected."position" NULLS LAST, answer, pool.sample_id
+    """
+    rows = query(copy, statement)
+    assert [row["position"] for row in rows[:6]] == [1, 2, 3, 4, 5, None]
+    assert rows == sorted(rows, key=lambda row: (row["answer"], row["sample_id"]))
+    results = query(copy, "SELECT experiment, benchmark FROM benchmarks.results")
+    assert results == [{"experiment": "shortest_answer/words/tiny/5/s0", "benchmark": "mmlu"}]
+
+
+def check_pass(copy, tokens):
+    expected = dict(shifts(copy.folder, tokens))
+    rows = query(copy, "SELECT sample_id, shift FROM features.hidden_shift")
+    assert len(rows) > 30
+    assert {row["sample_id"]: row["shift"] for row in rows} == {
+        row["sample_id"]: pytest.approx(expected[row["sample_id"]], abs=1e-5) for row in rows
+    }
+    best = sorted(rows, key=lambda row: (-row["shift"], row["sample_id"]))[:5]
+    of_method = "FROM selections.samples WHERE starts_with(experiment, 'hidden_shift/')"
+    picked = query(copy, f'SELECT sample_id {of_method} ORDER BY "position"')
+    assert [row["sample_id"] for row in picked] == [row["sample_id"] for row in best]

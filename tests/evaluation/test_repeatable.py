@@ -28,7 +28,7 @@ from selection_platform.evaluation.repeatable import _start_streams, make_repeat
 from selection_platform.evaluation.spec import computations
 from selection_platform.evaluation.task_names import UnusableTask
 
-# langdetect takes it for French about every second time, else for Italian.
+# langdetect takes it for French about every second time, else for Italian: sixteen times the same is no chance.
 EITHER = "Fine: la vie"
 
 
@@ -38,8 +38,8 @@ def question(number, instruction="language:response_language", **kwargs):
 
 # The last ones leave open how many sentences there must be, which lm-eval's checker then draws.
 QUESTIONS = [
-    *(question(number, language="fr") for number in range(60)),
-    *(question(number, "length_constraints:number_sentences") for number in range(60, 76)),
+    *(question(number, language="fr") for number in range(16)),
+    *(question(number, "length_constraints:number_sentences") for number in range(16, 28)),
 ]
 
 
@@ -102,14 +102,14 @@ def test_one_text_has_one_verdict_in_any_order_and_with_any_limit(name, request)
     ifeval = request.getfixturevalue(name)
     tasks = ifeval(QUESTIONS)
     found = verdicts(tasks)
-    assert len(set(list(found.values())[:60])) == 1
+    assert len(set(list(found.values())[:16])) == 1
     random.random()
     np.random.rand()  # noqa: NPY002
     # Again in the same process, as for the next model.
     assert verdicts(tasks) == found
     assert verdicts(ifeval(QUESTIONS[::-1])) == found
-    few = verdicts(ifeval(QUESTIONS, limit=20), limit=20)
-    assert len(few) == 20
+    few = verdicts(ifeval(QUESTIONS, limit=6), limit=6)
+    assert len(few) == 6
     assert few.items() <= found.items()
 
 

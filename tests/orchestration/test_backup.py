@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.postgres_server import NoServer, running_server
 from resources.warehouse import Warehouse
 from tests.small_run import ENTROPY, due, output_of
 
@@ -59,28 +58,22 @@ def test_a_home_is_backed_up_and_restored(place, capsys):
 
 
 @pytest.mark.slow
-def test_a_catalog_in_postgresql_is_backed_up_and_restored(tmp_path):
+def test_a_catalog_in_postgresql_is_backed_up_and_restored(tmp_path, server):
     def rows():
         return warehouse.query("SELECT sample_id, score FROM scores.ifd ORDER BY ALL").rows()
 
     if shutil.which("pg_dump") is None:
         pytest.skip("there is no pg_dump")
-    try:
-        with running_server(durable=False) as server:
-            warehouse = Warehouse(
-                folder=str(tmp_path / ".platform" / "chats" / "warehouse"),
-                catalog=f"postgres:{server}",
-                catalog_schema="chats",
-            )
-            scores = "SELECT md5(range::VARCHAR) AS sample_id, range::DOUBLE AS score FROM range(100)"
-            warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, scores)
-            before = rows()
-            for of_postgres in (False, True):
-                shell(tmp_path, commands("Back up", of_postgres=of_postgres), server=server)
-            warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, "SELECT 'a' AS sample_id, 1.0 AS score")
-            shell(tmp_path, commands("Restore", of_postgres=False)[:2])
-            shell(tmp_path, commands("Restore", of_postgres=True), server=server)
-            assert rows() == before
-            assert warehouse.replace("scores.ifd", {"pool": "q", "model": "m"}, scores) == 100
-    except NoServer as error:
-        pytest.skip(str(error))
+    warehouse = Warehouse(
+        folder=str(tmp_path / ".platform" / "chats" / "warehouse"), catalog=f"postgres:{server}", catalog_schema="chats"
+    )
+    scores = "SELECT md5(range::VARCHAR) AS sample_id, range::DOUBLE AS score FROM range(100)"
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, scores)
+    before = rows()
+    for of_postgres in (False, True):
+        shell(tmp_path, commands("Back up", of_postgres=of_postgres), server=server)
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, "SELECT 'a' AS sample_id, 1.0 AS score")
+    shell(tmp_path, commands("Restore", of_postgres=False)[:2])
+    shell(tmp_path, commands("Restore", of_postgres=True), server=server)
+    assert rows() == before
+    assert warehouse.replace("scores.ifd", {"pool": "q", "model": "m"}, scores) == 100
