@@ -193,20 +193,20 @@ def wrong(kind: Kind, looks: tuple[Look, ...], experiments: int, generator: np.r
     ]
 
 
-def saved(effect: float, most: int, experiments: int, generator: np.random.Generator) -> list[str]:
-    """What stopping early saves where one method truly differs: against as many seeds of all for the same power."""
-    kind = Kind("", arm_runs=most, random_runs=most, effect=effect, differing=1)
+def saved(effect: float, differing: int, most: int, experiments: int, generator: np.random.Generator) -> list[str]:
+    """What stopping early saves where methods truly differ: against as many seeds of all for the same power."""
+    kind = Kind("", arm_runs=most, random_runs=most, effect=effect, differing=differing)
     random, arms = draw(kind, experiments, generator)
     found = course(random, arms, looks_up_to(most))
     power = (found.words[:, 0] == 1).mean()
     seeds, fixed = FIRST, judge(random[..., :FIRST], arms[..., :FIRST], pooled=False)
-    while (fixed[:, 0] == 1).mean() < power:
+    while (fixed[:, 0] == 1).mean() < power and seeds < most:
         seeds += 1
         fixed = judge(random[..., :seeds], arms[..., :seeds], pooled=False)
-    same = [_share(words[:, 1:] == 2) for words in (found.words, fixed)]
+    same = [_share(words[:, differing:] == 2) if differing < words.shape[1] else "" for words in (found.words, fixed)]
     runs = CELLS * (METHODS + 1) * seeds
     mean = found.runs.mean()
-    return [f"{effect:g}", f"{most}", f"{100 * power:.1f}%", f"{mean:.0f}", f"{seeds}", f"{runs}",
+    return [f"{effect:g}", f"{differing}", f"{most}", f"{100 * power:.1f}%", f"{mean:.0f}", f"{seeds}", f"{runs}",
             f"{100 * (1 - mean / runs):.0f}%", *same]  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def main(arguments: list[str]) -> None:
     experiments = parser.parse_args(arguments).experiments
     generator, looks = np.random.default_rng(SEED), looks_up_to(MOST)
     different, same, less = [], [], []
-    cases = [(2.0, 10), (3.0, 10), (1.0, 20), (1.0, 30)]
+    cases = [(2.0, 1, 10), (3.0, 1, 10), (3.0, CELLS * METHODS, 10), (1.0, 1, 20), (1.0, 1, 30)]
     with progress("kinds", len(NO_DIFFERENCE) + len(MARGINS) + len(cases), "kinds") as done:
         for kind in NO_DIFFERENCE:
             different.append([kind.name, *wrong(kind, looks, experiments, generator)[0]])
@@ -229,14 +229,14 @@ def main(arguments: list[str]) -> None:
         for kind in MARGINS:
             same.append([kind.name, *wrong(kind, looks, experiments, generator)[1]])
             done.advance(1)
-        for effect, most in cases:
-            less.append(saved(effect, most, experiments, generator))
+        for case in cases:
+            less.append(saved(*case, experiments, generator))
             done.advance(1)
     sides = ["the rule", "each look as if it were the only one"]
     print(markdown_table(["any of 24 ever falsely better or worse", *sides], different))
     print("\n" + markdown_table(["any of 24 ever falsely the same, all truly 1 point off", *sides], same))
-    header = ["points", "seeds at most", "called better", "runs, mean", "seeds of all for that", "runs",
-              "saved", "others the same", "with these seeds"]  # fmt: skip
+    header = ["points", "methods that differ", "seeds at most", "called better", "runs, mean", "seeds of all for that",
+              "runs", "saved", "others the same", "with these seeds"]  # fmt: skip
     print("\n" + markdown_table(header, less))
 
 

@@ -96,6 +96,8 @@ def run_plan(workspace: Workspace) -> RunPlan:
     profile, warehouse = workspace.profile, workspace.resources.warehouse
     rows = warehouse.query(load_sql("90_reports/runs")) if warehouse.exists() else None
     runs = [] if rows is None else [run for run in with_random(runs_of(rows)) if run.method in profile.arms]
+    if RANDOM not in profile.arms:
+        raise PlatformError("arms: there is no `random` to compare with; add `random: {seeds: {first: 3, max: 10}}`")
     if not runs:
         raise PlatformError("no arm is evaluated beside a random run yet: run `selection-platform run` first")
     rules, by_looks = profile.verdict, schedule(profile.arms)

@@ -142,7 +142,7 @@ def _print_answer(profile: Profile) -> None:
         print(headline(data) + "\n")
         print_leaderboards(resources.warehouse)
         if "not enough seeds" in data.verdict["verdict"]:
-            print("\nWhat would settle the open comparisons: selection-platform plan\n")
+            print("\nWhat would settle the open comparisons: selection-platform plan")
     else:
         print("Nothing was trained: this profile only selects.")
     if profile.disclaimer:

@@ -55,6 +55,7 @@ def test_runs_are_planned_until_no_comparison_is_open(place, capsys, monkeypatch
     before = plan(capsys, place)
     open_before = {each["method"] for each in before["comparisons"] if each["state"] == "open"}
     assert open_before
+    assert max(map(len, output_of(capsys, place, "plan").splitlines())) <= 80
     assert before["due"] == 0
 
     # Killed after the plan and before its runs: what is planned is due.

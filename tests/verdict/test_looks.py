@@ -168,7 +168,7 @@ def test_what_becomes_of_a_comparison():
     # Its runs vary so much that no difference of a point can be ruled out with two more, and none is seen.
     hopeless = [8.0, 12.0]
     of = runs(random=RANDOM_VALUES, ifd=[15.0, 15.1], zip=[10.1, 10.4], less=hopeless, km_ifd=[10.0], entropy=[10.7])
-    by_looks = PLANNED | schedule({"random": seeds(2, 4), "less": seeds(2, 4), "km_ifd": seeds(2, 4)})
+    by_looks = dict(PLANNED) | dict(schedule({"random": seeds(2, 4), "less": seeds(2, 4), "km_ifd": seeds(2, 4)}))
     found = {each.verdict.method: each for each in prospects(verdicts(of, {}, 1, schedule=by_looks), by_looks, 1)}
     states = {name: each.state for name, each in found.items()}
     assert states == {
