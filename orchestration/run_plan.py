@@ -27,6 +27,7 @@ class Candidate:
         next_runs: keys of the runs that its next look needs, if they are not made or planned; those of random last.
         runs: the same of the look that is the best buy: the fewest seconds for its chance; of a comparison without more
             seeds, none.
+        of_random: how many of `runs` are of random.
         seconds: what `runs` take; None if it is not known.
         chance: the chance of that look to settle the comparison; None if it is not known.
         needed: of a comparison without more seeds: runs of the arm and of random that are missing to `seeds_needed`.
@@ -35,6 +36,7 @@ class Candidate:
     prospect: Prospect
     next_runs: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    of_random: int = 0
     seconds: float | None = None
     chance: float | None = None
     needed: tuple[int, int] | None = None
@@ -77,7 +79,7 @@ class RunPlan:
         chosen: list[Candidate] = []
         for each in self.of("open"):
             added = self.costs.seconds(runs_of_round([*chosen, each]))
-            if each.next_runs and (seconds is None or added is None or added <= seconds):
+            if each.next_runs and (seconds is None or (added or 0.0) <= seconds):
                 chosen.append(each)
         return chosen
 
@@ -127,15 +129,20 @@ class _Planner:
             return Candidate(prospect)
         of_looks = [self._runs(verdict.method, verdict.cell, looks, look) for look in prospect.later]
         tried = [
-            Candidate(prospect, of_looks[0], runs, self.costs.seconds(runs), chance)
-            for runs, chance in zip(of_looks, prospect.chances or [None] * len(of_looks), strict=True)
+            Candidate(
+                prospect, sum(of_looks[0], ()), arm + random, len(random), self.costs.seconds(arm + random), chance
+            )
+            for (arm, random), chance in zip(of_looks, prospect.chances or [None] * len(of_looks), strict=True)
         ]
         return min(tried, key=lambda each: each.price)
 
-    def _runs(self, method: str, cell: Cell, looks: Looks, look: Look) -> tuple[str, ...]:
-        """The runs of a look that are neither made nor planned."""
-        arms = (method, looks.arm[: look.arm_runs]), (RANDOM, looks.random[: look.random_runs])
-        keys = [self._keys[arm, cell, seed] for arm, seeds in arms for seed in seeds]
+    def _runs(self, method: str, cell: Cell, looks: Looks, look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The runs of a look that are neither made nor planned, of the arm and of random."""
+        of_arm, of_random = looks.arm[: look.arm_runs], looks.random[: look.random_runs]
+        return self._missing(method, cell, of_arm), self._missing(RANDOM, cell, of_random)
+
+    def _missing(self, method: str, cell: Cell, seeds: Iterable[int]) -> tuple[str, ...]:
+        keys = (self._keys[method, cell, seed] for seed in seeds)
         return tuple(key for key in keys if key not in self._there)
 
     def _without_seeds(self, prospect: Prospect) -> Candidate:

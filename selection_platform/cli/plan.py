@@ -75,9 +75,8 @@ def _print_cells(candidates: "Sequence[Candidate]", header: list[str], row: Any)
 
 def _adding(each: "Candidate") -> list[str]:
     numbers = each.prospect.verdict.comparison
-    of_random = sum(run.partition("/")[0] == "random" for run in each.runs)
     chance = NOT_KNOWN if each.chance is None else f"{each.chance:.0%}"
-    more = f"{len(each.runs) - of_random} + {of_random} random"
+    more = f"{len(each.runs) - each.of_random} + {each.of_random} random"
     return [*_difference(each), f"{numbers.look} of {numbers.looks}", more, chance, _time(each)]
 
 

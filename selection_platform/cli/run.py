@@ -63,6 +63,8 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
         raise PlatformError("--hours: is the limit of `run --until-settled`; add that, or leave it out")
     if options.dry_run:
         _print_plan(profile, ())
+        if options.until_settled:
+            print("Then the runs that are planned from the results: selection-platform plan")
         return
     if options.until_settled:
         # Imported here because SciPy takes a second.

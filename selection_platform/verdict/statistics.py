@@ -56,7 +56,7 @@ class Comparison:
         standard_error: standard error of the difference.
         freedom: its degrees of freedom.
         spread_assumed: whether the arm has one run, which is assumed to vary as random runs do. This cannot be checked.
-        compared: number of comparisons of the family that have a p-value, including this one.
+        compared: number of comparisons of the family that have a p-value, including this one, or will have one.
         detectable: the true difference that is seen four times in five at Holm's first step, which multiplies p-values
             by `compared`.
         p_same: p-value of a true difference of the margin or more (two one-sided tests).
@@ -226,14 +226,15 @@ def adjust(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]
 
     P-values of no difference, and separately those of a difference that matters, are adjusted by Holm. So there is a
     chance of 5% that any verdict of better or worse is wrong, and 5% that any verdict of the same is wrong. Comparisons
-    without a p-value do not count.
+    without a p-value do not count, unless seeds are added to them: they will have one.
 
     Args:
         comparisons: the comparisons of the family.
         margin: the difference that is too small to matter, in the measure's unit.
     """
-    compared = sum(comparison.p_value is not None for comparison in comparisons)
-    of_difference = holm([comparison.p_value for comparison in comparisons])
+    waiting = sum(each.looks is not None and each.p_value is None for each in comparisons)
+    compared = sum(comparison.p_value is not None for comparison in comparisons) + waiting
+    of_difference = holm([comparison.p_value for comparison in comparisons], waiting)
     of_margin = [each.p_same if each.looks else p_same(each, margin) for each in comparisons]
     return [
         replace(
@@ -245,18 +246,23 @@ def adjust(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]
             detectable=detectable(comparison, compared / (comparison.share or 1)),
         )
         for comparison, p_adjusted, of_margin_alone, p_same_adjusted in zip(
-            comparisons, of_difference, of_margin, holm(of_margin), strict=True
+            comparisons, of_difference, of_margin, holm(of_margin, waiting), strict=True
         )
     ]
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values adjusted by Holm. None stays None and does not count."""
+def holm(p_values: Sequence[float | None], waiting: int = 0) -> list[float | None]:
+    """P-values adjusted by Holm. None stays None and does not count.
+
+    Args:
+        p_values: of the comparisons.
+        waiting: how many of those without a p-value count, as if it were 1.
+    """
     known = sorted((p_value, index) for index, p_value in enumerate(p_values) if p_value is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
     for place, (p_value, index) in enumerate(known):
-        highest = max(highest, min(1.0, p_value * (len(known) - place)))
+        highest = max(highest, min(1.0, p_value * (len(known) + waiting - place)))
         adjusted[index] = highest
     return adjusted
 

@@ -133,6 +133,15 @@ def test_holm_is_over_what_holds_at_any_time_and_rows_come_back():
     assert [each.comparison for each in again] == [each.comparison for each in found.values()]
 
 
+def test_holm_counts_those_that_wait_for_their_first_look():
+    of = runs(random=RANDOM_VALUES, ifd=[15.0, 15.1], zip=[10.0])
+    found = {each.method: each.comparison for each in verdicts(of, {}, 1, schedule=PLANNED)}
+    assert found["ifd"].p_adjusted == pytest.approx(2 * (found["ifd"].p_value or 0))
+    assert found["ifd"].p_same_adjusted == 1
+    assert found["zip"].p_adjusted is None
+    assert found["ifd"].compared == 2
+
+
 def test_an_empty_schedule_changes_nothing():
     of = runs(random=RANDOM_VALUES, ifd=[11.0, 10.6])
     assert verdicts(of, {}, 1, schedule={}) == verdicts(of, {}, 1)
