@@ -39,8 +39,11 @@ def test_planned_runs_are_wanted_and_so_is_what_was_made_by_hand(profile, new_wa
     }
     plan_run(warehouse, 1, KEY(1))
     plan_run(warehouse, 2, KEY(2))
-    by_hand = {SELECTION: {KEY(3): "a record"}}
-    found = not_wanted(profile, warehouse, lambda asset: by_hand.get(asset, {}))
+
+    def made(asset):
+        return {KEY(3): "a record"} if asset == SELECTION else {}
+
+    found = not_wanted(profile, warehouse, made)
     assert found == {(CHECKPOINT, KEY(3)), (BENCHMARK_RESULT, KEY(3))}
 
 
