@@ -28,7 +28,7 @@ def plan_run(warehouse, number, key):
     warehouse.replace_from_frame("experiments.plan", {"round": number}, rows)
 
 
-def nothing_made(asset):
+def nothing_made(asset) -> dict[str | None, object]:
     return {}
 
 
@@ -40,7 +40,7 @@ def test_planned_runs_are_wanted_and_so_is_what_was_made_by_hand(profile, new_wa
     plan_run(warehouse, 1, KEY(1))
     plan_run(warehouse, 2, KEY(2))
 
-    def made(asset):
+    def made(asset) -> dict[str | None, object]:
         return {KEY(3): "a record"} if asset == SELECTION else {}
 
     found = not_wanted(profile, warehouse, made)
