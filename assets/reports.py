@@ -71,13 +71,14 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         deps=["leaderboard", "benchmark_result"],
         group="reports",
         kinds={"python", "duckdb"},
-        settings={"verdict": profile.verdict},
+        settings={"verdict": profile.verdict, **_seeds_of_looks(profile)},
         sql=["90_reports/runs", "90_reports/item_differences"],
         by=["verdict"],
     )
     def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """Whether each arm differs from random runs more than these differ. Table `reports.verdict`."""
         from selection_platform.report.verdict_sections import intervals, verdict_numbers
+        from selection_platform.verdict.looks import schedule
         from selection_platform.verdict.tables import over_items, runs_of, verdict_rows
         from selection_platform.verdict.verdicts import LOSS, verdicts, with_random
         from selection_platform.verdict.words import measure_table, measure_title, shown_measures
@@ -86,7 +87,8 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
             runs = with_random(runs_of(query(load_sql("90_reports/runs"), {})))
             intervals_over_items = over_items(query(load_sql("90_reports/item_differences"), {}))
         rules = profile.verdict
-        comparisons = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary)
+        by_looks = schedule(profile.arms)
+        comparisons = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary, by_looks)
         rows = verdict_rows(comparisons, intervals_over_items)
         count = warehouse.replace_from_frame("reports.verdict", {}, rows)
         shown = shown_measures(comparisons)
@@ -307,6 +309,15 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return report
+
+
+def _seeds_of_looks(profile: Profile) -> dict[str, str]:
+    """How many seeds each arm has at first and at most, where seeds are added: they say when one looks."""
+    if all(arm.all_seeds == arm.first_seeds for arm in profile.arms.values()):
+        return {}
+    return {
+        f"arms.{name}.seeds": f"{len(arm.first_seeds)} of {len(arm.all_seeds)}" for name, arm in profile.arms.items()
+    }
 
 
 def _of_whole_pools(profile: Profile) -> list[str]:

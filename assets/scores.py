@@ -28,7 +28,8 @@ def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
 
 
 def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    seeds = profile.arms["random"].seeds if "random" in profile.arms else ()
+    # All that there may be: a plan makes nothing stale, and a selection depends on its own seed alone.
+    seeds = profile.arms["random"].all_seeds if "random" in profile.arms else ()
 
     @score_asset(
         profile,

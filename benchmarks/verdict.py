@@ -102,20 +102,20 @@ def draw(kind: Kind, experiments: int, generator: np.random.Generator) -> tuple[
 def judge(random: Array, arms: Array, *, pooled: bool) -> Words:
     """The words of all comparisons: (experiments, comparisons)."""
     difference = arms.mean(axis=3) - random.mean(axis=2)[..., None]
-    error, freedom = _error(random, arms)
+    error, freedom = standard_error(random, arms)
     if pooled:
         one, of_pool, equal = _pool(random, arms)
         scale = np.sqrt(1 / arms.shape[3] + 1 / random.shape[2])
         error = np.where(equal[:, None, None], (one * scale)[:, None, None], error)
         freedom = np.where(equal[:, None, None], of_pool, freedom)
     flat = (len(random), CELLS * METHODS)
-    different = _holm((2 * stats.t.sf(np.abs(difference) / error, freedom)).reshape(flat))
-    same = _holm(stats.t.sf((MARGIN - np.abs(difference)) / error, freedom).reshape(flat))
+    different = holm((2 * stats.t.sf(np.abs(difference) / error, freedom)).reshape(flat))
+    same = holm(stats.t.sf((MARGIN - np.abs(difference)) / error, freedom).reshape(flat))
     sign = np.sign(difference).reshape(flat)
     return np.where(different, sign, np.where(same, 2, 0)).astype(np.int8)
 
 
-def _error(random: Array, arms: Array) -> tuple[Array, Array]:
+def standard_error(random: Array, arms: Array) -> tuple[Array, Array]:
     """Standard error of each difference and its degrees of freedom, each cell by its own spread."""
     n, m = random.shape[2], arms.shape[3]
     of_random = np.broadcast_to((random.var(axis=2, ddof=1) / n)[..., None], arms.shape[:3])
@@ -141,7 +141,7 @@ def _pool(random: Array, arms: Array) -> tuple[Array, float, NDArray[np.bool_]]:
     return np.sqrt(squares / freedom), float(freedom), test.pvalue >= LEVEL
 
 
-def _holm(p_values: Array) -> NDArray[np.bool_]:
+def holm(p_values: Array) -> NDArray[np.bool_]:
     """Which are rejected in each row."""
     order = np.argsort(p_values, axis=1)
     steps = np.arange(p_values.shape[1], 0, -1)

@@ -40,9 +40,9 @@ class Step:
 class Graph:
     """Every partition of a profile's assets, and the dependencies between them."""
 
-    def __init__(self, assets: list[dg.AssetsDefinition]) -> None:
-        """Read all assets of the profile, upstream before downstream."""
-        self._assets = assets
+    def __init__(self, assets: list[dg.AssetsDefinition], without: Collection[Node] = ()) -> None:
+        """Read all assets of the profile, upstream before downstream, except some partitions."""
+        self._assets, self._without = assets, without
         self._definitions = {key: asset for asset in assets for key in asset.keys}
         self._declared = declared(assets)
         self._inverted: dict[int, dict[str | None, list[str]]] = {}
@@ -103,7 +103,7 @@ class Graph:
         if mapping is None or isinstance(mapping, dg.IdentityPartitionMapping):
             return [partition] if partition in keys else []
         if isinstance(mapping, dg.StaticPartitionMapping):
-            return self._static_inputs(mapping).get(partition, [])
+            return [each for each in self._static_inputs(mapping).get(partition, []) if each in keys]
         if isinstance(mapping, dg.AllPartitionMapping):
             return keys
         raise TypeError(f"{asset.keys} reads {upstream} by {type(mapping).__name__}, which is not supported here")
@@ -113,7 +113,8 @@ class Graph:
         if key not in self._definitions:
             return dict[str | None, None]().keys()
         partitions = self._definitions[key].partitions_def
-        return dict.fromkeys(partitions.get_partition_keys() if partitions else [None]).keys()
+        keys = partitions.get_partition_keys() if partitions else [None]
+        return dict.fromkeys(each for each in keys if (key, each) not in self._without).keys()
 
     def _static_inputs(self, mapping: dg.StaticPartitionMapping) -> Mapping[str | None, list[str]]:
         """The upstream keys of each downstream key, computed once per mapping."""

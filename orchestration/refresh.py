@@ -163,7 +163,11 @@ class _Refresh:
         if not named:
             matches = [experiment.key for experiment in find(self._workspace.profile.experiments, name)]
             if len(matches) == 1:
-                return [step for step in steps if matches[0] in step.names]
+                named = [step for step in steps if matches[0] in step.names]
+                if not named:
+                    raise PlatformError(f"{matches[0]} is not planned; let `run --until-settled` plan it, or raise "
+                                        "`first` of the arm's seeds in the profile")  # fmt: skip
+                return named
             near = matches or nearest(sorted({known for step in steps for known in step.names if known}), name)
             suggestion = f"; did you mean {', '.join(near[:MOST_NEAR])}?" if near else ";"
             raise PlatformError(

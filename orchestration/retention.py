@@ -40,7 +40,8 @@ class Retention:
         if settings.keep == "all" or not self._warehouse.exists():
             return {}
         experiments = self._profile.trained_experiments.values()
-        trained = [experiment for experiment in experiments if experiment.pool is not None]
+        in_graph = (each for each in experiments if (BENCHMARK_RESULT, each.key) in self._steps)
+        trained = [experiment for experiment in in_graph if experiment.pool is not None]
         evaluated = [experiment for experiment in trained if self._is_current(experiment.key)]
         kept = self._best(evaluated, settings.best) if settings.keep == "best" else set()
         keys = [experiment.key for experiment in evaluated if experiment.key not in kept | self._wanted]

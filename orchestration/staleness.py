@@ -14,6 +14,7 @@ import dagster as dg
 from assets.keys import SELECTION, Node
 from assets.record.provenance import Provenance, input_name, latest_provenance
 from orchestration.graph import Graph, Step
+from orchestration.planned import not_wanted
 from resources import Resources
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import read_manifest
@@ -65,11 +66,11 @@ class Staleness:
         resources: Resources,
     ) -> None:
         """Take all assets of the profile, upstream before downstream, and the resources of its home folder."""
-        self.graph = Graph(assets)
         self._profile, self._instance = profile, instance
         self._artifacts = resources.artifacts
         self._warehouse = resources.warehouse
         self._known: dict[dg.AssetKey, dict[str | None, Provenance]] = {}
+        self.graph = Graph(assets, not_wanted(profile, self._warehouse, self._latest))
 
     def due(self) -> list[Due]:
         """Every step that is due now, upstream before downstream. Their results may make more steps due."""

@@ -90,7 +90,10 @@ def _row(name: str, field: Schema, required: bool, place: str) -> str:
     kind, default = _type(field), _value(field.get("default"))
     if _inner(field):
         anchor = re.sub(r"[^a-z0-9_-]", "", place.lower())
-        kind, default = f"[{kind}](#{anchor})", "see there" if field.get("default") else default
+        kind, default = (
+            f"[{kind}](#{anchor})",
+            "see there" if isinstance(field.get("default"), dict) and default != "—" else default,
+        )
     cells = [f"`{name}`", kind, "required" if required else default, field["x-decides"], _line(field["description"])]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
@@ -103,7 +106,7 @@ def _inner(field: Schema) -> str | None:
     """The name of the part that a field holds: by itself, by names, or where it is not left out."""
     if "$ref" in field:
         return field["$ref"].rpartition("/")[2]
-    within = [*field.get("anyOf", ()), *([field["additionalProperties"]] if "additionalProperties" in field else [])]
+    within = [*_alternatives(field), *([field["additionalProperties"]] if "additionalProperties" in field else [])]
     return next((inner for each in within if (inner := _inner(each))), None)
 
 
@@ -113,7 +116,7 @@ def _type(field: Schema) -> str:
     if "$ref" in field:
         return "settings"
     alternatives = [f"`{value}`" for value in field.get("enum", ())]
-    alternatives += [_type(each) for each in field.get("anyOf", ()) if each.get("type") != "null"]
+    alternatives += [_type(each) for each in _alternatives(field) if each.get("type") != "null"]
     if alternatives:
         return " or ".join(alternatives)
     if field["type"] == "array":
@@ -122,6 +125,10 @@ def _type(field: Schema) -> str:
         return f"by name: {_type(field['additionalProperties'])}"
     limits = [f"{sign} {field[name]:g}" for name, sign in LIMITS.items() if name in field and field[name] < 2**31]
     return " ".join([TYPES[field["type"]], " and ".join(limits)]).rstrip()
+
+
+def _alternatives(field: Schema) -> list[Schema]:
+    return [*field.get("anyOf", ()), *field.get("oneOf", ())]
 
 
 def _value(value: Any) -> str:

@@ -15,6 +15,7 @@ from selection_platform.cli import (
     init,
     lineage,
     methods,
+    plan,
     report,
     run,
     select,
@@ -29,7 +30,7 @@ from selection_platform.cli.shared import Commands
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Set up": (init, select),
     "Run": (estimate, run, status, ui),
-    "Answer": (verdict, report, cost),
+    "Answer": (verdict, plan, report, cost),
     "Inspect": (experiments, methods, sql, explain, diff, lineage),
     "Export": (export,),
     "Clean up": (disk,),

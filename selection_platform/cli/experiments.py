@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, print_json
+from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
 
 
@@ -25,7 +26,7 @@ def experiments(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.workspace import open_workspace
 
     with open_workspace(profile) as workspace:
-        states = experiment_states(list(profile.experiments), workspace.staleness)
+        states = experiment_states(profile, workspace.staleness)
     if options.json:
         print_json([asdict(state) for state in states])
         return
@@ -34,5 +35,8 @@ def experiments(profile: Profile, options: argparse.Namespace) -> None:
         [[state.experiment, *(stage or "-" for stage in state.stages.values())] for state in states],
         text=range(1 + len(STAGES)),
     )
-    done = sum(not state.is_due for state in states)
-    print(f"{done} of {len(states)} experiments of profile {profile.name} are up to date")
+    later = sum("not planned" in state.stages.values() for state in states)
+    done = sum(not state.is_due for state in states) - later
+    print(f"{done} of {len(states) - later} experiments of profile {profile.name} are up to date")
+    if later:
+        print(wrapped(f"{later} more are made only where they are planned: selection-platform plan"))

@@ -19,6 +19,6 @@ def add_parsers(commands: Commands) -> None:
 def methods(profile: Profile, options: argparse.Namespace) -> None:
     """List the methods, and which of them the profile runs."""
     for method in profile.methods.values():
-        seeds = len(profile.arms[method.name].seeds) if method.name in profile.arms else 0
+        seeds = len(profile.arms[method.name].first_seeds) if method.name in profile.arms else 0
         in_profile = f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "-"
         print(f"{method.name:<23} {in_profile:<8} {method.summary}")

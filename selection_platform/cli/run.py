@@ -1,6 +1,7 @@
 """The commands that materialise what is missing or stale: `run` everything, `refresh` a part."""
 
 import argparse
+import math
 import shlex
 from collections.abc import Sequence
 
@@ -22,6 +23,12 @@ def add_parsers(commands: Commands) -> None:
         epilog="Example: selection-platform run --profile mine.yaml",
     )
     _add_dry_run(parser)
+    parser.add_argument(
+        "--until-settled", action="store_true", help="add seeds, within their `max`, until no comparison is open"
+    )
+    parser.add_argument(
+        "--hours", type=_hours, metavar="H", help="with --until-settled: begin no run that would end later"
+    )
     parser.set_defaults(command=run)
     parser = commands.add_parser(
         "refresh",
@@ -52,10 +59,21 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
     """Materialise every partition that is missing or stale, upstream first, and print the leaderboard."""
     from orchestration.refresh import refresh
 
+    if options.hours is not None and not options.until_settled:
+        raise PlatformError("--hours: is the limit of `run --until-settled`; add that, or leave it out")
     if options.dry_run:
         _print_plan(profile, ())
+        if options.until_settled:
+            print("Then the runs that are planned from the results: selection-platform plan")
         return
-    refresh(profile, tell=_tell)
+    if options.until_settled:
+        # Imported here because SciPy takes a second.
+        from orchestration.until_settled import run_until_settled
+
+        run_until_settled(profile, options.hours, tell=_tell)
+        print()
+    else:
+        refresh(profile, tell=_tell)
     _print_answer(profile)
 
 
@@ -69,6 +87,21 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
         _print_plan(profile, options.of, rebuild=options.rebuild)
         return
     refresh(profile, options.of, rebuild=options.rebuild, tell=_tell)
+
+
+def _hours(text: str) -> float:
+    """A number of hours.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not a number above 0.
+    """
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours above 0")
+    return hours
 
 
 def _tell(line: str) -> None:
@@ -107,8 +140,11 @@ def _print_answer(profile: Profile) -> None:
     """Print the answer, the leaderboard, the report's path, and what to do next."""
     resources = open_resources(profile)
     if profile.trained_experiments:
-        print(headline(own_report_data(profile, resources.warehouse)) + "\n")
+        data = own_report_data(profile, resources.warehouse)
+        print(headline(data) + "\n")
         print_leaderboards(resources.warehouse)
+        if "not enough seeds" in data.verdict["verdict"]:
+            print("\nWhat would settle the open comparisons: selection-platform plan")
     else:
         print("Nothing was trained: this profile only selects.")
     if profile.disclaimer:

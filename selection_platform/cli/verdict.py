@@ -55,6 +55,7 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Print for each arm whether it is better than random, the same, worse, or needs more seeds."""
     # Imported here because SciPy takes a second, and other commands do not need it.
     from selection_platform.report.data import Margins
+    from selection_platform.verdict.looks import schedule
     from selection_platform.verdict.tables import verdict_rows
     from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
     from selection_platform.verdict.words import ITEMS_TITLE, items_table, shown_measures
@@ -64,7 +65,8 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     own = not (options.reference or options.table)
     runs, intervals = _own_results(open_resources(profile).warehouse) if own else _other_results(options.table)
     primary = named_measure(options.primary, runs) or (profile.verdict.primary if own else None)
-    comparisons = verdicts(runs, {LOSS: loss_margin}, margin, primary)
+    by_looks = schedule(profile.arms) if own else None
+    comparisons = verdicts(runs, {LOSS: loss_margin}, margin, primary, by_looks)
     if options.json:
         print_json([_json(verdict, intervals) for verdict in comparisons])
         return
@@ -132,6 +134,7 @@ def _print_measure(verdicts: "list[Verdict]", runs: "list[Run]", margin: float) 
         assumed_in_words,
         cell_name,
         counts_in_words,
+        looks_in_words,
         measure_title,
         narrow_tables,
         pooled_in_words,
@@ -143,7 +146,8 @@ def _print_measure(verdicts: "list[Verdict]", runs: "list[Run]", margin: float) 
     for name, table in narrow_tables(verdicts).items():
         print(f"\n{name}")
         print_table(*table, text=(0, 1))
-    for sentence in (counts_in_words(verdicts, margin), assumed_in_words(verdicts), pooled_in_words(verdicts)):
+    said = counts_in_words(verdicts, margin), looks_in_words(verdicts), assumed_in_words(verdicts)
+    for sentence in (*said, pooled_in_words(verdicts)):
         if sentence:
             print("\n" + wrapped(sentence))
     of_measure = [run for run in runs if run.measure == measure]

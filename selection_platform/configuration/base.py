@@ -12,6 +12,10 @@ FOLDER = "folder"
 """Key of the validation context: the folder that relative paths start from."""
 
 
+LIST, PART = "[list]", "[part]"
+"""Tags of a setting that is a list or a part. pydantic puts them into an error's place; messages leave them out."""
+
+
 @dataclass(frozen=True)
 class Decides:
     """What a setting decides instead of content. The profile's JSON schema shows it as `x-decides`."""

@@ -167,6 +167,10 @@ def _check_arms(profile: "Profile") -> None:
     base = profile.arms.get(BASE.name)
     if base is not None and (base.seeds != (0,) or not base.train):
         raise PlatformError(f"arms.{BASE.name}: is not trained, and has no seeds; write `{BASE.name}: {{}}`")
+    for name, arm in profile.arms.items():
+        if arm.all_seeds != arm.first_seeds and (name == ALL_DATA.name or not arm.train):
+            why = "is not trained" if not arm.train else "answers another question"
+            raise PlatformError(f"arms.{name}.seeds: the arm {why}, so no seeds are planned for it; write a list")
     if len(set(profile.budgets)) != len(profile.budgets) or min(profile.budgets) < 1:
         raise PlatformError("budgets: must be positive and differ from each other")
 

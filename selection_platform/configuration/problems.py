@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from selection_platform.configuration.base import LIST, PART
 from selection_platform.configuration.settings import did_you_mean
 
 _TEXTS = {
@@ -46,7 +47,7 @@ def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
 
 
 def _problem(detail: ErrorDetails, profile: type[BaseModel]) -> str:
-    location = detail["loc"]
+    location = tuple(part for part in detail["loc"] if part not in (LIST, PART))
     if location and location[-1] == "[key]":
         # The message itself names the key.
         location = location[:-2]

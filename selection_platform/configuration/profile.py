@@ -268,6 +268,7 @@ class Profile(MethodSettings):
             for sub_pool in self.sub_pools.values()
             for experiment in experiments
             if experiment.pool == sub_pool.pool and experiment.method in self.pool_size_study.arms
+            if experiment.seed in self.arms[experiment.method].first_seeds
         ]
         return {experiment.key: experiment for experiment in experiments}
 
@@ -276,6 +277,15 @@ class Profile(MethodSettings):
         """The experiments that are fine-tuned and evaluated, by key; the others only select."""
         experiments = self.experiments.items()
         return {key: experiment for key, experiment in experiments if self.arms[experiment.method].train}
+
+    @cached_property
+    def only_if_planned(self) -> dict[str, Experiment]:
+        """The experiments that are made only where a plan says so, by key."""
+        return {
+            key: each
+            for key, each in self.experiments.items()
+            if each.seed not in self.arms[each.method].first_seeds and key not in self.trained_elsewhere
+        }
 
     @property
     def compares_with_items(self) -> bool:
@@ -300,7 +310,7 @@ class Profile(MethodSettings):
             Experiment(method.name, pool, model, budget, seed)
             for pool in self.pools
             for budget in budgets
-            for seed in arm.seeds
+            for seed in arm.all_seeds
         ]
 
 

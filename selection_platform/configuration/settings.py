@@ -351,5 +351,6 @@ class PoolSizeStudySettings(Settings):
         default={}, description="For each pool, the sizes of its parts in samples. The whole pool is always included."
     )
     arms: tuple[str, ...] = Field(
-        default=(), description="Arms of the profile that also select from the parts, with all their seeds."
+        default=(),
+        description="Arms of the profile that also select from the parts, with all their seeds, of a range the first.",
     )

@@ -13,7 +13,15 @@ from selection_platform.verdict.runs import AVERAGE
 from selection_platform.verdict.statistics import interval_of_one_run, seeds_to_see
 from selection_platform.verdict.tables import runs_of, verdicts_of
 from selection_platform.verdict.verdicts import LOSS, Verdict
-from selection_platform.verdict.words import cell_name, count, digits_of, measure_name, shown_measures, unit_of
+from selection_platform.verdict.words import (
+    cell_name,
+    count,
+    digits_of,
+    looks_in_words,
+    measure_name,
+    shown_measures,
+    unit_of,
+)
 
 MOST_NAMED = 5
 NO_RANDOM = "There is no random run to compare with: add an arm `random` with several seeds."
@@ -42,6 +50,8 @@ def answer(data: ReportData) -> Answer:
     of_measures = {measure: [each for each in verdicts if each.measure == measure] for measure in measures}
     sentences = [_counts(of_measure, data) for of_measure in of_measures.values()]
     sentences.append(_trust(of_measures[measures[0]], data))
+    by_looks = looks_in_words(of_measures[measures[0]])
+    sentences += [by_looks] if by_looks else []
     training = data.table("training")
     fewer = None if training is None else smaller_trainings(training)
     # The compared trainings then differ in size.

@@ -54,6 +54,8 @@ def settling(arms: Sequence[ArmCost], verdict: Verdict) -> str:
     """The runs that would settle a verdict, with their cost if it is known."""
     if verdict.word != "not enough seeds":
         return "settled"
+    if verdict.comparison.look == 0:
+        return "its first seeds, which are not all made"
     if verdict.comparison.spread is None:
         return "two or more random runs that differ"
     if verdict.seeds_needed is None:

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import BenchmarkSettings, ModelSettings
@@ -16,13 +17,12 @@ PROGRAM = "selection-platform"
 
 def recipe(profile: Profile) -> dict[str, str]:
     """The settings that the numbers depend on, by subject. Files are named without their folders."""
-    seeds = {name: arm.seeds for name, arm in profile.arms.items()}
     return {
         "profile": profile.name,
         **{f"model {name}": _model(model) for name, model in profile.models.items()},
         **{f"pool {name}": _pool(pool) for name, pool in profile.pools.items()},
         "samples": ", ".join(f"{budget:,}" for budget in profile.budgets),
-        "arms": "; ".join(f"{name} ({_seeds(of_arm)})" for name, of_arm in seeds.items()),
+        "arms": "; ".join(f"{name} ({_seeds(arm)})" for name, arm in profile.arms.items()),
         "fine-tuning": _on_one_line(profile.fine_tuning.content()),
         "number type of scoring and evaluation": profile.dtype,
         **{f"benchmark {name}": _benchmark(each) for name, each in profile.evaluation.benchmarks.items()},
@@ -73,9 +73,10 @@ def _benchmark(benchmark: BenchmarkSettings) -> str:
     return _on_one_line(benchmark.content())
 
 
-def _seeds(seeds: Iterable[int]) -> str:
-    values = list(seeds)
-    return f"seed{'s' * (len(values) > 1)} {', '.join(map(str, values))}"
+def _seeds(arm: ArmSettings) -> str:
+    first, most = arm.first_seeds, len(arm.all_seeds)
+    more = f", and more until settled, {most} at most" if most > len(first) else ""
+    return f"seed{'s' * (len(first) > 1)} {', '.join(map(str, first))}{more}"
 
 
 def _on_one_line(settings: Mapping[str, Any]) -> str:

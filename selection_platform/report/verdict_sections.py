@@ -27,6 +27,7 @@ from selection_platform.verdict.words import (
     counts_in_words,
     digits_of,
     interval_text,
+    looks_in_words,
     measure_name,
     pooled_in_words,
     shown_measures,
@@ -79,7 +80,7 @@ def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
         counted = counts_in_words(of_measure, data.margins.of(measure))
         about = f"{measure_name(measure).capitalize()} ({of_measure[0].role}), in {unit_of(measure)}"
         paragraphs.append(f"{about}: {counted}")
-        paragraphs += [each for each in (assumed_in_words(of_measure), pooled_in_words(of_measure)) if each]
+        paragraphs += [each for each in _explained(of_measure) if each]
         for cell in cells_of(of_measure)[:MOST_CELLS]:
             of_cell = {each.method: each for each in of_measure if each.cell == cell}
             rows = [_verdict_row(data, of_cell[method]) for method in methods_in_order(of_cell)]
@@ -95,6 +96,10 @@ def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
         *left_out(len(cells_of(verdicts))),
     ]
     return Section("verdict", title, paragraphs, tables, file="verdict.csv")
+
+
+def _explained(verdicts: Sequence[Verdict]) -> list[str | None]:
+    return [looks_in_words(verdicts), assumed_in_words(verdicts), pooled_in_words(verdicts)]
 
 
 def _verdict_row(data: ReportData, each: Verdict) -> list[TableCell]:

@@ -92,7 +92,8 @@ def seeds_and_items(comparison: Comparison, interval: ItemInterval) -> tuple[flo
     of_seeds = comparison.standard_error**2
     both = of_seeds + interval.error**2
     freedom = comparison.freedom * (both / of_seeds) ** 2
-    half = float(stats.t.isf(0.025, freedom)) * math.sqrt(both)
+    # A look that may spend a share of the error rate has a wider interval.
+    half = float(stats.t.isf(0.025 * (comparison.share or 1), freedom)) * math.sqrt(both)
     return comparison.difference - half, comparison.difference + half
 
 

@@ -56,11 +56,15 @@ class Comparison:
         standard_error: standard error of the difference.
         freedom: its degrees of freedom.
         spread_assumed: whether the arm has one run, which is assumed to vary as random runs do. This cannot be checked.
-        compared: number of comparisons of the family that have a p-value, including this one.
+        compared: number of comparisons of the family that have a p-value, including this one, or will have one.
         detectable: the true difference that is seen four times in five at Holm's first step, which multiplies p-values
             by `compared`.
         p_same: p-value of a true difference of the margin or more (two one-sided tests).
         p_same_adjusted: the same, adjusted by Holm for all comparisons of the family.
+        look: how often it was looked at while seeds were added; None if none are added. Interval and p-values are then
+            those that hold however often one looks; see `sequential.compare_by_looks`.
+        looks: how often it may be looked at.
+        share: the share of the error rate that this look may spend.
     """
 
     arm_runs: int
@@ -80,6 +84,9 @@ class Comparison:
     detectable: float | None = None
     p_same: float | None = None
     p_same_adjusted: float | None = None
+    look: int | None = None
+    looks: int | None = None
+    share: float | None = None
 
     @property
     def word(self) -> Word:
@@ -219,53 +226,61 @@ def adjust(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]
 
     P-values of no difference, and separately those of a difference that matters, are adjusted by Holm. So there is a
     chance of 5% that any verdict of better or worse is wrong, and 5% that any verdict of the same is wrong. Comparisons
-    without a p-value do not count.
+    without a p-value do not count, unless seeds are added to them: they will have one.
 
     Args:
         comparisons: the comparisons of the family.
         margin: the difference that is too small to matter, in the measure's unit.
     """
-    compared = sum(comparison.p_value is not None for comparison in comparisons)
-    of_difference = holm([comparison.p_value for comparison in comparisons])
-    of_margin = [_p_same(comparison, margin) for comparison in comparisons]
+    waiting = sum(each.looks is not None and each.p_value is None for each in comparisons)
+    compared = sum(comparison.p_value is not None for comparison in comparisons) + waiting
+    of_difference = holm([comparison.p_value for comparison in comparisons], waiting)
+    of_margin = [each.p_same if each.looks else p_same(each, margin) for each in comparisons]
     return [
         replace(
             comparison,
             compared=compared,
             p_adjusted=p_adjusted,
-            p_same=p_same,
+            p_same=of_margin_alone,
             p_same_adjusted=p_same_adjusted,
-            detectable=detectable(comparison, compared),
+            detectable=detectable(comparison, compared / (comparison.share or 1)),
         )
-        for comparison, p_adjusted, p_same, p_same_adjusted in zip(
-            comparisons, of_difference, of_margin, holm(of_margin), strict=True
+        for comparison, p_adjusted, of_margin_alone, p_same_adjusted in zip(
+            comparisons, of_difference, of_margin, holm(of_margin, waiting), strict=True
         )
     ]
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values adjusted by Holm. None stays None and does not count."""
+def holm(p_values: Sequence[float | None], waiting: int = 0) -> list[float | None]:
+    """P-values adjusted by Holm. None stays None and does not count.
+
+    Args:
+        p_values: of the comparisons.
+        waiting: how many of those without a p-value count, as if it were 1.
+    """
     known = sorted((p_value, index) for index, p_value in enumerate(p_values) if p_value is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
     for place, (p_value, index) in enumerate(known):
-        highest = max(highest, min(1.0, p_value * (len(known) - place)))
+        highest = max(highest, min(1.0, p_value * (len(known) + waiting - place)))
         adjusted[index] = highest
     return adjusted
 
 
-def _p_same(comparison: Comparison, margin: float) -> float | None:
+def p_same(comparison: Comparison, margin: float) -> float | None:
+    """The p-value of a true difference of the margin or more (two one-sided tests); None without a spread."""
     if comparison.standard_error is None or comparison.freedom is None:
         return None
     return float(stats.t.sf((margin - abs(comparison.difference)) / comparison.standard_error, comparison.freedom))
 
 
-def detectable(comparison: Comparison, compared: int = 1) -> float | None:
+def detectable(comparison: Comparison, compared: float = 1) -> float | None:
     """The true difference that would be seen four times in five, in the measure's unit; None without a spread.
 
     Args:
         comparison: its runs and spread are used, but not its difference.
-        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it.
+        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it. A look
+            that may spend a share of the error rate multiplies them by one over the share, too.
     """
     if comparison.standard_error is None or comparison.freedom is None:
         return None
@@ -273,7 +288,7 @@ def detectable(comparison: Comparison, compared: int = 1) -> float | None:
 
 
 @lru_cache(maxsize=4096)
-def _shift_to_see(freedom: float, compared: int) -> float:
+def _shift_to_see(freedom: float, compared: float) -> float:
     """The true difference, in standard errors, that is seen four times in five."""
     highest = 4.0
     while _power(highest, freedom, compared) < POWER:
@@ -282,13 +297,14 @@ def _shift_to_see(freedom: float, compared: int) -> float:
     return float(root)
 
 
-def seeds_to_see(difference: float, spread: float, compared: int = 1) -> int | None:
+def seeds_to_see(difference: float, spread: float, compared: float = 1) -> int | None:
     """The number of seeds of each arm to see a difference four times in five, at 5%, two-sided.
 
     Args:
         difference: the difference to see, above 0.
         spread: standard deviation of one run, above 0, in the same unit.
-        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it.
+        compared: number of comparisons that are adjusted together. Holm's first step multiplies p-values by it. A look
+            that may spend a share of the error rate multiplies them by one over the share, too.
 
     Returns:
         The number, at least 2; None if more than 1,000 are needed.
@@ -303,6 +319,6 @@ def seeds_to_see(difference: float, spread: float, compared: int = 1) -> int | N
     return numbers[place] if place < len(numbers) else None
 
 
-def _power(shift: float, freedom: float, compared: int) -> float:
+def _power(shift: float, freedom: float, compared: float) -> float:
     """The power to see a difference of `shift` standard errors, with its sign."""
     return float(stats.nct.sf(stats.t.isf((1 - CONFIDENCE) / 2 / compared, freedom), freedom, shift))

@@ -34,7 +34,8 @@ _LATER_NUMBERS = {
     "p_same": pl.Float64,
     "p_same_adjusted": pl.Float64,
 }
-NUMBERS = _NUMBERS | _LATER_NUMBERS
+_OF_LOOKS = {"look": pl.Int32, "looks": pl.Int32, "share": pl.Float64}
+NUMBERS = _NUMBERS | _LATER_NUMBERS | _OF_LOOKS
 SCHEMA = {
     "measure": pl.String,
     "model": pl.String,
@@ -59,6 +60,7 @@ SCHEMA = {
     "pooled_high": pl.Float64,
     "pooled_p_adjusted": pl.Float64,
     "pooled_verdict": pl.String,
+    **_OF_LOOKS,
 }
 _POOLED = [name for name in SCHEMA if name == "equal_spreads_p" or name.startswith("pooled_")]
 """The columns of `Pooled`, in the order of its fields."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selection_platform.errors import PlatformError
+from selection_platform.verdict.looks import Looks, Schedule
 from selection_platform.verdict.runs import AVERAGE, Cell, Run
+from selection_platform.verdict.sequential import compare_by_looks
 from selection_platform.verdict.statistics import (
     CONFIDENCE,
     Comparison,
@@ -66,7 +68,7 @@ class Verdict:
         seeds_needed_alone: the same for a single comparison.
         family: the comparisons that are adjusted together: the measure's comparisons of methods, or of controls.
         role: whether the measure is the primary one, which answers the question, or an exploratory one.
-        pooled: the comparison with one spread; None if there are too few runs.
+        pooled: the comparison with one spread; None if there are too few runs, or if seeds are added by looks.
     """
 
     measure: str
@@ -113,7 +115,11 @@ def named_measure(primary: str | None, runs: Iterable[Run]) -> str | None:
 
 
 def verdicts(
-    runs: Iterable[Run], margins: Mapping[str, float], margin: float, primary: str | None = None
+    runs: Iterable[Run],
+    margins: Mapping[str, float],
+    margin: float,
+    primary: str | None = None,
+    schedule: Schedule | None = None,
 ) -> list[Verdict]:
     """Compare every arm with random selection.
 
@@ -125,29 +131,36 @@ def verdicts(
         margins: margins by measure, if they differ from `margin`.
         margin: difference that is too small to matter, in percentage points.
         primary: see `primary_of`.
+        schedule: the looks of the arms that are looked at while seeds are added; none are by default.
 
     Raises:
         PlatformError: a cell has no random run.
     """
-    by_measure: dict[str, dict[Cell, dict[str, list[float]]]] = {}
+    by_measure: dict[str, dict[Cell, dict[str, list[Run]]]] = {}
     for run in runs:
         arms = by_measure.setdefault(run.measure, {}).setdefault(run.cell, {})
-        arms.setdefault(run.method, []).append(run.value)
+        arms.setdefault(run.method, []).append(run)
     named = primary_of(by_measure, primary)
     return [
         verdict
         for measure, cells in by_measure.items()
         for verdict in _of_measure(
-            measure, cells, margins.get(measure, margin), "primary" if measure == named else "exploratory"
+            measure,
+            cells,
+            margins.get(measure, margin),
+            "primary" if measure == named else "exploratory",
+            schedule or {},
         )
     ]
 
 
-Arms = Mapping[str, Sequence[float]]
-"""Values of the runs of each arm of a cell."""
+Arms = Mapping[str, Sequence[Run]]
+"""The runs of each arm of a cell."""
 
 
-def _of_measure(measure: str, cells: Mapping[Cell, Arms], margin: float, role: Role) -> list[Verdict]:
+def _of_measure(
+    measure: str, cells: Mapping[Cell, Arms], margin: float, role: Role, schedule: Schedule
+) -> list[Verdict]:
     for cell, arms in cells.items():
         if RANDOM not in arms:
             raise PlatformError(
@@ -158,10 +171,10 @@ def _of_measure(measure: str, cells: Mapping[Cell, Arms], margin: float, role: R
     by_arm: dict[tuple[Cell, str], Verdict] = {}
     for family in families:
         keys = [key for key in compared if (key[1] in CONTROLS) == (family == "control")]
-        own = _adjusted(measure, cells, keys, margin, None)
-        pooled = _pooled(measure, cells, keys, margin)
+        own = _adjusted(measure, cells, keys, margin, None, schedule)
+        pooled = [None] * len(keys) if schedule else _pooled(measure, cells, keys, margin)
         for (cell, method), comparison, with_one in zip(keys, own, pooled, strict=True):
-            alone, together = _seeds_needed(comparison, margin)
+            alone, together = _seeds_needed(comparison, margin, schedule.get(method))
             by_arm[cell, method] = Verdict(
                 measure, cell, method, comparison, comparison.word, together, alone, family, role, with_one
             )
@@ -172,7 +185,7 @@ def _pooled(
     measure: str, cells: Mapping[Cell, Arms], keys: Sequence[tuple[Cell, str]], margin: float
 ) -> Sequence[Pooled | None]:
     """The comparisons of a family with one spread."""
-    pool = pooled_spread([values for arms in cells.values() for values in arms.values()])
+    pool = pooled_spread([_values(runs) for arms in cells.values() for runs in arms.values()])
     if pool is None:
         return [None] * len(keys)
     spread, equal_p = pool
@@ -180,29 +193,42 @@ def _pooled(
         return [Pooled(equal_p)] * len(keys)
     return [
         Pooled(equal_p, one.spread, one.freedom, one.low, one.high, one.p_adjusted, one.word)
-        for one in _adjusted(measure, cells, keys, margin, spread)
+        for one in _adjusted(measure, cells, keys, margin, spread, {})
     ]
 
 
 def _adjusted(
-    measure: str, cells: Mapping[Cell, Arms], keys: Sequence[tuple[Cell, str]], margin: float, spread: Spread | None
+    measure: str,
+    cells: Mapping[Cell, Arms],
+    keys: Sequence[tuple[Cell, str]],
+    margin: float,
+    spread: Spread | None,
+    schedule: Schedule,
 ) -> list[Comparison]:
     """The comparisons of a family."""
-    compared = [
-        compare(
-            cells[cell][method],
-            cells[cell][RANDOM],
-            higher_is_better=measure != LOSS,
-            arm_varies=method != BASE,
-            spread=spread,
-        )
-        for cell, method in keys
-    ]
+    compared = []
+    for cell, method in keys:
+        arm, random = cells[cell][method], cells[cell][RANDOM]
+        how = {"higher_is_better": measure != LOSS, "arm_varies": method != BASE}
+        looks = schedule.get(method)
+        if looks is None:
+            compared.append(compare(_values(arm), _values(random), **how, spread=spread))
+        else:
+            compared.append(compare_by_looks(_by_seed(arm), _by_seed(random), looks, margin, **how))
     return adjust(compared, margin)
 
 
-def _seeds_needed(comparison: Comparison, margin: float) -> tuple[int | None, int | None]:
-    """The seeds needed in a single comparison, and at Holm's first step."""
+def _values(runs: Sequence[Run]) -> list[float]:
+    return [run.value for run in runs]
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[int, float]:
+    return {run.seed: run.value for run in runs}
+
+
+def _seeds_needed(comparison: Comparison, margin: float, looks: Looks | None) -> tuple[int | None, int | None]:
+    """The seeds needed in a single comparison, and at Holm's first step; by the last look if seeds are added."""
     if comparison.word != "not enough seeds" or comparison.spread is None:
         return None, None
-    return seeds_to_see(margin, comparison.spread), seeds_to_see(margin, comparison.spread, comparison.compared or 1)
+    spread, times = comparison.spread, 1 if looks is None else 1 / looks.all[-1].share
+    return seeds_to_see(margin, spread, times), seeds_to_see(margin, spread, (comparison.compared or 1) * times)

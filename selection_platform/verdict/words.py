@@ -102,6 +102,21 @@ def assumed_in_words(verdicts: Sequence[Verdict]) -> str | None:
     )
 
 
+def looks_in_words(verdicts: Sequence[Verdict]) -> str | None:
+    """That seeds are added by looks, and what that means for the numbers; None where none are added."""
+    of_looks = [each.comparison for each in verdicts if each.comparison.looks]
+    if not of_looks:
+        return None
+    waiting = sum(not each.look for each in of_looks)
+    most = max(of_looks, key=lambda each: each.look or 0)
+    first = f" {waiting} wait for their first seeds." if waiting else ""
+    return (
+        f"Seeds are added until a verdict is settled: {len(of_looks)} of {len(verdicts)} comparisons are looked at "
+        f"again and again, so far {most.look} times of {most.looks} at most.{first} Their p-values and intervals are "
+        "wider than of a single look, so that they hold however often one looks (alpha spending)."
+    )
+
+
 def pooled_in_words(verdicts: Sequence[Verdict]) -> str | None:
     """The methods' verdicts on one measure with one spread for all cells and arms, and why they are not used.
 
@@ -148,6 +163,10 @@ def _random_in_words(values: list[float], of_cell: list[Verdict], margin: float)
     if single is None or single.visible is None or single.spread is None:
         return f"{len(values)} random runs, too few or too equal to know how much a run varies."
     mean = sum(values) / len(values)
+    if single.looks:
+        return (
+            f"{len(values)} random runs, {mean:.{digits}f} on average, standard deviation {single.spread:.{digits}f}."
+        )
     still_open = (each for each in of_cell if each.family == "method" and each.word == "not enough seeds")
     more = next((_needed_in_words(each, margin) for each in still_open), "")
     return (

@@ -40,5 +40,9 @@ CREATE TABLE reports.verdict (
     pooled_low DOUBLE,
     pooled_high DOUBLE,
     pooled_p_adjusted DOUBLE,
-    pooled_verdict VARCHAR
+    pooled_verdict VARCHAR,
+    -- Where seeds are added by looks, interval and p-values hold however often one looks; NULL where none are added.
+    look INTEGER, -- how often it was looked at
+    looks INTEGER, -- how often it may be looked at
+    share DOUBLE -- of the error rate that this look may spend
 );

@@ -44,6 +44,22 @@ def test_an_arm_that_only_selects_has_no_training(tmp_path):
     assert list(profile.trained_experiments) == ["random/mine/tiny/10/s0"]
 
 
+def test_of_a_range_of_seeds_those_after_the_first_are_made_only_if_planned(tmp_path):
+    key = "random/mine/tiny/10/s{}".format
+    arms = {"random": {"seeds": {"first": 2, "max": 4}}, "ifd": {}}
+    study = {"sizes": {"mine": [15]}, "arms": ["random", "ifd"]}
+    profile = load_profile(write(tmp_path, arms=arms, pool_size_study=study))
+    assert [each for each in profile.experiments if each.startswith("random/mine/")] == [key(seed) for seed in range(4)]
+    assert list(profile.only_if_planned) == [key(2), key(3)]
+    # Seeds are added for the comparisons of whole pools alone.
+    of_part = [each.seed for each in profile.experiments.values() if each.method == "random" and each.pool_size]
+    assert of_part == [0, 1]
+    # A checkpoint that was trained elsewhere is there already.
+    elsewhere = {key(3): {"hub": "me/tuned", "revision": "0123456"}}
+    profile = load_profile(write(tmp_path, arms=arms, trained_elsewhere=elsewhere))
+    assert list(profile.only_if_planned) == [key(2)]
+
+
 def test_a_helper_rates_and_is_not_fine_tuned(tmp_path):
     models = {
         "tiny": {"pretraining": {"steps": 1, "context": 4096}},

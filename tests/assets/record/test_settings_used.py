@@ -243,6 +243,21 @@ def test_changed_targets_are_noticed_by_what_makes_them_alone():
     assert "less.targets" not in one[dg.AssetKey("gradient_influence.mine"), "sharegpt-en/demo-3m"]
 
 
+def test_the_verdict_notices_when_it_looks():
+    def used(**seeds):
+        arms = {name: ArmSettings.model_validate({"seeds": seeds.get(name, [0])}) for name in ("random", "zip")}
+        profile = load_profile("demo").model_copy(update={"arms": arms})
+        return nodes(profile.model_copy(update={"pool_size_study": type(profile.pool_size_study)()}))
+
+    few, more = used(zip={"max": 4}), used(zip={"max": 5})
+    touched = {asset.to_user_string() for (asset, key), settings in few.items() if more[asset, key] != settings}
+    assert touched == {"verdict"}
+    # As in earlier versions where no seeds are added.
+    verdict = dg.AssetKey("verdict"), None
+    assert used()[verdict] == used(random=[0, 1])[verdict]
+    assert not any(path.startswith("arms.") for path in used()[verdict])
+
+
 def marked(settings, mark, path=""):
     """The paths of the settings with a mark; below a part that has it, all."""
     for name, field in type(settings).model_fields.items():

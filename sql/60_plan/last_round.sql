@@ -1,0 +1,1 @@
+SELECT coalesce(max(round), 0) AS "round" FROM experiments.plan

@@ -1,0 +1,1 @@
+SELECT DISTINCT experiment FROM experiments.plan WHERE experiment IS NOT NULL
