@@ -116,8 +116,8 @@ class Partitions:
         return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
-        """For the best of each cluster: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
-        wrapped = self._profile.methods[self._profile.methods[method].best_of_clusters or ""]
+        """For a wrapper: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
+        wrapped = self._profile.methods[self._profile.methods[method].wraps or ""]
         scored = self._profile.scored(method)
         clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
 

@@ -225,9 +225,9 @@ class Tasks:
         return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
 
     def _target_sets(self, *methods: str) -> list[str]:
-        """The target sets that arms select for by some methods, or by a k-means wrapper of one."""
+        """The target sets that arms select for by some methods, or by a wrapper of one."""
         known = self._profile.methods
-        scored = (known[known[arm].best_of_clusters or arm] for arm in self._profile.arms)
+        scored = (known[known[arm].wraps or arm] for arm in self._profile.arms)
         return list(dict.fromkeys(each.targets for each in scored if each.without_targets in methods))
 
     def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int, list[str]]]:

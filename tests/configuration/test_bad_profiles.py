@@ -200,6 +200,8 @@ CASES = [
      "arms.less.support: is a method of the platform, and has no `column` or `scores`; name the arm otherwise"),
     ("a wrapper's name for own scores", {"arms": {"km_mine": {"column": "a"}}},
      "arms.km_mine: such a name is for the best of each k-means cluster; name the arm otherwise"),
+    ("a name of the other wrapper for own scores", {"arms": {"coverage_mine": {"column": "a"}}},
+     "arms.coverage_mine: such a name is for picks that cover all k-means clusters; name the arm otherwise"),
     ("no name for own scores", {"arms": {"My own": {"column": "a"}}}, f"arms: 'My own' is not a name: {NAME}"),
     ("wrapper of an arm that is not there", {"arms": {"mine": {"column": "a"}, "km_min": {}}},
      "arms: unknown method 'km_min'; did you mean 'km_mine'?"),
