@@ -62,6 +62,17 @@ class CoverageSettings(Settings):
     )
 
 
+class FacilityLocationSettings(Settings):
+    """What `facility_location` covers."""
+
+    covered_samples: int = Field(
+        default=20_000,
+        gt=0,
+        description="Samples that the picks must be near to. Of a larger pool, these are the ones with the lowest ids, "
+        "a random part as ids are hashes; every sample can be picked. Time grows with them.",
+    )
+
+
 class WarmUpLoraSettings(LoraSettings):
     """The adapter of LESS's warm-up. The defaults are LESS's (arXiv 2402.04333), and so the paper's."""
 
@@ -182,6 +193,9 @@ class MethodSettings(Settings):
     k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*` and `coverage_*`.")
     coverage: CoverageSettings = Field(
         default=CoverageSettings(), description="`coverage_*`: how picks cover the clusters."
+    )
+    facility_location: FacilityLocationSettings = Field(
+        default=FacilityLocationSettings(), description="Facility location: what its picks are to cover."
     )
     less: LessSettings = Field(default=LessSettings(), description="LESS: its warm-up and its targets.")
     pre_experience: PreExperienceSettings = Field(

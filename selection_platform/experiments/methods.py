@@ -203,6 +203,13 @@ METHODS: dict[str, Method] = {
             ),
             published="the same of the authors' records; a row can be picked twice, and small pools scale nothing",
         ),
+        Method(
+            "facility_location",
+            "greedily, what brings the samples of the pool, or a part of them, nearest to something picked",
+            "scoring",
+            set_dependent=True,
+            picks_alone=True,
+        ),
     )
 }
 PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")

@@ -42,6 +42,7 @@ COMPUTATIONS = {
     "target_similarity": Computation(1),
     "whitening": Computation(1),
     "coverage": Computation(1),
+    "facility_location": Computation(1),
     "evaluation": Computation(2, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),

@@ -38,6 +38,7 @@ FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
 COVERAGE = {f"scores/{name}" for name, method in METHODS.items() if method.covers_by}
+PICKED_ONE_BY_ONE = {"scores/less.round_robin", "scores/facility_location"}
 READERS = {
     "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_embedding",
     "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability",
@@ -81,6 +82,7 @@ NOTICED_BY = {
     "zip.*": ZIP,
     "k_means.*": {"sample_cluster"},
     "coverage.*": COVERAGE,
+    "facility_location.*": {"scores/facility_location"},
     "arms.*.column": {"scores/mine"},
     "arms.*.scores": {"scores/judge"},
     "arms.mine.order": {"scores/mine"},
@@ -106,7 +108,7 @@ NOTICED_BY = {
     "fine_tuning.*": FINE_TUNINGS,
     "trained_elsewhere.*": {"checkpoint"},
     "evaluation.*": {"benchmark_result"},
-    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, *COVERAGE, "scores/less.round_robin", *SIMILARITIES},
+    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, *COVERAGE, *SIMILARITIES, *PICKED_ONE_BY_ONE},
     "verdict.*": {"verdict", "report"},
 }
 """Which assets notice that a setting changed, by the first pattern that fits its path. None may be missing."""
