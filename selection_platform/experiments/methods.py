@@ -151,6 +151,20 @@ METHODS: dict[str, Method] = {
             pre_experience="the same, by a model trained for an epoch on middling prompts of every kind",
             published="the same by that model, with the published script's guess where answers begin",
         ),
+        Method(
+            "s_ifd",
+            "as `ifd`, from the answer tokens alone whose likelihood the prompt changes most",
+            "scoring",
+            set_dependent=True,
+        ),
+        Method(
+            "grape",
+            "a uniform draw of prompts, one for each seed, and of each prompt the answer that the base model finds "
+            "likeliest",
+            "scoring",
+            seeded_scores=True,
+            set_dependent=True,
+        ),
         *_with_variants(
             LESS,
             published="the same, with the published code's warm-up, Adam step and checkpoint weights",
@@ -216,7 +230,7 @@ PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")
 """The methods that score with IFD's pre-experience model."""
 
 for _wrap in (_best_of_clusters, _coverage):
-    for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
+    for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length", "s_ifd"):
         _wrapper_of = _wrap(METHODS[_wrapped])
         METHODS[_wrapper_of.name] = _wrapper_of
 

@@ -39,6 +39,9 @@ COMPUTATIONS = {
     "round_robin": Computation(1),
     # The position-weighted means that the shared pass keeps beside its shards.
     "weighted_embedding": Computation(1),
+    # What the prompt does to each answer token, which it keeps there too.
+    "prompt_effect": Computation(1),
+    "s_ifd": Computation(1),
     "target_similarity": Computation(1),
     "whitening": Computation(1),
     "coverage": Computation(1),

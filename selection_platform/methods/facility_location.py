@@ -116,7 +116,7 @@ class _Search:
         outside = self.bounds.copy()
         outside[list(self._columns)] = -np.inf
         following = best_rows(outside, COLUMNS_PER_BLOCK)
-        best_outside = (-outside[following[0]], int(following[0]))
+        best_outside = (-float(outside[following[0]]), int(following[0]))
         before = len(self.picked)
         while len(self.picked) - before < most and (best := self._best()) is not None and best < best_outside:
             self._pick(best[1])
