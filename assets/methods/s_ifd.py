@@ -24,7 +24,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         [likelihood, *partitions.scorings_to_scored(METHOD, "prompt_effect")],
         {"python", "duckdb"},
         settings={},
-        sql=["30_features/embedded_samples", "40_scores/s_ifd"],
+        sql=["30_features/sample_ids", "40_scores/s_ifd"],
         by=["s_ifd"],
     )
     def scores(
@@ -37,8 +37,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         partition = scored_partition(profile, METHOD, context.partition_key)
         pool, model = partition["pool"] or "", partition["model"] or ""
         whole = profile.whole_pool(pool)
-        of = {"pool": pool, "model": model, "embedded_pool": whole}
-        wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), of)["sample_id"])
+        wanted = set(warehouse.query(load_sql("30_features/sample_ids"), {"pool": pool})["sample_id"])
         shards = finished_apart(
             artifacts.scoring(Scoring(whole, model).key) / "answer_likelihood", FILES_APART[PROMPT_EFFECT]
         )

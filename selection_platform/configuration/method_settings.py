@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from selection_platform.configuration.base import SPEED, Settings
+from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed
 from selection_platform.configuration.target_settings import (
     TargetName,
@@ -193,6 +194,9 @@ class MethodSettings(Settings):
     k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*` and `coverage_*`.")
     coverage: CoverageSettings = Field(
         default=CoverageSettings(), description="`coverage_*`: how picks cover the clusters."
+    )
+    encoder: EncoderSettings = Field(
+        default=EncoderSettings(), description="The sentence encoder of `embedding` and `k_center`."
     )
     facility_location: FacilityLocationSettings = Field(
         default=FacilityLocationSettings(), description="Facility location: what its picks are to cover."

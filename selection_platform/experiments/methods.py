@@ -192,6 +192,21 @@ METHODS: dict[str, Method] = {
             summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
             variant_of=RDS_PLUS.name,
         ),
+        Method(
+            "embedding",
+            "as `rds_plus`, by the vectors of a sentence encoder",
+            "pool",
+            set_dependent=True,
+            picks_alone=True,
+            targeted=True,
+        ),
+        Method(
+            "k_center",
+            "greedily, what lies farthest from all that was picked, by the vectors of a sentence encoder",
+            "pool",
+            set_dependent=True,
+            picks_alone=True,
+        ),
         *_with_variants(
             Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
             published="the same, but the ratings' probabilities go through a second softmax",

@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from tests.sentence_encoders import save_encoder
 from tests.small_run import PROFILE, conversations, due, output_of, refreshed
 
 SELECT = {"train": False}
 BEFORE = {"random": SELECT, "entropy": SELECT, "rds_plus": SELECT, "stars": {"column": "stars", **SELECT}}
 ONE_BY_ONE = ["coverage_entropy", "coverage_stars", "coverage_s_ifd", "facility_location"]
+BY_SENTENCES = ["embedding", "k_center"]
 ADDED = [*ONE_BY_ONE, "s_ifd", "grape"]
 SHARED_PASS = {"answer_likelihood", "sample_embedding", "weighted_embedding", "prompt_effect"}
 
@@ -28,6 +30,7 @@ class Place:
 
     def change(self, arms, **parts):
         small = {"budgets": [3], "k_means": {"clusters": 4}, "less": {"target_samples": 3}}
+        small |= {"encoder": {"path": "encoder", "max_length": 20}}
         profile = {**PROFILE, **small, "coverage": {"similarity": 0.3}, "arms": arms, **parts}
         # So long that prompts help it.
         profile["models"] = {"tiny": {"pretraining": {**PROFILE["models"]["tiny"]["pretraining"], "steps": 150}}}
@@ -47,27 +50,35 @@ def own(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_added_arms_select_and_nothing_else_is_made_again(own, capsys):
     output_of(capsys, own, "run")
-    study = {"sizes": {"letters": [80]}, "arms": ["coverage_entropy", "facility_location", "s_ifd", "grape"]}
-    own.change(BEFORE | dict.fromkeys(ADDED, SELECT), pool_size_study=study)
+    study = {
+        "sizes": {"letters": [80]},
+        "arms": ["coverage_entropy", "facility_location", "s_ifd", "grape", "k_center"],
+    }
+    save_encoder(own.profile.with_name("encoder"))
+    own.change(BEFORE | dict.fromkeys([*ADDED, *BY_SENTENCES], SELECT), pool_size_study=study)
     made = refreshed(capsys, own)
     # The shared pass ran again to keep what it had not kept, and nothing that was made of it before.
     assert {name.partition(" ")[0] for name in made if not name.startswith("scores/")} == {
-        *SHARED_PASS, "sample_cluster", "sub_pool", "selection", "selection_overlap", "selection_profile",
-        "pool_size_curve", "cost_ledger", "report",
+        *SHARED_PASS, "sentence_embedding", "target_sentence_embedding", "sample_cluster", "sub_pool", "selection",
+        "selection_overlap", "selection_profile", "pool_size_curve", "cost_ledger", "report",
     }  # fmt: skip
     assert {name for name in made if name.startswith("scores/")} == {
         *(f"scores/{name} letters/tiny" for name in ADDED),
-        *(f"scores/{name} letters@80/tiny" for name in study["arms"]),
+        *(f"scores/{name} letters@80/tiny" for name in study["arms"] if name in ADDED),
+        *(f"scores/{name} letters" for name in BY_SENTENCES),
+        "scores/k_center letters@80",
     }
     assert due(capsys, own) == {}
     assert not [file for file in (own.home / "artifacts" / "picks").rglob("*") if file.is_file()]
-    for method in ONE_BY_ONE:
+    for method in (*ONE_BY_ONE, *BY_SENTENCES):
         rows = own.rows(capsys, f"SELECT score, dropped FROM scores.\"{method}\" WHERE pool = 'letters'")
         assert sorted(row["score"] for row in rows if row["score"]) == [-3, -2, -1]
         assert {None, "not among the picks up to the largest budget"} <= {row["dropped"] for row in rows}
+    assert output_of(capsys, own, "verify", "--deep").startswith("Read: ")
     _check_coverage(own, capsys)
     _check_facility_location(own, capsys)
     _check_s_ifd(own, capsys)
+    _check_sentences(own, capsys)
 
 
 def _check_coverage(own, capsys):
@@ -114,3 +125,24 @@ def _check_s_ifd(own, capsys):
         for row in helped:
             effect = effects[row["sample_id"]]
             assert row["score"] == pytest.approx(np.exp(effect[np.abs(effect) > threshold].mean()), rel=1e-6)
+
+
+def _check_sentences(own, capsys):
+    """Each of three targets takes its like; k-center begins in the middle and goes far from it. Some are alike."""
+    file = own.home / "artifacts/scoring/letters/sentence_embedding/part-00000.parquet"
+    table = pl.read_parquet(file).sort("sample_id")
+    places = {name: place for place, name in enumerate(table["sample_id"])}
+    vectors = table["embedding"].to_numpy().astype(np.float64)
+
+    def of(sql):
+        return vectors[[places[row["sample_id"]] for row in own.rows(capsys, f"SELECT sample_id FROM {sql}")]]
+
+    targets = of("pools.targets ORDER BY sample_id")
+    picked = of("scores.embedding WHERE score IS NOT NULL ORDER BY score DESC")
+    assert (targets * picked).sum(axis=1) == pytest.approx([1, 1, 1])
+    for pool, rows in (("letters", len(vectors)), ("letters@80", 80)):
+        first, second = of(f"scores.k_center WHERE pool = '{pool}' AND score >= -2 ORDER BY score DESC")
+        part = vectors[:rows]
+        to_mean = np.linalg.norm(part - part.mean(axis=0), axis=1)
+        assert np.linalg.norm(first - part.mean(axis=0)) == pytest.approx(to_mean.min())
+        assert np.linalg.norm(second - first) == pytest.approx(np.linalg.norm(part - first, axis=1).max())
