@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -17,11 +18,16 @@ from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.experiments.methods import name_for_targets
 from selection_platform.job.folder import look_of
+from selection_platform.job.growing import finished_shards, first_job, score_new_samples
 from selection_platform.job.shards import shard_files
 from selection_platform.models.files import model_files
 from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from selection_platform.features.sentence_embedding import SentenceSpec, SentenceSummary
 
 SENTENCES, TARGETS = "sentence_embedding", "target_sentence_embedding"
 
@@ -49,33 +55,28 @@ def _settings(profile: Profile) -> Callable[[str], Used]:
     return used
 
 
-def _embed(
-    profile: Profile, samples: Path, folder: Path, context: dg.AssetExecutionContext, jobs: JobLauncher
-) -> dg.MaterializeResult:
-    """Embed the samples of a file into a folder."""
-    from selection_platform.configuration.text_settings import TextSettings
-    from selection_platform.features.sentence_embedding import SENTENCE_EMBEDDING, SentenceSpec
+def _spec(profile: Profile, samples: Path) -> "SentenceSpec":
+    from selection_platform.features.sentence_embedding import SentenceSpec
     from selection_platform.models.sentence_encoder import encoder_folder
 
-    spec = SentenceSpec(
+    return SentenceSpec(
         encoder_folder=str(encoder_folder(profile.encoder)),
         samples_file=str(samples),
         scoring=profile.encoder.sizes,
         dtype="float32",
         text=TextSettings(),
     )
-    summary = jobs.run(context, SENTENCE_EMBEDDING, spec, folder)
-    return dg.MaterializeResult(
-        metadata={
-            "samples": summary.samples,
-            "tokens": summary.tokens,
-            "padding": summary.padding_share,
-            "samples that lost their end": summary.cut,
-            "seconds": summary.seconds,
-            "peak memory, bytes": summary.peak_memory_bytes,
-        },
-        data_version=dg.DataVersion(job_content_hash(folder)),
-    )
+
+
+def _metadata(summary: "SentenceSummary") -> dict[str, int | float]:
+    return {
+        "samples": summary.samples,
+        "tokens": summary.tokens,
+        "padding": summary.padding_share,
+        "samples that lost their end": summary.cut,
+        "seconds": summary.seconds,
+        "peak memory, bytes": summary.peak_memory_bytes,
+    }
 
 
 def _sentences(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
@@ -88,18 +89,24 @@ def _sentences(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
         gpu=True,
         sql=["30_features/samples_to_score"],
         by=["sentence_embedding"],
-        folder=lambda artifacts, pool: artifacts.scoring(pool) / SENTENCES,
+        folder=lambda artifacts, pool: first_job(artifacts.scoring(pool) / SENTENCES),
     )
     def sentence_embedding(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
         """The vector of each sample by a sentence encoder, in files."""
-        pool = context.partition_key
-        folder = artifacts.scoring(pool) / SENTENCES
-        samples = samples_file(pool, folder.with_name(f"{SENTENCES}.samples"), warehouse)
-        result = _embed(profile, samples, folder, context, jobs)
+        from selection_platform.features.sentence_embedding import SENTENCE_EMBEDDING, SentenceSummary, job_settings
+
+        folder = artifacts.scoring(context.partition_key) / SENTENCES
+        samples = samples_file(context.partition_key, folder.with_name(f"{SENTENCES}.samples"), warehouse)
+        spec = _spec(profile, samples)
+        run = jobs.runner(context, SENTENCE_EMBEDDING)
+        grown = score_new_samples(spec, folder, run, SentenceSummary, job_settings(spec))
         shutil.rmtree(samples.parent)
-        return result
+        return dg.MaterializeResult(
+            metadata={"samples embedded now": grown.new_samples, **_metadata(grown.summary)},
+            data_version=dg.DataVersion(grown.content_hash),
+        )
 
     return sentence_embedding
 
@@ -123,13 +130,15 @@ def _target_sentences(profile: Profile, partitions: Partitions, targets: str) ->
     def target_sentence_embedding(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
     ) -> dg.MaterializeResult:
+        from selection_platform.features.sentence_embedding import SENTENCE_EMBEDDING
+
         pool = context.partition_key
         folder = artifacts.scoring(pool) / name
         samples = folder.with_name(f"{name}.samples.parquet")
         warehouse.export(load_sql("36_influence/samples_of_targets"), samples, {"pool": pool, "targets": targets})
-        result = _embed(profile, samples, folder, context, jobs)
+        summary = jobs.run(context, SENTENCE_EMBEDDING, _spec(profile, samples), folder)
         samples.unlink()
-        return result
+        return dg.MaterializeResult(metadata=_metadata(summary), data_version=dg.DataVersion(job_content_hash(folder)))
 
     return target_sentence_embedding
 
@@ -201,7 +210,7 @@ def _picked(
     scratch = artifacts.picks(method, context.partition_key) / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     wanted = set(warehouse.query(load_sql("30_features/sample_ids"), {"pool": pool})["sample_id"])
-    shards = shard_files(artifacts.scoring(whole) / SENTENCES)
+    shards = finished_shards(artifacts.scoring(whole) / SENTENCES)
     ids, vectors = read_embeddings(shards, scratch / "samples.npy", "embedding", wanted)
     picked = pick(vectors, whole, max(profile.budgets))
     write_positions([ids[row] for row in picked], scratch / "picks.parquet")

@@ -114,7 +114,7 @@ def _begin(spec: SentenceSpec) -> Pass[Piece, SentenceSummary]:
         )
 
     return Pass(
-        label=f"embedding with {Path(spec.encoder_folder).name}",
+        label="sentence embedding",
         pieces=pieces,
         tokens=lambda piece: int(_lengths(piece).sum()),
         score=lambda piece, counter: _embedded(spec, encoder, piece, counter),

@@ -79,6 +79,7 @@ def test_added_arms_select_and_nothing_else_is_made_again(own, capsys):
     _check_facility_location(own, capsys)
     _check_s_ifd(own, capsys)
     _check_sentences(own, capsys)
+    _check_growth(own, capsys)
 
 
 def _check_coverage(own, capsys):
@@ -129,7 +130,7 @@ def _check_s_ifd(own, capsys):
 
 def _check_sentences(own, capsys):
     """Each of three targets takes its like; k-center begins in the middle and goes far from it. Some are alike."""
-    file = own.home / "artifacts/scoring/letters/sentence_embedding/part-00000.parquet"
+    file = own.home / "artifacts/scoring/letters/sentence_embedding/000/part-00000.parquet"
     table = pl.read_parquet(file).sort("sample_id")
     places = {name: place for place, name in enumerate(table["sample_id"])}
     vectors = table["embedding"].to_numpy().astype(np.float64)
@@ -146,3 +147,18 @@ def _check_sentences(own, capsys):
         to_mean = np.linalg.norm(part - part.mean(axis=0), axis=1)
         assert np.linalg.norm(first - part.mean(axis=0)) == pytest.approx(to_mean.min())
         assert np.linalg.norm(second - first) == pytest.approx(np.linalg.norm(part - first, axis=1).max())
+
+
+def _check_growth(own, capsys):
+    """Of a pool that grew, the encoder reads the new samples alone."""
+    samples = {
+        row["sample_id"] for row in own.rows(capsys, "SELECT sample_id FROM pools.samples WHERE pool = 'letters'")
+    }
+    with own.profile.with_name("letters.jsonl").open("a") as file:
+        file.writelines("\n" + json.dumps({"messages": row, "stars": 1}) for row in conversations(9, seed=5))
+    output_of(capsys, own, "refresh", "sentence_embedding")
+    folder = own.home / "artifacts/scoring/letters/sentence_embedding"
+    new = set(pl.read_parquet(folder / "001" / "part-00000.parquet")["sample_id"])
+    assert new
+    now = own.rows(capsys, "SELECT sample_id FROM pools.samples WHERE pool = 'letters'")
+    assert new == {row["sample_id"] for row in now} - samples
