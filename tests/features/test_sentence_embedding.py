@@ -1,10 +1,12 @@
 """Sentence embeddings, one text at a time."""
 
+import huggingface_hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from transformers import BertModel
 
 from selection_platform.configuration.encoder_settings import EncoderSettings
@@ -88,6 +90,25 @@ def test_what_is_no_encoder_and_a_window_beyond_it(tmp_path):
     encoder = save_encoder(tmp_path / "encoder")
     with pytest.raises(PlatformError, match=r"encoder\.max_length: 25 is beyond the 24 tokens"):
         load_encoder(encoder, 25)
+
+
+def test_of_the_hub_the_pooling_is_fetched_too_and_no_second_weights(monkeypatch):
+    there = [
+        "1_Pooling/config.json", "README.md", "config.json", "model.safetensors", "modules.json", "onnx/model.onnx",
+        "openvino/model.safetensors", "pytorch_model.bin", "tokenizer.json", "vocab.txt",
+    ]  # fmt: skip
+    fetched = []
+
+    def download(model_id, *, revision, allow_patterns, ignore_patterns):
+        fetched.extend(filter_repo_objects(there, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns))
+        return f"/cache/{model_id}/{revision}"
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    settings = EncoderSettings(hub="BAAI/bge-small-en-v1.5", revision="5c38ec7")
+    assert str(encoder_folder(settings)) == "/cache/BAAI/bge-small-en-v1.5/5c38ec7"
+    assert fetched == [
+        "1_Pooling/config.json", "config.json", "model.safetensors", "modules.json", "tokenizer.json", "vocab.txt",
+    ]  # fmt: skip
 
 
 @pytest.mark.data
