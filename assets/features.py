@@ -20,6 +20,15 @@ from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.job.growing import first_job
 from sql.queries import load_sql
 
+KEPT_APART = {"weighted_embedding": "rds_plus", "prompt_effect": "s_ifd"}
+"""What the shared pass keeps for one method alone, and the method."""
+WHAT_IT_IS = {
+    "weighted_embedding": "Mean of the base model's last hidden state over each sample's prompt and last answer, in "
+    "which token i weighs i.",
+    "prompt_effect": "How much the prompt adds to the negative log likelihood of each token of a sample's last answer, "
+    "in nats.",
+}
+
 
 def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
@@ -63,11 +72,10 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         )
 
     settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
-    # Kept beside the shards, and an asset of its own: without an arm that reads it, nothing of the others changes.
-    weighted = profile.uses("rds_plus")
-    of_weighted = {dg.AssetKey("weighted_embedding"): Declared(settings, rendered=profile.text_of_scoring)}
+    # Each is an asset of its own, beside the shards: without an arm that reads it, nothing of the others changes.
+    kept_apart = [name for name, method in KEPT_APART.items() if profile.uses(method)]
     forward_pass_declared = {
-        **(of_weighted if weighted else {}),
+        **{dg.AssetKey(name): Declared(settings, rendered=profile.text_of_scoring) for name in kept_apart},
         # Clusters are computed from its shards: embeddings in the warehouse would have to be converted to arrays again.
         dg.AssetKey("answer_likelihood"): Declared(settings, rendered=profile.text_of_scoring, folder=_first_shards),
         dg.AssetKey("sample_embedding"): Declared(settings, rendered=profile.text_of_scoring),
@@ -97,12 +105,12 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 sql=["30_features/samples_to_score", "30_features/sample_embedding"],
                 by=["answer_likelihood"],
             ),
-            *([_weighted_spec(inputs)] if weighted else []),
+            *(_spec_apart(name, inputs) for name in kept_apart),
         ],
         check_specs=[
             *specs([COMPLETENESS, TRUNCATION], partitions.scorings, "answer_likelihood"),
             *specs([COMPLETENESS], partitions.scorings, "sample_embedding"),
-            *(specs([], partitions.scorings, "weighted_embedding") if weighted else []),
+            *(spec for name in kept_apart for spec in specs([], partitions.scorings, name)),
         ],
         pool="gpu",
     )
@@ -113,6 +121,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         """One pass over prompt and answer and one over the answer alone, for all methods that need them."""
         from selection_platform.features.answer_likelihood import (
             ANSWER_LIKELIHOOD,
+            FILES_APART,
             LikelihoodSpec,
             LikelihoodSummary,
             job_settings,
@@ -125,7 +134,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             model_folder=str(artifacts.base_model(scoring.model)),
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             text=profile.text_of(scoring.model),
-            weighted_embedding=weighted,
+            **dict.fromkeys(kept_apart, True),
             **settings,
         )
         grown = score_new_samples(
@@ -159,10 +168,10 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 # The jobs hash their shards; a hash in SQL would turn every embedding into text.
                 data_version=dg.DataVersion(grown.content_hash),
             )
-        if weighted:
-            files = finished_apart(folder / "answer_likelihood")
+        for name in kept_apart:
+            files = finished_apart(folder / "answer_likelihood", FILES_APART[name])
             yield dg.MaterializeResult(
-                asset_key="weighted_embedding",
+                asset_key=name,
                 metadata={"samples scored now": grown.new_samples},
                 data_version=dg.DataVersion(content_hash([grown.content_hash, *map(file_hash, files)])),
             )
@@ -189,16 +198,16 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
     return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]
 
 
-def _weighted_spec(inputs: list[dg.AssetDep]) -> dg.AssetSpec:
+def _spec_apart(name: str, inputs: list[dg.AssetDep]) -> dg.AssetSpec:
+    """What the pass keeps beside its shards."""
     return platform_spec(
-        "weighted_embedding",
-        description="Mean of the base model's last hidden state over each sample's prompt and last answer, in which "
-        "token i weighs i. In files beside those of `answer_likelihood`.",
+        name,
+        description=f"{WHAT_IT_IS[name]} In files beside those of `answer_likelihood`.",
         deps=inputs,
         group="features",
         kinds={"pytorch"},
         sql=["30_features/samples_to_score"],
-        by=["answer_likelihood", "weighted_embedding"],
+        by=["answer_likelihood", name],
     )
 
 

@@ -70,6 +70,27 @@ class Partitions:
         features = dg.AssetDep(asset, partition_mapping=_grouped(self._profile.scorings, scored, scoring))
         return [features, *self._sub_pools(scored, lambda of: of.pool)]
 
+    def targets_to_pools(self, targets: str) -> dg.AssetDep:
+        """A target set beside a pool is read with the pool."""
+        to_pools = _grouped(self._profile.pool_targets, self.pool_keys, lambda pool: PoolTargets(pool, targets).key)
+        return dg.AssetDep("target_samples", partition_mapping=to_pools)
+
+    def pools_to_pools(self, asset: str) -> dg.AssetDep:
+        """An asset of a pool is read with the pool."""
+        return dg.AssetDep(asset, partition_mapping=_grouped(self._profile.pools, self.pool_keys, lambda pool: pool))
+
+    def whole_pools_to_scored(self, method: str, *assets: str) -> list[dg.AssetDep]:
+        """The same for a method without a model."""
+        scored, whole_pool = self._profile.scored(method), self._profile.whole_pool
+        mapping = _grouped(self._profile.pools, scored, lambda of: whole_pool(of.pool))
+        features = [dg.AssetDep(asset, partition_mapping=mapping) for asset in assets]
+        return [*features, *self._sub_pools(scored, lambda of: of.pool)]
+
+    @property
+    def pool_keys(self) -> dict[str, str]:
+        """The pools, by their keys, which are their names."""
+        return {pool: pool for pool in self._profile.pools}
+
     def pools_to_ratings(self) -> dg.StaticPartitionMapping:
         """A pool is rated by every model that rates."""
         return _grouped(self._profile.pools, self._profile.ratings, lambda rating: rating.pool)
@@ -116,8 +137,8 @@ class Partitions:
         return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
-        """For the best of each cluster: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
-        wrapped = self._profile.methods[self._profile.methods[method].best_of_clusters or ""]
+        """For a wrapper: the clusters of the sub-pool, and the wrapped method's scores of its pool."""
+        wrapped = self._profile.methods[self._profile.methods[method].wraps or ""]
         scored = self._profile.scored(method)
         clusters = dg.StaticPartitionMapping({key: [key] for key in self._profile.clustered if key in scored})
 

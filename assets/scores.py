@@ -6,8 +6,11 @@ import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
+from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.experiments.keys import Scoring
+from sql.queries import load_sql
 
 
 def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -24,6 +27,7 @@ def score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
             for name, method in profile.methods.items()
             if method.best_of_clusters
         ),
+        *(_coverage(profile, partitions, name) for name, method in profile.methods.items() if method.covers_by),
     ]
 
 
@@ -49,8 +53,6 @@ def _random(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
 
 
 def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
-    wrapped = profile.methods[profile.methods[method].best_of_clusters or ""]
-
     @score_asset(
         profile,
         partitions,
@@ -62,13 +64,59 @@ def _best_of_clusters(profile: Profile, partitions: Partitions, method: str) -> 
     )
     def scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         partition = scored_partition(profile, method, context.partition_key)
-        values = {
-            **partition,
-            "scores": wrapped.table,
-            "scores_pool": profile.whole_pool(partition["pool"] or ""),
-            "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
-            "budgets": list(profile.budgets),
-        }
+        values = {**_wrapped_scores(profile, method, partition), "budgets": list(profile.budgets)}
         return replace_scores(warehouse, profile.methods[method], partition, "best_of_clusters", values)
+
+    return scores
+
+
+def _wrapped_scores(profile: Profile, method: str, partition: dict[str, str | None]) -> dict[str, str | None]:
+    """Where a wrapper's partition finds its clusters and the scores that it picks by: parameters of its statements."""
+    wrapped = profile.methods[profile.methods[method].wraps or ""]
+    return {
+        **partition,
+        "scores": wrapped.table,
+        "scores_pool": profile.whole_pool(partition["pool"] or ""),
+        "scores_model": partition["model"] if wrapped.scored_per == "scoring" else None,
+    }
+
+
+def _coverage(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
+    embedding = partitions.scorings_to_scored(method, "sample_embedding")[0]
+
+    @score_asset(
+        profile,
+        partitions,
+        method,
+        [*partitions.clusters_and_scores_to_scored(method), embedding],
+        {"python", "duckdb"},
+        settings={"coverage": profile.coverage, "budgets": max(profile.budgets)},
+        sql=["30_features/clusters", "40_scores/candidates", "40_scores/coverage"],
+        by=["coverage"],
+    )
+    def scores(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
+        from selection_platform.job.growing import finished_shards
+        from selection_platform.methods.coverage import cluster_centres, cover, spread_among
+        from selection_platform.methods.positions import write_positions
+
+        partition = scored_partition(profile, method, context.partition_key)
+        whole = Scoring(profile.whole_pool(partition["pool"] or ""), partition["model"] or "")
+        shards = finished_shards(artifacts.scoring(whole.key) / "answer_likelihood")
+        clusters = warehouse.query(load_sql("30_features/clusters"), partition)
+        centres = cluster_centres(shards, "embedding", clusters["sample_id"].to_list(), clusters["cluster"].to_numpy())
+        spread = spread_among(*centres, profile.coverage.similarity)
+        values = _wrapped_scores(profile, method, partition)
+        found = warehouse.query(load_sql("40_scores/candidates"), values)
+        of_rows = found["cluster"].to_numpy(), found["quality"].to_numpy()
+        picked = cover(*of_rows, spread, max(profile.budgets), profile.coverage.power)
+        picks = artifacts.picks(method, context.partition_key) / "picks.parquet"
+        write_positions(found["sample_id"].gather(picked).to_list(), picks)
+        result = replace_scores(
+            warehouse, profile.methods[method], partition, "coverage", {**values, "picks": str(picks)}
+        )
+        picks.unlink()
+        return result._replace(metadata={**(result.metadata or {}), "pairs of similar clusters": spread.pairs})
 
     return scores

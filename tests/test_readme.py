@@ -7,11 +7,12 @@ import pytest
 
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import shipped_profiles
-from selection_platform.experiments.methods import METHODS
+from selection_platform.experiments.methods import BEST_OF_CLUSTERS, COVERAGE, METHODS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
+WRAPPERS = BEST_OF_CLUSTERS, COVERAGE
 SCORED_FOR = {"pool": "pool", "scoring": "pool and base model", None: "—"}
 
 
@@ -21,10 +22,16 @@ def rows(text, name):
 
 def test_the_table_of_methods():
     assert rows(README, "methods") == [
-        f"| `{method.name}` | {method.summary} | {SCORED_FOR[method.scored_per]} |"
-        for method in METHODS.values()
-        if method.variant_of is None
+        *(row([method]) for method in METHODS.values() if method.variant_of is None and not method.wraps),
+        *(row([method for method in METHODS.values() if method.name.startswith(prefix)]) for prefix in WRAPPERS),
     ]
+
+
+def row(methods):
+    """The row of a method, or of a kind of wrappers."""
+    names = ", ".join(f"`{method.name}`" for method in methods)
+    summary = methods[0].summary.replace(f"`{methods[0].wraps}`", "that method")
+    return f"| {names} | {summary} | {SCORED_FOR[methods[0].scored_per]} |"
 
 
 def test_the_table_of_variants():

@@ -7,7 +7,14 @@ from selection_platform.configuration.method_settings import PUBLISHED_LESS_WEIG
 from selection_platform.configuration.settings import NAME_PATTERN, LoraSettings, did_you_mean
 from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import SubPool
-from selection_platform.experiments.methods import ALL_DATA, BASE, BEST_OF_CLUSTERS, PRE_EXPERIENCE, methods_with
+from selection_platform.experiments.methods import (
+    ALL_DATA,
+    BASE,
+    BEST_OF_CLUSTERS,
+    COVERAGE,
+    PRE_EXPERIENCE,
+    methods_with,
+)
 
 if TYPE_CHECKING:
     from selection_platform.configuration.profile import Profile
@@ -55,6 +62,8 @@ def _problems_of_own_name(name: str, taken: Collection[str]) -> Iterator[str]:
         yield f"arms: {name!r} is not a name: use lower-case letters, digits and . _ @ - only"
     elif name.startswith(BEST_OF_CLUSTERS):
         yield f"arms.{name}: such a name is for the best of each k-means cluster; name the arm otherwise"
+    elif name.startswith(COVERAGE):
+        yield f"arms.{name}: such a name is for picks that cover all k-means clusters; name the arm otherwise"
 
 
 def _check_contexts(profile: "Profile") -> None:
@@ -153,7 +162,7 @@ def pool_needs(profile: "Profile", arms: Iterable[str]) -> dict[str, int]:
     methods = [profile.methods[name] for name in arms]
     if any(method not in (BASE, ALL_DATA) for method in methods):
         needs["budgets"] = max(profile.budgets)
-    if any(method.best_of_clusters for method in methods):
+    if any(method.wraps for method in methods):
         needs["k_means.clusters"] = profile.k_means.clusters
     if any(method.name in PRE_EXPERIENCE for method in methods):
         needs["pre_experience.clusters"] = profile.pre_experience.clusters

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from selection_platform.configuration.base import SPEED, Settings
+from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed
 from selection_platform.configuration.target_settings import (
     TargetName,
@@ -38,10 +39,39 @@ PUBLISHED_LESS_WEIGHTS = (1.6854e-05, 1.4868e-05, 1.2483e-05, 9.9999e-06)
 
 
 class KMeansSettings(Settings):
-    """The clusters of `km_*`. The paper does not say how many it used."""
+    """The clusters of `km_*` and `coverage_*`. The paper does not say how many it used."""
 
     clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's samples.")
     seed: Seed = Field(default=0, description="Seed of the initial centres.")
+
+
+class CoverageSettings(Settings):
+    """What `coverage_*` maximises. The defaults are MIG's (arXiv 2504.13835)."""
+
+    power: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Each cluster counts as the sum of its picks' ranks to this power. The lower it is, the more "
+        "clusters are picked from.",
+    )
+    similarity: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Lowest cosine of two clusters' centres at which a pick of one counts for the other too.",
+    )
+
+
+class FacilityLocationSettings(Settings):
+    """What `facility_location` covers."""
+
+    covered_samples: int = Field(
+        default=20_000,
+        gt=0,
+        description="Samples that the picks must be near to. Of a larger pool, these are the ones with the lowest ids, "
+        "a random part as ids are hashes; every sample can be picked. Time grows with them.",
+    )
 
 
 class WarmUpLoraSettings(LoraSettings):
@@ -161,7 +191,16 @@ class MethodSettings(Settings):
     """The parts of a profile that belong to one method, or to several related ones. `Profile` inherits them."""
 
     zip: ZipScheduleSettings = Field(default=ZipScheduleSettings(), description="The stages of ZIP's search.")
-    k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*`.")
+    k_means: KMeansSettings = Field(default=KMeansSettings(), description="The clusters of `km_*` and `coverage_*`.")
+    coverage: CoverageSettings = Field(
+        default=CoverageSettings(), description="`coverage_*`: how picks cover the clusters."
+    )
+    encoder: EncoderSettings = Field(
+        default=EncoderSettings(), description="The sentence encoder of `embedding` and `k_center`."
+    )
+    facility_location: FacilityLocationSettings = Field(
+        default=FacilityLocationSettings(), description="Facility location: what its picks are to cover."
+    )
     less: LessSettings = Field(default=LessSettings(), description="LESS: its warm-up and its targets.")
     pre_experience: PreExperienceSettings = Field(
         default=PreExperienceSettings(), description="The model that `ifd.pre_experience` scores with."

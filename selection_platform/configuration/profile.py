@@ -131,7 +131,7 @@ class Profile(MethodSettings):
 
     @property
     def methods(self) -> dict[str, Method]:
-        """The methods that arms can name: those of the platform, the user's own, and the k-means wrappers of these."""
+        """The methods that arms can name: those of the platform, the user's own, and the wrappers of these."""
         own = {name: arm.own_summary for name, arm in self.arms.items() if arm.own_summary is not None}
         named = [name for name in self.targets or () if name != DEFAULT_TARGETS]
         return methods_with(own, named) if own or named else METHODS
@@ -202,7 +202,7 @@ class Profile(MethodSettings):
     def clustered(self) -> dict[str, Scoring]:
         """Every pool, and every sub-pool that an arm needs clusters of, with every base model, by key."""
         arms = (self.methods[name] for name in self.pool_size_study.arms)
-        sub_pools = self.sub_pools if any(arm.best_of_clusters for arm in arms) else ()
+        sub_pools = self.sub_pools if any(arm.wraps for arm in arms) else ()
         pools = [*self.pools, *sub_pools]
         scorings = (Scoring(pool, model) for pool in pools for model in self.fine_tuned_models)
         return {scoring.key: scoring for scoring in scorings}
@@ -227,9 +227,9 @@ class Profile(MethodSettings):
         return [name for name in self.models if name in used]
 
     def uses(self, method: str) -> bool:
-        """Whether an arm is a method, a variant of it, or its k-means wrapper."""
+        """Whether an arm is a method, a variant of it, or a wrapper of one of these."""
         methods = self.methods
-        scored_by = (methods[methods[name].best_of_clusters or name] for name in self.arms)
+        scored_by = (methods[methods[name].wraps or name] for name in self.arms)
         return any(method in (each.without_targets, each.variant_of) for each in scored_by)
 
     @property
@@ -252,7 +252,7 @@ class Profile(MethodSettings):
     @property
     def has_clusters(self) -> bool:
         """Whether an arm selects by k-means clusters of the pools' samples."""
-        return any(self.methods[name].best_of_clusters for name in self.arms)
+        return any(self.methods[name].wraps for name in self.arms)
 
     @cached_property
     def experiments(self) -> dict[str, Experiment]:

@@ -81,12 +81,13 @@ class Tasks:
         scoring, profile = self._profile.scorings[key], self._profile
         lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
         vectors = (1 + profile.uses_pre_experience + profile.uses("rds_plus")) * 4 * shape.hidden
+        effects = 4 * int(lengths.answer.sum()) if profile.uses("s_ifd") else 0
         return Task(
             "likelihood, embedding", "answer_likelihood", key, scoring.model,
             partial(self._likelihood, lengths, scoring.model),
             profile.dtype, self._scoring_memory(shape, profile.scoring),
             # The shards, and the embeddings once more in the warehouse.
-            disk=len(lengths) * (vectors + 4 * shape.hidden + 200), working=4 * _tokens(lengths),
+            disk=len(lengths) * (vectors + 4 * shape.hidden + 200) + effects, working=4 * _tokens(lengths),
         )  # fmt: skip
 
     def _likelihood(self, lengths: Lengths, model: str) -> Compute:
@@ -225,9 +226,9 @@ class Tasks:
         return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
 
     def _target_sets(self, *methods: str) -> list[str]:
-        """The target sets that arms select for by some methods, or by a k-means wrapper of one."""
+        """The target sets that arms select for by some methods, or by a wrapper of one."""
         known = self._profile.methods
-        scored = (known[known[arm].best_of_clusters or arm] for arm in self._profile.arms)
+        scored = (known[known[arm].wraps or arm] for arm in self._profile.arms)
         return list(dict.fromkeys(each.targets for each in scored if each.without_targets in methods))
 
     def _ways(self) -> Iterator[tuple[str, WarmUpSettings, ScoringCut, int, list[str]]]:

@@ -8,8 +8,8 @@ from typing import Literal
 _PLAIN = re.compile("[a-z_][a-z0-9_]*")
 DEFAULT_TARGETS = "default"
 """Name of the target set that methods are not named after."""
-BEST_OF_CLUSTERS = "km_"
-"""Beginning of the names of k-means wrappers."""
+BEST_OF_CLUSTERS, COVERAGE = "km_", "coverage_"
+"""Beginnings of the names of wrappers, which pick by the scores of another method."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Method:
         picks_alone: whether only picked samples have a score, as when a method picks one by one.
         variant_of: the method that this is a variant of: the same code with another setting.
         best_of_clusters: the method whose best samples of each cluster are picked (the paper's k-means wrapper).
+        covers_by: the method by whose scores samples are weighed where picks are to cover all clusters.
         targeted: whether it selects for targets, and so has scores for each target set.
         targets: the target set that it selects for, if it is targeted.
     """
@@ -42,8 +43,14 @@ class Method:
     picks_alone: bool = False
     variant_of: str | None = None
     best_of_clusters: str | None = None
+    covers_by: str | None = None
     targeted: bool = False
     targets: str = DEFAULT_TARGETS
+
+    @property
+    def wraps(self) -> str | None:
+        """The method by whose scores it picks, if it is a wrapper. A wrapper reads the k-means clusters too."""
+        return self.best_of_clusters or self.covers_by
 
     @property
     def without_targets(self) -> str:
@@ -63,13 +70,17 @@ def name_for_targets(method: str, targets: str) -> str:
 
 def _for_targets(method: Method, targets: str) -> Method:
     """A targeted method that selects for a named target set."""
-    wrapped = method.best_of_clusters
+
+    def of_targets(wrapped: str | None) -> str | None:
+        return None if wrapped is None else name_for_targets(wrapped, targets)
+
     return replace(
         method,
         name=name_for_targets(method.name, targets),
         summary=f"{method.summary}, for the targets `{targets}`",
         variant_of=method.variant_of,
-        best_of_clusters=None if wrapped is None else name_for_targets(wrapped, targets),
+        best_of_clusters=of_targets(method.best_of_clusters),
+        covers_by=of_targets(method.covers_by),
         targets=targets,
     )
 
@@ -89,23 +100,24 @@ def _best_of_clusters(method: Method) -> Method:
     Raises:
         ValueError: the method has no scores, or several for one sample.
     """
+    summary = f"the best by `{method.name}` in each k-means cluster, as many as its share of the samples with a score"
+    return replace(_wrapper(BEST_OF_CLUSTERS, method, summary), budgeted_scores=True, best_of_clusters=method.name)
+
+
+def _coverage(method: Method) -> Method:
+    """The wrapper of a method that lets picks cover all clusters. Errors are those of `_best_of_clusters`."""
+    summary = f"greedily, what is high by `{method.name}` and adds most to what was picked of all k-means clusters"
+    return replace(_wrapper(COVERAGE, method, summary), covers_by=method.name)
+
+
+def _wrapper(prefix: str, method: Method, summary: str) -> Method:
     name = method.name
     if method.scored_per is None or method.seeded_scores or method.budgeted_scores:
         raise ValueError(
-            f"km_{name}: {name!r} does not give each sample one score, whatever the seed and budget, as "
-            "sql/40_scores/best_of_clusters.sql needs; wrap another method"
+            f"{prefix}{name}: {name!r} does not give each sample one score, whatever the seed and budget, as a wrapper "
+            "needs; wrap another method"
         )
-    summary = f"the best by `{name}` in each k-means cluster, as many as its share of the samples with a score"
-    return Method(
-        f"{BEST_OF_CLUSTERS}{name}",
-        summary,
-        "scoring",
-        budgeted_scores=True,
-        set_dependent=True,
-        picks_alone=True,
-        best_of_clusters=name,
-        targeted=method.targeted,
-    )
+    return Method(f"{prefix}{name}", summary, "scoring", set_dependent=True, picks_alone=True, targeted=method.targeted)
 
 
 BASE = Method("base", "the base model, not fine-tuned", None)
@@ -139,6 +151,20 @@ METHODS: dict[str, Method] = {
             pre_experience="the same, by a model trained for an epoch on middling prompts of every kind",
             published="the same by that model, with the published script's guess where answers begin",
         ),
+        Method(
+            "s_ifd",
+            "as `ifd`, from the answer tokens alone whose likelihood the prompt changes most",
+            "scoring",
+            set_dependent=True,
+        ),
+        Method(
+            "grape",
+            "a uniform draw of prompts, one for each seed, and of each prompt the answer that the base model finds "
+            "likeliest",
+            "scoring",
+            seeded_scores=True,
+            set_dependent=True,
+        ),
         *_with_variants(
             LESS,
             published="the same, with the published code's warm-up, Adam step and checkpoint weights",
@@ -166,6 +192,21 @@ METHODS: dict[str, Method] = {
             summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
             variant_of=RDS_PLUS.name,
         ),
+        Method(
+            "embedding",
+            "as `rds_plus`, by the vectors of a sentence encoder",
+            "pool",
+            set_dependent=True,
+            picks_alone=True,
+            targeted=True,
+        ),
+        Method(
+            "k_center",
+            "greedily, what lies farthest from all that was picked, by the vectors of a sentence encoder",
+            "pool",
+            set_dependent=True,
+            picks_alone=True,
+        ),
         *_with_variants(
             Method("selectit", "the answers that models rate highly and surely, whatever the wording", "scoring"),
             published="the same, but the ratings' probabilities go through a second softmax",
@@ -191,22 +232,32 @@ METHODS: dict[str, Method] = {
             ),
             published="the same of the authors' records; a row can be picked twice, and small pools scale nothing",
         ),
+        Method(
+            "facility_location",
+            "greedily, what brings the samples of the pool, or a part of them, nearest to something picked",
+            "scoring",
+            set_dependent=True,
+            picks_alone=True,
+        ),
     )
 }
 PRE_EXPERIENCE = ("ifd.pre_experience", "ifd.published")
 """The methods that score with IFD's pre-experience model."""
 
-for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length"):
-    METHODS[f"km_{_wrapped}"] = _best_of_clusters(METHODS[_wrapped])
+for _wrap in (_best_of_clusters, _coverage):
+    for _wrapped in ("less", "ifd", "selectit", "entropy", "token_length", "s_ifd"):
+        _wrapper_of = _wrap(METHODS[_wrapped])
+        METHODS[_wrapper_of.name] = _wrapper_of
 
 
 def methods_with(own: Mapping[str, str], targets: Iterable[str]) -> dict[str, Method]:
     """The methods of the platform, and those that a profile adds: for its target sets, and of its own scores.
 
     Args:
-        own: what the arms pick whose scores the user gives, in one line, by name. Each has a k-means wrapper.
+        own: what the arms pick whose scores the user gives, in one line, by name. Each has wrappers.
         targets: names of the target sets.
     """
     given = [Method(name, summary, "pool") for name, summary in own.items()]
+    wrappers = [wrap(method) for wrap in (_best_of_clusters, _coverage) for method in given]
     targeted = [_for_targets(method, name) for method in METHODS.values() if method.targeted for name in targets]
-    return METHODS | {method.name: method for method in (*targeted, *given, *map(_best_of_clusters, given))}
+    return METHODS | {method.name: method for method in (*targeted, *given, *wrappers)}

@@ -31,6 +31,7 @@ from selection_platform.job.folder import file_hash
 from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
+from selection_platform.job.shards import APART
 from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.forward_pass import (
@@ -46,8 +47,10 @@ from selection_platform.models.renderers import text_identity
 from selection_platform.text.rendering import template_hash
 from selection_platform.text.template_choice import make_renderer
 
-WEIGHTED = "weighted_embedding"
-"""Column of the files beside the shards."""
+WEIGHTED, PROMPT_EFFECT = "weighted_embedding", "prompt_effect"
+"""Columns of the files beside the shards."""
+FILES_APART = {WEIGHTED: APART, PROMPT_EFFECT: f"{APART}.{PROMPT_EFFECT}"}
+"""The beginnings of these files' names."""
 
 
 class LikelihoodSpec(ScoringSpec):
@@ -60,6 +63,7 @@ class LikelihoodSpec(ScoringSpec):
         boundary: "pieces", or "joint" for the twin of the published IFD script.
         prompt_embedding: whether to also write the embedding of each sample's prompt.
         weighted_embedding: whether to also write position-weighted embeddings, beside the shards.
+        prompt_effect: whether to also write what the prompt does to each answer token's NLL, beside the shards.
     """
 
     model_folder: FilePath
@@ -68,6 +72,7 @@ class LikelihoodSpec(ScoringSpec):
     boundary: Boundary = "pieces"
     prompt_embedding: bool = False
     weighted_embedding: Annotated[bool, Later(False)] = False
+    prompt_effect: Annotated[bool, Later(False)] = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,9 @@ def score(spec: LikelihoodSpec, folder: Path) -> LikelihoodSummary:
     the published entropy script takes for the answer's (`_unshifted`); `truncated` (whether the answer was cut);
     `prompt_cut` and `answer_cut` (int32, tokens that did not fit); `embedding` (fixed-size list of float32: mean over
     prompt and answer tokens of the last hidden state, after the final norm); optionally `prompt_embedding`. Beside the
-    shards, in `apart-00000.parquet` and on: optionally `weighted_embedding`, the position-weighted mean of the same.
+    shards, optionally: in `apart-00000.parquet` and on, `weighted_embedding`, the position-weighted mean of the same;
+    in `apart.prompt_effect-00000.parquet` and on, `prompt_effect` (list of float32: each scored answer token's NLL
+    given the prompt, minus that given only `Assistant: `; null if no answer token is scored).
 
     A run on a folder with part of the same job continues it. This does not change the bytes of the shards, on one kind
     of machine (kernels sum in another order on another GPU, or with another number of CPU threads).
@@ -162,7 +169,7 @@ def _begin(spec: LikelihoodSpec, folder: Path) -> Pass[TokenPlan, LikelihoodSumm
         score=lambda shard, counter: _score_shard(spec, model, shard, counter),
         summary=summary,
         tidy=lambda: remove_plan(folder),
-        apart=[WEIGHTED] if spec.weighted_embedding else [],
+        apart={column: name for column, name in FILES_APART.items() if getattr(spec, column)},
     )
 
 
@@ -192,6 +199,7 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
     embedding, prompt_embedding, weighted = np.empty((3, samples, output_head(model).in_features), dtype=np.float32)
     prompt_nll, answer_nll, direct_answer_nll, unshifted_nll = np.zeros((4, samples))
     unshifted_tokens = np.zeros(samples, dtype=np.int32)
+    effects: list[np.ndarray | None] = [None] * samples
     for indices, result in _passes(spec, model, shard, counter, direct=False):
         embedding[indices] = result.mean_hidden
         if result.mean_prefix_hidden is not None:
@@ -204,8 +212,13 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
             prompt_nll[index] = nll[:border].sum()
             answer_nll[index] = nll[border:].sum()
             unshifted_nll[index], unshifted_tokens[index] = _unshifted(shard, index, unshifted)
+            if spec.prompt_effect and shard.answer_tokens[index]:
+                effects[index] = nll[border:].copy()
     for indices, result in _passes(spec, model, shard, counter, direct=True):
         direct_answer_nll[indices] = [nll.sum() for nll in result.nll]
+        for index, nll in zip(indices, result.nll, strict=True):
+            given_prompt = effects[index]
+            effects[index] = None if given_prompt is None else (given_prompt - nll).astype(np.float32)
     unscored = shard.answer_tokens == 0
     columns = {
         "sample_id": shard.sample_id,
@@ -223,7 +236,9 @@ def _score_shard(spec: LikelihoodSpec, model: PreTrainedModel, shard: TokenPlan,
         "embedding": _vectors(embedding),
     }
     columns |= {"prompt_embedding": _vectors(prompt_embedding)} if spec.prompt_embedding else {}
-    return pa.table(columns | ({WEIGHTED: _vectors(weighted)} if spec.weighted_embedding else {}))
+    columns |= {WEIGHTED: _vectors(weighted)} if spec.weighted_embedding else {}
+    columns |= {PROMPT_EFFECT: pa.array(effects, pa.list_(pa.float32()))} if spec.prompt_effect else {}
+    return pa.table(columns)
 
 
 def _unshifted(shard: TokenPlan, index: int, nll: np.ndarray) -> tuple[float, int]:

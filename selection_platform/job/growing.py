@@ -17,7 +17,7 @@ from selection_platform.job.folder import (
     whole_file,
 )
 from selection_platform.job.lock import alone_in_folder
-from selection_platform.job.shards import apart_files, shard_files
+from selection_platform.job.shards import APART, apart_files, shard_files
 from selection_platform.job.spec import ScoringSpec
 
 ROWS_PER_BATCH = 10_000
@@ -93,9 +93,9 @@ def finished_shards(folder: Path) -> list[Path]:
     return [file for part in _finished(folder) for file in shard_files(part)]
 
 
-def finished_apart(folder: Path) -> list[Path]:
-    """The files beside these shards, with columns apart."""
-    return [file for part in _finished(folder) for file in apart_files(part)]
+def finished_apart(folder: Path, name: str = APART) -> list[Path]:
+    """The files beside these shards with a column apart, by the beginning of their names."""
+    return [file for part in _finished(folder) for file in apart_files(part, name)]
 
 
 def first_job(folder: Path) -> Path:

@@ -4,8 +4,8 @@ A job itself only says how to score one piece of its work.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,8 @@ class Pass(Generic[Piece, Summary]):
         score: computes a piece's rows, and advances the progress after each batch.
         summary: the summary of the whole job, given the seconds that it took.
         tidy: removes temporary files.
-        apart: columns of the rows that are kept beside the shards, and are no part of the job's content hash.
+        apart: columns of the rows that are kept beside the shards, with the beginnings of their files' names. They are
+            no part of the job's content hash.
     """
 
     label: str
@@ -41,7 +42,7 @@ class Pass(Generic[Piece, Summary]):
     score: Callable[[Piece, Progress], pa.Table]
     summary: Callable[[float], Summary]
     tidy: Callable[[], None]
-    apart: Sequence[str] = ()
+    apart: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_scoring_job(

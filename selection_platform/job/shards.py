@@ -1,6 +1,6 @@
 """A scoring job's result in shards: a job that was killed continues after its last one, with the same bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ Work = TypeVar("Work")
 
 
 SHARDS = "part-*.parquet"
+APART = "apart"
+"""Beginning of the names of all files beside shards, and the whole of the first kind's."""
 CUT_FILE = "samples_per_shard"
 """File that records how a job split its work."""
 
@@ -25,7 +27,7 @@ def write_shards(
     work: Iterable[Work],
     score: Callable[[Work], pa.Table],
     skip: Callable[[Work], None],
-    apart: Sequence[str] = (),
+    apart: Mapping[str, str] | None = None,
 ) -> str:
     """Write the shards, from `part-00000.parquet` on, one file per piece of work.
 
@@ -39,8 +41,9 @@ def write_shards(
         work: the pieces, in the same order in every run.
         score: computes the rows of one piece.
         skip: called with each piece whose shard exists, or belongs to another process.
-        apart: columns of the rows that go into a file beside the shard, `apart-00000.parquet`, with `sample_id`. So
-            the shards, and their hash, are the same with and without them.
+        apart: columns of the rows that each go into a file beside the shard, with `sample_id`, and the beginning of
+            its name: `apart` stands for `apart-00000.parquet`. So the shards, their hash, and each of these files are
+            the same with and without others.
 
     Returns:
         The hash of all shards' bytes.
@@ -55,11 +58,11 @@ def write_shards(
             skip(piece)
             continue
         table = score(piece)
-        if apart:
-            # First: where there is a shard, there is the file beside it.
-            with whole_file(folder / f"apart-{number:05d}.parquet") as temporary:
-                pq.write_table(table.select(["sample_id", *apart]), temporary, use_dictionary=False)
-            table = table.drop_columns(list(apart))
+        # First: where there is a shard, there are the files beside it.
+        for column, name in (apart or {}).items():
+            with whole_file(folder / f"{name}-{number:05d}.parquet") as temporary:
+                pq.write_table(table.select(["sample_id", column]), temporary, use_dictionary=False)
+            table = table.drop_columns([column])
         with whole_file(files[-1]) as temporary:
             pq.write_table(table, temporary, use_dictionary=False)
     wait_for_all()
@@ -71,7 +74,7 @@ def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
     cut = folder / CUT_FILE
     if cut.exists() and cut.read_text() == str(samples_per_shard):
         return
-    for file in (*folder.glob(SHARDS), *apart_files(folder)):
+    for file in (*folder.glob(SHARDS), *folder.glob(f"{APART}*-*.parquet")):
         file.unlink()
     with whole_file(cut) as temporary:
         temporary.write_text(str(samples_per_shard))
@@ -87,11 +90,15 @@ def shard_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(SHARDS))
 
 
-def apart_files(folder: Path) -> list[Path]:
-    """The files with columns apart, beside the shards of a finished job, in order; none if it has no such columns.
+def apart_files(folder: Path, name: str = APART) -> list[Path]:
+    """The files with a column apart, beside the shards of a finished job, in order; none if it has no such column.
+
+    Args:
+        folder: the job's folder.
+        name: the beginning of their names.
 
     Raises:
         ChangedFile: the folder's files are not what was written.
     """
     check_files(folder)
-    return sorted(folder.glob("apart-*.parquet"))
+    return sorted(folder.glob(f"{name}-*.parquet"))

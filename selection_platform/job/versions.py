@@ -29,6 +29,7 @@ COMPUTATIONS = {
     "token_count": Computation(1),
     "answer_likelihood": Computation(2, job="features.answer_likelihood"),
     "sample_embedding": Computation(1, job="features.sample_embedding"),
+    "sentence_embedding": Computation(1, job="features.sentence_embedding"),
     "sample_cluster": Computation(1),
     "gradient_influence": Computation(2, job="methods.less.gradient_influence"),
     "rating_probability": Computation(1, job="methods.selectit.rating_probability"),
@@ -39,8 +40,14 @@ COMPUTATIONS = {
     "round_robin": Computation(1),
     # The position-weighted means that the shared pass keeps beside its shards.
     "weighted_embedding": Computation(1),
+    # What the prompt does to each answer token, which it keeps there too.
+    "prompt_effect": Computation(1),
+    "s_ifd": Computation(1),
     "target_similarity": Computation(1),
     "whitening": Computation(1),
+    "coverage": Computation(1),
+    "facility_location": Computation(1),
+    "k_center": Computation(1),
     "evaluation": Computation(2, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),

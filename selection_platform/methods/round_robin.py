@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from selection_platform.job.folder import whole_file
+from selection_platform.methods.positions import write_positions
 
 
 def best_rows(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
@@ -73,6 +71,4 @@ def write_picks(by_target: Sequence[tuple[list[str], NDArray[np.floating]]], cou
         ranked.append(rows[best_rows(values, count)])
     picked = in_turns(ranked, count)
     assert picked is not None
-    table = pa.table({"sample_id": [names[row] for row in picked], "position": np.arange(1, len(picked) + 1)})
-    with whole_file(into) as temporary:
-        pq.write_table(table, temporary)
+    write_positions([names[row] for row in picked], into)

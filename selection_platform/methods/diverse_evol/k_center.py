@@ -38,6 +38,7 @@ from selection_platform.job.progress import progress
 from selection_platform.methods.diverse_evol.k_center_search import Pool, Search, slices
 
 FIRST_FRONT = 2048
+_ROWS_PER_BLOCK = 8192
 
 
 class Cover(NamedTuple):
@@ -64,6 +65,26 @@ def k_center(
 ) -> NDArray[np.int64]:
     """The rows that greedy k-center picks, in order; arguments and errors are those of `farthest_first`."""
     return farthest_first(embeddings, selected, count, device=device, first_front=first_front).rows
+
+
+def k_center_of_pool(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Greedy k-center where nothing is selected yet: first the row nearest to the mean, of equal ones the first.
+
+    Args:
+        embeddings: rows x dim, float32; may be mapped from a file.
+        count: rows to pick, at most.
+
+    Raises:
+        PlatformError: as `farthest_first` says.
+    """
+    mean = np.asarray(embeddings.mean(axis=0, dtype=np.float64))
+    squared = np.empty(len(embeddings))
+    for start in range(0, len(embeddings), _ROWS_PER_BLOCK):
+        part = slice(start, start + _ROWS_PER_BLOCK)
+        squared[part] = ((embeddings[part] - mean) ** 2).sum(axis=1)
+    first = np.array([int(squared.astype(np.float32).argmin())])
+    rest = k_center(embeddings, first, min(count, len(embeddings)) - 1)
+    return np.concatenate([first, rest])
 
 
 def farthest_first(

@@ -31,14 +31,17 @@ INFLUENCES = {"gradient_influence", "gradient_influence.published"}
 SIMILARITIES = {"target_similarity", "target_similarity.whitened"}
 WARM_UPS = {"warmup_checkpoint", "warmup_checkpoint.published"}
 FORWARD_PASSES = {
-    "answer_likelihood", "sample_embedding", "weighted_embedding", "target_embedding", "pre_experience_likelihood",
-    "pre_experience_likelihood.published", *INFLUENCES, "rating_probability", *DIVERSE_EVOL,
+    "answer_likelihood", "sample_embedding", "weighted_embedding", "prompt_effect", "target_embedding",
+    "pre_experience_likelihood", "pre_experience_likelihood.published", *INFLUENCES, "rating_probability",
+    *DIVERSE_EVOL,
 }  # fmt: skip
 FINE_TUNINGS = {"checkpoint", "pre_experience_checkpoint", *DIVERSE_EVOL}
 ZIP = {"scores/zip", "scores/zip.published"}
 BEST_OF_CLUSTERS = {f"scores/{name}" for name, method in METHODS.items() if method.best_of_clusters}
+COVERAGE = {f"scores/{name}" for name, method in METHODS.items() if method.covers_by}
+PICKED_ONE_BY_ONE = {f"scores/{name}" for name in ("less.round_robin", "facility_location", "embedding", "k_center")}
 READERS = {
-    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "target_embedding",
+    "token_count", "answer_likelihood", "sample_embedding", "weighted_embedding", "prompt_effect", "target_embedding",
     "pre_experience_checkpoint", "pre_experience_likelihood", *WARM_UPS, *INFLUENCES, "rating_probability",
     "checkpoint", "benchmark_result", *DIVERSE_EVOL,
 }  # fmt: skip
@@ -48,6 +51,8 @@ NOTICED_BY = {
     "scoring.tokens_per_batch": NOTHING,
     "scoring.logit_rows": NOTHING,
     "scoring.samples_per_shard": NOTHING,
+    "encoder.tokens_per_batch": NOTHING,
+    "encoder.samples_per_shard": NOTHING,
     "less.tokens_per_batch": NOTHING,
     "less.training.batch_per_device": NOTHING,
     "less.training.save_steps": NOTHING,
@@ -79,6 +84,9 @@ NOTICED_BY = {
     "scoring.cut": {name for name in FORWARD_PASSES if not name.endswith(".published")},
     "zip.*": ZIP,
     "k_means.*": {"sample_cluster"},
+    "coverage.*": COVERAGE,
+    "facility_location.*": {"scores/facility_location"},
+    "encoder.*": {"sentence_embedding", "target_sentence_embedding"},
     "arms.*.column": {"scores/mine"},
     "arms.*.scores": {"scores/judge"},
     "arms.mine.order": {"scores/mine"},
@@ -104,7 +112,7 @@ NOTICED_BY = {
     "fine_tuning.*": FINE_TUNINGS,
     "trained_elsewhere.*": {"checkpoint"},
     "evaluation.*": {"benchmark_result"},
-    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, "scores/less.round_robin", *SIMILARITIES},
+    "budgets": {*DIVERSE_EVOL, *ZIP, *BEST_OF_CLUSTERS, *COVERAGE, *SIMILARITIES, *PICKED_ONE_BY_ONE},
     "verdict.*": {"verdict", "report"},
 }
 """Which assets notice that a setting changed, by the first pattern that fits its path. None may be missing."""

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from selection_platform.methods.diverse_evol import k_center as module
 from selection_platform.methods.diverse_evol import k_center_search as search
-from selection_platform.methods.diverse_evol.k_center import Cover, farthest_at_once, farthest_first, k_center
+from selection_platform.methods.diverse_evol.k_center import (
+    Cover,
+    farthest_at_once,
+    farthest_first,
+    k_center,
+    k_center_of_pool,
+)
 
 Floats = NDArray[np.float32]
 
@@ -238,3 +244,15 @@ def test_all_at_once_takes_nan_for_the_largest_and_k_center_has_none():
 def test_ranking_puts_nan_first_and_ties_in_order_of_rows():
     distance = np.array([1, np.nan, 3, 3, 0, np.nan, 2], dtype=np.float32)
     assert module._largest_first(distance, np.array([6])).tolist() == [1, 5, 2, 3, 0, 4]
+
+
+def test_where_nothing_is_selected_it_begins_in_the_middle(monkeypatch):
+    # The mean is (1, 0): row 1 is nearest to it, as its copy 3 is; then the farthest from it, and from both.
+    vectors = np.array([[4, 0], [1, 0.5], [-2, -1], [1, 0.5]], dtype=np.float32)
+    assert vectors.mean(axis=0).tolist() == [1, 0]
+    assert k_center_of_pool(vectors, 9).tolist() == [1, 2, 0, 3]
+    assert k_center_of_pool(vectors, 1).tolist() == [1]
+    whole = clusters(300, 3)
+    first = int(np.linalg.norm(whole - whole.mean(axis=0, dtype=np.float64), axis=1).argmin())
+    monkeypatch.setattr(module, "_ROWS_PER_BLOCK", 7)
+    assert k_center_of_pool(whole, 40).tolist() == [first, *plain_greedy(whole, [first], 39).rows]

@@ -1,0 +1,4 @@
+-- The ids of a pool's samples.
+SELECT sample_id
+FROM pools.samples
+WHERE pool = $pool
