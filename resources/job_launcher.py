@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from selection_platform.job.folder import begin_again
 from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import Job
-from selection_platform.job.run import ERROR_MARK
+from selection_platform.job.run import ERROR_MARK, first_error
 from selection_platform.job.spec import AnySpec, Spec, write_spec
 
 # How many processes write to a message reader does not matter here.
@@ -75,26 +75,37 @@ class JobLauncher(dg.ConfigurableResource):
             # Perhaps it was made while we waited.
             if not job.is_complete(spec, folder):
                 self._run_outside(context, job, spec, folder, lock)
+                if not job.is_complete(spec, folder):
+                    raise JobFailed(f"{folder}: the job ended, and its result is not of these inputs; run again")
+            elif self.run_in == "slurm" and (left := self._on_slurm(context, (), folder, 1).left_facts()):
+                # It ended after the process that had submitted it.
+                self._keep(context, left)
         check_files(folder)
         return job.result(folder)
 
     def _run_outside(
         self, context: dg.AssetExecutionContext, job: Job[Any, Any], spec: Spec, folder: Path, lock: int
     ) -> None:
-        with _spec_file(spec, folder) as spec_file:
+        # A Slurm job that is in the queue reads it later, whatever becomes of this process.
+        with _spec_file(spec, folder, kept=self.run_in == "slurm") as spec_file:
             command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
             processes = self.processes if job.several_processes else 1
             command += ["--processes", str(processes), "--locked"]
             if self.run_in == "slurm":
-                facts = [self._on_slurm(context, command, folder, processes).run(spec_file)]
+                facts = [self._on_slurm(context, command, folder, processes).run(job.identity(spec))]
             elif self.run_in == "ray":
                 facts = _run_on_ray(context, [*command, "--on-ray", str(self.ray_cpus)], folder)
             else:
                 facts = _run_child(context, command, folder, lock)
             for told in facts:
-                # Whoever keeps the costs of this step finds the job's among them.
-                SPENT.add(Compute(**told.pop("compute")))
-                _show(context, {"ran in": self.run_in, **told})
+                self._keep(context, told)
+
+    def _keep(self, context: dg.AssetExecutionContext, facts: dict[str, Any]) -> None:
+        """Add what a job told of itself to the step's costs and to the metadata of its assets."""
+        SPENT.add(Compute(**facts.pop("compute")))
+        for key in context.selected_asset_keys:
+            told = {f"job {name}": value for name, value in {"ran in": self.run_in, **facts}.items()}
+            context.add_asset_metadata(told, asset_key=key)
 
     def _on_slurm(
         self, context: dg.AssetExecutionContext, command: Sequence[str], folder: Path, processes: int
@@ -108,20 +119,23 @@ class JobLauncher(dg.ConfigurableResource):
 
 
 @contextmanager
-def _spec_file(spec: Spec, folder: Path) -> Iterator[Path]:
-    """The spec as a file beside the folder, where every machine that sees the folder can read it."""
+def _spec_file(spec: Spec, folder: Path, *, kept: bool) -> Iterator[Path]:
+    """The spec as a file beside the folder, where every machine that sees the folder can read it.
+
+    Args:
+        spec: the job's spec.
+        folder: the job's folder.
+        kept: whether the file stays where the block fails.
+    """
     file = folder.with_name(f"{folder.name}.spec.json")
     write_spec(spec, file)
     try:
         yield file
-    finally:
-        file.unlink()
-
-
-def _show(context: dg.AssetExecutionContext, facts: Mapping[str, Any]) -> None:
-    """Add facts about the job to the metadata of the asset."""
-    for key in context.selected_asset_keys:
-        context.add_asset_metadata({f"job {name}": value for name, value in facts.items()}, asset_key=key)
+    except BaseException:
+        if not kept:
+            file.unlink()
+        raise
+    file.unlink()
 
 
 def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
@@ -216,9 +230,8 @@ def _passed_on(lines: Iterable[str]) -> list[str]:
 
 def _message(lines: Sequence[str], status: int) -> str:
     """Why a job ended: the first error line of its processes, else the signal that killed it, else its last line."""
-    for line in lines:
-        if ERROR_MARK in line:
-            return line.split(ERROR_MARK, 1)[1].strip()
+    if own := first_error(lines):
+        return own
     if status < 0:
         name = signal.Signals(-status).name
         return f"the job was killed ({name}), perhaps because memory ran out; run again to continue where it stopped"

@@ -1,8 +1,8 @@
 """Runs jobs on a Slurm cluster by its own commands, and takes up again those that a killed process left there.
 
 This process runs where `sbatch` does, and sees the same home folder as the compute nodes. A Slurm job is known by its
-name, which has a hash of the job's folder and one of its spec. So whoever comes next finds it, whatever became of the
-process that submitted it, and no job is in the queue twice. See `docs/decisions/0013-slurm-by-its-commands.md`.
+name, which has a hash of the job's folder and one of its identity. So whoever comes next finds it, whatever became of
+the process that submitted it, and no job is in the queue twice. See `docs/decisions/0013-slurm-by-its-commands.md`.
 """
 
 import hashlib
@@ -10,15 +10,15 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
-from selection_platform.job.run import ERROR_MARK, FACTS_VARIABLE
+from selection_platform.job.run import FACTS_VARIABLE, first_error
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 """Seconds between two looks at the queue: twice as many each time, until something happens."""
@@ -29,8 +29,16 @@ LATE_FILES = 60.0
 UNREACHABLE = 3600.0
 """Seconds without an answer of Slurm's controller after which the step fails. The Slurm job goes on."""
 
+STARTED = "selection-platform: the job starts"
+"""What the script prints first. A log has it again after each return to the queue."""
+
 NOTICE = 120
 """Seconds before a job's time limit at which Slurm sends a signal, and the job goes back to the queue."""
+
+ENDED = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
+}  # fmt: skip
+"""States of a job that does not go on: https://slurm.schedmd.com/job_state_codes.html"""
 
 Log = Callable[[str], None]
 
@@ -59,10 +67,14 @@ class SlurmJob:
     prologue: str = ""
     log: Log = field(default=print)
 
-    def run(self, spec_file: Path) -> dict[str, Any]:
+    def run(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """Submit it, or take up one that is in the queue, and wait for its end.
 
-        If this process is told to stop, the Slurm job is cancelled. If this process is killed, it goes on.
+        If this process is told to stop, the Slurm job is cancelled. If this process is killed or fails, it goes on.
+
+        Args:
+            identity: what the job's result depends on, with the content of its inputs. A Slurm job of another identity
+                is not taken up.
 
         Returns:
             The facts that the job told about itself; see `run_job`.
@@ -70,16 +82,26 @@ class SlurmJob:
         Raises:
             SlurmFailed: it ended without a result. The message is the job's own, if it printed one.
         """
-        number = self._taken_up_or_submitted(self._name(spec_file))
+        number = self._taken_up_or_submitted(self._name(identity))
         with _cancelled_if_stopped(number):
             self._wait_for(number)
         return self._facts(number)
 
+    def left_facts(self) -> dict[str, Any] | None:
+        """The facts of a job that ended while nobody waited, if it is one; its files are then removed."""
+        file = self._beside("facts.json")
+        if not file.exists():
+            return None
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        for suffix in ("facts.json", "slurm.log", "sbatch"):
+            self._beside(suffix).unlink(missing_ok=True)
+        return facts
+
     def _beside(self, suffix: str) -> Path:
         return self.folder.with_name(f"{self.folder.name}.{suffix}")
 
-    def _name(self, spec_file: Path) -> str:
-        what = json.dumps([spec_file.read_text(encoding="utf-8"), self.processes, *self.options, self.prologue])
+    def _name(self, identity: Mapping[str, Any]) -> str:
+        what = json.dumps([identity, self.processes, *self.options, self.prologue], sort_keys=True, default=str)
         return f"{self._prefix}{_short_hash(what)}"
 
     @property
@@ -87,19 +109,20 @@ class SlurmJob:
         return f"selection-platform-{_short_hash(str(self.folder.resolve()))}-"
 
     def _taken_up_or_submitted(self, name: str) -> str:
-        """The number of the Slurm job that does this job now. Jobs of the same folder with another spec are ended."""
-        others: list[str] = []
-        for number, queued in _queue():
-            if queued == name:
-                self.log(f"Slurm job {number} does this already, so it is taken up again")
-                return number
-            if queued.startswith(self._prefix):
-                others.append(number)
-        for number in others:
-            self.log(f"Slurm job {number} works in this folder by other settings, so it is cancelled")
-            _slurm("scancel", number)
-        while {number for number, _ in _queue()}.intersection(others):
-            # It still writes into the folder.
+        """The number of the Slurm job that does this job now. Jobs of the same folder by another identity are ended."""
+        cancelled: set[str] = set()
+        while queued := [job for job in _queue() if job.name.startswith(self._prefix)]:
+            # Where a job is completing, it still writes into the folder, and ends or goes back to the queue.
+            if not any(job.state == "COMPLETING" for job in queued):
+                for job in queued:
+                    if job.name == name and job.number not in cancelled:
+                        self.log(f"Slurm job {job.number} does this already, so it is taken up again")
+                        return job.number
+                for job in queued:
+                    if job.number not in cancelled:
+                        self.log(f"Slurm job {job.number} works in this folder by other inputs, so it is cancelled")
+                        _slurm("scancel", job.number)
+                        cancelled.add(job.number)
             time.sleep(FIRST_WAIT)
         return self._submitted(name)
 
@@ -131,6 +154,9 @@ class SlurmJob:
                 "#!/bin/bash",
                 "# Sent before the time limit: the job goes back to the queue, and later on from its folder.",
                 """trap 'scontrol requeue "$SLURM_JOB_ID"; wait' USR1""",
+                f'echo "{STARTED}"',
+                "# Since 22.05, srun does not take this over from sbatch.",
+                '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"',
                 'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
                 'export MASTER_PORT="$((20000 + SLURM_JOB_ID % 20000))"',
                 f"export {FACTS_VARIABLE}={facts}",
@@ -169,23 +195,19 @@ class SlurmJob:
             self.log(line)
 
     def _facts(self, number: str) -> dict[str, Any]:
-        file, log = self._beside("facts.json"), self._beside("slurm.log")
         until = time.monotonic() + (LATE_FILES if _ended_well(number) else 0)
-        while not file.exists():
+        while (facts := self.left_facts()) is None:
             if time.monotonic() > until:
-                raise SlurmFailed(self._why(number, log))
+                raise SlurmFailed(self._why(number, self._beside("slurm.log")))
             time.sleep(FIRST_WAIT)
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        for left in (file, log, self._beside("sbatch")):
-            left.unlink(missing_ok=True)
         return facts
 
     def _why(self, number: str, log: Path) -> str:
-        """Why a job ended without a result: its own last error, else how Slurm says that it ended."""
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-        own = [line.split(ERROR_MARK, 1)[1].strip() for line in lines if ERROR_MARK in line]
-        if own:
-            return own[-1]
+        """Why a job ended without a result: its own error, else how Slurm says that it ended."""
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        lines = text.rpartition(STARTED)[2].splitlines()
+        if own := first_error(lines):
+            return own
         last = next((f"; its last line: {line.strip()}" for line in reversed(lines) if line.strip()), "")
         end = _end(number).lower().replace("_", " ") or "no longer known to Slurm"
         return f"Slurm job {number} ended without a result ({end}){last}; run again to go on. Its log: {log}"
@@ -199,7 +221,11 @@ def _short_hash(text: str) -> str:
 def _cancelled_if_stopped(number: str) -> Iterator[None]:
     try:
         yield
+    except Exception:
+        # What fails here need not end a training of a day: the next run takes it up.
+        raise
     except BaseException:
+        # Ctrl-C, and what Dagster makes of it.
         subprocess.run(["scancel", number], check=False, capture_output=True)
         raise
 
@@ -218,10 +244,19 @@ def _new_lines(file: Path) -> Iterator[list[str]]:
         yield lines
 
 
-def _queue() -> list[tuple[str, str]]:
-    """Number and name of this user's jobs."""
-    lines = _slurm("squeue", "--me", "--noheader", "--format=%A %j").splitlines()
-    return [(number, name) for number, name in (line.split(" ", 1) for line in lines if " " in line)]
+class _Queued(NamedTuple):
+    """A job in the queue."""
+
+    number: str
+    state: str
+    name: str
+
+
+def _queue() -> list[_Queued]:
+    """This user's jobs that have not ended."""
+    lines = _slurm("squeue", "--me", "--noheader", "--format=%A %T %j").splitlines()
+    queued = [_Queued(*line.split(" ", 2)) for line in lines if line.count(" ") >= 2]
+    return [job for job in queued if job.state not in ENDED]
 
 
 def _state(number: str) -> str | None:
@@ -234,12 +269,6 @@ def _state(number: str) -> str | None:
             return None
         raise
     return None if not state or state.split("\n")[0] in ENDED else state.split("\n")[0]
-
-
-ENDED = {
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
-}  # fmt: skip
-"""States of a job that does not go on: https://slurm.schedmd.com/job_state_codes.html"""
 
 
 def _end(number: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable
+from os.path import normpath
 from typing import Any
 
 from selection_platform.cli.output import print_table
@@ -100,16 +101,23 @@ def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
 
 
 def _id_of_row(rows: Callable[..., Rows], file: str, row: int) -> str:
-    ids = rows("60_explain/ids_of_row", file=file, row=row)
+    wanted = normpath(file)
+    files = [each["file"] for each in rows("60_explain/files", file=wanted)]
+    if not files:
+        raise PlatformError(
+            f"no sample comes from a file {file!r}; the names of files: "
+            'selection-platform sql "SELECT DISTINCT file FROM pools.samples"'
+        )
+    # A whole name goes before the end of a longer one.
+    ids = rows("60_explain/ids_of_row", files=[wanted] if wanted in files else files, row=row)
     if not ids:
         raise PlatformError(
-            f"no sample comes from row {row} of a file {file!r}: it was dropped, repeats an earlier row, or is beyond "
-            'the limit. What was dropped: selection-platform sql "FROM pools.dropped"; names of files: '
-            'selection-platform sql "SELECT DISTINCT file FROM pools.samples"'
+            f"no sample comes from row {row} of {', '.join(files[:LISTED_IDS])}: it was dropped, repeats an earlier "
+            'row, or is beyond the limit. What was dropped: selection-platform sql "FROM pools.dropped"'
         )
     if len({each["sample_id"] for each in ids}) > 1:
         listed = "".join(f"\n  {each['sample_id']}  {each['pool']}, {each['file']}" for each in ids[:LISTED_IDS])
-        raise PlatformError(f"several files have a name that ends with {file!r}; take an id:{listed}")
+        raise PlatformError(f"several samples come from row {row} of such a file; take an id:{listed}")
     return ids[0]["sample_id"]
 
 

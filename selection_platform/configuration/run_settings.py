@@ -2,9 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from selection_platform.configuration.base import Settings
+
+OWN_OPTIONS = {
+    "--array", "-a", "--error", "-e", "--job-name", "-J", "--no-requeue", "--ntasks", "-n", "--open-mode", "--output",
+    "-o", "--parsable", "--signal", "--wait", "-W", "--wrap",
+}  # fmt: skip
+"""Options of `sbatch` that the platform relies on."""
 
 
 class SlurmSettings(Settings):
@@ -17,6 +23,14 @@ class SlurmSettings(Settings):
     prologue: str = Field(
         default="", description="Shell lines that run on the node before each job, such as `module load cuda`."
     )
+
+    @field_validator("options")
+    @classmethod
+    def _ours_left_alone(cls, options: list[str]) -> list[str]:
+        for option in options:
+            if option.split("=")[0] in OWN_OPTIONS:
+                raise ValueError(f"{option} is set by the platform; leave it out (tasks: `processes` under `jobs:`)")
+        return options
 
 
 class JobSettings(Settings):

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,11 @@ logger = logging.getLogger("selection_platform.job")
 
 ERROR_MARK = "job failed: "
 """Begins the line with the error that ended a job."""
+
+
+def first_error(lines: Iterable[str]) -> str | None:
+    """The first error that a job printed: where several processes share it, the others fail because of the first."""
+    return next((line.split(ERROR_MARK, 1)[1].strip() for line in lines if ERROR_MARK in line), None)
 
 
 FACTS_VARIABLE = "SELECTION_PLATFORM_FACTS"

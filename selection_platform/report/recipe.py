@@ -24,7 +24,7 @@ def recipe(profile: Profile) -> dict[str, str]:
         "samples": ", ".join(f"{budget:,}" for budget in profile.budgets),
         "arms": "; ".join(f"{name} ({_seeds(arm)})" for name, arm in profile.arms.items()),
         "fine-tuning": _on_one_line(profile.fine_tuning.content()),
-        "number type of scoring and evaluation": profile.dtype,
+        "number type of scoring, training and evaluation": profile.dtype,
         **{f"benchmark {name}": _benchmark(each) for name, each in profile.evaluation.benchmarks.items()},
     }
 

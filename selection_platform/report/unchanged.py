@@ -46,7 +46,7 @@ def _losses(runs: Sequence[Run]) -> Losses | None:
 def _differs(base: float, random: Sequence[float]) -> bool:
     if not random:
         return False
-    seen = compare([base], random, higher_is_better=False)
+    seen = compare([base], random, higher_is_better=False, arm_varies=False)
     return seen.low is not None and seen.high is not None and not seen.low <= 0 <= seen.high
 
 

@@ -133,8 +133,13 @@ def test_a_sample_is_found_by_its_row_in_the_file(place, capsys):
     found = json.loads(output_of(capsys, place, "explain", named, "--json"))
     assert found["sample_id"] == one["sample_id"]
     assert f"{one['file']}:{one['file_row']}\n" in output_of(capsys, place, "explain", named)
-    assert main(["--profile", str(place.profile), "explain", "letters.jsonl:0"]) == 1
-    assert "no sample comes from row 0 of a file 'letters.jsonl'" in capsys.readouterr().err
+    assert json.loads(output_of(capsys, place, "explain", f"./{named}", "--json"))["sample_id"] == one["sample_id"]
+    for wrong, message in {
+        "letters.jsonl:0": f"no sample comes from row 0 of {one['file']}: it was dropped",
+        "letter.jsonl:1": "no sample comes from a file 'letter.jsonl'",
+    }.items():
+        assert main(["--profile", str(place.profile), "explain", wrong]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_a_single_pool_need_not_be_named(place, capsys):

@@ -265,6 +265,8 @@ CASES = [
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
     ("unknown place of jobs", {"jobs": {"run": "cloud"}}, "jobs.run: must be 'in_process', 'child', 'ray' or 'slurm'"),
+    ("option of sbatch that is ours", {"jobs": {"run": "slurm", "slurm": {"options": ["--output=mine.log"]}}},
+     "jobs.slurm.options: --output=mine.log is set by the platform; leave it out (tasks: `processes` under `jobs:`)"),
     ("unknown helper", helpers("helpr"), "selectit.helpers: unknown model 'helpr'; did you mean 'helper'?"),
     ("helper of itself", helpers("tiny"),
      "selectit.helpers.tiny: 'tiny' rates for itself anyway; leave it out of its helpers"),

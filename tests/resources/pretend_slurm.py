@@ -53,8 +53,9 @@ def squeue(arguments: list[str]) -> None:
         sys.exit("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
     if "--me" in arguments:
         for job in sorted(HOME.glob("[0-9]*")):
-            if (job / "state").read_text() in ("RUNNING", "PENDING"):
-                sys.stdout.write(f"{job.name} {(job / 'job-name').read_text()}\n")
+            state = (job / "state").read_text()
+            if state in ("RUNNING", "PENDING", "COMPLETING"):
+                sys.stdout.write(f"{job.name} {state} {(job / 'job-name').read_text()}\n")
         return
     job = HOME / option(arguments, "jobs")
     if not job.exists():

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,15 +42,14 @@ def slurm(tmp_path, monkeypatch):
 class Made:
     """A job with a spec, and what was told of it."""
 
-    def __init__(self, folder: Path, code: str, spec: str = "{}", **settings):
+    def __init__(self, folder: Path, code: str, seed: int = 0, **settings):
         self.said: list[str] = []
-        self.spec = folder.with_name(f"{folder.name}.spec.json")
-        self.spec.write_text(spec)
+        self.identity = {"seed": seed}
         self.job = SlurmJob([sys.executable, "-c", code], folder, settings.pop("processes", 1), **settings,
                             log=self.said.append)  # fmt: skip
 
     def run(self):
-        return self.job.run(self.spec)
+        return self.job.run(self.identity)
 
 
 def jobs(slurm):
@@ -71,8 +71,8 @@ def test_a_job_is_submitted_and_tells_its_facts(slurm, tmp_path):
     assert made.said[0] == "Slurm job 1: submitted"
     assert {"loaded", "a line"} <= set(made.said)
     assert "--partition=gpu" in (slurm / "1" / "options").read_text().splitlines()
-    # Nothing but the spec, which its writer removes, stays beside the folder.
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out.spec.json"]
+    # Nothing stays beside the folder.
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("out")]
 
 
 def test_each_process_knows_its_number(slurm, tmp_path):
@@ -90,10 +90,10 @@ def left_by_a_killed_launcher(slurm, made):
     before = len(jobs(slurm))
     code = (
         "import sys; from pathlib import Path; from resources.slurm import SlurmJob; "
-        "SlurmJob(sys.argv[3:], Path(sys.argv[1]), 1).run(Path(sys.argv[2]))"
+        "SlurmJob(sys.argv[3:], Path(sys.argv[1]), 1).run({'seed': int(sys.argv[2])})"
     )
-    folder, spec = str(made.job.folder), str(made.spec)
-    launcher = subprocess.Popen([sys.executable, "-c", code, folder, spec, *made.job.command])
+    settings = [str(made.job.folder), str(made.identity["seed"])]
+    launcher = subprocess.Popen([sys.executable, "-c", code, *settings, *made.job.command])
     until(lambda: list(jobs(slurm).values()) == ["RUNNING"] * (before + 1))
     launcher.kill()
     launcher.wait()
@@ -110,10 +110,10 @@ def test_whoever_comes_after_a_killed_launcher_takes_its_job_up_again(slurm, tmp
     assert list(jobs(slurm)) == ["1"]
 
 
-def test_a_job_of_the_folder_by_other_settings_is_cancelled_first(slurm, tmp_path):
-    left_by_a_killed_launcher(slurm, Made(tmp_path / "out", SLEEPS, '{"seed": 0}'))
+def test_a_job_of_the_folder_by_other_inputs_is_cancelled_first(slurm, tmp_path):
+    left_by_a_killed_launcher(slurm, Made(tmp_path / "out", SLEEPS, seed=0))
     left_by_a_killed_launcher(slurm, Made(tmp_path / "other", SLEEPS))
-    changed = Made(tmp_path / "out", FACTS, '{"seed": 1}')
+    changed = Made(tmp_path / "out", FACTS, seed=1)
     assert changed.run() == {"host": "node"}
     # The job of another folder goes on.
     assert sorted(jobs(slurm).values()) == ["CANCELLED", "COMPLETED", "RUNNING"]
@@ -130,6 +130,52 @@ def test_ctrl_c_cancels_it(slurm, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         made.run()
     assert jobs(slurm) == {"1": "CANCELLED"}
+
+
+def test_an_error_of_the_one_who_waits_cancels_nothing(slurm, tmp_path):
+    made = Made(tmp_path / "out", SLEEPS)
+
+    def full(line):
+        if line == "at work":
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        replace(made.job, log=full).run(made.identity)
+    assert jobs(slurm) == {"1": "RUNNING"}
+
+
+def test_a_job_that_is_completing_is_not_taken_up(slurm, tmp_path):
+    left_by_a_killed_launcher(slurm, Made(tmp_path / "out", SLEEPS))
+    (slurm / "1" / "state").write_text("COMPLETING")
+    threading.Timer(1, (slurm / "1" / "state").write_text, ("CANCELLED",)).start()
+    again = Made(tmp_path / "out", SLEEPS)
+    again.job = replace(again.job, command=[sys.executable, "-c", FACTS])
+    assert again.run() == {"host": "node"}
+    assert jobs(slurm) == {"1": "CANCELLED", "2": "COMPLETED"}
+
+
+def test_what_a_job_told_while_nobody_waited_is_read_once(slurm, tmp_path):
+    made = Made(tmp_path / "out", f"import time; time.sleep(2); {FACTS}")
+    left_by_a_killed_launcher(slurm, made)
+    until(lambda: jobs(slurm) == {"1": "COMPLETED"})
+    assert made.job.left_facts() == {"host": "node"}
+    assert made.job.left_facts() is None
+
+
+def test_tasks_have_the_processors_that_are_asked_for(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "8")
+    made = Made(tmp_path / "out", f"import os; print('has', os.environ['SRUN_CPUS_PER_TASK'], flush=True); {FACTS}")
+    made.run()
+    assert "has 8" in made.said
+
+
+def test_the_first_of_several_errors_is_told(slurm, tmp_path):
+    code = (
+        "import os, time; first = os.environ['SLURM_PROCID'] == '0'; time.sleep(0 if first else 1); "
+        "print('job failed:', 'the file is broken' if first else 'connection closed', flush=True); raise SystemExit(1)"
+    )
+    with pytest.raises(SlurmFailed, match="the file is broken"):
+        Made(tmp_path / "out", code, processes=2).run()
 
 
 def test_a_job_goes_back_to_the_queue_before_its_time_limit(slurm, tmp_path):
