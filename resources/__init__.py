@@ -9,6 +9,7 @@ from resources.catalog import CATALOG_VARIABLE, SQLITE
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.run_settings import JobSettings
+from selection_platform.job.slots import slots_here
 
 DEFINITIONS = "selection_platform.definitions"
 """The module that Dagster loads, and the name of its code location."""
@@ -39,5 +40,15 @@ def build_resources(home: Path, jobs: JobSettings | None = None) -> Resources:
             catalog_schema=home.name,
         ),
         artifacts=ArtifactStore(folder=str(home / "artifacts")),
-        jobs=JobLauncher(run_in=jobs.run, processes=jobs.processes) if jobs else JobLauncher(),
+        jobs=_launcher(home, jobs) if jobs else JobLauncher(),
+    )
+
+
+def _launcher(home: Path, jobs: JobSettings) -> JobLauncher:
+    return JobLauncher(
+        run_in=jobs.run,
+        processes=jobs.processes,
+        slots=None if jobs.slots is None else slots_here(jobs),
+        # Beside the homes, so that profiles share the machine too.
+        slots_folder=str(home.parent / ".slots"),
     )
