@@ -109,7 +109,8 @@ class _Refresh:
         due_steps = {one.step for one in due}
         perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
-        return Plan(due, perhaps, faults, expected_here(self._workspace, self._expected, steps), long)
+        expected = expected_here(self._workspace, self._expected, steps)
+        return Plan(due, perhaps, faults, expected._replace(seconds=self._by_the_clock(expected)), long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()
@@ -187,11 +188,14 @@ class _Refresh:
 
     def _tell_time_left(self, steps: Sequence[Step]) -> None:
         left = self._expected.of(steps)
-        # Where steps wait for others, slots are free meanwhile, and it takes longer.
-        seconds = left.seconds / self._slots
+        seconds = self._by_the_clock(left)
         if seconds >= LONG:
             rest = f", and the time of {left.unknown} steps that never ran" if left.unknown else ""
             self._tell(f"    {duration(seconds)} left{rest}")
+
+    def _by_the_clock(self, expected: Expected) -> float:
+        """Seconds that steps take if no slot is ever free: where steps wait for others, it takes longer."""
+        return expected.seconds / self._slots
 
     def _steps(self, of: Sequence[str], rebuilt: Sequence[Step] = ()) -> list[Step]:
         """The steps that are due or trained again, and the steps that these may make due."""

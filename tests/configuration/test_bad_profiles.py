@@ -243,6 +243,8 @@ CASES = [
     ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
+    ("fewer slots than a job takes", {"jobs": {"run": "child", "processes": 4, "slots": 2}},
+     "jobs: slots: 2 are too few for a job of 4 processes; write at least `slots: 4`, or fewer processes"),
     ("unknown place of jobs", {"jobs": {"run": "slurm"}}, "jobs.run: must be 'in_process', 'child' or 'ray'"),
     ("unknown helper", helpers("helpr"), "selectit.helpers: unknown model 'helpr'; did you mean 'helper'?"),
     ("helper of itself", helpers("tiny"),
