@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from multiprocessing import Pipe, connection
+from multiprocessing import Pipe, connection, set_start_method
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -180,6 +180,9 @@ def _opened(profile: Profile, lines: Connection) -> Callable[[Item], int | None]
     for descriptor in (1, 2):
         os.dup2(lines.fileno(), descriptor)
     lines.close()
+    # What a step starts is started as in the parent. Otherwise tqdm's lock is a semaphore with a name, which a worker that
+    # is killed leaves behind, and of which multiprocessing warns.
+    set_start_method(None, force=True)
     show_progress()
     stack = ExitStack()
     atexit.register(stack.close)

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -117,10 +119,10 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     assert (again.result, again.lines, again.metadata) == (ran.result, [], {"own": 1})
 
 
-def has(command, tmp_path, launcher, processes):
+def has(command, tmp_path, launcher, processes, context: Any = None):
     """What a child of a job sees: it prints it, and fails, so that the launcher tells."""
     with launcher._slots_of(processes, 0) as hold, pytest.raises(JobFailed) as failed:
-        job_launcher._run_child(dg.build_asset_context(), [sys.executable, "-c", command], tmp_path, hold)
+        job_launcher._run_child(context, [sys.executable, "-c", command], tmp_path, hold)
     return str(failed.value).partition(": ")[2]
 
 
@@ -131,6 +133,8 @@ def test_a_child_has_its_own_devices_and_threads(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    session = SimpleNamespace(get_bootstrap_env_vars=dict)
+    monkeypatch.setattr(job_launcher.dg, "open_pipes_session", lambda *_: nullcontext(session))
     launcher = JobLauncher(run_in="child", slots=4, slots_folder=str(tmp_path))
     with slots_held(tmp_path, 4, 1):
         assert has(SHOW, tmp_path, launcher, 2) == "1,2 2"
