@@ -180,8 +180,8 @@ def _opened(profile: Profile, lines: Connection) -> Callable[[Item], int | None]
     for descriptor in (1, 2):
         os.dup2(lines.fileno(), descriptor)
     lines.close()
-    # What a step starts is started as in the parent. Otherwise tqdm's lock is a semaphore with a name, which a worker that
-    # is killed leaves behind, and of which multiprocessing warns.
+    # What a step starts is started as in the parent. Otherwise tqdm's lock is a semaphore with a name, which a worker
+    # that is killed leaves behind, and of which multiprocessing warns.
     set_start_method(None, force=True)
     show_progress()
     stack = ExitStack()
