@@ -190,7 +190,8 @@ class Estimator:
         settings, pools = self._workspace.profile.checkpoints, len(self._workspace.profile.pools)
         weights = sorted((task.disk for task in tasks if task.asset == "checkpoint"), reverse=True)
         models = len({task.model for task in tasks})
-        most = {"all": len(weights), "best": models * (settings.best * pools + 1), "none": min(1, len(weights))}
+        slots = self._workspace.profile.jobs.slots or 1
+        most = {"all": len(weights), "best": models * (settings.best * pools + slots), "none": min(slots, len(weights))}
         return sum(task.disk for task in tasks if task.asset != "checkpoint") + sum(weights[: most[settings.keep]])
 
     def _disk(self, steps: Sequence[Step], there: set[Partition]) -> float:

@@ -110,7 +110,8 @@ class _Refresh:
         perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
         expected = expected_here(self._workspace, self._expected, steps)
-        return Plan(due, perhaps, faults, expected._replace(seconds=self._by_the_clock(expected)), long)
+        expected = expected._replace(seconds=expected.seconds / self._at_once(steps))
+        return Plan(due, perhaps, faults, expected, long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()
@@ -123,7 +124,7 @@ class _Refresh:
         for line in long_benchmarks(self._workspace, steps):
             self._tell(line)
         limit_gpu_steps(self._workspace.instance, self._slots)
-        if min(self._slots, len(steps)) > 1:
+        if self._at_once(steps) > 1:
             self._run_side_by_side(steps)
         else:
             self._run_in_turn(steps)
@@ -165,9 +166,8 @@ class _Refresh:
                         ready.done(step)
                 for ran in workers.wait() if workers.at_work else []:
                     if ran.error is not None:
+                        self._tell_failed(ran, workers.at_work, last=failed is None)
                         failed = failed or ran.error
-                        rest = ", ".join(map(str, workers.at_work))
-                        self._tell(f"    {ran.step}: failed" + (f"; {rest} ends first" if rest else ""))
                         continue
                     self._made([*ran.before, ran.step])
                     ready.done(ran.step)
@@ -175,6 +175,12 @@ class _Refresh:
                     self._tell_time_left(ready.not_done)
         if failed is not None:
             raise failed
+
+    def _tell_failed(self, ran: Ran, at_work: Sequence[Step], *, last: bool) -> None:
+        """Say that a step failed. Why is the `last` thing that a run says of the first one, and said here of others."""
+        why = "" if last else f" too: {ran.error}"
+        rest = f"; still at work: {', '.join(map(str, at_work))}" if at_work else ""
+        self._tell(f"    {ran.step}: failed{why}{rest}")
 
     def _preflight(self, steps: Sequence[Step]) -> None:
         """Check the steps before the first one runs.
@@ -188,14 +194,14 @@ class _Refresh:
 
     def _tell_time_left(self, steps: Sequence[Step]) -> None:
         left = self._expected.of(steps)
-        seconds = self._by_the_clock(left)
+        seconds = left.seconds / self._at_once(steps)
         if seconds >= LONG:
             rest = f", and the time of {left.unknown} steps that never ran" if left.unknown else ""
             self._tell(f"    {duration(seconds)} left{rest}")
 
-    def _by_the_clock(self, expected: Expected) -> float:
-        """Seconds that steps take if no slot is ever free: where steps wait for others, it takes longer."""
-        return expected.seconds / self._slots
+    def _at_once(self, steps: Sequence[Step]) -> int:
+        """How many of some steps work at once; fewer do where they wait for each other."""
+        return max(1, min(self._slots, len(steps)))
 
     def _steps(self, of: Sequence[str], rebuilt: Sequence[Step] = ()) -> list[Step]:
         """The steps that are due or trained again, and the steps that these may make due."""

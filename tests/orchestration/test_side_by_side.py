@@ -23,7 +23,19 @@ from orchestration.side_by_side import ReadySteps
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, load_profile
 from selection_platform.job.stopping import STOPPED
-from tests.small_run import PROFILE, REPORTS, Place, conversations, materializations, version, write_pool
+from tests.small_run import (
+    PROFILE,
+    RANDOM,
+    REPORTS,
+    Place,
+    change_profile,
+    conversations,
+    due,
+    materializations,
+    output_of,
+    version,
+    write_pool,
+)  # fmt: skip
 
 COMMAND = [sys.executable, "-m", "selection_platform.cli.main"]
 
@@ -122,6 +134,22 @@ def test_two_slots_make_what_one_makes_and_each_line_names_its_step(place, tmp_p
         if asset not in REPORTS:
             assert version(other, asset, partition or None) == version(place, asset, partition or None), name
     assert main(["--profile", str(other.profile), "status", "--exit-code"]) == 0
+
+
+def test_dropped_weights_are_trained_again_in_a_worker(place, monkeypatch, capsys):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    change_profile(place, checkpoints={"keep": "none"})
+    output_of(capsys, place, "clean")
+    checkpoints = [version(place, "checkpoint", key) for key in RANDOM[:2]]
+    evaluation = {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 2}}}
+    change_profile(place, jobs={"slots": 2}, evaluation=evaluation)
+    lines = output_of(capsys, place, "refresh", *RANDOM[:2]).splitlines()
+    assert sum("so it is trained again first" in line for line in lines) == 2
+    assert sum(line.startswith("    dropped the weights of random/") for line in lines) == 2
+    assert [version(place, "checkpoint", key) for key in RANDOM[:2]] == checkpoints
+    assert not [name for name in due(capsys, place) if name.endswith(tuple(RANDOM[:2]))]
+        f"{asset} {key}" for asset in ("checkpoint", "benchmark_result") for key in RANDOM[:2]
+    }
 
 
 @pytest.mark.slow
