@@ -117,6 +117,14 @@ class Estimator:
         """How many devices share a job that several can share."""
         return min(self._workspace.profile.jobs.processes, self.machine.count)
 
+    @property
+    def at_once(self) -> int:
+        """How many steps work at once, each on devices of its own. A CPU's steps share what one of them would have."""
+        slots = self._workspace.profile.jobs.slots
+        if slots is None or self.machine.is_cpu:
+            return 1
+        return max(1, min(slots, self.machine.count) // self.processes)
+
     def seconds(self, step: Step) -> float | None:
         """What a step takes by arithmetic; None where no model computes it, as where one is only copied."""
         tasks = [task for task in self._of(step) if task.memory]
@@ -170,7 +178,7 @@ class Estimator:
             len(steps),
             sum(task.compute.forward_flops + task.compute.backward_flops for task in tasks) / 1e15,
             sum(task.device_seconds(self.machine, self._sizes.shapes[task.model]) for task in tasks) / 3600,
-            None if expected.unknown == len(steps) else expected.seconds / 3600,
+            None if expected.unknown == len(steps) else expected.seconds / min(self.at_once, len(steps)) / 3600,
             0 if largest is None else largest.memory,
             largest is not None and largest.on_host,
             self._kept(tasks),
@@ -182,7 +190,8 @@ class Estimator:
         settings, pools = self._workspace.profile.checkpoints, len(self._workspace.profile.pools)
         weights = sorted((task.disk for task in tasks if task.asset == "checkpoint"), reverse=True)
         models = len({task.model for task in tasks})
-        most = {"all": len(weights), "best": models * (settings.best * pools + 1), "none": min(1, len(weights))}
+        slots = self._workspace.profile.jobs.slots or 1
+        most = {"all": len(weights), "best": models * (settings.best * pools + slots), "none": min(slots, len(weights))}
         return sum(task.disk for task in tasks if task.asset != "checkpoint") + sum(weights[: most[settings.keep]])
 
     def _disk(self, steps: Sequence[Step], there: set[Partition]) -> float:
@@ -225,7 +234,7 @@ class Estimator:
 
     def _idle(self, tasks: Sequence[Task]) -> list[str]:
         """That devices stand idle, where they do."""
-        count, used = self.machine.count, self.processes
+        count, used = self.machine.count, self.processes * self.at_once
         if used == count or not tasks:
             return []
         hours = sum(self._seconds(task, count) for task in tasks) / 3600

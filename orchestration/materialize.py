@@ -32,6 +32,9 @@ from selection_platform.job.folder import whole_file
 DAGSTER_YAML = Path(resources.__file__).with_name("dagster.yaml")
 
 
+GPU_POOL = "gpu"
+"""Dagster's pool of the steps that want a GPU. Where nothing else is said, one of them runs at a time."""
+
 SCRIPT_TAG = "selection-platform/from-script"
 """Tag of the runs of this module, which end with their process."""
 
@@ -151,6 +154,14 @@ def materialize_step(
     for event in result.get_asset_materialization_events():
         metadata |= {name: value.value for name, value in event.materialization.metadata.items()}
     return metadata
+
+
+def limit_gpu_steps(instance: dg.DagsterInstance, slots: int) -> None:
+    """Let as many steps that want a GPU run at once as there are slots, those of the UI among them."""
+    storage = instance.event_log_storage
+    limits = {limit.name: limit.limit for limit in storage.get_pool_limits()}
+    if limits.get(GPU_POOL, 1) != slots:
+        storage.set_concurrency_slots(GPU_POOL, slots)
 
 
 @lru_cache(maxsize=1)

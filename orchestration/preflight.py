@@ -19,6 +19,8 @@ from selection_platform.configuration.checks import check_pool_size, check_posit
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
+from selection_platform.estimate.machines import devices_here
+from selection_platform.job.slots import slots_here
 from selection_platform.models.dropped_weights import weight_files, weights_dropped
 from selection_platform.models.files import checkpoint_files, stated_positions, used_weights
 from selection_platform.text.numbers import in_words
@@ -55,6 +57,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
         *_ray(workspace.profile, wanted),
+        *_slots(workspace.profile, wanted),
         *memory_faults(workspace, wanted),
         *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
     ]
@@ -206,6 +209,15 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
         yield f"jobs.run is ray, and {missing[0]} is not installed; install selection-platform[ray]"
 
 
+def _slots(profile: Profile, wanted: Steps) -> Iterator[str]:
+    slots = profile.jobs.slots
+    if not wanted or slots is None or profile.jobs.run != "child":
+        return
+    found = devices_here()
+    if found is not None and slots > found[0]:
+        yield f"jobs.slots: {slots}, and this machine has {found[0]} GPUs; write at most `slots: {found[0]}`"
+
+
 def _room(workspace: Workspace, wanted: Steps, rebuilt: set[str | None]) -> Iterator[str]:
     """A problem if the disk is too small for new weights. Their size is that of a base model on this machine."""
     profile, artifacts = workspace.profile, workspace.resources.artifacts
@@ -238,8 +250,9 @@ def _checkpoints_at_once(profile: Profile, new: int, trained: int) -> int:
         trained: number of checkpoints that may be replaced. Most do not change; one that does is kept until its
             replacement is complete.
     """
-    most = {"all": new, "best": profile.checkpoints.best * len(profile.pools) + 1, "none": 1}
-    return min(new, most[profile.checkpoints.keep]) + min(trained, 1)
+    slots = slots_here(profile.jobs)
+    most = {"all": new, "best": profile.checkpoints.best * len(profile.pools) + slots, "none": slots}
+    return min(new, most[profile.checkpoints.keep]) + min(trained, slots)
 
 
 def _weights(workspace: Workspace, model: str) -> int:

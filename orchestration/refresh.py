@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from assets.record.cost_ledger import entries
@@ -12,17 +12,21 @@ from orchestration.estimate import expected_here
 from orchestration.expected_time import Expected, ExpectedTime
 from orchestration.graph import Step
 from orchestration.long_benchmarks import LONG, long_benchmarks
-from orchestration.materialize import end_killed_runs, materialize_step
+from orchestration.materialize import end_killed_runs, limit_gpu_steps
 from orchestration.preflight import preflight
 from orchestration.retention import Retention, by_experiment
 from orchestration.run_lock import only_run
+from orchestration.side_by_side import ReadySteps
 from orchestration.staleness import Due
+from orchestration.step_run import run_step
+from orchestration.step_workers import Ran, StepWorkers
 from orchestration.workspace import Workspace, open_workspace
 from resources.kept_writer import kept_writer
 from selection_platform.configuration.profile import Profile, home
-from selection_platform.errors import PlatformError, is_fixable, message_of
+from selection_platform.errors import PlatformError
 from selection_platform.evaluation.spec import CODE_TASK
 from selection_platform.experiments.keys import MOST_NEAR, find, nearest
+from selection_platform.job.slots import slots_here
 from selection_platform.text.numbers import duration, in_words
 
 DAMAGED = "its files or rows are not what was written"
@@ -46,6 +50,7 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
     """
     with only_run(home(profile)), open_workspace(profile) as workspace:
         tell_left_out(profile, tell)
+        _tell_one_slot(profile, tell)
         try:
             with kept_writer(workspace.resources.warehouse.folder):
                 _Refresh(workspace, tell).run(of, rebuild=rebuild)
@@ -90,6 +95,7 @@ class _Refresh:
         self._staleness = workspace.staleness
         self._retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
         self._expected = ExpectedTime(entries(workspace.instance))
+        self._slots = slots_here(workspace.profile.jobs)
         self._seconds: dict[str, float] = {}
         self._damaged: dict[Step, Again] = {}
 
@@ -103,7 +109,9 @@ class _Refresh:
         due_steps = {one.step for one in due}
         perhaps = [step for step in steps if step not in due_steps]
         faults, long = preflight(self._workspace, steps, rebuilt), list(long_benchmarks(self._workspace, steps))
-        return Plan(due, perhaps, faults, expected_here(self._workspace, self._expected, steps), long)
+        expected = expected_here(self._workspace, self._expected, steps)
+        expected = expected._replace(seconds=expected.seconds / self._at_once(steps))
+        return Plan(due, perhaps, faults, expected, long)
 
     def run(self, of: Sequence[str], *, rebuild: bool) -> None:
         started = time.monotonic()
@@ -115,16 +123,64 @@ class _Refresh:
         self._preflight(steps)
         for line in long_benchmarks(self._workspace, steps):
             self._tell(line)
-        for index, step in enumerate(steps, start=1):
-            self._tell(f"[{index}/{len(steps)}] {step}")
-            if self._is_due(step):
-                self._seconds[step.name] = self._seconds.get(step.name, 0) + self._run_due(step)
-                self._tell_time_left(steps[index:])
+        limit_gpu_steps(self._workspace.instance, self._slots)
+        if self._at_once(steps) > 1:
+            self._run_side_by_side(steps)
+        else:
+            self._run_in_turn(steps)
         if not of:
             self._drop_weights()
         for name, spent in self._seconds.items():
             self._tell(f"{spent:8.1f} s  {name}")
         self._tell(f"{time.monotonic() - started:8.1f} s  in all\n")
+
+    def _run_in_turn(self, steps: Sequence[Step]) -> None:
+        for index, step in enumerate(steps, start=1):
+            self._tell(f"[{index}/{len(steps)}] {step}")
+            if self._is_due(step):
+                started = time.monotonic()
+                before = self._trained_again(step)
+                for each in before:
+                    run_step(self._workspace, each, self._damaged.get(each))
+                    self._made([each])
+                rows = run_step(self._workspace, step, self._damaged.get(step))
+                self._made([step])
+                self._ended(Ran(step, before, rows, time.monotonic() - started, None), "")
+                self._tell_time_left(steps[index:])
+
+    def _run_side_by_side(self, steps: Sequence[Step]) -> None:
+        """Run the steps in worker processes, each as soon as its inputs are made and a slot is free.
+
+        Raises:
+            Exception: the error of the first step that failed, after those that were at work have ended.
+        """
+        ready = ReadySteps(self._staleness.graph, steps, first=self._retention.is_evaluation)
+        failed: Exception | None = None
+        with StepWorkers(self._workspace, self._slots) as workers:
+            while (failed is None and ready.left) or workers.at_work:
+                while failed is None and workers.has_room and (step := ready.next()):
+                    self._tell(f"[{ready.started}/{len(steps)}] {step}")
+                    if self._is_due(step):
+                        workers.start(step, self._trained_again(step), self._damaged.get)
+                    else:
+                        ready.done(step)
+                for ran in workers.wait() if workers.at_work else []:
+                    if ran.error is not None:
+                        self._tell_failed(ran, workers.at_work, last=failed is None)
+                        failed = failed or ran.error
+                        continue
+                    self._made([*ran.before, ran.step])
+                    ready.done(ran.step)
+                    self._ended(ran, f"{ran.step}: ", workers.at_work)
+                    self._tell_time_left(ready.not_done)
+        if failed is not None:
+            raise failed
+
+    def _tell_failed(self, ran: Ran, at_work: Sequence[Step], *, last: bool) -> None:
+        """Say that a step failed. Why is the `last` thing that a run says of the first one, and said here of others."""
+        why = "" if last else f" too: {ran.error}"
+        rest = f"; still at work: {', '.join(map(str, at_work))}" if at_work else ""
+        self._tell(f"    {ran.step}: failed{why}{rest}")
 
     def _preflight(self, steps: Sequence[Step]) -> None:
         """Check the steps before the first one runs.
@@ -138,9 +194,14 @@ class _Refresh:
 
     def _tell_time_left(self, steps: Sequence[Step]) -> None:
         left = self._expected.of(steps)
-        if left.seconds >= LONG:
+        seconds = left.seconds / self._at_once(steps)
+        if seconds >= LONG:
             rest = f", and the time of {left.unknown} steps that never ran" if left.unknown else ""
-            self._tell(f"    {duration(left.seconds)} left{rest}")
+            self._tell(f"    {duration(seconds)} left{rest}")
+
+    def _at_once(self, steps: Sequence[Step]) -> int:
+        """How many of some steps work at once; fewer do where they wait for each other."""
+        return max(1, min(self._slots, len(steps)))
 
     def _steps(self, of: Sequence[str], rebuilt: Sequence[Step] = ()) -> list[Step]:
         """The steps that are due or trained again, and the steps that these may make due."""
@@ -188,45 +249,42 @@ class _Refresh:
                 self._tell(f"    {cause}")
         return due is not None
 
-    def _run_due(self, step: Step) -> float:
-        """Run a step, after training again its checkpoint if the weights were dropped. Returns the seconds it took."""
-        started = time.monotonic()
+    def _trained_again(self, step: Step) -> list[Step]:
+        """The checkpoint that is trained again before a step, if its weights were dropped."""
         checkpoint = self._retention.rebuilt_for(step)
-        if checkpoint is not None:
-            self._tell("    the weights of the checkpoint were dropped, so it is trained again first")
-            self._retention.forget([checkpoint])
-            self._materialise(checkpoint)
-        metadata = self._materialise(step)
-        rows = metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count"))
-        if self._retention.is_evaluation(step):
+        if checkpoint is None:
+            return []
+        self._tell("    the weights of the checkpoint were dropped, so it is trained again first")
+        self._retention.forget([checkpoint])
+        return [checkpoint]
+
+    def _made(self, steps: Iterable[Step]) -> None:
+        """Take note that steps were made."""
+        for step in steps:
+            self._staleness.look_again(step)
+            self._damaged.pop(step, None)
+
+    def _ended(self, ran: Ran, named: str, at_work: Iterable[Step] = ()) -> None:
+        """Drop weights where a step was the last to need them, and say how long it took."""
+        if self._retention.is_evaluation(ran.step):
             # Drop them now, so that the disk never has the weights of all experiments.
-            self._drop_weights()
-        spent = time.monotonic() - started
-        self._expected.add(step, spent)
-        self._tell(f"    {spent:.1f} s" + (f", {rows:,} rows" if isinstance(rows, int) else ""))
-        return spent
+            self._drop_weights(at_work)
+        self._expected.add(ran.step, ran.seconds)
+        self._seconds[ran.step.name] = self._seconds.get(ran.step.name, 0) + ran.seconds
+        self._tell(f"    {named}{ran.seconds:.1f} s" + ("" if ran.rows is None else f", {ran.rows:,} rows"))
 
-    def _materialise(self, step: Step) -> dict[str, object]:
-        workspace = self._workspace
-        # Each training collects garbage. Without the freeze, scanning all modules takes longer than the training steps.
-        gc.collect()
-        gc.freeze()
-        try:
-            metadata = materialize_step(
-                step, workspace.assets, workspace.resources, workspace.instance, again=self._damaged.get(step)
-            )
-        except Exception as error:
-            if is_fixable(error):
-                raise PlatformError(f"{step}: {message_of(error)}") from error
-            error.add_note(f"in step {step}")
-            raise
-        self._staleness.look_again(step)
-        self._damaged.pop(step, None)
-        return metadata
-
-    def _drop_weights(self) -> None:
-        for experiment, freed in self._retention.drop().items():
+    def _drop_weights(self, at_work: Iterable[Step] = ()) -> None:
+        for experiment, freed in self._retention.drop(at_work).items():
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
+
+
+def _tell_one_slot(profile: Profile, tell: Tell) -> None:
+    """Say so where the profile has more slots than are used."""
+    slots = profile.jobs.slots or 1
+    if slots > 1 and profile.jobs.run == "in_process" and slots_here(profile.jobs) == 1:
+        tell(
+            f"jobs.slots: {slots}: one is used, as a job in its step's process takes the first GPU; write `run: child`"
+        )
 
 
 def tell_left_out(profile: Profile, tell: Tell) -> None:

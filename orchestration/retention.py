@@ -48,9 +48,15 @@ class Retention:
         folders = {key: self._artifacts.checkpoint(key) for key in keys}
         return {key: weights_bytes(folder) for key, folder in folders.items() if weight_files(folder)}
 
-    def drop(self) -> dict[str, int]:
-        """Drop the weights of these experiments. Returns the freed bytes by experiment."""
-        return {key: drop_weights(self._artifacts.checkpoint(key)) for key in self.droppable()}
+    def drop(self, at_work: Iterable[Step] = ()) -> dict[str, int]:
+        """Drop the weights of these experiments. Returns the freed bytes by experiment.
+
+        Args:
+            at_work: steps that are being run, which may read the weights of their experiment.
+        """
+        read = {step.partition_key for step in at_work}
+        droppable = [key for key in self.droppable() if key not in read]
+        return {key: drop_weights(self._artifacts.checkpoint(key)) for key in droppable}
 
     def is_evaluation(self, step: Step) -> bool:
         """Whether a step is an evaluation, after which weights may be dropped."""

@@ -10,6 +10,7 @@ from resources.catalog import CATALOG_VARIABLE, SQLITE
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.run_settings import JobSettings
+from selection_platform.job.slots import slots_here
 
 DEFINITIONS = "selection_platform.definitions"
 """The module that Dagster loads, and the name of its code location."""
@@ -40,14 +41,17 @@ def build_resources(home: Path, jobs: JobSettings | None = None) -> Resources:
             catalog_schema=home.name,
         ),
         artifacts=ArtifactStore(folder=str(home / "artifacts")),
-        jobs=_launcher(jobs) if jobs else JobLauncher(),
+        jobs=_launcher(home, jobs) if jobs else JobLauncher(),
     )
 
 
-def _launcher(jobs: JobSettings) -> JobLauncher:
+def _launcher(home: Path, jobs: JobSettings) -> JobLauncher:
     return JobLauncher(
         run_in=jobs.run,
         processes=jobs.processes,
+        slots=None if jobs.slots is None else slots_here(jobs),
+        # Beside the homes, so that profiles share the machine too.
+        slots_folder=str(home.parent / ".slots"),
         ray_cpus=jobs.cpus_per_worker,
         slurm_options=shlex.join(jobs.slurm.options),
         slurm_prologue=jobs.slurm.prologue,

@@ -8,11 +8,11 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import uuid4
 
 import dagster as dg
@@ -20,12 +20,13 @@ from pydantic import Field
 
 from resources.slurm import SlurmJob
 from selection_platform.errors import PlatformError
-from selection_platform.job.compute import SPENT, Compute
+from selection_platform.job.compute import SPENT, Compute, gpu_time_counted
 from selection_platform.job.folder import begin_again
 from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import only_worker
 from selection_platform.job.registry import Job
 from selection_platform.job.run import ERROR_MARK, first_error
+from selection_platform.job.slots import DEVICES, own_devices, slots_held, threads_of_a_slot
 from selection_platform.job.spec import AnySpec, Spec, write_spec
 
 # How many processes write to a message reader does not matter here.
@@ -40,6 +41,18 @@ class JobFailed(PlatformError):
     """A job ended before its folder was complete. The message is the job's own, if it printed one."""
 
 
+class Hold(NamedTuple):
+    """What a job holds while it runs.
+
+    Attributes:
+        locks: file descriptors of its folder's lock and of its slots'.
+        variables: of its environment, such as its GPUs.
+    """
+
+    locks: tuple[int, ...]
+    variables: Mapping[str, str]
+
+
 class JobLauncher(dg.ConfigurableResource):
     """The only way from an asset to a job."""
 
@@ -48,6 +61,8 @@ class JobLauncher(dg.ConfigurableResource):
     ray_cpus: int = Field(default=1, description="Processors of each worker on a Ray cluster.")
     slurm_options: str = Field(default="", description="More options of `sbatch`, as in a shell.")
     slurm_prologue: str = Field(default="", description="Shell lines that run before a job on Slurm.")
+    slots: int | None = Field(default=None, description="Processes of jobs at once; None if the profile says nothing.")
+    slots_folder: str = Field(default="", description="Folder of the slots' lock files.")
 
     def runner(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result]) -> Callable[[AnySpec, Path], Result]:
         """A function that runs a job as `run` does."""
@@ -56,7 +71,8 @@ class JobLauncher(dg.ConfigurableResource):
     def run(self, context: dg.AssetExecutionContext, job: Job[AnySpec, Result], spec: AnySpec, folder: Path) -> Result:
         """Do the rest of a job, where the profile says, and return its result.
 
-        If the folder is complete, nothing is started. The job's log lines become events of the run. When this process
+        If the folder is complete, nothing is started. A job waits until as many slots are free as it has processes, and
+        a child has their GPUs and threads. The job's log lines become events of the run. When this process
         ends, however it ends, a child process ends too; its work so far is in the folder, and the next run continues
         it.
 
@@ -67,7 +83,8 @@ class JobLauncher(dg.ConfigurableResource):
         """
         with only_worker(folder) as lock:
             if self.run_in == "in_process":
-                result = job.run(spec, folder)
+                with self._slots_of(1, lock), gpu_time_counted():
+                    result = job.run(spec, folder)
                 check_files(folder)
                 return result
             # Here, as no other process knows of it.
@@ -86,17 +103,18 @@ class JobLauncher(dg.ConfigurableResource):
     def _run_outside(
         self, context: dg.AssetExecutionContext, job: Job[Any, Any], spec: Spec, folder: Path, lock: int
     ) -> None:
-        # A Slurm job that is in the queue reads it later, whatever becomes of this process.
-        with _spec_file(spec, folder, kept=self.run_in == "slurm") as spec_file:
+        processes = self.processes if job.several_processes else 1
+        # A Slurm job that is in the queue reads its spec later, whatever becomes of this process.
+        spec_kept = _spec_file(spec, folder, kept=self.run_in == "slurm")
+        with self._slots_of(processes, lock) as hold, spec_kept as spec_file:
             command = [sys.executable, "-m", "selection_platform.job", job.name, str(spec_file), str(folder)]
-            processes = self.processes if job.several_processes else 1
             command += ["--processes", str(processes), "--locked"]
             if self.run_in == "slurm":
                 facts = [self._on_slurm(context, command, folder, processes).run(job.identity(spec))]
             elif self.run_in == "ray":
                 facts = _run_on_ray(context, [*command, "--on-ray", str(self.ray_cpus)], folder)
             else:
-                facts = _run_child(context, command, folder, lock)
+                facts = _run_child(context, command, folder, hold)
             for told in facts:
                 self._keep(context, told)
 
@@ -116,6 +134,17 @@ class JobLauncher(dg.ConfigurableResource):
             context.log.info(line.strip())
 
         return SlurmJob(command, folder, processes, shlex.split(self.slurm_options), self.slurm_prologue, log)
+
+    @contextmanager
+    def _slots_of(self, processes: int, lock: int) -> Iterator[Hold]:
+        """Hold a slot for each process of a job, if the profile says how many there are."""
+        if self.slots is None:
+            yield Hold((lock,), {})
+            return
+        with slots_held(Path(self.slots_folder), self.slots, processes) as slots:
+            child = self.run_in == "child"
+            variables = {DEVICES: own_devices(slots), **threads_of_a_slot(self.slots)} if child else {}
+            yield Hold((lock, *(slot.descriptor for slot in slots)), variables)
 
 
 @contextmanager
@@ -138,7 +167,7 @@ def _spec_file(spec: Spec, folder: Path, *, kept: bool) -> Iterator[Path]:
     file.unlink()
 
 
-def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path, lock: int) -> Sequence[Any]:
+def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Path, hold: Hold) -> Sequence[Any]:
     """Run a job's command as a child; gives what it told by Pipes.
 
     Dagster's own PipesSubprocessClient would leave the child alive when this process is killed, and would report only
@@ -151,14 +180,14 @@ def _run_child(context: dg.AssetExecutionContext, command: list[str], folder: Pa
     with dg.open_pipes_session(context, injector, reader) as session:
         with subprocess.Popen(
             [*command, "--with-parent", str(os.getpid())],
-            env={**os.environ, **session.get_bootstrap_env_vars()},
+            env={**os.environ, **session.get_bootstrap_env_vars(), **hold.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             # When this process is killed, the child works on for a moment, and nobody else is to begin.
-            pass_fds=(lock,),
+            pass_fds=hold.locks,
             # Ctrl-C is for this process, which ends the child and says so once.
             start_new_session=True,
         ) as child:

@@ -22,31 +22,30 @@ class Cost(NamedTuple):
     Attributes:
         wall_seconds: wall time.
         cpu_seconds: CPU time of this process and the child processes that it waited for, over all cores.
-        gpu_seconds: wall time of a step that holds a GPU; 0 without a GPU. It is not the GPU's busy time.
         bytes_written: bytes that this process and these children wrote to files; None if they are not counted.
         tokens: tokens of forward and backward passes; see `Compute`.
         forward_flops: arithmetic of models' forward passes; see `Compute`.
         backward_flops: arithmetic of their backward passes; see `Compute`.
+        gpu_seconds: wall time of the step's jobs on GPUs, times their processes; see `Compute`.
         peak_memory_bytes: peak resident memory of this process or of one child. On Linux it is since the first moment,
             if the system can reset the peak; otherwise since the process started.
     """
 
     wall_seconds: float
     cpu_seconds: float
-    gpu_seconds: float
     bytes_written: int | None
     tokens: int
     forward_flops: float
     backward_flops: float
+    gpu_seconds: float
     peak_memory_bytes: int
 
 
 class CostMeter:
     """Measures the cost from its start to the first reading, and from each reading to the next."""
 
-    def __init__(self, *, on_gpu: bool) -> None:
-        """Start measuring. `on_gpu` says whether the step may use a GPU."""
-        self._on_gpu = on_gpu
+    def __init__(self) -> None:
+        """Start measuring."""
         self._start()
 
     def read(self) -> dict[str, Any]:
@@ -57,7 +56,6 @@ class CostMeter:
         cost = Cost(
             wall_seconds=wall,
             cpu_seconds=_cpu_seconds() - self._cpu,
-            gpu_seconds=wall if self._on_gpu and _has_gpu() else 0.0,
             bytes_written=None if written is None or self._written is None else written - self._written,
             **asdict(compute),
             peak_memory_bytes=_peak_memory_bytes(),
@@ -74,12 +72,6 @@ class CostMeter:
 def _cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def _has_gpu() -> bool:
-    # Without torch loaded, this process used no GPU. Importing torch takes seconds.
-    torch = sys.modules.get("torch")
-    return torch is not None and torch.cuda.is_available()
 
 
 def _bytes_written() -> int | None:

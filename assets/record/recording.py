@@ -77,7 +77,7 @@ def _results(
     if complete:
         yield from map(_checked, complete)
         return
-    meter = CostMeter(on_gpu=context.op_def.pool is not None)
+    meter = CostMeter()
     with made_again() if again == "all" else nullcontext(), noted_writes() as written:
         for result in materialize():
             yield _checked(_with_record(records, context, result, meter, resources.get("warehouse"), written))

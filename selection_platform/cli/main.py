@@ -49,8 +49,8 @@ def _run(arguments: Sequence[str]) -> int:
     # Imported here, after Ctrl-C is handled, because it takes a second.
     from selection_platform.cli.command_line import parser
     from selection_platform.cli.completion import is_asked, offer
-    from selection_platform.cli.progress_lines import show_progress
     from selection_platform.configuration.profile import PROFILE_VARIABLE, load_profile
+    from selection_platform.job.progress_lines import show_progress
 
     root = parser()
     if is_asked():

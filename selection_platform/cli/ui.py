@@ -32,16 +32,19 @@ def add_parsers(commands: Commands) -> None:
 def ui(profile: Profile, options: argparse.Namespace) -> None:
     """Run Dagster's web server and daemon, reachable from this machine only."""
     from orchestration.home_owner import own_home
-    from orchestration.materialize import dagster_home, end_killed_runs, open_instance
+    from orchestration.materialize import dagster_home, end_killed_runs, limit_gpu_steps, open_instance
     from orchestration.run_lock import only_ui
     from resources import build_resources
     from resources.plain_paths import plain_paths
+    from selection_platform.job.slots import slots_here, threads_of_a_slot
 
     own_home(profile)
     with only_ui(home(profile)), _listening(options.port) as listening:
         with open_instance(home(profile)) as instance:
             end_killed_runs(instance, of_scripts=False)
+            limit_gpu_steps(instance, slots_here(profile.jobs))
         with plain_paths() as plain:
+            os.environ.update(threads_of_a_slot(slots_here(profile.jobs)))
             os.environ["DAGSTER_HOME"] = plain(dagster_home(home(profile)))
             report = build_resources(home(profile)).artifacts.report()
             watched = [str(report), str(profile.file)]

@@ -44,6 +44,13 @@ class JobSettings(Settings):
     processes: int = Field(
         default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
     )
+    slots: int | None = Field(
+        default=None,
+        gt=0,
+        description="Processes of jobs that may work at once: the number of this machine's GPUs, of which each process "
+        "then gets its own; or on a CPU, the number of parts that its cores are divided into. `run` starts as many "
+        "steps at once. If left out, it starts one at a time.",
+    )
 
     cpus_per_worker: int = Field(default=1, gt=0, description="Processors of each worker, for `run: ray`.")
     slurm: SlurmSettings = Field(default=SlurmSettings(), description="For `run: slurm`.")
@@ -53,6 +60,11 @@ class JobSettings(Settings):
         if self.processes > 1 and self.run == "in_process":
             raise ValueError(
                 f"processes: {self.processes} need `run: child`, `run: ray` or `run: slurm`; add one of them"
+            )
+        if self.slots is not None and self.slots < self.processes:
+            raise ValueError(
+                f"slots: {self.slots} are too few for a job of {self.processes} processes; write at least "
+                f"`slots: {self.processes}`, or fewer processes"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Counts the arithmetic of this process's models as they run. The cost ledger reads the counts.
+"""Counts the arithmetic of this process's models as they run, and the time on a GPU. The cost ledger reads the counts.
 
 Counts come from shapes alone, as in PaLM's appendix B (https://arxiv.org/abs/2204.02311): two operations per weight of
 a matrix and token that passes through it, plus attention's products of all pairs of positions. Only tokens whose logits
@@ -10,6 +10,10 @@ recomputes activations, the decoder's forward arithmetic counts once more, altho
 product.
 """
 
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Compute:
-    """An amount of arithmetic.
+    """An amount of arithmetic, and the time that it had a GPU.
 
     Attributes:
         tokens: tokens given to a model, padding included, once per pass.
         forward_flops: floating-point operations of forward passes (a multiplication and an addition are two).
         backward_flops: floating-point operations of backward passes.
+        gpu_seconds: wall time of jobs that had a GPU, of all their processes together. It is not the GPUs' busy time.
     """
 
     tokens: int = 0
     forward_flops: float = 0.0
     backward_flops: float = 0.0
+    gpu_seconds: float = 0.0
 
     def __sub__(self, other: "Compute") -> "Compute":
         """The arithmetic since an earlier count."""
@@ -38,6 +44,7 @@ class Compute:
             self.tokens - other.tokens,
             self.forward_flops - other.forward_flops,
             self.backward_flops - other.backward_flops,
+            self.gpu_seconds - other.gpu_seconds,
         )
 
     def add(self, other: "Compute") -> None:
@@ -45,10 +52,24 @@ class Compute:
         self.tokens += other.tokens
         self.forward_flops += other.forward_flops
         self.backward_flops += other.backward_flops
+        self.gpu_seconds += other.gpu_seconds
 
 
 SPENT = Compute()
-"""The arithmetic of this process, and of those whose counts were added to it."""
+"""What this process spent, and those whose counts were added to it."""
+
+
+@contextmanager
+def gpu_time_counted() -> Iterator[None]:
+    """Count the time of a job in this process into `SPENT`, if this process has a GPU."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        # Without torch loaded, this process used no GPU. Importing torch takes seconds.
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            SPENT.gpu_seconds += time.monotonic() - started
 
 
 def count_compute(model: "PreTrainedModel") -> None:

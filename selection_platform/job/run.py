@@ -45,14 +45,15 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
     """
     with _logged() as report:
         # Imported here because torch takes seconds, and because a failing import is an error to report.
-        from selection_platform.job.compute import SPENT, Compute
+        from selection_platform.job.compute import SPENT, Compute, gpu_time_counted
         from selection_platform.job.processes import gathered, process_count, use_own_gpu
 
         job = load_job(name)
         use_own_gpu()
         started = time.monotonic()
         logger.info("%s: starts in %s", name, folder)
-        job.run(read_spec(job.spec_type, spec_file), folder)
+        with gpu_time_counted():
+            job.run(read_spec(job.spec_type, spec_file), folder)
         logger.info("%s: complete after %.1f s", name, time.monotonic() - started)
         compute = Compute()
         for spent in gathered(SPENT):

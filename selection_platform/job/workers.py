@@ -41,23 +41,34 @@ def map_in_processes(
     if processes < 2:
         yield from map(make(*arguments), items)
         return
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     try:
-        workers += (_Worker(make, arguments) for _ in range(processes))
+        workers += (Worker(make, arguments) for _ in range(processes))
         yield from _in_order(workers, items)
     finally:
         for worker in workers:
             worker.end()
 
 
-class _Worker:
-    """A process that works on one item at a time."""
+class WorkerKilled(PlatformError):
+    """A process was killed while it worked."""
 
-    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+
+class Worker:
+    """A process that works on one item at a time.
+
+    Attributes:
+        pipe: takes an item, and gives its answer.
+    """
+
+    def __init__(
+        self, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], *, has_children: bool = False
+    ) -> None:
+        """Start the process. See `map_in_processes`; only if it `has_children` may its work start processes."""
         # Not forked: threads of this process may hold locks. No executor: it leaks semaphores when it is killed.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=not has_children)
         # Ctrl-C goes to all processes of a terminal. The new one inherits this mask, and ends with its parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -67,17 +78,27 @@ class _Worker:
         theirs.close()
 
     def answer(self) -> tuple[Any, Exception | None]:
-        """The result of the item, or the exception that it raised."""
+        """The result of the item, or the exception that it raised.
+
+        Raises:
+            WorkerKilled: the process was killed.
+        """
         try:
             return self.pipe.recv()
         except EOFError:
             self._process.join()
             if self._process.exitcode == -signal.SIGKILL:
-                raise PlatformError(
+                raise WorkerKilled(
                     "a process that worked on a part of the rows was killed, most likely because memory ran out; free "
                     "some memory, or use one core (taskset -c 0), and run again to go on"
                 ) from None
             raise RuntimeError(f"a process ended with status {self._process.exitcode}") from None
+
+    def finish(self, patience: float) -> None:
+        """Let the idle process end in order; after some seconds, kill it."""
+        self.pipe.close()
+        self._process.join(patience)
+        self.end()
 
     def end(self) -> None:
         """Kill the process, whatever it is doing."""
@@ -86,9 +107,9 @@ class _Worker:
         self.pipe.close()
 
 
-def _in_order(workers: list[_Worker], items: Sequence[Any]) -> Iterator[Any]:
+def _in_order(workers: list[Worker], items: Sequence[Any]) -> Iterator[Any]:
     waiting = deque(enumerate(items))
-    idle, busy = list(workers), dict[Any, tuple[_Worker, int]]()
+    idle, busy = list(workers), dict[Any, tuple[Worker, int]]()
     answers: dict[int, tuple[Any, Exception | None]] = {}
     for wanted in range(len(items)):
         while wanted not in answers:

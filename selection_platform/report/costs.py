@@ -27,7 +27,7 @@ class Spent(NamedTuple):
 
     Attributes:
         cpu_seconds: CPU time over all cores.
-        gpu_seconds: wall time of steps that held a GPU.
+        gpu_seconds: wall time of jobs on GPUs, times their processes.
         forward_flops: operations of models' forward passes.
         backward_flops: operations of their backward passes.
     """

@@ -7,7 +7,7 @@ CREATE TABLE reports.cost_ledger (
     data_version VARCHAR, -- identity of the content
     wall_seconds DOUBLE,
     cpu_seconds DOUBLE, -- over all cores, with child processes
-    gpu_seconds DOUBLE, -- wall time of a step that held a GPU
+    gpu_seconds DOUBLE, -- wall time of the step's jobs on GPUs, times their processes
     peak_memory_bytes BIGINT, -- resident memory
     bytes_written BIGINT, -- NULL if the system does not count it
     tokens BIGINT, -- tokens given to models, with padding

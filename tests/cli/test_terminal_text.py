@@ -4,9 +4,9 @@ import logging
 
 from selection_platform.cli.explain import _print_text
 from selection_platform.cli.main import main
-from selection_platform.cli.progress_lines import show_progress
 from selection_platform.cli.terminal_text import WIDTH, first_line, shown
 from selection_platform.errors import PlatformError
+from selection_platform.job.progress_lines import show_progress
 
 
 def test_a_long_text_is_cut_and_what_is_left_is_counted():

@@ -264,6 +264,8 @@ CASES = [
     ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
+    ("fewer slots than a job takes", {"jobs": {"run": "child", "processes": 4, "slots": 2}},
+     "jobs: slots: 2 are too few for a job of 4 processes; write at least `slots: 4`, or fewer processes"),
     ("unknown place of jobs", {"jobs": {"run": "cloud"}}, "jobs.run: must be 'in_process', 'child', 'ray' or 'slurm'"),
     ("option of sbatch that is ours", {"jobs": {"run": "slurm", "slurm": {"options": ["--output=mine.log"]}}},
      "jobs.slurm.options: --output=mine.log is set by the platform; leave it out (tasks: `processes` under `jobs:`)"),

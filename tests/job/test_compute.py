@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from transformers import (
 )
 
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
-from selection_platform.job.compute import SPENT, Compute, count_compute
+from selection_platform.job.compute import SPENT, Compute, count_compute, gpu_time_counted
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
 from selection_platform.models.forward_pass import last_hidden_state
@@ -135,9 +136,25 @@ def test_a_model_without_attention_has_none_counted() -> None:
 
 
 def test_counts_of_another_process_are_added() -> None:
-    ours = Compute(1, 2.0, 3.0)
-    ours.add(Compute(10, 20.0, 30.0))
-    assert ours == Compute(11, 22.0, 33.0)
+    ours = Compute(1, 2.0, 3.0, 4.0)
+    ours.add(Compute(10, 20.0, 30.0, 40.0))
+    assert ours == Compute(11, 22.0, 33.0, 44.0)
+    assert ours - Compute(1, 2.0, 3.0, 4.0) == Compute(10, 20.0, 30.0, 40.0)
+
+
+@pytest.mark.parametrize(("has_gpu", "seconds"), [(True, 5.0), (False, 0.0)])
+def test_time_on_a_gpu_is_counted_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, seconds: float
+) -> None:
+    clock = iter([100.0, 105.0])
+    monkeypatch.setattr("selection_platform.job.compute.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+
+    def job() -> None:
+        with gpu_time_counted():
+            pass
+
+    assert counted(job).gpu_seconds == seconds
 
 
 # Deep enough that the first layer, whose lower half no backward pass of an adapter reaches, weighs little.

@@ -10,6 +10,8 @@ from assets.record.provenance import latest_provenance
 from orchestration import cleaning
 from orchestration.disk_usage import bytes_of
 from orchestration.materialize import open_instance
+from orchestration.retention import Retention
+from orchestration.workspace import open_workspace
 from resources import build_resources
 from resources.snapshots import snapshots
 from resources.warehouse import SnapshotMissing, Warehouse
@@ -168,6 +170,16 @@ def test_weights_that_were_asked_for_stay_though_their_evaluation_is_due(place, 
     assert with_weights(place) == {TOKEN_LENGTH}
     output_of(capsys, place, "clean")
     assert with_weights(place) == set()
+
+
+def test_weights_that_a_step_at_work_reads_stay(place):
+    change_profile(place, checkpoints={"keep": "none"})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        retention = Retention(workspace.profile, workspace.staleness, workspace.resources)
+        (reads,) = [step for step in workspace.staleness.graph.steps if {"benchmark_result", ENTROPY} <= step.names]
+        assert retention.drop([reads]).keys() == {*TRAINED} - {ENTROPY}
+        assert with_weights(place) == {ENTROPY}
+        assert retention.drop().keys() == {ENTROPY}
 
 
 def test_dropped_weights_are_not_read(place, capsys):

@@ -114,6 +114,14 @@ def test_another_machine_takes_no_time_from_the_ledger(place):
     training = by_name["training"]
     assert training.hours == pytest.approx(training.petaflop * 1e15 / (989e12 * 0.35) / 3600)
     assert any("uses 1 of 8 devices" in note for note in there.notes)
+    change_profile(place, jobs={"run": "child", "slots": 8})
+    with open_workspace(load_profile(str(place.profile))) as workspace:
+        side_by_side = estimate(workspace, "8 x 80 GB", whole=True)
+    (again,) = [stage for stage in side_by_side.stages if stage.name == "training"]
+    assert again.steps == training.steps < 8
+    assert training.hours is not None
+    assert again.hours == pytest.approx(training.hours / training.steps)
+    assert not any("devices" in note for note in side_by_side.notes)
 
 
 @pytest.mark.slow

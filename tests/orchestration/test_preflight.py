@@ -175,3 +175,11 @@ def test_every_task_of_lm_eval_is_known():
     index = TaskManager().task_index
     assert set(index) <= names.known
     assert {"humaneval", "mbpp"} <= names.unsafe
+
+
+def test_more_slots_than_gpus(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preflight, "devices_here", lambda: (2, "H100", 80 * 10**9))
+    found = faults(tmp_path, monkeypatch, capsys, jobs={"run": "child", "slots": 8})
+    assert "jobs.slots: 8, and this machine has 2 GPUs; write at most `slots: 2`" in found
+    found = faults(tmp_path, monkeypatch, capsys, jobs={"run": "child", "slots": 2})
+    assert not [fault for fault in found if "slots" in fault]

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -17,10 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resources import job_launcher
 from resources.job_launcher import JobFailed, JobLauncher, _message
 from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
 from selection_platform.job.compute import SPENT
 from selection_platform.job.shards import shard_files
+from selection_platform.job.slots import slots_held
 from selection_platform.job.spec import write_spec
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
 from tests.specs import made
@@ -102,7 +106,7 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     before = replace(SPENT)
     here = ANSWER_LIKELIHOOD.run(scoring(inputs), tmp_path / "here")
     spent_here, between = SPENT - before, replace(SPENT)
-    launcher = JobLauncher(run_in="child", processes=2)
+    launcher = JobLauncher(run_in="child", processes=2, slots=3, slots_folder=str(tmp_path / ".slots"))
     ran = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert len(bytes_of(tmp_path / "there")) == 4
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
@@ -112,10 +116,33 @@ def test_a_childs_processes_write_the_bytes_of_one_and_its_lines_are_events_of_t
     assert (ran.result.samples, ran.result.tokens) == (here.samples, here.tokens)
     assert f"answer_likelihood: starts in {tmp_path / 'there'}" in ran.lines
     assert ran.metadata == {"own": 1, "job ran in": "child", "job host": socket.gethostname(), "job processes": 2}
-    assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "there", ".there.lock", ".slots"}
     # Nothing is started for what is there.
     again = Ran(launcher, ANSWER_LIKELIHOOD, scoring(inputs), tmp_path / "there")
     assert (again.result, again.lines, again.metadata) == (ran.result, [], {"own": 1})
+
+
+def has(command, tmp_path, launcher, processes, context: Any = None):
+    """What a child of a job sees: it prints it, and fails, so that the launcher tells."""
+    with launcher._slots_of(processes, 0) as hold, pytest.raises(JobFailed) as failed:
+        job_launcher._run_child(context, [sys.executable, "-c", command], tmp_path, hold)
+    return str(failed.value).partition(": ")[2]
+
+
+SHOW = "import os; print(*(os.environ.get(name) for name in ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS'))); os._exit(1)"
+
+
+def test_a_child_has_its_own_devices_and_threads(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    session = SimpleNamespace(get_bootstrap_env_vars=dict)
+    monkeypatch.setattr(job_launcher.dg, "open_pipes_session", lambda *_: nullcontext(session))
+    launcher = JobLauncher(run_in="child", slots=4, slots_folder=str(tmp_path))
+    with slots_held(tmp_path, 4, 1):
+        assert has(SHOW, tmp_path, launcher, 2) == "1,2 2"
+    # A profile that says nothing changes nothing.
+    assert has(SHOW, tmp_path, JobLauncher(run_in="child"), 1) == "None None"
 
 
 @pytest.mark.slow

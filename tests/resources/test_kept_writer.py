@@ -20,6 +20,21 @@ print(warehouse.query("SELECT sum(samples)::INT FROM pools.dropped").item())
 """
 
 
+KEEPS_WRITING = """
+import sys
+from resources.kept_writer import kept_writer
+from resources.warehouse import Warehouse
+warehouse, name = Warehouse(folder=sys.argv[1]), sys.argv[2]
+with kept_writer(warehouse.folder):
+    for number in range(12):
+        rows = f"SELECT 'late' AS reason, {number} AS samples"
+        for pool in (name, f"{name} {number}"):
+            warehouse.replace("pools.dropped", {"pool": pool}, rows)
+        own = warehouse.query("SELECT samples FROM pools.dropped WHERE pool = $pool", {"pool": name})
+        assert own["samples"].to_list() == [number], own
+"""
+
+
 @pytest.fixture
 def warehouse(tmp_path):
     yield Warehouse(folder=str(tmp_path / "warehouse"))
@@ -81,3 +96,17 @@ def test_another_process_writes_meanwhile(warehouse):
         assert total(warehouse) == 8
         write(warehouse, 2)
     assert total(warehouse) == 9
+
+
+@pytest.mark.slow
+def test_processes_that_keep_writing_side_by_side_lose_nothing(warehouse):
+    write(warehouse, 1)
+    names = ["one", "two", "three"]
+    command = [sys.executable, "-c", KEEPS_WRITING, warehouse.folder]
+    writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in names]
+    said = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], said
+    rows = warehouse.query("SELECT pool, samples FROM pools.dropped WHERE pool <> 'own'").iter_rows()
+    assert dict(rows) == {
+        **dict.fromkeys(names, 11), **{f"{name} {number}": number for name in names for number in range(12)}
+    }  # fmt: skip
