@@ -130,21 +130,28 @@ def _last_run(is_target: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return last
 
 
-def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+def collate(rows: Sequence[Row], *, mask: bool = False) -> dict[str, torch.Tensor]:
     """Rows padded on the right to the longest; all tensors have shape (rows, tokens).
 
-    Padding has token id 0, attention 0 and no label, so that no tokenizer's choice of padding token matters.
+    Padding has token id 0 and no label, so that no tokenizer's choice of padding token matters. With causal attention
+    no token sees later ones, so padding on the right needs no attention mask, which would cost the kernel its fast
+    path. `models.probe` checks this of every model.
+
+    Args:
+        rows: what to pad.
+        mask: whether to give an attention mask too, which is 0 at padding.
     """
     shape = (len(rows), max(len(row.ids) for row in rows))
     ids = torch.zeros(shape, dtype=torch.long)
-    attention = torch.zeros(shape, dtype=torch.long)
     labels = torch.full(shape, IGNORED, dtype=torch.long)
     for index, row in enumerate(rows):
         length = len(row.ids)
         ids[index, :length] = torch.from_numpy(row.ids)
-        attention[index, :length] = 1
         labels[index, :length] = torch.from_numpy(np.where(row.is_target, row.ids, IGNORED))
-    return {"input_ids": ids, "attention_mask": attention, "labels": labels}
+    if not mask:
+        return {"input_ids": ids, "labels": labels}
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    return {"input_ids": ids, "labels": labels, "attention_mask": (torch.arange(shape[1]) < lengths[:, None]).long()}
 
 
 class EpochOrder(Sampler[int]):

@@ -118,7 +118,14 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         rows = _rows(spec, renderer)
         snapshots = EpochSnapshots(folder, base, renderer.chat_template)
         callbacks: list[TrainerCallback] = [snapshots] if spec.keep_epochs else []
-        outcome = train(_model(spec, targets, renderer), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        outcome = train(
+            _model(spec, targets, renderer),
+            rows.kept,
+            arguments,
+            label="Fine-tuning",
+            callbacks=callbacks,
+            save_minutes=recipe.save_minutes,
+        )
         if arguments.should_save:
             save_tokenizer(base, folder, renderer.chat_template)
             write_manifest(folder, _manifest(spec, folder, renderer, rows, outcome), temporary=[CHECKPOINTS])

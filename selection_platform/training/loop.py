@@ -11,11 +11,13 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import AutocastKwargs
 from peft import PeftModel
 from transformers import (
     PreTrainedModel,
@@ -29,12 +31,13 @@ from transformers import (
 
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
-from selection_platform.job.processes import process_count
+from selection_platform.job.processes import PATIENCE, gathered, process_count
 from selection_platform.job.progress import Progress, progress
 from selection_platform.models.loading import sort_adapter_config, try_saving
 from selection_platform.models.provenance import peak_memory_bytes
 from selection_platform.text.numbers import in_words
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
+from selection_platform.training.loss import loss_in_parts
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -74,7 +77,7 @@ def training_arguments(
     global_batch: int,
     batch_per_device: int,
     seed: int,
-    save_steps: int,
+    save_steps: int | None,
     precision: Precision,
     **recipe: Any,
 ) -> TrainingArguments:
@@ -85,7 +88,7 @@ def training_arguments(
         global_batch: rows per optimiser step, over all devices and accumulated micro-batches.
         batch_per_device: rows per micro-batch.
         seed: seed of the order of rows and of dropout.
-        save_steps: optimiser steps between checkpoints.
+        save_steps: optimiser steps between checkpoints; None where `train` saves by time.
         precision: see `resolve_precision`.
         recipe: learning rate, schedule and length, by Trainer's names.
 
@@ -107,7 +110,10 @@ def training_arguments(
         # Without this, several CPU processes would each train separately.
         use_cpu=not torch.cuda.is_available(),
         optim="adamw_torch_fused",
-        save_steps=save_steps,
+        save_strategy="steps" if save_steps else "no",
+        save_steps=save_steps or 1,
+        # While one process writes a checkpoint, the others wait. The launcher notices a dead process.
+        ddp_timeout=int(PATIENCE.total_seconds()),
         logging_steps=1,
         # A NaN must be visible, and not averaged away.
         logging_nan_inf_filter=False,
@@ -131,6 +137,7 @@ def train(
     *,
     label: str,
     callbacks: Sequence[TrainerCallback] = (),
+    save_minutes: float | None = None,
 ) -> Outcome:
     """Train `model` and save it, resuming from the last complete checkpoint of an earlier start.
 
@@ -143,6 +150,7 @@ def train(
         arguments: from `training_arguments`.
         label: label of the progress.
         callbacks: callbacks in addition to the platform's own.
+        save_minutes: minutes between checkpoints, unless `arguments` say how many steps.
 
     Raises:
         UnsavableModel: the model could not be saved; no step was run.
@@ -159,14 +167,16 @@ def train(
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
     )
     try_saving(model.name_or_path or folder, lambda scratch: model.save_pretrained(scratch, state_dict={}))
-    _check_room(folder, model, saves=int((steps - 1) // arguments.save_steps), resumed=last is not None)
-    with progress(label, steps, "steps") as counter:
-        follow = _Follow(order, counter, _seconds_at(last))
+    by_steps = arguments.save_strategy == "steps"
+    most_saves = (steps - 1) // (arguments.save_steps if by_steps or save_minutes is None else 1)
+    _check_room(folder, model, saves=int(most_saves), resumed=last is not None)
+    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts:
+        follow = _Follow(order, counter, _seconds_at(last), None if by_steps else save_minutes)
         trainer = _OrderedTrainer(
             model=model,
             args=arguments,
             train_dataset=RowDataset(rows),
-            data_collator=collate,
+            data_collator=partial(collate, mask=not in_parts),
             callbacks=[follow, *callbacks],
         )
         trainer.order = order
@@ -237,9 +247,15 @@ def _write_log(folder: Path, state: TrainerState) -> list[float]:
 
 
 class _OrderedTrainer(Trainer):
-    """Trainer that uses the platform's order of rows."""
+    """Trainer that uses the platform's order of rows, and keeps no copies of weights in bfloat16."""
 
     order: EpochOrder
+
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        arguments = super()._build_accelerator_args(**kwargs)
+        # Each weight is used once in a pass, so a cast of it would be kept for nothing.
+        arguments["kwargs_handlers"].append(AutocastKwargs(cache_enabled=False))
+        return arguments
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self.order
@@ -248,11 +264,12 @@ class _OrderedTrainer(Trainer):
 class _Follow(TrainerCallback):
     """Keeps order, clock, progress and checkpoints in sync with the trainer."""
 
-    def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float) -> None:
+    def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float, save_minutes: float | None) -> None:
         self.order = order
         self.counter = counter
         self.seconds_before = seconds_before
-        self.start = time.monotonic()
+        self.save_seconds = math.inf if save_minutes is None else 60 * save_minutes
+        self.start = self.saved = time.monotonic()
 
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.start
@@ -260,7 +277,7 @@ class _Follow(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.start = time.monotonic()
+        self.start = self.saved = time.monotonic()
         self.counter.advance(state.global_step)
 
     def on_epoch_begin(
@@ -271,6 +288,9 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.counter.advance()
+        # The first process's clock decides for all, as each of them saves a part.
+        if self.save_seconds < math.inf and gathered(time.monotonic() - self.saved >= self.save_seconds)[0]:
+            control.should_save = True
         if state.global_step >= state.max_steps:
             # Trainer would save a checkpoint of the finished model, three times its size, only to delete it.
             control.should_save = False
@@ -290,6 +310,7 @@ class _Follow(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # Each process saves a part, so the checkpoint is complete when all have finished.
         PartialState().wait_for_everyone()
+        self.saved = time.monotonic()
         if not state.is_world_process_zero:
             return
         checkpoint = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"

@@ -94,13 +94,14 @@ def test_the_last_answer_alone_can_be_learnt():
     assert tokenize_rows([TWO_TURNS], cast(Any, Letters()), len(RENDERED) - 1, "shared", "last").targets_cut == 1
 
 
-def test_padding_is_masked():
+def test_padding_is_not_trained_on():
     long = Row(np.array([7, 8, 9], np.int32), np.array([False, True, True]))
     short = Row(np.array([0], np.int32), np.array([True]))
-    batch = collate([long, short])
+    batch = collate([long, short], mask=True)
     assert batch["input_ids"].tolist() == [[7, 8, 9], [0, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 8, 9], [0, -100, -100]]
+    assert collate([long, short]).keys() == {"input_ids", "labels"}
 
 
 def test_conversations_are_read_in_order_of_position(tmp_path: Path):
