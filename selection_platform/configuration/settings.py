@@ -215,6 +215,17 @@ class FineTuningSettings(Settings):
         default=False,
         description="Recompute activations in the backward pass: less memory, about a third more time.",
     )
+    shard: Annotated[bool, SPEED] = Field(
+        default=False,
+        description="Split weights, gradients and optimizer state over the `processes` of `jobs`, so that a full "
+        "fine-tuning fits several GPUs (FSDP2). Of one process it changes nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _shards_what_is_trained(self) -> "FineTuningSettings":
+        if self.shard and self.lora is not None:
+            raise ValueError("shard is for full fine-tuning, and an adapter is small; leave out one of shard and lora")
+        return self
 
     @model_validator(mode="after")
     def _whole_batches(self) -> "FineTuningSettings":

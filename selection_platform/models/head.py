@@ -4,7 +4,6 @@ A causal language model is a decoder and a head. In some models the head is more
 Cohere and Granite scale them. So the model's own code runs, with a decoder that returns the given hidden states.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, cast
@@ -61,7 +60,9 @@ def _with_part(module: torch.nn.Module, path: list[str], part: torch.nn.Module) 
     """A module that shares everything with `module`, except the part at `path`, hooks, and a forward set on it."""
     name, *rest = path
     inner = getattr(module, name)
-    shared = copy.copy(module)
+    # Not by copy.copy, which calls the constructor of modules that FSDP splits.
+    shared = object.__new__(type(module))
+    shared.__dict__.update(module.__dict__)
     shared.__dict__.pop("forward", None)
     shared._forward_pre_hooks, shared._forward_hooks = OrderedDict(), OrderedDict()
     shared._modules = {**module._modules, name: _with_part(inner, rest, part) if rest else part}

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from selection_platform.models.head import logits_of, output_head
 from selection_platform.training.batches import IGNORED
+from selection_platform.training.sharding import averaged, whole
 from selection_platform.training.sizes import LOGITS
 
 
@@ -95,10 +96,10 @@ class _Nll(torch.autograd.Function):
             names: names of `weights` in the model.
             weights: the head's.
         """
-        cast_weights = [_as_in_products(weight) for weight in weights]
+        in_products = [_as_in_products(weight) for weight in weights]
         total = torch.zeros((), dtype=_at_least_float32(hidden), device=hidden.device)
         gradients = [
-            torch.zeros_like(each) if need else None
+            torch.zeros(each.shape, dtype=each.dtype, device=each.device) if need else None
             for each, need in zip((hidden, *weights), _needed(ctx), strict=True)
         ]
         rows = max(1, LOGITS // model.config.get_text_config().vocab_size)
@@ -106,8 +107,11 @@ class _Nll(torch.autograd.Function):
             part = slice(start, start + rows)
             # Apart from the weights' sums, no gradient of one part lives on while the next is computed.
             parts = [sums if number or sums is None else sums[part] for number, sums in enumerate(gradients)]
-            total += _add_part(model, hidden[part], targets[part], names, cast_weights, parts)
-        ctx.gradients = gradients
+            total += _add_part(model, hidden[part], targets[part], names, in_products, parts)
+        ctx.gradients = [
+            sums if sums is None else averaged(sums, each)
+            for sums, each in zip(gradients, (hidden, *weights), strict=True)
+        ]
         return total
 
     @staticmethod
@@ -153,9 +157,9 @@ def _add_part(
 
 
 def _as_in_products(weight: torch.Tensor) -> torch.Tensor:
-    """A weight as autocast gives it to a product, cast once for all parts."""
+    """A whole weight as autocast gives it to a product, cast once for all parts."""
     device = weight.device.type
-    return weight.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else weight
+    return whole(weight, torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None)
 
 
 def _at_least_float32(tensor: torch.Tensor) -> torch.dtype:

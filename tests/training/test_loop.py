@@ -11,9 +11,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.processes import PATIENCE
 from selection_platform.models.loading import UnsavableModel
-from selection_platform.training import loop
+from selection_platform.training import checkpoints, loop
 from selection_platform.training.batches import Row
-from selection_platform.training.loop import last_whole_checkpoint, train, training_arguments
+from selection_platform.training.checkpoints import last_whole_checkpoint
+from selection_platform.training.loop import train, training_arguments
 
 
 def row(*ids: int) -> Row:
@@ -118,7 +119,7 @@ def test_a_training_without_room_on_the_disk_is_not_started(
 
     monkeypatch.setattr(Trainer, "train", stop)
     for free, ends in ((needed - 1, PlatformError), (needed, Started)):
-        monkeypatch.setattr(loop.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         with pytest.raises(ends):
             train(model, [row(1, 2)] * 4, arguments(tmp_path, max_steps=8, save_steps=save_steps), label="test")
 

@@ -53,10 +53,12 @@ NOTICED_BY = {
     "less.training.save_minutes": NOTHING,
     "less.training.save_steps": NOTHING,
     "less.training.gradient_checkpointing": NOTHING,
+    "less.training.shard": NOTHING,
     "fine_tuning.batch_per_device": NOTHING,
     "fine_tuning.save_minutes": NOTHING,
     "fine_tuning.save_steps": NOTHING,
     "fine_tuning.gradient_checkpointing": NOTHING,
+    "fine_tuning.shard": NOTHING,
     "evaluation.batch_size": NOTHING,
     # What the platform does around the content: marked as upkeep.
     "name": NOTHING,  # names the home folder, and with it other partitions altogether
