@@ -4,9 +4,9 @@ Each process holds a part of every weight. A block's weights are gathered when i
 in float32 and split as soon as they are there. Products are cast by autocast as in one process, so the losses are the
 same but for last digits.
 
-The blocks and the embedding are groups of FSDP; the final norm, and a head that shares the embedding's matrix, are in
-the root's group, which stays gathered. A head of its own is in no group: `training.loss` gathers it in the numbers that
-products have, and splits its gradient at once.
+Each block is a group of FSDP, and so are the embedding and the final norm. A head that shares the embedding's matrix is
+in the root's group, which stays gathered. A head of its own is in no group: `training.loss` gathers it in the numbers
+that products have, and splits its gradient at once.
 """
 
 import os
@@ -41,12 +41,15 @@ def refuse_other_sharding() -> None:
 def shard(model: PreTrainedModel) -> None:
     """Split a model in float32 over all processes, in place; each process has the whole model before."""
     mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (process_count(),))
-    for block in _blocks(model):
-        fully_shard(block, mesh=mesh, reshard_after_forward=True)
     head, embedding = output_head(model), cast(nn.Embedding, model.get_input_embeddings())
+    is_tied = head.weight is embedding.weight
+    blocks, decoder = _blocks(model), model.get_decoder()
+    # The final norm last: until the next group is gathered, FSDP keeps the buffer of the one before.
+    for part in (*blocks, *(child for child in decoder.children() if child is not blocks)):
+        if any(True for _ in part.parameters()) and not (is_tied and part is embedding):
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
     apart: set[nn.Parameter] = set()
-    if head.weight is not embedding.weight:
-        fully_shard(embedding, mesh=mesh, reshard_after_forward=True)
+    if not is_tied:
         for name, weight in list(head.named_parameters(recurse=False)):
             part = nn.Parameter(distribute_tensor(weight.detach(), mesh, [Shard(0)]))
             head.register_parameter(name, part)
