@@ -29,7 +29,7 @@ class Place:
 
     Attributes:
         is_cpu: a CPU trains in float32, and its memory holds the process too.
-        processes: that share a job; each holds the whole model.
+        processes: that share a job; each holds the whole model, unless training splits it.
         run: as in `jobs` of a profile.
     """
 
@@ -75,14 +75,20 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     """A step of a fine-tuning on its largest micro-batch: at the loss, or in the first block of the backward pass.
 
     Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU the head once more in
-    bfloat16 while the loss is computed. A second process adds the buckets in which gradients are summed.
+    bfloat16 while the loss is computed. A second process adds the buckets in which gradients are summed. Where processes
+    split the model, one block's weights are gathered, and the next one's, and one block's gradient is kept twice.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
     stream = 4 if full else size
     tokens = recipe.batch_per_device * recipe.max_length
-    fixed = (4 * shape.parameters if full else size * shape.parameters + 4 * trained) + 12 * trained
-    fixed += 4 * trained if place.processes > 1 else 0
+    fixed = (4.0 * shape.parameters if full else size * shape.parameters + 4 * trained) + 12 * trained
+    split = recipe.shard and full and place.processes > 1
+    of_block = 4 * shape.passed / shape.layers if split else 0.0
+    if split:
+        fixed /= place.processes
+    elif place.processes > 1:
+        fixed += 4 * trained
     # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
     more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
     block = tokens * (_saved(shape, size, stream=stream, adapted=not full) + more * shape.hidden)
@@ -91,14 +97,15 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     kept = shape.layers * (tokens * shape.hidden * stream if recipe.gradient_checkpointing else block)
     kept += 4 * stream * tokens * shape.hidden
     # The gradient of the head: the sum over all parts of the loss, and that of one part beside the weights cast.
-    head = 8 * shape.head if full else 0
+    head = (8 if size == 2 or not split else 12) * shape.head if full else 0
     logits = (10 if size == 2 else 12) * min(LOGITS, tokens * shape.vocabulary)
-    at_loss = kept + head + logits
-    backward = kept + (block if recipe.gradient_checkpointing else 0)
+    at_loss = kept + head + logits + of_block
+    backward = kept + (block if recipe.gradient_checkpointing else 0) + 4 * of_block
     if recipe.global_batch == recipe.batch_per_device * place.processes:
         # A step's only micro-batch has no gradients until its backward pass, which frees activations meanwhile.
-        at_loss -= 4 * trained
-        backward = max(backward - 4 * trained, block)
+        gradients = 4 * trained / (place.processes if split else 1)
+        at_loss -= gradients
+        backward = max(backward - gradients, block)
     return place.all(fixed + max(at_loss, backward) + (TRAINER if place.is_cpu else 0))
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.distributed import checkpoint as distributed_checkpoint
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from selection_platform.errors import PlatformError
@@ -31,10 +32,10 @@ _WHOLE = "whole.json"
 _TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
-def save_state(checkpoint: Path, model: nn.Module, optimizer: Optimizer) -> None:
+def save_state(checkpoint: Path, model: nn.Module, optimizer: Any) -> None:
     """Write trained weights and optimiser state; every process must call this."""
     alone = process_count() == 1
-    distributed_checkpoint.save(_state(model, optimizer), checkpoint_id=checkpoint / _STATE, no_dist=alone)
+    save(_state(model, optimizer), checkpoint_id=checkpoint / _STATE, no_dist=alone)
 
 
 def has_state(checkpoint: Path) -> bool:
@@ -42,19 +43,23 @@ def has_state(checkpoint: Path) -> bool:
     return (checkpoint / _STATE).exists()
 
 
-def load_state(checkpoint: Path, model: nn.Module, optimizer: Optimizer) -> None:
+def load_state(checkpoint: Path, model: nn.Module, optimizer: Any) -> None:
     """Read what `save_state` wrote; every process must call this."""
     state = _state(model, optimizer)
-    distributed_checkpoint.load(state, checkpoint_id=checkpoint / _STATE, no_dist=process_count() == 1)
+    load(state, checkpoint_id=checkpoint / _STATE, no_dist=process_count() == 1)
     set_state_dict(
-        model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=_TRAINED
+        model, _plain(optimizer), model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=_TRAINED
     )
 
 
-def _state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    # As it is of accelerate's wrapper, which skips steps.
-    weights, moments = get_state_dict(model, getattr(optimizer, "optimizer", optimizer), options=_TRAINED)
+def _state(model: nn.Module, optimizer: Any) -> dict[str, Any]:
+    weights, moments = get_state_dict(model, _plain(optimizer), options=_TRAINED)
     return {"model": weights, "optimizer": moments}
+
+
+def _plain(optimizer: Any) -> Optimizer:
+    """The optimiser in accelerate's wrapper."""
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def mark_whole(checkpoint: Path, seconds: float) -> None:

@@ -179,9 +179,14 @@ def train(
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
     )
     try_saving(model.name_or_path or folder, lambda scratch: model.save_pretrained(scratch, state_dict={}))
-    saving = Saving(arguments.save_steps or None, save_minutes)
+    saving = Saving(int(arguments.save_steps) or None, save_minutes)
     check_room(folder, model, saves=saving.most(int(steps)), resumed=last is not None)
     if sharded:
+        if last is not None and not has_state(last):
+            raise PlatformError(
+                f"{last}: version 0.1.0 wrote this checkpoint, from which a split training cannot go on; go on without "
+                "`shard`, or delete the folder to start again"
+            )
         shard(model)
     with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts:
         follow = _Follow(order, counter, seconds_at(last), saving)
@@ -262,9 +267,9 @@ class _OrderedTrainer(Trainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.is_deepspeed_enabled:
             return super()._save_optimizer_and_scheduler(output_dir)
-        save_state(Path(output_dir), self.model, self.optimizer)
+        save_state(Path(output_dir), cast(torch.nn.Module, self.model), self.optimizer)
         if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / _SCHEDULE)
+            torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / _SCHEDULE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not has_state(Path(resume_from_checkpoint)):
@@ -273,8 +278,8 @@ class _OrderedTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not has_state(Path(checkpoint)):
             return super()._load_optimizer_and_scheduler(checkpoint)
-        load_state(Path(checkpoint), self.model, self.optimizer)
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
+        load_state(Path(checkpoint), cast(torch.nn.Module, self.model), self.optimizer)
+        cast(Any, self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
 
 
 @dataclass(frozen=True)
