@@ -76,7 +76,7 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
 
     Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU the head once more in
     bfloat16 while the loss is computed. A second process adds the buckets in which gradients are summed. Where processes
-    split the model, one block's weights are gathered, and the next one's, and one block's gradient is kept twice.
+    split the model, weights of two blocks are gathered at a time, and one block's gradient is kept twice.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
