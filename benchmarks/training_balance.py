@@ -6,9 +6,9 @@ A simulation of the paper's recipe (128 conversations a step, 4 on each device a
 lengths of both packaged pools. Lengths are characters / 4.2; a micro-batch takes as long as it has tokens, padding
 included. Three plans of the same steps:
 
-1. rows: as training does it. A step's rows are sorted, longest first, cut into micro-batches of four, and dealt to the
-   devices in turn.
-2. padded: a step's sorted rows are cut where the padded micro-batches become most alike, whatever their rows.
+1. rows: a step's rows are sorted, longest first, cut into micro-batches of four, and dealt to the devices in turn.
+2. padded: as training does it. A step's sorted rows are cut where the padded micro-batches become most alike, whatever
+   their rows.
 3. tokens: rows go to the micro-batch with the fewest tokens so far, the longest first. This needs attention that keeps
    the rows of a micro-batch apart, since nothing is padded.
 
@@ -91,7 +91,7 @@ def by_tokens(step: Counts, devices: int, rounds: int) -> list[Counts]:
 
 def simulate(lengths: Counts, devices: int, plan: Plan, *, padded: bool) -> tuple[float, float, float]:
     """Idle share of devices with the whole model and with a split one, and the share of padding."""
-    order = np.array(list(EpochOrder(lengths.tolist(), GLOBAL_BATCH, seed=0)))
+    order = np.array([row for batch in EpochOrder(lengths.tolist(), GLOBAL_BATCH, 0, AT_ONCE) for row in batch])
     whole = split = busy = text = 0
     for start in range(0, len(order) - GLOBAL_BATCH + 1, GLOBAL_BATCH):
         step = lengths[order[start : start + GLOBAL_BATCH]]

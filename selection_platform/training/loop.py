@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -170,10 +169,17 @@ def train(
         NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
-    at_once = arguments.train_batch_size * arguments.world_size
-    global_batch = at_once * arguments.gradient_accumulation_steps
-    fill_to = at_once if arguments.world_size > 1 else 1
-    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed, fill_to)
+    devices, at_once = arguments.world_size, arguments.train_batch_size
+    order = EpochOrder(
+        [len(row.ids) for row in rows],
+        at_once * devices * arguments.gradient_accumulation_steps,
+        arguments.seed,
+        at_once,
+        devices,
+        math.ceil(arguments.num_train_epochs),
+    )
+    # What the data loader calls a row is a micro-batch here.
+    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 1, order.rounds
     last = last_whole_checkpoint(folder)
     steps = (
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
@@ -194,7 +200,7 @@ def train(
             model=model,
             args=arguments,
             train_dataset=RowDataset(rows),
-            data_collator=partial(collate, mask=not in_parts),
+            data_collator=lambda batches: collate(batches[0], mask=not in_parts),
             callbacks=[follow, *callbacks],
         )
         trainer.order = order
