@@ -75,8 +75,8 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     """A step of a fine-tuning on its largest micro-batch: at the loss, or in the first block of the backward pass.
 
     Full fine-tuning has weights, gradients and Adam's two moments in float32, and on a GPU the head once more in
-    bfloat16 while the loss is computed. A second process adds the buckets in which gradients are summed. Of a model that
-    is split, the weights of two blocks are gathered at a time, and the gradient of one is kept twice.
+    bfloat16 while the loss is computed. A second process adds the buckets in which gradients are summed. Of a model
+    that is split, the weights of two blocks are gathered at a time, and the gradient of one is kept twice.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]

@@ -265,6 +265,7 @@ def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
         "save_minutes",
         "save_steps",
         "gradient_checkpointing",
+        "shard",
     }
     assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
 
