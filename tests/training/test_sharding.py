@@ -24,6 +24,9 @@ from tests.specs import changed
 from tests.tiny import CONFIGS
 from tests.warm_ups import warm_up_spec
 
+KILLS = int(os.environ.get("KILLS", "2"))
+"""How often a training is killed. By hand it was ten times."""
+
 # Its server imports torch once, and each process starts as a copy of it.
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.training.test_sharding"])
@@ -144,9 +147,6 @@ def test_a_split_training_goes_on_wherever_it_is_killed(tmp_path: Path):
         kill(processes)
     assert run(2, spec, tmp_path / "broken")["weights_hash"] == unbroken["weights_hash"]
     assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
-
-
-KILLS = int(os.environ.get("KILLS", "2"))
 
 
 def wait_for(found: Callable[[], bool]) -> None:
