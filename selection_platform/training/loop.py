@@ -1,8 +1,8 @@
 """One resumable training run, through `transformers.Trainer`.
 
-Trainer has gradient accumulation, schedules, mixed precision and, through accelerate, FSDP and DeepSpeed. This module
-adds an order of rows that survives a restart, checkpoints that count only when complete, and the removal of optimiser
-state at the end.
+Trainer has gradient accumulation, schedules, mixed precision, data parallelism and, through accelerate, DeepSpeed. This
+module adds an order of rows that survives a restart, a loss that fits, a model that is split over processes, and
+checkpoints that count only when complete.
 """
 
 import json
