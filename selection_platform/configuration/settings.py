@@ -186,7 +186,8 @@ class FineTuningSettings(Settings):
     batch_per_device: Annotated[int, SPEED] = Field(
         default=4,
         gt=0,
-        description="Conversations per forward pass on each device. `global_batch` is a multiple of it.",
+        description="Conversations per forward pass on each device. `global_batch` is a multiple of it. Several "
+        "devices take more where they are short: as many tokens as so many of the longest have.",
     )
     max_length: int = Field(default=4096, gt=1, description="Tokens at which a conversation is cut.")
     cut: Annotated[TrainingCut, Later("tail")] = Field(
@@ -202,13 +203,30 @@ class FineTuningSettings(Settings):
     lora: LoraSettings | None = Field(
         default=None, description="Train LoRA adapters with these settings; full fine-tuning if left out."
     )
-    save_steps: Annotated[int, SPEED] = Field(
-        default=100, gt=0, description="Optimizer steps between two checkpoints to resume from."
+    save_minutes: Annotated[float, SPEED] = Field(
+        default=20,
+        gt=0,
+        description="Minutes between two checkpoints to resume from. One takes 12 bytes for each trained weight: 91 GB "
+        "for all of a 7B model.",
+    )
+    save_steps: Annotated[int | None, SPEED] = Field(
+        default=None, gt=0, description="Optimizer steps between two checkpoints, in place of `save_minutes`."
     )
     gradient_checkpointing: Annotated[bool, SPEED] = Field(
         default=False,
         description="Recompute activations in the backward pass: less memory, about a third more time.",
     )
+    shard: Annotated[bool, SPEED] = Field(
+        default=False,
+        description="Split weights, gradients and optimizer state over the `processes` of `jobs`, so that a full "
+        "fine-tuning fits several GPUs (FSDP2). Of one process it changes nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _shards_what_is_trained(self) -> "FineTuningSettings":
+        if self.shard and self.lora is not None:
+            raise ValueError("shard is for full fine-tuning, and an adapter is small; leave out one of shard and lora")
+        return self
 
     @model_validator(mode="after")
     def _whole_batches(self) -> "FineTuningSettings":

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selection_platform.configuration.settings import FineTuningSettings, PassSettings, PretrainingSettings
-from selection_platform.estimate.lengths import Counts, Extra, Lengths, micro_batches, padded, scored, trained
+from selection_platform.estimate.lengths import Counts, Extra, Lengths, micro_batches, padded, scored, targets, trained
 from selection_platform.estimate.shape import Shape
 from selection_platform.job.compute import Compute
 
@@ -109,21 +109,24 @@ def influence(
 
 
 def training(shape: Shape, lengths: Lengths, recipe: FineTuningSettings, extra: Extra, seed: int) -> Compute:
-    """A fine-tuning: logits of all positions, and the decoder once more where activations are recomputed."""
+    """A fine-tuning: logits of the answers, and the decoder once more where activations are recomputed."""
     tokens = trained(lengths, recipe, extra.end)
     if not len(tokens):
         return Compute()
     adapter = shape.adapter(recipe.lora) if recipe.lora else 0
     batches = micro_batches(tokens, recipe, seed)
-    return steps(shape, batches, adapter, full=recipe.lora is None, recomputed=recipe.gradient_checkpointing)
+    answers = recipe.epochs * float(targets(lengths, recipe, extra.end).sum())
+    return steps(shape, batches, answers, adapter, full=recipe.lora is None, recomputed=recipe.gradient_checkpointing)
 
 
-def steps(shape: Shape, batches: Batches, adapter: int = 0, *, full: bool, recomputed: bool = False) -> Compute:
-    """The forward and backward passes of some micro-batches."""
+def steps(
+    shape: Shape, batches: Batches, positions: float, adapter: int = 0, *, full: bool, recomputed: bool = False
+) -> Compute:
+    """The forward and backward passes of some micro-batches, with the logits of so many positions."""
     forward = decoder(shape, batches, adapter)
-    logits = head(shape, forward.tokens)
+    logits = head(shape, positions)
     rows, width = batches[:, 0].astype(np.float64), batches[:, 1].astype(np.float64)
-    of_weights = 2 * forward.tokens * (shape.passed + shape.head if full else adapter)
+    of_weights = 2 * (forward.tokens * shape.passed + positions * shape.head if full else forward.tokens * adapter)
     back = forward.forward_flops + _attention(shape, rows, width) + logits.forward_flops + of_weights
     again = forward.forward_flops if recomputed else 0.0
     return plus(forward, logits, Compute(0, again, back))
@@ -131,7 +134,9 @@ def steps(shape: Shape, batches: Batches, adapter: int = 0, *, full: bool, recom
 
 def pretraining(settings: PretrainingSettings, shape: Shape) -> Compute:
     """The pre-training of a small model."""
-    return steps(shape, np.array([[settings.batch, settings.block_length]] * settings.steps), full=True)
+    batches = np.array([[settings.batch, settings.block_length]] * settings.steps)
+    # Nothing comes before the first token of a block.
+    return steps(shape, batches, settings.steps * settings.batch * (settings.block_length - 1), full=True)
 
 
 def round_trainings(budget: int, initial_share: float, rounds: int, rows: int) -> list[int]:

@@ -158,16 +158,20 @@ def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[s
         )
     small: dict[str, object] = {"gradient_checkpointing": True, "batch_per_device": 1}
     if recipe.lora is None:
-        lora = LoraSettings()
-        yield changed("lora: {rank: 16}", lora=lora)
-        yield changed("lora: {rank: 16}, gradient_checkpointing: true", lora=lora, gradient_checkpointing=True)
-        words = "lora: {rank: 16}, gradient_checkpointing: true, batch_per_device: 1"
-        yield changed(words, lora=lora, **small)
-        small["lora"] = lora
+        if profile.jobs.processes > 1 and not recipe.shard:
+            yield changed("shard: true", shard=True)
+            yield changed("shard: true, gradient_checkpointing: true", shard=True, gradient_checkpointing=True)
+            yield changed("shard: true, gradient_checkpointing: true, batch_per_device: 1", shard=True, **small)
+        small |= {"lora": LoraSettings(), "shard": False}
+        lora, whole = small["lora"], "shard: false, " if recipe.shard else ""
+        yield changed(f"{whole}lora: {{rank: 16}}", lora=lora, shard=False)
+        words = f"{whole}lora: {{rank: 16}}, gradient_checkpointing: true"
+        yield changed(words, lora=lora, shard=False, gradient_checkpointing=True)
+        yield changed(f"{words}, batch_per_device: 1", **small)
     length = recipe.max_length
     while length > 256:
         length //= 2
-        adapter = "lora: {rank: 16}, " if recipe.lora is None else ""
+        adapter = ("shard: false, " if recipe.shard else "") + ("lora: {rank: 16}, " if recipe.lora is None else "")
         words = f"{adapter}gradient_checkpointing: true, batch_per_device: 1, max_length: {length}"
         yield changed(words, **small, max_length=length)
 

@@ -90,6 +90,18 @@ def trained(lengths: Lengths, recipe: FineTuningSettings, end: int) -> Counts:
     return total if recipe.cut == "shared" else total[lengths.prompt < recipe.max_length]
 
 
+def targets(lengths: Lengths, recipe: FineTuningSettings, end: int) -> Counts:
+    """Tokens of each conversation that training makes logits for, in the order of `trained`.
+
+    Only the last answer is counted, as the lengths do not show earlier ones.
+    """
+    answer, whole = lengths.answer + end, lengths.prompt + lengths.answer + end
+    if recipe.cut == "shared":
+        # Of a turn that is cut, prompt and answer lose the same share.
+        return np.minimum(answer, np.maximum(1, answer * recipe.max_length // whole))
+    return np.minimum(answer, recipe.max_length - lengths.prompt)[lengths.prompt < recipe.max_length]
+
+
 def micro_batches(tokens: Counts, recipe: FineTuningSettings, seed: int) -> Counts:
     """Rows and padded width of every micro-batch of a training on one device, in order: batches x 2.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
 from selection_platform.estimate.shape import Shape
+from selection_platform.training.sizes import LOGITS
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -29,7 +30,7 @@ class Place:
     Attributes:
         is_cpu: its memory holds the process too.
         training: the number type that training computes in.
-        processes: that share a job; each holds the whole model.
+        processes: that share a job; each holds the whole model, unless training splits it.
         run: as in `jobs` of a profile.
     """
 
@@ -68,34 +69,41 @@ def influence(
 
 
 def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
-    """A step of a fine-tuning on its largest micro-batch: at the loss, in the forward or the backward pass.
+    """A step of a fine-tuning on its largest micro-batch: at the loss, or in the first block of the backward pass.
 
-    Full fine-tuning has weights, gradients and Adam's two moments in float32, and in bfloat16 autocast's copies of the
-    matrices. A second process adds the buckets in which gradients are summed.
+    Full fine-tuning has weights, gradients and Adam's two moments in float32, and in bfloat16 the head once more while
+    the loss is computed. A second process adds the buckets in which gradients are summed. Of a model that is split, the
+    weights of two blocks are gathered at a time, and the gradient of one is kept twice.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
-    weights = 4 * shape.parameters if full else size * shape.parameters + 4 * trained
-    # In float32, products are not cast; with an adapter, only its own weights are.
-    casts = 0.0 if size == 4 else 2 * (shape.passed + shape.head if full else trained)
     stream = 4 if full else size
     tokens = recipe.batch_per_device * recipe.max_length
-    buckets = 4 * trained if place.processes > 1 else 0
-    fixed = weights + 12 * trained + buckets
+    fixed = (4.0 * shape.parameters if full else size * shape.parameters + 4 * trained) + 12 * trained
+    split = recipe.shard and full and place.processes > 1
+    of_block = 4 * shape.passed / shape.layers if split else 0.0
+    if split:
+        fixed /= place.processes
+    elif place.processes > 1:
+        fixed += 4 * trained
+    # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
+    more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
+    block = tokens * (_saved(shape, size, stream=stream, adapted=not full) + more * shape.hidden)
+    # The backward pass needs the copies in bfloat16 that products were made with.
+    block += size * shape.passed / shape.layers if size < stream else 0
+    kept = shape.layers * (tokens * shape.hidden * stream if recipe.gradient_checkpointing else block)
+    kept += 4 * stream * tokens * shape.hidden
+    # The gradient of the head: the sum over all parts of the loss, and that of one part beside the weights cast.
+    head = (8 if size == 2 or not split else 12) * shape.head if full else 0
+    logits = (10 if size == 2 else 12) * min(LOGITS, tokens * shape.vocabulary)
+    at_loss = kept + head + logits + of_block
+    backward = kept + (block if recipe.gradient_checkpointing else 0) + 4 * of_block
     if recipe.global_batch == recipe.batch_per_device * place.processes:
-        # The forward pass of a step's only micro-batch has no gradients yet.
-        casts -= 4 * trained
-    if recipe.gradient_checkpointing:
-        kept = shape.layers * tokens * shape.hidden * stream
-    else:
-        # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
-        more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
-        inputs = more * shape.hidden
-        kept = shape.layers * tokens * (_saved(shape, size, stream=stream, adapted=not full) + inputs)
-    logits = tokens * shape.vocabulary
-    forward = casts + (4 if size == 4 else 2) * logits + 8 * logits + 4 * stream * tokens * shape.hidden
-    backward = 12 * logits + 3 * stream * tokens * shape.hidden + (size * shape.head if full else 0)
-    return place.all(fixed + kept + max(forward, backward) + (TRAINER if place.is_cpu else 0))
+        # A step's only micro-batch has no gradients until its backward pass, which frees activations meanwhile.
+        gradients = 4 * trained / (place.processes if split else 1)
+        at_loss -= gradients
+        backward = max(backward - gradients, block)
+    return place.all(fixed + max(at_loss, backward) + (TRAINER if place.is_cpu else 0))
 
 
 def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:
@@ -112,10 +120,7 @@ def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:
         return size * (3 * shape.intermediate + heads + hidden) + 11 * hidden
     # Where products are cast, each of five matrices keeps a copy of its input of its own.
     inputs = 5 if size < stream else 2
-    # An attention mask makes copies of keys and values for every query head.
-    return size * (4 * shape.intermediate + heads + shape.attention - shape.keys + inputs * hidden) + 2 * hidden * (
-        4 + stream
-    )
+    return size * (4 * shape.intermediate + heads + inputs * hidden) + 2 * hidden * (4 + stream)
 
 
 def evaluation(shape: Shape, dtype: str, batch: int, prompt: int, new: int, place: Place) -> int:

@@ -4,10 +4,12 @@ A causal language model is a decoder and a head. In some models the head is more
 Cohere and Granite scale them. So the model's own code runs, with a decoder that returns the given hidden states.
 """
 
-import copy
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from selection_platform.errors import PlatformError
@@ -31,15 +33,18 @@ def output_head(model: PreTrainedModel) -> torch.nn.Linear:
     return cast(torch.nn.Linear, head)
 
 
-def logits_of(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+def logits_of(
+    model: PreTrainedModel, hidden: torch.Tensor, weights: Mapping[str, torch.Tensor] | None = None
+) -> torch.Tensor:
     """Logits of hidden states.
 
     Args:
         model: a causal language model; it is not changed.
         hidden: positions x hidden size: the decoder's output, after its final norm.
+        weights: used in place of the model's own, by name.
 
     Returns:
-        Positions x vocabulary, in the model's dtype. Gradients flow back to `hidden`.
+        Positions x vocabulary, in the model's dtype. Gradients flow back to `hidden` and to the weights.
     """
     decoder = model.get_decoder()
     path = next((name for name, module in model.named_modules() if module is decoder), "")
@@ -47,14 +52,19 @@ def logits_of(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
         raise UnsupportedModel(f"{type(model).__name__} has no decoder apart from its head; it cannot score answers")
     given = _Given(decoder, hidden[None])
     # Without the decoder's hooks, which count its arithmetic.
-    return _with_part(model, path.split("."), given)(input_ids=None, use_cache=False).logits[0]
+    headed = _with_part(model, path.split("."), given)
+    return functional_call(headed, dict(weights or {}), (), {"input_ids": None, "use_cache": False}).logits[0]
 
 
 def _with_part(module: torch.nn.Module, path: list[str], part: torch.nn.Module) -> Any:
-    """A module that shares everything with `module`, except the part at `path`."""
+    """A module that shares everything with `module`, except the part at `path`, hooks, and a forward set on it."""
     name, *rest = path
     inner = getattr(module, name)
-    shared = copy.copy(module)
+    # Not by copy.copy, which calls the constructor of modules that FSDP splits.
+    shared = object.__new__(type(module))
+    shared.__dict__.update(module.__dict__)
+    shared.__dict__.pop("forward", None)
+    shared._forward_pre_hooks, shared._forward_hooks = OrderedDict(), OrderedDict()
     shared._modules = {**module._modules, name: _with_part(inner, rest, part) if rest else part}
     return shared
 

@@ -37,8 +37,8 @@ BLANK = Row(np.zeros(1, np.int32), np.zeros(1, np.bool_))
 """A row without targets, which has no weight in a step's mean."""
 
 
-class RowDataset(Dataset[Row]):
-    """Rows for torch's data loader, followed by a blank row."""
+class RowDataset(Dataset[list[Row]]):
+    """Micro-batches for torch's data loader, by the numbers of their rows. The number after the last is a blank row."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -46,8 +46,8 @@ class RowDataset(Dataset[Row]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Row:
-        return BLANK if index == len(self.rows) else self.rows[index]
+    def __getitem__(self, index: tuple[int, ...]) -> list[Row]:
+        return [BLANK if each == len(self.rows) else self.rows[each] for each in index]
 
 
 class Rows(NamedTuple):
@@ -130,46 +130,73 @@ def _last_run(is_target: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return last
 
 
-def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+def collate(rows: Sequence[Row], *, mask: bool = False) -> dict[str, torch.Tensor]:
     """Rows padded on the right to the longest; all tensors have shape (rows, tokens).
 
-    Padding has token id 0, attention 0 and no label, so that no tokenizer's choice of padding token matters.
+    Padding has token id 0 and no label, so that no tokenizer's choice of padding token matters. With causal attention
+    no token sees later ones, so padding on the right needs no attention mask, which would cost the kernel its fast
+    path. `models.probe` checks this of every model.
+
+    Args:
+        rows: what to pad.
+        mask: whether to give an attention mask too, which is 0 at padding.
     """
     shape = (len(rows), max(len(row.ids) for row in rows))
     ids = torch.zeros(shape, dtype=torch.long)
-    attention = torch.zeros(shape, dtype=torch.long)
     labels = torch.full(shape, IGNORED, dtype=torch.long)
     for index, row in enumerate(rows):
         length = len(row.ids)
         ids[index, :length] = torch.from_numpy(row.ids)
-        attention[index, :length] = 1
         labels[index, :length] = torch.from_numpy(np.where(row.is_target, row.ids, IGNORED))
-    return {"input_ids": ids, "attention_mask": attention, "labels": labels}
+    if not mask:
+        return {"input_ids": ids, "labels": labels}
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    return {"input_ids": ids, "labels": labels, "attention_mask": (torch.arange(shape[1]) < lengths[:, None]).long()}
 
 
-class EpochOrder(Sampler[int]):
-    """The order of rows in an epoch. It depends only on seed and epoch, so that resuming needs no random state.
+class EpochOrder(Sampler[tuple[int, ...]]):
+    """The micro-batches of an epoch, in order. They depend only on seed and epoch: resuming needs no random state.
 
     Rows are shuffled, and then sorted longest first inside each global batch. A step's gradient is a sum over its
     global batch, so this changes only which rows share a micro-batch: less padding, the same optimisation.
 
-    Each device needs the same number of micro-batches. An epoch's last, smaller batch is filled with blank rows;
-    accelerate would fill it with rows of the first batch and train on them again.
+    One device takes `at_once` rows at a time. Several devices wait for each other, so a step's sorted rows are cut
+    where the padded micro-batches become most alike, whatever their rows: as few for each device as keep below the
+    tokens of `at_once` of the longest rows. Each device has the same number; some are blank. Micro-batch i is for
+    device i modulo `devices`.
 
     Args:
         lengths: tokens of each row.
         global_batch: rows per optimiser step.
         seed: seed of the shuffling.
-        fill_to: the number of rows in an epoch becomes a multiple of this divisor of the global batch; 1 with one
-        device.
+        at_once: rows of a micro-batch on one device.
+        devices: that share the work.
+        epochs: for how many epochs the rounds of a step must do.
+
+    Attributes:
+        rounds: micro-batches per step on each device.
     """
 
-    def __init__(self, lengths: Sequence[int], global_batch: int, seed: int, fill_to: int = 1) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        global_batch: int,
+        seed: int,
+        at_once: int,
+        devices: int = 1,
+        epochs: int = 1,
+    ) -> None:
         self.lengths = np.array(lengths)
         self.global_batch = global_batch
         self.seed = seed
-        self.blanks = -len(lengths) % fill_to
+        self.at_once = at_once
+        self.devices = devices
         self.epoch = 0
+        self.rounds = -(-global_batch // at_once)
+        if devices > 1:
+            most = at_once * max(lengths)
+            steps = (step for epoch in range(epochs) for step in self._steps(epoch))
+            self.rounds = -(-max(len(_neighbours(self.lengths[step], most)) for step in steps) // devices)
 
     @property
     def steps_in_epoch(self) -> int:
@@ -177,11 +204,47 @@ class EpochOrder(Sampler[int]):
         return -(-len(self.lengths) // self.global_batch)
 
     def __len__(self) -> int:
-        return len(self.lengths) + self.blanks
+        if self.devices > 1:
+            return self.steps_in_epoch * self.rounds * self.devices
+        whole, rest = divmod(len(self.lengths), self.global_batch)
+        return whole * self.rounds - (-rest // self.at_once)
 
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        for step in self._steps(self.epoch):
+            if self.devices == 1:
+                cuts = [slice(start, start + self.at_once) for start in range(0, len(step), self.at_once)]
+            else:
+                cuts = self._alike(self.lengths[step])
+            yield from (tuple(step[cut].tolist()) or (len(self.lengths),) for cut in cuts)
+
+    def _steps(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """The rows of each step of an epoch, longest first."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths))
         for start in range(0, len(order), self.global_batch):
             batch = order[start : start + self.global_batch]
-            yield from batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
-        yield from [len(self.lengths)] * self.blanks
+            yield batch[np.argsort(-self.lengths[batch], kind="stable")]
+
+    def _alike(self, lengths: NDArray[np.int64]) -> list[slice]:
+        """Where a step's sorted rows are cut for all devices and rounds; empty slices stand for blanks."""
+        places = self.rounds * self.devices
+        low, high = int(lengths[0]), int(lengths[0]) * len(lengths)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if len(_neighbours(lengths, middle)) <= places else (middle + 1, high)
+        cuts = _neighbours(lengths, low)
+        cuts.sort(key=lambda cut: int(lengths[cut.start]) * (cut.stop - cut.start), reverse=True)
+        cuts += [slice(0, 0)] * (places - len(cuts))
+        # The largest first in one round and last in the next, so that each device has some of both.
+        turns = [cuts[start : start + self.devices] for start in range(0, places, self.devices)]
+        return [cut for number, turn in enumerate(turns) for cut in (reversed(turn) if number % 2 else turn)]
+
+
+def _neighbours(lengths: NDArray[np.int64], most: int) -> list[slice]:
+    """Sorted rows cut into groups, each with as many rows as have `most` tokens with padding, and at least one."""
+    cuts: list[slice] = []
+    start = 0
+    while start < len(lengths):
+        end = min(len(lengths), start + max(1, most // int(lengths[start])))
+        cuts.append(slice(start, end))
+        start = end
+    return cuts

@@ -31,12 +31,11 @@ from selection_platform.models.provenance import model_identity, package_version
 from selection_platform.models.renderers import load_renderer, text_identity
 from selection_platform.text.renderer import Renderer
 from selection_platform.training.batches import Rows, file_identity, read_conversations, tokenize_rows
+from selection_platform.training.checkpoints import CHECKPOINTS, remove_checkpoints
 from selection_platform.training.epoch_snapshots import EpochSnapshots, check_samples_apart
 from selection_platform.training.loop import (
-    CHECKPOINTS,
     Outcome,
     Precision,
-    remove_checkpoints,
     train,
     training_arguments,
 )
@@ -117,7 +116,15 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         rows = _rows(spec, renderer)
         snapshots = EpochSnapshots(folder, base, renderer.chat_template)
         callbacks: list[TrainerCallback] = [snapshots] if spec.keep_epochs else []
-        outcome = train(_model(spec, targets, renderer), rows.kept, arguments, label="Fine-tuning", callbacks=callbacks)
+        outcome = train(
+            _model(spec, targets, renderer),
+            rows.kept,
+            arguments,
+            label="Fine-tuning",
+            callbacks=callbacks,
+            save_minutes=recipe.save_minutes,
+            sharded=recipe.shard and process_count() > 1,
+        )
         if arguments.should_save:
             save_tokenizer(base, folder, renderer.chat_template)
             write_manifest(folder, _manifest(spec, folder, renderer, rows, outcome), temporary=[CHECKPOINTS])

@@ -1,21 +1,22 @@
 """One resumable training run, through `transformers.Trainer`.
 
-Trainer has gradient accumulation, schedules, mixed precision and, through accelerate, FSDP and DeepSpeed. This module
-adds an order of rows that survives a restart, checkpoints that count only when complete, and the removal of optimiser
-state at the end.
+Trainer has gradient accumulation, schedules, mixed precision, data parallelism and, through accelerate, DeepSpeed. This
+module adds an order of rows that survives a restart, a loss that fits, a model that is split over processes, and
+checkpoints that count only when complete.
 """
 
 import json
 import math
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import AutocastKwargs
 from peft import PeftModel
 from transformers import (
     PreTrainedModel,
@@ -29,20 +30,28 @@ from transformers import (
 
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
-from selection_platform.job.processes import process_count
+from selection_platform.job.processes import PATIENCE, gathered, process_count
 from selection_platform.job.progress import Progress, progress
 from selection_platform.models.loading import sort_adapter_config, try_saving
 from selection_platform.models.provenance import peak_memory_bytes
-from selection_platform.text.numbers import in_words
 from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
+from selection_platform.training.checkpoints import (
+    CHECKPOINTS,
+    check_room,
+    has_state,
+    last_whole_checkpoint,
+    load_state,
+    mark_whole,
+    save_state,
+    seconds_at,
+)
+from selection_platform.training.loss import loss_in_parts
+from selection_platform.training.sharding import is_sharded, refuse_other_sharding, save, shard
 
 Precision = Literal["float32", "bfloat16"]
 """The number type that training computes in."""
 
-CHECKPOINTS = "checkpoints"
-"""Folder in a job's folder with optimiser states, removed when the job is finished."""
-
-_WHOLE = "whole.json"
+_SCHEDULE = "scheduler.pt"
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ def training_arguments(
     global_batch: int,
     batch_per_device: int,
     seed: int,
-    save_steps: int,
+    save_steps: int | None,
     precision: Precision,
     **recipe: Any,
 ) -> TrainingArguments:
@@ -79,13 +88,15 @@ def training_arguments(
         global_batch: rows per optimiser step, over all devices and accumulated micro-batches.
         batch_per_device: rows per micro-batch.
         seed: seed of the order of rows and of dropout.
-        save_steps: optimiser steps between checkpoints.
+        save_steps: optimiser steps between checkpoints; None where `train` saves by time.
         precision: the number type of products; the weights that the optimiser updates are float32.
         recipe: learning rate, schedule and length, by Trainer's names.
 
     Raises:
-        PlatformError: the global batch is not a multiple of the micro-batches of all devices.
+        PlatformError: the global batch is not a multiple of the micro-batches of all devices, or the environment asks
+            for another sharding.
     """
+    refuse_other_sharding()
     devices = process_count()
     if global_batch % (batch_per_device * devices):
         raise PlatformError(
@@ -101,7 +112,11 @@ def training_arguments(
         # Without this, several CPU processes would each train separately.
         use_cpu=not torch.cuda.is_available(),
         optim="adamw_torch_fused",
-        save_steps=save_steps,
+        # This module saves. Zero steps mean that it does by time.
+        save_strategy="no",
+        save_steps=save_steps or 0,
+        # While one process writes a checkpoint, the others wait. The launcher notices a dead process.
+        ddp_timeout=int(PATIENCE.total_seconds()),
         logging_steps=1,
         # A NaN must be visible, and not averaged away.
         logging_nan_inf_filter=False,
@@ -125,6 +140,8 @@ def train(
     *,
     label: str,
     callbacks: Sequence[TrainerCallback] = (),
+    save_minutes: float | None = None,
+    sharded: bool = False,
 ) -> Outcome:
     """Train `model` and save it, resuming from the last complete checkpoint of an earlier start.
 
@@ -137,6 +154,8 @@ def train(
         arguments: from `training_arguments`.
         label: label of the progress.
         callbacks: callbacks in addition to the platform's own.
+        save_minutes: minutes between checkpoints, unless `arguments` say how many steps.
+        sharded: whether to split the model, all of which is trained, over the processes.
 
     Raises:
         UnsavableModel: the model could not be saved; no step was run.
@@ -144,26 +163,43 @@ def train(
         NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
-    at_once = arguments.train_batch_size * arguments.world_size
-    global_batch = at_once * arguments.gradient_accumulation_steps
-    fill_to = at_once if arguments.world_size > 1 else 1
-    order = EpochOrder([len(row.ids) for row in rows], global_batch, arguments.seed, fill_to)
+    devices, at_once = arguments.world_size, arguments.train_batch_size
+    order = EpochOrder(
+        [len(row.ids) for row in rows],
+        at_once * devices * arguments.gradient_accumulation_steps,
+        arguments.seed,
+        at_once,
+        devices,
+        math.ceil(arguments.num_train_epochs),
+    )
+    # What the data loader calls a row is a micro-batch here.
+    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 1, order.rounds
     last = last_whole_checkpoint(folder)
     steps = (
         arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * order.steps_in_epoch)
     )
     try_saving(model.name_or_path or folder, lambda scratch: model.save_pretrained(scratch, state_dict={}))
-    _check_room(folder, model, saves=int((steps - 1) // arguments.save_steps), resumed=last is not None)
-    with progress(label, steps, "steps") as counter:
-        follow = _Follow(order, counter, _seconds_at(last))
+    saving = Saving(int(arguments.save_steps) or None, save_minutes)
+    check_room(folder, model, saves=saving.most(int(steps)), resumed=last is not None)
+    if sharded:
+        if last is not None and not has_state(last):
+            raise PlatformError(
+                f"{last}: version 0.1.0 wrote this checkpoint, from which a split training cannot go on; go on without "
+                "`shard`, or delete the folder to start again"
+            )
+        shard(model)
+    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts:
+        follow = _Follow(order, counter, seconds_at(last), saving)
         trainer = _OrderedTrainer(
             model=model,
             args=arguments,
             train_dataset=RowDataset(rows),
-            data_collator=collate,
+            data_collator=lambda batches: collate(batches[0], mask=not in_parts),
             callbacks=[follow, *callbacks],
         )
         trainer.order = order
+        # Trainer then does not wrap the model, which places itself and averages its own gradients.
+        trainer.is_distributed_loading_by_transformers = sharded
         # The removed callback writes to standard output, where a command's --json document goes.
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -173,45 +209,15 @@ def train(
     return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes())
 
 
-def _check_room(folder: Path, model: PreTrainedModel, *, saves: int, resumed: bool) -> None:
-    """Raise PlatformError if the disk has too little space for the training's files.
-
-    A checkpoint takes 12 bytes per trained parameter: the weight and Adam's two moments in float32. A new one is
-    written before the old one is deleted. The final weights take at least 2 bytes each.
-    """
-    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    needed = parameters * (max(12 * min(saves, 2), 12 * min(saves, 1) + 2) - 12 * resumed)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise PlatformError(
-            f"{folder}: {in_words(free)} are free on the disk, and the training's checkpoints and weights need "
-            f"{in_words(needed)}; free some space (`selection-platform disk` lists what uses it)"
-        )
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in a job's folder, if any."""
-    whole = [path.parent for path in folder.glob(f"{CHECKPOINTS}/checkpoint-*/{_WHOLE}")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Delete the optimiser states of a finished job."""
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-
-def _seconds_at(checkpoint: Path | None) -> float:
-    """Training time in seconds up to a checkpoint."""
-    return json.loads((checkpoint / _WHOLE).read_text())["seconds"] if checkpoint else 0.0
-
-
 def _save_weights(trainer: Trainer, folder: Path) -> None:
     """Save full weights as bfloat16 if training ran in it, else float32; an adapter always as float32."""
     model = cast(PreTrainedModel, trainer.model)
     # Trainer turned the key-value cache off, which would make generation slow.
     model.config.use_cache = True
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if trainer.args.bf16 and not sharded and not isinstance(model, PeftModel):
+    if is_sharded(model):
+        save(model, folder, torch.bfloat16 if trainer.args.bf16 else torch.float32)
+        return
+    if trainer.args.bf16 and not trainer.is_deepspeed_enabled and not isinstance(model, PeftModel):
         model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
     trainer.save_model(str(folder))
     if trainer.args.should_save:
@@ -231,22 +237,79 @@ def _write_log(folder: Path, state: TrainerState) -> list[float]:
 
 
 class _OrderedTrainer(Trainer):
-    """Trainer that uses the platform's order of rows."""
+    """Trainer with the platform's order of rows and checkpoints, which keeps no copies of weights in bfloat16."""
 
     order: EpochOrder
 
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        arguments = super()._build_accelerator_args(**kwargs)
+        # Each weight is used once in a pass, so a cast of it would be kept for nothing.
+        arguments["kwargs_handlers"].append(AutocastKwargs(cache_enabled=False))
+        return arguments
+
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self.order
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not is_sharded(model):
+            super()._move_model_to_device(model, device)
+
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        # Gradients are split after each micro-batch. Until the last one, they would be kept whole.
+        yield
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the finished model. A checkpoint's weights are in its state."""
+        if not _internal_call or self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled:
+            return super()._save_optimizer_and_scheduler(output_dir)
+        save_state(Path(output_dir), cast(torch.nn.Module, self.model), self.optimizer)
+        if self.args.should_save:
+            torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / _SCHEDULE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not has_state(Path(resume_from_checkpoint)):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not has_state(Path(checkpoint)):
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        load_state(Path(checkpoint), cast(torch.nn.Module, self.model), self.optimizer)
+        cast(Any, self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When checkpoints are written: after so many steps or, without those, minutes; never without either."""
+
+    steps: int | None
+    minutes: float | None
+
+    def most(self, steps: int) -> int:
+        """The most checkpoints that so many steps can have. After the last step comes none."""
+        return (steps - 1) // (self.steps or 1) if self.steps or self.minutes else 0
+
+    def is_due(self, step: int, seconds: float) -> bool:
+        """Whether a checkpoint is due after a step, so many seconds after the one before."""
+        if self.steps or self.minutes is None:
+            return bool(self.steps) and step % cast(int, self.steps) == 0
+        # The first process's clock decides for all, as each of them saves a part.
+        return gathered(seconds >= 60 * self.minutes)[0]
 
 
 class _Follow(TrainerCallback):
     """Keeps order, clock, progress and checkpoints in sync with the trainer."""
 
-    def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float) -> None:
+    def __init__(self, order: EpochOrder, counter: Progress, seconds_before: float, saving: Saving) -> None:
         self.order = order
         self.counter = counter
         self.seconds_before = seconds_before
-        self.start = time.monotonic()
+        self.saving = saving
+        self.start = self.saved = time.monotonic()
 
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.start
@@ -254,7 +317,7 @@ class _Follow(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.start = time.monotonic()
+        self.start = self.saved = time.monotonic()
         self.counter.advance(state.global_step)
 
     def on_epoch_begin(
@@ -265,9 +328,9 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.counter.advance()
-        if state.global_step >= state.max_steps:
-            # Trainer would save a checkpoint of the finished model, three times its size, only to delete it.
-            control.should_save = False
+        # A checkpoint of the finished model, three times its size, would only be deleted.
+        if state.global_step < state.max_steps:
+            control.should_save = self.saving.is_due(state.global_step, time.monotonic() - self.saved)
 
     def on_log(
         self,
@@ -284,11 +347,7 @@ class _Follow(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # Each process saves a part, so the checkpoint is complete when all have finished.
         PartialState().wait_for_everyone()
+        self.saved = time.monotonic()
         if not state.is_world_process_zero:
             return
-        checkpoint = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
-        with whole_file(checkpoint / _WHOLE) as temporary:
-            temporary.write_text(json.dumps({"seconds": self.seconds()}))
-        for other in checkpoint.parent.glob("checkpoint-*"):
-            if other != checkpoint:
-                shutil.rmtree(other)
+        mark_whole(Path(args.output_dir or "") / f"checkpoint-{state.global_step}", self.seconds())

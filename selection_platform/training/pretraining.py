@@ -33,10 +33,9 @@ from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.rendering import pieces, template_hash
 from selection_platform.training.batches import Row
+from selection_platform.training.checkpoints import CHECKPOINTS, remove_checkpoints
 from selection_platform.training.loop import (
-    CHECKPOINTS,
     Precision,
-    remove_checkpoints,
     train,
     training_arguments,
 )

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.fsdp._fully_shard import _fsdp_param
+from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, Qwen2Config
@@ -19,6 +23,7 @@ from selection_platform.estimate import memory
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
 from selection_platform.models.head import output_head
+from selection_platform.training import loss, sharding
 
 GPU = Place(is_cpu=False, training="bfloat16")
 QWEN2_7B = Qwen2Config(
@@ -38,23 +43,30 @@ class Live(TorchDispatchMode):
         super().__init__()
         self.seen = weakref.WeakKeyDictionary()
         self.now = self.peak = 0
+        self.vocabulary = self.positions = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.seen:
-                self._add(tensor.untyped_storage())
+            if isinstance(tensor, torch.Tensor):
+                self._add((tensor.to_local() if isinstance(tensor, DTensor) else tensor).untyped_storage())
+                if tensor.shape[-1:] == (self.vocabulary,):
+                    self.positions = max(self.positions, tensor.shape[:-1].numel())
         return result
 
     def _add(self, storage):
         size = storage.nbytes()
-        self.seen[storage] = size
-        self.now += size
+        if storage not in self.seen:
+            self.seen[storage] = [0]
+            weakref.finalize(storage, self._drop, self.seen[storage])
+        # FSDP frees a tensor by making its storage smaller.
+        self.now += size - self.seen[storage][0]
+        self.seen[storage][0] = size
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._drop, size)
 
     def _drop(self, size):
-        self.now -= size
+        self.now -= size[0]
+        size[0] = 0
 
 
 @contextmanager
@@ -70,19 +82,27 @@ def fake(config, dtype):
 def training_peak(config, recipe, monkeypatch):
     """Bytes at the peak of a step with two micro-batches, and Adam's moments."""
     with counted() as live:
-        model = fake(config, torch.bfloat16 if recipe.lora else torch.float32)
+        model: Any = fake(config, torch.bfloat16 if recipe.lora else torch.float32)
         if recipe.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if recipe.lora:
             model = adapted(model, recipe.lora, monkeypatch)
         model.train()
-        for _ in range(2):
-            ids = torch.zeros(recipe.batch_per_device, recipe.max_length, dtype=torch.long)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).loss
-            loss.backward()
+        monkeypatch.setattr(loss, "_before_targets", all_but_the_last)
+        with loss.loss_in_parts(model):
+            for _ in range(2):
+                ids = torch.zeros(recipe.batch_per_device, recipe.max_length, dtype=torch.long)
+                with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+                    found = model(input_ids=ids, labels=ids, num_items_in_batch=1)["loss"]
+                found.backward()
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         return live.peak + 8 * trained
+
+
+def all_but_the_last(labels):
+    """Fake tensors have no numbers, from which targets could be found."""
+    row, column = torch.meshgrid(*(torch.arange(size) for size in (len(labels), labels.shape[1] - 1)), indexing="ij")
+    return row.flatten(), column.flatten()
 
 
 def adapted(model, lora, monkeypatch, dtype=torch.float32):
@@ -123,6 +143,53 @@ ADAPTER = LoraSettings(rank=128, dropout=0.1)
 def test_training(config, recipe, monkeypatch):
     found = memory.training(shape_of(config.to_dict()), recipe, GPU)
     assert found == pytest.approx(training_peak(config, recipe, monkeypatch), rel=0.1)
+
+
+@pytest.fixture
+def four_processes(monkeypatch):
+    """The first of four processes, whose messages go nowhere."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    distributed.init_process_group("fake", rank=0, world_size=4, store=FakeStore())
+    # A mesh has numbers, which fake tensors lack.
+    mesh = sharding.init_device_mesh("cpu", (4,))
+    monkeypatch.setattr(sharding, "init_device_mesh", lambda *_: mesh)
+    yield
+    distributed.destroy_process_group()
+
+
+def also_counted(change, live):
+    def changed(tensor):
+        change(tensor)
+        live._add(tensor.untyped_storage())
+
+    return changed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("four_processes")
+@pytest.mark.parametrize("config", [QWEN2_7B, LLAMA3_8B], ids=lambda config: config.model_type)
+def test_a_training_that_four_processes_split(config, monkeypatch):
+    monkeypatch.setattr(loss, "_before_targets", all_but_the_last)
+    with counted() as live:
+        for name in ("alloc_storage", "free_storage"):
+            monkeypatch.setattr(_fsdp_param, name, also_counted(getattr(_fsdp_param, name), live))
+        model = fake(config, torch.float32)
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        sharding.shard(model.train())
+        live.peak, live.vocabulary = live.now, config.vocab_size
+        with loss.loss_in_parts(model):
+            for _ in range(2):
+                ids = torch.zeros(4, 4096, dtype=torch.long)
+                with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+                    found = model(input_ids=ids, labels=ids, num_items_in_batch=1)["loss"]
+                found.backward()
+        peak = live.peak + 8 * sum(part.to_local().numel() for part in model.parameters())
+    recipe = FULL.model_copy(update={"shard": True})
+    found = memory.training(shape_of(config.to_dict()), recipe, Place(is_cpu=False, training="bfloat16", processes=4))
+    assert found == pytest.approx(peak, rel=0.05)
+    assert peak < (46.2e9 if config is QWEN2_7B else 49e9)
+    # The weights of the head are such tensors too.
+    assert live.positions <= config.hidden_size < 4 * 4095
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ def step_loss(fetched: Fetched) -> float:
     """Mean NLL of the answers' tokens, their end-of-sequence tokens included, in the first global batch."""
     conversations = list(read_conversations(fetched.folder.parent / "train.parquet"))
     rows = tokenize_rows(conversations, paper(fetched.tokenizer), 90, "shared").kept
-    order = list(EpochOrder([len(row.ids) for row in rows], 4, 0))[:4]
+    (order, *_) = EpochOrder([len(row.ids) for row in rows], 4, 0, at_once=4)
     nll = [plain_nll(fetched.plain, rows[index].ids)[rows[index].is_target[1:]] for index in order]
     return float(np.concatenate(nll).mean())
 

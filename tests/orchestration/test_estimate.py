@@ -204,7 +204,7 @@ def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
 @pytest.mark.slow
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(module, "host_memory", lambda: 20 * 10**9)
+    monkeypatch.setattr(module, "host_memory", lambda: 16 * 10**9)
     monkeypatch.setattr(module, "devices_here", lambda _: None)
     (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
     (tmp_path / "model").mkdir()
@@ -228,7 +228,7 @@ def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     assert main(["--profile", str(tmp_path / "own.yaml"), "run"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("selection-platform: models.one-b: training (full fine-tuning on 8 x 512 tokens at once): ")
-    assert line.endswith("are needed, and this machine has 20 GB; `fine_tuning: {lora: {rank: 16}}` needs about 13 GB")
+    assert line.endswith("are needed, and this machine has 16 GB; `fine_tuning: {lora: {rank: 16}}` needs about 8.4 GB")
     with open_workspace(load_profile(str(tmp_path / "own.yaml"))) as workspace:
         wanted = {"checkpoint": list(workspace.profile.trained_experiments)}
         assert len(module.memory_faults(workspace, wanted)) == 1

@@ -9,10 +9,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from selection_platform.errors import NotFinite, PlatformError
+from selection_platform.job.processes import PATIENCE
 from selection_platform.models.loading import UnsavableModel
-from selection_platform.training import loop
+from selection_platform.training import checkpoints, loop
 from selection_platform.training.batches import Row
-from selection_platform.training.loop import last_whole_checkpoint, train, training_arguments
+from selection_platform.training.checkpoints import last_whole_checkpoint
+from selection_platform.training.loop import train, training_arguments
 
 
 def row(*ids: int) -> Row:
@@ -117,7 +119,7 @@ def test_a_training_without_room_on_the_disk_is_not_started(
 
     monkeypatch.setattr(Trainer, "train", stop)
     for free, ends in ((needed - 1, PlatformError), (needed, Started)):
-        monkeypatch.setattr(loop.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         with pytest.raises(ends):
             train(model, [row(1, 2)] * 4, arguments(tmp_path, max_steps=8, save_steps=save_steps), label="test")
 
@@ -132,3 +134,45 @@ def test_only_whole_checkpoints_count_and_the_latest_is_taken(tmp_path: Path):
     last = last_whole_checkpoint(tmp_path)
     assert last is not None
     assert last.name == "checkpoint-10"
+
+
+def test_checkpoints_are_written_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A step takes a minute and a half on this clock, which is asked a few times a step.
+    now, saved = [0.0], []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    step, save = Trainer.training_step, Trainer._save_checkpoint
+
+    def take_long(*given: Any) -> torch.Tensor:
+        now[0] += 90
+        return step(*given)
+
+    def note(trainer: Trainer, *given: Any) -> None:
+        saved.append(trainer.state.global_step)
+        save(trainer, *given)
+
+    monkeypatch.setattr(Trainer, "training_step", take_long)
+    monkeypatch.setattr(Trainer, "_save_checkpoint", note)
+    by_time = arguments(tmp_path, max_steps=7, save_steps=None, batch_per_device=4)
+    outcome = train(tiny_model(), [row(1, 2)] * 4, by_time, label="test", save_minutes=2.5)
+    # After 3 minutes, then after 3 more; and never after the last step.
+    assert saved == [2, 4, 6]
+    assert outcome.seconds == 7 * 90
+
+
+def test_processes_wait_for_each_other_as_long_as_a_save_takes(tmp_path: Path):
+    assert arguments(tmp_path).ddp_timeout_delta == PATIENCE
+
+
+@pytest.mark.slow
+def test_autocast_keeps_no_copies_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = []
+    step = Trainer.compute_loss
+
+    def look(trainer: Trainer, model: Any, *given: Any, **named: Any) -> Any:
+        model.lm_head.register_forward_hook(lambda *_: kept.append(torch.is_autocast_cache_enabled()))
+        return step(trainer, model, *given, **named)
+
+    monkeypatch.setattr(Trainer, "compute_loss", look)
+    train(tiny_model(), [row(1, 2)] * 4, arguments(tmp_path, precision="bfloat16"), label="test")
+    assert kept
+    assert not any(kept)

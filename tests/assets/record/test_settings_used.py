@@ -55,11 +55,15 @@ NOTICED_BY = {
     "encoder.samples_per_shard": NOTHING,
     "less.tokens_per_batch": NOTHING,
     "less.training.batch_per_device": NOTHING,
+    "less.training.save_minutes": NOTHING,
     "less.training.save_steps": NOTHING,
     "less.training.gradient_checkpointing": NOTHING,
+    "less.training.shard": NOTHING,
     "fine_tuning.batch_per_device": NOTHING,
+    "fine_tuning.save_minutes": NOTHING,
     "fine_tuning.save_steps": NOTHING,
     "fine_tuning.gradient_checkpointing": NOTHING,
+    "fine_tuning.shard": NOTHING,
     "evaluation.batch_size": NOTHING,
     # What the platform does around the content: marked as upkeep.
     "name": NOTHING,  # names the home folder, and with it other partitions altogether
@@ -279,7 +283,13 @@ def marked(settings, mark, path=""):
 def test_what_is_marked_as_speed_or_upkeep_is_what_no_asset_notices():
     unnoticed = {pattern for pattern, assets in NOTICED_BY.items() if not assets}
     assert {*marked(demo(), SPEED), *marked(demo(), UPKEEP)} == unnoticed - {"arms.base.seeds"}
-    assert demo().fine_tuning.speed().keys() == {"batch_per_device", "save_steps", "gradient_checkpointing"}
+    assert demo().fine_tuning.speed().keys() == {
+        "batch_per_device",
+        "save_minutes",
+        "save_steps",
+        "gradient_checkpointing",
+        "shard",
+    }
     assert not demo().fine_tuning.speed().keys() & demo().fine_tuning.content().keys()
 
 
