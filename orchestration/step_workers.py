@@ -29,6 +29,9 @@ from selection_platform.job.workers import Worker, WorkerKilled
 _SECONDS_TO_CLOSE = 5.0
 """Time for an idle worker to close its connections."""
 
+_SECONDS_TO_CANCEL = 3.0
+"""Time for workers to cancel what they submitted, less than this process has to end."""
+
 Item = list[tuple[str, Again | None]]
 """Steps that a worker runs one after another, by name, and whether each is made again."""
 
@@ -78,6 +81,13 @@ class StepWorkers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         # Otherwise the last worker to close the warehouse would leave its log beside the catalog, for this reader.
         readers.close(self._workspace.resources.warehouse.folder)
+        if self._busy and self._workspace.profile.jobs.run == "slurm":
+            # They cancel their Slurm jobs.
+            for worker in self._busy.values():
+                worker.process.interrupt()
+            until = time.monotonic() + _SECONDS_TO_CANCEL
+            for worker in self._busy.values():
+                worker.process.wait(max(0.0, until - time.monotonic()))
         for worker in self._busy.values():
             worker.process.end()
         for worker in self._idle:

@@ -33,7 +33,7 @@ COMPUTATIONS = {
     "sample_cluster": Computation(1),
     "gradient_influence": Computation(2, job="methods.less.gradient_influence"),
     "rating_probability": Computation(1, job="methods.selectit.rating_probability"),
-    "diverse_evol": Computation(1, job="methods.diverse_evol.selection"),
+    "diverse_evol": Computation(2, job="methods.diverse_evol.selection"),
     "zip": Computation(1),
     "given_scores": Computation(1),
     "target_samples": Computation(1),

@@ -100,6 +100,14 @@ class Worker:
         self._process.join(patience)
         self.end()
 
+    def interrupt(self) -> None:
+        """Tell the process to stop; its work hears of it as of Ctrl-C."""
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the process has ended, for so long at most."""
+        self._process.join(seconds)
+
     def end(self) -> None:
         """Kill the process, whatever it is doing."""
         self._process.kill()
