@@ -266,6 +266,16 @@ def test_the_verdict_notices_when_it_looks():
     assert not any(path.startswith("arms.") for path in used()[verdict])
 
 
+@pytest.mark.parametrize("name", ["random", "grape"])
+def test_what_draws_draws_for_every_seed_that_there_may_be(name):
+    arms = {name: ArmSettings.model_validate({"seeds": {"first": 2, "max": 4}})}
+    profile = load_profile("demo").model_copy(update={"arms": arms})
+    used = nodes(profile.model_copy(update={"pool_size_study": type(profile.pool_size_study)()}))
+    found = [settings for (asset, _), settings in used.items() if asset == dg.AssetKey(["scores", name])]
+    assert found
+    assert all(settings == {f"arms.{name}.seeds": [0, 1, 2, 3]} for settings in found)
+
+
 def marked(settings, mark, path=""):
     """The paths of the settings with a mark; below a part that has it, all."""
     for name, field in type(settings).model_fields.items():
