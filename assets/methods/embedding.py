@@ -23,7 +23,7 @@ from selection_platform.experiments.methods import name_for_targets
 from selection_platform.job.folder import look_of
 from selection_platform.job.growing import finished_shards, first_job, score_new_samples
 from selection_platform.job.shards import shard_files
-from selection_platform.models.files import model_files
+from selection_platform.models.files import encoder_files
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _settings(profile: Profile) -> Callable[[str], Used]:
     def used(_: str) -> Used:
         folder = profile.encoder.folder
         # The content of the folder, not its path.
-        look = {} if folder is None else {"encoder.path": look_of(model_files(folder))}
+        look = {} if folder is None else {"encoder.path": look_of(encoder_files(folder))}
         return {"encoder": profile.encoder.used(), **look}
 
     return used

@@ -12,7 +12,8 @@ METHOD = "grape"
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The scores of the method."""
-    seeds = profile.arms[METHOD].seeds if METHOD in profile.arms else ()
+    # All that there may be, as of `random`.
+    seeds = profile.arms[METHOD].all_seeds if METHOD in profile.arms else ()
     likelihood = partitions.scorings_to_scored(METHOD, "answer_likelihood")[0]
 
     @score_asset(

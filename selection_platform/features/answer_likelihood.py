@@ -184,9 +184,12 @@ def _identity(spec: LikelihoodSpec) -> dict[str, Any]:
 
 def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
     """Everything besides the samples that the numbers depend on: contents, not paths."""
+    # Version 1 does not count, so that what was made before another version existed stays.
+    apart = {name: VERSIONS[name] for name in FILES_APART if getattr(spec, name) and VERSIONS[name] > 1}
     return {
         "job": "answer_likelihood",
         "code_version": VERSIONS["answer_likelihood"],
+        **({"code_versions_apart": apart} if apart else {}),
         "template": template_hash() if spec.boundary == "joint" else text_identity(Path(spec.model_folder), spec.text),
         "model": model_identity(Path(spec.model_folder)),
         **spec.content(),

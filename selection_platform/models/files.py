@@ -16,7 +16,8 @@ SECOND_COPIES = ("consolidated*.safetensors",)
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
-
+MODULES = "modules.json"
+"""The parts of a sentence encoder, such as its pooling, and the folder of each."""
 
 TRAINED_ELSEWHERE = "trained_elsewhere"
 """Entry of a checkpoint's manifest, and of its record: where it came from. Checkpoints trained here do not have it."""
@@ -34,6 +35,17 @@ def model_files(folder: Path) -> dict[str, Path]:
     described = (path for pattern in DESCRIPTION_FILES for path in sorted(folder.glob(pattern)))
     # In a folder of ours, that record is of more than the model.
     return {path.name: path for path in (*used_weights(folder), *described) if path.is_file() and path.name != FILES}
+
+
+def encoder_files(folder: Path) -> dict[str, Path]:
+    """The files of the sentence encoder in a folder, by their paths there: the model's, and its parts' settings."""
+    try:
+        parts = json.loads((folder / MODULES).read_text(encoding="utf-8"))
+        names = [f"{part['path']}/config.json" for part in parts if part["path"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # What is wrong with it is said when the encoder is read.
+        names = []
+    return {**model_files(folder), **{name: folder / name for name in names if (folder / name).is_file()}}
 
 
 def used_weights(folder: Path) -> list[Path]:

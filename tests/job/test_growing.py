@@ -15,6 +15,7 @@ from selection_platform.job import scoring_job
 from selection_platform.job.folder import previous_folder, read_manifest
 from selection_platform.job.growing import finished_apart, finished_shards, score_new_samples
 from selection_platform.job.integrity import ChangedFile
+from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
 from sql.queries import load_sql
@@ -158,6 +159,17 @@ def test_columns_apart_grow_too(spec, tmp_path):
     files[-1].write_bytes(files[-1].read_bytes() + b"x")
     with pytest.raises(ChangedFile, match=files[-1].name):
         finished_apart(tmp_path / "out")
+
+
+@pytest.mark.parametrize("column", answer_likelihood.FILES_APART)
+def test_a_raised_version_of_a_column_apart_begins_anew_where_it_is_kept(column, spec, tmp_path, monkeypatch):
+    kept = changed(spec, **{column: True})
+    before = job_settings(kept), job_settings(spec)
+    assert "code_versions_apart" not in before[0]
+    grow(kept, samples(3), tmp_path / "out")
+    monkeypatch.setitem(VERSIONS, column, 2)
+    assert job_settings(spec) == before[1]
+    assert grow(kept, samples(3), tmp_path / "out").new_samples == 3
 
 
 def test_what_an_earlier_version_made_grows_too(spec, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
     BertConfig,
@@ -34,7 +36,7 @@ from selection_platform.models.head import UnsupportedModel
 from selection_platform.models.loading import UnreadableModel, base_entry, load_model
 from selection_platform.models.lora_targets import lora_targets
 from selection_platform.models.probe import _front, check_passes
-from selection_platform.models.supported import positions
+from selection_platform.models.supported import _FIRST_BEHIND_PADDING, positions
 from tests.architectures import ARCHITECTURES, COMMON
 from tests.tiny import CONFIGS, VOCAB, save_model
 
@@ -274,6 +276,27 @@ def test_a_model_with_two_ranges_of_positions_is_used_in_the_first(tmp_path):
     save_model(tmp_path, longrope)
     with pytest.raises(PlatformError, match=r"max_length 65 is more than the 64 positions of Phi3ForCausalLM"):
         check_sizes(load_model(tmp_path, device="cpu")[0], 65, 999)
+
+
+OF_KIND = {
+    "longformer": {"attention_window": [4]},
+    "luke": {"entity_vocab_size": 4, "entity_emb_size": 8},
+    "xmod": {"default_language": "en_XX"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_FIRST_BEHIND_PADDING))
+def test_kinds_that_count_positions_from_behind_the_padding_take_that_many_fewer(kind):
+    config = AutoConfig.for_model(
+        kind, vocab_size=16, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=24, pad_token_id=1, **OF_KIND.get(kind, {}),
+    )  # fmt: skip
+    assert positions(config) == 22
+    model = AutoModel.from_config(config).eval()
+    with torch.inference_mode():
+        model(input_ids=torch.full((1, 22), 7))
+        with pytest.raises((IndexError, RuntimeError), match=r"out of (range|bounds)"):
+            model(input_ids=torch.full((1, 23), 7))
 
 
 TARGETS = [

@@ -14,6 +14,7 @@ from assets import build_assets
 from assets.record.settings_used import Declared, declared, text_used
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import SPEED, UPKEEP
+from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.target_settings import TargetSettings
 from selection_platform.configuration.text_settings import PAPER, TextSettings
@@ -239,13 +240,19 @@ def test_a_changed_setting_is_noticed_by_the_assets_that_use_it_and_by_no_other(
     assert touched == set(NOTICED_BY[pattern])
 
 
+def with_arms(arms, **changes):
+    """The demo profile with these arms alone, and without its study."""
+    profile = load_profile("demo")
+    study = type(profile.pool_size_study)()
+    return profile.model_copy(update={"arms": arms, "pool_size_study": study, **changes})
+
+
 def test_changed_targets_are_noticed_by_what_makes_them_alone():
     def used(**sets):
         targets = {name: TargetSettings.model_validate(values) for name, values in sets.items()}
         names = {"less.mine", "rds_plus.mine", "less", "rds_plus"}
         arms = {name: ArmSettings(train=False) for name in names}
-        profile = load_profile("demo").model_copy(update={"targets": targets, "arms": arms})
-        return nodes(profile.model_copy(update={"pool_size_study": type(profile.pool_size_study)()}))
+        return nodes(with_arms(arms, targets=targets))
 
     one = used(default={"pool_samples": 3}, mine={"pool_samples": 3})
     other = used(default={"pool_samples": 3}, mine={"benchmarks": ["gsm8k"]})
@@ -258,8 +265,7 @@ def test_changed_targets_are_noticed_by_what_makes_them_alone():
 def test_the_verdict_notices_when_it_looks():
     def used(**seeds):
         arms = {name: ArmSettings.model_validate({"seeds": seeds.get(name, [0])}) for name in ("random", "zip")}
-        profile = load_profile("demo").model_copy(update={"arms": arms})
-        return nodes(profile.model_copy(update={"pool_size_study": type(profile.pool_size_study)()}))
+        return nodes(with_arms(arms))
 
     few, more = used(zip={"max": 4}), used(zip={"max": 5})
     touched = {asset.to_user_string() for (asset, key), settings in few.items() if more[asset, key] != settings}
@@ -268,6 +274,27 @@ def test_the_verdict_notices_when_it_looks():
     verdict = dg.AssetKey("verdict"), None
     assert used()[verdict] == used(random=[0, 1])[verdict]
     assert not any(path.startswith("arms.") for path in used()[verdict])
+
+
+@pytest.mark.parametrize("name", ["random", "grape"])
+def test_what_draws_draws_for_every_seed_that_there_may_be(name):
+    arms = {name: ArmSettings.model_validate({"seeds": {"first": 2, "max": 4}})}
+    used = nodes(with_arms(arms))
+    found = [settings for (asset, _), settings in used.items() if asset == dg.AssetKey(["scores", name])]
+    assert found
+    assert all(settings == {f"arms.{name}.seeds": [0, 1, 2, 3]} for settings in found)
+
+
+def test_another_pooling_of_an_encoder_is_noticed_by_what_it_embeds(tmp_path):
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "modules.json").write_text('[{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Normalize"}]')
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    pooling.write_text('{"pooling_mode_mean_tokens": true}')
+    profile = with_arms({"embedding": ArmSettings()}, encoder=EncoderSettings(path=str(tmp_path)))
+    before = nodes(profile)
+    pooling.write_text('{"pooling_mode_cls_token": true}')
+    touched = {asset.to_user_string() for (asset, key), used in nodes(profile).items() if used != before[asset, key]}
+    assert touched == {"sentence_embedding", "target_sentence_embedding"}
 
 
 def marked(settings, mark, path=""):
