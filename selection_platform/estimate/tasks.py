@@ -261,11 +261,11 @@ class Tasks:
         )  # fmt: skip
 
     def _diverse_evol(self, method: str, key: str) -> Task:
-        """All rounds: a training on what is selected so far, and an embedding of the pool. One process does them."""
+        """All rounds: a training on what is selected so far, and an embedding of the pool."""
         profile = self._profile
         pool, model = profile.scored(method)[key]
         model = model or ""
-        lengths, shape, place = self._part(pool, model), self._known.shapes[model], self._place
+        lengths, shape, place = self._part(pool, model), self._known.shapes[model], self._shared_place()
         recipe, scoring = profile.fine_tuning, profile.scoring.part(PassSettings)
         most = max(
             memory.training(shape, recipe, place),
@@ -275,7 +275,7 @@ class Tasks:
         weights = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         return Task(
             "DiverseEvol", f"scores/{method}", key, model, partial(self._rounds, method, pool, model), profile.dtype,
-            most, shared=False, working=weights + 8 * len(lengths) * shape.hidden,
+            most, working=weights + 8 * len(lengths) * shape.hidden,
         )  # fmt: skip
 
     def _rounds(self, method: str, pool: str, model: str) -> Compute:

@@ -29,7 +29,15 @@ from pydantic import Field
 from selection_platform.configuration.method_settings import DiverseEvolSettings
 from selection_platform.configuration.settings import FineTuningSettings, PassSettings
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed, read_embeddings
-from selection_platform.job.folder import content_hash, file_hash, open_job_folder, whole_file, write_manifest
+from selection_platform.job.folder import (
+    content_hash,
+    file_hash,
+    open_job_folder,
+    read_manifest,
+    whole_file,
+    write_manifest,
+)
+from selection_platform.job.processes import first_process_first, gathered, is_first, wait_for_all
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.shards import shard_files
@@ -104,7 +112,7 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
     """Select samples; a run on a folder with part of the same job continues it in the same round.
 
     On a CPU this does not change the bytes of the picks. On a GPU, where sums have no fixed order, a repeated training
-    may give another result. One process runs the job, on one GPU or the CPU.
+    may give another result. Several processes share the trainings and embeddings; the first one picks.
 
     Returns:
         `picks.parquet` in `folder`: `sample_id`; `position` (int64, from 1, in the order of picking); `round` (int32,
@@ -115,10 +123,13 @@ def select(spec: DiverseEvolSpec, folder: Path) -> Path:
         NotFinite: a training diverged, or a model gave NaN or infinity for a sample.
         PlatformError: the sizes do not fit the model, or there are no samples, or their ids repeat.
     """
-    if not open_job_folder(folder, _identity(spec)):
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if not complete:
         _run(spec, folder)
-    for work in folder.glob("round-*"):
-        _remove(work)
+    if is_first():
+        for work in folder.glob("round-*"):
+            _remove(work)
     return _result(folder)
 
 
@@ -154,14 +165,23 @@ def _run(spec: DiverseEvolSpec, folder: Path) -> None:
         for number, count in enumerate(adds, start=1):
             selected = [row for rows in chosen for row in rows]
             rounds.append(_round(spec, folder, number, sample_ids, selected, count))
-            _remove_what_is_done(spec, folder, number)
+            if is_first():
+                _remove_what_is_done(spec, folder, number)
             chosen.append(rounds[-1].rows)
             counter.advance()
+    if is_first():
+        _finish(folder, sample_ids, chosen, rounds)
+    wait_for_all()
+
+
+def _finish(folder: Path, sample_ids: Sequence[str], chosen: Sequence[list[int]], rounds: Sequence[_Round]) -> None:
+    """Write the picks, and declare the job complete."""
     write_picks(sample_ids, chosen, folder / PICKS_FILE)
+    start, *adds = chosen
     summary = {
         "samples": len(sample_ids),
-        "selected": budget,
-        "start": start,
+        "selected": len(start) + sum(map(len, adds)),
+        "start": len(start),
         "rounds": [{key: value for key, value in asdict(result).items() if key != "rows"} for result in rounds],
         "seconds": sum(result.train_seconds + result.embed_seconds + result.pick_seconds for result in rounds),
     }
@@ -174,35 +194,41 @@ def _round(
 ) -> _Round:
     """Train, embed and pick, or read what an earlier run picked."""
     picked_file = folder / f"round-{number}.json"
-    if picked_file.exists():
+    if gathered(picked_file.exists())[0]:
         return _Round(**json.loads(picked_file.read_text()))
     work = folder / f"round-{number}"
     times = [time.monotonic()]
     train_file = work / "train.parquet"
-    write_training_file(Path(spec.samples_file), [sample_ids[row] for row in selected], train_file)
+    if is_first():
+        write_training_file(Path(spec.samples_file), [sample_ids[row] for row in selected], train_file)
+    wait_for_all()
     before = folder / f"round-{number - 1}" / "model"
     continues = spec.published and number > 1
     base = before if continues else Path(spec.base_model_folder)
-    trained = fine_tune(_training(spec, base, train_file), work / "model")
+    fine_tune(_training(spec, base, train_file), work / "model")
+    # The first process writes the model.
+    wait_for_all()
     _free_memory()
     times.append(time.monotonic())
     embedded = embed(_embedding(spec, work / "model"), work / "embedding")
     _free_memory()
     times.append(time.monotonic())
-    _, embeddings = read_embeddings(shard_files(work / "embedding"), work / "embeddings.npy")
-    rows, radius = _pick(embeddings, np.array(selected), count, published=spec.published)
-    times.append(time.monotonic())
-    result = _Round(
-        rows.tolist(),
-        radius,
-        *np.diff(times).tolist(),
-        cut_prompts=embedded.cut_prompts,
-        cut_answers=embedded.truncated,
-        left_out=trained["dropped_rows"],
-    )
-    with whole_file(picked_file) as temporary:
-        temporary.write_text(json.dumps(asdict(result)) + "\n")
-    return result
+    if is_first():
+        _, embeddings = read_embeddings(shard_files(work / "embedding"), work / "embeddings.npy")
+        rows, radius = _pick(embeddings, np.array(selected), count, published=spec.published)
+        times.append(time.monotonic())
+        result = _Round(
+            rows.tolist(),
+            radius,
+            *np.diff(times).tolist(),
+            cut_prompts=embedded.cut_prompts,
+            cut_answers=embedded.truncated,
+            left_out=(read_manifest(work / "model") or {})["dropped_rows"],
+        )
+        with whole_file(picked_file) as temporary:
+            temporary.write_text(json.dumps(asdict(result)) + "\n")
+    wait_for_all()
+    return _Round(**json.loads(picked_file.read_text()))
 
 
 def _pick(
@@ -265,4 +291,4 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-DIVERSE_EVOL = Job("diverse_evol", select, DiverseEvolSpec, _identity, _result)
+DIVERSE_EVOL = Job("diverse_evol", select, DiverseEvolSpec, _identity, _result, several_processes=True)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.sample_embedding import EmbeddingSpec, embed
 from selection_platform.job.folder import read_manifest
 from selection_platform.job.shards import shard_files
+from selection_platform.job.spec import write_spec
 from selection_platform.methods.diverse_evol import selection as diverse_evol
 from selection_platform.methods.diverse_evol.selection import DiverseEvolSpec, round_sizes, select
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
@@ -24,6 +27,8 @@ from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 RECIPE = FineTuningSettings(epochs=1, learning_rate=1e-2, global_batch=4, batch_per_device=4, max_length=60)
+HALVED = RECIPE.model_copy(update={"batch_per_device": 2})
+SPLIT = HALVED.model_copy(update={"shard": True})
 LORA = RECIPE.model_copy(update={"lora": LoraSettings(rank=4, alpha=512, dropout=0.1), "learning_rate": 5e-2})
 
 
@@ -102,6 +107,20 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
         for place, (row, number) in enumerate(zip(chosen, rounds, strict=True), start=1)
     ]
     return picks, radii
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"recipe": HALVED}, {"recipe": HALVED, "published": True}, {"recipe": SPLIT}])
+def test_two_processes_pick_what_one_does(changes: dict[str, Any], spec: DiverseEvolSpec, tmp_path: Path):
+    spec = changed(spec, **changes)
+    select(spec, tmp_path / "one")
+    write_spec(spec, tmp_path / "spec.json")
+    command = [sys.executable, "-m", "selection_platform.job", "diverse_evol", str(tmp_path / "spec.json")]
+    subprocess.run([*command, str(tmp_path / "two"), "--processes", "2"], check=True, capture_output=True)
+    one, two = (pq.read_table(tmp_path / name / "picks.parquet") for name in ("one", "two"))
+    assert two.equals(one)
+    left = [path.name for path in (tmp_path / "two").iterdir() if path.name.startswith("round-") and path.is_dir()]
+    assert left == []
 
 
 @pytest.mark.slow
