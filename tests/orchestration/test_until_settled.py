@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from orchestration import until_settled
 from selection_platform.cli.main import main
@@ -119,6 +120,24 @@ def test_a_profile_without_ranges_says_what_more_seeds_would_cost(place, capsys)
     assert max(map(len, output_of(capsys, place, "plan").splitlines())) <= 80
     assert main(["--profile", str(place.profile), "run", "--until-settled"]) == 1
     assert "no arm has seeds to add" in capsys.readouterr().err
+
+
+def test_what_the_leaderboard_has_and_the_profile_has_no_more_is_not_planned(place, capsys):
+    written = yaml.safe_load(place.profile.read_text())
+
+    def said(**sections):
+        place.profile.write_text(yaml.safe_dump(written | sections, sort_keys=False))
+        assert main(["--profile", str(place.profile), "plan"]) == 1
+        return capsys.readouterr().err
+
+    ranges = {"random": {"seeds": {"first": 2, "max": 4}}, "token_length": {"seeds": {"first": 1, "max": 3}}}
+    # No run of another budget is made, and of the arms that were made only random is left.
+    assert "no arm is evaluated beside a random run yet" in said(arms=ranges, budgets=[5])
+    assert "no comparison of a method with random on average yet: run `sel" in said(arms={"random": ranges["random"]})
+    two = {"mmlu": {"task": "offline_mmlu", "limit": 1}, "more": {"task": "offline_mmlu", "limit": 2}}
+    assert "no comparison of a method with random on more yet" in said(
+        arms=ranges, evaluation={"benchmarks": two}, verdict={"primary": "more"}
+    )
 
 
 def test_hours_are_a_limit(place, capsys):
