@@ -315,7 +315,8 @@ def _seeds_of_looks(profile: Profile) -> dict[str, str]:
     """How many seeds each arm has at first and at most, where seeds are added: they say when one looks."""
     if all(arm.all_seeds == arm.first_seeds for arm in profile.arms.values()):
         return {}
-    return {
+    # Raise the number when verdicts by looks change.
+    return {"rule of looks": "2"} | {
         f"arms.{name}.seeds": f"{len(arm.first_seeds)} of {len(arm.all_seeds)}" for name, arm in profile.arms.items()
     }
 
