@@ -28,8 +28,8 @@ class Candidate:
         runs: the same of the look that is the best buy: the fewest seconds for its chance; of a comparison without more
             seeds, none.
         of_random: how many of `runs` are of random.
-        seconds: what `runs` take; None if it is not known.
-        chance: the chance of that look to settle the comparison; None if it is not known.
+        seconds: what `runs`, or those of `needed`, take; None if it is not known.
+        chance: the chance of that look to settle the comparison; None if it is not known, or there is no such look.
         needed: of a comparison without more seeds: runs of the arm and of random that are missing to `seeds_needed`.
     """
 
@@ -43,9 +43,14 @@ class Candidate:
 
     @property
     def price(self) -> tuple[bool, float, int]:
-        """Seconds for one settled comparison, to sort by; what is not known comes last, few runs before many."""
-        known = self.seconds is not None and bool(self.chance)
-        return not known, (self.seconds or 0.0) / self.chance if known and self.chance else 0.0, len(self.runs)
+        """Seconds for one settled comparison, to sort by; what is not known comes last, few runs before many.
+
+        Of comparisons without more seeds, the seconds of the runs that are needed, which have one chance for all.
+        """
+        chance = self.chance if self.needed is None else 1.0
+        if self.seconds is None or not chance:
+            return True, 0.0, len(self.runs)
+        return False, self.seconds / chance, len(self.runs)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class RunPlan:
         """The open comparisons that are looked at once more, the best buy first.
 
         Args:
-            seconds: time that is left; runs that take longer are passed over. None: there is no limit.
+            seconds: time that is left; comparisons with which the round would take longer are passed over, but not
+                those whose time is not known, while some is left. None: there is no limit.
         """
         chosen: list[Candidate] = []
         for each in self.of("open"):
@@ -161,7 +167,7 @@ class _Planner:
         missing = max(0, verdict.seeds_needed - runs[0]), max(0, verdict.seeds_needed - runs[1])
         each = [self._seconds_of_one(arm, verdict.cell) for arm in (verdict.method, RANDOM)]
         known = [count * seconds for count, seconds in zip(missing, each, strict=True) if seconds is not None]
-        return Candidate(prospect, seconds=sum(known) if len(known) == len(each) else None, chance=0.8, needed=missing)
+        return Candidate(prospect, seconds=sum(known) if len(known) == len(each) else None, needed=missing)
 
     def _seconds_of_one(self, method: str, cell: Cell) -> float | None:
         key = next((key for (arm, of, _), key in self._keys.items() if (arm, of) == (method, cell)), None)
