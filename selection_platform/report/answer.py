@@ -140,7 +140,9 @@ def _counts(verdicts: Sequence[Verdict], data: ReportData) -> str:
 def _trust(verdicts: Sequence[Verdict], data: ReportData) -> str:
     """How much random runs vary, and which differences can therefore be seen."""
     measure, runs = verdicts[0].measure, [each.comparison.random_runs for each in verdicts]
-    cells = {each.cell: each.comparison for each in verdicts}
+    # Those that wait for their first look, which know no spread, come first, so that others of the cell count.
+    known_last = sorted(verdicts, key=lambda each: each.comparison.spread is not None)
+    cells = {each.cell: each.comparison for each in known_last}
     widths = [interval_of_one_run(each.spread, each.random_runs) for each in cells.values()]
     known = sorted(width for width in widths if width is not None)
     if not known:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from selection_platform.configuration.arm_settings import ArmSettings, SeedRange
 from selection_platform.report.answer import answer
 from selection_platform.report.sections import sections
+from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.looks import schedule
 from selection_platform.verdict.statistics import seeds_to_see
 from selection_platform.verdict.tables import verdict_rows
@@ -26,4 +27,14 @@ def test_seeds_are_counted_by_the_rule_of_looks():
     assert f"among 2 comparisons, it takes {together} seeds of each arm." in trust
     assert "half the time" not in trust
     (table,) = sections(made)["trust"]().tables
+    assert not any("half the time" in name for name in verdict_numbers(found))
     assert [cell.text for cell in table.rows[0]][-2:] == ["", f"{alone}, {together} for 1"]
+
+
+def test_random_runs_are_not_too_few_where_an_arm_waits_for_its_first_look():
+    values = {"average": VALUES["average"] | {"zip": [5]}}
+    found = verdicts(runs(values), {}, 1, schedule=LOOKS)
+    assert [each.comparison.look for each in found] == [1, 0]
+    trust = answer(replace(data(values), verdict=verdict_rows(found, {}))).sentences[1]
+    assert "there are 3 random runs" in trust
+    assert "too few" not in trust
