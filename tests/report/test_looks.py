@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from selection_platform.configuration.arm_settings import ArmSettings, SeedRange
 from selection_platform.report.answer import answer
+from selection_platform.report.cells import spreads
 from selection_platform.report.sections import sections
 from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.looks import schedule
 from selection_platform.verdict.statistics import seeds_to_see
 from selection_platform.verdict.tables import verdict_rows
 from selection_platform.verdict.verdicts import verdicts
-from tests.report.frames import data, runs
+from tests.report.frames import CELL, data, runs
 
 VALUES = {"average": {"random": [10, 11, 12], "ifd": [11, 12, 13], "zip": [5, 5.1, 5.2]}}
 LOOKS = schedule(dict.fromkeys(VALUES["average"], ArmSettings(seeds=SeedRange(first=3, max=10))))
@@ -38,3 +39,4 @@ def test_random_runs_are_not_too_few_where_an_arm_waits_for_its_first_look():
     trust = answer(replace(data(values), verdict=verdict_rows(found, {}))).sentences[1]
     assert "there are 3 random runs" in trust
     assert "too few" not in trust
+    assert spreads(found, "average") == {CELL: 1.0}
