@@ -1,6 +1,6 @@
 """Which runs would settle which open comparison, what they cost, and in which order to make them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from assets.keys import BENCHMARK_RESULT
@@ -12,9 +12,9 @@ from selection_platform.errors import PlatformError
 from selection_platform.experiments.keys import Experiment
 from selection_platform.verdict.looks import Look, Looks, Schedule, schedule
 from selection_platform.verdict.prospects import Prospect, prospects
-from selection_platform.verdict.runs import Cell
+from selection_platform.verdict.runs import Cell, Run
 from selection_platform.verdict.tables import runs_of
-from selection_platform.verdict.verdicts import LOSS, RANDOM, verdicts, with_random
+from selection_platform.verdict.verdicts import CONTROLS, LOSS, RANDOM, primary_of, verdicts, with_random
 from sql.queries import load_sql
 
 
@@ -28,8 +28,8 @@ class Candidate:
         runs: the same of the look that is the best buy: the fewest seconds for its chance; of a comparison without more
             seeds, none.
         of_random: how many of `runs` are of random.
-        seconds: what `runs` take; None if it is not known.
-        chance: the chance of that look to settle the comparison; None if it is not known.
+        seconds: what `runs`, or those of `needed`, take; None if it is not known.
+        chance: the chance of that look to settle the comparison; None if it is not known, or there is no such look.
         needed: of a comparison without more seeds: runs of the arm and of random that are missing to `seeds_needed`.
     """
 
@@ -43,9 +43,14 @@ class Candidate:
 
     @property
     def price(self) -> tuple[bool, float, int]:
-        """Seconds for one settled comparison, to sort by; what is not known comes last, few runs before many."""
-        known = self.seconds is not None and bool(self.chance)
-        return not known, (self.seconds or 0.0) / self.chance if known and self.chance else 0.0, len(self.runs)
+        """Seconds for one settled comparison, to sort by; what is not known comes last, few runs before many.
+
+        Of comparisons without more seeds, the seconds of the runs that are needed, which have one chance for all.
+        """
+        chance = self.chance if self.needed is None else 1.0
+        if self.seconds is None or not chance:
+            return True, 0.0, len(self.runs)
+        return False, self.seconds / chance, len(self.runs)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class RunPlan:
         """The open comparisons that are looked at once more, the best buy first.
 
         Args:
-            seconds: time that is left; runs that take longer are passed over. None: there is no limit.
+            seconds: time that is left; comparisons with which the round would take longer are passed over, but not
+                those whose time is not known, while some is left. None: there is no limit.
         """
         chosen: list[Candidate] = []
         for each in self.of("open"):
@@ -93,18 +99,25 @@ def run_plan(workspace: Workspace) -> RunPlan:
     """Plan the next runs from the results so far.
 
     Raises:
-        PlatformError: no arm is evaluated yet, or there is no random run to compare with.
+        PlatformError: no arm of the profile is evaluated beside a random run on the primary measure yet, or the profile
+            has no random run to compare with.
     """
     profile, warehouse = workspace.profile, workspace.resources.warehouse
     rows = warehouse.query(load_sql("90_reports/runs")) if warehouse.exists() else None
-    runs = [] if rows is None else [run for run in with_random(runs_of(rows)) if run.method in profile.arms]
+    # The leaderboard may still have what was removed from the profile.
+    known = {_place(each) for each in profile.trained_experiments.values()}
+    runs = [] if rows is None else with_random(run for run in runs_of(rows) if _in_profile(run, known))
     if RANDOM not in profile.arms:
         raise PlatformError("arms: there is no `random` to compare with; add `random: {seeds: {first: 3, max: 10}}`")
     if not runs:
         raise PlatformError("no arm is evaluated beside a random run yet: run `selection-platform run` first")
     rules, by_looks = profile.verdict, schedule(profile.arms)
     found = verdicts(runs, {LOSS: rules.loss_margin}, rules.margin, rules.primary, by_looks)
-    measure = next(each.measure for each in found if each.role == "primary")
+    measure = primary_of((run.measure for run in runs), rules.primary)
+    if not any(each.role == "primary" and each.family == "method" for each in found):
+        raise PlatformError(
+            f"no comparison of a method with random on {measure} yet: run `selection-platform run` first"
+        )
     margin = rules.loss_margin if measure == LOSS else rules.margin
     planner = _Planner(workspace, by_looks)
     candidates = [planner.candidate(each) for each in prospects(found, by_looks, margin)]
@@ -154,7 +167,7 @@ class _Planner:
         missing = max(0, verdict.seeds_needed - runs[0]), max(0, verdict.seeds_needed - runs[1])
         each = [self._seconds_of_one(arm, verdict.cell) for arm in (verdict.method, RANDOM)]
         known = [count * seconds for count, seconds in zip(missing, each, strict=True) if seconds is not None]
-        return Candidate(prospect, seconds=sum(known) if len(known) == len(each) else None, chance=0.8, needed=missing)
+        return Candidate(prospect, seconds=sum(known) if len(known) == len(each) else None, needed=missing)
 
     def _seconds_of_one(self, method: str, cell: Cell) -> float | None:
         key = next((key for (arm, of, _), key in self._keys.items() if (arm, of) == (method, cell)), None)
@@ -165,6 +178,11 @@ def _place(experiment: Experiment) -> tuple[str, Cell | None, int]:
     whole = experiment.pool is not None and experiment.pool_size is None and experiment.budget is not None
     cell = Cell(experiment.base_model, experiment.pool or "", experiment.budget or 0) if whole else None
     return experiment.method, cell, experiment.seed
+
+
+def _in_profile(run: Run, known: Collection[tuple[str, Cell | None, int]]) -> bool:
+    """Whether the profile makes a run; those of controls are in every cell, as they have no budget."""
+    return (run.method, None if run.method in CONTROLS else run.cell, run.seed) in known
 
 
 def _notes(warehouse: Warehouse, by_looks: Schedule) -> list[str]:

@@ -10,6 +10,7 @@ from orchestration.run_plan import Candidate, RunPlan, run_plan, runs_of_round
 from orchestration.workspace import open_workspace
 from selection_platform.configuration.profile import Profile, home
 from selection_platform.errors import PlatformError
+from selection_platform.text.numbers import duration
 from selection_platform.verdict.words import cell_name
 
 
@@ -21,7 +22,8 @@ def run_until_settled(profile: Profile, hours: float | None = None, *, tell: Tel
 
     Args:
         profile: the profile; some arm has a range of seeds.
-        hours: by the clock, from now; runs that would take longer are not begun. None: there is no limit.
+        hours: by the clock, from now; no further round is planned that would end later, by what is expected of it. What
+            is due already is made in any case. None: there is no limit.
         tell: called with lines of progress.
 
     Raises:
@@ -29,8 +31,8 @@ def run_until_settled(profile: Profile, hours: float | None = None, *, tell: Tel
     """
     if not profile.only_if_planned:
         raise PlatformError(
-            "--until-settled: no arm has seeds to add; write for example `random: {seeds: {first: 3, max: 10}}`, and "
-            "the same for the arms to settle"
+            "--until-settled: no arm has seeds to add; in a new experiment, before its runs, write for example "
+            "`random: {seeds: {first: 3, max: 10}}`, and the same for the arms to settle"
         )
     end = None if hours is None else time.monotonic() + 3600 * hours
     while True:
@@ -41,14 +43,17 @@ def run_until_settled(profile: Profile, hours: float | None = None, *, tell: Tel
             record(profile, workspace.resources.warehouse, plan, chosen)
         if not chosen:
             break
-        _tell_round(plan, chosen, tell)
+        tell_round(plan, chosen, tell)
     for line in ending(plan):
         tell(line)
 
 
-def _tell_round(plan: RunPlan, chosen: Sequence[Candidate], tell: Tell) -> None:
+def tell_round(plan: RunPlan, chosen: Sequence[Candidate], tell: Tell) -> None:
+    """Say which runs come next, for how many comparisons, and what they take."""
     runs = runs_of_round(chosen)
-    tell(f"Next: {len(runs)} runs, for one more look at {len(chosen)} of {len(plan.candidates)} comparisons:")
+    seconds = plan.costs.seconds(runs)
+    took = "in a time that is not known" if seconds is None else duration(seconds)
+    tell(f"Next: {len(runs)} runs, {took}, for one more look at {len(chosen)} of {len(plan.candidates)} comparisons:")
     for run in runs:
         tell(f"    {run}")
 

@@ -1,12 +1,17 @@
 """List the experiments."""
 
 import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, print_json
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
+
+if TYPE_CHECKING:
+    from orchestration.experiment_states import ExperimentState
 
 
 def add_parsers(commands: Commands) -> None:
@@ -35,8 +40,14 @@ def experiments(profile: Profile, options: argparse.Namespace) -> None:
         [[state.experiment, *(stage or "-" for stage in state.stages.values())] for state in states],
         text=range(1 + len(STAGES)),
     )
-    later = sum("not planned" in state.stages.values() for state in states)
-    done = sum(not state.is_due for state in states) - later
-    print(f"{done} of {len(states) - later} experiments of profile {profile.name} are up to date")
-    if later:
-        print(wrapped(f"{later} more are made only where they are planned: selection-platform plan"))
+    for line in progress(states, profile.name):
+        print(wrapped(line))
+
+
+def progress(states: "Sequence[ExperimentState]", profile: str) -> Iterator[str]:
+    """How many experiments of a profile are up to date, and how many wait for a plan: those are not among them."""
+    wanted = [state for state in states if "not planned" not in state.stages.values()]
+    done = sum(not state.is_due for state in wanted)
+    yield f"{done} of {len(wanted)} experiments of profile {profile} are up to date"
+    if len(wanted) < len(states):
+        yield f"{len(states) - len(wanted)} more are made only where they are planned: selection-platform plan"

@@ -118,8 +118,9 @@ def _notes(found: "RunPlan") -> Iterator[str]:
     if found.of("out of seeds"):
         yield (
             "`runs to add` are those with which a difference of the margin is seen four times in five among all "
-            "comparisons. To have them made only as long as they are needed, write for example `seeds: {first: 3, max: "
-            "10}` for random and for the arms to settle, before the runs."
+            "comparisons. Verdicts on these results have spent their 5%, so with a range of seeds that is written now "
+            "they do not hold. It belongs to a new experiment, with another pool, model or budget, and is named before "
+            "its runs: for example `seeds: {first: 3, max: 10}` for random and for the arms to settle."
         )
     if found.due:
         yield f"{found.due} partitions are due, whose results this plan does not know: selection-platform run"

@@ -4,6 +4,7 @@ import argparse
 import math
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from selection_platform.cli.answer import headline, own_report_data, print_leaderboards
 from selection_platform.cli.completion import completed, experiments
@@ -13,6 +14,9 @@ from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile, shipped_profiles
 from selection_platform.errors import PlatformError
 from selection_platform.text.printable import printable
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def add_parsers(commands: Commands) -> None:
@@ -27,7 +31,10 @@ def add_parsers(commands: Commands) -> None:
         "--until-settled", action="store_true", help="add seeds, within their `max`, until no comparison is open"
     )
     parser.add_argument(
-        "--hours", type=_hours, metavar="H", help="with --until-settled: begin no run that would end later"
+        "--hours",
+        type=_hours,
+        metavar="H",
+        help="with --until-settled: plan no further round that would end later; what is due is made in any case",
     )
     parser.set_defaults(command=run)
     parser = commands.add_parser(
@@ -74,7 +81,7 @@ def run(profile: Profile, options: argparse.Namespace) -> None:
         print()
     else:
         refresh(profile, tell=_tell)
-    _print_answer(profile)
+    _print_answer(profile, hint=not options.until_settled)
 
 
 def refresh(profile: Profile, options: argparse.Namespace) -> None:
@@ -136,14 +143,19 @@ def _print_plan(profile: Profile, of: Sequence[str], *, rebuild: bool = False) -
         raise PlatformError("\n".join(planned.faults))
 
 
-def _print_answer(profile: Profile) -> None:
-    """Print the answer, the leaderboard, the report's path, and what to do next."""
+def _print_answer(profile: Profile, *, hint: bool) -> None:
+    """Print the answer, the leaderboard, the report's path, and what to do next.
+
+    Args:
+        profile: the profile.
+        hint: whether to name `plan` where a comparison that it knows is open.
+    """
     resources = open_resources(profile)
     if profile.trained_experiments:
         data = own_report_data(profile, resources.warehouse)
         print(headline(data) + "\n")
         print_leaderboards(resources.warehouse)
-        if "not enough seeds" in data.verdict["verdict"]:
+        if hint and has_open(data.verdict):
             print("\nWhat would settle the open comparisons: selection-platform plan")
     else:
         print("Nothing was trained: this profile only selects.")
@@ -151,6 +163,12 @@ def _print_answer(profile: Profile) -> None:
         print(wrapped(profile.disclaimer))
     print(f"\nReport: {resources.artifacts.report() / 'index.html'}")
     _print_next(profile)
+
+
+def has_open(verdicts: "pl.DataFrame") -> bool:
+    """Whether a comparison of a method is open on the primary measure: `plan` has nothing to say of others."""
+    still_open = ("not enough seeds", "primary", "method")
+    return still_open in verdicts.select("verdict", "role", "family").rows()
 
 
 def _print_next(profile: Profile) -> None:

@@ -140,25 +140,42 @@ def _counts(verdicts: Sequence[Verdict], data: ReportData) -> str:
 def _trust(verdicts: Sequence[Verdict], data: ReportData) -> str:
     """How much random runs vary, and which differences can therefore be seen."""
     measure, runs = verdicts[0].measure, [each.comparison.random_runs for each in verdicts]
-    cells = {each.cell: each.comparison for each in verdicts}
+    # Those that wait for their first look, which know no spread, come first, so that others of the cell count.
+    known_last = sorted(verdicts, key=lambda each: each.comparison.spread is not None)
+    cells = {each.cell: each.comparison for each in known_last}
     widths = [interval_of_one_run(each.spread, each.random_runs) for each in cells.values()]
     known = sorted(width for width in widths if width is not None)
     if not known:
         return f"Random runs ({span(runs)} for each) are too few, or all equal, so it is not known how much runs vary."
     digits, margin = digits_of(measure), data.margins.of(measure)
-    spreads = [each.spread for each in cells.values() if each.spread is not None]
-    compared = max(each.comparison.compared or 1 for each in verdicts)
-    needed = [seeds_to_see(margin, spread, compared) for spread in spreads]
-    enough = [seeds for seeds in needed if seeds is not None]
-    seeds = f"it takes {span(enough)} seeds of each arm" if len(enough) == len(needed) else "it takes over 1,000 seeds"
-    visible = span(known, digits)
     unknown = len(widths) - len(known)
+    # With looks it is not so: each look is more careful than a single one.
+    visible = (
+        f" With one run of a method, a true difference of {span(known, digits)} {unit_of(measure)} is seen half the "
+        "time, in a single comparison."
+    )
     return (
-        f"How far to trust that: there are {span(runs)} random runs per model, pool and size. With one run of a "
-        f"method, a true difference of {visible} {unit_of(measure)} is seen half the time, in a single comparison. To "
-        f"see a difference of {margin:g} four times in five among {compared} comparisons, {seeds}."
+        f"How far to trust that: there are {span(runs)} random runs per model, pool and size."
+        + ("" if any(each.comparison.looks for each in verdicts) else visible)
+        + _needed(verdicts, margin)
         + (f" In {unknown} of {len(widths)} cells random runs are too few, or all equal." if unknown else "")
     )
+
+
+def _needed(verdicts: Sequence[Verdict], margin: float) -> str:
+    """How many seeds show a difference of the margin; with looks, by the verdicts that are open, empty if none is."""
+    compared = max(each.comparison.compared or 1 for each in verdicts)
+    known = [each for each in verdicts if each.comparison.spread is not None]
+    if any(each.comparison.looks for each in verdicts):
+        needed = [each.seeds_needed for each in known if each.word == "not enough seeds"]
+    else:
+        spreads = {each.cell: each.comparison.spread or 0.0 for each in known}
+        needed = [seeds_to_see(margin, spread, compared) for spread in spreads.values()]
+    if not needed:
+        return ""
+    enough = [seeds for seeds in needed if seeds is not None]
+    seeds = f"{span(enough)} seeds of each arm" if len(enough) == len(needed) else "over 1,000 seeds"
+    return f" To see a difference of {margin:g} four times in five among {compared} comparisons, it takes {seeds}."
 
 
 def span(values: Sequence[float], digits: int = 0) -> str:

@@ -38,7 +38,12 @@ def cells_of(verdicts: Sequence[Verdict]) -> list[Cell]:
 
 def spreads(verdicts: Sequence[Verdict], measure: str) -> dict[Cell, float | None]:
     """Standard deviation of one random run in each cell."""
-    return {each.cell: each.comparison.spread for each in verdicts if each.measure == measure}
+    found: dict[Cell, float | None] = {}
+    for each in verdicts:
+        # An arm that waits for its first look knows none.
+        if each.measure == measure and found.get(each.cell) is None:
+            found[each.cell] = each.comparison.spread
+    return found
 
 
 def random_values(runs: Sequence[Run], measure: str, cell: Cell) -> list[float]:

@@ -43,8 +43,16 @@ def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) ->
         for cell, spread in spreads(verdicts, measure).items():
             values = random_values(runs, measure, cell)
             half = interval_of_one_run(spread, len(values))
-            compared = compared_with(verdicts, measure)
-            needed = [seeds_to_see(margin, spread, number) for number in (1, compared)] if spread is not None else []
+            by_looks = [
+                each for each in verdicts if (each.measure, each.cell) == (measure, cell) and each.comparison.looks
+            ]
+            # A look is more careful than a single comparison.
+            seen = "" if by_looks else "not known" if half is None else f"{half:.{digits}f}"
+            if by_looks:
+                needed = _needed_by_looks(by_looks)
+            else:
+                both = (1, compared_with(verdicts, measure))
+                needed = [seeds_to_see(margin, spread, number) for number in both] if spread is not None else []
             seeds = ", ".join(f"{each or 'over 1,000'}" for each in needed) or "not known"
             rows.append(
                 cells(
@@ -53,7 +61,7 @@ def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) ->
                     f"{len(values)}",
                     f"{sum(values) / len(values):.{digits}f}",
                     "" if spread is None else f"{spread:.{digits}f}",
-                    "not known" if half is None else f"{half:.{digits}f}",
+                    seen,
                     f"{seeds} for {margin:g}",
                 )
             )
@@ -76,6 +84,12 @@ def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) ->
         paragraphs,
         [Table("Random runs", header, rows, word_columns(1), arms=None)],
     )
+
+
+def _needed_by_looks(verdicts: Sequence[Verdict]) -> list[int | None]:
+    """Seeds of each arm for one comparison and for all, by the first that is open; empty if none is, or not known."""
+    still_open = [each for each in verdicts if each.word == "not enough seeds" and each.comparison.spread is not None]
+    return [number for each in still_open[:1] for number in (each.seeds_needed_alone, each.seeds_needed)]
 
 
 def compared_with(verdicts: Sequence[Verdict], measure: str) -> int:

@@ -47,7 +47,8 @@ class Comparison:
         difference: mean of the arm's runs minus the mean of the random runs; above 0 is better.
         low: lower end of the 95% interval of the difference; None if `spread` is None.
         high: upper end.
-        visible: half the interval. In a single comparison, a true difference of this size is seen half the time.
+        visible: half the interval, of the last look alone if there are looks. In a single comparison, a true difference
+            of this size is seen half the time.
         p_value: two-sided p-value of no difference.
         p_adjusted: p-value adjusted by Holm for all comparisons of the family.
         equivalent_within: the smallest margin within which the two are equivalent, in a single comparison (two

@@ -112,8 +112,9 @@ def looks_in_words(verdicts: Sequence[Verdict]) -> str | None:
     first = f" {waiting} wait for their first seeds." if waiting else ""
     return (
         f"Seeds are added until a verdict is settled: {len(of_looks)} of {len(verdicts)} comparisons are looked at "
-        f"again and again, so far {most.look} times of {most.looks} at most.{first} Their p-values and intervals are "
-        "wider than of a single look, so that they hold however often one looks (alpha spending)."
+        f"again and again, so far {most.look} times of {most.looks} at most.{first} Their p-values and 95% "
+        "intervals hold however often one looks (alpha spending). An interval is what those of all looks so far have "
+        "in common, or the gap between them if that is nothing, so it may leave out the last difference."
     )
 
 

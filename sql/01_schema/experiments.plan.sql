@@ -20,5 +20,5 @@ CREATE TABLE experiments.plan (
     high DOUBLE,
     p_adjusted DOUBLE,
     p_same_adjusted DOUBLE,
-    chance DOUBLE -- that it is settled by its last look
+    chance DOUBLE -- of the look to come that is most likely to settle it; NULL: not known, or there is none
 );

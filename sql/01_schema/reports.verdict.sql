@@ -12,9 +12,11 @@ CREATE TABLE reports.verdict (
     arm_runs INTEGER,
     random_runs INTEGER,
     difference DOUBLE, -- mean of the arm's runs minus that of the random runs; above 0 is better, on every measure
-    low DOUBLE, -- 95% interval of the difference; NULL if random runs are too few, or all equal except for rounding
+    -- 95% interval of the difference; NULL if random runs are too few, or all equal except for rounding. Where
+    -- seeds are added, what those of all looks so far with this sign have in common, or the gap between them.
+    low DOUBLE,
     high DOUBLE,
-    visible DOUBLE, -- half of that interval: a true difference of this size is seen half the time, by itself
+    visible DOUBLE, -- half of the interval, or of the last look's: such a true difference is seen half the time, by itself
     p_value DOUBLE, -- two-sided, of no difference
     p_adjusted DOUBLE, -- by Holm, for all comparisons of the family on the measure
     equivalent_within DOUBLE, -- the smallest margin within which the two are equivalent, by itself

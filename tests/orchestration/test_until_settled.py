@@ -1,11 +1,16 @@
 """Seeds that are made only where a plan says so, and a run that plans them until every verdict is settled."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
+import polars as pl
 import pytest
+import yaml
 
 from orchestration import until_settled
 from selection_platform.cli.main import main
+from selection_platform.cli.run import has_open
 from tests.small_run import change_profile, due, output_of
 
 RANDOM = "random/letters/tiny/6/s{}".format
@@ -106,6 +111,8 @@ def test_runs_that_would_take_too_long_are_not_begun(place, capsys):
     with_ranges(place, 1e-9)
     output = output_of(capsys, place, "run", "--until-settled", "--hours", "0.00001")
     assert "open, and the hours are used" in output
+    # It just said what is open, and why.
+    assert "What would settle the open comparisons" not in output
     assert not [row for row in planned(capsys, place) if row["decision"] == "run"]
 
 
@@ -116,9 +123,52 @@ def test_a_profile_without_ranges_says_what_more_seeds_would_cost(place, capsys)
     still_open = [each for each in found["comparisons"] if each["verdict"] == "not enough seeds"]
     assert {each["state"] for each in still_open} == {"out of seeds"}
     assert all(each["seconds"] > 0 for each in still_open if each["runs_to_add"])
-    assert max(map(len, output_of(capsys, place, "plan").splitlines())) <= 80
+    # Nobody computed one.
+    assert {each["chance"] for each in still_open} == {None}
+    seconds = [each["seconds"] for each in still_open if each["runs_to_add"]]
+    assert seconds == sorted(seconds)
+    output = output_of(capsys, place, "plan")
+    assert max(map(len, output.splitlines())) <= 80
+    # A range that is written now would be a look that nobody paid for.
+    assert "belongs to a new experiment" in " ".join(output.split())
     assert main(["--profile", str(place.profile), "run", "--until-settled"]) == 1
     assert "no arm has seeds to add" in capsys.readouterr().err
+
+
+def test_what_the_leaderboard_has_and_the_profile_has_no_more_is_not_planned(place, capsys):
+    written = yaml.safe_load(place.profile.read_text())
+
+    def said(**sections):
+        place.profile.write_text(yaml.safe_dump(written | sections, sort_keys=False))
+        assert main(["--profile", str(place.profile), "plan"]) == 1
+        return capsys.readouterr().err
+
+    ranges = {"random": {"seeds": {"first": 2, "max": 4}}, "token_length": {"seeds": {"first": 1, "max": 3}}}
+    # No run of another budget is made, and of the arms that were made only random is left.
+    assert "no arm is evaluated beside a random run yet" in said(arms=ranges, budgets=[5])
+    assert "no comparison of a method with random on average yet: run `sel" in said(arms={"random": ranges["random"]})
+    two = {"mmlu": {"task": "offline_mmlu", "limit": 1}, "more": {"task": "offline_mmlu", "limit": 2}}
+    assert "no comparison of a method with random on more yet" in said(
+        arms=ranges, evaluation={"benchmarks": two}, verdict={"primary": "more"}
+    )
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(None, "in a time that is not known"), (7200.0, "about 2.0 h")])
+def test_a_round_says_what_it_takes(seconds, said):
+    candidate: Any = SimpleNamespace(next_runs=(LONGEST(1), RANDOM(2)))
+    plan: Any = SimpleNamespace(candidates=[candidate, candidate], costs=SimpleNamespace(seconds=lambda runs: seconds))
+    lines: list[str] = []
+    until_settled.tell_round(plan, [candidate], lines.append)
+    assert lines[0] == f"Next: 2 runs, {said}, for one more look at 1 of 2 comparisons:"
+
+
+@pytest.mark.parametrize(
+    ("role", "family", "expected"),
+    [("primary", "method", True), ("exploratory", "method", False), ("primary", "control", False)],
+)
+def test_plan_is_named_where_it_has_something_to_say(role, family, expected):
+    rows = [("not enough seeds", role, family), ("better", "primary", "method")]
+    assert has_open(pl.DataFrame(rows, schema=["verdict", "role", "family"], orient="row")) == expected
 
 
 def test_hours_are_a_limit(place, capsys):

@@ -74,6 +74,11 @@ def values(runs, count):
     return [runs[seed] for seed in range(count)]
 
 
+def interval(of, share, sides=2):
+    half = of.standard_error * stats.t.isf(0.05 * share / sides, of.freedom)
+    return of.difference - half, of.difference + half
+
+
 def test_each_looks_p_value_is_divided_by_its_share_and_the_smallest_counts():
     found = compare_by_looks(ARM, RANDOM_RUNS, TWO, 1)
     first, second = (compare(values(ARM, count), values(RANDOM_RUNS, count)) for count in (2, 3))
@@ -82,11 +87,11 @@ def test_each_looks_p_value_is_divided_by_its_share_and_the_smallest_counts():
     assert found.p_value == pytest.approx(min(first.p_value / 0.25, second.p_value / 0.75))
     assert (found.look, found.looks, found.share) == (2, 2, 0.75)
     assert found.difference == pytest.approx(second.difference)
-    # The interval spends what the last look may spend.
-    assert second.standard_error is not None
-    assert second.freedom is not None
-    half = second.standard_error * stats.t.isf(0.05 * 0.75 / 2, second.freedom)
-    assert (found.low, found.high) == (pytest.approx(found.difference - half), pytest.approx(found.difference + half))
+    # An interval spends what its look may spend, and what both have in common counts.
+    (low, high), (last_low, last_high) = interval(first, 0.25), interval(second, 0.75)
+    assert low < last_low < last_high < high
+    assert (found.low, found.high) == (pytest.approx(last_low), pytest.approx(last_high))
+    assert found.visible == pytest.approx((last_high - last_low) / 2)
 
 
 def test_what_an_earlier_look_saw_stays_seen():
@@ -96,6 +101,31 @@ def test_what_an_earlier_look_saw_stays_seen():
     third = compare(values(arm, 3), values(random, 3))
     assert (third.p_value or 0) > 0.05
     assert (compare_by_looks(arm, random, TWO, 1).p_value or 0) < 0.001
+
+
+def test_the_interval_says_what_the_p_values_say():
+    # By itself the third look cannot tell the arm from random, nor say that they are the same.
+    arm, random = {0: 20.0, 1: 20.001, 2: 11.0}, {0: 10.0, 1: 10.001, 2: 10.0}
+    first, third = (compare(values(arm, count), values(random, count)) for count in (2, 3))
+    found = compare_by_looks(arm, random, TWO, 1)
+    assert interval(third, 0.75)[0] < 0 < interval(third, 0.75)[1]
+    assert (found.low, found.high) == pytest.approx(interval(first, 0.25))
+    assert not (found.low or 0) < found.difference
+    # The same for "same": 0.001 off at the first look, where nothing varies much, and unknown at the third.
+    near = {0: 10.001, 1: 10.002, 2: 14.0}
+    first, found = compare(values(near, 2), values(random, 2)), compare_by_looks(near, random, TWO, 1)
+    assert (found.p_same or 0) < 0.05
+    assert found.equivalent_within == pytest.approx(interval(first, 0.25, sides=1)[1])
+
+
+def test_where_looks_have_nothing_in_common_the_interval_is_the_gap():
+    arm, random = [20.0, 20.001, *[17.0] * 6], [10.0, 10.001] * 4
+    looks = Looks(tuple(range(8)), tuple(range(8)), (Look(2, 2, 0.25), Look(8, 8, 0.75)))
+    low, _ = interval(compare(arm[:2], random[:2]), 0.25)
+    _, high = interval(compare(arm, random), 0.75)
+    assert high < low
+    found = compare_by_looks(dict(enumerate(arm)), dict(enumerate(random)), looks, 1)
+    assert (found.low, found.high) == (pytest.approx(high), pytest.approx(low))
 
 
 def test_a_difference_with_the_other_sign_is_not_what_was_seen():

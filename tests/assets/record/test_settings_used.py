@@ -270,10 +270,11 @@ def test_the_verdict_notices_when_it_looks():
     few, more = used(zip={"max": 4}), used(zip={"max": 5})
     touched = {asset.to_user_string() for (asset, key), settings in few.items() if more[asset, key] != settings}
     assert touched == {"verdict"}
+    assert all(few[dg.AssetKey(name), None]["rule of looks"] for name in touched | {"report"})
     # As in earlier versions where no seeds are added.
     verdict = dg.AssetKey("verdict"), None
     assert used()[verdict] == used(random=[0, 1])[verdict]
-    assert not any(path.startswith("arms.") for path in used()[verdict])
+    assert not any(path.startswith(("arms.", "rule")) for path in used()[verdict])
 
 
 @pytest.mark.parametrize("name", ["random", "grape"])
