@@ -117,13 +117,16 @@ class Estimator:
         """How many devices share a job that several can share."""
         return min(self._workspace.profile.jobs.processes, self.machine.count)
 
-    @property
-    def at_once(self) -> int:
-        """How many steps work at once, each on devices of its own. A CPU's steps share what one of them would have."""
+    def at_once(self, tasks: Sequence[Task]) -> int:
+        """How many such steps work at once, each on devices of its own.
+
+        A CPU's steps share what one of them would have.
+        """
         slots = self._workspace.profile.jobs.slots
         if slots is None or self.machine.is_cpu:
             return 1
-        return max(1, min(slots, self.machine.count) // self.processes)
+        each = self.processes if any(task.shared for task in tasks) else 1
+        return max(1, min(slots, self.machine.count) // each)
 
     def seconds(self, step: Step) -> float | None:
         """What a step takes by arithmetic; None where no model computes it, as where one is only copied."""
@@ -178,7 +181,7 @@ class Estimator:
             len(steps),
             sum(task.compute.forward_flops + task.compute.backward_flops for task in tasks) / 1e15,
             sum(task.device_seconds(self.machine, self._sizes.shapes[task.model]) for task in tasks) / 3600,
-            None if expected.unknown == len(steps) else expected.seconds / min(self.at_once, len(steps)) / 3600,
+            None if expected.unknown == len(steps) else expected.seconds / min(self.at_once(tasks), len(steps)) / 3600,
             0 if largest is None else largest.memory,
             largest is not None and largest.on_host,
             self._kept(tasks),
@@ -234,13 +237,13 @@ class Estimator:
 
     def _idle(self, tasks: Sequence[Task]) -> list[str]:
         """That devices stand idle, where they do."""
-        count, used = self.machine.count, self.processes * self.at_once
+        count, used = self.machine.count, self.processes * self.at_once([task for task in tasks if task.shared])
         if used == count or not tasks:
             return []
-        hours = sum(self._seconds(task, count) for task in tasks) / 3600
+        hours = sum(self._seconds(task, 1) for task in tasks) / count / 3600
         return [
-            f"The profile uses {used} of {count} devices: with `jobs: {{run: child, processes: {count}}}` they share "
-            f"scoring and training: about {hours:,.0f} hours, if it fits."
+            f"The profile uses {used} of {count} devices; `jobs: {{run: child, processes: {self.processes}, "
+            f"slots: {count}}}` keeps all of them at work: about {hours:,.0f} hours at best."
         ]
 
 
