@@ -148,7 +148,7 @@ def test_an_unknown_profile_and_a_wrong_one(place, monkeypatch, capsys):
     monkeypatch.setenv(PROFILE_VARIABLE, "")
     assert main(["--profile", "dmo", "methods"]) == 1
     assert capsys.readouterr().err == (
-        "selection-platform: no profile 'dmo': name one of cpu, demo, paper, or the path of a YAML file\n"
+        "selection-platform: no profile 'dmo': name one of cpu, demo, paper-lite, paper, or the path of a YAML file\n"
     )
     (place / "wrong.yaml").write_text(yaml.safe_dump({**PROFILE, "budget": 2}))
     assert main(["--profile", str(place / "wrong.yaml"), "methods"]) == 1
