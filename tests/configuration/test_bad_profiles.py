@@ -325,7 +325,10 @@ def test_files_that_are_no_profile(tmp_path, content, message):
 def test_a_profile_that_is_not_there(name):
     with pytest.raises(ProfileError) as caught:
         load_profile(name)
-    assert str(caught.value) == f"no profile {name!r}: name one of cpu, demo, paper-lite, paper, or the path of a YAML file"
+    assert (
+        str(caught.value)
+        == f"no profile {name!r}: name one of cpu, demo, paper-lite, paper, or the path of a YAML file"
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path):

@@ -12,7 +12,7 @@ from orchestration.estimate import Estimator, estimate
 from orchestration.workspace import open_workspace
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile, shipped_profiles
-from selection_platform.estimate.machines import Device, Machine
+from selection_platform.estimate.machines import FLOAT32_SHARE, Device, Machine
 from selection_platform.experiments.methods import METHODS
 from selection_platform.models.dropped_weights import weight_files
 from tests.small_run import change_profile, output_of
@@ -112,7 +112,8 @@ def test_another_machine_takes_no_time_from_the_ledger(place):
     assert there.free is None
     by_name = {stage.name: stage for stage in there.stages}
     training = by_name["training"]
-    assert training.hours == pytest.approx(training.petaflop * 1e15 / (989e12 * 0.35) / 3600)
+    # The profile computes in float32.
+    assert training.hours == pytest.approx(training.petaflop * 1e15 / (989e12 * FLOAT32_SHARE) / 3600)
     assert any("uses 1 of 8 devices" in note for note in there.notes)
     change_profile(place, jobs={"run": "child", "slots": 8})
     with open_workspace(load_profile(str(place.profile))) as workspace:
@@ -125,14 +126,31 @@ def test_another_machine_takes_no_time_from_the_ledger(place):
 
 
 @pytest.mark.slow
-def test_the_papers_recipe_does_not_fit_80_gb(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("profile", "machine", "hours"), [("paper", "4 x 80 GB", 210), ("paper-lite", "1 x 24 GB", 42)]
+)
+def test_the_shipped_profiles_fit_what_they_are_for(tmp_path, monkeypatch, capsys, profile, machine, hours):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))
-    assert main(["--profile", "paper", "estimate", "--machine", "8 x 80 GB"]) == 0
+    assert main(["--profile", profile, "estimate", "--machine", machine]) == 0
+    output = capsys.readouterr().out
+    assert "Does not fit" not in output
+    (in_all,) = [line for line in output.splitlines() if line.startswith("In all about ")]
+    # As docs/profiles.md says.
+    assert float(in_all.split()[3]) == pytest.approx(hours, rel=0.05)
+
+
+@pytest.mark.slow
+def test_the_papers_recipe_does_not_fit_one_gpu_of_80_gb(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))
+    profile = yaml.safe_load(shipped_profiles()["paper"].read_text()) | {"jobs": {"run": "child"}}
+    profile["fine_tuning"]["shard"] = False
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(profile))
+    assert main(["--profile", str(tmp_path / "one.yaml"), "estimate", "--machine", "8 x 80 GB"]) == 0
     output = capsys.readouterr().out
     assert max(map(len, output.splitlines())) <= 80
     said = " ".join(output.split())
     assert "models.qwen2-7b: DiverseEvol, training on all data, training (full fine-tuning on 4 x 4,096 tokens" in said
-    assert "about 168 GB of memory are needed, and H100 has 80 GB; `fine_tuning: {lora: {rank: 16}}`" in said
+    assert "about 135 GB of memory are needed, and H100 has 80 GB; `fine_tuning: {lora: {rank: 16}}`" in said
     (in_all,) = [line for line in output.splitlines() if line.startswith("In all about ")]
     # 842 H100-hours by hand, of the same assumptions.
     assert float(in_all.split()[3].replace(",", "")) == pytest.approx(842, rel=0.05)
@@ -176,8 +194,8 @@ def test_every_step_of_a_model_is_counted(tmp_path, monkeypatch, targets, cut):
         steps = [step for step in workspace.staleness.graph.steps if step.asset.op.pool == "gpu"]
         named = {key.to_user_string() for step in steps for key in step.asset.keys}
         left_out = [step for step in steps if not any((name, step.partition_key) in counted for name in step.names)]
-    # The base model's own checkpoint is trained on nothing.
-    assert [str(step) for step in left_out] == ["checkpoint  base/demo-3m"]
+    # Not estimated: the sentence encoder. The base model's own checkpoint is trained on nothing.
+    assert {str(step) for step in left_out if "sentence_embedding" not in step.name} == {"checkpoint  base/demo-3m"}
     if targets:
         assert {"warmup_checkpoint", "gradient_influence.math", "target_embedding.math"} <= named
 
@@ -223,6 +241,7 @@ def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
         "evaluation": {"benchmarks": {"mmlu": {"task": "offline_mmlu", "limit": 1}}, "batch_size": 1},
         "arms": {"random": {}},
         "budgets": [1],
+        "dtype": "float32",
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(profile))
     assert main(["--profile", str(tmp_path / "own.yaml"), "run"]) == 1
