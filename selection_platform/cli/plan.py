@@ -94,6 +94,16 @@ def _difference(each: "Candidate") -> list[str]:
     return [verdict.method, signed(verdict.comparison.difference, digits_of(verdict.measure))]
 
 
+def in_words(each: "Candidate") -> str:
+    """What would settle a comparison, in half a sentence."""
+    from selection_platform.verdict.words import cell_name
+
+    verdict = each.prospect.verdict
+    more = sum(each.needed) if each.needed else len(each.runs)
+    runs = f"{more:,} more runs" if more else "over 1,000 more runs"
+    return f"Cheapest to settle: {verdict.method} on {cell_name(verdict.cell)}, with {runs} ({_time(each)})"
+
+
 def _time(each: "Candidate") -> str:
     from selection_platform.text.numbers import duration
 

@@ -156,13 +156,26 @@ def _print_answer(profile: Profile, *, hint: bool) -> None:
         print(headline(data) + "\n")
         print_leaderboards(resources.warehouse)
         if hint and has_open(data.verdict):
-            print("\nWhat would settle the open comparisons: selection-platform plan")
+            print("\n" + wrapped(_next_to_settle(profile)))
     else:
         print("Nothing was trained: this profile only selects.")
     if profile.disclaimer:
         print(wrapped(profile.disclaimer))
     print(f"\nReport: {resources.artifacts.report() / 'index.html'}")
     _print_next(profile)
+
+
+def _next_to_settle(profile: Profile) -> str:
+    """The first line of the plan, and where the others are."""
+    from orchestration.run_plan import run_plan
+    from orchestration.workspace import open_workspace
+    from selection_platform.cli.plan import in_words
+
+    with open_workspace(profile) as workspace:
+        found = run_plan(workspace)
+    first = next(iter(found.of("open") or found.of("out of seeds")), None)
+    told = "" if first is None else f"{in_words(first)}. "
+    return f"{told}What would settle the open comparisons: selection-platform plan"
 
 
 def has_open(verdicts: "pl.DataFrame") -> bool:

@@ -118,8 +118,10 @@ def test_runs_that_would_take_too_long_are_not_begun(place, capsys):
 
 def test_a_profile_without_ranges_says_what_more_seeds_would_cost(place, capsys):
     change_profile(place, verdict={"primary": "held_out_loss", "loss_margin": 1e-4})
-    output_of(capsys, place, "run")
+    answer = output_of(capsys, place, "run")
     found = plan(capsys, place)
+    cheapest = found["comparisons"][0]["method"]
+    assert f"Cheapest to settle: {cheapest} on tiny · letters · 6, with " in " ".join(answer.split())
     still_open = [each for each in found["comparisons"] if each["verdict"] == "not enough seeds"]
     assert {each["state"] for each in still_open} == {"out of seeds"}
     assert all(each["seconds"] > 0 for each in still_open if each["runs_to_add"])
