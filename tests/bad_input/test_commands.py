@@ -74,7 +74,7 @@ STATEMENTS = [
     ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"'),
     ("FROM scores.ifdd", 'Catalog Error: Table with name ifdd does not exist!\nDid you mean "ifd"?'),
     ("SELECT scor FROM scores.ifd", 'Binder Error: Referenced column "scor" not found in FROM clause!'),
-    ("SELECT $pool", "the statement has parameters without a value; add --set pool=VALUE"),
+    ("SELECT $method", "the statement has parameters without a value; add --set method=VALUE"),
 ]
 
 
