@@ -221,12 +221,10 @@ def _short_hash(text: str) -> str:
 def _cancelled_if_stopped(number: str) -> Iterator[None]:
     try:
         yield
-    except Exception:
-        # What fails here need not end a training of a day: the next run takes it up.
-        raise
-    except BaseException:
-        # Ctrl-C, and what Dagster makes of it.
-        subprocess.run(["scancel", number], check=False, capture_output=True)
+    except BaseException as error:
+        # Ctrl-C, and what Dagster makes of it. An error need not end a training of a day: the next run takes it up.
+        if not isinstance(error, Exception):
+            subprocess.run(["scancel", number], check=False, capture_output=True)
         raise
 
 

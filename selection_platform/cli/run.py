@@ -1,7 +1,6 @@
 """The commands that materialise what is missing or stale: `run` everything, `refresh` a part."""
 
 import argparse
-import math
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from selection_platform.cli.answer import headline, own_report_data, print_leaderboards
 from selection_platform.cli.completion import completed, experiments
 from selection_platform.cli.due_table import print_due
-from selection_platform.cli.shared import Commands, open_resources
+from selection_platform.cli.shared import Commands, number_above_zero, open_resources
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile, shipped_profiles
 from selection_platform.errors import PlatformError
@@ -102,13 +101,7 @@ def _hours(text: str) -> float:
     Raises:
         argparse.ArgumentTypeError: the text is not a number above 0.
     """
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours above 0")
-    return hours
+    return number_above_zero(text, f"{text!r} is not a number of hours above 0")
 
 
 def _tell(line: str) -> None:

@@ -70,6 +70,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def number_above_zero(text: str, otherwise: str) -> float:
+    """The finite number above 0 that an option's text is.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none; with the message `otherwise`.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(otherwise)
+    return number
+
+
 def open_resources(profile: Profile, *, of_any_age: bool = False) -> "Resources":
     """Open the resources in a profile's home folder.
 

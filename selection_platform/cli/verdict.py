@@ -1,14 +1,13 @@
 """The command that says whether a method beats random selection."""
 
 import argparse
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selection_platform.cli.answer import headline, own_report_data
 from selection_platform.cli.output import print_table
-from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
+from selection_platform.cli.shared import Commands, add_json, number_above_zero, open_resources, print_json
 from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
@@ -162,10 +161,4 @@ def _margin(text: str) -> float:
     Raises:
         argparse.ArgumentTypeError: the text is not a number above 0.
     """
-    try:
-        margin = float(text)
-    except ValueError:
-        margin = math.nan
-    if not 0 < margin < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a margin; write a number above 0")
-    return margin
+    return number_above_zero(text, f"{text!r} is not a margin; write a number above 0")
