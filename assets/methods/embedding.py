@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.job_inputs import job_content_hash, samples_file
-from assets.record.score_table import replace_scores, score_asset, scored_partition
+from assets.record.score_table import score_asset, scored_partition
 from assets.record.settings_used import Used
+from assets.record.vector_picks import replace_picks, scratch_of
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -154,7 +155,7 @@ def _nearest(profile: Profile, partitions: Partitions, targets: str) -> dg.Asset
 
         def pick(vectors: NDArray[np.float32], pool: str, count: int) -> NDArray[np.int64]:
             files = shard_files(artifacts.scoring(pool) / name)
-            file = artifacts.picks(method, context.partition_key) / "scratch" / "targets.npy"
+            file = scratch_of(artifacts, method, context.partition_key) / "targets.npy"
             return similarity(vectors, read_embeddings(files, file)[1], count).picked
 
         return _picked(profile, method, context, artifacts, warehouse, pick)
@@ -200,21 +201,12 @@ def _picked(
     pick: Pick,
 ) -> dg.MaterializeResult:
     """Pick of a partition's samples by their vectors, and write the scores."""
-    from selection_platform.features.sample_embedding import read_embeddings
-    from selection_platform.methods.positions import write_positions
-
-    partition = scored_partition(profile, method, context.partition_key)
-    pool = partition["pool"] or ""
+    pool = scored_partition(profile, method, context.partition_key)["pool"] or ""
     whole = profile.whole_pool(pool)
-    # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
-    scratch = artifacts.picks(method, context.partition_key) / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
     wanted = set(warehouse.query(load_sql("30_features/sample_ids"), {"pool": pool})["sample_id"])
     shards = finished_shards(artifacts.scoring(whole) / SENTENCES)
-    ids, vectors = read_embeddings(shards, scratch / "samples.npy", "embedding", wanted)
-    picked = pick(vectors, whole, max(profile.budgets))
-    write_positions([ids[row] for row in picked], scratch / "picks.parquet")
-    values = {"pool": pool, "picks": str(scratch / "picks.parquet")}
-    result = replace_scores(warehouse, profile.methods[method], partition, "one_by_one", values)
-    shutil.rmtree(scratch)
-    return result
+
+    def pick_of_pool(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        return pick(vectors, whole, max(profile.budgets))
+
+    return replace_picks(profile, method, context, artifacts, warehouse, shards, wanted, pick_of_pool)
