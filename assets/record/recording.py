@@ -30,6 +30,7 @@ from assets.record.settings_used import Declared
 from resources.replacement import Written, noted_writes
 from resources.warehouse import Warehouse
 from selection_platform.job.folder import made_again
+from selection_platform.job.stopping import heeded
 
 PACKAGE_NAMES = (
     "dagster", "datasets", "duckdb", "lm-eval", "numpy", "peft", "polars", "scikit-learn", "selection-platform",
@@ -51,7 +52,9 @@ def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize]
     def decorate(materialize: Materialize) -> Materialize:
         @functools.wraps(materialize)
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
-            (result,) = _results(declared, context, resources, lambda: iter([materialize(context, **resources)]))
+            (result,) = _results(
+                declared, context, resources, lambda: (materialize(context, **resources) for _ in range(1))
+            )
             return result
 
         @functools.wraps(materialize)
@@ -79,10 +82,17 @@ def _results(
         return
     meter = CostMeter()
     with made_again() if again == "all" else nullcontext(), noted_writes() as written:
-        for result in materialize():
+        results = iter(materialize())
+        while (result := _next(results)) is not None:
             yield _checked(_with_record(records, context, result, meter, resources.get("warehouse"), written))
             # Of assets that one computation gives, each is yielded when its own rows are there.
             written.clear()
+
+
+def _next(results: Iterator[dg.MaterializeResult]) -> dg.MaterializeResult | None:
+    """The next result, for which the asset's function works; None after the last."""
+    with heeded():
+        return next(results, None)
 
 
 def _checked(result: dg.MaterializeResult) -> dg.MaterializeResult:

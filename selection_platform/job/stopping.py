@@ -4,14 +4,20 @@ SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, so that locks and files are 
 Dagster installs its own handlers while it runs a step, and drops signals while it waits; a library can swallow the
 exception; and none is raised while C code runs. So a thread also hears of each signal, by Python's wake-up descriptor,
 and kills the process after some seconds. Everything that the platform writes survives that (see `job.folder`).
+
+Where an exception would do harm, the process ends at once: while a module is imported (torch's C++ code aborts when one
+comes through it), and where Python can only print it, as in a destructor.
 """
 
 import os
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, what `kill` and service managers send, and a closed terminal."""
@@ -35,6 +41,8 @@ class Stopping:
     """
 
     signal: int | None = None
+    _raised: int | None = None
+    _active: "Stopping | None" = None
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
@@ -57,13 +65,17 @@ class Stopping:
             after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS),
             after_in_child=self._leave_to_parent,
         )
+        self._hook_before, sys.unraisablehook = sys.unraisablehook, self._not_raised
         self._listener.start()
+        Stopping._active = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self._ended.set()
+        Stopping._active = None
+        sys.unraisablehook = self._hook_before
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -75,7 +87,16 @@ class Stopping:
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
         if number in self._heeded and not self._ended.is_set():
+            if _is_importing(frame):
+                self._end(number)
+            self._raised = number
             raise KeyboardInterrupt
+
+    def _not_raised(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Python calls this with an exception that it cannot raise."""
+        if isinstance(lost.exc_value, KeyboardInterrupt) and self._raised is not None:
+            self._end(self._raised)
+        self._hook_before(lost)
 
     def _listen(self) -> None:
         while numbers := self._ear.recv(1):
@@ -85,9 +106,12 @@ class Stopping:
 
     def _end_late(self) -> None:
         if not self._ended.wait(self._patience):
-            # Not with print: the main thread may hold its lock.
-            os.write(self._stderr, f"{STOPPED}\n".encode())
-            os._exit(exit_status(self.signal or 0))
+            self._end(self.signal or 0)
+
+    def _end(self, number: int) -> NoReturn:
+        # Not with print: the main thread may hold its lock.
+        os.write(self._stderr, f"{STOPPED}\n".encode())
+        os._exit(exit_status(number))
 
     def _leave_to_parent(self) -> None:
         """In a forked child: a signal to it is not meant for the parent."""
@@ -96,3 +120,28 @@ class Stopping:
             for number in self._heeded:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported where a frame is."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Give the signals back to the active `Stopping`, if there is one, where Dagster has set handlers of its own.
+
+    Dagster's raise an error in any line, also in the middle of an import.
+    """
+    stopping = Stopping._active
+    if stopping is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stopping._handle) for number in stopping._heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -73,11 +73,43 @@ TRIES = [
 ]  # fmt: skip
 
 
+# Where an exception does harm, or cannot be raised. Nothing here would end if one were tried.
+IMPORTS = """
+    class Slow:
+        def find_spec(self, name, path=None, target=None):
+            if name == "slow":
+                ready(); time.sleep(60)
+    sys.meta_path.insert(0, Slow())
+    try:
+        import slow
+    except BaseException:
+        time.sleep(60)
+"""
+DAGSTER_IMPORTS = f"""
+    from dagster._core.errors import raise_execution_interrupts
+    from selection_platform.job.stopping import heeded
+    with raise_execution_interrupts(), heeded():
+        {IMPORTS.replace(chr(10), chr(10) + "    ")}
+"""
+DESTROYS = """
+    class Slow:
+        def __del__(self):
+            ready(); time.sleep(60)
+    slow = Slow()
+    del slow
+    time.sleep(60)
+"""
+AT_ONCE = [
+    pytest.param(IMPORTS, id="imports"),
+    pytest.param(DESTROYS, id="destroys"),
+    pytest.param(DAGSTER_IMPORTS, id="Dagster imports", marks=pytest.mark.slow),
+]
+
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-def start(body, ignored=None):
-    command = [sys.executable, "-c", HEAD + body + TAIL]
+def start(body, ignored=None, patience=1):
+    command = [sys.executable, "-c", HEAD + body + TAIL.replace("patience=1", f"patience={patience}")]
 
     def as_from_a_terminal():
         # The tests themselves may run under nohup.
@@ -100,6 +132,15 @@ def test_the_process_ends(body, number):
     _, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("body", AT_ONCE)
+def test_the_process_ends_at_once(body, number):
+    process = start(body, patience=60)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (128 + number, f"{STOPPED}\n")
 
 
 @pytest.mark.slow
