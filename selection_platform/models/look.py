@@ -9,7 +9,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.configuration.text_settings import TextSettings
-from selection_platform.models.base_model import PACKAGED_MODELS, packaged_file
+from selection_platform.data_packages import packaged_file
+from selection_platform.models.base_model import PACKAGED_MODELS
 from selection_platform.models.files import DESCRIPTION_FILES
 from selection_platform.models.hub import fetch_files
 from selection_platform.models.loading import load_tokenizer, read_config
@@ -41,7 +42,8 @@ def look_at(settings: ModelSettings, text: TextSettings) -> ModelLook:
         PlatformError: they cannot be fetched or read, or the template cannot be used with the tokenizer.
     """
     if settings.package is not None:
-        gguf = packaged_file(PACKAGED_MODELS[settings.package])
+        source = PACKAGED_MODELS[settings.package]
+        gguf = packaged_file(source.package, source.file)
         where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name, "local_files_only": True}
         return _look(AutoTokenizer.from_pretrained(**where), AutoConfig.from_pretrained(**where), text)
     folder = settings.folder or fetch_files(settings.hub or "", settings.revision or "", DESCRIPTION_FILES)

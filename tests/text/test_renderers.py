@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from selection_platform.configuration.text_settings import PAPER, TextSettings
-from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, packaged_file
+from selection_platform.data_packages import packaged_file
+from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT
 from selection_platform.models.round_trip import lost_in_tokenizer
 from selection_platform.text.conversation import Message
 from selection_platform.text.renderer import Renderer, UnusableTemplate
@@ -365,7 +366,7 @@ def test_chatml():
 @pytest.mark.slow
 def test_smollm2():
     """A real tokenizer: what it names as its token for the beginning is what begins each turn."""
-    file = packaged_file(SMOLLM2_135M_INSTRUCT)
+    file = packaged_file(SMOLLM2_135M_INSTRUCT.package, SMOLLM2_135M_INSTRUCT.file)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     renderer = make_renderer(tokenizer, TextSettings())
     assert renderer.tokenize(CONVERSATION).ids == server_ids(renderer, CONVERSATION)
