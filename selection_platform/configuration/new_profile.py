@@ -45,6 +45,10 @@ def _source_of(what: str, config: str | None, split: str | None) -> dict[str, An
                 f"{' and '.join(given)}: only for a hub dataset, and {what} is on this machine; leave it out"
             )
         return {"files": _checked(path.absolute())}
+    if "://" in what:
+        raise PlatformError(
+            f"{what} is an address; fetch the files and name their folder, or name a hub dataset by its id"
+        )
     if not HUB_ID.fullmatch(what) or what.endswith((".jsonl", ".json", ".csv", ".parquet", ".gz")):
         raise PlatformError(
             f"{what}: no such file or folder, and not the id of a dataset on the hub, such as allenai/WildChat-1M"

@@ -380,8 +380,17 @@ def home(profile: Profile) -> Path:
 
 
 def homes() -> Path:
-    """The folder of all homes."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".platform").absolute()
+    """The folder of all homes.
+
+    Raises:
+        PlatformError: the environment names an address.
+    """
+    named = os.environ.get(HOME_VARIABLE) or ".platform"
+    if "://" in named:
+        raise PlatformError(
+            f"{HOME_VARIABLE} is {named}, an address; name a folder, because a home needs locks and renames of files"
+        )
+    return Path(named).absolute()
 
 
 def make_private(folder: Path) -> None:

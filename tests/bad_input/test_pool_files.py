@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.pools.sources import READABLE
+from selection_platform.configuration.pool_settings import SourceSettings
+from selection_platform.pools.rows import SourceError
+from selection_platform.pools.sources import READABLE, open_source
 from tests.bad_input.pools import FIRST, chat, lines, outcome, turn
 
 
@@ -111,6 +113,12 @@ def test_a_folder_without_files_of_rows(tmp_path):
     assert outcome(tmp_path, "data", None, {}) == (
         "files: the folder @/data has no readable file; correct the path in the pool's source"
     )
+
+
+def test_an_address():
+    message = "^files: s3://b/a.jsonl is an address; fetch the files, and name their folder in the pool's source$"
+    with pytest.raises(SourceError, match=message):
+        open_source(SourceSettings(files="s3://b/a.jsonl"))
 
 
 LINES = [

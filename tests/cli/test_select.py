@@ -106,6 +106,7 @@ def test_two_folders_of_one_name_do_not_disturb_each_other(folder, capsys):
             ["chats.jsn", "--method", "zip"],
             "chats.jsn: no such file or folder, and not the id of a dataset on the hub",
         ),
+        (["s3://b/chats.jsonl", "--method", "zip"], "s3://b/chats.jsonl is an address; fetch the files"),
         (["missing.jsonl", "--method", "zip"], "missing.jsonl: no such file or folder"),
         (["My Chats.jsonl", "--method", "zap"], "--method: no method 'zap' that selects; did you mean 'zip'?"),
         (["My Chats.jsonl", "--method", "base"], "--method: no method 'base' that selects"),

@@ -7,7 +7,8 @@ import pytest
 from transformers import LlamaConfig
 
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, homes, load_profile
+from selection_platform.errors import PlatformError
 from tests.small_run import conversations
 from tests.tiny import SIZES, save_model
 
@@ -36,3 +37,10 @@ def test_it_runs_on_a_file_and_a_model_of_ones_own(tmp_path, monkeypatch, capsys
     monkeypatch.setenv(PROFILE_VARIABLE, "")
     assert main(["--profile", str(tmp_path / "mine.yaml"), "run"]) == 0
     assert "Held-out loss" in capsys.readouterr().out
+
+
+def test_a_home_is_no_address(monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, "s3://bucket/home")
+    message = "^SELECTION_PLATFORM_HOME is s3://bucket/home, an address; name a folder, because a home needs locks"
+    with pytest.raises(PlatformError, match=message):
+        homes()

@@ -57,6 +57,34 @@ def test_a_home_is_backed_up_and_restored(place, capsys):
     assert due(capsys, place) == {}
 
 
+BUCKET = """#!/bin/bash
+# `aws s3 cp` to and from an address; - is the standard input and output.
+case "$3" in
+    -) cat > "$(basename "$4")" ;;
+    *) cat "$(basename "$3")" ;;
+esac
+"""
+
+
+@pytest.mark.slow
+def test_a_home_is_put_into_object_storage_and_got_back(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "aws").write_text(BUCKET)
+    (tmp_path / "bin" / "aws").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    file = tmp_path / ".platform" / "chats" / "artifacts" / "weights"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"w")
+    os.utime(file, ns=(1, 1_000_000_007))
+    (file.parent / "again").symlink_to("weights")
+    put, get = commands("To object storage", of_postgres=False)
+    shell(tmp_path, [put])
+    shutil.rmtree(tmp_path / ".platform" / "chats")
+    shell(tmp_path, [get])
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (b"w", 1_000_000_007)
+    assert (file.parent / "again").readlink() == Path("weights")
+
+
 @pytest.mark.slow
 def test_a_catalog_in_postgresql_is_backed_up_and_restored(tmp_path, server):
     def rows():

@@ -72,6 +72,8 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _nothing(pattern: str, folder: Path) -> str:
+    if "://" in pattern:
+        return f"files: {pattern} is an address; fetch the files, and name their folder in the pool's source"
     path = (folder / pattern).absolute()
     if path.is_dir():
         return f"files: the folder {path} has no readable file; correct the path in the pool's source"
