@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from selection_platform.configuration.settings import BenchmarkSettings
 from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import TransformersEngine
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.own_benchmarks import content_of
@@ -124,7 +125,8 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
         file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
         tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed, file)
-        chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
+        engine = TransformersEngine(model, renderer, spec.evaluation.batch_size)
+        chat = ChatModel(engine, renderer, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = scoring_of(name, benchmark.file)
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
