@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from selection_platform.configuration.arm_settings import ArmSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.settings import BenchmarkSettings, ModelSettings
+from selection_platform.configuration.settings import ModelSettings
 
 PROGRAM = "selection-platform"
 

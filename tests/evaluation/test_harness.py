@@ -14,7 +14,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.evaluation import benchmark_tasks, harness
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
 from selection_platform.evaluation.benchmark_tasks import load_tasks
