@@ -33,9 +33,17 @@ class EnginesDisagree(PlatformError):
 
 @dataclass
 class Noted:
-    """What an evaluation asks of an engine. It is one that answers nothing, and only notes what it is asked."""
+    """What an evaluation asks of an engine. It is one that answers nothing, and only notes what it is asked.
+
+    Attributes:
+        max_length: see `Engine`.
+        most_new_tokens: an answer has no more.
+        prompts: to answer.
+        continuations: to score.
+    """
 
     max_length: int
+    most_new_tokens: int = _NEW_TOKENS
     prompts: list[Asked] = field(default_factory=list)
     continuations: list[Continuation] = field(default_factory=list)
 
@@ -43,7 +51,7 @@ class Noted:
         self, prompts: Sequence[list[int]], new_tokens: int, stops: tuple[str, ...]
     ) -> Iterator[tuple[int, list[int]]]:
         """Note the prompts; the answers are empty."""
-        self.prompts += ((prompt, min(new_tokens, _NEW_TOKENS), stops) for prompt in prompts)
+        self.prompts += ((prompt, min(new_tokens, self.most_new_tokens), stops) for prompt in prompts)
         yield from ((place, []) for place in range(len(prompts)))
 
     def log_likelihoods(self, continuations: Sequence[Continuation]) -> Iterator[tuple[int, Likelihood]]:
