@@ -4,9 +4,9 @@ Run by hand, on a machine that is otherwise quiet, with the Python of an environ
 
     python -m benchmarks.evaluation_engine --vllm /opt/vllm/bin/python --version 0.32.0
 
-The prompts are those of the five benchmarks, as many items of each (of BBH, of all subsets together) as `--items` says, in
-the model's own chat template. Both engines get the same token ids, one after the other. The model is SmolLM2-135M-Instruct
-out of its package, or a folder.
+The prompts are those of the five benchmarks in the model's own chat template, as many items of each (of BBH, of all
+subsets together) as `--items` says. Both engines get the same token ids, one after the other. The model is
+SmolLM2-135M-Instruct out of its package, or a folder.
 """
 
 import argparse
@@ -93,9 +93,8 @@ def main() -> None:
         asked = Noted(ours.max_length, options.new_tokens)
         chat = ChatModel(asked, renderer)
         counts = note(Path(scratch, "data"), options.items, chat)
-        print(
-            f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}"
-        )
+        load = os.getloadavg()[0]
+        print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), load {load:.0f}")
         print(f"{counts}: {len(asked.prompts)} answers, {len(asked.continuations)} choices")
         our_answers, times = answered(ours, asked)
         few = Noted(asked.max_length, 0, asked.prompts[:: max(1, len(asked.prompts) // 8)], asked.continuations)
