@@ -69,6 +69,8 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "dagster/table_name": "benchmarks.results",
                 **{f"{row['benchmark']} {row['metric']}": row["value"] for row in results.to_dicts()},
                 "lm-eval": manifest["lm_eval"],
+                # Results of earlier versions name none.
+                **{name: manifest[name] for name in ("engine", "agreement") if name in manifest},
                 "left out": manifest["left_out"],
             },
             check_results=[template],

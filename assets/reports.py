@@ -1,12 +1,14 @@
 """Reports over all experiments."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
+from assets.record.caveat import caveat
 from assets.record.cost_ledger import costs_of_experiments, entries
 from assets.record.metadata import REPORT_PAGE, markdown_picture, report_links
 from resources.artifact_store import ArtifactStore
@@ -45,7 +47,9 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
         settings={"disclaimer": profile.disclaimer},
         sql=["90_reports/leaderboard"],
     )
-    def leaderboard(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    def leaderboard(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
         """One row per arm, one column per model and pool, with marks. Table `reports.leaderboard`."""
         warehouse.replace(
             "reports.leaderboard",
@@ -58,7 +62,7 @@ def _leaderboard(profile: Profile) -> dg.AssetsDefinition:
             metadata={
                 "see": report_links("answer", "report"),
                 **{title: dg.MetadataValue.md(table) for title, table in tables.items()},
-                **({"note": profile.disclaimer} if profile.disclaimer else {}),
+                **_note(profile, artifacts),
             },
             data_version=dg.DataVersion(warehouse.content_hash("reports.leaderboard", {})),
         )
@@ -75,7 +79,9 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
         sql=["90_reports/runs", "90_reports/item_differences"],
         by=["verdict"],
     )
-    def verdict(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    def verdict(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
+    ) -> dg.MaterializeResult:
         """Whether each arm differs from random runs more than these differ. Table `reports.verdict`."""
         from selection_platform.report.verdict_sections import intervals, verdict_numbers
         from selection_platform.verdict.looks import schedule
@@ -103,7 +109,7 @@ def _verdict(profile: Profile) -> dg.AssetsDefinition:
             **verdict_numbers(comparisons),
             **tables,
             **_pictures(intervals(runs, comparisons)),
-            **({"note": profile.disclaimer} if profile.disclaimer else {}),
+            **_note(profile, artifacts),
         }
         return _table_result(warehouse, "reports.verdict", count, numbers)
 
@@ -292,7 +298,8 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
 
         snapshot = warehouse.snapshot()
         with warehouse.queries(snapshot) as query:
-            content = Report(own_data(profile, query, snapshot))
+            data = own_data(profile, query, snapshot)
+        content = Report(replace(data, disclaimer=caveat(profile, artifacts)))
         written = write_home_report(content, artifacts.report())
         leaderboard = next(section for section in content.sections if section.name == "leaderboard")
         return dg.MaterializeResult(
@@ -304,12 +311,18 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 "bytes": written[0].stat().st_size,
                 "figures": len(content.pictures),
                 **_tables(leaderboard),
-                **({"note": profile.disclaimer} if profile.disclaimer else {}),
+                **_note(profile, artifacts),
             },
             data_version=dg.DataVersion(content.identity),
         )
 
     return report
+
+
+def _note(profile: Profile, artifacts: ArtifactStore) -> dict[str, str]:
+    """What is said beside the results, as metadata."""
+    told = caveat(profile, artifacts)
+    return {"note": told} if told else {}
 
 
 def _rule_of_looks(profile: Profile) -> dict[str, str]:

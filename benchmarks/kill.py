@@ -32,12 +32,8 @@ import pyarrow.parquet as pq
 import torch
 
 from resources.warehouse import Warehouse
-from selection_platform.configuration.settings import (
-    BenchmarkSettings,
-    EvaluationSettings,
-    FineTuningSettings,
-    ScoringSettings,
-)
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.harness import evaluate

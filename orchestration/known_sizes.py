@@ -67,9 +67,14 @@ class KnownSizes:
         return shapes
 
     def notes(self) -> list[str]:
-        """How the lengths of each pool are known."""
+        """How the lengths of each pool are known, and what is not."""
         models = self._profile.used_models
-        return [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools] if models else []
+        if not models:
+            return []
+        notes = [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools]
+        if self._profile.evaluation.engine == "vllm":
+            notes.append("Evaluations: as transformers computes them; how much faster vLLM is, is not known.")
+        return notes
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -128,6 +133,9 @@ class KnownSizes:
     def _evaluated(self) -> dict[str, Compute]:
         """The arithmetic of an evaluation of each model, where one was counted under the settings of now."""
         found: dict[str, Compute] = {}
+        if self._profile.evaluation.engine == "vllm":
+            # It computes elsewhere, and does not say how much.
+            return found
         # The newest first: of an evaluation's earlier materialisations the settings are not looked up.
         newest: set[str] = set()
         for entry in self._ledger:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from assets.keys import POOL
@@ -190,6 +191,9 @@ def _benchmarks(profile: Profile, wanted: Steps) -> Iterator[str]:
     for name, benchmark in evaluation.benchmarks.items():
         for message in _problems_of(check_benchmark, name, benchmark):
             yield f"evaluation.benchmarks: {message}"
+    python = evaluation.vllm_python
+    if python is not None and profile.jobs.run in ("in_process", "child") and not Path(python).expanduser().is_file():
+        yield f"evaluation.vllm_python: there is no {python}; correct the path, or make an environment with vLLM there"
     if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed":
         yield from _problems_of(check_sandbox)
     if any(task in TASKS_WITH_SENTENCES for task in tasks):

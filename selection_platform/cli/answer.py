@@ -1,5 +1,6 @@
 """Print the answer: the report's first sentence, and the leaderboards."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selection_platform.cli.output import BEST_AND_SECOND, print_table
@@ -7,6 +8,7 @@ from selection_platform.cli.terminal_text import wrapped
 from selection_platform.configuration.profile import Profile
 
 if TYPE_CHECKING:
+    from resources import Resources
     from resources.warehouse import Warehouse
     from selection_platform.report.data import ReportData
 
@@ -19,13 +21,14 @@ def headline(data: "ReportData") -> str:
     return wrapped(answer(data).headline)
 
 
-def own_report_data(profile: Profile, warehouse: "Warehouse") -> "ReportData":
+def own_report_data(profile: Profile, resources: "Resources") -> "ReportData":
     """The data of a home's report."""
+    from assets.record.caveat import caveat
     from selection_platform.report.data import own_data
 
-    snapshot = warehouse.snapshot()
-    with warehouse.queries(snapshot) as query:
-        return own_data(profile, query, snapshot)
+    snapshot = resources.warehouse.snapshot()
+    with resources.warehouse.queries(snapshot) as query:
+        return replace(own_data(profile, query, snapshot), disclaimer=caveat(profile, resources.artifacts))
 
 
 def print_leaderboards(warehouse: "Warehouse") -> None:

@@ -44,10 +44,11 @@ def report(profile: Profile, options: argparse.Namespace) -> None:
     elif options.reference == "paper":
         data = paper_data(profile)
     else:
-        warehouse = open_resources(profile).warehouse
+        resources = open_resources(profile)
+        warehouse = resources.warehouse
         if TABLE not in set(warehouse.query(load_sql("00_warehouse/columns"))["name"]):
             raise PlatformError(f"the table {TABLE} does not exist yet: run `selection-platform run` first")
-        data = own_report_data(profile, warehouse)
+        data = own_report_data(profile, resources)
     content = Report(data)
     home_folder = open_resources(profile).artifacts.report()
     folder = options.to or home_folder / _subfolder(options)

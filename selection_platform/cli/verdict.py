@@ -1,6 +1,7 @@
 """The command that says whether a method beats random selection."""
 
 import argparse
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def add_parsers(commands: Commands) -> None:
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Print for each arm whether it is better than random, the same, worse, or needs more seeds."""
     # Imported here because SciPy takes a second, and other commands do not need it.
+    from assets.record.caveat import caveat, mixed_engines
     from selection_platform.report.data import Margins
     from selection_platform.verdict.looks import schedule
     from selection_platform.verdict.tables import verdict_rows
@@ -67,6 +69,9 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     by_looks = schedule(profile.arms) if own else None
     comparisons = verdicts(runs, {LOSS: loss_margin}, margin, primary, by_looks)
     if options.json:
+        if own and (told := mixed_engines(profile, open_resources(profile).artifacts)):
+            # The document is a list of verdicts, and has no room for it.
+            print(told, file=sys.stderr)
         print_json([_json(verdict, intervals) for verdict in comparisons])
         return
     margins = Margins(margin, loss_margin)
@@ -80,8 +85,8 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
         print(f"{wrapped(ITEMS_TITLE)}\n")
         print_table(*items_table(intervals, comparisons), text=(0, 1))
         print()
-    if own and profile.disclaimer:
-        print(profile.disclaimer)
+    if own and (told := caveat(profile, open_resources(profile).artifacts)):
+        print(told)
 
 
 def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
@@ -90,7 +95,7 @@ def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
 
     if options.table:
         return table_data(profile, options.table, options.primary)
-    return paper_data(profile) if options.reference else own_report_data(profile, open_resources(profile).warehouse)
+    return paper_data(profile) if options.reference else own_report_data(profile, open_resources(profile))
 
 
 def _other_results(table: Path | None) -> "Results":

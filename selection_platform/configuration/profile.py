@@ -16,13 +16,13 @@ from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import FOLDER, UPKEEP
 from selection_platform.configuration.checks import check_profile
 from selection_platform.configuration.elsewhere_settings import ElsewhereSettings
+from selection_platform.configuration.evaluation_settings import EvaluationSettings
 from selection_platform.configuration.method_settings import MethodSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.problems import problems
 from selection_platform.configuration.run_settings import AutomationSettings, JobSettings
 from selection_platform.configuration.settings import (
     CheckpointSettings,
-    EvaluationSettings,
     FineTuningSettings,
     ModelSettings,
     Name,

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN
 from selection_platform.evaluation.benchmark_data import read_rows

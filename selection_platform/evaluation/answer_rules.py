@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from selection_platform.configuration.settings import AnswerRule
+from selection_platform.configuration.evaluation_settings import AnswerRule
 from selection_platform.evaluation.final_answer import boxed, first_line, marked, own_answer, plain, statements
 from selection_platform.evaluation.gsm8k import final_number
 from selection_platform.evaluation.letters import chosen_letter

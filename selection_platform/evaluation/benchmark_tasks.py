@@ -17,7 +17,7 @@ from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data

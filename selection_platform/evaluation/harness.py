@@ -11,8 +11,9 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,9 +23,13 @@ import pyarrow.parquet as pq
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import Engine
+from selection_platform.evaluation.engine_check import PROMPTS
+from selection_platform.evaluation.engine_names import engine_name
+from selection_platform.evaluation.engines import LoadedModel, agreement, answering
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.own_benchmarks import content_of
@@ -76,6 +81,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
 
     Raises:
         SandboxUnavailable: generated code cannot be contained on this machine; nothing was evaluated.
+        VllmFailed, EnginesDisagree: see `engines.answering`.
         UnusableTask, MissingData, UnreadableModel: a task, data or the model of the spec cannot be used.
     """
     if open_job_folder(folder, _identity(spec)):
@@ -86,11 +92,21 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
     # A resumed job may not need the model at all.
-    loaded = cache(lambda: _load(spec))
-    parts = {name: _part(folder, name, lambda name=name: run_benchmark(name, spec, *loaded())) for name in benchmarks}
-    for pool, file in sorted(spec.held_out.items()):
-        name = f"held_out_loss/{pool}"
-        parts[name] = _part(folder, name, lambda name=name, file=file: run_held_out(name, Path(file), spec, *loaded()))
+    model = LoadedModel(lambda: _load(spec))
+    with contextlib.ExitStack() as stack:
+        ask_some = partial(_ask_some, spec, tuple(benchmarks))
+        engine = cache(lambda: stack.enter_context(answering(spec, folder, model, ask_some)))
+        answered = {name: lambda name=name: run_benchmark(name, spec, *engine()) for name in benchmarks}
+        losses = {
+            f"held_out_loss/{pool}": lambda pool=pool, file=file: run_held_out(
+                f"held_out_loss/{pool}", Path(file), spec, *model()
+            )
+            for pool, file in sorted(spec.held_out.items())
+        }
+        # vLLM comes last, so that two models are never in memory.
+        runs = losses | answered if spec.evaluation.engine == "vllm" else answered | losses
+        done = {name: _part(folder, name, run) for name, run in runs.items()}
+    parts = {name: done[name] for name in [*answered, *losses]}
     for table, schema in (("results", RESULT_SCHEMA), ("items", ITEM_SCHEMA)):
         rows = [row for part in parts.values() for row in part[table]]
         with whole_file(folder / f"{table}.parquet") as temporary:
@@ -101,6 +117,8 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
             "benchmarks": {name: part["facts"] for name, part in parts.items()},
             "left_out": {name: "run_generated_code is never" for name in named if name not in benchmarks},
             "lm_eval": version("lm_eval"),
+            "engine": engine_name(spec.evaluation),
+            **agreement(folder),
             "seed": spec.seed,
             "template": text_identity(Path(spec.model_folder), spec.text),
         },
@@ -117,14 +135,13 @@ def _result(folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
-def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, renderer: Renderer) -> Part:
+def run_benchmark(name: str, spec: EvaluationSpec, engine: Engine, renderer: Renderer) -> Part:
     """Run one benchmark's tasks through lm-eval and score them."""
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
     with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
-        file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-        tasks = load_tasks(name, benchmark, Path(spec.data_folder), spec.seed, file)
-        chat = ChatModel(model, renderer, spec.evaluation.batch_size, done.advance, done.expect)
+        tasks = _tasks(spec, name)
+        chat = ChatModel(engine, renderer, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = scoring_of(name, benchmark.file)
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
@@ -152,6 +169,38 @@ def run_benchmark(name: str, spec: EvaluationSpec, model: PreTrainedModel, rende
         "seconds": round(time.monotonic() - started, 2),
     }
     return _as_part(results, items, facts)
+
+
+def _tasks(spec: EvaluationSpec, name: str) -> dict[str, Task]:
+    """The tasks of a benchmark by name."""
+    file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
+    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file)
+
+
+def _ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -> None:
+    """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
+    with _quiet_lm_eval():
+        places = [
+            [
+                (task, place)
+                for nth in range(PROMPTS)
+                for task in _tasks(spec, name).values()
+                for place in (chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs)))[
+                    nth : nth + 1
+                ]
+            ]
+            for name in benchmarks
+        ]
+        in_turn = [each for turn in zip_longest(*places) for each in turn if each is not None]
+        for task, place in in_turn[:PROMPTS]:
+            cast(Any, task).build_all_requests(
+                samples=[place],
+                apply_chat_template=True,
+                fewshot_as_multiturn=True,
+                chat_template=chat.apply_chat_template,
+            )
+            # A request's type is the name of the method that answers it.
+            getattr(chat, task.instances[0].request_type)(task.instances)
 
 
 def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:
@@ -261,6 +310,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)},
+        # Left out where transformers answers, as in versions without another engine.
+        **({"engine": engine_name(spec.evaluation)} if spec.evaluation.engine == "vllm" else {}),
     }
 
 

@@ -4,7 +4,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from selection_platform.configuration.settings import AnswerRule, BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import AnswerRule, BenchmarkSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.answer_rules import unfit_reference
 from selection_platform.evaluation.benchmark_data import Row, numbered_rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from selection_platform.configuration.base import SPEED
-from selection_platform.configuration.settings import EvaluationSettings
+from selection_platform.configuration.evaluation_settings import EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 
 OFFLINE_PREFIX = "offline_"
@@ -15,13 +15,14 @@ CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 
 
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
-    """The computations of the results. Those of lm-eval's tasks and of generated code count only if they are used."""
+    """The computations of the results. Those of lm-eval's tasks, generated code and vLLM count if they are used."""
     benchmarks = evaluation.benchmarks.values()
     tasks = [benchmark.task for benchmark in benchmarks]
     # Of files, those without a rule are lm-eval's task files.
     stock = any(each.rule is None and not each.task.startswith(OFFLINE_PREFIX) for each in benchmarks)
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
-    return ("evaluation", *(("stock_tasks",) if stock else ()), *code)
+    engine = ("vllm_engine",) if evaluation.engine == "vllm" else ()
+    return ("evaluation", *(("stock_tasks",) if stock else ()), *code, *engine)
 
 
 class EvaluationSpec(Spec):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.spec import OFFLINE_PREFIX
 

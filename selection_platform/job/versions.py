@@ -51,6 +51,8 @@ COMPUTATIONS = {
     "evaluation": Computation(2, job="evaluation.harness"),
     # Counts in addition for benchmarks that are lm-eval's own tasks.
     "stock_tasks": Computation(1),
+    # Counts in addition where vLLM answers the prompts.
+    "vllm_engine": Computation(1),
     # Counts in addition where code that models wrote is run.
     "generated_code": Computation(1),
     # How chat templates turn conversations into tokens. The paper's text never changes.

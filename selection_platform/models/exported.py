@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
@@ -161,15 +161,21 @@ def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def _write_merged(export: ModelExport, renderer: Renderer, folder: Path, tell: Callable[[str], None]) -> None:
     tell("reads the weights")
-    model, tokenizer = load_model(export.source, export.dtype, device="cpu")
-    # As in the evaluation. A base model's own temperature or repetition penalty would give other answers.
+    model, _ = load_model(export.source, export.dtype, device="cpu")
+    tell(f"writes {in_words(model.num_parameters() * _BYTES[export.dtype])} of weights")
+    write_weights(model, renderer, folder)
+
+
+def write_weights(model: PreTrainedModel, renderer: Renderer, folder: Path) -> None:
+    """Write a loaded model, with settings to generate as in the evaluation."""
+    tokenizer = renderer.tokenizer
+    # A base model's own temperature or repetition penalty would give other answers.
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=renderer.generation_end(),
         pad_token_id=tokenizer.eos_token_id,
     )
-    tell(f"writes {in_words(model.num_parameters() * _BYTES[export.dtype])} of weights")
     model.save_pretrained(folder)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from selection_platform.configuration.arm_settings import ArmSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.settings import BenchmarkSettings, ModelSettings
+from selection_platform.configuration.settings import ModelSettings
+from selection_platform.evaluation.engine_names import engine_name
 
 PROGRAM = "selection-platform"
 
@@ -25,6 +27,7 @@ def recipe(profile: Profile) -> dict[str, str]:
         "arms": "; ".join(f"{name} ({_seeds(arm)})" for name, arm in profile.arms.items()),
         "fine-tuning": _on_one_line(profile.fine_tuning.content()),
         "number type of scoring, training and evaluation": profile.dtype,
+        **({"evaluation": engine_name(profile.evaluation)} if profile.evaluation.engine == "vllm" else {}),
         **{f"benchmark {name}": _benchmark(each) for name, each in profile.evaluation.benchmarks.items()},
     }
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.estimate.benchmark_sizes import size_of
 
 

@@ -4,9 +4,10 @@ from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import TransformersEngine
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
+from tests.chats import chat_of
 from tests.tiny import paper
 
 HISTORY = [
@@ -53,7 +54,7 @@ def ask(chat, kind, *arguments):
 
 
 def test_the_prompt_is_the_renderers(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
     assert text == tokenizer.apply_chat_template(HISTORY, tokenize=False)
     assert text == (
@@ -64,7 +65,7 @@ def test_the_prompt_is_the_renderers(model, tokenizer):
 
 
 def test_a_begun_answer_has_no_end_of_sequence(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     begun = [*HISTORY, {"role": "assistant", "content": "The answer\n"}]
     text = chat.apply_chat_template(begun, add_generation_prompt=False)
     assert text == chat.apply_chat_template(HISTORY) + "The answer\n"
@@ -82,7 +83,7 @@ def test_generation_is_greedy_whatever_the_batch(model, tokenizer):
     histories = [[{"role": "user", "content": "word " * count}] for count in (1, 7, 3)]
     expected = None
     for batch_size in (1, 3):
-        chat = ChatModel(model, paper(tokenizer), batch_size)
+        chat = chat_of(model, paper(tokenizer), batch_size)
         texts = [chat.apply_chat_template(history) for history in histories]
         answers = chat.generate_until(ask(chat, "generate_until", *((text, {"max_gen_toks": 6}) for text in texts)))
         expected = expected or [
@@ -92,7 +93,7 @@ def test_generation_is_greedy_whatever_the_batch(model, tokenizer):
 
 
 def test_answers_end_before_the_stop_string(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
     (whole,) = chat.generate_until(ask(chat, "generate_until", (text, {"max_gen_toks": 12})))
     stop = whole[3:5]
@@ -102,11 +103,11 @@ def test_answers_end_before_the_stop_string(model, tokenizer):
 
 def test_answers_that_no_end_was_left_for_are_known(model, tokenizer):
     asked = {"max_gen_toks": 12}
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
     (whole,) = chat.generate_until(ask(chat, "generate_until", (text, asked)))
     assert chat.cut_off == {text}
-    stopped = ChatModel(model, paper(tokenizer), 2)
+    stopped = chat_of(model, paper(tokenizer), 2)
     stopped.apply_chat_template(HISTORY)
     stopped.generate_until(ask(stopped, "generate_until", (text, asked | {"until": [whole[3:5]]})))
     assert not stopped.cut_off
@@ -116,7 +117,7 @@ def test_answers_that_no_end_was_left_for_are_known(model, tokenizer):
 
 
 def test_likelihood_of_answers(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     texts = [chat.apply_chat_template(HISTORY), chat.apply_chat_template(HISTORY[1:])]
     asked = [(text, answer) for text in texts for answer in ("A", "B", "The answer is 5")]
     results = chat.loglikelihood(ask(chat, "loglikelihood", *asked))
@@ -129,7 +130,7 @@ def test_likelihood_of_answers(model, tokenizer):
 
 
 def test_long_prompts_lose_their_beginning_and_are_counted(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     text = chat.apply_chat_template([{"role": "user", "content": "word " * 300}])
     (answer,) = chat.generate_until(ask(chat, "generate_until", (text, {"max_gen_toks": 8})))
     kept = chat._prompts[text].ids[-120:]
@@ -139,18 +140,18 @@ def test_long_prompts_lose_their_beginning_and_are_counted(model, tokenizer):
 
 def test_settings_that_a_checkpoint_ships_do_not_change_its_answers(model, tokenizer):
     asked = {"max_gen_toks": 12}
-    plain = ChatModel(model, paper(tokenizer), 2)
+    plain = chat_of(model, paper(tokenizer), 2)
     text = plain.apply_chat_template(HISTORY)
     (expected,) = plain.generate_until(ask(plain, "generate_until", (text, asked)))
     settings = {"no_repeat_ngram_size": 1, "suppress_tokens": tokenizer.encode(expected)[:1], "min_new_tokens": 12}
     model.generation_config = GenerationConfig(**settings, repetition_penalty=9.0, num_beams=3, do_sample=True)
-    chat = ChatModel(model, paper(tokenizer), 2)
+    chat = chat_of(model, paper(tokenizer), 2)
     chat.apply_chat_template(HISTORY)
     assert chat.generate_until(ask(chat, "generate_until", (text, asked))) == [expected]
 
 
 def test_a_long_prompt_does_not_pad_short_ones(model, tokenizer):
-    chat = ChatModel(model, paper(tokenizer), 3)
+    engine = TransformersEngine(model, paper(tokenizer), 3)
     lengths = [27, 100, 50, 49, 30, 29, 28]
     # 49 is less than half of 100, and 28 would be a fourth.
-    assert list(chat._batches(range(7), lengths)) == [[1, 2], [3, 4, 5], [6, 0]]
+    assert list(engine._batches(lengths)) == [[1, 2], [3, 4, 5], [6, 0]]

@@ -14,11 +14,10 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.evaluation import benchmark_tasks, harness
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare, read_items
 from selection_platform.evaluation.benchmark_tasks import load_tasks
-from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.harness import evaluate
 from selection_platform.evaluation.ifeval import check_response
 from selection_platform.evaluation.items import item_hash
@@ -27,6 +26,7 @@ from selection_platform.evaluation.sandbox import SandboxUnavailable, check_sand
 from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import read_manifest
+from tests.chats import chat_of
 from tests.specs import changed, made
 from tests.tiny import paper
 
@@ -171,7 +171,7 @@ def test_a_file_of_ones_own_is_evaluated_and_known_by_its_content(spec, tmp_path
 @pytest.mark.slow
 def test_prompts_have_the_worked_examples_as_turns(data_folder, model_folder):
     model, tokenizer = harness.load_model(model_folder, "float32")
-    chat = ChatModel(model, paper(tokenizer), 1)
+    chat = chat_of(model, paper(tokenizer), 1)
 
     def prompt(name, shots=None):
         settings = BenchmarkSettings(task=f"offline_{name}", shots=shots, limit=1)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_tasks import OwnFile, load_tasks
 from selection_platform.evaluation.harness import _items, run_items

@@ -19,7 +19,7 @@ from lm_eval.tasks.gpqa.n_shot.utils import process_docs as with_a_stream_of_its
 from lm_eval.tasks.gpqa.zeroshot.utils import process_docs as with_the_shared_stream
 from transformers import set_seed
 
-from selection_platform.configuration.settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
 from selection_platform.evaluation.benchmark_data import prepare
 from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.method_settings import DiverseEvolSettings
 from selection_platform.configuration.settings import (
-    BenchmarkSettings,
-    EvaluationSettings,
     FineTuningSettings,
     LoraSettings,
     PretrainingSettings,

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.method_settings import DiverseEvolSettings, WarmUpSettings
 from selection_platform.configuration.settings import (
-    BenchmarkSettings,
-    EvaluationSettings,
     FineTuningSettings,
     LoraSettings,
     PassSettings,

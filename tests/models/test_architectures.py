@@ -19,7 +19,6 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.configuration.settings import LoraSettings
-from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import held_out_loss
 from selection_platform.methods.less.warmed_up import load_warmed_up
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
@@ -31,6 +30,7 @@ from selection_platform.training.batches import EpochOrder, read_conversations, 
 from selection_platform.training.epoch_snapshots import epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from tests.architectures import ARCHITECTURES
+from tests.chats import chat_of
 from tests.specs import made
 from tests.tiny import paper, random_samples, save_model, write_samples
 
@@ -114,7 +114,7 @@ def test_ratings_are_its_next_token(fetched: Fetched):
 
 def test_its_answers_are_those_of_generate(fetched: Fetched):
     model, tokenizer = load_model(fetched.folder, device="cpu")
-    chat = ChatModel(model, paper(tokenizer), batch_size=3)
+    chat = chat_of(model, paper(tokenizer), 3)
     texts = [chat.apply_chat_template(turns) for turns in TURNS]
     asked = [Instance("generate_until", {}, (text, {"max_gen_toks": 10}), 0, ("task", 0, 1)) for text in texts]
     for text, answer in zip(texts, chat.generate_until(asked), strict=True):

@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import PlatformError
-from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.models.dropped_weights import drop_weights
 from selection_platform.models.exported import (
     PROBES,
@@ -25,6 +24,7 @@ from selection_platform.models.exported import (
 from selection_platform.models.loading import UnreadableModel, load_model
 from selection_platform.models.renderers import load_renderer
 from selection_platform.training.fine_tuning import fine_tune
+from tests.chats import chat_of
 from tests.tiny import CONFIGS
 from tests.warm_ups import warm_up_spec
 
@@ -74,7 +74,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def our_answers(folder: Path, dtype: str) -> list[str]:
-    chat = ChatModel(load_model(folder, dtype, device="cpu")[0], load_renderer(folder, PAPER), batch_size=3)
+    chat = chat_of(load_model(folder, dtype, device="cpu")[0], load_renderer(folder, PAPER), 3)
     texts = [chat.apply_chat_template([{"role": "user", "content": question}]) for question in QUESTIONS]
     return chat.generate_until(
         [Instance("generate_until", {}, (text, {"max_gen_toks": 24, "until": []}), 0) for text in texts]
@@ -128,7 +128,7 @@ def test_a_base_model_gets_the_template_that_it_was_evaluated_with(adapter: Path
 
 def test_prompt_ids_are_those_of_the_evaluation_but_where_pieces_merge(full: Path, tmp_path: Path):
     out = export(full, tmp_path / "out")
-    chat = ChatModel(load_model(full, "float32", device="cpu")[0], load_renderer(full, PAPER), batch_size=1)
+    chat = chat_of(load_model(full, "float32", device="cpu")[0], load_renderer(full, PAPER), 1)
     expected = []
     for name, messages in PROBES.items():
         text = chat.apply_chat_template([{"role": each.role, "content": each.content} for each in messages])

@@ -8,7 +8,7 @@ import dagster as dg
 from orchestration.graph import Step
 from orchestration.long_benchmarks import long_benchmarks
 from orchestration.workspace import Workspace
-from selection_platform.configuration.settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings
 from selection_platform.job.folder import write_manifest
 
 

@@ -156,6 +156,15 @@ def test_packages(tmp_path, monkeypatch, capsys):
     ]
 
 
+@pytest.mark.slow
+def test_a_python_for_vllm_that_is_not_there(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=4096)
+    evaluation = {"benchmarks": {}, "engine": "vllm", "vllm_version": "0.32.0", "vllm_python": "/no/python"}
+    assert faults(tmp_path, monkeypatch, capsys, models=models, evaluation=evaluation) == [
+        "evaluation.vllm_python: there is no /no/python; correct the path, or make an environment with vLLM there"
+    ]
+
+
 def test_what_is_not_to_be_made_needs_nothing(capsys, place):
     place.pool.unlink()
     (fault,) = status(capsys, place)["faults"]

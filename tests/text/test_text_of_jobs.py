@@ -12,7 +12,6 @@ from lm_eval.api.instance import Instance
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from selection_platform.configuration.text_settings import TextSettings
-from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.held_out_loss import held_out_loss
 from selection_platform.features.token_plan import make_plan
 from selection_platform.methods.selectit.rating_prompts import rating_tokens
@@ -22,6 +21,7 @@ from selection_platform.text.conversation import Message, to_records
 from selection_platform.training.batches import tokenize_rows
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from tests.chat_tokenizers import SPECIAL, chat_tokenizer
+from tests.chats import chat_of
 from tests.specs import made
 from tests.tiny import SIZES, write_samples
 
@@ -77,15 +77,14 @@ def test_a_rating_prompt_begins_once(base: Path, tmp_path: Path):
 def test_a_long_prompt_keeps_its_beginning_token(base: Path):
     model, _ = load_model(base, device="cpu")
     renderer = load_renderer(base, TEXT)
-    chat = ChatModel(model, renderer, 1)
-    rows, _ = chat._left_padded([[*renderer.bos, *range(10, 20)]], 4)
-    assert rows.tolist() == [[*renderer.bos, 17, 18, 19]]
+    chat = chat_of(model, renderer, 1)
+    assert chat._cut([*renderer.bos, *range(10, 20)], 4) == [*renderer.bos, 17, 18, 19]
 
 
 def test_generation_stops_at_each_end(base: Path, monkeypatch: pytest.MonkeyPatch):
     model, _ = load_model(base, device="cpu")
     renderer = load_renderer(base, TEXT)
-    chat = ChatModel(model, renderer, 1)
+    chat = chat_of(model, renderer, 1)
     text = chat.apply_chat_template([{"role": "user", "content": "Why?"}])
     assert text == "<bos><start_of_turn>user\nWhy?<end_of_turn>\n<start_of_turn>model\n"
     begun = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "It"}]

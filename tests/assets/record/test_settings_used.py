@@ -66,8 +66,10 @@ NOTICED_BY = {
     "fine_tuning.gradient_checkpointing": NOTHING,
     "fine_tuning.shard": NOTHING,
     "evaluation.batch_size": NOTHING,
+    "evaluation.vllm_memory": NOTHING,
     # What the platform does around the content: marked as upkeep.
     "name": NOTHING,  # names the home folder, and with it other partitions altogether
+    "evaluation.vllm_python": NOTHING,  # its version counts
     "checkpoints.*": NOTHING,  # weights that are trained again come out the same
     "jobs.*": NOTHING,  # on several processes training differs in last digits, and its manifest says so
     "automation.*": NOTHING,  # when the daemon makes what is due

@@ -1,0 +1,123 @@
+"""How much faster vLLM answers an evaluation's prompts than transformers, and whether it answers the same.
+
+Run by hand, on a machine that is otherwise quiet, with the Python of an environment that has vLLM:
+
+    python -m benchmarks.evaluation_engine --vllm /opt/vllm/bin/python --version 0.32.0
+
+The prompts are those of the five benchmarks in the model's own chat template, as many items of each (of BBH, of all
+subsets together) as `--items` says. Both engines get the same token ids, one after the other. The model is
+SmolLM2-135M-Instruct out of its package, or a folder.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.configuration.text_settings import TextSettings
+from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare
+from selection_platform.evaluation.benchmark_tasks import load_tasks
+from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import Engine, TransformersEngine
+from selection_platform.evaluation.engine_check import Asked, Noted, compared, expected
+from selection_platform.evaluation.harness import _quiet_lm_eval
+from selection_platform.evaluation.vllm_engine import vllm_engine
+from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, convert_packaged
+from selection_platform.models.exported import write_weights
+from selection_platform.models.loading import load_model
+from selection_platform.models.renderers import load_renderer
+
+Times = dict[str, float]
+"""Seconds by what took them."""
+
+
+def note(data: Path, items: int, chat: ChatModel) -> dict[str, int]:
+    """Ask for the first items of each benchmark, and count them."""
+    counts: dict[str, int] = {}
+    for name in BENCHMARKS:
+        tasks = load_tasks(name, BenchmarkSettings(task=f"offline_{name}"), data, seed=0)
+        each = -(-items // len(tasks))
+        for task in list(tasks.values())[:items]:
+            cast(Any, task).build_all_requests(
+                limit=each, apply_chat_template=True, fewshot_as_multiturn=True, chat_template=chat.apply_chat_template
+            )
+            getattr(chat, task.instances[0].request_type)(task.instances)
+            counts[name] = counts.get(name, 0) + each
+    return counts
+
+
+def answered(engine: Engine, asked: Noted) -> tuple[dict[int, list[int]], Times]:
+    """The answers of an engine, and how long it took for them and for the choices."""
+    groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+    for place, (_, new_tokens, stops) in enumerate(asked.prompts):
+        groups.setdefault((new_tokens, stops), []).append(place)
+    started, answers = time.monotonic(), dict[int, list[int]]()
+    for (new_tokens, stops), places in groups.items():
+        prompts = [asked.prompts[place][0] for place in places]
+        answers |= {places[index]: ids for index, ids in engine.generate(prompts, new_tokens, stops)}
+    written = time.monotonic()
+    for _ in engine.log_likelihoods(asked.continuations):
+        pass
+    return answers, {"answers": written - started, "choices": time.monotonic() - written}
+
+
+def texts(asked: Iterable[Asked], answers: dict[int, list[int]], chat: ChatModel) -> list[str]:
+    """The answers as an evaluation reads them."""
+    return [chat._answer(answers[place], stops)[0] for place, (_, _, stops) in enumerate(asked)]
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vllm", required=True, help="Python of the environment with vLLM")
+    parser.add_argument("--version", required=True, help="vLLM's version")
+    parser.add_argument("--model", type=Path, help="folder of a model; SmolLM2-135M-Instruct if left out")
+    parser.add_argument("--items", type=int, default=24, help="of each benchmark")
+    parser.add_argument("--new-tokens", type=int, default=128, help="most tokens of an answer")
+    parser.add_argument("--batch-size", type=int, default=8, help="of transformers")
+    options = parser.parse_args()
+    settings = EvaluationSettings(engine="vllm", vllm_version=options.version, vllm_python=options.vllm)
+    with TemporaryDirectory() as scratch:
+        folder, exported = options.model or Path(scratch, "model"), Path(scratch, "exported")
+        if options.model is None:
+            convert_packaged(SMOLLM2_135M_INSTRUCT, folder)
+        prepare(Path(scratch, "data"))
+        model, _ = load_model(folder, "float32")
+        renderer = load_renderer(folder, TextSettings())
+        ours = TransformersEngine(model, renderer, options.batch_size)
+        asked = Noted(ours.max_length, options.new_tokens)
+        chat = ChatModel(asked, renderer)
+        with _quiet_lm_eval():
+            counts = note(Path(scratch, "data"), options.items, chat)
+        load = os.getloadavg()[0]
+        print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), load {load:.0f}")
+        print(f"{counts}: {len(asked.prompts)} answers, {len(asked.continuations)} choices")
+        our_answers, times = answered(ours, asked)
+        few = Noted(asked.max_length, 0, asked.prompts[:: max(1, len(asked.prompts) // 8)], asked.continuations)
+        wanted = expected(few, ours)
+        exported.mkdir()
+        write_weights(model, renderer, exported)
+        renderer.tokenizer.save_pretrained(exported)
+        started = time.monotonic()
+        with vllm_engine(settings, exported, "float32", renderer) as theirs:
+            start = time.monotonic() - started
+            their_answers, their_times = answered(theirs, asked)
+            found = compared(wanted, theirs)
+        print("| | transformers, s | vLLM, s | times as fast |\n|---|--:|--:|--:|")
+        for what, seconds in times.items():
+            print(f"| {what} | {seconds:.1f} | {their_times[what]:.1f} | {seconds / their_times[what]:.1f} |")
+        print(f"| start | | {start:.1f} | |")
+        one, other = (texts(asked.prompts, answers, chat) for answers in (our_answers, their_answers))
+        equal = sum(a == b for a, b in zip(one, other, strict=True))
+        print(f"{equal} of {len(one)} answers are equal; largest difference of {found.scored} log-likelihoods: "
+              f"{found.largest_difference:.1e} nats a token")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Names of engines, and which of them answered. This module can be imported without torch."""
+
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from selection_platform.configuration.evaluation_settings import EvaluationSettings
+from selection_platform.job.folder import read_manifest
+
+TRANSFORMERS = "transformers"
+
+
+def engine_name(settings: EvaluationSettings) -> str:
+    """The engine that a profile names, with its version."""
+    return f"vllm {settings.vllm_version}" if settings.engine == "vllm" else f"{TRANSFORMERS} {version(TRANSFORMERS)}"
+
+
+def evaluated_with(folders: Iterable[Path]) -> Counter[str]:
+    """How many finished evaluations each engine answered. transformers of any version is one engine."""
+    manifests = (read_manifest(folder) for folder in folders)
+    # Evaluations of earlier versions name none.
+    names = (manifest.get("engine", TRANSFORMERS) for manifest in manifests if manifest is not None)
+    return Counter(TRANSFORMERS if name.startswith(TRANSFORMERS) else name for name in names)
+
+
+def mixed(folders: Iterable[Path]) -> str | None:
+    """What to say beside results that different engines answered for; None if one did."""
+    found = evaluated_with(folders)
+    if len(found) < 2:
+        return None
+    listed = " and ".join(f"{count} by {name}" for name, count in sorted(found.items()))
+    return (
+        f"Of the models, {listed} were evaluated: such results differ by more than what was trained. "
+        "`selection-platform run` evaluates all with the engine of the profile."
+    )

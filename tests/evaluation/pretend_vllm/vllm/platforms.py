@@ -1,0 +1,7 @@
+"""Where the pretend vLLM runs."""
+
+
+class current_platform:
+    @staticmethod
+    def is_cpu():
+        return True
