@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -108,7 +107,8 @@ def prepare(options: argparse.Namespace) -> Files:
 
 
 def _of(rows: pa.Table, split: str) -> pa.Table:
-    found = rows.filter(pc.equal(rows["split"], split)).select(["sample_id", "messages", "source"])
+    of_split = pa.array([name == split for name in rows["split"].to_pylist()])
+    found = rows.filter(of_split).select(["sample_id", "messages", "source"])
     return found.append_column("position", pa.array(range(len(found))))
 
 
