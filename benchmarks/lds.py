@@ -7,8 +7,9 @@ Run by hand; it may be stopped, and goes on from the files in its folder:
 A small model is fine-tuned on random halves of a pool, and its loss is measured on target samples that are in no
 half. A method's LDS for a target is the Spearman correlation, over the halves, between the sum of its scores of the
 samples in a half and minus the loss (Park et al. 2023, arXiv 2303.14186, equation 3). Its interval is a bootstrap over
-halves, and over targets where it is their mean. The noise ceiling is what the losses of other training seeds can say of
-the same halves: nothing can be expected to correlate better with one seed's losses.
+halves, and over targets where it is their mean. The noise ceiling is
+the correlation r between the losses of two training seeds on the same halves: scores that knew the expected loss of each
+half would reach about the root of r with one seed, and of k r / (1 + (k - 1) r) with the mean of k (Spearman, Brown).
 
 Pool, model, scores and trainings come from the platform's own functions. Methods that know no targets have the same
 scores for each. A sample without a score counts as the lowest one, as it is never picked; these are counted.
@@ -222,6 +223,11 @@ def correlation(one: Array, other: Array) -> Estimate:
     return Estimate(float(spearman(one, other).mean()), float(low), float(high))
 
 
+def reachable(seeds_agree: float, seeds: int) -> float:
+    """The correlation of the expected loss with the mean loss of so many seeds, if two seeds correlate like that."""
+    return max(0.0, seeds * seeds_agree / (1 + (seeds - 1) * seeds_agree)) ** 0.5
+
+
 def table(found: Array, chosen: NDArray[np.bool_], scores: dict[str, Scored]) -> str:
     """The LDS of each method, as Markdown.
 
@@ -243,7 +249,10 @@ def table(found: Array, chosen: NDArray[np.bool_], scores: dict[str, Scored]) ->
     if found.shape[1] > 1:
         one, other = -found[:, 0].T, -found[:, 1].T
         together = correlation(one.mean(axis=0)[None], other.mean(axis=0)[None])
-        rows.append(["noise ceiling: seed 0 with seed 1", str(correlation(one, other)), str(together), ""])
+        alone, count = correlation(one, other), found.shape[1]
+        rows.append(["seed 0 with seed 1", str(alone), str(together), ""])
+        best = [f"{reachable(each.value, count):.2f}" for each in (alone, together)]
+        rows.append(["scores that knew the expected loss, about", *best, ""])
     header = ["method", "LDS of one target, mean", "LDS of the targets' mean", "samples without a score"]
     return markdown_table(header, rows)
 
