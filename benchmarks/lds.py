@@ -4,12 +4,12 @@ Run by hand; it may be stopped, and goes on from the files in its folder:
 
     python -m benchmarks.lds --folder FOLDER --halves 100 --seeds 2
 
-A small model is fine-tuned on random halves of a pool, and its loss is measured on target samples that are in no
-half. A method's LDS for a target is the Spearman correlation, over the halves, between the sum of its scores of the
-samples in a half and minus the loss (Park et al. 2023, arXiv 2303.14186, equation 3). Its interval is a bootstrap over
-halves, and over targets where it is their mean. The noise ceiling is
-the correlation r between the losses of two training seeds on the same halves: scores that knew the expected loss of each
-half would reach about the root of r with one seed, and of k r / (1 + (k - 1) r) with the mean of k (Spearman, Brown).
+A small model is fine-tuned on random halves of a pool, and its loss is measured on target samples that are in no half.
+A method's LDS for a target is the Spearman correlation, over the halves, between the sum of its scores of the samples
+in a half and minus the loss (Park et al. 2023, arXiv 2303.14186). Its interval is a bootstrap over halves, and over
+targets where it is their mean. The noise ceiling follows from the correlation r of two training seeds' losses on the
+same halves: scores that knew each half's expected loss would reach about the root of r with one seed, and that of
+k r / (1 + (k - 1) r) with the mean of k (Spearman and Brown).
 
 Pool, model, scores and trainings come from the platform's own functions. Methods that know no targets have the same
 scores for each. A sample without a score counts as the lowest one, as it is never picked; these are counted.
