@@ -56,7 +56,8 @@ def sentences(of_cell: pl.DataFrame) -> Iterator[str]:
             yield f"for {method}, no cheaper scorer is good enough; the nearest, {best['proxy']}, has {_share(best)}."
             continue
         row = enough.row(0, named=True)
-        yield f"for {method}, {row['proxy']} is good enough, with {_share(row)}; it saves {saved(row)}."
+        found = f"the cheapest that is good enough is {row['proxy']}, with {_share(row)}"
+        yield f"for {method}, {found}; it saves {saved(row)}."
 
 
 def saved(row: dict[str, Any]) -> str:

@@ -155,8 +155,8 @@ def test_the_section_names_the_cheapest_that_is_good_enough(rows):
     ]
     enough = of_rows(less, good_enough=True, flops=1e9, whole_flops=4e9)
     assert list(sentences(enough)) == [
-        "for less, model small is good enough, with 0 of 2 picks the same; it saves 3.0 GFLOP of 4.0 GFLOP (75%), "
-        "6.0 s of CPU time."
+        "for less, the cheapest that is good enough is model small, with 0 of 2 picks the same; it saves 3.0 GFLOP of "
+        "4.0 GFLOP (75%), 6.0 s of CPU time."
     ]
     section = proxies(of_rows(rows, flops=1e9, whole_flops=4e9))
     (table,) = section.tables
