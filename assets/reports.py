@@ -16,6 +16,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.report.leaderboard import markdown_leaderboards
+from selection_platform.report.proxies import has_cheaper_scorers
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def report_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         *([_diversity_ablation(profile)] if profile.cluster_pairs else []),
         *([_selection_overlap(profile), _selection_profile(profile)] if profile.first_selections else []),
         _cost_ledger(profile),
+        *([_proxy_card(profile)] if has_cheaper_scorers(profile) else []),
     ]
     return [*tables, _report(profile, [key for table in tables for key in table.keys])]
 
@@ -260,6 +262,33 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         )
 
     return cost_ledger
+
+
+def _proxy_card(profile: Profile) -> dg.AssetsDefinition:
+    @platform_asset(
+        deps=["selection", "cost_ledger"],
+        group="reports",
+        kinds={"python", "duckdb"},
+        settings={"selectit": profile.selectit},
+        sql=[
+            "90_reports/scores_of",
+            "90_reports/warmup_epochs",
+            "90_reports/rating_costs",
+            "40_scores/less",
+            "40_scores/selectit",
+        ],
+    )
+    def proxy_card(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        """Whether a cheaper scorer picks the same, and what it saves. Table `reports.proxy_card`."""
+        from selection_platform.report.proxies import proxy_rows
+        from selection_platform.report.proxy_section import proxies
+
+        with warehouse.queries(warehouse.snapshot()) as query:
+            rows = proxy_rows(profile, query)
+        count = warehouse.replace_from_frame("reports.proxy_card", {}, rows)
+        return _table_result(warehouse, "reports.proxy_card", count, _tables(proxies(rows)))
+
+    return proxy_card
 
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:

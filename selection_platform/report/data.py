@@ -15,6 +15,7 @@ from selection_platform.report.card_section import gains_by_card
 from selection_platform.report.contamination import with_and_without
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
+from selection_platform.report.proxies import has_cheaper_scorers
 from selection_platform.report.recipe import recipe
 from selection_platform.verdict.results_table import paper_runs, read_results
 from selection_platform.verdict.tables import run_rows, verdict_rows
@@ -113,6 +114,7 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
     names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []
+    names += ["proxy_card"] if has_cheaper_scorers(profile) else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     tables = {name: query(f"FROM reports.{name}", {}) for name in names}
     # Homes of an earlier version have no such tables before the first write.

@@ -9,6 +9,7 @@ from selection_platform.report.cost_section import costs
 from selection_platform.report.data import ReportData
 from selection_platform.report.item_section import items
 from selection_platform.report.parts import Section, Table, cells
+from selection_platform.report.proxy_section import proxies
 from selection_platform.report.result_sections import benchmarks, leaderboard, paper, trust
 from selection_platform.report.selection_sections import looks, overlap
 from selection_platform.report.study_sections import clusters, pool_size
@@ -37,6 +38,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "overlap": lambda: overlap(data.table("selection_overlap")),
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),
+        "proxies": lambda: proxies(data.tables["proxy_card"]),
         "arms": lambda: arms(runs, data.summaries),
         "recipe": lambda: settings(data.recipe),
     }
@@ -44,6 +46,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
     absent |= set() if data.recipe else {"recipe"}
     # Trainings of earlier versions have no counts.
     absent |= {"training"} if data.table("training") is None else set()
+    absent |= {"proxies"} if data.table("proxy_card") is None else set()
     absent |= {"contamination"} if data.table("contamination") is None else set()
     return {name: make for name, make in functions.items() if name not in absent}
 

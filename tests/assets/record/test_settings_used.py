@@ -109,7 +109,7 @@ NOTICED_BY = {
     "pre_experience.clusters": {"prompt_cluster"},
     "pre_experience.seed": {"prompt_cluster", "pre_experience_checkpoint"},
     "pre_experience.*": {"pre_experience_checkpoint"},
-    "selectit.*": {"scores/selectit", "scores/selectit.published"},
+    "selectit.*": {"scores/selectit", "scores/selectit.published", "proxy_card"},
     "diverse_evol.*": DIVERSE_EVOL,
     # The pre-experience has epochs of its own.
     "fine_tuning.epochs": FINE_TUNINGS - {"pre_experience_checkpoint"},

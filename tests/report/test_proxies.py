@@ -1,0 +1,172 @@
+"""The proxy card on four samples: which scorers are compared, by what scores, and at what cost."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+import yaml
+
+from selection_platform.configuration.profile import load_profile
+from selection_platform.report.agreement import wilson
+from selection_platform.report.costs import Spent
+from selection_platform.report.proxies import SCHEMA, has_cheaper_scorers, proxy_rows
+from selection_platform.report.proxy_section import proxies, sentences
+from selection_platform.report.sections import sections
+from tests.report.frames import data
+from tests.small_run import PROFILE
+
+BIG, SMALL = {"pool": "letters", "model": "big"}, {"pool": "letters", "model": "small"}
+MODEL = PROFILE["models"]["tiny"]
+MODELS = {"big": MODEL, "small": MODEL, "helper": {**MODEL, "fine_tune": False}}
+ARMS = {"random": {}, "entropy": {}, "less": {}, "selectit": {}}
+COSTS = {
+    "entropy/letters/big/2/s0": Spent(8, 0, 100, 0), "entropy/letters/small/2/s0": Spent(2, 0, 10, 0),
+    "less/letters/big/2/s0": Spent(8, 0, 40, 60), "less/letters/small/2/s0": Spent(2, 0, 4, 6),
+    "selectit/letters/big/2/s0": Spent(10, 0, 120, 0), "selectit/letters/small/2/s0": Spent(2, 0, 10, 0),
+    "random/letters/2/s0": Spent(),
+}  # fmt: skip
+
+
+def profile_of(folder, **changes):
+    path = folder / "own.yaml"
+    parts = {"budgets": [2], "models": MODELS, "arms": ARMS, "selectit": {"helpers": {"big": ["helper"]}}}
+    parts |= {"less": {"training": {"max_length": 128}}, **changes}
+    path.write_text(yaml.safe_dump({**PROFILE, **parts}))
+    return load_profile(str(path))
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    return profile_of(tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory, new_warehouse):
+    """Samples a to d. By LESS, the big model's two checkpoints pick {a, b}, and its first alone {a, c}."""
+    warehouse = new_warehouse(tmp_path_factory.mktemp("home") / "warehouse")
+    warehouse.replace("pools.samples", {"pool": "letters"}, "SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id")
+    for method, partition, scores in (
+        ("entropy", BIG, [4, 3, 2, 1]),
+        ("entropy", SMALL, [4, 3, 2, 1]),
+        ("less", BIG, [0.5, 0.4, 0.3, 0.0]),
+        ("less", SMALL, [0, 0, 1, 1]),
+        ("selectit", BIG, [4, 3, 2, 1]),
+        ("selectit", SMALL, [4, 3, 2, 1]),
+    ):
+        rows = "SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id, unnest($scores::DOUBLE[]) AS score"
+        warehouse.replace(f"scores.{method}", partition, rows, {"scores": scores})
+    influence = """
+        SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id, $epoch AS epoch, $rate AS mean_learning_rate, 'all' AS target,
+            unnest($influence::DOUBLE[]) AS influence
+    """
+    rows = [(1, 0.2, [0.5, 0.1, 0.3, 0.0]), (2, 0.1, [0.5, 1.0, 0.3, 0.0])]
+    both = " UNION ALL ".join(
+        influence.replace("$epoch", str(epoch)).replace("$rate", str(rate)).replace("$influence", str(values))
+        for epoch, rate, values in rows
+    )
+    warehouse.replace("features.gradient_influence", {**BIG, "direction": "adam"}, both)
+    # The helper is sure of c and d with every wording, the big model of a and b, but of d with the first wording.
+    for model, sure, by_first in (("big", "ab", "d"), ("helper", "cd", "cd")):
+        ratings = """
+            SELECT sample_id, prompt, CASE
+                WHEN contains(CASE WHEN prompt = 1 THEN $by_first ELSE $sure END, sample_id) THEN [0, 0, 0, 0, 1]
+                ELSE [0.2, 0.2, 0.2, 0.2, 0.2] END::DOUBLE[] AS probabilities
+            FROM pools.samples, range(1, 6) AS prompts (prompt) WHERE pool = 'letters'
+        """
+        values = {"sure": sure, "by_first": by_first}
+        warehouse.replace("features.rating_probability", {"pool": "letters", "model": model}, ratings, values)
+    costs = [{"experiment": name, "part": "selecting alone", **cost._asdict()} for name, cost in COSTS.items()]
+    unnest = "SELECT unnest($rows, recursive := true)"
+    warehouse.replace("reports.experiment_costs", {}, unnest, {"rows": costs})
+    ledger = [
+        {
+            "asset": "rating_probability", "partition": f"letters/{model}", "made_at": made_at, "data_version": version,
+            **Spent(flops / 10, 0, flops, 0)._asdict(),
+        }
+        for model, made_at, version, flops in (
+            ("big", 1, "old", 1000.0), ("big", 2, "new", 60.0), ("big", 3, "new", 40.0), ("helper", 1, "new", 20.0),
+        )
+    ]  # fmt: skip
+    made = (
+        "SELECT * REPLACE (make_timestamp(made_at * 1000000) AS made_at) FROM (SELECT unnest($rows, recursive := true))"
+    )
+    warehouse.replace("reports.cost_ledger", {}, made, {"rows": ledger})
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def rows(warehouse, profile):
+    with warehouse.queries(warehouse.snapshot()) as query:
+        return proxy_rows(profile, query)
+
+
+def test_each_cheaper_scorer_stands_beside_the_dearer_one(rows):
+    found = rows.select("method", "model", "proxy", "shared", "flops", "whole_flops", "cpu_seconds").rows()
+    assert found == [
+        ("entropy", "big", "model small", 2, 10, 100, 2),
+        # Equal scores: the small model picks c and d.
+        ("less", "big", "model small", 0, 10, 100, 2),
+        ("less", "big", "1 of 2 checkpoints", 1, 50, 100, 4),
+        ("selectit", "big", "model small", 2, 10, 120, 2),
+        # By the ledger, without the work on older content.
+        ("selectit", "big", "rater big, five wordings", 2, 100, 120, 10),
+        # The first wording is sure of d, and of equal ones the lower id is picked.
+        ("selectit", "big", "rater big, one wording", 1, 20, 120, 2),
+        ("selectit", "big", "rater helper, five wordings", 0, 20, 120, 2),
+        ("selectit", "big", "rater helper, one wording", 0, 4, 120, pytest.approx(0.4)),
+    ]
+    assert dict(rows.schema) == SCHEMA
+    of_less = rows.row(2, named=True)
+    assert (of_less["budget"], of_less["samples"], of_less["unscored"], of_less["by_chance"]) == (2, 4, 0, 0.5)
+    # Ranks 4, 2, 3, 1 and 4, 3, 2, 1.
+    assert of_less["correlation"] == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert (of_less["share_low"], of_less["share_high"]) == pytest.approx(wilson(1, 2))
+
+
+def test_the_table_takes_the_rows(warehouse, rows):
+    assert warehouse.replace_from_frame("reports.proxy_card", {}, rows) == rows.height
+    assert warehouse.query("FROM reports.proxy_card").rows() == rows.rows()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        # One model, and a method without parts.
+        ({"models": {"big": MODEL}, "arms": {"random": {}, "entropy": {}, "selectit": {}}, "selectit": {}}, False),
+        ({"models": {"big": MODEL}, "arms": {"random": {}, "less": {}}, "selectit": {}}, True),
+        # No scores by a model.
+        ({"models": {"big": MODEL, "small": MODEL}, "arms": {"random": {}}, "selectit": {}}, False),
+    ],
+)
+def test_whether_there_is_a_cheaper_scorer(tmp_path, changes, expected):
+    assert has_cheaper_scorers(profile_of(tmp_path, **changes)) is expected
+
+
+def of_rows(rows, **changed):
+    """The rows with other values."""
+    return rows.with_columns(pl.lit(value, dtype=SCHEMA[name]).alias(name) for name, value in changed.items())
+
+
+def test_the_section_names_the_cheapest_that_is_good_enough(rows):
+    less = rows.filter(pl.col("method") == "less")
+    assert list(sentences(less)) == [
+        "for less, no cheaper scorer is good enough; the nearest, 1 of 2 checkpoints, has 1 of 2 picks the same."
+    ]
+    enough = of_rows(less, good_enough=True, flops=1e9, whole_flops=4e9)
+    assert list(sentences(enough)) == [
+        "for less, the cheapest that is good enough is model small, with 0 of 2 picks the same; it saves 3.0 GFLOP of "
+        "4.0 GFLOP (75%), 6.0 s of CPU time."
+    ]
+    section = proxies(of_rows(rows, flops=1e9, whole_flops=4e9))
+    (table,) = section.tables
+    assert [cell.text for cell in table.rows[2]] == [
+        "less", "1 of 2 checkpoints", "50% (9% to 91%)", "50.0%", "0.80 (-0.82 to 1.00)",
+        "1.0 GFLOP of 4.0 GFLOP", "no",
+    ]  # fmt: skip
+
+
+def test_without_rows_there_is_no_section(rows):
+    assert "proxies" not in sections(data())
+    assert "proxies" not in sections(data(proxy_card=rows.clear()))
+    assert "proxies" in sections(replace(data(), tables={"proxy_card": rows}))
