@@ -57,10 +57,7 @@ def write_shards(
         PlatformError: a shard was not written.
     """
     if process_number() == 0:
-        _remove_other_cuts(folder, samples_per_shard)
-        # What a killed process was writing.
-        for begun in folder.glob(".*.partial"):
-            begun.unlink()
+        _remove_left_overs(folder, samples_per_shard)
     claims = Claims(folder / _CLAIMS)
     # Asked once: on a network's file system, a file that one machine looked for may stay hidden from it for a while.
     there = {path.name for path in folder.glob(SHARDS)}
@@ -107,8 +104,10 @@ def _write_shard(folder: Path, number: int, table: pa.Table, apart: Mapping[str,
         pq.write_table(table, temporary, use_dictionary=False)
 
 
-def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
-    """Remove the shards of an interrupted run that split the same job differently."""
+def _remove_left_overs(folder: Path, samples_per_shard: int) -> None:
+    """Remove what a killed process was writing, and the shards of a run that split the same job differently."""
+    for begun in folder.glob(".*.partial"):
+        begun.unlink()
     file = folder / CUT_FILE
     cut = f"{samples_per_shard} samples, {SMALLEST_SHARD} tokens or 1/{SHARDS_LEFT} of those left"
     if file.exists() and file.read_text() == cut:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
 from selection_platform.models.batching import batches
-from selection_platform.models.head import UnsupportedModel, logits_of, output_head
+from selection_platform.models.head import UnsupportedModel, float32_logits, logits_of, output_head
 from selection_platform.models.loading import load_model
 from selection_platform.models.supported import positions
 
@@ -137,7 +137,8 @@ def _token_nll(
     following, own = torch.empty((2, len(row)), dtype=torch.float32, device=tokens.device)
     for start in range(0, len(row), logit_rows):
         chunk = slice(start, start + logit_rows)
-        logits = logits_of(model, hidden[row[chunk], column[chunk]]).float()
+        with float32_logits(model):
+            logits = logits_of(model, hidden[row[chunk], column[chunk]]).float()
         next_column = (column[chunk] + 1).clamp(max=tokens.shape[1] - 1)
         targets = torch.stack([tokens[row[chunk], next_column], tokens[row[chunk], column[chunk]]], dim=1)
         nll = logits.logsumexp(dim=-1, keepdim=True) - logits.gather(1, targets)
