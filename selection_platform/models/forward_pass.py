@@ -108,12 +108,13 @@ def weighted_hidden(hidden: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
         hidden: rows x width x hidden size.
         lengths: tokens of each row, at least one.
     """
-    found = np.empty((len(lengths), hidden.shape[2]), dtype=np.float32)
+    total = torch.empty((len(lengths), hidden.shape[2]), dtype=torch.float32, device=hidden.device)
     for row, length in enumerate(map(int, lengths)):
         weight = torch.arange(1, length + 1, device=hidden.device, dtype=torch.float32)
         # Row by row: all rows in float32 would take twice the memory of the pass.
-        found[row] = (weight @ hidden[row, :length].float()).cpu().numpy() / np.float32(length * (length + 1) / 2)
-    return found
+        total[row] = weight @ hidden[row, :length].float()
+    count = lengths.astype(np.int64)
+    return total.cpu().numpy() / (count * (count + 1) / 2).astype(np.float32)[:, None]
 
 
 def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:

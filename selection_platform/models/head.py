@@ -97,7 +97,7 @@ class _Float32Product(torch.autograd.Function):
     def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`rows` (n x in) times the transposed `weight` (out x in)."""
         ctx.save_for_backward(weight)
-        if rows.is_cuda:
+        if rows.is_cuda and torch.version.hip is None:
             return torch.mm(rows, weight.T, out_dtype=torch.float32)
         # Elsewhere there is no such kernel. Part by part, since the whole weight in float32 may take gigabytes.
         wide = rows.float()

@@ -1,12 +1,19 @@
 """Logits of models in half precision, against the same weights and hidden states in float32."""
 
 from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, PhiConfig
 
+from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.methods.less.sample_gradients import SampleGradients
+from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
 from selection_platform.models import head
+from selection_platform.models.forward_pass import forward
 from selection_platform.models.head import float32_logits, logits_of
 from tests.tiny import CONFIGS, SIZES
 
@@ -84,3 +91,30 @@ def test_gradients_are_those_of_the_plain_product(name):
         (found,) = torch.autograd.grad(logits_of(model, given), given, error)
     assert found.dtype == torch.bfloat16
     assert (found.float() - exact).abs().max() <= 0.01 * exact.abs().max()
+
+
+def read_by_likelihood(model):
+    forward(model, [np.arange(1, 9)], 1, 4)
+
+
+def read_by_rating(model):
+    next_token_log_probabilities(model, [np.arange(1, 9)], np.array([3, 4]))
+
+
+def read_by_influence(model):
+    layers = {"q": model.get_decoder().layers[0].self_attn.q_proj}
+    SampleGradients(model, layers, 4).run([np.arange(1, 9)], np.array([3]), lambda *_: None)
+
+
+def read_by_loglikelihood(model):
+    renderer = SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0), bos=[])
+    ChatModel(model, cast(Any, renderer), 1)._last_log_probs([[1, 2, 3]], 2)
+
+
+@pytest.mark.parametrize("read", [read_by_likelihood, read_by_rating, read_by_influence, read_by_loglikelihood])
+def test_whoever_reads_logits_reads_them_in_float32(read):
+    model = model_of("matrix", torch.bfloat16)
+    seen = []
+    model.get_output_embeddings().register_forward_hook(lambda *each: seen.append(each[2].dtype))
+    read(model)
+    assert set(seen) == {torch.float32}
