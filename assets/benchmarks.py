@@ -10,7 +10,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, texts
 from assets.record.recipes import model_folder
-from assets.record.settings_used import Used, only
+from assets.record.settings_used import Used, only, scored_in
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -91,7 +91,7 @@ def _settings(profile: Profile) -> Used:
     # What lies in a file, and not only where it lies. What is not there is told before the run.
     contents = {name: content_of(name, path)[:32] if path.is_file() else "missing" for name, path in files.items()}
     return {
-        "dtype": profile.dtype,
+        **scored_in(profile),
         "evaluation": profile.evaluation,
         **({"evaluation.files": contents} if contents else {}),
         "scoring": only(profile.scoring, "tokens_per_batch"),

@@ -11,7 +11,7 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
 from assets.record.recording import recorded
-from assets.record.settings_used import Declared, declare
+from assets.record.settings_used import Declared, declare, scored_in
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -71,7 +71,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             data_version=dg.DataVersion(warehouse.content_hash("features.token_count", partition)),
         )
 
-    settings = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
+    settings = {"scoring": profile.scoring, **scored_in(profile), "prompt_embedding": profile.uses_pre_experience}
     # Each is an asset of its own, beside the shards: without an arm that reads it, nothing of the others changes.
     kept_apart = [name for name, method in KEPT_APART.items() if profile.uses(method)]
     forward_pass_declared = {

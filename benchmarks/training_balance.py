@@ -40,18 +40,20 @@ Counts = NDArray[np.int64]
 Plan = Callable[[Counts, int, int], Sequence[Counts]]
 
 
-def lengths_of(pool: str) -> Counts:
-    """Tokens of each conversation, after the cut."""
+def turns_of(pool: str) -> list[list[int]]:
+    """Characters of each turn of each conversation, with ten for what a template puts around it."""
     with tempfile.TemporaryDirectory() as folder:
         write_raw_pool(PoolSettings.model_validate({"source": {"package": pool}, "on_bad_row": "skip"}), Path(folder))
         parts = [pq.read_table(file) for file in sorted(Path(folder).glob("*.parquet"))]
     # Of the record, quotes and names are left out.
-    characters = [
-        sum(len(turn["content"]) + 10 for turn in json.loads(record)["messages"])
-        for part in parts
-        for record in part["record"].to_pylist()
-    ]
-    return np.minimum(np.rint(np.array(characters) / CHARACTERS_PER_TOKEN).astype(np.int64) + 1, LONGEST)
+    records = (json.loads(record) for part in parts for record in part["record"].to_pylist())
+    return [[len(turn["content"]) + 10 for turn in record["messages"]] for record in records]
+
+
+def lengths_of(pool: str) -> Counts:
+    """Tokens of each conversation, after the cut."""
+    characters = np.array([sum(turns) for turns in turns_of(pool)])
+    return np.minimum(np.rint(characters / CHARACTERS_PER_TOKEN).astype(np.int64) + 1, LONGEST)
 
 
 def by_rows(step: Counts, _: int, __: int) -> list[Counts]:

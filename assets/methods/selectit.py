@@ -8,6 +8,7 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness
 from assets.record.features import window_metadata
 from assets.record.job_inputs import samples_file
 from assets.record.score_table import replace_scores, score_asset, scored_partition
+from assets.record.settings_used import scored_in
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -19,7 +20,7 @@ from sql.queries import load_sql
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of the method alone, upstream before downstream."""
-    uses = {"scoring": profile.scoring.part(PassSettings), "dtype": profile.dtype}
+    uses = {"scoring": profile.scoring.part(PassSettings), **scored_in(profile)}
 
     @platform_asset(
         partitions=partitions.ratings,

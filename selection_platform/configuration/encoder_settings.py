@@ -34,7 +34,7 @@ class EncoderSettings(Settings):
         default=16_384, gt=0, description="Tokens per forward pass, padding included."
     )
     samples_per_shard: Annotated[int, SPEED] = Field(
-        default=10_000, gt=0, description="Samples per shard. A pass that was stopped continues after its last one."
+        default=10_000, gt=0, description="Most samples per shard, as in `scoring`."
     )
 
     # Kept beside `path`, which stays as written: a profile that was moved with its encoder is the same profile.

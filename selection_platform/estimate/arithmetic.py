@@ -9,6 +9,7 @@ from selection_platform.configuration.settings import FineTuningSettings, PassSe
 from selection_platform.estimate.lengths import Counts, Extra, Lengths, micro_batches, padded, scored, targets, trained
 from selection_platform.estimate.shape import Shape
 from selection_platform.job.compute import Compute
+from selection_platform.models.batching import shard_slices
 
 MOST_ROWS = 50_000
 """Conversations of a pool that are put into batches one by one; more change the sum by less than a thousandth."""
@@ -78,8 +79,8 @@ def rating(shape: Shape, lengths: Lengths, scoring: PassSettings, extra: Extra) 
     joint = -np.sort(-(prompt + answer))
     per_sample = np.array(extra.ratings)
     parts: list[Batches] = []
-    for start in range(0, len(joint), scoring.samples_per_shard):
-        rows = joint[start : start + scoring.samples_per_shard, None] + per_sample
+    for shard in shard_slices(joint, scoring.samples_per_shard):
+        rows = joint[shard, None] + per_sample
         parts.append(padded(rows.reshape(-1), scoring.tokens_per_batch))
     return plus(decoder(shape, np.concatenate(parts)), head(shape, len(joint) * len(per_sample)))
 

@@ -130,14 +130,15 @@ def padded(
         lengths: tokens of each row; 0 for one that is left out.
         tokens_per_batch: most padded tokens of a batch.
         in_order: what the shards are ordered by, longest first; the lengths themselves if left out.
-        per_shard: rows of a shard; None for one shard.
+        per_shard: most rows of a shard; None for one shard.
     """
-    from selection_platform.models.batching import batches
+    from selection_platform.models.batching import batches, shard_slices
 
-    order = np.argsort(-(lengths if in_order is None else in_order), kind="stable")
+    by = lengths if in_order is None else in_order
+    order = np.argsort(-by, kind="stable")
     found: list[tuple[int, int]] = []
-    for start in range(0, len(order), per_shard or max(1, len(order))):
-        part = lengths[order[start : start + per_shard] if per_shard else order]
+    for shard in shard_slices(by[order], per_shard) if per_shard else [slice(None)]:
+        part = lengths[order[shard]]
         found += [(len(rows), int(part[rows[0]])) for rows in batches(part, tokens_per_batch)]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 

@@ -18,6 +18,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from selection_platform.models.head import float32_logits
 from selection_platform.models.supported import positions
 from selection_platform.text.renderer import Renderer
 
@@ -158,9 +159,10 @@ class TransformersEngine:
         """Log-probabilities of the token after each of a row's last `keep` tokens, rows x keep x vocabulary."""
         tokens, is_text = self._left_padded(rows)
         positions = (is_text.cumsum(dim=-1) - 1).clamp(min=0)
-        logits = self.model(
-            input_ids=tokens, attention_mask=is_text, position_ids=positions, use_cache=False, logits_to_keep=keep
-        ).logits
+        with float32_logits(self.model):
+            logits = self.model(
+                input_ids=tokens, attention_mask=is_text, position_ids=positions, use_cache=False, logits_to_keep=keep
+            ).logits
         return logits.float().log_softmax(dim=-1).cpu()
 
     def _left_padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -61,7 +61,7 @@ from selection_platform.job.folder import (
 from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
-from selection_platform.job.versions import VERSIONS
+from selection_platform.job.versions import VERSIONS, logits_in
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
 from selection_platform.models.renderers import text_identity
@@ -309,7 +309,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": text_identity(Path(spec.model_folder), spec.text),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)},
+        "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)} | logits_in(spec.dtype),
         # Left out where transformers answers, as in versions without another engine.
         **({"engine": engine_name(spec.evaluation)} if spec.evaluation.engine == "vllm" else {}),
     }

@@ -33,7 +33,7 @@ from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.shards import APART
 from selection_platform.job.spec import FilePath, ScoringSpec
-from selection_platform.job.versions import VERSIONS
+from selection_platform.job.versions import VERSIONS, logits_in
 from selection_platform.models.forward_pass import (
     BatchResult,
     batches,
@@ -189,6 +189,7 @@ def job_settings(spec: LikelihoodSpec) -> dict[str, Any]:
     return {
         "job": "answer_likelihood",
         "code_version": VERSIONS["answer_likelihood"],
+        **logits_in(spec.dtype),
         **({"code_versions_apart": apart} if apart else {}),
         "template": template_hash() if spec.boundary == "joint" else text_identity(Path(spec.model_folder), spec.text),
         "model": model_identity(Path(spec.model_folder)),

@@ -21,6 +21,7 @@ from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.spec import FilePath, ScoringSpec
 from selection_platform.job.versions import VERSIONS
+from selection_platform.models.batching import shard_slices
 from selection_platform.models.forward_pass import batches, padding_share
 from selection_platform.models.provenance import peak_memory_bytes
 from selection_platform.models.sentence_encoder import Encoder, encode, encoder_identity, load_encoder
@@ -100,7 +101,7 @@ def _begin(spec: SentenceSpec) -> Pass[Piece, SentenceSummary]:
     rows, cut = _tokenized(Path(spec.samples_file), encoder, sizes.max_length)
     # The longest first, and of equal ones the lowest id.
     rows.sort(key=lambda row: (-len(row[1]), row[0]))
-    pieces = [rows[start : start + sizes.samples_per_shard] for start in range(0, len(rows), sizes.samples_per_shard)]
+    pieces = [rows[part] for part in shard_slices(_lengths(rows), sizes.samples_per_shard)]
 
     def summary(_: float) -> SentenceSummary:
         lengths = (_lengths(piece) for piece in pieces)

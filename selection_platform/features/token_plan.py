@@ -17,6 +17,7 @@ from selection_platform.features.token_count import Boundary, cue_length, read_l
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import first_process_first
 from selection_platform.job.progress import progress
+from selection_platform.models.batching import shard_slices
 from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.cutting import cut_prompt, kept_in_scoring
 from selection_platform.text.renderer import Renderer
@@ -91,9 +92,8 @@ class TokenPlan:
         return self.ids[start : start + self.direct_lengths[index]]
 
     def shards(self, samples_per_shard: int) -> Iterator["TokenPlan"]:
-        """The plan, split into runs of samples."""
-        for start in range(0, len(self.sample_id), samples_per_shard):
-            part = slice(start, start + samples_per_shard)
+        """The plan, split into runs of samples with about as many tokens each: see `shard_slices`."""
+        for part in shard_slices(self.joint_lengths, samples_per_shard):
             yield TokenPlan(
                 self.sample_id[part],
                 self.prompt_tokens[part],

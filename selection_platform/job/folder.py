@@ -73,15 +73,23 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary.replace(path)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any], temporary: Collection[str] = ()) -> None:
+def write_manifest(
+    folder: Path,
+    manifest: dict[str, Any],
+    temporary: Collection[str] = (),
+    hashes: Mapping[str, str] | None = None,
+) -> None:
     """Declare the folder complete. Call it after everything else in the folder has been written.
 
     Args:
         folder: of the job.
         manifest: what there is to say of its result.
         temporary: names of the folders in it that are removed after this.
+        hashes: SHA-256 (hex) of files in it, by name, where they are known. The others are read.
     """
-    _write_json(folder / FILES, {name: _recorded(folder / name) for name in content_files(folder, temporary)})
+    known = hashes or {}
+    files = content_files(folder, temporary)
+    _write_json(folder / FILES, {name: _recorded(folder / name, known.get(name)) for name in files})
     rewrite_manifest(folder, manifest)
     remove_previous(folder)
 
@@ -108,9 +116,9 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _recorded(file: Path) -> dict[str, Any]:
+def _recorded(file: Path, known_hash: str | None) -> dict[str, Any]:
     state = file.stat()
-    return {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns, "sha256": file_hash(file)}
+    return {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns, "sha256": known_hash or file_hash(file)}
 
 
 def forget_files(folder: Path, names: Collection[str]) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
 from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
-from selection_platform.job.shards import write_shards
+from selection_platform.job.shards import shards_hash, write_shards
 from selection_platform.job.spec import ScoringSpec
 
 Piece = TypeVar("Piece")
@@ -72,7 +72,7 @@ def run_scoring_job(
         return read_summary(folder, summary_type)
     work = begin()
     with progress(work.label, sum(map(work.tokens, work.pieces)), "tokens") as counter:
-        content = write_shards(
+        hashes = write_shards(
             folder,
             spec.scoring.samples_per_shard,
             work.pieces,
@@ -83,7 +83,8 @@ def run_scoring_job(
     summary = work.summary(time.monotonic() - started)
     if is_first():
         work.tidy()
-        write_manifest(folder, {"summary": asdict(summary), "content_hash": content, "speed": spec.speed()})
+        manifest = {"summary": asdict(summary), "content_hash": shards_hash(hashes), "speed": spec.speed()}
+        write_manifest(folder, manifest, hashes=hashes)
     return summary
 
 

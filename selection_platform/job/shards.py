@@ -1,15 +1,19 @@
 """A scoring job's result in shards: a job that was killed continues after its last one, with the same bytes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selection_platform.errors import PlatformError
+from selection_platform.job.claims import Claims
 from selection_platform.job.folder import content_hash, file_hash, whole_file
 from selection_platform.job.integrity import check_files
-from selection_platform.job.processes import process_count, process_number, wait_for_all
+from selection_platform.job.processes import gathered, process_number
+from selection_platform.models.batching import SHARDS_LEFT, SMALLEST_SHARD
 
 Work = TypeVar("Work")
 
@@ -19,65 +23,99 @@ APART = "apart"
 """Beginning of the names of all files beside shards, and the whole of the first kind's."""
 CUT_FILE = "samples_per_shard"
 """File that records how a job split its work."""
+_CLAIMS = ".claims"
 
 
 def write_shards(
     folder: Path,
     samples_per_shard: int,
-    work: Iterable[Work],
+    work: Sequence[Work],
     score: Callable[[Work], pa.Table],
     skip: Callable[[Work], None],
     apart: Mapping[str, str] | None = None,
-) -> str:
+) -> dict[str, str]:
     """Write the shards, from `part-00000.parquet` on, one file per piece of work.
 
-    If several processes share the job, each writes every n-th shard. An error in a piece ends the job, so that no shard
-    is ever missing.
+    If several processes share the job, one that is free takes the next piece, so a slow one does fewer. An error in a
+    piece ends the job, so that no shard is ever missing. Each file is read back once, by one process, for its hash.
 
     Args:
         folder: the job's folder, opened with `open_job_folder`. Existing shards are kept, unless the work was split
             differently.
         samples_per_shard: how the work was split into pieces.
-        work: the pieces, in the same order in every run.
+        work: the pieces, in the same order in every run and process.
         score: computes the rows of one piece.
-        skip: called with each piece whose shard exists, or belongs to another process.
+        skip: called with each piece whose shard exists, or that another process takes.
         apart: columns of the rows that each go into a file beside the shard, with `sample_id`, and the beginning of
             its name: `apart` stands for `apart-00000.parquet`. So the shards, their hash, and each of these files are
             the same with and without others.
 
     Returns:
-        The hash of all shards' bytes.
+        The SHA-256 of each shard, and of each file beside one, by name. Every process has all.
+
+    Raises:
+        PlatformError: a shard was not written.
     """
     if process_number() == 0:
-        _remove_other_cuts(folder, samples_per_shard)
-    wait_for_all()
-    files: list[Path] = []
+        _remove_left_overs(folder, samples_per_shard)
+    claims = Claims(folder / _CLAIMS)
+    # Asked once: on a network's file system, a file that one machine looked for may stay hidden from it for a while.
+    there = {path.name for path in folder.glob(SHARDS)}
+    hashes: dict[str, str] = {}
     for number, piece in enumerate(work):
-        files.append(folder / f"part-{number:05d}.parquet")
-        if files[-1].exists() or number % process_count() != process_number():
+        is_ours = claims.take(number)
+        if not is_ours or _shard(number) in there:
             skip(piece)
-            continue
-        table = score(piece)
-        # First: where there is a shard, there are the files beside it.
-        for column, name in (apart or {}).items():
-            with whole_file(folder / f"{name}-{number:05d}.parquet") as temporary:
-                pq.write_table(table.select(["sample_id", column]), temporary, use_dictionary=False)
-            table = table.drop_columns([column])
-        with whole_file(files[-1]) as temporary:
-            pq.write_table(table, temporary, use_dictionary=False)
-    wait_for_all()
-    return content_hash([file_hash(file) for file in files])
+        else:
+            _write_shard(folder, number, score(piece), apart or {})
+        if is_ours:
+            names = [_shard(number), *(_beside(name, number) for name in (apart or {}).values())]
+            hashes |= {name: file_hash(folder / name) for name in names}
+    # All are done where this ends.
+    hashes = {name: found for of_process in gathered(hashes) for name, found in of_process.items()}
+    for number in range(len(work)):
+        if _shard(number) not in hashes:
+            raise PlatformError(f"{folder / _shard(number)}: no process wrote this shard; run again, and it is written")
+    if process_number() == 0:
+        claims.remove()
+    return hashes
 
 
-def _remove_other_cuts(folder: Path, samples_per_shard: int) -> None:
-    """Remove the shards of an interrupted run that split the same job differently."""
-    cut = folder / CUT_FILE
-    if cut.exists() and cut.read_text() == str(samples_per_shard):
+def shards_hash(hashes: Mapping[str, str]) -> str:
+    """The hash of all shards' bytes, from what `write_shards` returns; files beside the shards do not count."""
+    return content_hash([hashes[name] for name in sorted(hashes) if fnmatch(name, SHARDS)])
+
+
+def _shard(number: int) -> str:
+    return f"part-{number:05d}.parquet"
+
+
+def _beside(name: str, number: int) -> str:
+    return f"{name}-{number:05d}.parquet"
+
+
+def _write_shard(folder: Path, number: int, table: pa.Table, apart: Mapping[str, str]) -> None:
+    # First: where there is a shard, there are the files beside it.
+    for column, name in apart.items():
+        with whole_file(folder / _beside(name, number)) as temporary:
+            pq.write_table(table.select(["sample_id", column]), temporary, use_dictionary=False)
+        table = table.drop_columns([column])
+    with whole_file(folder / _shard(number)) as temporary:
+        pq.write_table(table, temporary, use_dictionary=False)
+
+
+def _remove_left_overs(folder: Path, samples_per_shard: int) -> None:
+    """Remove what a killed process was writing, and the shards of a run that split the same job differently."""
+    for begun in folder.glob(".*.partial"):
+        begun.unlink()
+    file = folder / CUT_FILE
+    cut = f"{samples_per_shard} samples, {SMALLEST_SHARD} tokens or 1/{SHARDS_LEFT} of those left"
+    if file.exists() and file.read_text() == cut:
         return
-    for file in (*folder.glob(SHARDS), *folder.glob(f"{APART}*-*.parquet")):
-        file.unlink()
-    with whole_file(cut) as temporary:
-        temporary.write_text(str(samples_per_shard))
+    for left_over in (*folder.glob(SHARDS), *folder.glob(f"{APART}*-*.parquet")):
+        left_over.unlink()
+    with whole_file(file) as temporary:
+        temporary.write_text(cut)
 
 
 def shard_files(folder: Path) -> list[Path]:

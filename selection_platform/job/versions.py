@@ -55,9 +55,20 @@ COMPUTATIONS = {
     "vllm_engine": Computation(1),
     # Counts in addition where code that models wrote is run.
     "generated_code": Computation(1),
+    # Counts in addition where logits are computed and the dtype is not float32.
+    "half_precision_logits": Computation(1),
     # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
     "verdict": Computation(3),
     "report": Computation(5),
 }
 VERSIONS = {name: computation.version for name, computation in COMPUTATIONS.items()}
+
+
+def logits_in(dtype: str) -> dict[str, int]:
+    """What a result that comes from logits is known by in addition, for the number type of the weights.
+
+    Nothing in float32, so that what was made before this version existed stays.
+    """
+    name = "half_precision_logits"
+    return {} if dtype == "float32" else {name: VERSIONS[name]}

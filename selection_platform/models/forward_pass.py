@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selection_platform.errors import PlatformError
 from selection_platform.models.batching import batches
-from selection_platform.models.head import UnsupportedModel, logits_of, output_head
+from selection_platform.models.head import UnsupportedModel, float32_logits, logits_of, output_head
 from selection_platform.models.loading import load_model
 from selection_platform.models.supported import positions
 
@@ -108,12 +108,13 @@ def weighted_hidden(hidden: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
         hidden: rows x width x hidden size.
         lengths: tokens of each row, at least one.
     """
-    found = np.empty((len(lengths), hidden.shape[2]), dtype=np.float32)
+    total = torch.empty((len(lengths), hidden.shape[2]), dtype=torch.float32, device=hidden.device)
     for row, length in enumerate(map(int, lengths)):
         weight = torch.arange(1, length + 1, device=hidden.device, dtype=torch.float32)
         # Row by row: all rows in float32 would take twice the memory of the pass.
-        found[row] = (weight @ hidden[row, :length].float()).cpu().numpy() / np.float32(length * (length + 1) / 2)
-    return found
+        total[row] = weight @ hidden[row, :length].float()
+    count = lengths.astype(np.int64)
+    return total.cpu().numpy() / (count * (count + 1) / 2).astype(np.float32)[:, None]
 
 
 def last_hidden_state(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
@@ -137,7 +138,8 @@ def _token_nll(
     following, own = torch.empty((2, len(row)), dtype=torch.float32, device=tokens.device)
     for start in range(0, len(row), logit_rows):
         chunk = slice(start, start + logit_rows)
-        logits = logits_of(model, hidden[row[chunk], column[chunk]]).float()
+        with float32_logits(model):
+            logits = logits_of(model, hidden[row[chunk], column[chunk]]).float()
         next_column = (column[chunk] + 1).clamp(max=tokens.shape[1] - 1)
         targets = torch.stack([tokens[row[chunk], next_column], tokens[row[chunk], column[chunk]]], dim=1)
         nll = logits.logsumexp(dim=-1, keepdim=True) - logits.gather(1, targets)

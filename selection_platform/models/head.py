@@ -5,7 +5,9 @@ Cohere and Granite scale them. So the model's own code runs, with a decoder that
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -17,6 +19,10 @@ from selection_platform.errors import PlatformError
 
 class UnsupportedModel(PlatformError):
     """A model that the platform cannot score or train."""
+
+
+_NUMBERS_IN_FLOAT32 = 1 << 24
+"""Numbers of a head in float32 at a time, where there is no kernel: 64 MB."""
 
 
 def output_head(model: PreTrainedModel) -> torch.nn.Linear:
@@ -54,6 +60,58 @@ def logits_of(
     # Without the decoder's hooks, which count its arithmetic.
     headed = _with_part(model, path.split("."), given)
     return functional_call(headed, dict(weights or {}), (), {"input_ids": None, "use_cache": False}).logits[0]
+
+
+@contextmanager
+def float32_logits(model: PreTrainedModel) -> Iterator[None]:
+    """Within the block, a model in bfloat16 or float16 has logits in float32, whatever its own code does to them.
+
+    Products of a matrix are summed in float32 anyway, but then rounded: to three digits in bfloat16, as coarse as the
+    differences that scores are made of. A model in float32 is left alone, and so is a head that is more than a matrix.
+    """
+    head = output_head(model)
+    is_plain = type(head) is torch.nn.Linear and "forward" not in vars(head)
+    if not is_plain or head.weight.dtype not in (torch.bfloat16, torch.float16):
+        yield
+        return
+    # In the module's own dictionary, so that its hooks still run and other code finds it where it was.
+    vars(head)["forward"] = partial(_in_float32, head)
+    try:
+        yield
+    finally:
+        del vars(head)["forward"]
+
+
+def _in_float32(head: torch.nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
+    """What a linear layer gives, in float32: ... x out."""
+    found = cast(torch.Tensor, _Float32Product.apply(hidden.flatten(0, -2), head.weight))
+    if head.bias is not None:
+        found = found + head.bias
+    return found.unflatten(0, hidden.shape[:-1])
+
+
+class _Float32Product(torch.autograd.Function):
+    """Rows times a matrix, both of the same half-precision type, in float32. The gradient is the plain product's."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """`rows` (n x in) times the transposed `weight` (out x in)."""
+        ctx.save_for_backward(weight)
+        if rows.is_cuda and torch.version.hip is None:
+            return torch.mm(rows, weight.T, out_dtype=torch.float32)
+        # Elsewhere there is no such kernel. Part by part, since the whole weight in float32 may take gigabytes.
+        wide = rows.float()
+        found = wide.new_empty(len(rows), len(weight))
+        step = max(1, _NUMBERS_IN_FLOAT32 // weight.shape[1])
+        for start in range(0, len(weight), step):
+            found[:, start : start + step] = wide @ weight[start : start + step].float().T
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The gradient of the rows; the weight has none here."""
+        (weight,) = ctx.saved_tensors
+        return gradient.to(weight.dtype) @ weight, None
 
 
 def _with_part(module: torch.nn.Module, path: list[str], part: torch.nn.Module) -> Any:

@@ -42,7 +42,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "answer_likelihood",
         {"model_folder": "m", "samples_file": "s", **SIZES, "logit_rows": 50, "dtype": "bfloat16"},
-        {"max_length": 60, **CUT, "dtype": "bfloat16", "boundary": "pieces", "prompt_embedding": False},
+        {
+            "max_length": 60, **CUT, "dtype": "bfloat16", "boundary": "pieces", "prompt_embedding": False,
+            "half_precision_logits": 1,
+        },
     ),
     *(
         (

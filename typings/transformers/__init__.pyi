@@ -40,6 +40,7 @@ from transformers.models.mistral.configuration_mistral import MistralConfig as M
 from transformers.models.mixtral.configuration_mixtral import MixtralConfig as MixtralConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralForCausalLM as MixtralForCausalLM
 from transformers.models.olmo2.configuration_olmo2 import Olmo2Config as Olmo2Config
+from transformers.models.phi.configuration_phi import PhiConfig as PhiConfig
 from transformers.models.phi3.configuration_phi3 import Phi3Config as Phi3Config
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config as Qwen2Config
 from transformers.models.qwen2_moe.configuration_qwen2_moe import Qwen2MoeConfig as Qwen2MoeConfig

@@ -33,7 +33,7 @@ from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.spec import FilePath, ScoringSpec
-from selection_platform.job.versions import VERSIONS
+from selection_platform.job.versions import VERSIONS, logits_in
 from selection_platform.methods.less.adam_direction import DIRECTIONS, Direction
 from selection_platform.methods.less.influence_pass import InfluencePasses
 from selection_platform.methods.less.target_gradients import read_targets
@@ -191,6 +191,7 @@ def _identity(spec: InfluenceSpec) -> dict[str, Any]:
     return {
         "job": "gradient_influence",
         "code_version": VERSIONS["gradient_influence"],
+        **logits_in(spec.dtype),
         "template": text_identity(Path(spec.warmup_folder), spec.text),
         "epochs": epochs,
         "samples": file_hash(Path(spec.samples_file)),

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from selection_platform.errors import PlatformError
 from selection_platform.job.compute import SPENT
 from selection_platform.models.forward_pass import last_hidden_state, pad
-from selection_platform.models.head import logits_of
+from selection_platform.models.head import float32_logits, logits_of
 
 Receiver = Callable[[str, torch.Tensor, torch.Tensor], None]
 """Takes a layer's name, its inputs (samples x tokens x in) and its output gradients (samples x tokens x out)."""
@@ -114,7 +114,7 @@ def _hidden_gradient(
     for start in range(0, len(row), logit_rows):
         # A token is predicted from the position before it.
         at = (row[start : start + logit_rows], column[start : start + logit_rows] - 1)
-        with torch.enable_grad():
+        with torch.enable_grad(), float32_logits(model):
             places = hidden[at].requires_grad_()
             logits = logits_of(model, places)
         error = logits.detach().float().softmax(dim=-1)

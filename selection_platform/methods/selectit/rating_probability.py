@@ -26,7 +26,7 @@ from selection_platform.job.progress import Progress
 from selection_platform.job.registry import Job
 from selection_platform.job.scoring_job import Pass, read_summary, run_scoring_job
 from selection_platform.job.spec import FilePath, ScoringSpec
-from selection_platform.job.versions import VERSIONS
+from selection_platform.job.versions import VERSIONS, logits_in
 from selection_platform.methods.selectit.rating_prompts import (
     RATING_CUE,
     RATING_PROMPTS,
@@ -42,7 +42,7 @@ from selection_platform.models.forward_pass import (
     pad,
     padding_share,
 )
-from selection_platform.models.head import logits_of
+from selection_platform.models.head import float32_logits, logits_of
 from selection_platform.models.provenance import model_identity, peak_memory_bytes
 from selection_platform.models.renderers import text_identity
 from selection_platform.text.template_choice import make_renderer
@@ -170,7 +170,8 @@ def next_token_log_probabilities(
     hidden = last_hidden_state(model, pad(rows).to(model.device))
     ends = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
     last = hidden[torch.arange(len(rows), device=hidden.device), ends]
-    logits = logits_of(model, last).float()
+    with float32_logits(model):
+        logits = logits_of(model, last).float()
     wanted = logits[:, torch.from_numpy(candidates).to(logits.device)]
     return (wanted - logits.logsumexp(dim=-1, keepdim=True)).cpu()
 
@@ -180,6 +181,7 @@ def job_settings(spec: RatingSpec) -> dict[str, Any]:
     return {
         "job": "rating_probability",
         "code_version": VERSIONS["rating_probability"],
+        **logits_in(spec.dtype),
         "template": text_identity(Path(spec.model_folder), spec.text),
         "prompts": content_hash([RATING_PROMPTS, RATING_CUE]),
         "model": model_identity(Path(spec.model_folder)),

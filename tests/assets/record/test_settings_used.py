@@ -343,3 +343,19 @@ def test_a_raised_version_of_rendering_is_noticed_in_every_text_but_the_papers(m
     before = [text_used(text) for text in texts]
     monkeypatch.setitem(VERSIONS, "rendering", 99)
     assert [text_used(text) != used for text, used in zip(texts, before, strict=True)] == [False, True, True, True]
+
+
+def test_a_raised_version_of_logits_is_noticed_in_half_precision_by_those_who_read_them(monkeypatch):
+    readers = {
+        "answer_likelihood", "pre_experience_likelihood", "pre_experience_likelihood.published", *INFLUENCES,
+        "rating_probability", "benchmark_result",
+    }  # fmt: skip
+    # The same pass gives these.
+    readers |= {"sample_embedding", "weighted_embedding", "prompt_effect"}
+    for dtype, expected in (("float32", set[str]()), ("bfloat16", readers)):
+        profile = demo().model_copy(update={"dtype": dtype})
+        before = nodes(profile)
+        with monkeypatch.context() as patch:
+            patch.setitem(VERSIONS, "half_precision_logits", 99)
+            after = nodes(profile)
+        assert {node[0].to_user_string() for node in before if before[node] != after[node]} == expected

@@ -1,0 +1,145 @@
+"""How much of IFD is noise of the number type, or of which samples share a batch, and how many picks that changes.
+
+    python -m benchmarks.score_noise --model-folder MODEL --pool instruct-mix --rows 300
+
+Scores rows of a packaged pool in float32, and in bfloat16: with logits rounded to bfloat16, as models give them; with
+logits in float32, as scoring has them; and with these, in smaller batches. Noise is the standard deviation of the
+difference from float32 (for batches: of the two), and is given as a part of the scores' own standard deviation.
+
+How many picks change follows from the noise and the scores' margin: a sample at distance d above the last pick's score
+is lost with the chance that the noise is below -d. Noise is taken as normal and alike for all samples. "Of these rows":
+the best tenth. "Of 10,000 of a million": for normal scores. Beside it, how many of the tenth did change.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from selection_platform.configuration.pool_settings import PoolSettings
+from selection_platform.configuration.settings import ScoringSettings
+from selection_platform.configuration.text_settings import PAPER
+from selection_platform.features.answer_likelihood import LikelihoodSpec, score
+from selection_platform.models import forward_pass
+from selection_platform.pools.pool import write_pool
+from selection_platform.pools.raw_pool import write_raw_pool
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What a second scoring changes.
+
+    Attributes:
+        share: standard deviation of the difference / that of the scores.
+        changed: how many of the best tenth are others.
+        expected: how many would be, by the noise and the margin.
+        of_a_million: the same for 10,000 of a million normal scores.
+    """
+
+    share: float
+    changed: int
+    expected: float
+    of_a_million: float
+
+
+def lost(scores: Scores, picks: int, noise: float) -> float:
+    """How many of the best scores are expected to be passed by others, if noise of this size is added."""
+    best = -np.sort(-scores)
+    return float(norm.cdf((best[picks - 1 : picks + 1].mean() - best[:picks]) / noise).sum())
+
+
+def compared(reference: Scores, other: Scores) -> Noise:
+    """The noise between two scorings of the same rows."""
+    picks = len(reference) // 10
+    noise, spread = float(np.std(other - reference)), float(np.std(reference))
+    first, second = (set(np.argsort(-each, kind="stable")[:picks].tolist()) for each in (reference, other))
+    million = norm.ppf((np.arange(1_000_000) + 0.5) / 1_000_000)
+    return Noise(
+        noise / spread,
+        picks - len(first & second),
+        lost(reference, picks, noise) if noise else 0.0,
+        lost(million, 10_000, noise / spread) if noise else 0.0,
+    )
+
+
+def save_rows(pool: str, rows: int, folder: Path) -> Path:
+    """The first rows of a packaged pool, by sample id, which is a fair draw: ids are hashes."""
+    settings = PoolSettings.model_validate({"source": {"package": pool}, "on_bad_row": "skip", "limit": rows})
+    write_raw_pool(settings, folder / "raw")
+    write_pool(settings, folder / "raw", [], folder / "pool")
+    table = pa.concat_tables(pq.read_table(path) for path in sorted((folder / "pool").glob("part-*.parquet")))
+    pq.write_table(table.select(["sample_id", "messages"]).sort_by("sample_id").slice(0, rows), folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+@contextmanager
+def rounded_logits() -> Iterator[None]:
+    """Within the block, logits have the model's own number type."""
+    kept = forward_pass.float32_logits
+    forward_pass.float32_logits = lambda _: nullcontext()
+    try:
+        yield
+    finally:
+        forward_pass.float32_logits = kept
+
+
+def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str, tokens_per_batch: int) -> Scores:
+    """IFD of each row, in the order of ids; NaN where there is none."""
+    spec = LikelihoodSpec(
+        model_folder=str(options.model_folder),
+        samples_file=str(samples),
+        scoring=ScoringSettings(max_length=options.max_length, tokens_per_batch=tokens_per_batch, logit_rows=1024),
+        dtype=dtype,
+        text=PAPER,
+    )
+    score(spec, folder)
+    table = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))).sort_by("sample_id")
+    answer, alone = (table[name].fill_null(np.nan).to_numpy() for name in ("answer_nll", "direct_answer_nll"))
+    return np.divide(answer, alone, out=np.full(len(answer), np.nan), where=alone > 0)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model-folder", type=Path, required=True)
+    parser.add_argument("--pool", default="instruct-mix")
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--max-length", type=int, default=512)
+    options = parser.parse_args()
+    large, small = 8 * options.max_length, options.max_length
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        samples = save_rows(options.pool, options.rows, folder)
+        single = ifd_of(options, samples, folder / "float32", "float32", large)
+        single_small = ifd_of(options, samples, folder / "float32 small", "float32", small)
+        with rounded_logits():
+            rounded = ifd_of(options, samples, folder / "rounded", "bfloat16", large)
+        half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
+        half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
+    usable = np.isfinite(single)
+    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have an IFD; spread {np.std(single[usable]):.4f}\n")
+    print("| compared | noise / spread | of the best tenth, changed | expected | of 10,000 of a million, expected |")
+    print("|---|--:|--:|--:|--:|")
+    for label, one, other in (
+        ("float32, two batchings", single, single_small),
+        ("bfloat16, logits rounded", single, rounded),
+        ("bfloat16, logits in float32", single, half),
+        ("bfloat16, logits in float32, two batchings", half, half_small),
+    ):
+        found = compared(one[usable], other[usable])
+        numbers = f"{found.share:.5f} | {found.changed} | {found.expected:.2f} | {found.of_a_million:.0f}"
+        print(f"| {label} | {numbers} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Processes that share a scoring job. They are real ones: torchrun starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+from selection_platform.job.claims import Claims
+from selection_platform.job.folder import FILES, file_hash, read_object
+from selection_platform.job.shards import shard_files
+from selection_platform.job.spec import write_spec
+from tests.specs import made
+from tests.tiny import CONFIGS, random_samples, save_model, write_samples
+
+SAMPLES = 120
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    """A job with many shards, so that whoever is killed had more to do."""
+    folder = tmp_path_factory.mktemp("inputs")
+    save_model(folder / "model", CONFIGS["llama"])
+    write_samples(folder / "samples.parquet", random_samples(SAMPLES))
+    return made(
+        LikelihoodSpec,
+        model_folder=str(folder / "model"),
+        samples_file=str(folder / "samples.parquet"),
+        max_length=60,
+        tokens_per_batch=256,
+        logit_rows=50,
+        samples_per_shard=1,
+        weighted_embedding=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(spec, tmp_path_factory):
+    """The bytes of one process."""
+    folder = tmp_path_factory.mktemp("one") / "out"
+    ANSWER_LIKELIHOOD.run(spec, folder)
+    return files_of(folder)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The hashes of the files of a finished job, which are also those that are recorded."""
+    assert len(shard_files(folder)) == SAMPLES
+    recorded = read_object(folder / FILES)
+    found = {name: file_hash(folder / name) for name in recorded}
+    assert {name: state["sha256"] for name, state in recorded.items()} == found
+    # Neither claims nor what a killed process was writing.
+    assert not list(folder.glob(".*"))
+    return found
+
+
+def start(spec: LikelihoodSpec, folder: Path, processes: int) -> subprocess.Popen[bytes]:
+    write_spec(spec, folder.parent / "spec.json")
+    arguments = ["answer_likelihood", str(folder.parent / "spec.json"), str(folder), "--processes", str(processes)]
+    return subprocess.Popen([sys.executable, "-m", "selection_platform.job", *arguments], start_new_session=True)
+
+
+def children(process: int) -> list[int]:
+    """The workers that torchrun started."""
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [child for child in map(int, found) if b"answer_likelihood" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["one", "all"])
+def test_processes_that_are_killed_go_on_to_the_bytes_of_one(whom, spec, expected, tmp_path):
+    folder = tmp_path / "out"
+    job = start(spec, folder, processes=3)
+    while len(list(folder.glob("part-*.parquet"))) < 5:
+        assert job.poll() is None
+        time.sleep(0.01)
+    if whom == "one":
+        os.kill(children(job.pid)[-1], signal.SIGKILL)
+    else:
+        os.killpg(job.pid, signal.SIGKILL)
+    assert job.wait(timeout=60) != 0
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
+    assert 5 <= len(kept) < SAMPLES
+    assert start(spec, folder, processes=2).wait(timeout=120) == 0
+    assert files_of(folder) == expected
+    assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_a_piece_is_taken_once(monkeypatch, tmp_path):
+    monkeypatch.setattr("selection_platform.job.claims.wait_for_all", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    first = Claims(tmp_path / ".claims")
+    monkeypatch.setenv("RANK", "1")
+    second = Claims(tmp_path / ".claims")
+    assert [first.take(0), second.take(0), second.take(1), first.take(1), first.take(2)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    # The next start of the job.
+    monkeypatch.setenv("RANK", "0")
+    assert Claims(tmp_path / ".claims").take(0)
+
+
+def test_one_process_takes_all_and_writes_no_claims(tmp_path):
+    claims = Claims(tmp_path / ".claims")
+    assert [claims.take(number) for number in (0, 1)] == [True, True]
+    assert not list((tmp_path / ".claims").iterdir())
