@@ -20,6 +20,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import TransformersEngine
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.features import answer_likelihood, sample_embedding, sentence_embedding
 from selection_platform.methods.diverse_evol.k_center_search import Pool, Search
@@ -134,7 +135,8 @@ class Jobs:
         return loss.items[METRIC].to_numpy()
 
     def evaluation(self) -> np.ndarray:
-        chat = ChatModel(self.model, paper(self.tokenizer), 4)
+        renderer = paper(self.tokenizer)
+        chat = ChatModel(TransformersEngine(self.model, renderer, 4), renderer)
         texts = [chat.apply_chat_template([{"role": "user", "content": "word " * count}]) for count in (1, 7, 3)]
         settings = {"max_gen_toks": 6, "until": ["zzz"]}
         answers = chat.generate_until([Instance("generate_until", {}, (text, settings), 0) for text in texts])

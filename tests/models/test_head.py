@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, PhiConfig
 
-from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine import Continuation, TransformersEngine
 from selection_platform.methods.less.sample_gradients import SampleGradients
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
 from selection_platform.models import head
@@ -107,8 +107,8 @@ def read_by_influence(model):
 
 
 def read_by_loglikelihood(model):
-    renderer = SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0), bos=[])
-    ChatModel(model, cast(Any, renderer), 1)._last_log_probs([[1, 2, 3]], 2)
+    renderer = SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0), ends=[0])
+    list(TransformersEngine(model, cast(Any, renderer), 1).log_likelihoods([Continuation([1, 2], [3])]))
 
 
 @pytest.mark.parametrize("read", [read_by_likelihood, read_by_rating, read_by_influence, read_by_loglikelihood])
