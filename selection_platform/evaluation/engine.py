@@ -69,19 +69,27 @@ class Engine(Protocol):
 
 
 class StopAt(StoppingCriteria):
-    """Ends a row of a batch when its new text contains a stop string."""
+    """Ends a row of a batch when its new text contains a stop string.
+
+    Attributes:
+        lengths: by row, the number of new tokens with which it ended.
+    """
 
     def __init__(self, stops: Sequence[str], tokenizer: PreTrainedTokenizerBase, prompt_width: int) -> None:
         self.stops = stops
         self.tokenizer = tokenizer
         self.prompt_width = prompt_width
         # A token has at least one byte, so a stop string that was just completed is within this many tokens.
-        self.window = max(len(stop.encode()) for stop in stops) + 1
+        self.window = max((len(stop.encode()) for stop in stops), default=0) + 1
+        self.lengths: dict[int, int] = {}
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor, **_: Any) -> torch.BoolTensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A boolean for each row of `input_ids` (rows x tokens)."""
-        tails = self.tokenizer.batch_decode(input_ids[:, self.prompt_width :][:, -self.window :])
+        new = input_ids[:, self.prompt_width :]
+        tails = self.tokenizer.batch_decode(new[:, -self.window :])
         stopped = [any(stop in tail for stop in self.stops) for tail in tails]
+        for row in (row for row, stops in enumerate(stopped) if stops):
+            self.lengths.setdefault(row, new.shape[1])
         return torch.tensor(stopped, device=input_ids.device)  # pyright: ignore[reportReturnType]
 
 
@@ -143,16 +151,23 @@ class TransformersEngine:
     @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[list[int]]:
         tokens, is_text = self._left_padded(prompts)
+        stop_at = StopAt(stops, self.tokenizer, tokens.shape[1])
         generated: Any = self.model.generate(  # pyright: ignore[reportCallIssue]
             input_ids=tokens,
             attention_mask=is_text,
             max_new_tokens=new_tokens,
-            stopping_criteria=StoppingCriteriaList([StopAt(stops, self.tokenizer, tokens.shape[1])] if stops else []),
+            stopping_criteria=StoppingCriteriaList([stop_at] if stops else []),
             eos_token_id=self.ends,
             pad_token_id=self.tokenizer.eos_token_id,
             do_sample=False,
         )
-        return generated[:, tokens.shape[1] :].tolist()
+        rows: list[list[int]] = generated[:, tokens.shape[1] :].tolist()
+        return [self._until_end(ids[: stop_at.lengths.get(place)]) for place, ids in enumerate(rows)]
+
+    def _until_end(self, ids: list[int]) -> list[int]:
+        """The tokens up to the one that ends the turn: behind it is the batch's padding."""
+        end = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
+        return ids[: end + 1]
 
     @torch.inference_mode()
     def _last_log_probs(self, rows: list[list[int]], keep: int) -> torch.Tensor:

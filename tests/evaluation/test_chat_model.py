@@ -92,6 +92,22 @@ def test_generation_is_greedy_whatever_the_batch(model, tokenizer):
         assert answers == expected
 
 
+def test_a_shorter_answer_has_no_padding_behind_its_end(model, tokenizer):
+    engine = TransformersEngine(model, paper(tokenizer), 3)
+    prompts = [tokenizer.encode(text) for text in ("The answer is", "What is 3 + 4?", "Human: Q: A:")]
+    whole = [slow_greedy(model, ids, 12) for ids in prompts]
+    # What the first answer has as its fourth token ends a turn, or a stop string.
+    last = whole[0][3]
+    stop = tokenizer.decode([last])
+    ends = [(ids.index(last) + 1) if last in ids else 12 for ids in whole]
+    stopped = [next((n for n in range(1, 13) if stop in tokenizer.decode(ids[:n])), 12) for ids in whole]
+    assert min(ends) < max(ends)
+    assert min(stopped) < max(stopped)
+    assert dict(engine.generate(prompts, 12, (stop,))) == {n: whole[n][: stopped[n]] for n in range(3)}
+    engine.ends = [last]
+    assert dict(engine.generate(prompts, 12, ())) == {n: whole[n][: ends[n]] for n in range(3)}
+
+
 def test_answers_end_before_the_stop_string(model, tokenizer):
     chat = chat_of(model, paper(tokenizer), 2)
     text = chat.apply_chat_template(HISTORY)
