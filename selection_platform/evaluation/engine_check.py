@@ -6,11 +6,12 @@ each other, so that is told and counted.
 """
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from selection_platform.errors import PlatformError
+from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.evaluation.engine import Continuation, Engine, Likelihood
 
 logger = logging.getLogger(__name__)
@@ -98,13 +99,19 @@ def expected(asked: Noted, engine: Engine) -> Expected:
 
 
 def compared(of_transformers: Expected, engine: Engine) -> Agreement:
-    """How far an engine agrees with transformers."""
+    """How far an engine agrees with transformers.
+
+    Raises:
+        NotFinite: a log-likelihood of one of them is no number.
+    """
     answers = _answers(of_transformers.prompts, engine)
     scores = _scores(of_transformers.continuations, engine)
     differences = [
         abs(one - other) / len(each.answer)
         for one, other, each in zip(scores, of_transformers.log_likelihoods, of_transformers.continuations, strict=True)
     ]
+    if not all(map(math.isfinite, differences)):
+        raise NotFinite("evaluation: the log-likelihood of an answer is not finite; the model's weights are broken")
     equal = sum(one == other for one, other in zip(answers, of_transformers.answers, strict=True))
     return Agreement(len(answers), equal, len(scores), max(differences, default=0.0))
 

@@ -21,7 +21,7 @@ from selection_platform.configuration.text_settings import PAPER
 from selection_platform.errors import NotFinite
 from selection_platform.evaluation import engines, harness
 from selection_platform.evaluation.engine import Continuation, TransformersEngine
-from selection_platform.evaluation.engine_check import EnginesDisagree
+from selection_platform.evaluation.engine_check import EnginesDisagree, Expected, Noted, compared
 from selection_platform.evaluation.engine_names import evaluated_with, mixed
 from selection_platform.evaluation.harness import EVALUATION, evaluate
 from selection_platform.evaluation.spec import EvaluationSpec, computations
@@ -177,7 +177,7 @@ def test_an_evaluation_has_the_results_of_transformers_and_says_who_answered(spe
     assert "engine" not in EVALUATION.identity(with_transformers(spec))
     folders = {name: tmp_path / name for name in ("ours", "theirs", "not yet")}
     assert evaluated_with(folders.values()) == {"transformers": 1, "vllm 0.32.0": 1}
-    assert "1 by transformers and 1 by vllm 0.32.0" in (mixed(folders.values()) or "")
+    assert "1 with transformers and 1 with vllm 0.32.0" in (mixed(folders.values()) or "")
     assert mixed([tmp_path / "theirs"]) is None
 
 
@@ -263,6 +263,14 @@ def test_log_likelihoods_that_are_no_numbers_are_an_error():
 
     with pytest.raises(NotFinite):
         _of_answer(Continuation([1], [2]), {(1,): {2: float("nan")}}, {(1,): 2})
+
+
+def test_a_difference_that_is_no_number_is_an_error():
+    continuations = [Continuation([1], [2]), Continuation([1], [3])]
+    # `max` of a number and NaN is the number.
+    wanted = Expected([], [], continuations, [1e-5, float("nan")])
+    with pytest.raises(NotFinite):
+        compared(wanted, Noted(max_length=9))
 
 
 @pytest.mark.slow
