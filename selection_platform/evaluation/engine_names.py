@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from selection_platform.configuration.evaluation_settings import EvaluationSettings
-from selection_platform.job.folder import read_manifest
+from selection_platform.job.folder import previous_folder, read_manifest
 
 TRANSFORMERS = "transformers"
 
@@ -18,7 +18,8 @@ def engine_name(settings: EvaluationSettings) -> str:
 
 def evaluated_with(folders: Iterable[Path]) -> Counter[str]:
     """How many finished evaluations each engine answered. transformers of any version is one engine."""
-    manifests = (read_manifest(folder) for folder in folders)
+    # While an evaluation is made again, and after that has failed, the earlier one is what is shown.
+    manifests = (read_manifest(folder) or read_manifest(previous_folder(folder)) for folder in folders)
     # Evaluations of earlier versions name none.
     names = (manifest.get("engine", TRANSFORMERS) for manifest in manifests if manifest is not None)
     return Counter(TRANSFORMERS if name.startswith(TRANSFORMERS) else name for name in names)
@@ -29,8 +30,8 @@ def mixed(folders: Iterable[Path]) -> str | None:
     found = evaluated_with(folders)
     if len(found) < 2:
         return None
-    listed = " and ".join(f"{count} by {name}" for name, count in sorted(found.items()))
+    listed = " and ".join(f"{count} with {name}" for name, count in sorted(found.items()))
     return (
-        f"Of the models, {listed} were evaluated: such results differ by more than what was trained. "
-        "`selection-platform run` evaluates all with the engine of the profile."
+        f"{found.total()} models were evaluated, {listed}, so their results differ also by the engine; "
+        "`selection-platform run` evaluates all of them with the engine of the profile."
     )
