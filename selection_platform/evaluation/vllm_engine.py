@@ -19,7 +19,7 @@ from selection_platform.configuration.evaluation_settings import EvaluationSetti
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.evaluation.engine import Continuation, Likelihood
 from selection_platform.models.loading import read_config
-from selection_platform.models.supported import positions
+from selection_platform.models.supported import longrope, positions
 from selection_platform.text.renderer import Renderer
 
 _SCRIPT = Path(__file__).with_name("vllm_process.py")
@@ -50,13 +50,18 @@ def vllm_engine(settings: EvaluationSettings, model: Path, dtype: str, renderer:
 
     Args:
         settings: with the Python of vLLM's environment, and vLLM's version.
-        model: a folder that `models.exported.write_model` wrote.
+        model: a folder with the weights and the tokenizer.
         dtype: number type of the weights.
         renderer: of the model.
 
     Raises:
-        VllmFailed: vLLM is missing, is of another version, or ended.
+        VllmFailed: vLLM is missing, is of another version, or ended, or it computes such models otherwise.
     """
+    if longrope(read_config(model)):
+        raise VllmFailed(
+            "evaluation.engine: the model's positions are of the kind longrope, which has frequencies for short and for "
+            "long texts, and vLLM uses others than transformers; write `engine: transformers`"
+        )
     with TemporaryFile() as said:
         process = _start(settings, said)
         try:
@@ -160,6 +165,11 @@ class VllmEngine:
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._longest:
+            if self._longest >= self.max_length:
+                raise VllmFailed(
+                    f"evaluation.engine: a prompt and its answer take {tokens - 1:,} tokens, all that the model takes, "
+                    "and vLLM wants room for one more; ask for fewer `shots`, or write `engine: transformers`"
+                )
             raise VllmFailed(
                 f"evaluation.vllm_memory: a prompt and its answer take {tokens:,} tokens, and vLLM has memory for "
                 f"{self._longest:,}; raise it, use a GPU with more memory, or write `engine: transformers`"

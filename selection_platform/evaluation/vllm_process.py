@@ -33,7 +33,10 @@ def main() -> None:
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     try:
         import vllm  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        # Or something is missing that vLLM imports.
+        if error.name != "vllm":
+            raise
         _reply(replies, {"version": None})
         return
     _reply(replies, {"version": vllm.__version__})

@@ -231,11 +231,16 @@ def positions(config: PreTrainedConfig) -> int | None:
     RoBERTa and its like count from behind the padding token's id, so they take fewer than their configuration says.
     """
     text = config.get_text_config()
-    rope = getattr(text, "rope_parameters", None) or {}
-    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    limits = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
+    limits = [kind.get("original_max_position_embeddings") for kind in longrope(config)]
     stated = getattr(text, "max_position_embeddings", None)
     if stated and text.model_type in _FIRST_BEHIND_PADDING:
         stated -= (text.pad_token_id or 0) + 1
     known = [limit for limit in (stated, *limits) if limit]
     return min(known, default=None)
+
+
+def longrope(config: PreTrainedConfig) -> list[dict[str, Any]]:
+    """The settings of LongRoPE in a model's configuration; none if its positions are of another kind."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    return [kind for kind in kinds if kind.get("rope_type") == "longrope"]

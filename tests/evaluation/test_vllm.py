@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import LlamaConfig
+from transformers import LlamaConfig, Phi3Config
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.text_settings import PAPER
@@ -25,7 +25,7 @@ from selection_platform.evaluation.engine_check import EnginesDisagree, Expected
 from selection_platform.evaluation.engine_names import evaluated_with, mixed
 from selection_platform.evaluation.harness import EVALUATION, evaluate
 from selection_platform.evaluation.spec import EvaluationSpec, computations
-from selection_platform.evaluation.vllm_engine import VllmFailed, vllm_engine
+from selection_platform.evaluation.vllm_engine import VllmEngine, VllmFailed, vllm_engine
 from selection_platform.job.folder import read_manifest, write_manifest
 from selection_platform.job.spec import write_spec
 from selection_platform.models.loading import load_model
@@ -186,6 +186,7 @@ def test_an_evaluation_has_the_results_of_transformers_and_says_who_answered(spe
     ("fault", "message"),
     [
         ("no vllm", "vllm_python: .* has no vLLM; name the Python of an environment with vLLM 0.32.0"),
+        ("no dependency", "ended with exit status 1; .* No module named 'a_module_that_is_not_there'"),
         ("other version", "vllm_version is 0.32.0, and .* has vLLM 9.9.9; install that version, or write"),
         ("dies", "ended with exit status 1; .* It said last: .*MemoryError: no room for keys and values"),
         ("is killed", r"was killed \(SIGKILL\)"),
@@ -206,6 +207,28 @@ def test_a_python_that_is_not_there_is_one_message(model):
         vllm_engine(asked("/no/python"), model, "float32", load_renderer(model, PAPER)),
     ):
         pass
+
+
+def test_a_model_with_two_sets_of_frequencies_is_refused(tmp_path, model):
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 16, "long_factor": [4.0] * 16}
+    sizes = {**CONFIG.to_dict(), "original_max_position_embeddings": 64, "pad_token_id": 0}
+    rope["original_max_position_embeddings"] = 64
+    Phi3Config(**{**sizes, "rope_parameters": rope}).save_pretrained(tmp_path)
+    with (
+        pytest.raises(VllmFailed, match=r"kind longrope, .*; write `engine: transformers`"),
+        vllm_engine(asked("/no/python"), tmp_path, "float32", load_renderer(model, PAPER)),
+    ):
+        pass
+
+
+def test_where_no_memory_helps_none_is_asked_for():
+    engine = VllmEngine.__new__(VllmEngine)
+    engine.max_length = engine._longest = 9000
+    engine._check_room(9000)
+    with pytest.raises(
+        VllmFailed, match=r"take 9,000 tokens, all that the model takes, and vLLM wants room for one more"
+    ):
+        engine._check_room(9001)
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 FAULT = os.environ.get("PRETEND", "")
+if FAULT == "no dependency":
+    import a_module_that_is_not_there  # noqa: F401  # pyright: ignore[reportMissingImports]
 __version__ = "9.9.9" if FAULT == "other version" else "0.32.0+cpu"
 
 
