@@ -23,6 +23,7 @@ from selection_platform.text.renderer import Renderer
 
 _MODEL = ".model"
 """Folder of the weights for vLLM. Names with a dot are no content of a job's folder."""
+_PARTIAL = f"{_MODEL}.partial"
 _AGREEMENT = "engine.json"
 
 Answering = tuple[Engine, Renderer]
@@ -85,7 +86,7 @@ def answering(
         # Both are there if this job was killed while vLLM answered.
         if not (exported.exists() and agrees.exists()):
             wanted = _expected(spec, model, ask_some)
-            _export(*model(), exported)
+            export(*model(), exported)
         model.release()
         renderer = load_renderer(Path(spec.model_folder), spec.text)
         with vllm_engine(spec.evaluation, exported, spec.dtype, renderer) as engine:
@@ -95,7 +96,13 @@ def answering(
                     temporary.write_text(json.dumps(found), encoding="utf-8")
             yield engine, renderer
     finally:
-        shutil.rmtree(exported, ignore_errors=True)
+        remove_exported(folder)
+
+
+def remove_exported(folder: Path) -> None:
+    """Remove vLLM's copy of the weights from a job's folder, whole or not, where there is one."""
+    for name in (_MODEL, _PARTIAL):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _expected(spec: EvaluationSpec, model: LoadedModel, ask_some: Callable[[ChatModel], None]) -> Expected:
@@ -107,9 +114,9 @@ def _expected(spec: EvaluationSpec, model: LoadedModel, ask_some: Callable[[Chat
     return expected(asked, engine)
 
 
-def _export(model: PreTrainedModel, renderer: Renderer, folder: Path) -> None:
-    """Write the model as `export --model` does; of an adapter, the merged weights."""
-    partial = folder.with_name(f"{folder.name}.partial")
+def export(model: PreTrainedModel, renderer: Renderer, folder: Path) -> None:
+    """Write a model for vLLM: of an adapter, the merged weights, and the tokenizer as it is here."""
+    partial = folder.with_name(_PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     write_weights(model, renderer, partial)

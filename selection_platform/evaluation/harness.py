@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
@@ -29,7 +29,7 @@ from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine
 from selection_platform.evaluation.engine_check import PROMPTS
 from selection_platform.evaluation.engine_names import engine_name
-from selection_platform.evaluation.engines import LoadedModel, agreement, answering
+from selection_platform.evaluation.engines import LoadedModel, agreement, answering, remove_exported
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.own_benchmarks import content_of
@@ -111,6 +111,8 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         rows = [row for part in parts.values() for row in part[table]]
         with whole_file(folder / f"{table}.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    # Of a job that was killed between its last part and this.
+    remove_exported(folder)
     write_manifest(
         folder,
         {
@@ -180,19 +182,8 @@ def _tasks(spec: EvaluationSpec, name: str) -> dict[str, Task]:
 def _ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -> None:
     """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
     with _quiet_lm_eval():
-        places = [
-            [
-                (task, place)
-                for nth in range(PROMPTS)
-                for task in _tasks(spec, name).values()
-                for place in (chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs)))[
-                    nth : nth + 1
-                ]
-            ]
-            for name in benchmarks
-        ]
-        in_turn = [each for turn in zip_longest(*places) for each in turn if each is not None]
-        for task, place in in_turn[:PROMPTS]:
+        items = _in_turn(_in_turn(_first_items(spec, name)) for name in benchmarks)
+        for task, place in items[:PROMPTS]:
             cast(Any, task).build_all_requests(
                 samples=[place],
                 apply_chat_template=True,
@@ -201,6 +192,18 @@ def _ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) 
             )
             # A request's type is the name of the method that answers it.
             getattr(chat, task.instances[0].request_type)(task.instances)
+
+
+def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[tuple[Task, int]]]:
+    """Of each task of a benchmark, the places of the first items that are asked."""
+    for task in _tasks(spec, name).values():
+        places = chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs))
+        yield [(task, place) for place in places[:PROMPTS]]
+
+
+def _in_turn(lists: Iterable[list[tuple[Task, int]]]) -> list[tuple[Task, int]]:
+    """The first of each list, then the second of each, and so on."""
+    return [each for turn in zip_longest(*lists) for each in turn if each is not None]
 
 
 def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:

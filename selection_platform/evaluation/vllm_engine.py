@@ -59,8 +59,8 @@ def vllm_engine(settings: EvaluationSettings, model: Path, dtype: str, renderer:
     """
     if longrope(read_config(model)):
         raise VllmFailed(
-            "evaluation.engine: the model's positions are of the kind longrope, which has frequencies for short and for "
-            "long texts, and vLLM uses others than transformers; write `engine: transformers`"
+            "evaluation.engine: the model's positions are of the kind longrope, which has frequencies for short and "
+            "for long texts, and vLLM uses others than transformers; write `engine: transformers`"
         )
     with TemporaryFile() as said:
         process = _start(settings, said)

@@ -256,6 +256,28 @@ def test_after_a_kill_the_check_is_not_made_again_and_no_model_is_loaded(spec, t
 
 
 @pytest.mark.slow
+def test_no_copy_of_the_weights_stays(spec, tmp_path, monkeypatch):
+    folder = tmp_path / "evaluation"
+    with monkeypatch.context() as patch:
+
+        def full(_, __, folder: Path) -> None:
+            (folder / "model.safetensors").write_text("half")
+            raise OSError("no space left on device")
+
+        patch.setattr(engines, "write_weights", full)
+        with pytest.raises(OSError, match="no space left"):
+            evaluate(spec, folder)
+    assert not list(folder.glob(".model*"))
+    evaluate(spec, folder)
+    # Killed after the last part was written, and before the copy was removed.
+    (folder / "manifest.json").unlink()
+    for name in (".model", ".model.partial"):
+        (folder / name).mkdir()
+    evaluate(spec, folder)
+    assert not list(folder.glob(".model*"))
+
+
+@pytest.mark.slow
 def test_no_engine_outlives_a_job_that_is_killed(spec, tmp_path, python):
     note = tmp_path / "pid"
     file = tmp_path / "spec.json"
