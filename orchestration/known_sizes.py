@@ -16,6 +16,7 @@ from selection_platform.estimate.known_sizes import find_shape, guessed_lengths
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Counts, Extra, Lengths, in_tokens
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.task import Known
+from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.job.compute import Compute
 from selection_platform.methods.selectit.rating_lines import RATING_CUE, RATING_PROMPTS
 from selection_platform.text.rendering import ANSWER_CUE
@@ -72,7 +73,7 @@ class KnownSizes:
         if not models:
             return []
         notes = [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools]
-        if self._profile.evaluation.engine == "vllm":
+        if answers_with_vllm(self._profile.evaluation):
             notes.append("Evaluations: as transformers computes them; how much faster vLLM is, is not known.")
         return notes
 
@@ -133,7 +134,7 @@ class KnownSizes:
     def _evaluated(self) -> dict[str, Compute]:
         """The arithmetic of an evaluation of each model, where one was counted under the settings of now."""
         found: dict[str, Compute] = {}
-        if self._profile.evaluation.engine == "vllm":
+        if answers_with_vllm(self._profile.evaluation):
             # It computes elsewhere, and does not say how much.
             return found
         # The newest first: of an evaluation's earlier materialisations the settings are not looked up.

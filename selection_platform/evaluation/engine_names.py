@@ -6,14 +6,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from selection_platform.configuration.evaluation_settings import EvaluationSettings
+from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.job.folder import previous_folder, read_manifest
 
 TRANSFORMERS = "transformers"
 
 
 def engine_name(settings: EvaluationSettings) -> str:
-    """The engine that a profile names, with its version."""
-    return f"vllm {settings.vllm_version}" if settings.engine == "vllm" else f"{TRANSFORMERS} {version(TRANSFORMERS)}"
+    """The engine that answers under a profile's settings, with its version."""
+    if answers_with_vllm(settings):
+        return f"vllm {settings.vllm_version}"
+    return f"{TRANSFORMERS} {version(TRANSFORMERS)}"
 
 
 def evaluated_with(folders: Iterable[Path]) -> Counter[str]:

@@ -49,7 +49,14 @@ from selection_platform.evaluation.results import (
     summarise,
 )
 from selection_platform.evaluation.sandbox import check_sandbox
-from selection_platform.evaluation.spec import CODE_TASK, OFFLINE_PREFIX, EvaluationSpec, computations
+from selection_platform.evaluation.spec import (
+    CODE_TASK,
+    OFFLINE_PREFIX,
+    EvaluationSpec,
+    answers_with_vllm,
+    computations,
+    left_in,
+)
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
@@ -86,9 +93,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     """
     if open_job_folder(folder, _identity(spec)):
         return _result(folder)
-    runs_code = spec.evaluation.run_generated_code == "sandboxed"
-    named = spec.evaluation.benchmarks
-    benchmarks = {name: settings for name, settings in named.items() if settings.task != CODE_TASK or runs_code}
+    named, benchmarks = spec.evaluation.benchmarks, left_in(spec.evaluation)
     if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
     # A resumed job may not need the model at all.
@@ -314,7 +319,7 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)} | logits_in(spec.dtype),
         # Left out where transformers answers, as in versions without another engine.
-        **({"engine": engine_name(spec.evaluation)} if spec.evaluation.engine == "vllm" else {}),
+        **({"engine": engine_name(spec.evaluation)} if answers_with_vllm(spec.evaluation) else {}),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from selection_platform.configuration.base import SPEED
-from selection_platform.configuration.evaluation_settings import EvaluationSettings
+from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 
 OFFLINE_PREFIX = "offline_"
@@ -14,6 +14,17 @@ CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The only task that runs generated code."""
 
 
+def left_in(evaluation: EvaluationSettings) -> dict[str, BenchmarkSettings]:
+    """The benchmarks that a model answers: all but those that run generated code where none may run."""
+    runs_code = evaluation.run_generated_code == "sandboxed"
+    return {name: each for name, each in evaluation.benchmarks.items() if each.task != CODE_TASK or runs_code}
+
+
+def answers_with_vllm(evaluation: EvaluationSettings) -> bool:
+    """Whether vLLM answers: where no benchmark is left it is never started."""
+    return evaluation.engine == "vllm" and bool(left_in(evaluation))
+
+
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     """The computations of the results. Those of lm-eval's tasks, generated code and vLLM count if they are used."""
     benchmarks = evaluation.benchmarks.values()
@@ -21,7 +32,7 @@ def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     # Of files, those without a rule are lm-eval's task files.
     stock = any(each.rule is None and not each.task.startswith(OFFLINE_PREFIX) for each in benchmarks)
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
-    engine = ("vllm_engine",) if evaluation.engine == "vllm" else ()
+    engine = ("vllm_engine",) if answers_with_vllm(evaluation) else ()
     return ("evaluation", *(("stock_tasks",) if stock else ()), *code, *engine)
 
 

@@ -13,6 +13,7 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.evaluation.engine_names import engine_name
+from selection_platform.evaluation.spec import answers_with_vllm
 
 PROGRAM = "selection-platform"
 
@@ -27,7 +28,7 @@ def recipe(profile: Profile) -> dict[str, str]:
         "arms": "; ".join(f"{name} ({_seeds(arm)})" for name, arm in profile.arms.items()),
         "fine-tuning": _on_one_line(profile.fine_tuning.content()),
         "number type of scoring, training and evaluation": profile.dtype,
-        **({"evaluation": engine_name(profile.evaluation)} if profile.evaluation.engine == "vllm" else {}),
+        **({"evaluation": engine_name(profile.evaluation)} if answers_with_vllm(profile.evaluation) else {}),
         **{f"benchmark {name}": _benchmark(each) for name, each in profile.evaluation.benchmarks.items()},
     }
 

@@ -22,7 +22,7 @@ from selection_platform.errors import NotFinite
 from selection_platform.evaluation import engines, harness
 from selection_platform.evaluation.engine import Continuation, TransformersEngine
 from selection_platform.evaluation.engine_check import EnginesDisagree, Expected, Noted, compared
-from selection_platform.evaluation.engine_names import evaluated_with, mixed
+from selection_platform.evaluation.engine_names import engine_name, evaluated_with, mixed
 from selection_platform.evaluation.harness import EVALUATION, evaluate
 from selection_platform.evaluation.spec import EvaluationSpec, computations
 from selection_platform.evaluation.vllm_engine import VllmEngine, VllmFailed, vllm_engine
@@ -62,7 +62,7 @@ def model(tmp_path_factory) -> Path:
 
 
 def asked(python: str) -> EvaluationSettings:
-    return EvaluationSettings(benchmarks={}, engine="vllm", vllm_version="0.32.0", vllm_python=python)
+    return EvaluationSettings(engine="vllm", vllm_version="0.32.0", vllm_python=python)
 
 
 @pytest.fixture
@@ -134,6 +134,15 @@ def test_an_engine_counts_with_its_version_and_not_with_its_place():
     assert {**asked("/b/python").content(), "engine": "vllm", "vllm_version": "0.32.0"} == one.content()
     assert "vllm_python" not in one.content()
     assert "vllm_engine" in computations(one)
+
+
+@pytest.mark.parametrize("benchmarks", [{}, {"code": {"task": "offline_humaneval"}}])
+def test_an_engine_that_answers_nothing_does_not_count(benchmarks):
+    settings = EvaluationSettings.model_validate({**asked("/a/python").model_dump(), "benchmarks": benchmarks})
+    assert "vllm_engine" not in computations(settings)
+    assert engine_name(settings).startswith("transformers ")
+    sandboxed = settings.model_copy(update={"run_generated_code": "sandboxed"})
+    assert engine_name(sandboxed) == ("vllm 0.32.0" if benchmarks else engine_name(settings))
 
 
 @pytest.mark.slow
