@@ -1,6 +1,7 @@
 """Benchmarks: the evaluation of each experiment's model."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from resources.job_launcher import JobLauncher
 from resources.replacement import Replacement
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.evaluation.engine_names import TRANSFORMERS
 from selection_platform.evaluation.spec import computations
 from selection_platform.experiments.keys import Experiment
 from sql.queries import load_sql
@@ -74,14 +76,18 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
                 "left out": manifest["left_out"],
             },
             check_results=[template],
-            data_version=dg.DataVersion(
-                warehouse.content_hash("benchmarks.results", partition)
-                + "-"
-                + warehouse.content_hash("benchmarks.items", partition)
+            data_version=_version(
+                [warehouse.content_hash(f"benchmarks.{table}", partition) for table in ("results", "items")], manifest
             ),
         )
 
     return [benchmark_result]
+
+
+def _version(hashes: list[str], manifest: Mapping[str, Any]) -> dg.DataVersion:
+    """The version of a result: what its tables hold, and vLLM if it answered, since reports say who did."""
+    engine = manifest.get("engine", TRANSFORMERS)
+    return dg.DataVersion("-".join([*hashes, *([] if engine.startswith(TRANSFORMERS) else [engine])]))
 
 
 def _settings(profile: Profile) -> Used:

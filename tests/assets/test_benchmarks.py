@@ -2,7 +2,7 @@
 
 import yaml
 
-from assets.benchmarks import _settings
+from assets.benchmarks import _settings, _version
 from selection_platform.configuration.profile import read_profile, shipped_profiles
 
 
@@ -23,3 +23,10 @@ def test_the_content_of_a_file_of_ones_own_counts(tmp_path):
 
 def test_without_such_a_file_nothing_is_said_of_it():
     assert "evaluation.files" not in _settings(read_profile(shipped_profiles()["demo"]))
+
+
+def test_vllm_is_part_of_the_version_since_reports_name_it():
+    plain = _version(["r", "i"], {})
+    assert plain.value == "r-i"
+    assert _version(["r", "i"], {"engine": "transformers 5.1"}) == plain
+    assert _version(["r", "i"], {"engine": "vllm 0.32.0"}).value == "r-i-vllm 0.32.0"
