@@ -25,11 +25,11 @@ from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare
 from selection_platform.evaluation.benchmark_tasks import load_tasks
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine, TransformersEngine
-from selection_platform.evaluation.engine_check import Asked, Noted, compared, expected
+from selection_platform.evaluation.engine_check import Asked, Noted, answers_of, compared, expected
+from selection_platform.evaluation.engines import export
 from selection_platform.evaluation.harness import _quiet_lm_eval
 from selection_platform.evaluation.vllm_engine import vllm_engine
 from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, convert_packaged
-from selection_platform.models.exported import write_weights
 from selection_platform.models.loading import load_model
 from selection_platform.models.renderers import load_renderer
 
@@ -52,24 +52,19 @@ def note(data: Path, items: int, chat: ChatModel) -> dict[str, int]:
     return counts
 
 
-def answered(engine: Engine, asked: Noted) -> tuple[dict[int, list[int]], Times]:
+def answered(engine: Engine, asked: Noted) -> tuple[list[list[int]], Times]:
     """The answers of an engine, and how long it took for them and for the choices."""
-    groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
-    for place, (_, new_tokens, stops) in enumerate(asked.prompts):
-        groups.setdefault((new_tokens, stops), []).append(place)
-    started, answers = time.monotonic(), dict[int, list[int]]()
-    for (new_tokens, stops), places in groups.items():
-        prompts = [asked.prompts[place][0] for place in places]
-        answers |= {places[index]: ids for index, ids in engine.generate(prompts, new_tokens, stops)}
+    started = time.monotonic()
+    answers = answers_of(asked.prompts, engine)
     written = time.monotonic()
     for _ in engine.log_likelihoods(asked.continuations):
         pass
     return answers, {"answers": written - started, "choices": time.monotonic() - written}
 
 
-def texts(asked: Iterable[Asked], answers: dict[int, list[int]], chat: ChatModel) -> list[str]:
+def texts(asked: Iterable[Asked], answers: list[list[int]], chat: ChatModel) -> list[str]:
     """The answers as an evaluation reads them."""
-    return [chat._answer(answers[place], stops)[0] for place, (_, _, stops) in enumerate(asked)]
+    return [chat._answer(ids, stops)[0] for ids, (_, _, stops) in zip(answers, asked, strict=True)]
 
 
 def main() -> None:
@@ -101,9 +96,7 @@ def main() -> None:
         our_answers, times = answered(ours, asked)
         few = Noted(asked.max_length, 0, asked.prompts[:: max(1, len(asked.prompts) // 8)], asked.continuations)
         wanted = expected(few, ours)
-        exported.mkdir()
-        write_weights(model, renderer, exported)
-        renderer.tokenizer.save_pretrained(exported)
+        export(model, renderer, exported)
         started = time.monotonic()
         with vllm_engine(settings, exported, "float32", renderer) as theirs:
             start = time.monotonic() - started

@@ -96,9 +96,9 @@ class EvaluationSettings(Settings):
 
     engine: Annotated[Literal["transformers", "vllm"], Later("transformers")] = Field(
         default="transformers",
-        description="What answers the prompts. vLLM is several times as fast, and runs in an environment of its own "
-        "(docs/benchmarks.md). Answers may differ where two tokens are nearly as likely as each other, so another "
-        "engine, or another version of vLLM, makes results due.",
+        description="What answers the prompts. vLLM was several times as fast on a CPU, and was not timed on a GPU. It "
+        "runs in an environment of its own (docs/benchmarks.md). Answers may differ where two tokens are nearly as "
+        "likely as each other, so another engine, or another version of vLLM, makes results due.",
     )
     vllm_version: Annotated[str | None, Later(None)] = Field(
         default=None, description="With `engine: vllm`: its version, such as 0.32.0. Another one is refused."

@@ -90,7 +90,7 @@ class Agreement:
 
 def expected(asked: Noted, engine: Engine) -> Expected:
     """The answers of transformers to what was noted."""
-    answers = _answers(asked.prompts, engine)
+    answers = answers_of(asked.prompts, engine)
     written = [
         Continuation(prompt, answer) for (prompt, *_), answer in zip(asked.prompts, answers, strict=True) if answer
     ]
@@ -104,7 +104,7 @@ def compared(of_transformers: Expected, engine: Engine) -> Agreement:
     Raises:
         NotFinite: a log-likelihood of one of them is no number.
     """
-    answers = _answers(of_transformers.prompts, engine)
+    answers = answers_of(of_transformers.prompts, engine)
     scores = _scores(of_transformers.continuations, engine)
     differences = [
         abs(one - other) / len(each.answer)
@@ -136,7 +136,7 @@ def check(found: Agreement, dtype: str) -> dict[str, Any]:
     return asdict(found)
 
 
-def _answers(prompts: list[Asked], engine: Engine) -> list[list[int]]:
+def answers_of(prompts: list[Asked], engine: Engine) -> list[list[int]]:
     """The answer's tokens to each prompt."""
     groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
     for place, (_, new_tokens, stops) in enumerate(prompts):
