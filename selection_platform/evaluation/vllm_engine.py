@@ -165,7 +165,7 @@ class VllmEngine:
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._longest:
-            if self._longest >= self.max_length:
+            if tokens - 1 == self._longest == self.max_length:
                 raise VllmFailed(
                     f"evaluation.engine: a prompt and its answer take {tokens - 1:,} tokens, all that the model takes, "
                     "and vLLM wants room for one more; ask for fewer `shots`, or write `engine: transformers`"
