@@ -131,8 +131,9 @@ def main() -> None:
             rounded = ifd_of(options, samples, folder / "rounded", "bfloat16", large)
         half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
         half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
-    usable = np.isfinite(single)
-    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have an IFD; spread {np.std(single[usable]):.4f}\n")
+    # What IFD rejects is never picked.
+    usable = np.isfinite(single) & (single <= 1)
+    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have a score; spread {np.std(single[usable]):.4f}\n")
     print("| compared | noise / spread | of the best tenth, changed | expected | of 10,000 of a million, expected |")
     print("|---|--:|--:|--:|--:|")
     for label, one, other in (
