@@ -11,6 +11,7 @@ from selection_platform.configuration.profile import load_profile
 from selection_platform.report import proxies as module
 from selection_platform.report.agreement import wilson
 from selection_platform.report.costs import Spent
+from selection_platform.report.data import own_data
 from selection_platform.report.proxies import SCHEMA, has_cheaper_scorers, proxy_rows
 from selection_platform.report.proxy_section import proxies, saved, sentences
 from selection_platform.report.sections import sections
@@ -162,6 +163,16 @@ def test_scores_are_read_once_for_all_budgets_and_a_budget_of_all_has_no_row(tmp
         rows = proxy_rows(profile, counted, {})
     assert rows.select("budget", "picks", "shared").rows() == [(2, 2, 2), (1, 1, 1)]
     assert sorted(read) == ["big", "small"]
+
+
+@pytest.mark.slow
+def test_a_home_that_was_made_before_the_card_has_a_report(tmp_path, new_warehouse, profile):
+    warehouse = new_warehouse(tmp_path / "warehouse")
+    with warehouse.write() as connection:
+        connection.execute("DROP TABLE reports.proxy_card")
+    snapshot = warehouse.snapshot()
+    with warehouse.queries(snapshot) as query:
+        assert "proxies" not in sections(own_data(profile, query, snapshot))
 
 
 @pytest.mark.parametrize(
