@@ -9,11 +9,12 @@ import dagster as dg
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
 from assets.record.caveat import caveat
-from assets.record.cost_ledger import costs_of_experiments, entries
+from assets.record.cost_ledger import costs_of_experiments, entries, spent_by_partition
 from assets.record.metadata import REPORT_PAGE, markdown_picture, report_links
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.report.agreement import GOOD_ENOUGH
 from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.report.leaderboard import markdown_leaderboards
 from selection_platform.report.proxies import has_cheaper_scorers
@@ -269,14 +270,8 @@ def _proxy_card(profile: Profile) -> dg.AssetsDefinition:
         deps=["selection", "cost_ledger"],
         group="reports",
         kinds={"python", "duckdb"},
-        settings={"selectit": profile.selectit},
-        sql=[
-            "90_reports/scores_of",
-            "90_reports/warmup_epochs",
-            "90_reports/rating_costs",
-            "40_scores/less",
-            "40_scores/selectit",
-        ],
+        settings={"selectit": profile.selectit, "good enough": GOOD_ENOUGH},
+        sql=["90_reports/scores_of", "90_reports/warmup_epochs", "40_scores/less", "40_scores/selectit"],
     )
     def proxy_card(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         """Whether a cheaper scorer picks the same, and what it saves. Table `reports.proxy_card`."""
@@ -284,7 +279,7 @@ def _proxy_card(profile: Profile) -> dg.AssetsDefinition:
         from selection_platform.report.proxy_section import proxies
 
         with warehouse.queries(warehouse.snapshot()) as query:
-            rows = proxy_rows(profile, query)
+            rows = proxy_rows(profile, query, spent_by_partition(entries(context.instance)))
         count = warehouse.replace_from_frame("reports.proxy_card", {}, rows)
         return _table_result(warehouse, "reports.proxy_card", count, _tables(proxies(rows)))
 

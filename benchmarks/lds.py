@@ -224,8 +224,12 @@ def correlation(one: Array, other: Array) -> Estimate:
 
 
 def reachable(seeds_agree: float, seeds: int) -> float:
-    """The correlation of the expected loss with the mean loss of so many seeds, if two seeds correlate like that."""
-    return max(0.0, seeds * seeds_agree / (1 + (seeds - 1) * seeds_agree)) ** 0.5
+    """The correlation of the expected loss with the mean loss of so many seeds, if two seeds correlate like that.
+
+    Seeds that disagree share nothing: 0.
+    """
+    shared = max(0.0, seeds_agree)
+    return (seeds * shared / (1 + (seeds - 1) * shared)) ** 0.5
 
 
 def table(found: Array, chosen: NDArray[np.bool_], scores: dict[str, Scored]) -> str:

@@ -53,4 +53,4 @@ def _place(package: str, file: str) -> Path | None:
 
 def _message(missing: list[str]) -> str:
     are = f"package {missing[0]} is" if len(missing) == 1 else f"packages {', '.join(missing)} are"
-    return f"data {are} not installed in the pinned version; run: {INSTALL}"
+    return f"data {are} not installed, or of another version; run: {INSTALL}"

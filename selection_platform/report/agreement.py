@@ -12,10 +12,8 @@ import polars as pl
 from selection_platform.errors import PlatformError
 
 GOOD_ENOUGH = 0.8
-"""Lowest agreement at which a cheaper scorer may stand in for a dearer one: at least four of five picks are the same,
-beyond what chance gives. A convention: scoring twice with other batches agrees to nearly 1, and that others of the
-samples near the border of a selection train as well a model is for a verdict to show. Raise it where they must not
-differ."""
+"""Least `beyond_chance` at which a cheaper scorer may stand in for a dearer one. It is a convention: scoring twice with
+other batches gives nearly 1, and whether picks that differ train a worse model, only a verdict shows."""
 _Z = 1.959964
 
 
@@ -48,8 +46,8 @@ class Agreement(NamedTuple):
 
     @property
     def beyond_chance(self) -> float:
-        """Cohen's kappa of the two selections, at the lower end of the share's interval: 0 by chance, 1 if equal."""
-        return 0.0 if self.by_chance >= 1 else (self.share_low - self.by_chance) / (1 - self.by_chance)
+        """The lower end of the share's interval, on a scale on which chance gives 0, and all picks the same give 1."""
+        return (self.share_low - self.by_chance) / (1 - self.by_chance)
 
     @property
     def good_enough(self) -> bool:
@@ -63,7 +61,7 @@ def agreement(proxy: pl.DataFrame, whole: pl.DataFrame, budget: int, about: str)
     Args:
         proxy: columns sample_id and score (null: cannot be picked) of the scorer that may stand in.
         whole: the same of the scorer to be reproduced.
-        budget: samples that each picks: those of the highest scores; of equal ones, the lower id.
+        budget: samples that each picks, fewer than there are: those of the highest scores; of equal ones, the lower id.
         about: what is compared, for messages.
 
     Raises:

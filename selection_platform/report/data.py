@@ -24,6 +24,7 @@ from sql.queries import load_sql
 
 TRAINING = "experiments.training"
 CONTAMINATION = "pools.contamination"
+PROXY_CARD = "reports.proxy_card"
 MOST_PICKS = 10
 """Most picks of an experiment that are shown."""
 _CELL = {"model": pl.String, "pool": pl.String, "budget": pl.Int64}
@@ -114,7 +115,6 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     names += ["selection_overlap", "selection_profile"] if profile.first_selections else []
     names += ["pool_size_curve"] if profile.sub_pools else []
     names += ["diversity_ablation"] if profile.cluster_pairs else []
-    names += ["proxy_card"] if has_cheaper_scorers(profile) else []
     margins = Margins(profile.verdict.margin, profile.verdict.loss_margin)
     tables = {name: query(f"FROM reports.{name}", {}) for name in names}
     # Homes of an earlier version have no such tables before the first write.
@@ -122,6 +122,8 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     if TRAINING in present:
         tables["training"] = _training(profile, query(f"FROM {TRAINING}", {}))
     differences = query(load_sql("90_reports/item_differences"), {})
+    if PROXY_CARD in present and has_cheaper_scorers(profile):
+        tables["proxy_card"] = query(f"FROM {PROXY_CARD}", {})
     if CONTAMINATION in present:
         tables["contamination"] = with_and_without(differences, query(load_sql("90_reports/contamination"), {}))
     tables["items_won_and_lost"] = counted(differences)

@@ -1,13 +1,15 @@
 """The proxy card: does a cheaper scorer pick what a dearer one picks, and what does it save?
 
-A cheaper scorer is whatever the tables already hold: the same method with another, cheaper model of the profile; LESS
-with the first checkpoints of its warm-up alone; one of SelectIT's raters, with all wordings or with the first alone.
+A cheaper scorer is whatever the tables already hold: the same method with another model of the profile; LESS with the
+first checkpoints of its warm-up alone; one of SelectIT's raters, with all wordings or with the first alone. Cheaper is
+what does less arithmetic, which is the same on any machine; where that of one of the two is not known, there is no row.
 Scores come from the methods' own statements.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -34,61 +36,70 @@ SCHEMA = {
 """The columns of `reports.proxy_card`."""
 
 
-class Scorer(NamedTuple):
+@dataclass(frozen=True)
+class Scorer:
     """One way to score a pool.
 
     Attributes:
         name: of the scorer.
-        scores: columns sample_id and score.
-        spent: what selecting by it costs, if nothing else does.
+        spent: what selecting by it costs, if nothing else does; nothing where the ledger does not have it.
+        read: gives the scores.
     """
 
     name: str
-    scores: pl.DataFrame
     spent: Spent
+    read: Callable[[], pl.DataFrame]
+
+    @cached_property
+    def scores(self) -> pl.DataFrame:
+        """Columns sample_id and score, with a row for each sample of the pool: read once, and only if asked for."""
+        return self.read().select("sample_id", "score")
 
 
 def has_cheaper_scorers(profile: Profile) -> bool:
-    """Whether the tables of a profile's results hold a cheaper scorer of any arm."""
+    """Whether the tables of a profile's results may hold a cheaper scorer of any arm."""
     alone = {LESS.name, "selectit"} if profile.selectit.helpers else {LESS.name}
     arms = [profile.methods[name] for name in profile.arms]
     several = len(profile.fine_tuned_models) > 1
-    return any(arm.without_targets in alone or (several and arm.scored_per == "scoring") for arm in arms)
+    return any(arm.without_targets in alone or (several and _by_model(arm)) for arm in arms)
 
 
-def proxy_rows(profile: Profile, query: "Query") -> pl.DataFrame:
+def proxy_rows(profile: Profile, query: "Query", spent: Mapping[str, Spent]) -> pl.DataFrame:
     """The rows of `reports.proxy_card`, in the profile's order.
+
+    Args:
+        profile: the profile.
+        query: reads the warehouse.
+        spent: the cost of each partition's content, by `asset partition`.
 
     Raises:
         PlatformError: see `agreement`.
     """
     costs = _costs(query)
     rows: list[dict[str, Any]] = []
-    for experiment in profile.first_selections.values():
-        method, others = profile.methods[experiment.method], _other_models(profile, experiment)
-        # A table of scores has a row for each sample of the pool, and is not read in vain.
-        if others or method.without_targets == LESS.name or _rated_by_several(profile, experiment):
-            whole = _by_table(method, query, experiment, costs)
-            cheaper = [_by_table(method, query, other, costs) for other in others]
-            if method.without_targets == LESS.name:
-                cheaper += _first_checkpoints(query, experiment, method, whole)
-            if _rated_by_several(profile, experiment):
-                cheaper += _single_raters(profile, query, experiment)
-            rows += [_row(method, experiment, one, whole) for one in cheaper if _price(one.spent) < _price(whole.spent)]
+    for experiments in _by_scores(profile):
+        whole = _of_model(profile, query, experiments[0], costs)
+        for one in _scorers(profile, query, experiments[0], whole, costs, spent):
+            # What was not counted is not known to be cheaper.
+            if 0 < one.spent.flops < whole.spent.flops:
+                # Of all samples, any scorer picks the same.
+                chosen = [each for each in experiments if (each.budget or 0) < whole.scores.height]
+                rows += [_row(profile.methods[each.method], each, one, whole) for each in chosen]
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def _other_models(profile: Profile, experiment: Experiment) -> list[Experiment]:
-    """The same selections with other models; none where scores do not depend on the model."""
-    if profile.methods[experiment.method].scored_per != "scoring":
-        return []
-    models = (model for model in profile.fine_tuned_models if model != experiment.model)
-    return [replace(experiment, model=model) for model in models]
+def _by_scores(profile: Profile) -> list[list[Experiment]]:
+    """The first selections by the same scores: one for each budget."""
+    groups: dict[tuple[str, str | None, str | None], list[Experiment]] = {}
+    for each in profile.first_selections.values():
+        if _by_model(profile.methods[each.method]):
+            groups.setdefault((each.method, each.pool, each.model), []).append(each)
+    return list(groups.values())
 
 
-def _rated_by_several(profile: Profile, experiment: Experiment) -> bool:
-    """Whether a selection is by the ratings of several models."""
-    return experiment.method == "selectit" and len(profile.raters_of(experiment.base_model)) > 1
+def _by_model(method: Method) -> bool:
+    """Whether a method's scores are the model's: where they come from a draw too, two models share the draw."""
+    return method.scored_per == "scoring" and not method.seeded_scores and not method.budgeted_scores
 
 
 def _row(method: Method, experiment: Experiment, proxy: Scorer, whole: Scorer) -> dict[str, Any]:
@@ -120,17 +131,31 @@ def _costs(query: "Query") -> dict[str, Spent]:
     return {experiment: Spent(*spent) for experiment, *spent in rows.select("experiment", *Spent._fields).iter_rows()}
 
 
-def _by_table(method: Method, query: "Query", experiment: Experiment, costs: Mapping[str, Spent]) -> Scorer:
+def _of_model(profile: Profile, query: "Query", experiment: Experiment, costs: Mapping[str, Spent]) -> Scorer:
     """The scorer of an experiment: what is in its method's table."""
-    values = {
-        "table": method.table,
-        "pool": experiment.pool,
-        "model": experiment.model,
-        "seed": experiment.seed if method.seeded_scores else None,
-        "budget": experiment.budget if method.budgeted_scores else None,
-    }
-    scores = query(load_sql("90_reports/scores_of"), values)
-    return Scorer(f"model {experiment.model}", scores, costs.get(experiment.key, Spent()))
+    table = profile.methods[experiment.method].table
+    values = {"table": table, "pool": experiment.pool, "model": experiment.model}
+    read = partial(query, load_sql("90_reports/scores_of"), values)
+    return Scorer(f"model {experiment.model}", costs.get(experiment.key, Spent()), read)
+
+
+def _scorers(
+    profile: Profile,
+    query: "Query",
+    experiment: Experiment,
+    whole: Scorer,
+    costs: Mapping[str, Spent],
+    spent: Mapping[str, Spent],
+) -> Iterator[Scorer]:
+    """The other ways to score for an experiment, cheaper or not."""
+    for model in profile.fine_tuned_models:
+        if model != experiment.model:
+            yield _of_model(profile, query, replace(experiment, model=model), costs)
+    method = profile.methods[experiment.method]
+    if method.without_targets == LESS.name:
+        yield from _first_checkpoints(query, experiment, method, whole)
+    if experiment.method == "selectit" and len(profile.raters_of(experiment.base_model)) > 1:
+        yield from _single_raters(profile, query, experiment, spent)
 
 
 def _first_checkpoints(query: "Query", experiment: Experiment, method: Method, whole: Scorer) -> Iterator[Scorer]:
@@ -139,17 +164,17 @@ def _first_checkpoints(query: "Query", experiment: Experiment, method: Method, w
     of = {"pool": experiment.pool, "model": experiment.model, "direction": direction}
     rates = query(load_sql("90_reports/warmup_epochs"), of)["mean_learning_rate"].to_list()
     for kept in range(1, len(rates)):
-        weights = [rate if place < kept else 0.0 for place, rate in enumerate(rates)]
-        scores = query(load_sql("40_scores/less"), {**of, "weights": weights}).select("sample_id", "score")
-        yield Scorer(f"{kept} of {len(rates)} checkpoints", scores, Spent().plus(whole.spent, kept / len(rates)))
+        values = {**of, "weights": [rate if place < kept else 0.0 for place, rate in enumerate(rates)]}
+        read = partial(query, load_sql("40_scores/less"), values)
+        yield Scorer(f"{kept} of {len(rates)} checkpoints", Spent().plus(whole.spent, kept / len(rates)), read)
 
 
-def _single_raters(profile: Profile, query: "Query", experiment: Experiment) -> Iterator[Scorer]:
+def _single_raters(
+    profile: Profile, query: "Query", experiment: Experiment, spent: Mapping[str, Spent]
+) -> Iterator[Scorer]:
     """SelectIT by one of several raters, with all wordings and with the first of them."""
-    rows = query(load_sql("90_reports/rating_costs"), {}).select("partition", *Spent._fields).iter_rows()
-    costs = {partition: Spent(*spent) for partition, *spent in rows}
     for rater in profile.raters_of(experiment.base_model):
-        spent = costs.get(Scoring(experiment.pool or "", rater).key, Spent())
+        rating = spent.get(f"rating_probability {Scoring(experiment.pool or '', rater).key}", Spent())
         for level, said, share in (("sentence", "five wordings", 1.0), ("token", "one wording", 1 / 5)):
             values = {
                 "pool": experiment.pool,
@@ -159,10 +184,5 @@ def _single_raters(profile: Profile, query: "Query", experiment: Experiment) -> 
                 "level": level,
                 "softmax_twice": False,
             }
-            scores = query(load_sql("40_scores/selectit"), values).select("sample_id", "score")
-            yield Scorer(f"rater {rater}, {said}", scores, Spent().plus(spent, share))
-
-
-def _price(spent: Spent) -> tuple[float, float, float]:
-    """What a cost is ordered by: arithmetic, which is the same on any machine, before time."""
-    return spent.flops, spent.gpu_seconds, spent.cpu_seconds
+            read = partial(query, load_sql("40_scores/selectit"), values)
+            yield Scorer(f"rater {rater}, {said}", Spent().plus(rating, share), read)

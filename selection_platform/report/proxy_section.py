@@ -15,8 +15,8 @@ _CELL = ["model", "pool", "budget"]
 _SAID = (
     "Each scorer beside the same method with a cheaper one, on the same samples: another model, the first "
     "checkpoints of LESS's warm-up, or one rater of SelectIT. Same picks: the share of the scorer's picks that the "
-    f"cheaper one picks too. It is good enough if, without what chance gives (Cohen's kappa), it is at least "
-    f"{GOOD_ENOUGH:.0%} at the lower end of its interval. Intervals are of 95%, for a pool that is a random draw of a "
+    f"cheaper one picks too. It is good enough if the lower end of its interval is at least {GOOD_ENOUGH:.0%} of the "
+    "way from what chance gives to all picks the same. Intervals are of 95%, for a pool that is a random draw of a "
     "larger one. That the picks are the same does not say that they are good."
 )
 
@@ -50,26 +50,27 @@ def proxies(rows: pl.DataFrame) -> Section:
 def sentences(of_cell: pl.DataFrame) -> Iterator[str]:
     """For each method of a cell: the cheapest scorer that is good enough, and what it saves."""
     for (method,), of_method in of_cell.group_by(["method"], maintain_order=True):
-        enough = of_method.filter(pl.col("good_enough")).sort(["flops", "gpu_seconds", "cpu_seconds"])
+        enough = of_method.filter(pl.col("good_enough")).sort("flops", maintain_order=True)
         if enough.is_empty():
             best = of_method.sort("shared", descending=True, maintain_order=True).row(0, named=True)
             yield f"for {method}, no cheaper scorer is good enough; the nearest, {best['proxy']}, has {_share(best)}."
             continue
         row = enough.row(0, named=True)
         found = f"the cheapest that is good enough is {row['proxy']}, with {_share(row)}"
-        yield f"for {method}, {found}; it saves {saved(row)}."
+        yield f"for {method}, {found}; it {saved(row)}."
 
 
 def saved(row: dict[str, Any]) -> str:
-    """What the cheaper scorer of a row saves."""
-    parts = []
-    if row["whole_flops"]:
-        less = row["whole_flops"] - row["flops"]
-        parts.append(f"{operations(less)} of {operations(row['whole_flops'])} ({less / row['whole_flops']:.0%})")
+    """What the cheaper scorer of a row saves, and which time it takes more of."""
+    less, of = row["whole_flops"] - row["flops"], row["whole_flops"]
+    saves, takes = [f"{operations(less)} of {operations(of)} ({less / of:.0%})"], []
     for time, name in TIMES.items():
-        if row[f"whole_{time}"]:
-            parts.append(f"{duration(max(0.0, row[f'whole_{time}'] - row[time]))} of {name}")
-    return ", ".join(parts) or "nothing that was counted"
+        seconds = row[f"whole_{time}"] - row[time]
+        if seconds > 0:
+            saves.append(f"{duration(seconds)} of {name}")
+        elif seconds < 0:
+            takes.append(f"{duration(-seconds)} more of {name}")
+    return f"saves {', '.join(saves)}" + (f", but takes {', '.join(takes)}" if takes else "")
 
 
 def _share(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ CREATE TABLE reports.proxy_card (
     correlation DOUBLE, -- Spearman's, over samples that both give a score; NULL where only picks have one
     correlation_low DOUBLE, -- 95% interval
     correlation_high DOUBLE,
-    good_enough BOOLEAN, -- whether the share, without what chance gives, is at least 0.8 at the interval's lower end
+    good_enough BOOLEAN, -- whether share_low is at least 0.8 of the way from by_chance to 1
     flops DOUBLE, -- of the cheaper scorer
     whole_flops DOUBLE, -- of the dearer one
     cpu_seconds DOUBLE,

@@ -1,9 +1,4 @@
--- One method's scores of a pool's samples; the highest are picked first. $seed and $budget: NULL where the scores do not
--- depend on them.
+-- One method's scores of a pool's samples by a model; the highest are picked first.
 SELECT sample_id, score
 FROM query_table($table)
-WHERE
-    pool = $pool
-    AND model = $model
-    AND seed IS NOT DISTINCT FROM $seed
-    AND budget IS NOT DISTINCT FROM $budget
+WHERE pool = $pool AND model = $model

@@ -1,8 +1,8 @@
 -- Would a cheaper scorer pick the same?
 -- For each method: another model, the first checkpoints of LESS's warm-up, or one rater of SelectIT. Of every 100 picks,
 -- how many the cheaper scorer picks too (with the lower end of the 95% interval), and how many a random draw would; the
--- rank correlation of the scores; and the cost, in percent of the dearer scorer's arithmetic, or of its CPU time where
--- no model runs. The rest of the card is in the table.
+-- rank correlation of the scores; and the cost, in percent of the dearer scorer's arithmetic. The rest of the card is in
+-- the table.
 -- Ask: selection-platform sql @cheaper_scorers
 SELECT
     pool,
@@ -14,7 +14,7 @@ SELECT
     round(100 * share_low, 1) AS at_least,
     round(100 * by_chance, 1) AS by_chance,
     round(correlation, 3) AS correlation,
-    round(100 * CASE WHEN whole_flops > 0 THEN flops / whole_flops ELSE cpu_seconds / whole_cpu_seconds END, 1) AS cost,
+    round(100 * flops / whole_flops, 1) AS cost,
     good_enough
 FROM reports.proxy_card
 ORDER BY pool, model, method, budget, cost, proxy

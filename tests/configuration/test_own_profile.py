@@ -41,6 +41,8 @@ def test_it_runs_on_a_file_and_a_model_of_ones_own(tmp_path, monkeypatch, capsys
 
 def test_a_home_is_no_address(monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, "s3://bucket/home")
-    message = "^SELECTION_PLATFORM_HOME is s3://bucket/home, an address; name a folder, because a home needs locks"
+    message = (
+        "^SELECTION_PLATFORM_HOME: s3://bucket/home is an address; name a folder, as a home needs locks and renames$"
+    )
     with pytest.raises(PlatformError, match=message):
         homes()

@@ -30,6 +30,7 @@ from selection_platform.job.folder import read_manifest, write_manifest
 from selection_platform.job.spec import write_spec
 from selection_platform.models.loading import load_model
 from selection_platform.models.renderers import load_renderer
+from tests.small_run import change_profile, due, output_of
 from tests.specs import changed, made
 from tests.tiny import SIZES, save_model
 
@@ -310,6 +311,20 @@ def wait_until(happened: Callable[[], object], seconds: float) -> None:
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def test_another_engine_makes_results_due_and_a_mix_is_told(place, capsys, python):
+    assert due(capsys, place) == {}
+    change_profile(place, evaluation={"engine": "vllm", "vllm_version": "0.32.0", "vllm_python": python()})
+    first, *others = [name for name in due(capsys, place) if name.startswith("benchmark_result")]
+    assert len(others) == 4
+    # What is made of the results is due with them, and nothing before them.
+    assert not {name.split()[0] for name in due(capsys, place)} & {"base_model", "selection", "checkpoint"}
+    output_of(capsys, place, "refresh", first.split()[1])
+    mixed = "Of the models, 4 by transformers and 1 by vllm 0.32.0 were evaluated"
+    assert mixed in " ".join(output_of(capsys, place, "verdict").split())
+    output_of(capsys, place, "run")
+    assert mixed[:15] not in output_of(capsys, place, "verdict")
 
 
 def test_log_likelihoods_that_are_no_numbers_are_an_error():

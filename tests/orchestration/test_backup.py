@@ -58,11 +58,9 @@ def test_a_home_is_backed_up_and_restored(place, capsys):
 
 
 BUCKET = """#!/bin/bash
-# `aws s3 cp` to and from an address; - is the standard input and output.
-case "$3" in
-    -) cat > "$(basename "$4")" ;;
-    *) cat "$(basename "$3")" ;;
-esac
+# `aws s3 cp` to and from an address, of which the last part names a file in `bucket`.
+place() { case "$1" in s3://*) echo "bucket/$(basename "$1")" ;; *) echo "$1" ;; esac; }
+cp "$(place "$3")" "$(place "$4")"
 """
 
 
@@ -77,10 +75,13 @@ def test_a_home_is_put_into_object_storage_and_got_back(tmp_path, monkeypatch):
     file.write_bytes(b"w")
     os.utime(file, ns=(1, 1_000_000_007))
     (file.parent / "again").symlink_to("weights")
-    put, get = commands("To object storage", of_postgres=False)
-    shell(tmp_path, [put])
-    shutil.rmtree(tmp_path / ".platform" / "chats")
-    shell(tmp_path, [get])
+    (tmp_path / "bucket").mkdir()
+    lines = commands("To object storage", of_postgres=False)
+    shell(tmp_path, lines[:2])
+    shutil.rmtree(tmp_path / ".platform")
+    (tmp_path / "chats.tar.gz").unlink()
+    shell(tmp_path, lines[2:])
+    file = tmp_path / "backup" / file.relative_to(tmp_path / ".platform")
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (b"w", 1_000_000_007)
     assert (file.parent / "again").readlink() == Path("weights")
 

@@ -9,6 +9,7 @@ import yaml
 from assets.record.cost_ledger import entries
 from orchestration import estimate as module
 from orchestration.estimate import Estimator, estimate
+from orchestration.known_sizes import KnownSizes
 from orchestration.workspace import open_workspace
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile, shipped_profiles
@@ -217,6 +218,19 @@ def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
             if step.asset.op.pool == "gpu"
         }
     assert {name for name in made if "warmup" in name or "influence" in name} <= counted
+
+
+@pytest.mark.slow
+def test_what_vllm_takes_is_not_known_and_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
+    notes = []
+    for name, engine in (("ours", {}), ("theirs", {"engine": "vllm", "vllm_version": "1", "vllm_python": "/v/python"})):
+        changed = {**profile, "evaluation": {**profile["evaluation"], **engine}}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(changed))
+        with open_workspace(load_profile(str(tmp_path / f"{name}.yaml"))) as workspace:
+            notes.append([note for note in KnownSizes(workspace).notes() if "vLLM" in note])
+    assert notes == [[], ["Evaluations: as transformers computes them; how much faster vLLM is, is not known."]]
 
 
 @pytest.mark.slow

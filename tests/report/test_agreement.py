@@ -84,8 +84,6 @@ def test_without_any_score_there_is_nothing_to_reproduce():
         # 47 of 50, at least 84%. But chance gives half.
         (3, 10_000, 50, True),
         (3, 100, 50, False),
-        # All of the pool: any scorer picks the same.
-        (0, 100, 100, False),
     ],
 )
 def test_good_enough_is_without_what_chance_gives(count, of, picks, good):

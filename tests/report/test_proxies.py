@@ -6,11 +6,14 @@ import polars as pl
 import pytest
 import yaml
 
+from assets.record.cost_ledger import Entry, spent_by_partition
 from selection_platform.configuration.profile import load_profile
+from selection_platform.report import proxies as module
 from selection_platform.report.agreement import wilson
 from selection_platform.report.costs import Spent
+from selection_platform.report.data import own_data
 from selection_platform.report.proxies import SCHEMA, has_cheaper_scorers, proxy_rows
-from selection_platform.report.proxy_section import proxies, sentences
+from selection_platform.report.proxy_section import proxies, saved, sentences
 from selection_platform.report.sections import sections
 from tests.report.frames import data
 from tests.small_run import PROFILE
@@ -18,13 +21,23 @@ from tests.small_run import PROFILE
 BIG, SMALL = {"pool": "letters", "model": "big"}, {"pool": "letters", "model": "small"}
 MODEL = PROFILE["models"]["tiny"]
 MODELS = {"big": MODEL, "small": MODEL, "helper": {**MODEL, "fine_tune": False}}
-ARMS = {"random": {}, "entropy": {}, "less": {}, "selectit": {}}
+ARMS = {name: {} for name in ("random", "entropy", "less", "selectit", "token_length", "grape", "diverse_evol")}
 COSTS = {
     "entropy/letters/big/2/s0": Spent(8, 0, 100, 0), "entropy/letters/small/2/s0": Spent(2, 0, 10, 0),
     "less/letters/big/2/s0": Spent(8, 0, 40, 60), "less/letters/small/2/s0": Spent(2, 0, 4, 6),
     "selectit/letters/big/2/s0": Spent(10, 0, 120, 0), "selectit/letters/small/2/s0": Spent(2, 0, 10, 0),
     "random/letters/2/s0": Spent(),
+    # No model runs: which took more time is chance.
+    "token_length/letters/big/2/s0": Spent(8, 0, 0, 0), "token_length/letters/small/2/s0": Spent(2, 0, 0, 0),
+    # Each budget and seed has scores of its own.
+    "grape/letters/big/2/s0": Spent(8, 0, 100, 0), "grape/letters/small/2/s0": Spent(2, 0, 10, 0),
+    "diverse_evol/letters/big/2/s0": Spent(8, 0, 100, 0), "diverse_evol/letters/small/2/s0": Spent(2, 0, 10, 0),
 }  # fmt: skip
+LEDGER = [
+    Entry("rating_probability", f"letters/{model}", "run", 0.0, version, Spent(flops / 10, 0, flops, 0)._asdict())
+    for model, version, flops in (("big", "new", 60), ("big", "new", 40), ("big", "old", 1000), ("helper", "new", 20))
+]
+"""The newest first. What was spent on older content is past."""
 
 
 def profile_of(folder, **changes):
@@ -52,6 +65,12 @@ def warehouse(tmp_path_factory, new_warehouse):
         ("less", SMALL, [0, 0, 1, 1]),
         ("selectit", BIG, [4, 3, 2, 1]),
         ("selectit", SMALL, [4, 3, 2, 1]),
+        ("token_length", BIG, [4, 3, 2, 1]),
+        ("token_length", SMALL, [4, 3, 2, 1]),
+        ("grape", {**BIG, "seed": 0}, [4, 3, 2, 1]),
+        ("grape", {**SMALL, "seed": 0}, [4, 3, 2, 1]),
+        ("diverse_evol", {**BIG, "budget": 2}, [4, 3, 2, 1]),
+        ("diverse_evol", {**SMALL, "budget": 2}, [4, 3, 2, 1]),
     ):
         rows = "SELECT unnest(['a', 'b', 'c', 'd']) AS sample_id, unnest($scores::DOUBLE[]) AS score"
         warehouse.replace(f"scores.{method}", partition, rows, {"scores": scores})
@@ -78,26 +97,17 @@ def warehouse(tmp_path_factory, new_warehouse):
     costs = [{"experiment": name, "part": "selecting alone", **cost._asdict()} for name, cost in COSTS.items()]
     unnest = "SELECT unnest($rows, recursive := true)"
     warehouse.replace("reports.experiment_costs", {}, unnest, {"rows": costs})
-    ledger = [
-        {
-            "asset": "rating_probability", "partition": f"letters/{model}", "made_at": made_at, "data_version": version,
-            **Spent(flops / 10, 0, flops, 0)._asdict(),
-        }
-        for model, made_at, version, flops in (
-            ("big", 1, "old", 1000.0), ("big", 2, "new", 60.0), ("big", 3, "new", 40.0), ("helper", 1, "new", 20.0),
-        )
-    ]  # fmt: skip
-    made = (
-        "SELECT * REPLACE (make_timestamp(made_at * 1000000) AS made_at) FROM (SELECT unnest($rows, recursive := true))"
-    )
-    warehouse.replace("reports.cost_ledger", {}, made, {"rows": ledger})
     return warehouse
+
+
+def rows_of(warehouse, profile, ledger=LEDGER):
+    with warehouse.queries(warehouse.snapshot()) as query:
+        return proxy_rows(profile, query, spent_by_partition(ledger))
 
 
 @pytest.fixture(scope="module")
 def rows(warehouse, profile):
-    with warehouse.queries(warehouse.snapshot()) as query:
-        return proxy_rows(profile, query)
+    return rows_of(warehouse, profile)
 
 
 def test_each_cheaper_scorer_stands_beside_the_dearer_one(rows):
@@ -108,7 +118,6 @@ def test_each_cheaper_scorer_stands_beside_the_dearer_one(rows):
         ("less", "big", "model small", 0, 10, 100, 2),
         ("less", "big", "1 of 2 checkpoints", 1, 50, 100, 4),
         ("selectit", "big", "model small", 2, 10, 120, 2),
-        # By the ledger, without the work on older content.
         ("selectit", "big", "rater big, five wordings", 2, 100, 120, 10),
         # The first wording is sure of d, and of equal ones the lower id is picked.
         ("selectit", "big", "rater big, one wording", 1, 20, 120, 2),
@@ -128,10 +137,50 @@ def test_the_table_takes_the_rows(warehouse, rows):
     assert warehouse.query("FROM reports.proxy_card").rows() == rows.rows()
 
 
+@pytest.mark.parametrize("missing", ["big", "small"])
+def test_a_scorer_that_the_ledger_does_not_have_saves_nothing(warehouse, profile, rows, monkeypatch, missing):
+    known = {name: cost for name, cost in COSTS.items() if name != f"entropy/letters/{missing}/2/s0"}
+    monkeypatch.setattr(module, "_costs", lambda _: known)
+    assert rows_of(warehouse, profile).rows() == rows.filter(pl.col("method") != "entropy").rows()
+
+
+def test_a_rater_that_the_ledger_does_not_have_has_no_row(warehouse, profile, rows):
+    expected = rows.filter(~pl.col("proxy").str.starts_with("rater"))
+    assert rows_of(warehouse, profile, []).rows() == expected.rows()
+
+
+def test_scores_are_read_once_for_all_budgets_and_a_budget_of_all_has_no_row(tmp_path, warehouse, monkeypatch):
+    """Of four samples, all budgets of four and more pick all four."""
+    profile = profile_of(tmp_path, budgets=[2, 1, 4, 5], arms={"entropy": {}})
+    monkeypatch.setattr(module, "_costs", lambda _: COSTS)
+    read = []
+    with warehouse.queries(warehouse.snapshot()) as query:
+
+        def counted(statement, values):
+            read.append(values["model"])
+            return query(statement, values)
+
+        rows = proxy_rows(profile, counted, {})
+    assert rows.select("budget", "picks", "shared").rows() == [(2, 2, 2), (1, 1, 1)]
+    assert sorted(read) == ["big", "small"]
+
+
+@pytest.mark.slow
+def test_a_home_that_was_made_before_the_card_has_a_report(tmp_path, new_warehouse, profile):
+    warehouse = new_warehouse(tmp_path / "warehouse")
+    with warehouse.write() as connection:
+        connection.execute("DROP TABLE reports.proxy_card")
+    snapshot = warehouse.snapshot()
+    with warehouse.queries(snapshot) as query:
+        assert "proxies" not in sections(own_data(profile, query, snapshot))
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, True),
+        # Unrelated models agree where scores are a draw.
+        ({"models": {"big": MODEL, "small": MODEL}, "arms": {"grape": {}, "diverse_evol": {}}, "selectit": {}}, False),
         # One model, and a method without parts.
         ({"models": {"big": MODEL}, "arms": {"random": {}, "entropy": {}, "selectit": {}}, "selectit": {}}, False),
         ({"models": {"big": MODEL}, "arms": {"random": {}, "less": {}}, "selectit": {}}, True),
@@ -164,6 +213,11 @@ def test_the_section_names_the_cheapest_that_is_good_enough(rows):
         "less", "1 of 2 checkpoints", "50% (9% to 91%)", "50.0%", "0.80 (-0.82 to 1.00)",
         "1.0 GFLOP of 4.0 GFLOP", "no",
     ]  # fmt: skip
+
+
+def test_time_that_the_cheaper_scorer_takes_more_of_is_said(rows):
+    row = of_rows(rows, flops=1e9, whole_flops=4e9, gpu_seconds=5.0, whole_gpu_seconds=2.0).row(0, named=True)
+    assert saved(row) == "saves 3.0 GFLOP of 4.0 GFLOP (75%), 6.0 s of CPU time, but takes 3.0 s more of GPU time"
 
 
 def test_without_rows_there_is_no_section(rows):

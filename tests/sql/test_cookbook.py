@@ -125,23 +125,21 @@ def test_agreement(warehouse):
 
 
 def test_cheaper_scorers(warehouse):
-    """By arithmetic, or by CPU time where no model runs; the cheapest stands first."""
+    """Cost is by arithmetic; the cheapest stands first."""
     rows = [
-        {"method": method, "proxy": proxy, "shared": shared, "flops": flops, "whole_flops": whole, "cpu_seconds": 2.0}
+        {"method": method, "proxy": proxy, "shared": shared, "flops": flops, "whole_flops": whole}
         for method, proxy, shared, flops, whole in (
             ("less", "2 of 4 checkpoints", 9, 5.0, 10.0),
             ("less", "1 of 4 checkpoints", 7, 2.5, 10.0),
-            ("token_length", "model small", 10, 0.0, 0.0),
         )
     ]
     same = {"pool": "p", "model": "m", "budget": 10, "picks": 10, "share_low": 0.58722, "by_chance": 0.0333}
-    same |= {"correlation": 0.98765, "whole_cpu_seconds": 8.0, "good_enough": False}
+    same |= {"correlation": 0.98765, "good_enough": False}
     rows = [row | same for row in rows]
     warehouse.replace("reports.proxy_card", {}, "SELECT unnest($rows, recursive := true)", {"rows": rows})
     assert answers(warehouse, "cheaper_scorers") == [
         ("p", "m", "less", "1 of 4 checkpoints", 10, 70.0, 58.7, 3.3, 0.988, 25.0, False),
         ("p", "m", "less", "2 of 4 checkpoints", 10, 90.0, 58.7, 3.3, 0.988, 50.0, False),
-        ("p", "m", "token_length", "model small", 10, 100.0, 58.7, 3.3, 0.988, 25.0, False),
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from assets import build_assets
+from assets import build_assets, reports
 from assets.record.settings_used import Declared, declared, text_used
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import SPEED, UPKEEP
@@ -277,6 +277,15 @@ def test_the_verdict_notices_when_it_looks():
     verdict = dg.AssetKey("verdict"), None
     assert used()[verdict] == used(random=[0, 1])[verdict]
     assert not any(path.startswith(("arms.", "rule")) for path in used()[verdict])
+
+
+@pytest.mark.slow
+def test_the_proxy_card_notices_what_is_good_enough(monkeypatch):
+    arms = {"less": ArmSettings(train=False)}
+    before = nodes(with_arms(arms))
+    monkeypatch.setattr(reports, "GOOD_ENOUGH", 0.9)
+    now = nodes(with_arms(arms))
+    assert {node for node in before if before[node] != now[node]} == {(dg.AssetKey("proxy_card"), None)}
 
 
 @pytest.mark.parametrize("name", ["random", "grape"])
