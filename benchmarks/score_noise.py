@@ -72,9 +72,11 @@ def compared(reference: Scores, other: Scores) -> Noise:
     )
 
 
-def save_rows(pool: str, rows: int, folder: Path) -> Path:
+def save_rows(pool: str, rows: int, max_characters: int, folder: Path) -> Path:
     """The first rows of a packaged pool, by sample id, which is a fair draw: ids are hashes."""
-    settings = PoolSettings.model_validate({"source": {"package": pool}, "on_bad_row": "skip", "limit": rows})
+    settings = PoolSettings.model_validate(
+        {"source": {"package": pool}, "on_bad_row": "skip", "limit": rows, "max_characters": max_characters}
+    )
     write_raw_pool(settings, folder / "raw")
     write_pool(settings, folder / "raw", [], folder / "pool")
     table = pa.concat_tables(pq.read_table(path) for path in sorted((folder / "pool").glob("part-*.parquet")))
@@ -115,19 +117,23 @@ def main() -> None:
     parser.add_argument("--pool", default="instruct-mix")
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument(
+        "--max-characters", type=int, default=100_000, help="of a conversation; longer ones are left out"
+    )
     options = parser.parse_args()
     large, small = 8 * options.max_length, options.max_length
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        samples = save_rows(options.pool, options.rows, folder)
+        samples = save_rows(options.pool, options.rows, options.max_characters, folder)
         single = ifd_of(options, samples, folder / "float32", "float32", large)
         single_small = ifd_of(options, samples, folder / "float32 small", "float32", small)
         with rounded_logits():
             rounded = ifd_of(options, samples, folder / "rounded", "bfloat16", large)
         half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
         half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
-    usable = np.isfinite(single)
-    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have an IFD; spread {np.std(single[usable]):.4f}\n")
+    # What IFD rejects is never picked.
+    usable = np.isfinite(single) & (single <= 1)
+    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have a score; spread {np.std(single[usable]):.4f}\n")
     print("| compared | noise / spread | of the best tenth, changed | expected | of 10,000 of a million, expected |")
     print("|---|--:|--:|--:|--:|")
     for label, one, other in (

@@ -3,6 +3,7 @@
 Token ids of a million samples do not fit in memory beside a model, so they are in a file; the plan has only lengths.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 
 from selection_platform.errors import PlatformError
 from selection_platform.features.token_count import Boundary, cue_length, read_last_answers, sample_batches
+from selection_platform.job.claims import Claims
 from selection_platform.job.folder import whole_file
-from selection_platform.job.processes import first_process_first
+from selection_platform.job.processes import gathered, is_first, wait_for_all
 from selection_platform.job.progress import progress
 from selection_platform.models.batching import shard_slices
 from selection_platform.text.cuts import ScoringCut
@@ -25,6 +27,8 @@ from selection_platform.text.rendering import LastAnswer
 
 _IDS_FILE = "tokens.int32"
 _LENGTHS_FILE = "tokens.parquet"
+_PARTS = ".tokens"
+"""Folder of what each process has tokenised, until it is put together."""
 _LENGTHS = pa.schema(
     [
         ("sample_id", pa.string()),
@@ -119,6 +123,8 @@ def make_plan(
 ) -> TokenPlan:
     """Tokenise the samples into files in `folder`, or read those of an earlier run.
 
+    Every process of a job must call this: they share the work.
+
     Args:
         samples_file: Parquet with `sample_id` and `messages`.
         renderer: the model's renderer. Its beginning-of-sequence token is never cut.
@@ -135,14 +141,12 @@ def make_plan(
     """
     end = renderer.end if with_end else []
     lengths_file = folder / _LENGTHS_FILE
-    with first_process_first():
-        # An unfinished job of an earlier version wrote other columns.
-        if not (lengths_file.exists() and pq.read_schema(lengths_file).equals(_LENGTHS)):
-            window = _Window(max_length, cut, len(renderer.bos))
-            lengths = _tokenize_to_files(samples_file, renderer, window, folder, boundary, end)
-            _check_samples(lengths, samples_file)
-            with whole_file(lengths_file) as temporary:
-                pq.write_table(lengths, temporary)
+    # An unfinished job of an earlier version wrote other columns.
+    is_made = lengths_file.exists() and pq.read_schema(lengths_file).equals(_LENGTHS)
+    # As the first saw it: a slow process might find what the others have written since.
+    if not gathered(is_made)[0]:
+        window = _Window(max_length, cut, len(renderer.bos))
+        _tokenize(samples_file, renderer, window, folder, boundary, end)
     table = _in_order(pq.read_table(lengths_file))
     return TokenPlan(
         **{name: table[name].to_numpy() for name in _LENGTHS.names if name != "sample_id"},
@@ -173,41 +177,77 @@ class _Window(NamedTuple):
     keep_first: int
 
 
-def _tokenize_to_files(
+def _tokenize(
     samples_file: Path,
     renderer: Renderer,
     window: _Window,
     folder: Path,
     boundary: Boundary,
     end: list[int],
-) -> pa.Table:
-    """Write the scored tokens of all samples, in the file's order, and return a table of `_LENGTHS` with their places.
+) -> None:
+    """Write the scored tokens of all samples, in the file's order, and a table of `_LENGTHS` with their places.
 
-    `end` has the tokens to add after each answer.
+    A process that is free takes the next part of the samples. The first puts the parts together at the end.
+
+    Args:
+        samples_file: as in `make_plan`, and so are the others but the last.
+        renderer: the model's.
+        window: how much is kept.
+        folder: of the job.
+        boundary: how prompt and answer are separated.
+        end: the tokens to add after each answer.
+
+    Raises:
+        PlatformError: there are no samples, or their ids repeat.
     """
-    parts: list[pa.Table] = []
-    offset = 0
-    with (
-        whole_file(folder / _IDS_FILE) as temporary,
-        temporary.open("wb") as file,
-        progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter,
-    ):
-        for sample_ids, without_end in read_last_answers(sample_batches(samples_file), renderer, boundary):
-            answers = [replace(last, answer=last.answer + end) for last in without_end]
-            part = _lengths(sample_ids, answers, window, offset)
-            kept = (part[name].to_pylist() for name in ("prompt_tokens", "answer_tokens", "direct_answer_tokens"))
-            for last, prompt, answer, direct in zip(answers, *kept, strict=True):
-                joint = cut_prompt(last.prompt, prompt, window.cut, window.keep_first) + last.answer[:answer]
-                without_prompt = [*last.cue, *last.answer_after_cue[:direct]] if direct else []
-                np.array(joint + without_prompt, dtype=np.int32).tofile(file)
-            offset = file.tell() // np.dtype(np.int32).itemsize
-            parts.append(part)
-            counter.advance(len(answers))
-    return pa.concat_tables([_LENGTHS.empty_table(), *parts])
+    claims = Claims(folder / _PARTS)
+    parts = 0
+    with progress("tokenising", pq.read_metadata(samples_file).num_rows, "samples") as counter:
+        # Every process reads all samples, which takes little beside their tokens.
+        for samples in sample_batches(samples_file):
+            if claims.take(parts):
+                ((sample_ids, without_end),) = read_last_answers([samples], renderer, boundary)
+                answers = [replace(last, answer=last.answer + end) for last in without_end]
+                _write_part(_lengths(sample_ids, answers, window), answers, window, folder / _PARTS / f"part-{parts}")
+            parts += 1
+            counter.advance(len(samples))
+    wait_for_all()
+    if is_first():
+        _put_together(folder, parts, samples_file)
+        claims.remove()
+    wait_for_all()
 
 
-def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, offset: int) -> pa.Table:
-    """Rows of `_LENGTHS` for samples whose tokens are written one after another from `offset` on."""
+def _write_part(lengths: pa.Table, answers: list[LastAnswer], window: _Window, path: Path) -> None:
+    """Write the scored tokens of some samples, and the table of their lengths."""
+    kept = (lengths[name].to_pylist() for name in ("prompt_tokens", "answer_tokens", "direct_answer_tokens"))
+    with path.with_suffix(".int32").open("wb") as file:
+        for last, prompt, answer, direct in zip(answers, *kept, strict=True):
+            joint = cut_prompt(last.prompt, prompt, window.cut, window.keep_first) + last.answer[:answer]
+            without_prompt = [*last.cue, *last.answer_after_cue[:direct]] if direct else []
+            np.array(joint + without_prompt, dtype=np.int32).tofile(file)
+    pq.write_table(lengths, path.with_suffix(".parquet"))
+
+
+def _put_together(folder: Path, parts: int, samples_file: Path) -> None:
+    """Make one file of the parts' tokens, and one table of their lengths."""
+    tables = [_LENGTHS.empty_table()]
+    with whole_file(folder / _IDS_FILE) as temporary, temporary.open("wb") as file:
+        for part in range(parts):
+            table = pq.read_table(folder / _PARTS / f"part-{part}.parquet")
+            offset = table["offset"].to_numpy() + file.tell() // np.dtype(np.int32).itemsize
+            place = _LENGTHS.get_field_index("offset")
+            tables.append(table.set_column(place, _LENGTHS.field(place), pa.array(offset, pa.int64())))
+            with (folder / _PARTS / f"part-{part}.int32").open("rb") as tokens:
+                shutil.copyfileobj(tokens, file)
+    lengths = pa.concat_tables(tables)
+    _check_samples(lengths, samples_file)
+    with whole_file(folder / _LENGTHS_FILE) as temporary:
+        pq.write_table(lengths, temporary)
+
+
+def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window) -> pa.Table:
+    """Rows of `_LENGTHS` for samples whose tokens are written one after another."""
     prompt = np.array([len(last.prompt) for last in answers])
     answer = np.array([len(last.answer) for last in answers])
     after_cue = np.array([len(last.answer_after_cue) for last in answers])
@@ -224,7 +264,7 @@ def _lengths(sample_ids: pa.Array, answers: list[LastAnswer], window: _Window, o
         pa.array(direct, pa.int32()),
         pa.array(prompt - scored_prompt, pa.int32()),
         pa.array(answer - scored, pa.int32()),
-        pa.array(offset + np.cumsum(written) - written, pa.int64()),
+        pa.array(np.cumsum(written) - written, pa.int64()),
     ]
     return pa.table(columns, schema=_LENGTHS)
 

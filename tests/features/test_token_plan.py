@@ -9,6 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from selection_platform.configuration.text_settings import TextSettings
+from selection_platform.features import token_count, token_plan
 from selection_platform.features.token_plan import TokenPlan, make_plan
 from selection_platform.text.conversation import Message
 from selection_platform.text.cuts import ScoringCut
@@ -123,6 +124,44 @@ def test_the_beginning_and_the_cue_stay_and_then_an_answer_loses_its_end(tokeniz
     assert rows(plan)["three"] == ([*bos, *last, *xyz[:2]], [*bos, *cue, *xyz[:2]], 2, True)
     assert rows(plan)["two"] == ([*bos, *last, *xyz[:2]], [*bos, *cue, *xyz[:2]], 2, False)
     assert rows(plan)["one"] == ([*bos, *prompt[-len(cue) - 1 :], xyz[0]], [*bos, *cue, xyz[0]], 1, False)
+
+
+def test_parts_that_several_processes_tokenised_are_put_together_in_the_files_order(tokenizer, tmp_path, monkeypatch):
+    whole = plan_of(tokenizer, tmp_path / "plan", 2)
+    monkeypatch.setattr(token_count, "ROWS_PER_BATCH", 1)
+    folder = tmp_path / "parts"
+    put_together = token_plan._put_together
+    taken = []
+
+    class Shared(token_plan.Claims):
+        def take(self, number):
+            taken.append(number)
+            return number % 2 == 0
+
+    def by_another(of_job, parts, samples_file):
+        """The other process, which has done its parts when the first puts them together."""
+        taken.append("other")
+        with monkeypatch.context() as patch:
+            patch.setattr(token_plan, "Claims", Other)
+            patch.setattr(token_plan, "_put_together", put_together)
+            window = token_plan._Window(len(encode(tokenizer, PROMPT)) + 2, "answer_end", 0)
+            token_plan._tokenize(samples_file, paper(tokenizer), window, of_job, "pieces", [])
+
+    class Other(token_plan.Claims):
+        def __init__(self, of_parts):
+            self._folder = of_parts
+
+        def take(self, number):
+            return number % 2 == 1
+
+    monkeypatch.setattr(token_plan, "Claims", Shared)
+    monkeypatch.setattr(token_plan, "_put_together", by_another)
+    again = plan_of(tokenizer, folder, 2)
+    assert taken == [0, 1, 2, 3, "other"]
+    assert rows(again) == rows(whole)
+    np.testing.assert_array_equal(again.ids, whole.ids)
+    assert again.offset.tolist() == whole.offset.tolist()
+    assert sorted(path.name for path in folder.iterdir()) == ["samples.parquet", "tokens.int32", "tokens.parquet"]
 
 
 def test_a_plan_that_an_earlier_version_left_is_made_again(tokenizer, tmp_path: Path):
