@@ -96,7 +96,7 @@ def rounded_logits() -> Iterator[None]:
 
 
 def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str, tokens_per_batch: int) -> Scores:
-    """IFD of each row, in the order of ids; NaN where there is none."""
+    """IFD of each row, in the order of ids; NaN where there is none, or the answer is cut."""
     spec = LikelihoodSpec(
         model_folder=str(options.model_folder),
         samples_file=str(samples),
@@ -107,7 +107,8 @@ def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str,
     score(spec, folder)
     table = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))).sort_by("sample_id")
     answer, alone = (table[name].fill_null(np.nan).to_numpy() for name in ("answer_nll", "direct_answer_nll"))
-    return np.divide(answer, alone, out=np.full(len(answer), np.nan), where=alone > 0)
+    scored = (alone > 0) & ~table["truncated"].to_numpy()
+    return np.divide(answer, alone, out=np.full(len(answer), np.nan), where=scored)
 
 
 def main() -> None:
