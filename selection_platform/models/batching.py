@@ -26,6 +26,11 @@ def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+def shard_cut(samples_per_shard: int) -> str:
+    """What decides where `shard_slices` cuts, beside the lengths: shards that were cut otherwise are other shards."""
+    return f"{samples_per_shard} samples, {SMALLEST_SHARD} tokens or 1/{SHARDS_LEFT} of those left"
+
+
 def shard_slices(lengths: np.ndarray, samples_per_shard: int) -> Iterator[slice]:
     """Which samples each shard has: neighbours, until one more would be too many samples or too many tokens.
 

@@ -4,7 +4,7 @@ import pytest
 from benchmarks.scoring_balance import claimed, costs_of
 from selection_platform.configuration.profile import load_profile
 from selection_platform.models import batching
-from selection_platform.models.batching import shard_slices
+from selection_platform.models.batching import shard_cut, shard_slices
 
 
 def cut(lengths, samples_per_shard):
@@ -36,6 +36,14 @@ def test_shards_get_smaller_towards_the_end(monkeypatch):
     monkeypatch.setattr(batching, "SHARDS_LEFT", 4)
     # A quarter of 20 tokens, of 15, 12 and 9, and then 3 each.
     assert cut([1] * 20, 9) == [5, 3, 3, 3, 3, 3]
+
+
+def test_all_that_decides_a_cut_is_in_its_words(monkeypatch):
+    cuts = [shard_cut(7), shard_cut(8)]
+    for name in ("SMALLEST_SHARD", "SHARDS_LEFT"):
+        monkeypatch.setattr(batching, name, 3)
+        cuts.append(shard_cut(7))
+    assert len(set(cuts)) == 4
 
 
 @pytest.mark.parametrize("profile", ["demo", "cpu"])
