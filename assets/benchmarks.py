@@ -11,7 +11,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, texts
 from assets.record.recipes import model_folder
-from assets.record.settings_used import Used, only, scored_in
+from assets.record.settings_used import Used, only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -19,7 +19,7 @@ from resources.replacement import Replacement
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.engine_names import TRANSFORMERS
-from selection_platform.evaluation.spec import computations
+from selection_platform.evaluation.spec import computations, logits_read
 from selection_platform.experiments.keys import Experiment
 from sql.queries import load_sql
 
@@ -97,7 +97,10 @@ def _settings(profile: Profile) -> Used:
     # What lies in a file, and not only where it lies. What is not there is told before the run.
     contents = {name: content_of(name, path)[:32] if path.is_file() else "missing" for name, path in files.items()}
     return {
-        **scored_in(profile),
+        "dtype": profile.dtype,
+        **logits_read(
+            profile.evaluation, profile.dtype, held_out=any(each.held_out for each in profile.pools.values())
+        ),
         "evaluation": profile.evaluation,
         **({"evaluation.files": contents} if contents else {}),
         "scoring": only(profile.scoring, "tokens_per_batch"),

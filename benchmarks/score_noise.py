@@ -13,11 +13,12 @@ the best tenth. "Of 10,000 of a million": for normal scores. Beside it, how many
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,9 +29,11 @@ from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
+from selection_platform.job.shards import shard_files
 from selection_platform.models import forward_pass
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
+from sql.queries import load_sql
 
 Scores = NDArray[np.float64]
 
@@ -59,15 +62,18 @@ def lost(scores: Scores, picks: int, noise: float) -> float:
 
 
 def compared(reference: Scores, other: Scores) -> Noise:
-    """The noise between two scorings of the same rows."""
-    picks = len(reference) // 10
-    noise, spread = float(np.std(other - reference)), float(np.std(reference))
+    """The noise between two scorings of the same rows; NaN for a row without a score, which is never picked."""
+    scored = reference[np.isfinite(reference)]
+    both = np.isfinite(reference) & np.isfinite(other)
+    picks = len(scored) // 10
+    noise, spread = float(np.std((other - reference)[both])), float(np.std(scored))
+    # NaN comes last.
     first, second = (set(np.argsort(-each, kind="stable")[:picks].tolist()) for each in (reference, other))
     million = norm.ppf((np.arange(1_000_000) + 0.5) / 1_000_000)
     return Noise(
         noise / spread,
         picks - len(first & second),
-        lost(reference, picks, noise) if noise else 0.0,
+        lost(scored, picks, noise) if noise else 0.0,
         lost(million, 10_000, noise / spread) if noise else 0.0,
     )
 
@@ -96,7 +102,7 @@ def rounded_logits() -> Iterator[None]:
 
 
 def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str, tokens_per_batch: int) -> Scores:
-    """IFD of each row, in the order of ids; NaN where there is none, or the answer is cut."""
+    """IFD of each row, in the order of ids; NaN for what it drops."""
     spec = LikelihoodSpec(
         model_folder=str(options.model_folder),
         samples_file=str(samples),
@@ -105,10 +111,20 @@ def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str,
         text=PAPER,
     )
     score(spec, folder)
-    table = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))).sort_by("sample_id")
-    answer, alone = (table[name].fill_null(np.nan).to_numpy() for name in ("answer_nll", "direct_answer_nll"))
-    scored = (alone > 0) & ~table["truncated"].to_numpy()
-    return np.divide(answer, alone, out=np.full(len(answer), np.nan), where=scored)
+    return ifd_scores(shard_files(folder))
+
+
+def ifd_scores(shards: Sequence[Path]) -> Scores:
+    """The scores of the arm `ifd`, by its own statement, from the files of `answer_likelihood`, in the order of ids."""
+    of = {"pool": "pool", "model": "model", "reader": "base"}
+    with duckdb.connect() as database:
+        rows = database.from_parquet(list(map(str, shards))).project(
+            ", ".join(["*", *(f"'{value}' AS {name}" for name, value in of.items())])
+        )
+        database.execute("CREATE SCHEMA features")
+        rows.create("features.answer_likelihood")
+        found = database.execute(load_sql("40_scores/ifd"), {**of, "published": False}).to_arrow_table()
+    return found.sort_by("sample_id")["score"].fill_null(np.nan).to_numpy()
 
 
 def main() -> None:
@@ -127,14 +143,15 @@ def main() -> None:
         folder = Path(name)
         samples = save_rows(options.pool, options.rows, options.max_characters, folder)
         single = ifd_of(options, samples, folder / "float32", "float32", large)
+        count = int(np.isfinite(single).sum())
+        if count < 10:
+            parser.error(f"--rows: only {count} of {len(single)} rows have a score, and ten are needed; take more")
         single_small = ifd_of(options, samples, folder / "float32 small", "float32", small)
         with rounded_logits():
             rounded = ifd_of(options, samples, folder / "rounded", "bfloat16", large)
         half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
         half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
-    # What IFD rejects is never picked.
-    usable = np.isfinite(single) & (single <= 1)
-    print(f"{options.pool}: {usable.sum()} of {len(usable)} rows have a score; spread {np.std(single[usable]):.4f}\n")
+    print(f"{options.pool}: {count} of {len(single)} rows have a score; spread {np.nanstd(single):.4f}\n")
     print("| compared | noise / spread | of the best tenth, changed | expected | of 10,000 of a million, expected |")
     print("|---|--:|--:|--:|--:|")
     for label, one, other in (
@@ -143,7 +160,7 @@ def main() -> None:
         ("bfloat16, logits in float32", single, half),
         ("bfloat16, logits in float32, two batchings", half, half_small),
     ):
-        found = compared(one[usable], other[usable])
+        found = compared(one, other)
         numbers = f"{found.share:.5f} | {found.changed} | {found.expected:.2f} | {found.of_a_million:.0f}"
         print(f"| {label} | {numbers} |")
 

@@ -23,7 +23,7 @@ from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN
 from selection_platform.models.batching import batches, shard_slices
 
 MILLION = 1_000_000
-SAMPLES_PER_SHARD, TOKENS_PER_BATCH = 10_000, 65_536
+TOKENS_PER_BATCH = 65_536
 
 Counts = NDArray[np.int64]
 
@@ -65,7 +65,9 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, nargs="+", default=[8, 32])
-    processes = parser.parse_args().processes
+    parser.add_argument("--samples-per-shard", type=int, default=10_000)
+    options = parser.parse_args()
+    processes, per_shard = options.processes, options.samples_per_shard
     print("| pool | processes | rows, dealt | rows, claimed | tokens, claimed | shards | padding, rows | tokens |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for pool in POOLS:
@@ -74,8 +76,8 @@ def main() -> None:
         for chosen in (np.arange(len(whole)), drawn):
             chosen = chosen[np.argsort(-whole[chosen], kind="stable")]
             joint, answer = whole[chosen], last[chosen]
-            rows = [slice(start, start + SAMPLES_PER_SHARD) for start in range(0, len(joint), SAMPLES_PER_SHARD)]
-            tokens = list(shard_slices(joint, SAMPLES_PER_SHARD))
+            rows = [slice(start, start + per_shard) for start in range(0, len(joint), per_shard)]
+            tokens = list(shard_slices(joint, per_shard))
             text = int(joint.sum() + answer.sum())
             of_rows, of_tokens = costs_of(joint, answer, rows), costs_of(joint, answer, tokens)
             padding = " | ".join(f"{1 - text / sum(costs):.1%}" for costs in (of_rows, of_tokens))

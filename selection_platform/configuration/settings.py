@@ -111,8 +111,8 @@ class PassSettings(Settings):
     samples_per_shard: Annotated[int, SPEED] = Field(
         default=10_000,
         gt=0,
-        description="Most samples per shard. A shard also ends at 262,144 tokens, or at a hundredth of the tokens left "
-        "if that is more. A pass that was stopped continues after its last complete shard.",
+        description="Most samples per shard. A shard also ends at 2.5 million tokens, or at a hundredth of the tokens "
+        "left if that is more. A pass that was stopped continues after its last complete shard.",
     )
 
     @model_validator(mode="after")

@@ -11,8 +11,9 @@ from selection_platform.estimate.shape import Shape
 from selection_platform.job.compute import Compute
 from selection_platform.models.batching import shard_slices
 
-MOST_ROWS = 50_000
-"""Conversations of a pool that are put into batches one by one; more change the sum by less than a thousandth."""
+MOST_ROWS = 1_000_000
+"""Conversations of a pool that are put into batches one by one, in less than a second. A part of a pool has larger
+shards for its rows, in which fewer answers are of one length: 50,000 of a million take 6% more in the direct pass."""
 
 Batches = NDArray[np.int64]
 """Rows and padded width of each batch: batches x 2."""

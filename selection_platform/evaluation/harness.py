@@ -56,6 +56,7 @@ from selection_platform.evaluation.spec import (
     answers_with_vllm,
     computations,
     left_in,
+    logits_read,
 )
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
@@ -68,7 +69,7 @@ from selection_platform.job.folder import (
 from selection_platform.job.integrity import check_files
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
-from selection_platform.job.versions import VERSIONS, logits_in
+from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
 from selection_platform.models.renderers import text_identity
@@ -317,7 +318,8 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "template": text_identity(Path(spec.model_folder), spec.text),
         "tasks": tasks_hash(),
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
-        "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)} | logits_in(spec.dtype),
+        "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)}
+        | logits_read(spec.evaluation, spec.dtype, held_out=bool(spec.held_out)),
         # Left out where transformers answers, as in versions without another engine.
         **({"engine": engine_name(spec.evaluation)} if answers_with_vllm(spec.evaluation) else {}),
     }

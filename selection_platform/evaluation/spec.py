@@ -6,12 +6,16 @@ from typing import Annotated
 from selection_platform.configuration.base import SPEED
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.job.spec import PATH, FilePath, JobText, Spec
+from selection_platform.job.versions import logits_in
 
 OFFLINE_PREFIX = "offline_"
 """Prefix of our own tasks (`tasks/`), on items from data packages. Other names are lm-eval's tasks, on hub data."""
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The only task that runs generated code."""
+
+CHOICE_TASK = f"{OFFLINE_PREFIX}mmlu"
+"""The only one of our tasks whose answers are chosen by their likelihoods, and not written."""
 
 
 def left_in(evaluation: EvaluationSettings) -> dict[str, BenchmarkSettings]:
@@ -29,11 +33,29 @@ def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     """The computations of the results. Those of lm-eval's tasks, generated code and vLLM count if they are used."""
     benchmarks = evaluation.benchmarks.values()
     tasks = [benchmark.task for benchmark in benchmarks]
-    # Of files, those without a rule are lm-eval's task files.
-    stock = any(each.rule is None and not each.task.startswith(OFFLINE_PREFIX) for each in benchmarks)
+    stock = any(map(_is_stock, benchmarks))
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
     engine = ("vllm_engine",) if answers_with_vllm(evaluation) else ()
     return ("evaluation", *(("stock_tasks",) if stock else ()), *code, *engine)
+
+
+def logits_read(evaluation: EvaluationSettings, dtype: str, *, held_out: bool) -> dict[str, int]:
+    """What results are known by in addition where they come from logits: `logits_in`, else nothing.
+
+    These are the held-out loss, and the choices that transformers makes. A task of lm-eval counts as one with choices.
+
+    Args:
+        evaluation: the benchmarks.
+        dtype: number type of the weights.
+        held_out: whether there is a held-out loss.
+    """
+    choices = any(_is_stock(each) or each.task == CHOICE_TASK for each in evaluation.benchmarks.values())
+    return logits_in(dtype) if held_out or (choices and evaluation.engine == "transformers") else {}
+
+
+def _is_stock(benchmark: BenchmarkSettings) -> bool:
+    # Of files, those without a rule are lm-eval's task files.
+    return benchmark.rule is None and not benchmark.task.startswith(OFFLINE_PREFIX)
 
 
 class EvaluationSpec(Spec):

@@ -160,6 +160,8 @@ def remove_plan(folder: Path) -> None:
     """Remove the files of `make_plan`, which are large and can be written again."""
     for name in (_LENGTHS_FILE, _IDS_FILE):
         (folder / name).unlink(missing_ok=True)
+    # Left by a process that was killed after it had put them together.
+    shutil.rmtree(folder / _PARTS, ignore_errors=True)
 
 
 def _in_order(table: pa.Table) -> pa.Table:

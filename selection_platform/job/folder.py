@@ -86,9 +86,14 @@ def write_manifest(
         manifest: what there is to say of its result.
         temporary: names of the folders in it that are removed after this.
         hashes: SHA-256 (hex) of files in it, by name, where they are known. The others are read.
+
+    Raises:
+        PlatformError: a file of `hashes` is not there.
     """
     known = hashes or {}
     files = content_files(folder, temporary)
+    if gone := sorted(known.keys() - set(files)):
+        raise PlatformError(f"{folder}: {', '.join(gone)}: written by this job, and gone before its end; run again")
     _write_json(folder / FILES, {name: _recorded(folder / name, known.get(name)) for name in files})
     rewrite_manifest(folder, manifest)
     remove_previous(folder)

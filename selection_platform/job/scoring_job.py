@@ -16,6 +16,7 @@ from selection_platform.job.processes import first_process_first, is_first
 from selection_platform.job.progress import Progress, progress
 from selection_platform.job.shards import shards_hash, write_shards
 from selection_platform.job.spec import ScoringSpec
+from selection_platform.models.batching import shard_cut
 
 Piece = TypeVar("Piece")
 Summary = TypeVar("Summary", bound=Any)
@@ -74,7 +75,7 @@ def run_scoring_job(
     with progress(work.label, sum(map(work.tokens, work.pieces)), "tokens") as counter:
         hashes = write_shards(
             folder,
-            spec.scoring.samples_per_shard,
+            shard_cut(spec.scoring.samples_per_shard),
             work.pieces,
             score=lambda piece: work.score(piece, counter),
             skip=lambda piece: counter.advance(work.tokens(piece)),

@@ -13,7 +13,6 @@ from selection_platform.job.claims import Claims
 from selection_platform.job.folder import content_hash, file_hash, whole_file
 from selection_platform.job.integrity import check_files
 from selection_platform.job.processes import gathered, process_number
-from selection_platform.models.batching import SHARDS_LEFT, SMALLEST_SHARD
 
 Work = TypeVar("Work")
 
@@ -21,14 +20,14 @@ Work = TypeVar("Work")
 SHARDS = "part-*.parquet"
 APART = "apart"
 """Beginning of the names of all files beside shards, and the whole of the first kind's."""
-CUT_FILE = "samples_per_shard"
+CUT_FILE = "cut"
 """File that records how a job split its work."""
 _CLAIMS = ".claims"
 
 
 def write_shards(
     folder: Path,
-    samples_per_shard: int,
+    cut: str,
     work: Sequence[Work],
     score: Callable[[Work], pa.Table],
     skip: Callable[[Work], None],
@@ -42,7 +41,7 @@ def write_shards(
     Args:
         folder: the job's folder, opened with `open_job_folder`. Existing shards are kept, unless the work was split
             differently.
-        samples_per_shard: how the work was split into pieces.
+        cut: how the work was split into pieces, in words.
         work: the pieces, in the same order in every run and process.
         score: computes the rows of one piece.
         skip: called with each piece whose shard exists, or that another process takes.
@@ -57,7 +56,7 @@ def write_shards(
         PlatformError: a shard was not written.
     """
     if process_number() == 0:
-        _remove_left_overs(folder, samples_per_shard)
+        _remove_left_overs(folder, cut)
     claims = Claims(folder / _CLAIMS)
     # Asked once: on a network's file system, a file that one machine looked for may stay hidden from it for a while.
     there = {path.name for path in folder.glob(SHARDS)}
@@ -104,12 +103,11 @@ def _write_shard(folder: Path, number: int, table: pa.Table, apart: Mapping[str,
         pq.write_table(table, temporary, use_dictionary=False)
 
 
-def _remove_left_overs(folder: Path, samples_per_shard: int) -> None:
+def _remove_left_overs(folder: Path, cut: str) -> None:
     """Remove what a killed process was writing, and the shards of a run that split the same job differently."""
     for begun in folder.glob(".*.partial"):
         begun.unlink()
     file = folder / CUT_FILE
-    cut = f"{samples_per_shard} samples, {SMALLEST_SHARD} tokens or 1/{SHARDS_LEFT} of those left"
     if file.exists() and file.read_text() == cut:
         return
     for left_over in (*folder.glob(SHARDS), *folder.glob(f"{APART}*-*.parquet")):

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-SMALLEST_SHARD = 1 << 18
-"""Tokens that a shard may always have: in smaller ones, samples of unlike lengths share batches, which is padding."""
+SMALLEST_SHARD = 2_500_000
+"""Tokens that a shard may always have: in smaller ones, samples of unlike lengths share batches, which is padding. With
+a tenth of it, one process scores the packaged pools 8 to 10% slower (`benchmarks.scoring_balance`)."""
 SHARDS_LEFT = 100
-"""A shard may also have this part of the tokens left. So the last ones are small: up to 64 processes, each of which
-takes the next shard when it is free, end at nearly one time."""
+"""A shard may also have this part of the tokens left. So the last ones are small: of a large pool, processes that
+each take the next shard when they are free end at nearly one time."""
 
 
 def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
@@ -23,6 +24,11 @@ def batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
         rows = max(1, tokens_per_batch // int(lengths[order[start]]))
         yield order[start : start + rows]
         start += rows
+
+
+def shard_cut(samples_per_shard: int) -> str:
+    """What decides where `shard_slices` cuts, beside the lengths: shards that were cut otherwise are other shards."""
+    return f"{samples_per_shard} samples, {SMALLEST_SHARD} tokens or 1/{SHARDS_LEFT} of those left"
 
 
 def shard_slices(lengths: np.ndarray, samples_per_shard: int) -> Iterator[slice]:

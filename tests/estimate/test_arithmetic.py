@@ -78,6 +78,18 @@ def test_a_part_stands_for_a_large_pool(monkeypatch):
     assert arithmetic.of_all(whole, work).forward_flops == pytest.approx(work(whole).forward_flops, rel=0.02)
 
 
+def test_a_large_pool_is_padded_as_its_own_shards_are():
+    generator = np.random.default_rng(0)
+    prompt, answer = (np.minimum(generator.lognormal(6, 0.8, 300_000), 2048).astype(np.int64) for _ in range(2))
+    whole, scoring = Lengths(prompt, answer, "drawn"), ScoringSettings(tokens_per_batch=65_536)
+    size, shard, extra = scoring.tokens_per_batch, scoring.samples_per_shard, Extra(0, 1, ())
+    found = arithmetic.of_all(whole, lambda part: arithmetic.likelihood(TINY, part, scoring, extra))
+    tokens = sum(
+        int(padded(each, size, prompt + answer, shard).prod(axis=1).sum()) for each in (prompt + answer, answer)
+    )
+    assert found.tokens == tokens
+
+
 def test_assumed_lengths_have_the_means_they_say():
     found = assumed(10_000, 400, 200, "assumed")
     assert (found.prompt + found.answer).mean() == pytest.approx(400, rel=0.01)

@@ -325,11 +325,11 @@ def test_shards_are_in_the_order_of_length_and_padding_is_counted(spec: Likeliho
     assert [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "out").glob("part-*"))] == [7, 7, 7, 3]
     assert 0 < summary.padding_share < 0.5
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cut",
         "files.json",
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(4)),
-        "samples_per_shard",
     ]
 
 

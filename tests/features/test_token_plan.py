@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.features import token_count, token_plan
-from selection_platform.features.token_plan import TokenPlan, make_plan
+from selection_platform.features.token_plan import TokenPlan, make_plan, remove_plan
 from selection_platform.text.conversation import Message
 from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.template_choice import make_renderer
@@ -172,3 +172,11 @@ def test_a_plan_that_an_earlier_version_left_is_made_again(tokenizer, tmp_path: 
     window = len(encode(tokenizer, PROMPT)) + 2
     again = make_plan(tmp_path / "plan" / "samples.parquet", paper(tokenizer), window, "answer_end", tmp_path / "plan")
     assert rows(again) == rows(whole)
+
+
+def test_what_was_left_of_the_parts_by_a_kill_goes_with_the_plan(tokenizer, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(token_plan.Claims, "remove", lambda _: None)
+        plan_of(tokenizer, tmp_path / "plan", 2)
+    remove_plan(tmp_path / "plan")
+    assert [path.name for path in (tmp_path / "plan").iterdir()] == ["samples.parquet"]

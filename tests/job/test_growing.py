@@ -113,7 +113,7 @@ def test_other_settings_begin_anew(spec, tmp_path, forwards):
 def test_other_settings_take_the_place_of_the_scores_only_when_they_are_done(spec, tmp_path, forwards, monkeypatch):
     first = grow(spec, samples(15), tmp_path / "out")
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -135,7 +135,7 @@ def test_a_killed_job_on_new_samples_goes_on(spec, tmp_path, forwards, monkeypat
     grow(spec, samples(15), tmp_path / "killed")
     forwards.clear()
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.scoring_balance import claimed, costs_of
+from selection_platform.configuration.profile import load_profile
 from selection_platform.models import batching
-from selection_platform.models.batching import shard_slices
+from selection_platform.models.batching import shard_cut, shard_slices
 
 
 def cut(lengths, samples_per_shard):
@@ -36,6 +38,27 @@ def test_shards_get_smaller_towards_the_end(monkeypatch):
     assert cut([1] * 20, 9) == [5, 3, 3, 3, 3, 3]
 
 
-def test_the_shards_of_the_shipped_small_profiles_are_those_cut_by_samples_alone():
-    # 80 samples of 512 tokens at most are fewer tokens than a shard may have.
-    assert cut([512] * 200, 80) == [80, 80, 40]
+def test_all_that_decides_a_cut_is_in_its_words(monkeypatch):
+    cuts = [shard_cut(7), shard_cut(8)]
+    for name in ("SMALLEST_SHARD", "SHARDS_LEFT"):
+        monkeypatch.setattr(batching, name, 3)
+        cuts.append(shard_cut(7))
+    assert len(set(cuts)) == 4
+
+
+@pytest.mark.parametrize("profile", ["demo", "cpu"])
+def test_the_small_profiles_cut_their_shards_by_samples_alone(profile):
+    scoring = load_profile(profile).scoring
+    rows = scoring.samples_per_shard
+    assert cut([scoring.max_length] * (2 * rows + 1), rows) == [rows, rows, 1]
+
+
+def test_shards_cost_one_process_little_padding_and_many_processes_little_time():
+    generator = np.random.default_rng(0)
+    joint = -np.sort(-np.minimum(generator.lognormal(7, 0.8, 17_500), 4096).astype(np.int64))
+    answer = np.maximum(1, joint * generator.random(len(joint))).astype(np.int64)
+    whole = costs_of(joint, answer, [slice(None)])
+    assert sum(costs_of(joint, answer, list(shard_slices(joint, 10_000)))) < 1.02 * whole[0]
+    # A million conversations, 32 processes.
+    joint, answer = np.repeat(joint, 57), np.repeat(answer, 57)
+    assert claimed(costs_of(joint, answer, list(shard_slices(joint, 10_000))), 32) < 0.03

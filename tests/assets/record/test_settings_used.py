@@ -10,11 +10,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from assets import build_assets, reports
+from assets import benchmarks, build_assets, reports
 from assets.record.settings_used import Declared, declared, text_used
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.base import SPEED, UPKEEP
 from selection_platform.configuration.encoder_settings import EncoderSettings
+from selection_platform.configuration.evaluation_settings import EvaluationSettings
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.configuration.target_settings import TargetSettings
 from selection_platform.configuration.text_settings import PAPER, TextSettings
@@ -368,3 +369,13 @@ def test_a_raised_version_of_logits_is_noticed_in_half_precision_by_those_who_re
             patch.setitem(VERSIONS, "half_precision_logits", 99)
             after = nodes(profile)
         assert {node[0].to_user_string() for node in before if before[node] != after[node]} == expected
+
+
+@pytest.mark.parametrize(("held_out", "read"), [(0.0, False), (0.1, True)])
+def test_written_answers_alone_do_not_depend_on_how_logits_are_computed(held_out, read):
+    profile = demo()
+    pools = {name: pool.model_copy(update={"held_out": held_out}) for name, pool in profile.pools.items()}
+    evaluation = EvaluationSettings.model_validate({"benchmarks": {"gsm8k": {"task": "offline_gsm8k"}}})
+    changes = {"dtype": "bfloat16", "pools": pools, "evaluation": evaluation}
+    used = benchmarks._settings(profile.model_copy(update=changes))
+    assert ("half_precision_logits" in used) == read

@@ -222,11 +222,11 @@ def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):
     assert rates == pytest.approx({1: 3e-3 * 5 / 6, 2: 3e-3 * 2 / 6})
     assert table["target"].to_pylist()[:3] == ["a/others", "a/some", "z/one"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cut",
         "files.json",
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(8)),
-        "samples_per_shard",
     ]
 
 

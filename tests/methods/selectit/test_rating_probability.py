@@ -131,11 +131,11 @@ def test_columns_are_what_the_warehouse_expects(spec: RatingSpec, tmp_path: Path
     assert ratings["prompt"].to_pylist() == [1, 2, 3, 4, 5] * 12
     assert [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "out").glob("part-*"))] == [25, 25, 10]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cut",
         "files.json",
         "job.json",
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(3)),
-        "samples_per_shard",
     ]
     assert 0 < summary.padding_share < 0.2
 
