@@ -139,7 +139,8 @@ def test_status_lists_nothing_due(profile, capsys):
     status = json.loads(output_of(capsys, "--profile", profile, "status", "--json"))
     assert status["due"] == []
     # pools, models, features, scores (km_ifd and km_token_length among them), selections, checkpoints, results, reports
-    assert status["partitions"] == 4 + 2 + 13 + 18 + len(SELECTED_ONLY) + 3 * len(EXPERIMENTS) + len(REPORTS)
+    reports = {*REPORTS, "proxy_card"}
+    assert status["partitions"] == 4 + 2 + 13 + 18 + len(SELECTED_ONLY) + 3 * len(EXPERIMENTS) + len(reports)
 
 
 def test_every_selection_is_the_budget_in_rank_order_out_of_the_pool(profile, capsys):
