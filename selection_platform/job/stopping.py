@@ -5,8 +5,8 @@ Dagster installs its own handlers while it runs a step, and drops signals while 
 exception; and none is raised while C code runs. So a thread also hears of each signal, by Python's wake-up descriptor,
 and kills the process after some seconds. Everything that the platform writes survives that (see `job.folder`).
 
-Where an exception would do harm, the process ends at once: while a module is imported (torch's C++ code aborts when one
-comes through it), and where Python can only print it, as in a destructor.
+Where an exception may do harm, the process ends at once: while a module is imported, where libraries make another error
+of it and C++ code may not expect one; and where Python can only print it, as in a destructor.
 """
 
 import os
