@@ -21,7 +21,7 @@ class ReadySteps:
             graph: says what each needs.
             steps: all of them.
             first: whether a step goes before all others that are ready. Evaluations do: until then, the weights of
-                their checkpoint are on the disk. So there are no more checkpoints at once than steps.
+                their checkpoint are on the disk. So there are at most as many checkpoints as running steps.
         """
         makers = {node: step for step in steps for node in step.nodes}
         inputs = {step: {node for own in step.nodes for node in graph.inputs(own)} for step in steps}

@@ -88,7 +88,7 @@ class SlurmJob:
         return self._facts(number)
 
     def left_facts(self) -> dict[str, Any] | None:
-        """The facts of a job that ended while nobody waited, if it is one; its files are then removed."""
+        """The facts of a job that ended while no `run` waited for it, if there are any. Its files are then removed."""
         file = self._beside("facts.json")
         if not file.exists():
             return None

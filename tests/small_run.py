@@ -1,7 +1,10 @@
 """A small profile, all of it materialised once; what changes in it, what is due, and what was made anew."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +15,7 @@ from assets.record.provenance import input_name, latest_provenance
 from orchestration.materialize import open_instance
 from resources.read_only_home import size_and_time
 from selection_platform.cli.main import main
+from selection_platform.configuration.profile import HOME_VARIABLE
 
 THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
 RANDOM = [f"random/letters/tiny/6/s{seed}" for seed in range(3)]
@@ -65,6 +69,18 @@ class Place(NamedTuple):
     @property
     def home(self):
         return self.folder / "home" / "small"
+
+
+def begin_refresh(place, home):
+    """Start `refresh base_model` in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "selection_platform.cli.main", "--profile", str(place.profile), "refresh", "base_model"],
+        env={**os.environ, HOME_VARIABLE: str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def write_pool(place, rows):

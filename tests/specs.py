@@ -1,8 +1,10 @@
 """Specs for tests: each value goes to the spec, or to the settings in it that have one of its name."""
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 from selection_platform.configuration.base import Settings
+from selection_platform.features.answer_likelihood import LikelihoodSpec
 from selection_platform.job.spec import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -31,3 +33,10 @@ def changed(spec: AnySpec, **values: Any) -> AnySpec:
             of_inner = {key: value for key, value in values.items() if key in type(inner).model_fields}
             update[name] = inner.model_copy(update=of_inner)
     return spec.model_copy(update=update)
+
+
+def shared_pass(folder: Path, **values: Any) -> LikelihoodSpec:
+    """The shared pass on `model` and `samples.parquet` of a folder, in batches of a few rows."""
+    small = {"max_length": 60, "tokens_per_batch": 256, "logit_rows": 50, "samples_per_shard": 7}
+    files = {"model_folder": str(folder / "model"), "samples_file": str(folder / "samples.parquet")}
+    return made(LikelihoodSpec, **{**files, **small, **values})

@@ -52,14 +52,15 @@ def recorded(declared: Mapping[dg.AssetKey, Declared]) -> Callable[[Materialize]
     def decorate(materialize: Materialize) -> Materialize:
         @functools.wraps(materialize)
         def one(context: dg.AssetExecutionContext, **resources: Any) -> dg.MaterializeResult:
-            (result,) = _results(
-                declared, context, resources, lambda: (materialize(context, **resources) for _ in range(1))
-            )
+            def alone() -> Iterator[Any]:
+                yield materialize(context, **resources)
+
+            (result,) = _results(declared, context, resources, alone)
             return result
 
         @functools.wraps(materialize)
         def several(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[dg.MaterializeResult]:
-            yield from _results(declared, context, resources, lambda: materialize(context, **resources))
+            yield from _results(declared, context, resources, lambda: iter(materialize(context, **resources)))
 
         return several if inspect.isgeneratorfunction(materialize) else one
 
@@ -70,7 +71,7 @@ def _results(
     declared: Mapping[dg.AssetKey, Declared],
     context: dg.AssetExecutionContext,
     resources: Mapping[str, Any],
-    materialize: Callable[[], Any],
+    materialize: Callable[[], Iterator[Any]],
 ) -> Iterator[dg.MaterializeResult]:
     """The results of an asset's function with their records, or the last results again if they would be the same."""
     # Read before the work, so that a change in the meantime makes the partition stale.
@@ -82,7 +83,7 @@ def _results(
         return
     meter = CostMeter()
     with made_again() if again == "all" else nullcontext(), noted_writes() as written:
-        results = iter(materialize())
+        results = materialize()
         while (result := _next(results)) is not None:
             yield _checked(_with_record(records, context, result, meter, resources.get("warehouse"), written))
             # Of assets that one computation gives, each is yielded when its own rows are there.

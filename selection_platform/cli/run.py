@@ -143,19 +143,19 @@ def _print_answer(profile: Profile, *, hint: bool) -> None:
         profile: the profile.
         hint: whether to name `plan` where a comparison that it knows is open.
     """
-    from assets.record.caveat import caveat
-
     resources = open_resources(profile)
+    caveat = profile.disclaimer
     if profile.trained_experiments:
         data = own_report_data(profile, resources)
+        caveat = data.disclaimer
         print(headline(data) + "\n")
         print_leaderboards(resources.warehouse)
         if hint and has_open(data.verdict):
             print("\n" + wrapped(_next_to_settle(profile)))
     else:
         print("Nothing was trained: this profile only selects.")
-    if told := caveat(profile, resources.artifacts):
-        print(wrapped(told))
+    if caveat:
+        print(wrapped(caveat))
     print(f"\nReport: {resources.artifacts.report() / 'index.html'}")
     _print_next(profile)
 

@@ -74,7 +74,7 @@ def number_above_zero(text: str, otherwise: str) -> float:
     """The finite number above 0 that an option's text is.
 
     Raises:
-        argparse.ArgumentTypeError: it is none; with the message `otherwise`.
+        argparse.ArgumentTypeError: the text is not such a number. The message is `otherwise`.
     """
     try:
         number = float(text)

@@ -54,7 +54,7 @@ def add_parsers(commands: Commands) -> None:
 def verdict(profile: Profile, options: argparse.Namespace) -> None:
     """Print for each arm whether it is better than random, the same, worse, or needs more seeds."""
     # Imported here because SciPy takes a second, and other commands do not need it.
-    from assets.record.caveat import caveat, mixed_engines
+    from assets.record.caveat import mixed_engines
     from selection_platform.report.data import Margins
     from selection_platform.verdict.looks import schedule
     from selection_platform.verdict.tables import verdict_rows
@@ -74,10 +74,9 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
             print(told, file=sys.stderr)
         print_json([_json(verdict, intervals) for verdict in comparisons])
         return
+    data = _data(profile, options)
     margins = Margins(margin, loss_margin)
-    print(
-        headline(replace(_data(profile, options), margins=margins, verdict=verdict_rows(comparisons, intervals))) + "\n"
-    )
+    print(headline(replace(data, margins=margins, verdict=verdict_rows(comparisons, intervals))) + "\n")
     for measure in shown_measures(comparisons):
         of_measure = [verdict for verdict in comparisons if verdict.measure == measure]
         _print_measure(of_measure, runs, loss_margin if measure == LOSS else margin)
@@ -85,8 +84,8 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
         print(f"{wrapped(ITEMS_TITLE)}\n")
         print_table(*items_table(intervals, comparisons), text=(0, 1))
         print()
-    if own and (told := caveat(profile, open_resources(profile).artifacts)):
-        print(told)
+    if own and data.disclaimer:
+        print(data.disclaimer)
 
 
 def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":

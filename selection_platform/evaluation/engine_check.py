@@ -38,7 +38,7 @@ class Noted:
 
     Attributes:
         max_length: see `Engine`.
-        most_new_tokens: an answer has no more.
+        most_new_tokens: most tokens of an answer.
         prompts: to answer.
         continuations: to score.
     """

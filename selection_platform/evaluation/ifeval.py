@@ -3,11 +3,10 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from selection_platform.data_packages import INSTALL
+from selection_platform.data_packages import INSTALL, MissingPackage, packaged_file
 from selection_platform.evaluation.benchmark_data import MissingData
 
 _PUNKT_TAB = "tokenizers/punkt_tab"
@@ -88,6 +87,6 @@ def find_packaged_nltk_data() -> None:
 def _packaged_nltk_data() -> Path | None:
     """The folder of NLTK's data in the package that ships punkt_tab; None if it is not installed."""
     try:
-        return Path(str(distribution("llama-index-core").locate_file(_PUNKT)))
-    except PackageNotFoundError:
+        return packaged_file("llama-index-core", _PUNKT)
+    except MissingPackage:
         return None

@@ -52,7 +52,7 @@ def main() -> None:
 def _read(requests: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
         requests.put(json.loads(line))
-    # The main thread may be in the middle of a batch that nobody waits for.
+    # The main thread may still compute a batch whose answers are no longer needed.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Pieces of work that several processes share: a process that is free takes the next piece that nobody has taken."""
+"""Pieces of work that several processes share: a process that is free takes the next piece."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ class Claims:
         wait_for_all()
 
     def take(self, number: int) -> bool:
-        """Whether the piece is this process's: nobody took it before."""
+        """Take a piece. Returns whether this process was the first to ask for it."""
         if process_count() == 1:
             return True
         try:

@@ -41,7 +41,7 @@ def write_shards(
     Args:
         folder: the job's folder, opened with `open_job_folder`. Existing shards are kept, unless the work was split
             differently.
-        cut: how the work was split into pieces, in words.
+        cut: a description of how the work is split into pieces.
         work: the pieces, in the same order in every run and process.
         score: computes the rows of one piece.
         skip: called with each piece whose shard exists, or that another process takes.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from selection_platform.configuration.run_settings import JobSettings
 from selection_platform.errors import PlatformError
-from selection_platform.estimate.machines import devices_here
+from selection_platform.estimate.machines import cores, devices_here
 
 DEVICES, THREADS = "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -63,7 +63,7 @@ def slots_held(folder: Path, count: int, wanted: int) -> Iterator[list[Slot]]:
 
 
 def _free(stack: ExitStack, folder: Path, numbers: Iterable[int]) -> Iterator[Slot]:
-    """Those of some slots that nobody holds, each taken when it is asked for."""
+    """The free slots among some numbers, each taken when it is asked for."""
     for number in numbers:
         file = (folder / f"{number}.lock").open("a")
         try:
@@ -84,7 +84,7 @@ def slots_here(jobs: JobSettings) -> int:
         return 1
     if jobs.slots == 1 or jobs.run != "in_process":
         return jobs.slots
-    return 1 if devices_here() is not None else min(jobs.slots, _cores())
+    return 1 if devices_here() is not None else min(jobs.slots, cores())
 
 
 def own_devices(slots: list[Slot]) -> str:
@@ -112,8 +112,4 @@ def threads_of_a_slot(slots: int) -> dict[str, str]:
     """The variable for a slot's part of the cores; nothing where there is one slot, or where the user set it."""
     if slots < 2 or THREADS in os.environ:
         return {}
-    return {THREADS: str(max(1, _cores() // slots))}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return {THREADS: str(max(1, cores() // slots))}

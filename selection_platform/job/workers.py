@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from selection_platform.errors import PlatformError
+from selection_platform.estimate.machines import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +38,7 @@ def map_in_processes(
         PlatformError: a process was killed.
         Exception: whatever the work raises for the first item that it fails for.
     """
-    processes = min(len(os.sched_getaffinity(0)), len(items), MOST_PROCESSES)
+    processes = min(cores(), len(items), MOST_PROCESSES)
     if processes < 2:
         yield from map(make(*arguments), items)
         return

@@ -65,7 +65,7 @@ def agreement(proxy: pl.DataFrame, whole: pl.DataFrame, budget: int, about: str)
         about: what is compared, for messages.
 
     Raises:
-        PlatformError: a sample is in one of the tables only, or twice; or there is none with a score.
+        PlatformError: a sample is in only one of the tables, or twice; or no sample has a score.
     """
     both = whole.join(proxy, on="sample_id", how="full", suffix="_proxy")
     apart = both.filter(pl.col("sample_id").is_null() | pl.col("sample_id_proxy").is_null())

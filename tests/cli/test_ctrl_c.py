@@ -9,11 +9,8 @@ import time
 import pytest
 import yaml
 
-from selection_platform.configuration.profile import HOME_VARIABLE
 from selection_platform.job.stopping import STOPPED
-from tests.small_run import PROFILE, Place, conversations, write_pool
-
-COMMAND = [sys.executable, "-m", "selection_platform.cli.main"]
+from tests.small_run import PROFILE, Place, begin_refresh, conversations, write_pool
 
 
 def pressed(process):
@@ -29,14 +26,7 @@ def test_a_step_ends_with_one_line_and_without_tracebacks_of_child_processes(tmp
     write_pool(place, conversations(60, seed=0))
     model = {"tiny": {"pretraining": {**PROFILE["models"]["tiny"]["pretraining"], "steps": 100_000}}}
     place.profile.write_text(yaml.safe_dump({**PROFILE, "models": model}))
-    process = subprocess.Popen(
-        [*COMMAND, "--profile", str(place.profile), "refresh", "base_model"],
-        env={**os.environ, HOME_VARIABLE: str(tmp_path / "home")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = begin_refresh(place, tmp_path / "home")
     assert process.stdout is not None
     assert any("base_model" in line for line in process.stdout)
     # Dagster's helpers are started, and wait.

@@ -28,7 +28,7 @@ from selection_platform.models.head import UnsupportedModel
 from selection_platform.text.conversation import Message
 from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
-from tests.specs import changed, made
+from tests.specs import changed, shared_pass
 from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples
 
 
@@ -37,15 +37,7 @@ def spec(tmp_path: Path) -> LikelihoodSpec:
     """A job with 24 samples: 4 shards, and batches of a few rows."""
     save_model(tmp_path / "model", CONFIGS["llama"])
     write_samples(tmp_path / "samples.parquet", random_samples(24))
-    return made(
-        LikelihoodSpec,
-        model_folder=str(tmp_path / "model"),
-        samples_file=str(tmp_path / "samples.parquet"),
-        max_length=60,
-        tokens_per_batch=256,
-        logit_rows=50,
-        samples_per_shard=7,
-    )
+    return shared_pass(tmp_path)
 
 
 def read_scores(folder: Path) -> pa.Table:

@@ -14,7 +14,7 @@ from selection_platform.job.claims import Claims
 from selection_platform.job.folder import FILES, file_hash, read_object
 from selection_platform.job.shards import shard_files
 from selection_platform.job.spec import write_spec
-from tests.specs import made
+from tests.specs import shared_pass
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 SAMPLES = 120
@@ -26,16 +26,7 @@ def spec(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     save_model(folder / "model", CONFIGS["llama"])
     write_samples(folder / "samples.parquet", random_samples(SAMPLES))
-    return made(
-        LikelihoodSpec,
-        model_folder=str(folder / "model"),
-        samples_file=str(folder / "samples.parquet"),
-        max_length=60,
-        tokens_per_batch=256,
-        logit_rows=50,
-        samples_per_shard=1,
-        weighted_embedding=True,
-    )
+    return shared_pass(folder, samples_per_shard=1, weighted_embedding=True)
 
 
 @pytest.fixture(scope="module")

@@ -19,22 +19,14 @@ from selection_platform.job.versions import VERSIONS
 from selection_platform.methods.selectit import rating_probability
 from selection_platform.methods.selectit.rating_probability import RatingSpec, RatingSummary, rate
 from sql.queries import load_sql
-from tests.specs import changed, made
+from tests.specs import changed, made, shared_pass
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> LikelihoodSpec:
     save_model(tmp_path / "model", CONFIGS["llama"])
-    return made(
-        LikelihoodSpec,
-        model_folder=str(tmp_path / "model"),
-        samples_file=str(tmp_path / "samples.parquet"),
-        max_length=60,
-        tokens_per_batch=256,
-        logit_rows=50,
-        samples_per_shard=7,
-    )
+    return shared_pass(tmp_path)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from tests.small_run import (
     RANDOM,
     REPORTS,
     Place,
+    begin_refresh,
     change_profile,
     conversations,
     due,
@@ -36,8 +35,6 @@ from tests.small_run import (
     version,
     write_pool,
 )  # fmt: skip
-
-COMMAND = [sys.executable, "-m", "selection_platform.cli.main"]
 
 
 def simulated(graph, steps, slots, seed):
@@ -173,14 +170,7 @@ def begun(folder):
     """A run of two slots that pre-trains for hours, when a worker is at it."""
     model = {"tiny": {"pretraining": {**PROFILE["models"]["tiny"]["pretraining"], "steps": 1_000_000}}}
     place = new_place(folder, models=model)
-    process = subprocess.Popen(
-        [*COMMAND, "--profile", str(place.profile), "refresh", "base_model"],
-        env={**os.environ, HOME_VARIABLE: str(folder / "home")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = begin_refresh(place, folder / "home")
     assert process.stderr is not None
     assert any("base_model  tiny: Pre-training:" in line for line in process.stderr)
     return process, place
@@ -227,13 +217,7 @@ def test_kill_9_of_the_run_ends_its_workers_and_the_next_goes_on(tmp_path):
     process.kill()
     wait_until_gone(process, 2)
     process.communicate()
-    again = subprocess.Popen(
-        [*COMMAND, "--profile", str(place.profile), "refresh", "base_model"],
-        env={**os.environ, HOME_VARIABLE: str(tmp_path / "home")},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    again = begin_refresh(place, tmp_path / "home")
     assert again.stdout is not None
     assert again.stdout.readline() == "[1/1] base_model  tiny\n"
     again.kill()

@@ -21,13 +21,13 @@ import pytest
 
 from resources import job_launcher
 from resources.job_launcher import JobFailed, JobLauncher, _message
-from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD
 from selection_platform.job.compute import SPENT
 from selection_platform.job.shards import shard_files
 from selection_platform.job.slots import slots_held
 from selection_platform.job.spec import write_spec
 from selection_platform.training.fine_tuning import FINE_TUNING, FineTuningSpec
-from tests.specs import made
+from tests.specs import made, shared_pass
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
 HAS_RAY = importlib.util.find_spec("ray") is not None and importlib.util.find_spec("dagster_ray") is not None
@@ -45,15 +45,7 @@ def inputs(tmp_path_factory):
 
 
 def scoring(inputs, samples_per_shard=7):
-    return made(
-        LikelihoodSpec,
-        model_folder=str(inputs / "model"),
-        samples_file=str(inputs / "samples.parquet"),
-        max_length=60,
-        tokens_per_batch=256,
-        logit_rows=50,
-        samples_per_shard=samples_per_shard,
-    )
+    return shared_pass(inputs, samples_per_shard=samples_per_shard)
 
 
 def training(inputs, **changes):
