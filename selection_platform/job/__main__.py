@@ -16,7 +16,7 @@ from pathlib import Path
 
 from selection_platform.errors import is_fixable
 from selection_platform.job.lock import only_worker
-from selection_platform.job.processes import share_by_slurm
+from selection_platform.job.processes import leave_group, share_by_slurm
 from selection_platform.job.registry import JOB_NAMES
 from selection_platform.job.run import ErrorLine, run_job
 from selection_platform.job.stopping import exit_status
@@ -51,6 +51,7 @@ def _run(options: argparse.Namespace) -> None:
                 run_workers(options.job, options.spec, options.folder, options.processes, options.on_ray)
             else:
                 run_job(options.job, options.spec, options.folder)
+                leave_group()
     except Exception as error:
         if not is_fixable(error):
             raise

@@ -69,6 +69,20 @@ def gathered(value: Value) -> list[Value]:
     return values
 
 
+def leave_group() -> None:
+    """Leave the group of processes, if this one is in it. Every process must call this when its work is done.
+
+    A process that ends inside the group can be aborted: PyTorch's threads may still hold objects of a Python that is
+    gone.
+    """
+    if process_count() == 1:
+        return
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 @contextmanager
 def first_process_first() -> Iterator[None]:
     """Let the first process run the block before the others, which then find what it wrote."""

@@ -2,6 +2,9 @@ import subprocess
 import sys
 
 import pytest
+from torch import distributed
+
+from selection_platform.job import __main__ as job
 
 CHILD = """
 import sys, time
@@ -33,3 +36,14 @@ def test_a_job_that_is_not_known_is_named():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "invalid choice: 'training' (choose from" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_process_leaves_the_group_when_its_work_is_done(monkeypatch, tmp_path):
+    def work(*_: object) -> None:
+        distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+
+    monkeypatch.setattr(job, "run_job", work)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    job.main(["evaluation", str(tmp_path / "spec.json"), str(tmp_path / "folder"), "--locked"])
+    assert not distributed.is_initialized()
