@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from assets.partitions import Partitions
 from assets.record.asset import platform_asset
@@ -14,6 +15,7 @@ from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.benchmark_data import benchmark_texts
 from selection_platform.experiments.keys import PoolTargets
 from selection_platform.pools.sources import source_state
+from selection_platform.pools.target_examples import refuse_held_out
 from sql.queries import load_sql
 
 
@@ -45,11 +47,15 @@ def target_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     ) -> dg.MaterializeResult:
         """What targeted methods select for: the samples of a target set, beside a pool. Table `pools.targets`.
 
-        No target may overlap an item of the benchmarks; a draw from the pool leaves such samples out, and counts them.
+        No target may overlap an item of the benchmarks, or be a held-out conversation of the pool. A draw from the pool
+        leaves samples that overlap items out, and counts them.
         Samples of the pool that repeat a target are counted.
         """
         of = profile.pool_targets[context.partition_key]
         file, left_out = _write(profile, of, artifacts, warehouse)
+        targets = pq.read_table(file, columns=["sample_id"])["sample_id"].to_pylist()
+        held_out = warehouse.query(load_sql("10_pools/held_out_targets"), {"pool": of.pool, "targets": targets})
+        refuse_held_out(list(held_out["prompt"]), of.targets, of.pool)
         partition = {"pool": of.pool, "targets": of.targets}
         rows = warehouse.replace(
             "pools.targets", partition, load_sql("10_pools/targets"), {"file": file, "pool": of.pool}

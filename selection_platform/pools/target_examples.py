@@ -76,6 +76,24 @@ def check_apart(file: Path, texts: Iterable[str], name: str, *, worked: bool) ->
         )
 
 
+def refuse_held_out(prompts: Sequence[str], name: str, pool: str) -> None:
+    """Check that the held-out loss is not measured on targets.
+
+    Args:
+        prompts: the first message of each target that is a held-out conversation.
+        name: of the target set, for messages.
+        pool: of the held-out conversations.
+
+    Raises:
+        PlatformError: there is one; the message shows the first.
+    """
+    if prompts:
+        raise PlatformError(
+            f"targets.{name}: held-out conversations of pool {pool} are among them ({len(prompts):,}), the first with "
+            f"{prompts[0][:SHOWN]!r}; leave them out, since the held-out loss is measured on them"
+        )
+
+
 def draw_apart(draw: Callable[[int], object], file: Path, limit: int, texts: Iterable[str], name: str) -> int:
     """Draw targets from a pool, around those that overlap items of the benchmarks.
 

@@ -101,3 +101,19 @@ def _check_similarity(own, capsys):
     by_similarity = sorted(rows, key=lambda row: (-row["similarity"], row["sample_id"]))
     assert [row["sample_id"] for row in best] == [row["sample_id"] for row in by_similarity[:6]]
     assert np.isfinite([row["similarity"] for row in rows]).all()
+
+
+@pytest.mark.slow
+def test_a_target_on_which_the_loss_is_measured(own, capsys):
+    own.change({"mine": {"examples": {"source": {"files": "wanted.jsonl"}}}}, {"rds_plus.mine": {"train": False}})
+    write(own.profile.with_name("wanted.jsonl"), wanted := conversations(5, seed=9))
+    output_of(capsys, own, "refresh", "pool", "target_samples")
+    (held_out, *_) = own.rows(capsys, "FROM pools.held_out WHERE split = 'held_out' ORDER BY sample_id")
+    write(own.profile.with_name("wanted.jsonl"), [*wanted, held_out["messages"]])
+    assert main(["--profile", str(own.profile), "refresh", "target_samples"]) == 1
+    prompt = held_out["messages"][0]["content"][:80]
+    assert (
+        f"targets.mine: held-out conversations of pool letters are among them (1), the first with {prompt!r}; "
+        "leave them out, since the held-out loss is measured on them"
+    ) in " ".join(capsys.readouterr().err.split())
+    assert own.rows(capsys, "SELECT count(*) AS n FROM pools.targets") == [{"n": 5}]
