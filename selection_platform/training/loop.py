@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,6 +29,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from selection_platform.configuration.settings import NO_TORCHAO, Optimizer
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import PATIENCE, gathered, process_count
@@ -51,6 +53,11 @@ from selection_platform.training.sharding import is_sharded, refuse_other_shardi
 Precision = Literal["float32", "bfloat16"]
 """The number type that training computes in."""
 
+_OPTIMIZERS: dict[Optimizer, dict[str, str]] = {
+    "adamw": {"optim": "adamw_torch_fused"},
+    # torchao's (arXiv 2110.02861), with stochastic rounding.
+    "adamw_8bit": {"optim": "adamw_torch_8bit", "optim_args": "bf16_stochastic_round=True"},
+}
 _SCHEDULE = "scheduler.pt"
 
 
@@ -79,6 +86,7 @@ def training_arguments(
     seed: int,
     save_steps: int | None,
     precision: Precision,
+    optimizer: Optimizer = "adamw",
     **recipe: Any,
 ) -> TrainingArguments:
     """Trainer's arguments, with the settings that all trainings of the platform share.
@@ -89,14 +97,17 @@ def training_arguments(
         batch_per_device: rows per micro-batch.
         seed: seed of the order of rows and of dropout.
         save_steps: optimiser steps between checkpoints; None where `train` saves by time.
-        precision: the number type of products; the weights that the optimiser updates are float32.
+        precision: the number type of products; the weights that AdamW updates are float32.
+        optimizer: AdamW, or the one with moments in 8 bits, for weights in bfloat16.
         recipe: learning rate, schedule and length, by Trainer's names.
 
     Raises:
-        PlatformError: the global batch is not a multiple of the micro-batches of all devices, or the environment asks
-            for another sharding.
+        PlatformError: the global batch is not a multiple of the micro-batches of all devices, the environment asks
+            for another sharding, or the optimiser is not installed.
     """
     refuse_other_sharding()
+    if optimizer == "adamw_8bit" and find_spec("torchao") is None:
+        raise PlatformError(NO_TORCHAO)
     devices = process_count()
     if global_batch % (batch_per_device * devices):
         raise PlatformError(
@@ -111,7 +122,7 @@ def training_arguments(
         bf16=precision == "bfloat16",
         # Without this, several CPU processes would each train separately.
         use_cpu=not torch.cuda.is_available(),
-        optim="adamw_torch_fused",
+        **_OPTIMIZERS[optimizer],
         # This module saves. Zero steps mean that it does by time.
         save_strategy="no",
         save_steps=save_steps or 0,
@@ -188,7 +199,7 @@ def train(
                 "`shard`, or delete the folder to start again"
             )
         shard(model)
-    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts:
+    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts, _compiled_on_gpu():
         follow = _Follow(order, counter, seconds_at(last), saving)
         trainer = _OrderedTrainer(
             model=model,
@@ -207,6 +218,11 @@ def train(
     losses = _write_log(folder, trainer.state)
     tail = losses[-max(1, len(losses) // 10) :]
     return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes())
+
+
+def _compiled_on_gpu() -> Any:
+    """On a CPU, torchao's optimiser takes longer to compile than a short training takes, and needs a C++ compiler."""
+    return torch.compiler.set_stance("default" if torch.cuda.is_available() else "force_eager")
 
 
 def _save_weights(trainer: Trainer, folder: Path) -> None:

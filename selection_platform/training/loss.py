@@ -99,8 +99,10 @@ class _Nll(torch.autograd.Function):
         in_products = [_as_in_products(weight) for weight in weights]
         total = torch.zeros((), dtype=_at_least_float32(hidden), device=hidden.device)
         gradients = [
-            torch.zeros(each.shape, dtype=each.dtype, device=each.device) if need else None
-            for each, need in zip((hidden, *weights), _needed(ctx), strict=True)
+            torch.zeros(each.shape, dtype=dtype, device=each.device) if need else None
+            for each, dtype, need in zip(
+                (hidden, *weights), (hidden.dtype, *map(_at_least_float32, weights)), _needed(ctx), strict=True
+            )
         ]
         rows = max(1, LOGITS // model.config.get_text_config().vocab_size)
         for start in range(0, len(targets), rows):
@@ -109,7 +111,7 @@ class _Nll(torch.autograd.Function):
             parts = [sums if number or sums is None else sums[part] for number, sums in enumerate(gradients)]
             total += _add_part(model, hidden[part], targets[part], names, in_products, parts)
         ctx.gradients = [
-            sums if sums is None else averaged(sums, each)
+            sums if sums is None else averaged(sums, each).to(each.dtype)
             for sums, each in zip(gradients, (hidden, *weights), strict=True)
         ]
         return total

@@ -264,6 +264,14 @@ CASES = [
     ("processes that the batch does not divide by", {"jobs": {"run": "child", "processes": 3}},
      "jobs.processes: fine_tuning.global_batch 128 is not a multiple of batch_per_device 4 x 3 processes; "
      "change one of them"),
+    ("8-bit AdamW with an adapter", {"fine_tuning": {"optimizer": "adamw_8bit", "lora": {}}},
+     "fine_tuning: adamw_8bit is for full fine-tuning in one process; leave out one of optimizer and lora"),
+    ("8-bit AdamW and float32", {"dtype": "float32", "fine_tuning": {"optimizer": "adamw_8bit"}},
+     "fine_tuning.optimizer: adamw_8bit keeps weights in bfloat16, and dtype is float32; change one of them"),
+    ("8-bit AdamW in two processes", {"dtype": "bfloat16", "fine_tuning": {"optimizer": "adamw_8bit"},
+     "jobs": {"run": "child", "processes": 2}},
+     "fine_tuning.optimizer: adamw_8bit trains in one process, and jobs.processes is 2; set it to 1, and `slots` to "
+     "the number of GPUs, so that each trains another experiment"),
     ("fewer slots than a job takes", {"jobs": {"run": "child", "processes": 4, "slots": 2}},
      "jobs: slots: 2 are too few for a job of 4 processes; write at least `slots: 4`, or fewer processes"),
     ("unknown place of jobs", {"jobs": {"run": "cloud"}}, "jobs.run: must be 'in_process', 'child', 'ray' or 'slurm'"),

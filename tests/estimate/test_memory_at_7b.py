@@ -81,8 +81,9 @@ def fake(config, dtype):
 
 def training_peak(config, recipe, monkeypatch):
     """Bytes at the peak of a step with two micro-batches, and Adam's moments."""
+    small = recipe.optimizer == "adamw_8bit"
     with counted() as live:
-        model: Any = fake(config, torch.bfloat16 if recipe.lora else torch.float32)
+        model: Any = fake(config, torch.bfloat16 if recipe.lora or small else torch.float32)
         if recipe.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if recipe.lora:
@@ -96,7 +97,7 @@ def training_peak(config, recipe, monkeypatch):
                     found = model(input_ids=ids, labels=ids, num_items_in_batch=1)["loss"]
                 found.backward()
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-        return live.peak + 8 * trained
+        return live.peak + (2 if small else 8) * trained
 
 
 def all_but_the_last(labels):
@@ -137,8 +138,19 @@ ADAPTER = LoraSettings(rank=128, dropout=0.1)
         (QWEN2_7B, FULL.model_copy(update={"lora": ADAPTER})),
         (QWEN2_7B, SHORT.model_copy(update={"lora": ADAPTER})),
         (QWEN2_7B, SHORT.model_copy(update={"lora": LoraSettings(rank=16)})),
+        (QWEN2_7B, FULL.model_copy(update={"optimizer": "adamw_8bit"})),
+        (QWEN2_7B, SHORT.model_copy(update={"optimizer": "adamw_8bit"})),
     ],
-    ids=["full", "full, llama", "no checkpointing", "LoRA", "LoRA, no checkpointing", "LoRA, no dropout"],
+    ids=[
+        "full",
+        "full, llama",
+        "no checkpointing",
+        "LoRA",
+        "LoRA, no checkpointing",
+        "LoRA, no dropout",
+        "8 bits",
+        "8 bits, no checkpointing",
+    ],
 )
 def test_training(config, recipe, monkeypatch):
     found = memory.training(shape_of(config.to_dict()), recipe, GPU)

@@ -157,6 +157,17 @@ def test_packages(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+def test_8_bit_adamw_without_torchao(tmp_path, monkeypatch, capsys):
+    models = own_model(tmp_path, max_position_embeddings=4096)
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    changes = {"dtype": "bfloat16", "fine_tuning": {"optimizer": "adamw_8bit"}}
+    assert faults(tmp_path, monkeypatch, capsys, models=models, **changes) == [
+        "fine_tuning.optimizer: adamw_8bit needs torchao, which is not installed; "
+        "install selection-platform[adamw-8bit]"
+    ]
+
+
+@pytest.mark.slow
 def test_a_python_for_vllm_that_is_not_there(tmp_path, monkeypatch, capsys):
     models = own_model(tmp_path, max_position_embeddings=4096)
     evaluation = {"benchmarks": {}, "engine": "vllm", "vllm_version": "0.32.0", "vllm_python": "/no/python"}

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,14 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from selection_platform.configuration.settings import LoraSettings
+from selection_platform.errors import PlatformError
 from selection_platform.models.loading import UnsavableModel, load_model
 from selection_platform.text.conversation import Message, sample_id
-from selection_platform.training import fine_tuning
+from selection_platform.training import fine_tuning, loop
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
 from selection_platform.training.pretraining import train_tokenizer
+from tests.specs import changed as spec_changed
 from tests.specs import made
 
 QUESTIONS = ["red", "green", "blue", "sky", "sea", "sun", "moon", "star", "sand", "snow"]
@@ -35,7 +39,12 @@ class KillAt(TrainerCallback):
 
 
 LORA = LoraSettings(rank=4, alpha=512, dropout=0.1)
-METHODS = {"full": None, "lora": LORA}
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {"lora": LORA},
+    "8 bits": {"optimizer": "adamw_8bit", "precision": "bfloat16"},
+}
+needs_torchao = pytest.mark.skipif(not find_spec("torchao"), reason="torchao is not installed: it is `adamw-8bit`")
 
 
 @pytest.fixture
@@ -48,7 +57,7 @@ def spec(tmp_path: Path) -> Callable[..., FineTuningSpec]:
     base = tmp_path / "base"
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
+        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
     )
     LlamaForCausalLM(config).save_pretrained(base)
     train_tokenizer(conversations, 300, 64).save_pretrained(base)
@@ -109,7 +118,7 @@ def test_the_same_seed_gives_the_same_bytes(spec: Callable[..., FineTuningSpec],
     for method in ("full", "lora"):
         folders = [tmp_path / f"{method}-{run}" for run in range(2)]
         for folder in folders:
-            fine_tune(spec(lora=METHODS[method], epochs=2), folder)
+            fine_tune(spec(**METHODS[method], epochs=2), folder)
         file = "model.safetensors" if method == "full" else "adapter_model.safetensors"
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
 
@@ -123,12 +132,15 @@ def test_micro_batches_do_not_change_the_optimisation(spec: Callable[..., FineTu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "killed_at"), [("full", 4), ("full", 7), ("lora", 8)])
+@pytest.mark.parametrize(
+    ("method", "killed_at"),
+    [("full", 4), ("full", 7), ("lora", 8), pytest.param("8 bits", 4, marks=needs_torchao)],
+)
 def test_a_killed_training_goes_on_as_if_it_had_not_been(
     spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, killed_at: int
 ):
     # Saves fall on the end of an epoch (steps 3, 6) and, with 2, inside one.
-    recipe = spec(epochs=3, lora=METHODS[method], save_steps=3 if killed_at == 7 else 2)
+    recipe = spec(epochs=3, **METHODS[method], save_steps=3 if killed_at == 7 else 2)
     unbroken = fine_tune(recipe, tmp_path / "unbroken")
     train = fine_tuning.train
     with monkeypatch.context() as patch:
@@ -163,12 +175,46 @@ def test_an_adapter_is_stored_by_itself_and_loads_merged(spec: Callable[..., Fin
 
 
 @pytest.mark.slow
+@needs_torchao
+def test_weights_in_bfloat16_and_moments_in_8_bits(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: dict[str, Any] = {}
+
+    class Look(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            weights = {name: weight for name, weight in kwargs["model"].named_parameters()}
+            moment = kwargs["optimizer"].state[weights["model.embed_tokens.weight"]]["exp_avg"]
+            seen.update(
+                moments=getattr(moment, "codes", moment).dtype, weights={weight.dtype for weight in weights.values()}
+            )
+
+    train = fine_tuning.train
+    monkeypatch.setattr(fine_tuning, "train", lambda *a, **k: train(*a, **(k | {"callbacks": [Look()]})))
+    recipe = spec(rows=4, epochs=30, learning_rate=1e-2)
+    expected = fine_tune(recipe, tmp_path / "float32")
+    found = fine_tune(spec_changed(recipe, **METHODS["8 bits"]), tmp_path / "8 bits")
+    assert seen == {"moments": torch.uint8, "weights": {torch.bfloat16}}
+    assert found["final_loss"] == pytest.approx(expected["final_loss"], rel=0.1)
+    stored = load_file(tmp_path / "8 bits" / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.bfloat16}
+
+
+def test_8_bit_adamw_without_torchao(
+    spec: Callable[..., FineTuningSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "find_spec", lambda _: None)
+    with pytest.raises(PlatformError, match=r"adamw_8bit needs torchao, .*; install selection-platform\[adamw-8bit\]"):
+        fine_tune(spec(**METHODS["8 bits"]), tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_nothing(spec: Callable[..., FineTuningSpec], tmp_path: Path):
     for method in ("full", "lora"):
         losses = []
         for flag in (False, True):
             folder = tmp_path / f"{method}-{flag}"
-            fine_tune(spec(lora=METHODS[method], epochs=1, gradient_checkpointing=flag), folder)
+            fine_tune(spec(**METHODS[method], epochs=1, gradient_checkpointing=flag), folder)
             losses.append([entry["loss"] for entry in log_of(folder)])
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
@@ -189,7 +235,7 @@ def test_odd_settings_of_generation_are_kept(
     spec: Callable[..., FineTuningSpec], tmp_path: Path, method: str, settings: dict[str, Any]
 ):
     # Saves a checkpoint after the first step as well.
-    recipe = spec(lora=METHODS[method], epochs=1, save_steps=1)
+    recipe = spec(**METHODS[method], epochs=1, save_steps=1)
     published = {"eos_token_id": [7, 8], "transformers_version": "4.40.0", **settings}
     (Path(recipe.base_model_folder) / "generation_config.json").write_text(json.dumps(published))
     fine_tune(recipe, tmp_path / "out")
