@@ -234,6 +234,7 @@ def _cost_ledger(profile: Profile) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb"},
         settings={f"arms.{name}.cost": arm.cost for name, arm in profile.arms.items() if arm.cost is not None},
         sql=["90_reports/cost_ledger", "90_reports/experiment_costs"],
+        by=["experiment_costs"],
         # Work with an unchanged result costs time but changes no input.
         changes_unseen=lambda _: True,
     )

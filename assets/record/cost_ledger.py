@@ -20,6 +20,7 @@ class Entry(NamedTuple):
         asset: name of the asset.
         partition: partition key; None if the asset has no partitions.
         run_id: id of the run.
+        step: Dagster's name of the step in the run; several assets can have one.
         made_at: time of the materialisation, in seconds since 1970.
         data_version: identity of the content.
         cost: values by the names of `Cost`.
@@ -28,6 +29,7 @@ class Entry(NamedTuple):
     asset: str
     partition: str | None
     run_id: str
+    step: str | None
     made_at: float
     data_version: str | None
     cost: Mapping[str, Any]
@@ -56,6 +58,7 @@ def _entries(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[Entry]:
                 asset=key.to_user_string(),
                 partition=materialization.partition,
                 run_id=record.run_id,
+                step=record.event_log_entry.step_key,
                 made_at=record.timestamp,
                 data_version=data_version_of(materialization),
                 cost=cast(dict[str, Any], materialization.metadata[COST].value),
@@ -80,14 +83,32 @@ def spent_by_partition(ledger: list[Entry]) -> dict[str, Spent]:
     return spent
 
 
+def made_together(ledger: list[Entry]) -> dict[str, set[str]]:
+    """What the step that made a partition's newest content made, by `asset partition`: this partition, and others."""
+    steps: dict[str, tuple[str, str | None]] = {}
+    for entry in ledger:
+        steps.setdefault(entry.name, (entry.run_id, entry.step))
+    made: dict[tuple[str, str | None], set[str]] = {}
+    for name, step in steps.items():
+        made.setdefault(step, set()).add(name)
+    return {name: made[step] for name, step in steps.items()}
+
+
 def costs_of_experiments(profile: Profile, instance: dg.DagsterInstance, ledger: list[Entry]) -> list[ExperimentCost]:
-    """The cost of each part of the profile's materialised experiments."""
+    """The cost of each part of the profile's materialised experiments.
+
+    An experiment that needs one of the assets of a step pays for all of them: one forward pass makes several features.
+    """
     records = {
         input_name(key, partition): provenance
         for key in instance.get_asset_keys()
         for partition, provenance in latest_provenance(instance, key).items()
     }
-    lineages = {key: _lineage(key, records) for key in profile.experiments}
+    beside = made_together(ledger)
+    lineages = {
+        key: {other for name in _lineage(key, records) for other in beside.get(name, {name})}
+        for key in profile.experiments
+    }
     materialised = {key: names for key, names in lineages.items() if names}
     methods = {key: profile.experiments[key].method for key in materialised}
     elsewhere = {key for key in materialised if _elsewhere(records.get(input_name(CHECKPOINT, key)))}

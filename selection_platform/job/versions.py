@@ -59,6 +59,7 @@ COMPUTATIONS = {
     "half_precision_logits": Computation(1),
     # How chat templates turn conversations into tokens. The paper's text never changes.
     "rendering": Computation(1),
+    "experiment_costs": Computation(1),
     "verdict": Computation(3),
     "report": Computation(5),
 }

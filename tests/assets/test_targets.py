@@ -80,6 +80,9 @@ def test_each_set_has_scores_and_a_home_without_targets_keeps_its_own(own, capsy
     for method in (*NAMES, *(f"{name}.mine" for name in NAMES)):
         assert own.rows(capsys, f'SELECT count(score) >= 6 AS enough FROM scores."{method}"') == [{"enough": True}]
     assert "less.mine/letters/tiny/6/s0" in output_of(capsys, own, "experiments")
+    costs = {arm["method"]: arm for arm in json.loads(output_of(capsys, own, "cost", "--json"))["arms"]}
+    # Both read the same pass, of which each reads another column.
+    assert costs["rds_plus"]["selecting_alone"]["forward_flops"] > costs["entropy"]["selecting_alone"]["forward_flops"]
     # A changed file makes due what reads it, and nothing of the other set.
     write(own.profile.with_name("wanted.jsonl"), examples[:-1])
     assert due(capsys, own).keys() == {"target_samples letters/mine"}

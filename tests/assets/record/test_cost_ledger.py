@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from assets.record.cost_ledger import Entry, spent_by_partition
+from assets.record.cost_ledger import Entry, made_together, spent_by_partition
 from tests.small_run import TOKEN_LENGTH, output_of
 
 
-def entry(version, seconds, partition="p"):
+def entry(version, seconds, partition="p", asset="scores/ifd", step=("run", "ifd")):
     cost = {"cpu_seconds": seconds, "gpu_seconds": 0.0, "forward_flops": 0.0, "backward_flops": 0.0}
-    return Entry("scores/ifd", partition, "run", 0.0, version, cost)
+    return Entry(asset, partition, *step, 0.0, version, cost)
 
 
 def test_what_came_out_the_same_cost_each_time_and_what_was_replaced_is_past():
@@ -24,6 +24,23 @@ def test_what_came_out_the_same_cost_each_time_and_what_was_replaced_is_past():
     spent = spent_by_partition(ledger)
     assert spent["scores/ifd p"].cpu_seconds == 11.0
     assert spent["scores/ifd q"].cpu_seconds == 7.0
+
+
+def test_what_the_newest_step_of_a_partition_made_too():
+    first, second, other = ("run 1", "pass"), ("run 2", "pass"), ("run 2", "zip")
+    ledger = [
+        entry("new", 9.0, asset="likelihood", step=second),
+        entry("old", 9.0, asset="likelihood", step=first),
+        entry("new", 1.0, asset="embedding", step=second),
+        entry("old", 1.0, asset="clusters", step=first),
+        entry("new", 1.0, asset="zip", step=other),
+    ]
+    assert made_together(ledger) == {
+        "likelihood p": {"likelihood p", "embedding p"},
+        "embedding p": {"likelihood p", "embedding p"},
+        "clusters p": {"clusters p"},
+        "zip p": {"zip p"},
+    }
 
 
 def test_a_finished_run_has_costs_of_every_arm(place, capsys):
