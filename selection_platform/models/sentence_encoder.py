@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.data_packages import packaged_file
 from selection_platform.errors import PlatformError
+from selection_platform.job.compute import count_compute
 from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.models.files import DESCRIPTION_FILES, MODULES, WEIGHTS, model_files
 from selection_platform.models.hub import fetch_files
@@ -83,7 +84,7 @@ def encoder_identity(folder: Path) -> str:
 
 
 def load_encoder(folder: Path, max_length: int) -> Encoder:
-    """Load an encoder in float32.
+    """Load an encoder in float32, whose arithmetic is counted.
 
     Raises:
         PlatformError: as `pooling_of` says; or it has a decoder, or takes fewer tokens than `max_length`.
@@ -97,6 +98,7 @@ def load_encoder(folder: Path, max_length: int) -> Encoder:
         raise PlatformError(f"encoder.max_length: {max_length} is beyond the {longest} tokens of {folder}; lower it")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    count_compute(model)
     return Encoder(cast(PreTrainedModel, torch.nn.Module.to(model, device)).eval(), tokenizer, pooling)
 
 

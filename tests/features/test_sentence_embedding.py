@@ -14,6 +14,7 @@ from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.errors import PlatformError
 from selection_platform.features.sample_embedding import read_embeddings
 from selection_platform.features.sentence_embedding import SentenceSpec, embed_sentences
+from selection_platform.job.compute import SPENT
 from selection_platform.job.shards import shard_files
 from selection_platform.models.sentence_encoder import encode, encoder_folder, load_encoder, pooling_of
 from tests.sentence_encoders import WORDS, save_encoder
@@ -51,6 +52,15 @@ def test_equals_one_text_at_a_time(pooling, tmp_path):
             states = model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
         wanted = states.mean(axis=0) if pooling == "pooling_mode_mean_tokens" else states[0]
         assert vector == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-5)
+
+
+def test_its_arithmetic_is_counted(tmp_path):
+    encoder = load_encoder(save_encoder(tmp_path / "encoder"), 10)
+    config, before = encoder.model.config, SPENT.forward_flops
+    encode(encoder, [np.arange(2, 8)] * 3)
+    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    weights = layers * (4 * width**2 + 2 * width * inner) + width**2
+    assert SPENT.forward_flops - before == 3 * (2 * 6 * weights + 4 * layers * 6 * 6 * width)
 
 
 def test_a_stopped_job_goes_on_and_other_poolings_are_other_jobs(tmp_path):
