@@ -103,7 +103,7 @@ class JobLauncher(dg.ConfigurableResource):
     def _run_outside(
         self, context: dg.AssetExecutionContext, job: Job[Any, Any], spec: Spec, folder: Path, lock: int
     ) -> None:
-        processes = self.processes if job.several_processes else 1
+        processes = self.processes if job.can_be_shared(spec) else 1
         # A Slurm job that is in the queue reads its spec later, whatever becomes of this process.
         spec_kept = _spec_file(spec, folder, kept=self.run_in == "slurm")
         with self._slots_of(processes, lock) as hold, spec_kept as spec_file:

@@ -17,6 +17,7 @@ from selection_platform.estimate.memory import BYTES, Place
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.target_sizes import given_targets, groups_of
 from selection_platform.estimate.task import Known, Task
+from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import name_for_targets
 from selection_platform.job.compute import Compute
@@ -321,18 +322,20 @@ class Tasks:
     def _evaluation(self, experiment: Experiment) -> Task:
         profile, model = self._profile, experiment.base_model
         shape, batch = self._known.shapes[model], profile.evaluation.batch_size
+        shared = not answers_with_vllm(profile.evaluation)
+        place = self._shared_place() if shared else self._place
         steps, prompt, new = 0, 1, 0
         for benchmark in profile.evaluation.benchmarks.values():
             size = size_of(benchmark)
             steps += math.ceil(size.items / batch) * size.new
             prompt, new = max(prompt, size.question), max(new, size.new)
         most = max(
-            memory.evaluation(shape, profile.dtype, batch, prompt, new, self._place),
-            memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, self._place),
+            memory.evaluation(shape, profile.dtype, batch, prompt, new, place),
+            memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, place),
         )
         return Task(
             "evaluation", "benchmark_result", experiment.key, model, partial(self._asked, model), profile.dtype, most,
-            shared=False, steps=steps, disk=2e7,
+            shared=shared, steps=steps, disk=2e7,
         )  # fmt: skip
 
     def _asked(self, model: str) -> Compute:
