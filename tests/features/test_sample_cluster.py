@@ -69,9 +69,9 @@ def test_a_gpu_computes_where_it_has_room(monkeypatch, caplog):
     expected = cluster(embeddings, 7, seed=0)
     used, compute = [], k_means.k_means
 
-    def on_cpu(*arguments):
-        used.append(arguments[-1])
-        return compute(*arguments[:-1], "cpu")
+    def on_cpu(embeddings, clusters, seed, device):
+        used.append(device)
+        return compute(embeddings, clusters, seed, "cpu")
 
     monkeypatch.setattr(k_means, "k_means", on_cpu)
     for free in (10**4, 10**9):
