@@ -42,7 +42,9 @@ class JobSettings(Settings):
         "RAY_ADDRESS names, or as a job of Slurm.",
     )
     processes: int = Field(
-        default=1, gt=0, description="Processes that share a fine-tuning or a scoring pass, one for each GPU."
+        default=1,
+        gt=0,
+        description="Processes that share a fine-tuning, a scoring pass or an evaluation, one for each GPU.",
     )
     slots: int | None = Field(
         default=None,

@@ -17,6 +17,7 @@ from selection_platform.estimate.memory import BYTES, Place
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.target_sizes import given_targets, groups_of
 from selection_platform.estimate.task import Known, Task
+from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import name_for_targets
 from selection_platform.job.compute import Compute
@@ -26,6 +27,8 @@ LLOYD_ROUNDS = 100
 """Rounds of k-means, with its start: an assumption; scikit-learn stops after 300 at most."""
 HOST_RATE = 1e11
 """Operations per second of k-means' two threads: an assumption."""
+K_MEANS_RATE = 1.5e13
+"""Operations per second of k-means on a GPU, in float32: an assumption."""
 
 
 class Tasks:
@@ -107,9 +110,12 @@ class Tasks:
         shape = self._known.shapes[scoring.model]
         rows = len(self._part(scoring.pool, scoring.model))
         whole = 2.0 * rows * shape.hidden * clusters * LLOYD_ROUNDS
+        # A GPU adds up the rows of each cluster by a second product.
+        on_gpu = not self._place.is_cpu and self._place.run in ("in_process", "child")
+        seconds = 2 * whole / K_MEANS_RATE if on_gpu else whole / HOST_RATE
         return Task(
             "k-means", asset, key, scoring.model, Compute, "float32", memory.clusters(rows, shape.hidden),
-            on_host=True, shared=False, host_seconds=whole / HOST_RATE, disk=60 * rows, working=4 * rows * shape.hidden,
+            on_host=True, shared=False, host_seconds=seconds, disk=60 * rows, working=4 * rows * shape.hidden,
         )  # fmt: skip
 
     def _part(self, pool: str, model: str) -> Lengths:
@@ -325,18 +331,20 @@ class Tasks:
     def _evaluation(self, experiment: Experiment) -> Task:
         profile, model = self._profile, experiment.base_model
         shape, batch = self._known.shapes[model], profile.evaluation.batch_size
+        shared = not answers_with_vllm(profile.evaluation)
+        place = self._shared_place() if shared else self._place
         steps, prompt, new = 0, 1, 0
         for benchmark in profile.evaluation.benchmarks.values():
             size = size_of(benchmark)
             steps += math.ceil(size.items / batch) * size.new
             prompt, new = max(prompt, size.question), max(new, size.new)
         most = max(
-            memory.evaluation(shape, profile.dtype, batch, prompt, new, self._place),
-            memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, self._place),
+            memory.evaluation(shape, profile.dtype, batch, prompt, new, place),
+            memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, place),
         )
         return Task(
             "evaluation", "benchmark_result", experiment.key, model, partial(self._asked, model), profile.dtype, most,
-            shared=False, steps=steps, disk=2e7,
+            shared=shared, steps=steps, disk=2e7,
         )  # fmt: skip
 
     def _asked(self, model: str) -> Compute:

@@ -6,7 +6,7 @@ paper's "Assistant: " into the answer.) An engine answers them, always greedily.
 the answer are cut at the beginning, and counted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -26,22 +26,13 @@ class ChatModel(LM):
     Args:
         engine: answers the prompts.
         renderer: how conversations become text for the model.
-        on_answer: called with the number of requests that were just answered.
-        on_requests: called with the number of new requests.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        renderer: Renderer,
-        on_answer: Callable[[int], None] = lambda _: None,
-        on_requests: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, engine: Engine, renderer: Renderer) -> None:
         super().__init__()
         self.engine = engine
         self.renderer = renderer
         self.tokenizer: Any = renderer.tokenizer
-        self.on_answer, self.on_requests = on_answer, on_requests
         self.truncated_prompts = 0
         self.cut_off: set[str] = set()
         """Prompts, by their text, whose answer was not at its end when no more tokens were allowed."""
@@ -67,7 +58,6 @@ class ChatModel(LM):
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """The greedy answer to each request's prompt, cut before the first stop string."""
-        self.on_requests(len(requests))
         answers = [""] * len(requests)
         for settings, indices in self._by_settings(requests):
             # An answer gets at most half of a short context, so that the question keeps its place.
@@ -78,17 +68,14 @@ class ChatModel(LM):
                 answers[indices[place]], ended = self._answer(ids, stops)
                 if not ended:
                     self.cut_off.add(requests[indices[place]].arguments[0])
-                self.on_answer(1)
         return answers
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """The log-likelihood (nats) of each answer after its prompt, and whether it is the greedy answer."""
-        self.on_requests(len(requests))
         continuations = self.continuations(requests)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         for place, likelihood in self.engine.log_likelihoods(continuations):
             results[place] = likelihood
-            self.on_answer(1)
         return results
 
     def continuations(self, requests: list[Instance]) -> list[Continuation]:

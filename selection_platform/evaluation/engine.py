@@ -68,6 +68,31 @@ class Engine(Protocol):
         ...
 
 
+def cut_into_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Batches of indices, longest first, so that memory runs out early if it does.
+
+    A row less than half as long as its batch's longest begins a new batch: with a single long prompt among short ones,
+    most of a batch would be padding. The rows of some batches alone, in their order, give the same batches again.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) == batch_size or 2 * lengths[index] < lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def by_row(continuations: Sequence[Continuation]) -> dict[tuple[int, ...], list[int]]:
+    """The places of continuations by the row that they share."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, continuation in enumerate(continuations):
+        places.setdefault(continuation.row, []).append(place)
+    return places
+
+
 class StopAt(StoppingCriteria):
     """Ends a row of a batch when its new text contains a stop string.
 
@@ -115,38 +140,20 @@ class TransformersEngine:
         self, prompts: Sequence[list[int]], new_tokens: int, stops: tuple[str, ...]
     ) -> Iterator[tuple[int, list[int]]]:
         """See `Engine`."""
-        for batch in self._batches([len(prompt) for prompt in prompts]):
+        for batch in cut_into_batches([len(prompt) for prompt in prompts], self.batch_size):
             answers = self._generate([prompts[index] for index in batch], new_tokens, stops)
             yield from zip(batch, answers, strict=True)
 
     def log_likelihoods(self, continuations: Sequence[Continuation]) -> Iterator[tuple[int, Likelihood]]:
         """See `Engine`."""
-        by_row: dict[tuple[int, ...], list[int]] = {}
-        for index, continuation in enumerate(continuations):
-            by_row.setdefault(continuation.row, []).append(index)
-        rows = list(by_row)
-        for batch in self._batches([len(row) for row in rows]):
-            keep = max(len(continuations[index].answer) for row in batch for index in by_row[rows[row]])
+        places = by_row(continuations)
+        rows = list(places)
+        for batch in cut_into_batches([len(row) for row in rows], self.batch_size):
+            keep = max(len(continuations[index].answer) for row in batch for index in places[rows[row]])
             log_probs = self._last_log_probs([list(rows[row]) for row in batch], keep)
             for place, row in enumerate(batch):
-                for index in by_row[rows[row]]:
+                for index in places[rows[row]]:
                     yield index, _read_off(log_probs[place], continuations[index].answer)
-
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Batches of indices, longest first, so that memory runs out early if it does.
-
-        A row less than half as long as its batch's longest begins a new batch: with a single long prompt among short
-        ones, most of a batch would be padding.
-        """
-        order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-        batch: list[int] = []
-        for index in order:
-            if batch and (len(batch) == self.batch_size or 2 * lengths[index] < lengths[batch[0]]):
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
 
     @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], new_tokens: int, stops: tuple[str, ...]) -> list[list[int]]:

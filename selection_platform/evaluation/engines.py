@@ -18,6 +18,7 @@ from selection_platform.evaluation.spec import EvaluationSpec
 from selection_platform.evaluation.vllm_engine import vllm_engine
 from selection_platform.job.folder import read_object, whole_file
 from selection_platform.models.exported import write_weights
+from selection_platform.models.forward_pass import check_model
 from selection_platform.models.renderers import load_renderer
 from selection_platform.text.renderer import Renderer
 
@@ -25,9 +26,6 @@ _MODEL = ".model"
 """Folder of the weights for vLLM. Names with a dot are no content of a job's folder."""
 _PARTIAL = f"{_MODEL}.partial"
 _AGREEMENT = "engine.json"
-
-Answering = tuple[Engine, Renderer]
-"""What answers prompts, and how conversations become text for it."""
 
 
 class LoadedModel:
@@ -40,11 +38,24 @@ class LoadedModel:
     def __init__(self, load: Callable[[], tuple[PreTrainedModel, Renderer]]) -> None:
         self._load = load
         self._loaded: tuple[PreTrainedModel, Renderer] | None = None
+        self._is_checked = False
 
     def __call__(self) -> tuple[PreTrainedModel, Renderer]:
         """Both, read at the first call."""
         self._loaded = self._loaded or self._load()
         return self._loaded
+
+    def for_loss(self) -> PreTrainedModel:
+        """The model, once `check_model` has let it pass.
+
+        Raises:
+            UnsupportedModel: it has not.
+        """
+        model, _ = self()
+        if not self._is_checked:
+            check_model(model)
+            self._is_checked = True
+        return model
 
     def release(self) -> None:
         """Give the memory back. Nobody else may hold the model."""
@@ -63,7 +74,7 @@ def agreement(folder: Path) -> Mapping[str, Any]:
 @contextmanager
 def answering(
     spec: EvaluationSpec, folder: Path, model: LoadedModel, ask_some: Callable[[ChatModel], None]
-) -> Iterator[Answering]:
+) -> Iterator[Engine]:
     """What answers the prompts of an evaluation, for the block.
 
     Args:
@@ -78,7 +89,7 @@ def answering(
     """
     if spec.evaluation.engine == "transformers":
         loaded, renderer = model()
-        yield TransformersEngine(loaded, renderer, spec.evaluation.batch_size), renderer
+        yield TransformersEngine(loaded, renderer, spec.evaluation.batch_size)
         return
     exported, agrees = folder / _MODEL, folder / _AGREEMENT
     try:
@@ -94,7 +105,7 @@ def answering(
                 found = check(compared(wanted, engine), spec.dtype)
                 with whole_file(agrees) as temporary:
                     temporary.write_text(json.dumps(found), encoding="utf-8")
-            yield engine, renderer
+            yield engine
     finally:
         remove_exported(folder)
 

@@ -1,38 +1,47 @@
 """The evaluation job: one model on all benchmarks, and on held-out answers.
 
-Each finished benchmark is a separate file in `parts/`, so a killed job continues after the last one. The finished
-folder has `results.parquet` and `items.parquet` (`results.Result`, `results.ItemResult`) and the manifest.
+Processes that share the job compute its answers in pieces (`pieces`), which are kept until the job is done; then the
+first one scores them. Each scored benchmark is a separate file in `parts/`. So a killed job continues after its last
+piece. The finished folder has `results.parquet` and `items.parquet` (`results.Result`, `results.ItemResult`) and the
+manifest.
 """
 
-import contextlib
-import io
 import json
-import logging
+import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
-import lm_eval
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings
-from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
+from selection_platform.evaluation.asking import ask_items, ask_some, quiet_lm_eval, run_items, tasks_of
+from selection_platform.evaluation.benchmark_tasks import tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine
-from selection_platform.evaluation.engine_check import PROMPTS
 from selection_platform.evaluation.engine_names import engine_name
 from selection_platform.evaluation.engines import LoadedModel, agreement, answering, remove_exported
-from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
+from selection_platform.evaluation.held_out_loss import METRIC, HeldOut, HeldOutLoss
 from selection_platform.evaluation.items import item_hash
 from selection_platform.evaluation.own_benchmarks import content_of
+from selection_platform.evaluation.pieces import (
+    Kept,
+    Piece,
+    Planned,
+    Work,
+    answer_all,
+    pieces_of_rows,
+    remove_answers,
+)
 from selection_platform.evaluation.results import (
     ANSWER_FOUND,
     CARD,
@@ -67,12 +76,14 @@ from selection_platform.job.folder import (
     write_manifest,
 )
 from selection_platform.job.integrity import check_files
+from selection_platform.job.processes import first_process_first, is_first, wait_for_all
 from selection_platform.job.progress import progress
 from selection_platform.job.registry import Job
 from selection_platform.job.versions import VERSIONS
 from selection_platform.models.loading import load_model
 from selection_platform.models.provenance import model_identity
-from selection_platform.models.renderers import text_identity
+from selection_platform.models.renderers import load_renderer, text_identity
+from selection_platform.models.supported import positions, weights_config
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.renderer import Renderer
 from selection_platform.text.template_choice import make_renderer
@@ -84,6 +95,8 @@ Part = dict[str, Any]
 def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     """Evaluate a model, unless the folder already has the same evaluation.
 
+    Processes that share the job compute answers together, and the first one scores them.
+
     Returns:
         The manifest: facts about each benchmark, benchmarks that were left out, versions.
 
@@ -92,38 +105,45 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         VllmFailed, EnginesDisagree: see `engines.answering`.
         UnusableTask, MissingData, UnreadableModel: a task, data or the model of the spec cannot be used.
     """
-    if open_job_folder(folder, _identity(spec)):
+    with first_process_first():
+        complete = open_job_folder(folder, _identity(spec))
+    if complete:
         return _result(folder)
-    named, benchmarks = spec.evaluation.benchmarks, left_in(spec.evaluation)
-    if any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
+    benchmarks = left_in(spec.evaluation)
+    if is_first() and any(benchmark.task == CODE_TASK for benchmark in benchmarks.values()):
         check_sandbox()
-    # A resumed job may not need the model at all.
-    model = LoadedModel(lambda: _load(spec))
-    with contextlib.ExitStack() as stack:
-        ask_some = partial(_ask_some, spec, tuple(benchmarks))
-        engine = cache(lambda: stack.enter_context(answering(spec, folder, model, ask_some)))
-        answered = {name: lambda name=name: run_benchmark(name, spec, *engine()) for name in benchmarks}
-        losses = {
-            f"held_out_loss/{pool}": lambda pool=pool, file=file: run_held_out(
-                f"held_out_loss/{pool}", Path(file), spec, *model()
-            )
-            for pool, file in sorted(spec.held_out.items())
-        }
-        # vLLM comes last, so that two models are never in memory.
-        runs = losses | answered if spec.evaluation.engine == "vllm" else answered | losses
-        done = {name: _part(folder, name, run) for name, run in runs.items()}
-    parts = {name: done[name] for name in [*answered, *losses]}
+    names = [*benchmarks, *(f"held_out_loss/{pool}" for pool in sorted(spec.held_out))]
+    missing = [name for name in names if not _part_file(folder, name).exists()]
+    questions = Questions(spec, missing) if missing else None
+    if questions:
+        # A resumed job may not need the model at all.
+        model = LoadedModel(lambda: _load(spec))
+        with ExitStack() as stack:
+            some = partial(ask_some, spec, tuple(benchmarks))
+            engine = cache(lambda: stack.enter_context(answering(spec, folder, model, some)))
+            answer_all(folder, questions.works(engine, model.for_loss))
+    if is_first():
+        parts = {name: _part(folder, name, questions) for name in names}
+        _finish(spec, folder, parts)
+    wait_for_all()
+    return _result(folder)
+
+
+def _finish(spec: EvaluationSpec, folder: Path, parts: dict[str, Part]) -> None:
     for table, schema in (("results", RESULT_SCHEMA), ("items", ITEM_SCHEMA)):
         rows = [row for part in parts.values() for row in part[table]]
         with whole_file(folder / f"{table}.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
-    # Of a job that was killed between its last part and this.
+    remove_answers(folder)
+    # Of a job that was killed between its last answer and this.
     remove_exported(folder)
     write_manifest(
         folder,
         {
             "benchmarks": {name: part["facts"] for name, part in parts.items()},
-            "left_out": {name: "run_generated_code is never" for name in named if name not in benchmarks},
+            "left_out": {
+                name: "run_generated_code is never" for name in spec.evaluation.benchmarks if name not in parts
+            },
             "lm_eval": version("lm_eval"),
             "engine": engine_name(spec.evaluation),
             **agreement(folder),
@@ -131,7 +151,6 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
             "template": text_identity(Path(spec.model_folder), spec.text),
         },
     )
-    return _result(folder)
 
 
 def _load(spec: EvaluationSpec) -> tuple[PreTrainedModel, Renderer]:
@@ -143,13 +162,75 @@ def _result(folder: Path) -> dict[str, Any]:
     return read_manifest(folder) or {}
 
 
-def run_benchmark(name: str, spec: EvaluationSpec, engine: Engine, renderer: Renderer) -> Part:
-    """Run one benchmark's tasks through lm-eval and score them."""
+class Questions:
+    """What an evaluation asks, each list of prompts in pieces, and the scores of what was answered.
+
+    Args:
+        spec: of the evaluation.
+        names: the benchmarks and held-out losses that are wanted.
+    """
+
+    def __init__(self, spec: EvaluationSpec, names: Sequence[str]) -> None:
+        self._spec = spec
+        self.renderer = load_renderer(Path(spec.model_folder), spec.text)
+        limit = positions(weights_config(Path(spec.model_folder)))
+        self._max_length = limit or sys.maxsize
+        # vLLM makes batches itself.
+        self._batch_size = spec.evaluation.batch_size if spec.evaluation.engine == "transformers" else None
+        self._held_out: dict[str, HeldOut] = {}
+        self._pieces: dict[str, list[Piece]] = {}
+        with progress("prompts", len(names), "benchmarks") as done:
+            for name in names:
+                self._pieces[name] = (
+                    self._of_benchmark(name)
+                    if name in spec.evaluation.benchmarks
+                    else self._of_loss(name, min(spec.max_length, limit or spec.max_length))
+                )
+                done.advance()
+
+    def _of_benchmark(self, name: str) -> list[Piece]:
+        plan = Planned(self._max_length, self._batch_size)
+        with quiet_lm_eval():
+            tasks, limit = tasks_of(self._spec, name), self._spec.evaluation.benchmarks[name].limit
+            ask_items(tasks, limit, ChatModel(plan, self.renderer))
+        return plan.pieces
+
+    def _of_loss(self, name: str, longest: int) -> list[Piece]:
+        rows = pq.read_table(self._spec.held_out[name.partition("/")[2]]).to_pylist()
+        conversations = [(row["sample_id"], to_messages(row["messages"], row.get("untrained"))) for row in rows]
+        self._held_out[name] = HeldOut(self.renderer, conversations, longest)
+        return pieces_of_rows(self._held_out[name], self._spec.tokens_per_batch)
+
+    def works(self, engine: Callable[[], Engine], model: Callable[[], PreTrainedModel]) -> list[Work]:
+        """The work, given what loads the engine, and the model of the held-out losses."""
+        works = {
+            name: Work(name.replace("_", " "), "conversations", pieces, model)
+            if name in self._held_out
+            else Work(f"benchmark {name}", "requests", pieces, engine)
+            for name, pieces in self._pieces.items()
+        }
+        # vLLM comes last, so that two models are never in memory.
+        losses_first = self._spec.evaluation.engine == "vllm"
+        return [works[name] for name in sorted(works, key=lambda name: (name in self._held_out) != losses_first)]
+
+    def part(self, name: str, folder: Path) -> Part:
+        """The scores of a benchmark or a held-out loss, whose answers lie in the job's folder."""
+        kept = Kept(folder, self._max_length, self._batch_size)
+        if name not in self._held_out:
+            return run_benchmark(name, self._spec, kept, self.renderer)
+        bits = np.zeros(len(self._held_out[name].rows))
+        for row, found in kept.read(self._pieces[name]):
+            bits[row] = found
+        return _part_of_loss(name, self._held_out[name].loss(bits), kept.seconds)
+
+
+def run_benchmark(name: str, spec: EvaluationSpec, answered: Kept, renderer: Renderer) -> Part:
+    """Score one benchmark's tasks through lm-eval."""
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
-    with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
-        tasks = _tasks(spec, name)
-        chat = ChatModel(engine, renderer, done.advance, done.expect)
+    with quiet_lm_eval():
+        tasks = tasks_of(spec, name)
+        chat = ChatModel(answered, renderer)
         samples = run_items(tasks, benchmark.limit, chat)
     scoring = scoring_of(name, benchmark.file)
     higher_is_better = cast(dict[str, bool], next(iter(tasks.values())).higher_is_better())
@@ -174,71 +255,13 @@ def run_benchmark(name: str, spec: EvaluationSpec, engine: Engine, renderer: Ren
         "max_new_tokens": benchmark.max_new_tokens,
         "truncated_prompts": chat.truncated_prompts,
         "cut_off": len(chat.cut_off),
-        "seconds": round(time.monotonic() - started, 2),
+        # Of all processes together.
+        "seconds": round(answered.seconds + time.monotonic() - started, 2),
     }
     return _as_part(results, items, facts)
 
 
-def _tasks(spec: EvaluationSpec, name: str) -> dict[str, Task]:
-    """The tasks of a benchmark by name."""
-    file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file)
-
-
-def _ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -> None:
-    """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
-    with _quiet_lm_eval():
-        items = _in_turn(_in_turn(_first_items(spec, name)) for name in benchmarks)
-        for task, place in items[:PROMPTS]:
-            cast(Any, task).build_all_requests(
-                samples=[place],
-                apply_chat_template=True,
-                fewshot_as_multiturn=True,
-                chat_template=chat.apply_chat_template,
-            )
-            # A request's type is the name of the method that answers it.
-            getattr(chat, task.instances[0].request_type)(task.instances)
-
-
-def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[tuple[Task, int]]]:
-    """Of each task of a benchmark, the places of the first items that are asked."""
-    for task in _tasks(spec, name).values():
-        places = chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs))
-        yield [(task, place) for place in places[:PROMPTS]]
-
-
-def _in_turn(lists: Iterable[list[tuple[Task, int]]]) -> list[tuple[Task, int]]:
-    """The first of each list, then the second of each, and so on."""
-    return [each for turn in zip_longest(*lists) for each in turn if each is not None]
-
-
-def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:
-    """lm-eval's log of every item, by task.
-
-    Args:
-        tasks: tasks by name, from `load_tasks`.
-        limit: items per task; see `EvaluationSpec`.
-        chat: the model.
-    """
-    chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
-    # lm-eval's decorators hide the parameters of its functions from the type checker.
-    outcome = cast(Any, lm_eval.evaluate)(
-        lm=chat,
-        task_dict={"tasks": tasks},
-        samples={name: places for name, places in chosen.items() if places is not None} or None,
-        bootstrap_iters=0,
-        apply_chat_template=True,
-        fewshot_as_multiturn=True,
-    )
-    return outcome["samples"]
-
-
-def run_held_out(name: str, file: Path, spec: EvaluationSpec, model: PreTrainedModel, renderer: Renderer) -> Part:
-    """Measure the loss on one pool's held-out answers."""
-    started = time.monotonic()
-    rows = pq.read_table(file).to_pylist()
-    conversations = [(row["sample_id"], to_messages(row["messages"], row.get("untrained"))) for row in rows]
-    loss = held_out_loss(model, renderer, conversations, spec.tokens_per_batch, spec.max_length)
+def _part_of_loss(name: str, loss: HeldOutLoss, seconds: float) -> Part:
     pool = name.partition("/")[2]
     items = [
         ItemResult(name, pool, row["sample_id"], METRIC, row[METRIC], float(row["bytes"]), None)
@@ -250,7 +273,7 @@ def run_held_out(name: str, file: Path, spec: EvaluationSpec, model: PreTrainedM
         "items": len(items),
         "cut": loss.cut,
         "left_out": loss.left_out,
-        "seconds": round(time.monotonic() - started, 2),
+        "seconds": round(seconds, 2),
     }
     return _as_part([result], items, facts)
 
@@ -330,11 +353,15 @@ def _benchmark(name: str, settings: BenchmarkSettings) -> dict[str, Any]:
     return {"name": name, **{key: value for key, value in settings.content().items() if key != "file"}}
 
 
-def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:
+def _part_file(folder: Path, name: str) -> Path:
+    return folder / "parts" / f"{name.replace('/', '.')}.json"
+
+
+def _part(folder: Path, name: str, questions: Questions | None) -> Part:
     """The part from the folder, or a new one, which is written there."""
-    path = folder / "parts" / f"{name.replace('/', '.')}.json"
-    if not path.exists():
-        part = run()
+    path = _part_file(folder, name)
+    if questions and not path.exists():
+        part = questions.part(name, folder)
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8", errors="replace")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -344,24 +371,11 @@ def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, An
     return {"results": as_records(results), "items": as_records(items), "facts": facts}
 
 
-@contextlib.contextmanager
-def _quiet_lm_eval() -> Iterator[None]:
-    """Suppress lm-eval's progress bars and messages, except errors."""
-    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    checker.addFilter(_is_not_about_language)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-        checker.removeFilter(_is_not_about_language)
+def _by_one_process(spec: EvaluationSpec) -> bool:
+    """Whether vLLM answers: it fills its batches itself, and best with all prompts."""
+    return answers_with_vllm(spec.evaluation)
 
 
-def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
-    return not record.getMessage().startswith("Unable to detect language")
-
-
-EVALUATION = Job("evaluation", evaluate, EvaluationSpec, _identity, _result)
+EVALUATION = Job(
+    "evaluation", evaluate, EvaluationSpec, _identity, _result, several_processes=True, by_one_process=_by_one_process
+)

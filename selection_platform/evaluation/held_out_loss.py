@@ -15,7 +15,6 @@ import pyarrow as pa
 from transformers import PreTrainedModel
 
 from selection_platform.errors import PlatformError
-from selection_platform.job.progress import progress
 from selection_platform.models.forward_pass import batches, check_model, forward
 from selection_platform.models.supported import positions
 from selection_platform.text.conversation import Message
@@ -58,6 +57,58 @@ class HeldOutLoss:
         return self.items["bits"].to_numpy(), self.items["bytes"].to_numpy()
 
 
+class HeldOut:
+    """Held-out conversations as tokens.
+
+    Args:
+        renderer: the model's renderer.
+        conversations: sample ids and messages in normal form.
+        longest: longest conversation in tokens.
+
+    Attributes:
+        rows: token ids of each conversation that can be scored.
+        masks: by row, whether each token is scored.
+    """
+
+    def __init__(
+        self, renderer: Renderer, conversations: Sequence[tuple[str, Sequence[Message]]], longest: int
+    ) -> None:
+        fitted = [_fit(messages, renderer, longest) for _, messages in conversations]
+        kept = [index for index, fit in enumerate(fitted) if fit.scored_bytes > 0]
+        self.rows = [np.array(fitted[index].tokens.ids) for index in kept]
+        self.masks = [np.array(fitted[index].tokens.is_text) for index in kept]
+        self._ids = [conversations[index][0] for index in kept]
+        self._bytes = np.array([fitted[index].scored_bytes for index in kept], dtype=np.int64)
+        self._cut, self._left_out = sum(fitted[index].was_cut for index in kept), len(conversations) - len(kept)
+
+    def batches(self, tokens_per_batch: int) -> list[list[int]]:
+        """The rows of each batch, by their places. Padding counts."""
+        lengths = np.array([len(row) for row in self.rows], dtype=np.int64)
+        return [batch.tolist() for batch in batches(lengths, tokens_per_batch)]
+
+    def loss(self, bits: np.ndarray) -> HeldOutLoss:
+        """The loss, from the bits of each row.
+
+        Raises:
+            PlatformError: the loss of an answer is not finite.
+        """
+        if not np.isfinite(bits).all():
+            broken = self._ids[int(np.argmin(np.isfinite(bits)))]
+            raise PlatformError(
+                f"held-out conversation {broken}: the model's loss is not finite; its weights are broken"
+            )
+        columns = {"bits": bits, "bytes": self._bytes, METRIC: bits / self._bytes}
+        items = pa.table({"sample_id": pa.array(self._ids, pa.string()), **columns})
+        return HeldOutLoss(items, self._cut, self._left_out)
+
+
+def batch_bits(model: PreTrainedModel, rows: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> list[float]:
+    """The bits of the scored tokens of each row of one batch. The model is one that passes `check_model`."""
+    first = min(int(mask.argmax()) for mask in masks)
+    nll = forward(model, rows, first, _LOGIT_ROWS).nll
+    return [float(row_nll[mask[first:]].sum() / math.log(2)) for row_nll, mask in zip(nll, masks, strict=True)]
+
+
 def held_out_loss(
     model: PreTrainedModel,
     renderer: Renderer,
@@ -79,26 +130,11 @@ def held_out_loss(
         PlatformError: the loss of an answer is not finite.
     """
     check_model(model)
-    longest = min(max_length, positions(model.config) or max_length)
-    fitted = [_fit(messages, renderer, longest) for _, messages in conversations]
-    kept = [index for index, fit in enumerate(fitted) if fit.scored_bytes > 0]
-    rows = [np.array(fitted[index].tokens.ids) for index in kept]
-    masks = [np.array(fitted[index].tokens.is_text) for index in kept]
-    bits = np.zeros(len(kept))
-    with progress("held-out loss", len(kept), "conversations") as done:
-        for batch in batches(np.array([len(row) for row in rows], dtype=np.int64), tokens_per_batch):
-            first = min(int(masks[index].argmax()) for index in batch)
-            nll = forward(model, [rows[index] for index in batch], first, _LOGIT_ROWS).nll
-            for index, row_nll in zip(batch, nll, strict=True):
-                bits[index] = row_nll[masks[index][first:]].sum() / math.log(2)
-            done.advance(len(batch))
-    ids = [conversations[index][0] for index in kept]
-    if not np.isfinite(bits).all():
-        broken = ids[int(np.argmin(np.isfinite(bits)))]
-        raise PlatformError(f"held-out conversation {broken}: the model's loss is not finite; its weights are broken")
-    size = np.array([fitted[index].scored_bytes for index in kept], dtype=np.int64)
-    items = pa.table({"sample_id": pa.array(ids, pa.string()), "bits": bits, "bytes": size, METRIC: bits / size})
-    return HeldOutLoss(items, sum(fitted[index].was_cut for index in kept), len(conversations) - len(kept))
+    held_out = HeldOut(renderer, conversations, min(max_length, positions(model.config) or max_length))
+    bits = np.zeros(len(held_out.rows))
+    for batch in held_out.batches(tokens_per_batch):
+        bits[batch] = batch_bits(model, [held_out.rows[row] for row in batch], [held_out.masks[row] for row in batch])
+    return held_out.loss(bits)
 
 
 def ratio_and_stderr(bits: np.ndarray, size: np.ndarray) -> tuple[float, float | None]:

@@ -27,6 +27,7 @@ class Job(Generic[AnySpec, Result]):
         identity: what the content of a finished folder depends on, as `open_job_folder` takes it.
         result: reads the result from a finished folder.
         several_processes: whether several processes can share the work.
+        by_one_process: for which specs they can not, where they can for others.
     """
 
     name: str
@@ -35,6 +36,11 @@ class Job(Generic[AnySpec, Result]):
     identity: Callable[[AnySpec], dict[str, Any]]
     result: Callable[[Path], Result]
     several_processes: bool = False
+    by_one_process: Callable[[AnySpec], bool] = lambda _: False
+
+    def can_be_shared(self, spec: AnySpec) -> bool:
+        """Whether several processes can share the work of a spec."""
+        return self.several_processes and not self.by_one_process(spec)
 
     def is_complete(self, spec: AnySpec, folder: Path) -> bool:
         """Whether the folder already holds the complete result of this spec."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from selection_platform.errors import is_fixable, message_of
+from selection_platform.errors import PlatformError, is_fixable, message_of
 from selection_platform.job.folder import whole_file
 from selection_platform.job.registry import load_job
 from selection_platform.job.spec import read_spec
@@ -41,6 +41,7 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
     """Run a job in this process, which may be one of several that share it.
 
     Raises:
+        PlatformError: several processes were started for what only one can do.
         Exception: whatever the job raises.
     """
     with _logged() as report:
@@ -49,11 +50,14 @@ def run_job(name: str, spec_file: Path, folder: Path) -> None:
         from selection_platform.job.processes import gathered, process_count, use_own_gpu
 
         job = load_job(name)
+        spec = read_spec(job.spec_type, spec_file)
+        if process_count() > 1 and not job.can_be_shared(spec):
+            raise PlatformError(f"{spec_file}: {name} of this spec cannot be shared; start it in one process")
         use_own_gpu()
         started = time.monotonic()
         logger.info("%s: starts in %s", name, folder)
         with gpu_time_counted():
-            job.run(read_spec(job.spec_type, spec_file), folder)
+            job.run(spec, folder)
         logger.info("%s: complete after %.1f s", name, time.monotonic() - started)
         compute = Compute()
         for spent in gathered(SPENT):

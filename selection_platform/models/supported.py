@@ -134,10 +134,19 @@ def skeleton(folder: Path) -> PreTrainedModel:
     Raises:
         UnreadableModel: the configuration cannot be read.
     """
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(weights_config(folder), trust_remote_code=False)
+
+
+def weights_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of the model in a folder; of an adapter, that of its base model.
+
+    Raises:
+        UnreadableModel: it cannot be read.
+    """
     while (folder / ADAPTER_CONFIG).exists():
         folder = base_model_folder(folder)
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(read_config(folder), trust_remote_code=False)
+    return read_config(folder)
 
 
 def unused_weights(folder: Path) -> int:

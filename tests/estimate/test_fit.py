@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from selection_platform.configuration.profile import load_profile, shipped_profiles
+from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
 from selection_platform.estimate.fit import Room, messages, too_large
 from selection_platform.estimate.lengths import Extra, Lengths
 from selection_platform.estimate.memory import Place
@@ -13,23 +13,39 @@ from selection_platform.estimate.task import Known
 from selection_platform.estimate.tasks import Tasks
 
 
+def known_of(profile: Profile) -> Known:
+    """What is known of a profile whose models are pre-trained, and whose texts have no tokens."""
+    shapes = {
+        name: shape_of_pretrained(model.pretraining) for name, model in profile.models.items() if model.pretraining
+    }
+    none = np.zeros(100, dtype=np.int64)
+    return Known(
+        shapes, lambda *_: Lengths(none, none, ""), lambda _: None, lambda *_: None, lambda *_: none,
+        lambda _: Extra(1, 1, ()), {},
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_pre_training_is_named_as_such(tmp_path):
     profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
     profile["models"]["demo-3m"]["pretraining"]["batch"] = 64
     (tmp_path / "large.yaml").write_text(yaml.safe_dump(profile))
     profile = load_profile(str(tmp_path / "large.yaml"))
-    shapes = {
-        name: shape_of_pretrained(model.pretraining) for name, model in profile.models.items() if model.pretraining
-    }
-    none = np.zeros(100, dtype=np.int64)
-    known = Known(
-        shapes, lambda *_: Lengths(none, none, ""), lambda _: None, lambda *_: None, lambda *_: none,
-        lambda _: Extra(1, 1, ()), {},
-    )  # fmt: skip
+    known = known_of(profile)
     place = Place(is_cpu=False, training="bfloat16")
     task = next(task for task in Tasks(profile, known, place).all() if task.partition == "demo-3m")
     room = Room(task.memory // 3, None, "A GPU")
     (message,) = messages(profile, known, place, room, too_large([task], room).values())
     assert message.startswith("models.demo-3m: pre-training (64 x 256 tokens at once): about ")
     assert "; `models: {demo-3m: {pretraining: {batch: 16}}}` needs about" in message
+
+
+def test_an_evaluation_is_shared_unless_vllm_answers():
+    profile = load_profile("demo")
+    jobs = profile.jobs.model_copy(update={"run": "child", "processes": 4})
+    for engine in ("transformers", "vllm"):
+        evaluation = profile.evaluation.model_copy(update={"engine": engine})
+        changed = profile.model_copy(update={"jobs": jobs, "evaluation": evaluation})
+        tasks = Tasks(changed, known_of(profile), Place(is_cpu=False, training="bfloat16")).all()
+        shared = {task.shared for task in tasks if task.asset == "benchmark_result"}
+        assert shared == {engine == "transformers"}

@@ -4,7 +4,7 @@ from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from selection_platform.evaluation.engine import TransformersEngine
+from selection_platform.evaluation.engine import TransformersEngine, cut_into_batches
 from selection_platform.text.conversation import to_messages
 from selection_platform.text.rendering import CHAT_TEMPLATE, tokenize
 from tests.chats import chat_of
@@ -166,8 +166,7 @@ def test_settings_that_a_checkpoint_ships_do_not_change_its_answers(model, token
     assert chat.generate_until(ask(chat, "generate_until", (text, asked))) == [expected]
 
 
-def test_a_long_prompt_does_not_pad_short_ones(model, tokenizer):
-    engine = TransformersEngine(model, paper(tokenizer), 3)
+def test_a_long_prompt_does_not_pad_short_ones():
     lengths = [27, 100, 50, 49, 30, 29, 28]
     # 49 is less than half of 100, and 28 would be a fourth.
-    assert list(engine._batches(lengths)) == [[1, 2], [3, 4, 5], [6, 0]]
+    assert list(cut_into_batches(lengths, 3)) == [[1, 2], [3, 4, 5], [6, 0]]

@@ -8,8 +8,9 @@ import pytest
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation.answer_rules import check_answer
+from selection_platform.evaluation.asking import run_items
 from selection_platform.evaluation.benchmark_tasks import OwnFile, load_tasks
-from selection_platform.evaluation.harness import _items, run_items
+from selection_platform.evaluation.harness import _items
 from selection_platform.evaluation.own_benchmarks import check_benchmark, content_of, read_prompts
 from selection_platform.evaluation.own_task_files import read_task_file
 from selection_platform.evaluation.results import metrics_of, scoring_of

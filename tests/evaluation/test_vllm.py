@@ -207,7 +207,8 @@ def test_what_is_wrong_with_vllm_is_one_message(spec, tmp_path, python, fault, m
     with pytest.raises(VllmFailed, match=message):
         evaluate(with_python(spec, python(fault)), tmp_path / "evaluation")
     # What was done before stays, and vLLM's copy of the weights does not.
-    assert (tmp_path / "evaluation" / "parts" / "held_out_loss.pool.json").exists()
+    (kept,) = (tmp_path / "evaluation" / ".answers").glob("*.json")
+    assert len(json.loads(kept.read_text())["answers"]) == 2
     assert not list((tmp_path / "evaluation").glob(".model*"))
 
 

@@ -1,0 +1,116 @@
+"""Asks a chat model the items of benchmarks, through lm-eval."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, cast
+
+import lm_eval
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import Task
+
+from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks
+from selection_platform.evaluation.chat_model import ChatModel
+from selection_platform.evaluation.engine_check import PROMPTS
+from selection_platform.evaluation.own_benchmarks import content_of
+from selection_platform.evaluation.spec import EvaluationSpec
+
+
+def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
+    """The tasks of a benchmark by name.
+
+    Raises:
+        UnusableTask, MissingData: see `load_tasks`.
+    """
+    file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
+    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file)
+
+
+def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:
+    """lm-eval's log of every item, by task.
+
+    Args:
+        tasks: tasks by name, from `load_tasks`.
+        limit: items per task; see `EvaluationSpec`.
+        chat: the model.
+    """
+    chosen = {name: chosen_items(task, limit) for name, task in tasks.items()}
+    # lm-eval's decorators hide the parameters of its functions from the type checker.
+    outcome = cast(Any, lm_eval.evaluate)(
+        lm=chat,
+        task_dict={"tasks": tasks},
+        samples={name: places for name, places in chosen.items() if places is not None} or None,
+        bootstrap_iters=0,
+        apply_chat_template=True,
+        fewshot_as_multiturn=True,
+    )
+    return outcome["samples"]
+
+
+def ask_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> None:
+    """Ask what `run_items` asks, in the same lists, and score nothing."""
+    requests: dict[str, list[Instance]] = {}
+    for task in tasks.values():
+        for request in _requests(task, chosen_items(task, limit), chat):
+            requests.setdefault(request.request_type, []).extend([request] * (request.repeats or 1))
+    for kind, asked in requests.items():
+        _ask(chat, kind, asked)
+
+
+def ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -> None:
+    """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
+    with quiet_lm_eval():
+        items = _in_turn(_in_turn(_first_items(spec, name)) for name in benchmarks)
+        for task, place in items[:PROMPTS]:
+            requests = _requests(task, [place], chat)
+            _ask(chat, requests[0].request_type, requests)
+
+
+def _requests(task: Any, places: list[int] | None, chat: ChatModel) -> list[Instance]:
+    task.build_all_requests(
+        samples=places,
+        apply_chat_template=True,
+        fewshot_as_multiturn=True,
+        chat_template=chat.apply_chat_template,
+    )
+    return task.instances
+
+
+def _ask(chat: ChatModel, kind: str, requests: list[Instance]) -> None:
+    # A request's type is the name of the method that answers it.
+    getattr(chat, kind)(requests)
+
+
+def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[tuple[Task, int]]]:
+    """Of each task of a benchmark, the places of the first items that are asked."""
+    for task in tasks_of(spec, name).values():
+        places = chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs))
+        yield [(task, place) for place in places[:PROMPTS]]
+
+
+def _in_turn(lists: Iterable[list[tuple[Task, int]]]) -> list[tuple[Task, int]]:
+    """The first of each list, then the second of each, and so on."""
+    return [each for turn in zip_longest(*lists) for each in turn if each is not None]
+
+
+@contextlib.contextmanager
+def quiet_lm_eval() -> Iterator[None]:
+    """Suppress lm-eval's progress bars and messages, except errors."""
+    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    checker.addFilter(_is_not_about_language)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+        checker.removeFilter(_is_not_about_language)
+
+
+def _is_not_about_language(record: logging.LogRecord) -> bool:
+    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
+    return not record.getMessage().startswith("Unable to detect language")
