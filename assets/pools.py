@@ -77,7 +77,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
 
     @platform_asset(
         partitions=partitions.pools,
-        deps=[raw_pool, benchmark_data],
+        deps=["raw_pool", "benchmark_data"],
         checks=POOL_CHECKS,
         group="pools",
         kinds={"python", "duckdb"},
@@ -133,7 +133,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
 
     @platform_asset(
         partitions=partitions.sub_pools,
-        deps=[dg.AssetDep(pool, partition_mapping=partitions.pools_to_sub_pools())],
+        deps=[dg.AssetDep("pool", partition_mapping=partitions.pools_to_sub_pools())],
         checks=[SIZE],
         group="pools",
         kinds={"sql", "duckdb"},
@@ -155,7 +155,7 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
 
     @platform_asset(
         partitions=partitions.pools,
-        deps=[pool, benchmark_data],
+        deps=["pool", "benchmark_data"],
         group="pools",
         kinds={"python", "duckdb"},
         settings={},

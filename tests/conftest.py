@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import sys
 from collections import Counter
+from contextlib import ExitStack
 
 # Before torch and polars are imported: sums over more threads come out otherwise, models this small lose more than they
 # gain by threads, and tests that run side by side have a core each. Processes that a test starts inherit it.
@@ -24,6 +25,7 @@ from assets.record import asset, score_table
 from benchmarks.postgres_server import NoServer, running_server
 from orchestration import workspace
 from resources import catalog
+from resources.kept_writer import kept_writer
 from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
@@ -138,16 +140,24 @@ def enter(patch, place):
 
 @pytest.fixture(scope="session")
 def new_warehouse(tmp_path_factory):
-    """Gives a warehouse with every table and no rows: a copy, as making the tables takes longer than most tests."""
+    """Gives a warehouse with every table and no rows: a copy, as making the tables takes longer than most tests.
+
+    The newest one has its writing connection kept open, as in a refresh: to open it takes longer than most writes.
+    `kept=False` is for a test of what happens to the files.
+    """
     made = tmp_path_factory.mktemp("no-rows") / "warehouse"
     with Warehouse(folder=str(made)).write():
         pass
+    with ExitStack() as newest:
 
-    def copy(folder):
-        shutil.copytree(made, folder)
-        return Warehouse(folder=str(folder))
+        def copy(folder, *, kept=True):
+            newest.close()
+            shutil.copytree(made, folder)
+            if kept:
+                newest.enter_context(kept_writer(str(folder)))
+            return Warehouse(folder=str(folder))
 
-    return copy
+        yield copy
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,7 @@ class Profile(MethodSettings):
         check_profile(self)
         return self
 
-    @property
+    @cached_property
     def methods(self) -> dict[str, Method]:
         """The methods that arms can name: those of the platform, the user's own, and the wrappers of these."""
         own = {name: arm.own_summary for name, arm in self.arms.items() if arm.own_summary is not None}

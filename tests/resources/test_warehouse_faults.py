@@ -62,7 +62,7 @@ def filled(warehouse):
 
 @pytest.fixture
 def warehouse(tmp_path, new_warehouse):
-    return filled(new_warehouse(tmp_path / "demo" / "warehouse"))
+    return filled(new_warehouse(tmp_path / "demo" / "warehouse", kept=False))
 
 
 def count(warehouse, pool="p"):
@@ -98,7 +98,7 @@ def test_rows_that_fail_verification_leave_no_files(warehouse):
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_old_rows(tmp_path, new_warehouse):
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=3m", "tmpfs"):
-        warehouse = filled(new_warehouse(tmp_path / "demo" / "warehouse"))
+        warehouse = filled(new_warehouse(tmp_path / "demo" / "warehouse", kept=False))
         with pytest.raises(WarehouseFault, match="there is no room to write"):
             warehouse.replace("scores.ifd", PARTITION, rows(10 * MANY))
         filler = tmp_path / "filler"

@@ -21,6 +21,7 @@ from selection_platform.configuration.target_settings import TargetSettings
 from selection_platform.configuration.text_settings import PAPER, TextSettings
 from selection_platform.experiments.methods import METHODS
 from selection_platform.job.versions import VERSIONS
+from tests.light_assets import light_assets
 
 # A changed value need not be valid.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -163,11 +164,7 @@ def changed(value, path) -> Any:
     if path:
         name, *rest = path
         if isinstance(value, BaseModel):
-            copy = value.model_copy(update={name: changed(getattr(value, name), rest)})
-            for cached in copy.__dict__.keys() - type(value).model_fields.keys():
-                # What follows from the settings was computed from the earlier ones.
-                vars(copy).pop(cached)
-            return copy
+            return value.model_copy(update={name: changed(getattr(value, name), rest)})
         return {**value, name: changed(value[name], rest)}
     if isinstance(value, bool):
         return not value
@@ -185,9 +182,9 @@ def matches(path, patterns):
     return any(fnmatch(".".join(path), pattern) for pattern in patterns)
 
 
-def nodes(profile) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
+def nodes(profile, build=light_assets) -> dict[tuple[dg.AssetKey, str | None], dict[str, Any]]:
     """What every partition of every asset uses."""
-    assets = build_assets(profile)
+    assets = build(profile)
     says: dict[dg.AssetKey, Declared] = declared(assets)
     return {
         (key, partition): says[key].content(partition)
@@ -213,8 +210,12 @@ TRIES = [pytest.param(path, id=".".join(path), marks=() if path in FIRST else py
 
 @pytest.fixture(scope="module")
 def used():
-    """The settings of each partition as the profile stands."""
-    return nodes(demo())
+    """The settings of each partition as the profile stands, from the definitions that Dagster has."""
+    return nodes(demo(), build_assets)
+
+
+def test_what_stands_in_for_the_definitions_says_what_they_say(used):
+    assert nodes(demo()) == used
 
 
 def test_the_profile_has_every_method_and_the_lists_name_leaves_that_exist():
