@@ -22,12 +22,11 @@ from typing import Any, cast
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.text_settings import TextSettings
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare
-from selection_platform.evaluation.benchmark_tasks import load_tasks
+from selection_platform.evaluation.benchmark_tasks import load_tasks, quiet_lm_eval
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine, TransformersEngine
 from selection_platform.evaluation.engine_check import Asked, Noted, answers_of, compared, expected
 from selection_platform.evaluation.engines import export
-from selection_platform.evaluation.harness import _quiet_lm_eval
 from selection_platform.evaluation.vllm_engine import vllm_engine
 from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, convert_packaged
 from selection_platform.models.loading import load_model
@@ -88,7 +87,7 @@ def main() -> None:
         ours = TransformersEngine(model, renderer, options.batch_size)
         asked = Noted(ours.max_length, options.new_tokens)
         chat = ChatModel(asked, renderer)
-        with _quiet_lm_eval():
+        with quiet_lm_eval():
             counts = note(Path(scratch, "data"), options.items, chat)
         load = os.getloadavg()[0]
         print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), load {load:.0f}")

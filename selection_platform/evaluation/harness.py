@@ -5,9 +5,7 @@ folder has `results.parquet` and `items.parquet` (`results.Result`, `results.Ite
 """
 
 import contextlib
-import io
 import json
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -24,7 +22,7 @@ from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings
-from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, tasks_hash
+from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, quiet_lm_eval, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine
 from selection_platform.evaluation.engine_check import PROMPTS
@@ -58,6 +56,7 @@ from selection_platform.evaluation.spec import (
     left_in,
     logits_read,
 )
+from selection_platform.evaluation.task_datasets import TaskDatasets, fetched_content, offline, read_fetched
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
@@ -100,6 +99,9 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
     # A resumed job may not need the model at all.
     model = LoadedModel(lambda: _load(spec))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(offline())
+        # Code of tasks may load datasets at any time.
+        stack.enter_context(read_fetched(", ".join(spec.datasets), [_fetched(spec, name) for name in spec.datasets]))
         ask_some = partial(_ask_some, spec, tuple(benchmarks))
         engine = cache(lambda: stack.enter_context(answering(spec, folder, model, ask_some)))
         answered = {name: lambda name=name: run_benchmark(name, spec, *engine()) for name in benchmarks}
@@ -147,7 +149,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, engine: Engine, renderer: Ren
     """Run one benchmark's tasks through lm-eval and score them."""
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
-    with progress(f"benchmark {name}", None, "requests") as done, _quiet_lm_eval():
+    with progress(f"benchmark {name}", None, "requests") as done, quiet_lm_eval():
         tasks = _tasks(spec, name)
         chat = ChatModel(engine, renderer, done.advance, done.expect)
         samples = run_items(tasks, benchmark.limit, chat)
@@ -182,12 +184,18 @@ def run_benchmark(name: str, spec: EvaluationSpec, engine: Engine, renderer: Ren
 def _tasks(spec: EvaluationSpec, name: str) -> dict[str, Task]:
     """The tasks of a benchmark by name."""
     file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file)
+    fetched = _fetched(spec, name) if name in spec.datasets else None
+    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file, fetched)
+
+
+def _fetched(spec: EvaluationSpec, name: str) -> TaskDatasets:
+    folder = Path(spec.datasets[name])
+    return TaskDatasets(folder, fetched_content(folder))
 
 
 def _ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -> None:
     """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         items = _in_turn(_in_turn(_first_items(spec, name)) for name in benchmarks)
         for task, place in items[:PROMPTS]:
             cast(Any, task).build_all_requests(
@@ -304,7 +312,8 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """The inputs of the result: the spec, and the content of the files that it names."""
     # Their manifest stands for them.
-    check_files(Path(spec.data_folder))
+    for folder in (spec.data_folder, *spec.datasets.values()):
+        check_files(Path(folder))
     return {
         # `held_out_limit` is left out: it is already in the files of held-out conversations.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
@@ -320,6 +329,12 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)}
         | logits_read(spec.evaluation, spec.dtype, held_out=bool(spec.held_out)),
+        # Left out where no task reads the hub, as in versions that did not fetch beforehand.
+        **(
+            {"datasets": {name: fetched_content(Path(each)) for name, each in spec.datasets.items()}}
+            if spec.datasets
+            else {}
+        ),
         # Left out where transformers answers, as in versions without another engine.
         **({"engine": engine_name(spec.evaluation)} if answers_with_vllm(spec.evaluation) else {}),
     }
@@ -342,26 +357,6 @@ def _part(folder: Path, name: str, run: Callable[[], Part]) -> Part:
 
 def _as_part(results: list[Result], items: list[ItemResult], facts: dict[str, Any]) -> Part:
     return {"results": as_records(results), "items": as_records(items), "facts": facts}
-
-
-@contextlib.contextmanager
-def _quiet_lm_eval() -> Iterator[None]:
-    """Suppress lm-eval's progress bars and messages, except errors."""
-    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    checker.addFilter(_is_not_about_language)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-        checker.removeFilter(_is_not_about_language)
-
-
-def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
-    return not record.getMessage().startswith("Unable to detect language")
 
 
 EVALUATION = Job("evaluation", evaluate, EvaluationSpec, _identity, _result)

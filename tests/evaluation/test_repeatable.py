@@ -22,8 +22,8 @@ from transformers import set_seed
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
 from selection_platform.evaluation.benchmark_data import prepare
-from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
-from selection_platform.evaluation.harness import _quiet_lm_eval, run_items
+from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks, quiet_lm_eval
+from selection_platform.evaluation.harness import run_items
 from selection_platform.evaluation.repeatable import _start_streams, make_repeatable
 from selection_platform.evaluation.spec import computations
 from selection_platform.evaluation.task_names import UnusableTask
@@ -186,7 +186,7 @@ def test_templates_are_compiled_once():
 
 def test_an_answer_without_a_word_is_no_error(caplog):
     checker = logging.getLogger("lm_eval.tasks.ifeval.instructions")
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         checker.error("Unable to detect language for text %s due to %s", "123", "No features in text.")
         checker.error("another fault")
     assert caplog.messages == ["another fault"]
