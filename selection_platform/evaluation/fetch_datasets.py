@@ -101,10 +101,16 @@ class _Fetch:
 
     def answer(self, request: Request) -> Any:
         """The dataset that a task asks for, as later evaluations get it."""
-        place = rows_folder(self._folder, request)
-        # A killed fetch may have left it.
-        if not place.exists():
-            self._fetch(request, place)
+        dataset, place = str(request["path"]).removeprefix(_HUB), rows_folder(self._folder, request)
+        try:
+            commit = self._commit(dataset, request)
+            # A killed fetch may have left it.
+            if not place.exists() or read_object(place / _DATASET)["commit"] != commit:
+                self._keep(self._load(dataset, commit, request), place, dataset, commit, request.get("name"))
+        except _FAILURES as error:
+            if is_fixable(error):
+                raise
+            raise UnreadableDataset(_message(self._benchmark, dataset, error)) from error
         self.found[place.name] = read_object(place / _DATASET)
         self._advance()
         return load_rows(place)
@@ -120,23 +126,15 @@ class _Fetch:
     def _work(self) -> Path:
         return self._folder / ".work"
 
-    def _fetch(self, request: Request, place: Path) -> None:
-        dataset = str(request["path"]).removeprefix(_HUB)
+    def _load(self, dataset: str, commit: str | None, request: Request) -> Any:
         if request.get("streaming"):
             raise UnusableTask(
                 f"benchmark {self._benchmark}: its task streams {dataset}, which cannot be fetched beforehand; name "
                 "another task, or a task file of your own without `streaming`"
             )
-        try:
-            commit = self._commit(dataset, request)
-            pinned = {} if commit is None else {"revision": commit}
-            # Of its own, since `datasets` gives an earlier version out of its usual cache where the hub fails.
-            rows: Any = LOAD(**{**request, **pinned, "cache_dir": str(self._work)})
-        except _FAILURES as error:
-            if is_fixable(error):
-                raise
-            raise UnreadableDataset(_message(self._benchmark, dataset, error)) from error
-        self._keep(rows, place, {"dataset": dataset, "config": request.get("name"), "commit": commit})
+        pinned = {} if commit is None else {"revision": commit}
+        # A cache of its own, since `datasets` gives an earlier version out of its usual one where the hub fails.
+        return LOAD(**{**request, **pinned, "cache_dir": str(self._work)})
 
     def _commit(self, dataset: str, request: Request) -> str | None:
         """The commit of a dataset; None for files of the web."""
@@ -155,14 +153,21 @@ class _Fetch:
         with whole_file(self._folder / _COMMITS) as temporary:
             temporary.write_text(json.dumps(self._commits))
 
-    def _keep(self, rows: Any, place: Path, said: dict[str, Any]) -> None:
+    def _keep(self, rows: Any, place: Path, dataset: str, commit: str | None, config: str | None) -> None:
         splits: Any = rows if isinstance(rows, datasets.DatasetDict) else {str(rows.split): rows}
         content = {name: [item_hash(dict(row)) for row in split] for name, split in sorted(splits.items())}
-        said |= {"rows": {name: len(hashes) for name, hashes in content.items()}, "content": content_hash(content)}
+        said = {
+            "dataset": dataset,
+            "config": config,
+            "commit": commit,
+            "rows": {name: len(hashes) for name, hashes in content.items()},
+            "content": content_hash(content),
+        }
         partial = place.with_name(f".{place.name}")
         shutil.rmtree(partial, ignore_errors=True)
         rows.save_to_disk(str(partial))
         (partial / _DATASET).write_text(json.dumps(said))
+        shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
 
 
@@ -191,7 +196,7 @@ def _message(benchmark: str, dataset: str, error: Exception) -> str:
             f"{where} is a loading script, which `datasets` does not run any more; name another task, or a task file "
             "of your own with `dataset_kwargs: {revision: refs/convert/parquet}`, where the hub often has the rows"
         )
-    return (
-        f"{where} cannot be fetched ({type(error).__name__}: {error}); check the network, and run again: what is "
-        "complete is not downloaded again"
-    )
+    why = f"({type(error).__name__}: {error})"
+    if isinstance(error, errors.HTTPError | ConnectionError | TimeoutError):  # pyright: ignore[reportPrivateImportUsage]
+        return f"{where} cannot be fetched {why}; check the network, and run again: what is complete is kept"
+    return f"{where} cannot be read as the task asks for it {why}; name another task, or a task file of your own"
