@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from huggingface_hub import constants
 
 from selection_platform.cli.main import main
+from selection_platform.evaluation import harness
 from tests.pools.sources.pretend_hub import COMMIT, HUB, pretend_hub
 from tests.small_run import ENTROPY, change_profile, due, materializations, output_of
 
@@ -19,6 +21,14 @@ output_type: multiple_choice
 doc_to_text: question
 doc_to_choice: ["yes", "no"]
 doc_to_target: answer
+process_docs: !function of_sums.again
+"""
+CODE = f"""
+import datasets
+
+
+def again(rows):
+    return datasets.load_dataset("{HUB}", split="test") if rows else rows
 """
 
 
@@ -29,6 +39,8 @@ def rows(*questions):
 @pytest.fixture
 def hub(place, monkeypatch, tmp_path):
     (place.folder / "sums.yaml").write_text(TASK)
+    # lm-eval calls it again whenever it counts the items.
+    (place.folder / "of_sums.py").write_text(CODE)
     change_profile(place, evaluation={"benchmarks": {"sums": {"file": "sums.yaml"}}})
     with pretend_hub(monkeypatch, tmp_path / "cache", {"test.jsonl": rows("1 + 1 is 2?")}) as running:
         yield running
@@ -42,14 +54,17 @@ def known_by(place):
     return json.loads((place.home / "artifacts" / "benchmark_result" / ENTROPY / "job.json").read_text())
 
 
-def test_results_are_due_when_the_user_takes_a_commit_with_other_rows(place, hub, capsys):
+def test_results_are_due_when_the_user_takes_a_commit_with_other_rows(place, hub, capsys, monkeypatch):
     before = materializations(place)
     assert due(capsys, place)["task_dataset sums"] == ("missing", ["never materialised"])
     output_of(capsys, place, "refresh", "task_dataset")
     assert made(place, before) == {"task_dataset sums"}
-    hub.error = "none may ask"
+    hub.error, offline = "none may ask", []
+    run = harness.run_items
+    monkeypatch.setattr(harness, "run_items", lambda *given: offline.append(constants.HF_HUB_OFFLINE) or run(*given))
     output_of(capsys, place, "refresh", ENTROPY)
     assert f"benchmark_result {ENTROPY}" not in due(capsys, place)
+    assert set(offline) == {True}
     first = known_by(place)
 
     # Another commit is not seen, and of one with the same rows nothing is due.
