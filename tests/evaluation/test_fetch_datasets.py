@@ -126,11 +126,12 @@ def test_a_killed_fetch_goes_on_at_the_commit_that_it_began_with(hub, tmp_path, 
             fetch("sums", GROUP, folder)
     assert read_manifest(folder) is None
     monkeypatch.setattr(hub, "asked", [])
-    hub.commit = OTHER
+    hub.commit, hub.files = OTHER, dataset(b=["4 + 4?"])
     manifest = fetch("sums", GROUP, folder, newest=newest)
     assert {each["commit"] for each in manifest["datasets"]} == {OTHER if newest else COMMIT}
-    # The hub's cache has the files, which are the same in both commits.
-    assert hub.asked == []
+    assert loaded(folder)["sums_b"] == (["4 + 4?"] if newest else SUBSETS["b"])
+    # The hub's cache has all other files.
+    assert [path for path, _ in hub.asked] == (["b/test.jsonl"] if newest else [])
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
