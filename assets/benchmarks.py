@@ -1,6 +1,7 @@
 """Benchmarks: the evaluation of each experiment's model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from assets.record.asset import platform_asset
 from assets.record.checks import TEMPLATE, template_result
 from assets.record.provenance import input_name, texts
 from assets.record.recipes import model_folder
+from assets.record.reuse import forced
 from assets.record.settings_used import Used, only
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
@@ -19,6 +21,7 @@ from resources.replacement import Replacement
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.evaluation.engine_names import TRANSFORMERS
+from selection_platform.evaluation.own_benchmarks import content_of, hub_benchmarks
 from selection_platform.evaluation.spec import computations, logits_read
 from selection_platform.experiments.keys import Experiment
 from sql.queries import load_sql
@@ -31,8 +34,42 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
     """The assets of this stage."""
 
     @platform_asset(
+        partitions=partitions.hub_benchmarks,
+        group="benchmarks",
+        kinds={"huggingface"},
+        settings=lambda name: _asked(profile, name),
+        by=["task_dataset"],
+        folder=ArtifactStore.task_dataset,
+    )
+    def task_dataset(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> dg.MaterializeResult:
+        """The datasets that a benchmark's lm-eval tasks read, at a commit of the hub: evaluation needs no network."""
+        from selection_platform.evaluation.fetch_datasets import fetch
+
+        name = context.partition_key
+        folder = artifacts.task_dataset(name)
+        manifest = fetch(name, profile.evaluation.benchmarks[name], folder, newest=forced(context) == "all")
+        found = manifest["datasets"]
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": sum(rows for each in found for rows in each["rows"].values()),
+                "commits": {each["dataset"]: each["commit"] for each in found},
+                "datasets": dg.MetadataValue.json(found),
+                "folder": dg.MetadataValue.path(folder),
+            },
+            data_version=dg.DataVersion(manifest["content_hash"]),
+        )
+
+    fetched = dg.AssetDep("task_dataset", partition_mapping=dg.AllPartitionMapping())
+    reads_hub = bool(partitions.hub_benchmarks.get_partition_keys())
+
+    @platform_asset(
         partitions=partitions.trained_experiments,
-        deps=["checkpoint", "benchmark_data", dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping())],
+        deps=[
+            "checkpoint",
+            "benchmark_data",
+            dg.AssetDep("pool", partition_mapping=dg.AllPartitionMapping()),
+            *([fetched] if reads_hub else []),
+        ],
         checks=[TEMPLATE],
         group="benchmarks",
         kinds={"pytorch", "duckdb"},
@@ -81,7 +118,17 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
             ),
         )
 
-    return [benchmark_result]
+    return [*([task_dataset] if reads_hub else []), benchmark_result]
+
+
+def _asked(profile: Profile, name: str) -> Used:
+    """What decides which datasets a benchmark's tasks ask for. Another lm-eval may ask for others."""
+    benchmark = profile.evaluation.benchmarks[name]
+    return {
+        f"evaluation.benchmarks.{name}": only(benchmark, "task"),
+        "lm_eval": version("lm_eval"),
+        **_contents(profile, [name]),
+    }
 
 
 def _version(hashes: list[str], manifest: Mapping[str, Any]) -> dg.DataVersion:
@@ -91,21 +138,24 @@ def _version(hashes: list[str], manifest: Mapping[str, Any]) -> dg.DataVersion:
 
 
 def _settings(profile: Profile) -> Used:
-    from selection_platform.evaluation.own_benchmarks import content_of
-
-    files = {name: each.path for name, each in profile.evaluation.benchmarks.items() if each.path is not None}
-    # What lies in a file, and not only where it lies. What is not there is told before the run.
-    contents = {name: content_of(name, path)[:32] if path.is_file() else "missing" for name, path in files.items()}
     return {
         "dtype": profile.dtype,
         **logits_read(
             profile.evaluation, profile.dtype, held_out=any(each.held_out for each in profile.pools.values())
         ),
         "evaluation": profile.evaluation,
-        **({"evaluation.files": contents} if contents else {}),
+        **_contents(profile, profile.evaluation.benchmarks),
         "scoring": only(profile.scoring, "tokens_per_batch"),
         "fine_tuning": only(profile.fine_tuning, "max_length"),
     }
+
+
+def _contents(profile: Profile, benchmarks: Iterable[str]) -> Used:
+    """What lies in the files of benchmarks, and not only where they lie. What is not there is told before the run."""
+    named = {name: profile.evaluation.benchmarks[name].path for name in benchmarks}
+    files = {name: path for name, path in named.items() if path is not None}
+    contents = {name: content_of(name, path)[:32] if path.is_file() else "missing" for name, path in files.items()}
+    return {"evaluation.files": contents} if contents else {}
 
 
 def evaluation_spec(
@@ -124,6 +174,7 @@ def evaluation_spec(
         data_folder=str(artifacts.benchmark_data()),
         evaluation=settings,
         files={name: str(each.path) for name, each in settings.benchmarks.items() if each.path is not None},
+        datasets={name: str(artifacts.task_dataset(name)) for name in hub_benchmarks(settings)},
         held_out={pool: str(file) for pool, file in held_out.items()},
         dtype=profile.dtype,
         text=profile.text_of(experiment.base_model),

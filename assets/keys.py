@@ -6,6 +6,7 @@ RAW_POOL = dg.AssetKey("raw_pool")
 POOL = dg.AssetKey("pool")
 SELECTION = dg.AssetKey("selection")
 CHECKPOINT = dg.AssetKey("checkpoint")
+TASK_DATASET = dg.AssetKey("task_dataset")
 BENCHMARK_RESULT = dg.AssetKey("benchmark_result")
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import dagster as dg
 
 from selection_platform.configuration.profile import Profile
+from selection_platform.evaluation.own_benchmarks import hub_benchmarks
 from selection_platform.experiments.keys import Experiment, PoolTargets, Scored, Scoring
 
 Downstream = TypeVar("Downstream")
@@ -27,6 +28,7 @@ class Partitions:
         self.scorings = dg.StaticPartitionsDefinition(list(profile.scorings))
         self.targets = dg.StaticPartitionsDefinition(list(profile.pool_targets))
         self.ratings = dg.StaticPartitionsDefinition(list(profile.ratings))
+        self.hub_benchmarks = dg.StaticPartitionsDefinition(hub_benchmarks(profile.evaluation))
         self.experiments = dg.StaticPartitionsDefinition(list(profile.experiments))
         self.trained_experiments = dg.StaticPartitionsDefinition(list(profile.trained_experiments))
 

@@ -21,9 +21,8 @@ from typing import Any, cast
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.text_settings import TextSettings
-from selection_platform.evaluation.asking import quiet_lm_eval
 from selection_platform.evaluation.benchmark_data import BENCHMARKS, prepare
-from selection_platform.evaluation.benchmark_tasks import load_tasks
+from selection_platform.evaluation.benchmark_tasks import load_tasks, quiet_lm_eval
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine, TransformersEngine
 from selection_platform.evaluation.engine_check import Asked, Noted, answers_of, compared, expected

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from assets.keys import TASK_DATASET
 from assets.record.cost_ledger import entries
 from assets.record.reuse import Again
 from orchestration.damage import damaged
@@ -30,6 +31,7 @@ from selection_platform.job.slots import slots_here
 from selection_platform.text.numbers import duration, in_words
 
 DAMAGED = "its files or rows are not what was written"
+NEWEST = "the newest commits on the hub are taken"
 
 Tell = Callable[[str], None]
 """Called with each line of progress."""
@@ -42,7 +44,8 @@ def refresh(profile: Profile, of: Sequence[str] = (), *, rebuild: bool = False, 
         profile: the profile to run.
         of: names of assets or partitions; empty for all.
         rebuild: also make those among them again whose files or rows are not what was written (where only rows are not,
-            complete jobs are kept), and train the checkpoints again whose weights were dropped.
+            complete jobs are kept), train the checkpoints again whose weights were dropped, and fetch the newest
+            commits of datasets that benchmarks' tasks read.
         tell: called with lines of progress.
 
     Raises:
@@ -97,11 +100,11 @@ class _Refresh:
         self._expected = ExpectedTime(entries(workspace.instance))
         self._slots = slots_here(workspace.profile.jobs)
         self._seconds: dict[str, float] = {}
-        self._damaged: dict[Step, Again] = {}
+        self._again: dict[Step, Again] = {}
 
     def plan(self, of: Sequence[str], *, rebuild: bool) -> Plan:
         named = self._named(of) if rebuild else []
-        again = {step: Due(step, "missing", (DAMAGED,)) for step in damaged(self._workspace, named)}
+        again = {step: Due(step, "missing", (_why_again(step),)) for step in self._made_again(named)}
         again |= {step: Due(step, "missing", ("its weights were dropped",)) for step in self._retention.dropped(named)}
         rebuilt = list(again)
         steps = self._steps(of, rebuilt)
@@ -117,9 +120,9 @@ class _Refresh:
         started = time.monotonic()
         end_killed_runs(self._workspace.instance, of_scripts=True)
         if rebuild:
-            self._damaged = damaged(self._workspace, self._named(of))
+            self._again = self._made_again(self._named(of))
             self._retention.want(self._named(of))
-        steps = by_experiment(self._steps(of, list(self._damaged)))
+        steps = by_experiment(self._steps(of, list(self._again)))
         self._preflight(steps)
         for line in long_benchmarks(self._workspace, steps):
             self._tell(line)
@@ -141,9 +144,9 @@ class _Refresh:
                 started = time.monotonic()
                 before = self._trained_again(step)
                 for each in before:
-                    run_step(self._workspace, each, self._damaged.get(each))
+                    run_step(self._workspace, each, self._again.get(each))
                     self._made([each])
-                rows = run_step(self._workspace, step, self._damaged.get(step))
+                rows = run_step(self._workspace, step, self._again.get(step))
                 self._made([step])
                 self._ended(Ran(step, before, rows, time.monotonic() - started, None), "")
                 self._tell_time_left(steps[index:])
@@ -161,7 +164,7 @@ class _Refresh:
                 while failed is None and workers.has_room and (step := ready.next()):
                     self._tell(f"[{ready.started}/{len(steps)}] {step}")
                     if self._is_due(step):
-                        workers.start(step, self._trained_again(step), self._damaged.get)
+                        workers.start(step, self._trained_again(step), self._again.get)
                     else:
                         ready.done(step)
                 for ran in workers.wait() if workers.at_work else []:
@@ -211,6 +214,11 @@ class _Refresh:
         wanted = set(self._staleness.graph.upstream(self._named(of)))
         return [step for step in steps if step in wanted]
 
+    def _made_again(self, named: Sequence[Step]) -> dict[Step, Again]:
+        """The steps among some that are made again though nothing else is due, and what of each."""
+        newest: dict[Step, Again] = {step: "all" for step in named if TASK_DATASET in step.asset.keys}
+        return damaged(self._workspace, named) | newest
+
     def _named(self, of: Sequence[str]) -> list[Step]:
         """The steps of some assets or partitions."""
         chosen: list[Step] = []
@@ -239,8 +247,8 @@ class _Refresh:
     def _is_due(self, step: Step) -> bool:
         """Whether a step is still due when its turn comes. Prints the reason."""
         due = self._staleness.cause(step)
-        if step in self._damaged:
-            self._tell(f"    {DAMAGED}")
+        if step in self._again:
+            self._tell(f"    {_why_again(step)}")
             return True
         if due is None:
             self._tell("    its inputs did not change")
@@ -262,7 +270,7 @@ class _Refresh:
         """Take note that steps were made."""
         for step in steps:
             self._staleness.look_again(step)
-            self._damaged.pop(step, None)
+            self._again.pop(step, None)
 
     def _ended(self, ran: Ran, named: str, at_work: Iterable[Step] = ()) -> None:
         """Drop weights where a step was the last to need them, and say how long it took."""
@@ -276,6 +284,10 @@ class _Refresh:
     def _drop_weights(self, at_work: Iterable[Step] = ()) -> None:
         for experiment, freed in self._retention.drop(at_work).items():
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
+
+
+def _why_again(step: Step) -> str:
+    return NEWEST if TASK_DATASET in step.asset.keys else DAMAGED
 
 
 def _tell_one_slot(profile: Profile, tell: Tell) -> None:

@@ -30,6 +30,10 @@ class ArtifactStore(dg.ConfigurableResource):
         """Items of the benchmarks."""
         return self._path("benchmark_data")
 
+    def task_dataset(self, benchmark: str) -> Path:
+        """Datasets of the hub that a benchmark's tasks read."""
+        return self._path("task_dataset", benchmark)
+
     def base_model(self, model: str) -> Path:
         """Weights and tokenizer of a base model."""
         return self._path("base_model", model)

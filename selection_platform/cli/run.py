@@ -51,7 +51,8 @@ def add_parsers(commands: Commands) -> None:
     parser.add_argument(
         "--rebuild",
         action="store_true",
-        help="also recompute what is damaged, and train checkpoints again whose weights were dropped",
+        help="also recompute what is damaged, train checkpoints again whose weights were dropped, and take the newest "
+        "commits of benchmarks' datasets",
     )
     _add_dry_run(parser)
     parser.set_defaults(command=refresh)
@@ -88,7 +89,9 @@ def refresh(profile: Profile, options: argparse.Namespace) -> None:
     from orchestration.refresh import refresh
 
     if options.rebuild and not options.of:
-        raise PlatformError("--rebuild: name the assets or partitions that are damaged, or whose weights you need")
+        raise PlatformError(
+            "--rebuild: name the assets or partitions that are damaged, or whose weights or newest data you need"
+        )
     if options.dry_run:
         _print_plan(profile, options.of, rebuild=options.rebuild)
         return

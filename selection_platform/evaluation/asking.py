@@ -1,8 +1,5 @@
 """Asks a chat model the items of benchmarks, through lm-eval."""
 
-import contextlib
-import io
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,11 +9,12 @@ import lm_eval
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
 
-from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks
+from selection_platform.evaluation.benchmark_tasks import OwnFile, chosen_items, load_tasks, quiet_lm_eval
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine_check import PROMPTS
 from selection_platform.evaluation.own_benchmarks import content_of
 from selection_platform.evaluation.spec import EvaluationSpec
+from selection_platform.evaluation.task_datasets import TaskDatasets, fetched_content
 
 
 def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
@@ -26,7 +24,14 @@ def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
         UnusableTask, MissingData: see `load_tasks`.
     """
     file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file)
+    datasets = fetched(spec, name) if name in spec.datasets else None
+    return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file, datasets)
+
+
+def fetched(spec: EvaluationSpec, name: str) -> TaskDatasets:
+    """The datasets of a benchmark's tasks, as they were fetched."""
+    folder = Path(spec.datasets[name])
+    return TaskDatasets(folder, fetched_content(folder))
 
 
 def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:
@@ -94,23 +99,3 @@ def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[tuple[Task, i
 def _in_turn(lists: Iterable[list[tuple[Task, int]]]) -> list[tuple[Task, int]]:
     """The first of each list, then the second of each, and so on."""
     return [each for turn in zip_longest(*lists) for each in turn if each is not None]
-
-
-@contextlib.contextmanager
-def quiet_lm_eval() -> Iterator[None]:
-    """Suppress lm-eval's progress bars and messages, except errors."""
-    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    checker.addFilter(_is_not_about_language)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-        checker.removeFilter(_is_not_about_language)
-
-
-def _is_not_about_language(record: logging.LogRecord) -> bool:
-    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
-    return not record.getMessage().startswith("Unable to detect language")

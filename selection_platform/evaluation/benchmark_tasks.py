@@ -1,11 +1,14 @@
-"""lm-eval task objects: ours on offline items (`tasks/*.yaml`), and lm-eval's own on hub data.
+"""lm-eval task objects: ours on offline items (`tasks/*.yaml`), and lm-eval's own on datasets of the hub.
 
 They are loaded once per process, because they depend only on the benchmark, not on the model. Loading an offline task
 needs no hub, no dataset cache on disk and no index of all lm-eval tasks.
 """
 
 import contextlib
+import io
+import logging
 import pkgutil
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,15 +20,16 @@ from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks import TaskManager
 
-from selection_platform.configuration.evaluation_settings import BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import AnswerRule, BenchmarkSettings
 from selection_platform.evaluation.answer_rules import check_answer
 from selection_platform.evaluation.benchmark_data import Row, read_items
 from selection_platform.evaluation.ifeval import find_packaged_nltk_data
 from selection_platform.evaluation.items import item_hash
-from selection_platform.evaluation.own_benchmarks import check_own, read_prompts
+from selection_platform.evaluation.own_benchmarks import content_of, read_prompts, task_name
 from selection_platform.evaluation.repeatable import make_repeatable
 from selection_platform.evaluation.results import ANSWER_FOUND
 from selection_platform.evaluation.spec import OFFLINE_PREFIX
+from selection_platform.evaluation.task_datasets import TaskDatasets, read_fetched
 from selection_platform.evaluation.task_names import (
     TASKS,
     no_stock_task,
@@ -51,7 +55,12 @@ class OwnFile(NamedTuple):
 
 @lru_cache(maxsize=16)
 def load_tasks(
-    name: str, settings: BenchmarkSettings, data_folder: Path, seed: int, file: OwnFile | None = None
+    name: str,
+    settings: BenchmarkSettings,
+    data_folder: Path,
+    seed: int,
+    file: OwnFile | None = None,
+    fetched: TaskDatasets | None = None,
 ) -> dict[str, Task]:
     """The (sub)tasks of a benchmark by name. Offline tasks have at most `settings.limit` items each.
 
@@ -60,14 +69,15 @@ def load_tasks(
     Raises:
         UnusableTask: the task is unknown, has too few worked examples or one that is also asked, or runs generated
             code outside our sandbox.
-        MissingData: the offline items are not prepared.
+        MissingData: the offline items are not prepared, or a dataset of the hub is not fetched.
     """
-    if file is not None:
-        tasks = _own_tasks(name, settings, file.path)
+    if settings.rule is not None and file is not None:
+        tasks = _prompts(name, settings.rule, settings.limit, file.path)
     elif settings.task.startswith(OFFLINE_PREFIX):
         tasks = _offline_tasks(name, settings, data_folder)
     else:
-        tasks = _stock_tasks(name, settings.task)
+        with read_fetched(name, [fetched] if fetched else []):
+            tasks = lm_eval_tasks(name, settings.task, None if file is None else file.path)
     for task in tasks.values():
         _configure(name, task, settings)
         make_repeatable(task, seed)
@@ -95,15 +105,25 @@ def _offline_tasks(benchmark: str, settings: BenchmarkSettings, data_folder: Pat
     return tasks
 
 
-def _own_tasks(benchmark: str, settings: BenchmarkSettings, path: Path) -> dict[str, Task]:
-    """The task of a file of the user's own: of prompts with references, or a task file of lm-eval."""
-    check_own(benchmark, settings, path)
-    if settings.rule is None:
-        find_packaged_nltk_data()
-        # The paths of data in a task file start from its folder.
-        with contextlib.chdir(path.parent):
-            return TaskManager(include_defaults=False).load([str(path.absolute())])["tasks"]
-    rows = _first(read_prompts(benchmark, path, settings.rule), settings.limit)
+def lm_eval_tasks(benchmark: str, task: str, path: Path | None) -> dict[str, Task]:
+    """The tasks that lm-eval has under a name, or the one of a task file of the user's own.
+
+    Raises:
+        UnusableTask: there is none, or it runs generated code outside our sandbox.
+    """
+    if path is None:
+        return _stock_tasks(benchmark, task)
+    content_of(benchmark, path)
+    task_name(benchmark, path)
+    find_packaged_nltk_data()
+    # The paths of data in a task file start from its folder.
+    with contextlib.chdir(path.parent):
+        return TaskManager(include_defaults=False).load([str(path.absolute())])["tasks"]
+
+
+def _prompts(benchmark: str, rule: AnswerRule, limit: int | None, path: Path) -> dict[str, Task]:
+    """The task of a file of prompts with references."""
+    rows = _first(read_prompts(benchmark, path, rule), limit)
     config: dict[str, Any] = {
         "task": benchmark,
         "output_type": "generate_until",
@@ -113,10 +133,9 @@ def _own_tasks(benchmark: str, settings: BenchmarkSettings, path: Path) -> dict[
         "generation_kwargs": {"do_sample": False, "max_gen_toks": 256, "until": []},
         "custom_dataset": partial(_dataset, rows),
         "test_split": "test",
-        "process_results": partial(check_answer, settings.rule),
+        "process_results": partial(check_answer, rule),
         "metric_list": [
-            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
-            for metric in (settings.rule, ANSWER_FOUND)
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in (rule, ANSWER_FOUND)
         ],
     }
     return {benchmark: ConfigurableTask(config=config)}
@@ -161,7 +180,7 @@ def _task_manager() -> TaskManager:
 
 
 def _stock_tasks(benchmark: str, task: str) -> dict[str, Task]:
-    """lm-eval's own tasks, with data from the hub."""
+    """lm-eval's own tasks."""
     entry = _task_manager().task_index.get(task)
     if entry is None:
         raise no_stock_task(benchmark, task)
@@ -196,3 +215,23 @@ def _check_worked_examples(benchmark: str, task: Any) -> None:
         # Of examples that are drawn from the items themselves, lm-eval leaves out the item that is asked.
         if question in by_question and dict(by_question[question]) != dict(item):
             raise shown_and_asked(benchmark, task.task_name, question)
+
+
+@contextlib.contextmanager
+def quiet_lm_eval() -> Iterator[None]:
+    """Suppress lm-eval's progress bars and messages, except errors."""
+    logger, checker = logging.getLogger("lm_eval"), logging.getLogger("lm_eval.tasks.ifeval.instructions")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    checker.addFilter(_is_not_about_language)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+        checker.removeFilter(_is_not_about_language)
+
+
+def _is_not_about_language(record: logging.LogRecord) -> bool:
+    """False for IFEval's message about an answer without words, which it logs as an error and counts as right."""
+    return not record.getMessage().startswith("Unable to detect language")

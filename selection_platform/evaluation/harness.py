@@ -24,8 +24,8 @@ from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings
-from selection_platform.evaluation.asking import ask_items, ask_some, quiet_lm_eval, run_items, tasks_of
-from selection_platform.evaluation.benchmark_tasks import tasks_hash
+from selection_platform.evaluation.asking import ask_items, ask_some, fetched, run_items, tasks_of
+from selection_platform.evaluation.benchmark_tasks import quiet_lm_eval, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine
 from selection_platform.evaluation.engine_names import engine_name
@@ -67,6 +67,7 @@ from selection_platform.evaluation.spec import (
     left_in,
     logits_read,
 )
+from selection_platform.evaluation.task_datasets import fetched_content, offline, read_fetched
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
@@ -114,17 +115,20 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         check_sandbox()
     names = [*benchmarks, *(f"held_out_loss/{pool}" for pool in sorted(spec.held_out))]
     missing = [name for name in names if not _part_file(folder, name).exists()]
-    questions = Questions(spec, missing) if missing else None
-    if questions:
-        # A resumed job may not need the model at all.
-        model = LoadedModel(lambda: _load(spec))
-        with ExitStack() as stack:
-            some = partial(ask_some, spec, tuple(benchmarks))
-            engine = cache(lambda: stack.enter_context(answering(spec, folder, model, some)))
-            answer_all(folder, questions.works(engine, model.for_loss))
-    if is_first():
-        parts = {name: _part(folder, name, questions) for name in names}
-        _finish(spec, folder, parts)
+    # Code of tasks may load datasets at any time.
+    datasets = read_fetched(", ".join(spec.datasets), [fetched(spec, name) for name in spec.datasets])
+    with offline(), datasets:
+        questions = Questions(spec, missing) if missing else None
+        if questions:
+            # A resumed job may not need the model at all.
+            model = LoadedModel(lambda: _load(spec))
+            with ExitStack() as stack:
+                some = partial(ask_some, spec, tuple(benchmarks))
+                engine = cache(lambda: stack.enter_context(answering(spec, folder, model, some)))
+                answer_all(folder, questions.works(engine, model.for_loss))
+        if is_first():
+            parts = {name: _part(folder, name, questions) for name in names}
+            _finish(spec, folder, parts)
     wait_for_all()
     return _result(folder)
 
@@ -327,7 +331,8 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
 def _identity(spec: EvaluationSpec) -> dict[str, Any]:
     """The inputs of the result: the spec, and the content of the files that it names."""
     # Their manifest stands for them.
-    check_files(Path(spec.data_folder))
+    for folder in (spec.data_folder, *spec.datasets.values()):
+        check_files(Path(folder))
     return {
         # `held_out_limit` is left out: it is already in the files of held-out conversations.
         "spec": {**spec.content("evaluation"), "run_generated_code": spec.evaluation.run_generated_code},
@@ -343,6 +348,12 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "scoring": {name: asdict(scoring) for name, scoring in SCORING.items()},
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)}
         | logits_read(spec.evaluation, spec.dtype, held_out=bool(spec.held_out)),
+        # Left out where no task reads the hub, as in versions that did not fetch beforehand.
+        **(
+            {"datasets": {name: fetched_content(Path(each)) for name, each in spec.datasets.items()}}
+            if spec.datasets
+            else {}
+        ),
         # Left out where transformers answers, as in versions without another engine.
         **({"engine": engine_name(spec.evaluation)} if answers_with_vllm(spec.evaluation) else {}),
     }

@@ -4,11 +4,12 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from selection_platform.configuration.evaluation_settings import AnswerRule, BenchmarkSettings
+from selection_platform.configuration.evaluation_settings import AnswerRule, BenchmarkSettings, EvaluationSettings
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.answer_rules import unfit_reference
 from selection_platform.evaluation.benchmark_data import Row, numbered_rows
-from selection_platform.evaluation.own_task_files import belonging, read_task_file
+from selection_platform.evaluation.own_task_files import belonging, is_local, read_task_file
+from selection_platform.evaluation.spec import is_stock
 from selection_platform.evaluation.task_names import UnusableTask, check_task
 from selection_platform.job.folder import cached_hash, content_hash
 
@@ -35,6 +36,27 @@ def check_own(benchmark: str, settings: BenchmarkSettings, path: Path) -> None:
         task_name(benchmark, path)
     else:
         read_prompts(benchmark, path, settings.rule)
+
+
+def hub_benchmarks(evaluation: EvaluationSettings) -> list[str]:
+    """The benchmarks whose tasks read datasets of the hub. A task file that cannot be read is none of them."""
+    return [
+        name for name, settings in evaluation.benchmarks.items() if is_stock(settings) and _reads_hub(name, settings)
+    ]
+
+
+def _reads_hub(benchmark: str, settings: BenchmarkSettings) -> bool:
+    path = settings.path
+    if path is None:
+        return True
+    try:
+        config = read_task_file(benchmark, path).config if path.is_file() else {"dataset_path": "json"}
+    except UnusableTask:
+        # Said before a run.
+        return False
+    source, given = config.get("dataset_path"), config.get("dataset_kwargs") or {}
+    # Without a dataset, code reads what it likes.
+    return not (isinstance(source, str) and isinstance(given, dict) and is_local(source, given, path.parent))
 
 
 def read_prompts(benchmark: str, path: Path, rule: AnswerRule) -> list[Row]:

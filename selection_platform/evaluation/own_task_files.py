@@ -1,7 +1,7 @@
 """Task files of lm-eval that are the user's own: what they say, and the files that decide what they give."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from glob import escape, glob
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import yaml
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.evaluation.task_yaml import read_yaml
 
-_READERS = (
+READERS = (
     *("arrow", "audiofolder", "csv", "hdf5", "imagefolder", "json", "pandas", "parquet", "sql", "text", "videofolder"),
     *("webdataset", "xml"),
 )
@@ -50,6 +50,22 @@ def belonging(benchmark: str, path: Path) -> list[Path]:
     """
     config, files = read_task_file(benchmark, path)
     return [*files[1:], *_code(files), *sorted(set(_data(f"benchmark {benchmark}: {path}", path.parent, config)))]
+
+
+def is_local(source: str, given: Mapping[str, Any], folder: Path = Path()) -> bool:
+    """Whether a dataset is of files on this machine, and not of the hub or the web.
+
+    Args:
+        source: `dataset_path` of a task, the first argument of `datasets.load_dataset`.
+        given: its other arguments.
+        folder: where relative paths start.
+    """
+    files = given.get("data_files") or []
+    groups = files.values() if isinstance(files, Mapping) else [files]
+    named = [each for group in groups for each in ([group] if isinstance(group, str) else group)]
+    if any(_place(str(each)) is None for each in [*named, given.get("data_dir") or ""]):
+        return False
+    return source in READERS or (folder / Path(source).expanduser()).exists()
 
 
 def _merged(benchmark: str, path: Path, files: list[Path]) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def _data(where: str, folder: Path, config: dict[str, Any]) -> Iterator[Path]:
     patterns = [each for group in groups for each in _texts(where, "data_files", group)]
     if not isinstance(source, str) or "://" in place:
         return
-    if source in _READERS:
+    if source in READERS:
         yield from _read_by_name(where, source, folder, place, patterns)
         return
     local = folder / Path(source).expanduser()
@@ -122,14 +138,20 @@ def _read_by_name(where: str, source: str, folder: Path, place: str, patterns: S
 
 def _matching(folder: Path, pattern: str) -> list[Path] | None:
     """The files that a pattern of `datasets` names; None where they are not on this machine."""
-    # Of what stands in an archive, such as zip://rows.csv::data.zip, the archive.
-    place = pattern.rpartition("::")[2].removeprefix("file://")
-    if "://" in place:
+    place = _place(pattern)
+    if place is None:
         return None
     named = Path(place).expanduser()
     # pathlib's `**` at the end gives folders only.
     found = glob(str(Path(escape(str(folder))) / named), recursive=True)  # noqa: PTH207
     return _read(map(Path, found), {*folder.parts, *named.parts})
+
+
+def _place(pattern: str) -> str | None:
+    """The path of local files that a pattern names; None for the hub and the web."""
+    # Of what stands in an archive, such as zip://rows.csv::data.zip, the archive.
+    place = pattern.rpartition("::")[2].removeprefix("file://")
+    return None if "://" in place else place
 
 
 def _below(folder: Path) -> list[Path]:

@@ -33,7 +33,7 @@ def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:
     """The computations of the results. Those of lm-eval's tasks, generated code and vLLM count if they are used."""
     benchmarks = evaluation.benchmarks.values()
     tasks = [benchmark.task for benchmark in benchmarks]
-    stock = any(map(_is_stock, benchmarks))
+    stock = any(map(is_stock, benchmarks))
     code = ("generated_code",) if CODE_TASK in tasks and evaluation.run_generated_code == "sandboxed" else ()
     engine = ("vllm_engine",) if answers_with_vllm(evaluation) else ()
     return ("evaluation", *(("stock_tasks",) if stock else ()), *code, *engine)
@@ -49,12 +49,13 @@ def logits_read(evaluation: EvaluationSettings, dtype: str, *, held_out: bool) -
         dtype: number type of the weights.
         held_out: whether there is a held-out loss.
     """
-    choices = any(_is_stock(each) or each.task == CHOICE_TASK for each in evaluation.benchmarks.values())
+    choices = any(is_stock(each) or each.task == CHOICE_TASK for each in evaluation.benchmarks.values())
     return logits_in(dtype) if held_out or (choices and evaluation.engine == "transformers") else {}
 
 
-def _is_stock(benchmark: BenchmarkSettings) -> bool:
-    # Of files, those without a rule are lm-eval's task files.
+def is_stock(benchmark: BenchmarkSettings) -> bool:
+    """Whether lm-eval loads it: a task of its own, or a task file of the user's."""
+    # Of files, those without a rule are task files.
     return benchmark.rule is None and not benchmark.task.startswith(OFFLINE_PREFIX)
 
 
@@ -68,6 +69,7 @@ class EvaluationSpec(Spec):
             one for some of lm-eval's own tasks. With a `limit`, the items with the first content hashes are used: a
             sample that depends neither on the model nor on the order of the file.
         files: by benchmark, its file, for those that are files of the user's own.
+        datasets: by benchmark, the folder from `fetch_datasets.fetch`, for those whose tasks read the hub.
         held_out: by pool, a Parquet file (sample_id, messages) of conversations for the held-out loss.
         dtype: number type of the weights.
         text: how conversations become text.
@@ -86,3 +88,4 @@ class EvaluationSpec(Spec):
     tokens_per_batch: Annotated[int, SPEED]
     max_length: int
     seed: int = 0
+    datasets: Annotated[Mapping[str, str], PATH] = {}

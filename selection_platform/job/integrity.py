@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from selection_platform.job.folder import FILES, MANIFEST, DamagedFile, content_files, file_hash, read_object
 
 MADE = {
-    "raw_pool", "pool", "contamination", "benchmark_data", "base_model", "target_samples", "scoring", "picks",
-    "pre_experience_checkpoint", "warmup_checkpoint", "held_out", "checkpoint", "benchmark_result", "report",
+    "raw_pool", "pool", "contamination", "benchmark_data", "task_dataset", "base_model", "target_samples", "scoring",
+    "picks", "pre_experience_checkpoint", "warmup_checkpoint", "held_out", "checkpoint", "benchmark_result", "report",
 }  # fmt: skip
 """The folders of a home's `artifacts`; a dot and a variant may follow."""
 

@@ -24,6 +24,7 @@ COMPUTATIONS = {
     "pool": Computation(2),
     "contamination": Computation(1),
     "benchmark_data": Computation(1),
+    "task_dataset": Computation(1),
     "pretraining": Computation(1, job="training.pretraining"),
     "fine_tuning": Computation(1, job="training.fine_tuning"),
     "token_count": Computation(1),

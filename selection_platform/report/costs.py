@@ -18,7 +18,7 @@ UNITS: Mapping[Unit, str] = {**TIMES, "flops": "arithmetic"}
 NOT_KNOWN = "not known"
 """Text for the cost of a training elsewhere."""
 
-PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "base_model")
+PREPARATION = ("raw_pool", "pool", "sub_pool", "benchmark_data", "task_dataset", "base_model")
 """Assets that every arm needs. They are not part of any arm's cost."""
 
 

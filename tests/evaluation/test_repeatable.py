@@ -21,9 +21,9 @@ from transformers import set_seed
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
-from selection_platform.evaluation.asking import quiet_lm_eval, run_items
+from selection_platform.evaluation.asking import run_items
 from selection_platform.evaluation.benchmark_data import prepare
-from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks
+from selection_platform.evaluation.benchmark_tasks import chosen_items, load_tasks, quiet_lm_eval
 from selection_platform.evaluation.repeatable import _start_streams, make_repeatable
 from selection_platform.evaluation.spec import computations
 from selection_platform.evaluation.task_names import UnusableTask

@@ -104,6 +104,7 @@ def test_no_spec_has_a_default_for_a_setting_of_the_profile(name):
         # What the profile has no word for.
         if field not in {
             "boundary",
+            "datasets",
             "prompt_embedding",
             "prompt_effect",
             "directions",

@@ -15,6 +15,7 @@ class PretendHub(ThreadingHTTPServer):
     """Attributes:
     files: what the data set holds, by path. Files of more than 100 bytes are kept as large files are.
     cut: after how many bytes the connection of the next download of a path breaks.
+    commit: what its branch and its only revision is.
     error: the hub's word for why it shows nothing, where it does not.
     asked: the downloads, as path and first byte.
     """
@@ -22,6 +23,7 @@ class PretendHub(ThreadingHTTPServer):
     def __init__(self, files):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = files
+        self.commit = COMMIT
         self.cut: dict[str, int] = {}
         self.error = ""
         self.asked: list[tuple[str, int]] = []
@@ -52,10 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.error:
             status = 403 if self.server.error == "GatedRepo" else 404
             return self.send(status, b"", {"X-Error-Code": self.server.error}, body)
-        api, files = f"/api/datasets/{HUB}", f"/datasets/{HUB}/resolve/{COMMIT}/"
-        if path in (f"{api}", f"{api}/revision/main", f"{api}/revision/{COMMIT}"):
-            return self.send_json({"id": HUB, "sha": COMMIT, "siblings": []}, body)
-        if path.startswith(f"{api}/tree/{COMMIT}"):
+        commit = self.server.commit
+        api, files = f"/api/datasets/{HUB}", f"/datasets/{HUB}/resolve/{commit}/"
+        if path in (f"{api}", f"{api}/auth-check", f"{api}/revision/main", f"{api}/revision/{commit}"):
+            return self.send_json({"id": HUB, "sha": commit, "siblings": []}, body)
+        if path.startswith(f"{api}/tree/{commit}"):
             return self.send_json([_entry(*item) for item in sorted(self.server.files.items())], body)
         if path.startswith(files) and (name := path.removeprefix(files)) in self.server.files:
             return self.send_file(name, body)
@@ -68,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name, body):
         content = self.server.files[name]
-        headers = {"ETag": f'"{_sha256(content)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{_sha256(content)}"', "X-Repo-Commit": self.server.commit, "Accept-Ranges": "bytes"}
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
@@ -103,12 +106,14 @@ def _entry(path, content):
 @contextmanager
 def pretend_hub(monkeypatch, cache, files):
     """Run the hub, and let the client know it alone, with an empty cache."""
+    from datasets import config
     from huggingface_hub import constants
 
     hub = PretendHub(files)
     thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
     thread.start()
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(config, "HF_ENDPOINT", hub.endpoint)
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     )
