@@ -77,7 +77,7 @@ def compare(lengths: Counts, global_batch: int, at_once: int) -> str:
 def main() -> None:
     """Print a table."""
     torch.set_num_threads(1)
-    print("| pool | conversations, in a step, at once, cut | mean tokens | micro-batches | rows, s | packed, s | ratio |")
+    print("| pool | conversations, in a step, at once, cut | tokens | micro-batches | rows, s | packed, s | ratio |")
     print("|---|---|--:|--:|--:|--:|--:|")
     for pool in POOLS:
         every = np.random.default_rng(1).permutation(lengths_of(pool))

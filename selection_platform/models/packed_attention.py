@@ -122,11 +122,15 @@ def _attend(
     if attention_mask is not None and attention_mask != sliding_window:
         raise NotImplementedError("its attention is neither over the whole row nor over a sliding window")
     found: list[torch.Tensor] = []
+    groups = query.shape[1] // key.shape[1]
     for part in zip(*(_by_row(tensor, packed) for tensor in (query, key, value)), strict=True):
         mask = _band(part[0].shape[2], attention_mask, query.device)
+        if mask is not None and groups > 1:
+            # With a mask, fast kernels on a GPU take no heads that are shared.
+            part = (part[0], *(each.repeat_interleave(groups, dim=1) for each in part[1:]))
         rows = scaled_dot_product_attention(
             *part, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
+            enable_gqa=part[0].shape[1] != part[1].shape[1],
         )  # fmt: skip
         found.append(rows.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)[None], None
