@@ -195,8 +195,8 @@ class FineTuningSettings(Settings):
     batch_per_device: Annotated[int, SPEED] = Field(
         default=4,
         gt=0,
-        description="Conversations per forward pass on each device. `global_batch` is a multiple of it. Several "
-        "devices take more where they are short: as many tokens as so many of the longest have.",
+        description="Conversations of the greatest length that a device takes at once. Of shorter ones it takes more, "
+        "as many tokens. `global_batch` is a multiple of it.",
     )
     max_length: int = Field(default=4096, gt=1, description="Tokens at which a conversation is cut.")
     cut: Annotated[TrainingCut, Later("tail")] = Field(

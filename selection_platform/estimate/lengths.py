@@ -102,25 +102,6 @@ def targets(lengths: Lengths, recipe: FineTuningSettings, end: int) -> Counts:
     return np.minimum(answer, recipe.max_length - lengths.prompt)[lengths.prompt < recipe.max_length]
 
 
-def micro_batches(tokens: Counts, recipe: FineTuningSettings, seed: int) -> Counts:
-    """Rows and padded width of every micro-batch of a training on one device, in order: batches x 2.
-
-    The order is that of `training.batches.EpochOrder`.
-    """
-    found: list[Counts] = []
-    for epoch in range(recipe.epochs):
-        order = tokens[np.random.default_rng([seed, epoch]).permutation(len(tokens))]
-        per_step, rows = recipe.global_batch, recipe.batch_per_device
-        whole = len(order) // per_step * per_step
-        steps = -np.sort(-order[:whole].reshape(-1, per_step), axis=1)
-        widths = steps.reshape(-1, rows)[:, 0]
-        found.append(np.stack([np.full(len(widths), rows), widths], axis=1))
-        rest = -np.sort(-order[whole:])
-        sizes = np.minimum(rows, len(rest) - np.arange(0, len(rest), rows))
-        found.append(np.stack([sizes, rest[::rows]], axis=1))
-    return np.concatenate(found)
-
-
 def padded(
     lengths: Counts, tokens_per_batch: int, in_order: Counts | None = None, per_shard: int | None = None
 ) -> Counts:

@@ -136,7 +136,7 @@ class Tasks:
             recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
             count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
             of = key, scoring.model
-            yield self._training("pre-experience", "pre_experience_checkpoint", *of, count, few, recipe, settings.seed)
+            yield self._training("pre-experience", "pre_experience_checkpoint", *of, count, few, recipe)
             work = partial(self._likelihood, lengths, scoring.model)
             for method, suffix in (("ifd.pre_experience", ""), ("ifd.published", ".published")):
                 if method in profile.arms:
@@ -155,7 +155,6 @@ class Tasks:
         count: int,
         lengths: Callable[[], Lengths],
         recipe: FineTuningSettings,
-        seed: int,
     ) -> Task:
         """A training on `count` conversations, whose lengths are looked up when they are needed."""
         shape, place = self._known.shapes[model], self._shared_place()
@@ -169,7 +168,7 @@ class Tasks:
         extra = self._known.extra(model)
         return Task(
             stage, asset, key, model,
-            lambda: arithmetic.training(shape, lengths(), recipe, extra, seed),
+            lambda: arithmetic.training(shape, lengths(), recipe, extra),
             place.training, memory.training(shape, recipe, place), training=True, disk=stored, working=saved,
         )  # fmt: skip
 
@@ -183,7 +182,7 @@ class Tasks:
                 count = min(settings.warmup_samples, len(lengths))
                 few = partial(self._drawn, each.pool, each.model, f"warmup/{settings.seed}", count)
                 task = self._training(
-                    "LESS: warm-up", f"warmup_checkpoint{suffix}", key, each.model, count, few, training, settings.seed
+                    "LESS: warm-up", f"warmup_checkpoint{suffix}", key, each.model, count, few, training
                 )
                 # Adapter and moments of each epoch.
                 yield replace(task, disk=12.0 * adapter * training.epochs)
@@ -300,7 +299,7 @@ class Tasks:
                 picked = lengths.take(np.random.default_rng(settings.seed).permutation(len(lengths)))
             for size in arithmetic.round_trainings(budget, settings.initial_share, settings.rounds, len(lengths)):
                 rows = picked.take(np.arange(min(size, len(picked))))
-                parts += [each, arithmetic.training(shape, rows, profile.fine_tuning, extra, settings.seed)]
+                parts += [each, arithmetic.training(shape, rows, profile.fine_tuning, extra)]
         return arithmetic.plus(*parts)
 
     def _picked(self, method: str, pool: str, model: str, budget: int) -> Lengths | None:
@@ -318,7 +317,7 @@ class Tasks:
         stage = "training on all data" if experiment.budget is None else "training"
         return self._training(
             stage, "checkpoint", experiment.key, model, min(size, experiment.budget or size),
-            partial(self._trained_on, experiment), self._profile.fine_tuning, experiment.seed,
+            partial(self._trained_on, experiment), self._profile.fine_tuning,
         )  # fmt: skip
 
     def _trained_on(self, experiment: Experiment) -> Lengths:

@@ -77,11 +77,7 @@ def count_compute(model: "PreTrainedModel") -> None:
 
     Gradients that are computed without autograd are not seen here; the code that computes them adds them.
     """
-    config = model.config.get_text_config()
-    # With grouped queries too, each query head meets all keys. State space models have no heads.
-    heads = getattr(config, "num_attention_heads", None) or 0
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
-    chosen = getattr(config, "num_experts_per_tok", None)
+    each_pair, chosen = 4 * _attention(model), _chosen(model)
 
     def count_decoder(decoder: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         inputs = kwargs.get("input_ids", args[0] if args else None)
@@ -90,9 +86,10 @@ def count_compute(model: "PreTrainedModel") -> None:
         cache = kwargs.get("past_key_values")
         # After the pass, the cache includes this pass's positions.
         positions = inputs.shape[-1] if cache is None else cache.get_seq_length()
-        attention = inputs.numel() * 4 * config.num_hidden_layers * positions * width
+        packed = kwargs.get("packed")
+        pairs = inputs.numel() * positions if packed is None else sum(length**2 for length in packed)
         SPENT.tokens += inputs.numel()
-        _count(decoder, inputs.numel(), output[0], attention, chosen)
+        _count(decoder, inputs.numel(), output[0], each_pair * pairs, chosen)
 
     def count_head(head: "torch.nn.Module", args: tuple[Any, ...], output: Any) -> None:
         _count(head, args[0].shape[:-1].numel(), output)
@@ -101,6 +98,28 @@ def count_compute(model: "PreTrainedModel") -> None:
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_hook(count_head)
+
+
+def cost_of_pairs(model: "PreTrainedModel") -> float:
+    """How much attention adds: a row of n tokens takes the arithmetic of n + n^2 times this without attention.
+
+    Of the pairs of tokens, those with a later one are left out: a causal kernel skips them.
+    """
+    weights, _ = matrix_weights(model.get_decoder(), _chosen(model))
+    return _attention(model) / max(weights, 1.0)
+
+
+def _attention(model: "PreTrainedModel") -> int:
+    """The width of attention, of all layers together."""
+    config = model.config.get_text_config()
+    # With grouped queries too, each query head meets all keys. State space models have no heads.
+    heads = getattr(config, "num_attention_heads", None) or 0
+    return config.num_hidden_layers * heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
+
+
+def _chosen(model: "PreTrainedModel") -> int | None:
+    """How many experts a token passes through; None if there are none."""
+    return getattr(model.config.get_text_config(), "num_experts_per_tok", None)
 
 
 def _count(

@@ -23,12 +23,15 @@ from selection_platform.models.head import UnsupportedModel, output_head
 from selection_platform.models.loading import UnreadableModel, read_config, read_model
 from selection_platform.models.provenance import parameter_count
 
-# Exceptions of a model's code if it does not support a kind of pass.
-_REFUSALS = (ArithmeticError, AttributeError, AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError)
-_ROWS = (np.arange(1, 9), np.arange(11, 16))
+REFUSALS = (ArithmeticError, AttributeError, AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError)
+"""Exceptions of a model's code if it does not support a kind of pass."""
+
+ROWS = (np.arange(1, 9), np.arange(11, 16))
 """Token ids of two rows of different length."""
-_CLOSE = {torch.float32: 1e-4}
-"""Tolerance relative to the largest value. Narrower types get 5%, because kernels of other shapes round differently."""
+CLOSE = {torch.float32: 1e-4}
+"""Tolerance relative to the largest value."""
+ROUNDED = 0.05
+"""Of narrower types, because kernels of other shapes round differently."""
 _WIDE_UP_TO = 2_000_000_000
 """Parameters of the largest model that is read whole in float32."""
 
@@ -46,7 +49,7 @@ def check_passes(folder: Path) -> None:
             with _quiet():
                 cut = read_model(folder, "float32", front)
             _check(folder, cut)
-        except (*_REFUSALS, ValueError):
+        except (*REFUSALS, ValueError):
             # Perhaps only because it was cut: some layers refer to others by number.
             gc.collect()
         else:
@@ -56,7 +59,7 @@ def check_passes(folder: Path) -> None:
         _check(folder, read_model(folder, dtype))
     except (PlatformError, torch.OutOfMemoryError):
         raise
-    except (*_REFUSALS, ValueError) as error:
+    except (*REFUSALS, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UnsupportedModel(
             f"{folder}: the model cannot be run as scoring, training and evaluation do ({reason}); name a model of "
@@ -105,8 +108,8 @@ def _check(folder: Path, model: PreTrainedModel) -> None:
     _check_tied(folder, model)
     one, other = _before_another_end(model)
     _compare(folder, model, one, other, "a token's hidden state depends on later tokens")
-    nll = [row.sum() for row in forward(model, list(_ROWS), 1, 4).nll]
-    alone = [forward(model, [row], 1, 100).nll[0].sum() for row in _ROWS]
+    nll = [row.sum() for row in forward(model, list(ROWS), 1, 4).nll]
+    alone = [forward(model, [row], 1, 100).nll[0].sum() for row in ROWS]
     _compare(folder, model, nll, alone, "a row's likelihood changes with the rows beside it")
     _compare(folder, model, _training_loss(model), sum(nll), "the loss it is trained on is not the answers' likelihood")
     _compare(folder, model, *_last_logits(model), "padding on the left, as in evaluation, changes its answers")
@@ -123,15 +126,15 @@ def _check_tied(folder: Path, model: PreTrainedModel) -> None:
 
 def _before_another_end(model: PreTrainedModel) -> list[torch.Tensor]:
     """Hidden states of the same first tokens before two different endings of the same width, so that kernels match."""
-    longer, shorter = map(torch.from_numpy, _ROWS)
+    longer, shorter = map(torch.from_numpy, ROWS)
     rows = [torch.cat([longer, shorter + step])[None] for step in (0, 1)]
     return [last_hidden_state(model, row)[:, : len(longer)] for row in rows]
 
 
 def _training_loss(model: PreTrainedModel) -> float:
     """The training loss, summed over the rows in nats, as `transformers.Trainer` computes it."""
-    tokens = pad(_ROWS)
-    is_text = torch.tensor([[place < len(row) for place in range(tokens.shape[1])] for row in _ROWS])
+    tokens = pad(ROWS)
+    is_text = torch.tensor([[place < len(row) for place in range(tokens.shape[1])] for row in ROWS])
     labels = tokens.masked_fill(~is_text, -100)
     # In a mixture of experts, the load-balancing loss is separate.
     router = {"output_router_logits": False} if hasattr(model.config, "output_router_logits") else {}
@@ -143,7 +146,7 @@ def _training_loss(model: PreTrainedModel) -> float:
 
 def _last_logits(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits after the shorter row: padded on the left in a batch with the longer one, and alone."""
-    longer, shorter = map(torch.from_numpy, _ROWS)
+    longer, shorter = map(torch.from_numpy, ROWS)
     beside = torch.zeros(len(longer) - len(shorter), dtype=torch.long)
     tokens = torch.stack([longer, torch.cat([beside, shorter])])
     is_text = torch.stack([torch.ones_like(longer), torch.cat([beside, torch.ones_like(shorter)])])
@@ -157,7 +160,7 @@ def _last_logits(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
 def _compare(folder: Path, model: PreTrainedModel, one: Any, other: Any, fault: str) -> None:
     """Raise UnsupportedModel if two ways to compute a result differ by more than rounding."""
     one, other = (torch.as_tensor(result, dtype=torch.float64) for result in (one, other))
-    tolerance = _CLOSE.get(model.dtype, 0.05)
+    tolerance = CLOSE.get(model.dtype, ROUNDED)
     # The condition is negated so that NaN counts as a difference.
     if not bool((one - other).abs().max() <= tolerance * other.abs().max()):
         raise UnsupportedModel(f"{folder}: {type(model).__name__}: {fault}; name a model of another architecture")

@@ -1,17 +1,18 @@
-"""Training rows: tokens and targets of conversations, their order, and their padding into batches."""
+"""Training rows: tokens and targets of conversations, and how some of them become one batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
+from selection_platform.models.packed_attention import positions
 from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.cuts import TrainingCut
 from selection_platform.text.cutting import kept_in_training
@@ -154,97 +155,18 @@ def collate(rows: Sequence[Row], *, mask: bool = False) -> dict[str, torch.Tenso
     return {"input_ids": ids, "labels": labels, "attention_mask": (torch.arange(shape[1]) < lengths[:, None]).long()}
 
 
-class EpochOrder(Sampler[tuple[int, ...]]):
-    """The micro-batches of an epoch, in order. They depend only on seed and epoch: resuming needs no random state.
+def pack(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows end to end in one; all tensors have shape (1, tokens). `packed` says how many tokens each row has.
 
-    Rows are shuffled, and then sorted longest first inside each global batch. A step's gradient is a sum over its
-    global batch, so this changes only which rows share a micro-batch: less padding, the same optimisation.
-
-    One device takes `at_once` rows at a time. Several devices wait for each other, so a step's sorted rows are cut
-    where the padded micro-batches become most alike, whatever their rows: as few for each device as keep below the
-    tokens of `at_once` of the longest rows. Each device has the same number; some are blank. Micro-batch i is for
-    device i modulo `devices`.
-
-    Args:
-        lengths: tokens of each row.
-        global_batch: rows per optimiser step.
-        seed: seed of the shuffling.
-        at_once: rows of a micro-batch on one device.
-        devices: that share the work.
-        epochs: for how many epochs the rounds of a step must do.
-
-    Attributes:
-        rounds: micro-batches per step on each device.
+    The first token of a row has no label: what comes before it is another row.
     """
-
-    def __init__(
-        self,
-        lengths: Sequence[int],
-        global_batch: int,
-        seed: int,
-        at_once: int,
-        devices: int = 1,
-        epochs: int = 1,
-    ) -> None:
-        self.lengths = np.array(lengths)
-        self.global_batch = global_batch
-        self.seed = seed
-        self.at_once = at_once
-        self.devices = devices
-        self.epoch = 0
-        self.rounds = -(-global_batch // at_once)
-        if devices > 1:
-            most = at_once * max(lengths)
-            steps = (step for epoch in range(epochs) for step in self._steps(epoch))
-            self.rounds = -(-max(len(_neighbours(self.lengths[step], most)) for step in steps) // devices)
-
-    @property
-    def steps_in_epoch(self) -> int:
-        """Number of optimiser steps in an epoch; the last may have fewer rows."""
-        return -(-len(self.lengths) // self.global_batch)
-
-    def __len__(self) -> int:
-        if self.devices > 1:
-            return self.steps_in_epoch * self.rounds * self.devices
-        whole, rest = divmod(len(self.lengths), self.global_batch)
-        return whole * self.rounds - (-rest // self.at_once)
-
-    def __iter__(self) -> Iterator[tuple[int, ...]]:
-        for step in self._steps(self.epoch):
-            if self.devices == 1:
-                cuts = [slice(start, start + self.at_once) for start in range(0, len(step), self.at_once)]
-            else:
-                cuts = self._alike(self.lengths[step])
-            yield from (tuple(step[cut].tolist()) or (len(self.lengths),) for cut in cuts)
-
-    def _steps(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """The rows of each step of an epoch, longest first."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths))
-        for start in range(0, len(order), self.global_batch):
-            batch = order[start : start + self.global_batch]
-            yield batch[np.argsort(-self.lengths[batch], kind="stable")]
-
-    def _alike(self, lengths: NDArray[np.int64]) -> list[slice]:
-        """Where a step's sorted rows are cut for all devices and rounds; empty slices stand for blanks."""
-        places = self.rounds * self.devices
-        low, high = int(lengths[0]), int(lengths[0]) * len(lengths)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if len(_neighbours(lengths, middle)) <= places else (middle + 1, high)
-        cuts = _neighbours(lengths, low)
-        cuts.sort(key=lambda cut: int(lengths[cut.start]) * (cut.stop - cut.start), reverse=True)
-        cuts += [slice(0, 0)] * (places - len(cuts))
-        # The largest first in one round and last in the next, so that each device has some of both.
-        turns = [cuts[start : start + self.devices] for start in range(0, places, self.devices)]
-        return [cut for number, turn in enumerate(turns) for cut in (reversed(turn) if number % 2 else turn)]
-
-
-def _neighbours(lengths: NDArray[np.int64], most: int) -> list[slice]:
-    """Sorted rows cut into groups, each with as many rows as have `most` tokens with padding, and at least one."""
-    cuts: list[slice] = []
-    start = 0
-    while start < len(lengths):
-        end = min(len(lengths), start + max(1, most // int(lengths[start])))
-        cuts.append(slice(start, end))
-        start = end
-    return cuts
+    lengths = [len(row.ids) for row in rows]
+    ids = np.concatenate([row.ids for row in rows]).astype(np.int64)
+    is_target = np.concatenate([row.is_target for row in rows])
+    is_target[np.cumsum([0, *lengths[:-1]])] = False
+    return {
+        "input_ids": torch.from_numpy(ids)[None],
+        "labels": torch.from_numpy(np.where(is_target, ids, IGNORED))[None],
+        "position_ids": positions(lengths),
+        "packed": lengths,
+    }

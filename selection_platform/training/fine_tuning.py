@@ -1,7 +1,7 @@
 """Fine-tunes a base model on a file of conversations.
 
 The recipe is the paper's (arXiv 2410.09335, section 4.1 and its training script): loss on every answer of a
-conversation and the end of its turn, prompts masked, no packing.
+conversation and the end of its turn, prompts masked; no conversation sees another.
 
 It uses `transformers.Trainer` and not TRL's SFTTrainer, because the platform tokenises and labels conversations itself
 (`selection_platform.text.renderer`), so SFTTrainer would only add a second data path.

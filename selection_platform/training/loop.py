@@ -6,10 +6,11 @@ checkpoints that count only when complete.
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,12 +32,14 @@ from transformers import (
 
 from selection_platform.configuration.settings import NO_TORCHAO, Optimizer
 from selection_platform.errors import NotFinite, PlatformError
+from selection_platform.job.compute import cost_of_pairs
 from selection_platform.job.folder import whole_file
-from selection_platform.job.processes import PATIENCE, gathered, process_count
+from selection_platform.job.processes import PATIENCE, gathered, is_first, process_count
 from selection_platform.job.progress import Progress, progress
 from selection_platform.models.loading import sort_adapter_config, try_saving
+from selection_platform.models.packed_attention import packed_attention, why_not_packed
 from selection_platform.models.provenance import peak_memory_bytes
-from selection_platform.training.batches import EpochOrder, Row, RowDataset, collate
+from selection_platform.training.batches import Row, RowDataset, collate, pack
 from selection_platform.training.checkpoints import (
     CHECKPOINTS,
     check_room,
@@ -47,8 +50,11 @@ from selection_platform.training.checkpoints import (
     save_state,
     seconds_at,
 )
-from selection_platform.training.loss import loss_in_parts
+from selection_platform.training.loss import has_own_loss, loss_in_parts, without_adapter
+from selection_platform.training.order import EpochOrder, Packed, Padded
 from selection_platform.training.sharding import is_sharded, refuse_other_sharding, save, shard
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
 """The number type that training computes in."""
@@ -70,12 +76,14 @@ class Outcome:
         final_loss: mean loss in nats per target token over the last tenth of the steps.
         seconds: wall time of the steps that led to the result, over all restarts.
         peak_memory_bytes: see `peak_memory_bytes`; since the last start.
+        packed: whether rows lay end to end in batches, and were not padded.
     """
 
     steps: int
     final_loss: float
     seconds: float
     peak_memory_bytes: int
+    packed: bool
 
 
 def training_arguments(
@@ -174,15 +182,8 @@ def train(
         NotFinite: the loss became infinite or not a number.
     """
     folder = Path(arguments.output_dir or "").parent
-    devices, at_once = arguments.world_size, arguments.train_batch_size
-    order = EpochOrder(
-        [len(row.ids) for row in rows],
-        at_once * devices * arguments.gradient_accumulation_steps,
-        arguments.seed,
-        at_once,
-        devices,
-        math.ceil(arguments.num_train_epochs),
-    )
+    packed = _packs(model)
+    order = _order(model, rows, arguments, packed=packed)
     # What the data loader calls a row is a micro-batch here.
     arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 1, order.rounds
     last = last_whole_checkpoint(folder)
@@ -199,13 +200,14 @@ def train(
                 "`shard`, or delete the folder to start again"
             )
         shard(model)
-    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts, _compiled_on_gpu():
+    attention = packed_attention(without_adapter(model)) if packed else nullcontext()
+    with progress(label, steps, "steps") as counter, loss_in_parts(model) as in_parts, attention, _compiled_on_gpu():
         follow = _Follow(order, counter, seconds_at(last), saving)
         trainer = _OrderedTrainer(
             model=model,
             args=arguments,
             train_dataset=RowDataset(rows),
-            data_collator=lambda batches: collate(batches[0], mask=not in_parts),
+            data_collator=lambda batches: pack(batches[0]) if packed else collate(batches[0], mask=not in_parts),
             callbacks=[follow, *callbacks],
         )
         trainer.order = order
@@ -217,7 +219,31 @@ def train(
     _save_weights(trainer, folder)
     losses = _write_log(folder, trainer.state)
     tail = losses[-max(1, len(losses) // 10) :]
-    return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes())
+    return Outcome(trainer.state.global_step, sum(tail) / len(tail), follow.seconds(), peak_memory_bytes(), packed)
+
+
+def _packs(model: PreTrainedModel) -> bool:
+    """Whether rows are packed, which every process must do or none. If not, a line says why."""
+    plain = without_adapter(model)
+    reason = "its loss is its own" if has_own_loss(plain) else why_not_packed(plain)
+    if (reasons := [each for each in gathered(reason) if each]) and is_first():
+        logger.warning(
+            "%s: %s is trained on padded batches, as rows cannot be packed: %s",
+            model.name_or_path, type(plain).__name__, reasons[0],
+        )  # fmt: skip
+    return not reasons
+
+
+def _order(model: PreTrainedModel, rows: Sequence[Row], arguments: TrainingArguments, *, packed: bool) -> EpochOrder:
+    """The order of `rows`, with micro-batches of at most the tokens of so many of the longest as a device takes."""
+    lengths = [len(row.ids) for row in rows]
+    global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
+    most = arguments.train_batch_size * max(lengths)
+    plan = Packed(most, cost_of_pairs(without_adapter(model))) if packed else Padded(most)
+    epochs = arguments.num_train_epochs
+    if arguments.max_steps > 0:
+        epochs = arguments.max_steps * global_batch / len(rows)
+    return EpochOrder(lengths, global_batch, arguments.seed, plan, arguments.world_size, math.ceil(epochs))
 
 
 def _compiled_on_gpu() -> Any:

@@ -6,7 +6,7 @@ that are trained on, a part of them at a time. The gradients with respect to the
 with the logits, as Liger's fused loss does (arXiv 2410.10989), so no logits are kept or computed again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, cast
@@ -22,17 +22,27 @@ from selection_platform.training.sharding import averaged, whole
 from selection_platform.training.sizes import LOGITS
 
 
+def without_adapter(model: PreTrainedModel) -> PreTrainedModel:
+    """The model that an adapter was added to, and of others itself."""
+    return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
+
+
+def has_own_loss(model: PreTrainedModel) -> bool:
+    """Whether the model is a mixture of experts whose configuration asks for the load-balancing loss."""
+    return getattr(model.config.get_text_config(), "output_router_logits", False)
+
+
 @contextmanager
 def loss_in_parts(model: PreTrainedModel) -> Iterator[bool]:
     """Let the model's forward pass return this module's loss, until the block ends.
 
-    A mixture of experts whose configuration asks for the load-balancing loss keeps its own forward pass, which adds it.
+    A model that has its own loss keeps its forward pass, which adds that.
 
     Yields:
         Whether the model now returns this module's loss.
     """
-    plain = cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
-    if getattr(plain.config.get_text_config(), "output_router_logits", False):
+    plain = without_adapter(model)
+    if has_own_loss(plain):
         yield False
         return
     plain.forward = MethodType(_forward, plain)
@@ -43,7 +53,13 @@ def loss_in_parts(model: PreTrainedModel) -> Iterator[bool]:
 
 
 def _forward(
-    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor, num_items_in_batch: Any, **_: Any
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+    num_items_in_batch: Any,
+    packed: Sequence[int] | None = None,
+    position_ids: torch.Tensor | None = None,
+    **_: Any,
 ) -> dict[str, torch.Tensor]:
     """The forward pass: the NLL of the labels in nats, summed, divided by the number of targets in the global batch.
 
@@ -52,8 +68,11 @@ def _forward(
         input_ids: rows x tokens.
         labels: rows x tokens; `IGNORED` where a token is not trained on.
         num_items_in_batch: the divisor, by Trainer's name.
+        packed: tokens of each row, if several lie end to end in one.
+        position_ids: of packed rows.
     """
-    hidden = model.get_decoder()(input_ids=input_ids, use_cache=False).last_hidden_state
+    rows = {} if packed is None else {"packed": packed, "position_ids": position_ids}
+    hidden = model.get_decoder()(input_ids=input_ids, use_cache=False, **rows).last_hidden_state
     row, column = _before_targets(labels)
     names, weights = _head_weights(model)
     nll = _Nll.apply(model, hidden[row, column], labels[row, column + 1], names, *weights)

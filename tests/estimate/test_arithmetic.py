@@ -8,10 +8,9 @@ from selection_platform.configuration.settings import FineTuningSettings, Scorin
 from selection_platform.errors import PlatformError
 from selection_platform.estimate import arithmetic
 from selection_platform.estimate.known_sizes import guessed_lengths
-from selection_platform.estimate.lengths import Extra, Lengths, assumed, micro_batches, padded, targets, trained
+from selection_platform.estimate.lengths import Extra, Lengths, assumed, padded, targets, trained
 from selection_platform.estimate.machines import stated_machine
 from selection_platform.estimate.shape import shape_of
-from selection_platform.training.batches import EpochOrder
 
 TINY = shape_of(
     {
@@ -24,17 +23,6 @@ TINY = shape_of(
 def lengths(*pairs):
     prompt, answer = np.array(pairs, dtype=np.int64).T
     return Lengths(prompt, answer, "by hand")
-
-
-def test_micro_batches_are_those_of_training():
-    tokens = np.random.default_rng(3).integers(1, 50, 21)
-    recipe = FineTuningSettings(epochs=2, global_batch=8, batch_per_device=2)
-    order = EpochOrder(tokens.tolist(), 8, seed=5, at_once=2)
-    expected = []
-    for epoch in range(2):
-        order.epoch = epoch
-        expected += [[len(batch), int(tokens[list(batch)].max())] for batch in order]
-    assert micro_batches(tokens, recipe, seed=5).tolist() == expected
 
 
 def test_shards_are_cut_from_the_longest_on():
@@ -52,11 +40,11 @@ def test_a_likelihood_by_hand():
 
 
 def test_a_training_by_hand():
-    recipe = FineTuningSettings(epochs=1, global_batch=2, batch_per_device=2, max_length=8)
-    found = arithmetic.training(TINY, lengths((3, 2), (20, 4)), recipe, Extra(2, 1, ()), seed=0)
-    # One batch, 8 wide: the longer one is cut, the other has 3 + 2 + 1. Logits: of 2 + 1 tokens, and 5 * 8 / 25.
-    forward = 2 * 16 * 640 + 2 * (3 + 1) * 80 + 32 * 2 * 8**2
-    assert (found.tokens, found.forward_flops, found.backward_flops) == (16, forward, 2 * forward)
+    recipe = FineTuningSettings(epochs=3, global_batch=2, batch_per_device=2, max_length=8)
+    found = arithmetic.training(TINY, lengths((3, 2), (20, 4)), recipe, Extra(2, 1, ()))
+    # The longer one is cut to 8, the other has 3 + 2 + 1. Logits: of 2 + 1 tokens, and 5 * 8 / 25.
+    forward = 2 * 14 * 640 + 2 * (3 + 1) * 80 + 32 * (6**2 + 8**2)
+    assert (found.tokens, found.forward_flops, found.backward_flops) == (3 * 14, 3 * forward, 3 * 2 * forward)
 
 
 def test_what_a_cut_at_the_end_leaves_out():

@@ -23,6 +23,7 @@ from selection_platform.estimate import memory
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
 from selection_platform.models.head import output_head
+from selection_platform.models.packed_attention import packed_attention, positions
 from selection_platform.training import loss, sharding
 
 GPU = Place(is_cpu=False, training="bfloat16")
@@ -90,14 +91,21 @@ def training_peak(config, recipe, monkeypatch):
             model = adapted(model, recipe.lora, monkeypatch)
         model.train()
         monkeypatch.setattr(loss, "_before_targets", all_but_the_last)
-        with loss.loss_in_parts(model):
+        with loss.loss_in_parts(model), packed_attention(loss.without_adapter(model)):
             for _ in range(2):
-                ids = torch.zeros(recipe.batch_per_device, recipe.max_length, dtype=torch.long)
+                batch = largest(recipe.batch_per_device, recipe.max_length)
                 with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-                    found = model(input_ids=ids, labels=ids, num_items_in_batch=1)["loss"]
+                    found = model(**batch, num_items_in_batch=1)["loss"]
                 found.backward()
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         return live.peak + (2 if small else 8) * trained
+
+
+def largest(rows, tokens):
+    """A micro-batch that is full: some of the longest rows, and shorter ones."""
+    packed = [tokens] * (rows - 1) + [tokens // 2, tokens // 4, tokens // 4]
+    ids = torch.zeros(1, rows * tokens, dtype=torch.long)
+    return {"input_ids": ids, "labels": ids, "position_ids": positions(packed), "packed": packed}
 
 
 def all_but_the_last(labels):
@@ -189,11 +197,10 @@ def test_a_training_that_four_processes_split(config, monkeypatch):
         model.gradient_checkpointing_enable({"use_reentrant": False})
         sharding.shard(model.train())
         live.peak, live.vocabulary = live.now, config.vocab_size
-        with loss.loss_in_parts(model):
+        with loss.loss_in_parts(model), packed_attention(model):
             for _ in range(2):
-                ids = torch.zeros(4, 4096, dtype=torch.long)
                 with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-                    found = model(input_ids=ids, labels=ids, num_items_in_batch=1)["loss"]
+                    found = model(**largest(4, 4096), num_items_in_batch=1)["loss"]
                 found.backward()
         peak = live.peak + 8 * sum(part.to_local().numel() for part in model.parameters())
     recipe = FULL.model_copy(update={"shard": True})

@@ -24,11 +24,13 @@ from transformers import (
 )
 
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
-from selection_platform.job.compute import SPENT, Compute, count_compute, gpu_time_counted
+from selection_platform.job.compute import SPENT, Compute, cost_of_pairs, count_compute, gpu_time_counted
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
 from selection_platform.models.forward_pass import last_hidden_state
 from selection_platform.models.loading import load_model
+from selection_platform.models.packed_attention import packed_attention, positions
+from selection_platform.training import loop
 from selection_platform.training.fine_tuning import fine_tune
 from tests.specs import changed, made
 from tests.tiny import SIZES, random_samples, write_samples
@@ -99,6 +101,17 @@ def test_a_generated_token_looks_back_at_all_before_it() -> None:
     # Of the prompt, logits are made for the last place only.
     first = ROWS * LENGTH * (2 * (WEIGHTS - HEAD) + ATTENTION) + ROWS * 2 * HEAD
     assert spent.forward_flops == first + ROWS * (2 * WEIGHTS + 4 * LAYERS * (LENGTH + 1) * HIDDEN)
+
+
+def test_of_packed_rows_each_has_its_own_pairs() -> None:
+    model = tiny()
+    tokens = torch.ones((1, 5 + 3), dtype=torch.long)
+    with packed_attention(model):
+        decode = model.get_decoder()
+        spent = counted(lambda: decode(input_ids=tokens, position_ids=positions([5, 3]), packed=[5, 3]))
+    assert spent.forward_flops == 8 * 2 * (WEIGHTS - HEAD) + 4 * LAYERS * HIDDEN * (5**2 + 3**2)
+    # Pairs with a later token are not computed.
+    assert cost_of_pairs(model) == 4 * LAYERS * HIDDEN / 2 / (2 * (WEIGHTS - HEAD))
 
 
 def test_the_head_counts_where_it_makes_logits() -> None:
@@ -177,7 +190,9 @@ def held_against_torch(run: Callable[[], Any], tolerance: float) -> Compute:
 
 
 @pytest.fixture
-def warm_up(tmp_path: Path):
+def warm_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Its passes over a dozen tokens are not counted.
+    monkeypatch.setattr(loop, "why_not_packed", lambda _: None)
     return warm_up_spec(tmp_path, DEEPER, batch_per_device=2)
 
 

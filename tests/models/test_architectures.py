@@ -26,9 +26,10 @@ from selection_platform.models.base_model import copy_model
 from selection_platform.models.forward_pass import forward
 from selection_platform.models.loading import load_model
 from selection_platform.text.rendering import pieces
-from selection_platform.training.batches import EpochOrder, read_conversations, tokenize_rows
+from selection_platform.training.batches import read_conversations, tokenize_rows
 from selection_platform.training.epoch_snapshots import epoch_snapshots
 from selection_platform.training.fine_tuning import FineTuningSpec, fine_tune
+from selection_platform.training.order import EpochOrder, Packed
 from tests.architectures import ARCHITECTURES
 from tests.chats import chat_of
 from tests.specs import made
@@ -164,7 +165,7 @@ def step_loss(fetched: Fetched) -> float:
     """Mean NLL of the answers' tokens, their end-of-sequence tokens included, in the first global batch."""
     conversations = list(read_conversations(fetched.folder.parent / "train.parquet"))
     rows = tokenize_rows(conversations, paper(fetched.tokenizer), 90, "shared").kept
-    (order, *_) = EpochOrder([len(row.ids) for row in rows], 4, 0, at_once=4)
+    (order, *_) = EpochOrder([len(row.ids) for row in rows], 4, 0, Packed(1000, 0.0))
     nll = [plain_nll(fetched.plain, rows[index].ids)[rows[index].is_target[1:]] for index in order]
     return float(np.concatenate(nll).mean())
 

@@ -5,17 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from selection_platform.text.conversation import Message
 from selection_platform.text.rendering import tokenize
 from selection_platform.training.batches import (
-    EpochOrder,
     Row,
-    RowDataset,
     collate,
     file_identity,
+    pack,
     read_conversations,
     tokenize_rows,
 )
@@ -104,6 +101,18 @@ def test_padding_is_not_trained_on():
     assert collate([long, short]).keys() == {"input_ids", "labels"}
 
 
+def test_packed_rows_lie_end_to_end_and_none_predicts_the_next():
+    long = Row(np.array([7, 8, 9], np.int32), np.array([True, True, True]))
+    short = Row(np.array([4, 5], np.int32), np.array([True, True]))
+    batch = pack([short, long])
+    assert batch["input_ids"].tolist() == [[4, 5, 7, 8, 9]]
+    assert batch["labels"].tolist() == [[-100, 5, -100, 8, 9]]
+    assert batch["position_ids"].tolist() == [[0, 1, 0, 1, 2]]
+    assert batch["packed"] == [2, 3]
+    # The rows themselves are used again in the next epoch.
+    assert long.is_target.all()
+
+
 def test_conversations_are_read_in_order_of_position(tmp_path: Path):
     write(tmp_path / "rows.parquet", [0, 1, 2])
     answers = [messages[1].content for messages in read_conversations(tmp_path / "rows.parquet")]
@@ -118,75 +127,3 @@ def test_a_files_identity_is_its_ids_in_order(tmp_path: Path):
     write(tmp_path / "b.parquet", [0, 2])
     assert file_identity(tmp_path / "a.parquet") == file_identity(tmp_path / "a.parquet")
     assert file_identity(tmp_path / "a.parquet") != file_identity(tmp_path / "b.parquet")
-
-
-LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=40)
-
-
-@given(LENGTHS, st.integers(1, 9), st.integers(0, 3), st.integers(1, 4))
-def test_an_epoch_is_a_shuffle_with_each_global_batch_longest_first(
-    lengths: list[int], global_batch: int, epoch: int, at_once: int
-):
-    order = EpochOrder(lengths, global_batch, seed=5, at_once=at_once)
-    order.epoch = epoch
-    assert len(order) == len(list(order))
-    assert max(map(len, order)) <= at_once
-    indices = [index for batch in order for index in batch]
-    shuffled = np.random.default_rng([5, epoch]).permutation(len(lengths)).tolist()
-    batches = range(0, len(lengths), global_batch)
-    assert len(batches) == order.steps_in_epoch
-    for start in batches:
-        batch = indices[start : start + global_batch]
-        assert sorted(batch) == sorted(shuffled[start : start + global_batch])
-        assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
-
-
-def test_an_epoch_has_no_step_with_fewer_rows_than_micro_batches():
-    # Steps of four rows, in micro-batches of three and one; the last step has two rows.
-    order = EpochOrder([3, 1, 2, 5, 4, 6], 4, seed=0, at_once=3)
-    assert [len(batch) for batch in order] == [3, 1, 2]
-    assert (order.rounds, len(order)) == (2, 3)
-
-
-@given(LENGTHS, st.integers(1, 3), st.integers(2, 4), st.integers(1, 4), st.integers(0, 1))
-def test_several_devices_share_the_rows_of_each_step(
-    lengths: list[int], multiple: int, devices: int, at_once: int, epoch: int
-):
-    global_batch = multiple * devices * at_once
-    order = EpochOrder(lengths, global_batch, 5, at_once, devices, epochs=2)
-    alone = EpochOrder(lengths, global_batch, 5, at_once)
-    order.epoch = alone.epoch = epoch
-    batches, of_step = list(order), order.rounds * devices
-    assert len(order) == len(batches) == of_step * order.steps_in_epoch
-    assert order.rounds <= multiple
-    rows = [index for batch in alone for index in batch]
-    for number in range(order.steps_in_epoch):
-        step = [index for batch in batches[number * of_step : (number + 1) * of_step] for index in batch]
-        expected = rows[number * global_batch : (number + 1) * global_batch]
-        assert sorted(index for index in step if index < len(lengths)) == sorted(expected)
-    for batch in batches:
-        assert batch == (len(lengths),) or len(batch) * max(lengths[index] for index in batch) <= at_once * max(lengths)
-
-
-def test_devices_get_micro_batches_that_are_alike():
-    # Eight rows of 1 and four of 2 are as much as one of 8: one round for three devices, and not two.
-    order = EpochOrder([8, *[2] * 4, *[1] * 8], 24, 0, at_once=4, devices=3)
-    assert (order.rounds, sorted(len(batch) for batch in order)) == (1, [1, 4, 8])
-    # Two devices, two rounds: the largest and the smallest are of the same device.
-    order = EpochOrder([9, 7, 5, 3], 4, 0, at_once=1, devices=2)
-    assert [[order.lengths[index] for index in batch] for batch in order] == [[9], [7], [3], [5]]
-
-
-def test_a_blank_row_is_not_trained_on():
-    order = EpochOrder([3, 2], 4, 0, at_once=1, devices=2)
-    assert list(order) == [(0,), (1,), (2,), (2,)][: len(order)]
-    (blank,) = RowDataset([Row(np.array([7]), np.array([True]))])[(1,)]
-    assert not blank.is_target.any()
-
-
-def test_epochs_and_seeds_differ():
-    order = EpochOrder([1] * 50, 50, seed=0, at_once=50)
-    first = list(order)
-    order.epoch = 1
-    assert list(order) != first
-    assert list(EpochOrder([1] * 50, 50, seed=1, at_once=50)) != first

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    Trainer,
+    TrainingArguments,
+)
 
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.job.processes import PATIENCE
@@ -15,6 +22,7 @@ from selection_platform.training import checkpoints, loop
 from selection_platform.training.batches import Row
 from selection_platform.training.checkpoints import last_whole_checkpoint
 from selection_platform.training.loop import train, training_arguments
+from tests.architectures import ARCHITECTURES, COMMON
 
 
 def row(*ids: int) -> Row:
@@ -62,6 +70,7 @@ def test_the_loss_is_the_mean_over_all_targets_of_the_global_batch(tmp_path: Pat
             targets += len(ids) - 1
     assert targets == 8
     outcome = train(model, rows, arguments(tmp_path), label="test")
+    assert outcome.packed
     assert outcome.final_loss == pytest.approx(summed / targets, rel=1e-5)
 
 
@@ -157,6 +166,20 @@ def test_checkpoints_are_written_by_time(tmp_path: Path, monkeypatch: pytest.Mon
     # After 3 minutes, then after 3 more; and never after the last step.
     assert saved == [2, 4, 6]
     assert outcome.seconds == 7 * 90
+
+
+@pytest.mark.parametrize(("router", "reason"), [(True, "its loss is its own"), (False, "its attention has softcap")])
+def test_a_model_whose_rows_cannot_be_packed_is_trained_on_padded_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, router: bool, reason: str
+):
+    config = ARCHITECTURES["gemma-2"]
+    if router:
+        config = MixtralConfig(**COMMON, num_local_experts=4, output_router_logits=True)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    rows = [row(1, 2), row(3, 4), row(5, 6, 7, 8, 9, 10), row(11, 12)]
+    outcome = train(model, rows, arguments(tmp_path), label="test")
+    assert not outcome.packed
+    assert f"is trained on padded batches, as rows cannot be packed: {reason}" in caplog.text
 
 
 def test_processes_wait_for_each_other_as_long_as_a_save_takes(tmp_path: Path):

@@ -73,8 +73,8 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "train_log.jsonl").read_text().splitlines()]
 
 
-# GPT-2 without dropout, whose random numbers depend on the process.
-MODELS = CONFIGS | {"gpt2": ARCHITECTURES["gpt-2"]}
+# GPT-2 without dropout, whose random numbers depend on the process. Gemma 2's rows are padded.
+MODELS = CONFIGS | {"gpt2": ARCHITECTURES["gpt-2"], "gemma-2": ARCHITECTURES["gemma-2"]}
 
 
 def full(folder: Path, model: str, **changes: Any) -> FineTuningSpec:
@@ -92,9 +92,10 @@ def full(folder: Path, model: str, **changes: Any) -> FineTuningSpec:
         # Its head is its embedding.
         ("qwen2", {"shard": True, "gradient_checkpointing": False}),
         ("gpt2", {"shard": True}),
+        ("gemma-2", {}),
         ("llama", {"lora": LoraSettings(rank=4), "gradient_checkpointing": False}),
     ],
-    ids=["whole", "split", "split and tied", "split and other names", "adapter"],
+    ids=["whole", "split", "split and tied", "split and other names", "padded", "adapter"],
 )
 def test_two_processes_train_as_one(tmp_path: Path, model: str, changes: dict[str, Any]):
     spec = full(tmp_path, model, **changes)
@@ -102,6 +103,8 @@ def test_two_processes_train_as_one(tmp_path: Path, model: str, changes: dict[st
     run(2, spec, tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
     assert len(losses(tmp_path / "two")) == 21
+    manifest = json.loads((tmp_path / "two" / "manifest.json").read_text())
+    assert manifest["packed"] == (model != "gemma-2")
     one, two = ({path.name: path for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name in one.keys() & {"config.json", "generation_config.json"}:

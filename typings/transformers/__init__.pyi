@@ -13,6 +13,8 @@ from transformers.generation.stopping_criteria import (
 from transformers.generation.stopping_criteria import (
     StoppingCriteriaList as StoppingCriteriaList,
 )
+from transformers.masking_utils import AttentionMaskInterface as AttentionMaskInterface
+from transformers.modeling_utils import AttentionInterface as AttentionInterface
 from transformers.modeling_utils import PreTrainedModel as PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig as AutoConfig
 from transformers.models.auto.modeling_auto import AutoModel as AutoModel
