@@ -30,7 +30,11 @@ from resources.warehouse import Warehouse
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from selection_platform.job.versions import VERSIONS
+from selection_platform.pools import benchmark_overlap, candidates
 from tests.small_run import PROFILE, Place, conversations, write_pool
+
+MANY_TEXTS = 1000
+"""Texts of the benchmarks' items, and not of a test's own few."""
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("without a deadline", deadline=None)
@@ -128,6 +132,33 @@ def _migrations_are_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", read_once)
+        yield
+
+
+def _of_the_same_texts(make):
+    """Makes an index of many texts once, as long as they are the same."""
+    newest = []
+
+    def made(texts):
+        texts = tuple(texts)
+        if len(texts) < MANY_TEXTS:
+            return make(texts)
+        if not newest or newest[0] != texts:
+            newest[:] = texts, make(texts)
+            # A million lists that stay: a refresh would look through them before each step.
+            gc.collect()
+            _freeze()
+        return newest[1]
+
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _benchmarks_are_indexed_once():
+    """Each pool that is made is compared with all items of the benchmarks: to index them takes 2 s of CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((candidates, "ContaminationFilter"), (benchmark_overlap, "OverlapFinder")):
+            patch.setattr(module, name, _of_the_same_texts(getattr(module, name)))
         yield
 
 

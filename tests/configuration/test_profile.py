@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.checks import adapters
 from selection_platform.configuration.profile import load_profile, shipped_profiles
 from selection_platform.pools.sources import source_state
@@ -149,3 +150,14 @@ def test_the_adapters_that_a_model_is_trained_with():
     assert adapters(cpu, "smollm2-135m") == [cpu.fine_tuning.lora]
     assert adapters(paper, "qwen2-7b") == [paper.less.training.lora]
     assert adapters(paper, "qwen2-1.5b") == []
+
+
+def test_a_copy_with_other_arms_has_their_methods_and_experiments():
+    profile = load_profile("demo")
+    assert len(profile.experiments) > 1
+    assert "mine" not in profile.methods
+    copy = profile.model_copy(
+        update={"arms": {"base": ArmSettings(), "mine": ArmSettings(column="quality", train=False)}}
+    )
+    assert {experiment.method for experiment in copy.experiments.values()} == {"base", "mine"}
+    assert "mine" in copy.methods

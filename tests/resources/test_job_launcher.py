@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -163,13 +163,18 @@ def test_a_job_by_hand_ends_with_its_processes_when_told_to(inputs, tmp_path, pr
     write_spec(training(inputs, epochs=10_000), tmp_path / "spec.json")
     arguments = ["fine_tuning", str(tmp_path / "spec.json"), str(tmp_path / "out"), "--processes", str(processes)]
     command = [sys.executable, "-m", "selection_platform.job", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
-    while "Fine-tuning" not in process.stderr.readline():
-        assert process.poll() is None
-    process.send_signal(number)
-    # Every process of the job holds the pipe.
-    process.communicate(timeout=10)
+    try:
+        while "Fine-tuning" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        # Every process of the job holds the pipe.
+        process.communicate(timeout=10)
+    finally:
+        # Otherwise what does not end would train on beside all later tests.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == status
 
 

@@ -204,7 +204,7 @@ def pattern_of(path):
 
 
 FIRST = set({pattern_of(path): path for path in reversed(LEAVES)}.values())
-"""The first leaf of each pattern, and the first of those that no pattern fits. To try a leaf builds the whole graph."""
+"""The first leaf of each pattern, and the first of those that no pattern fits. To try all takes seconds."""
 TRIES = [pytest.param(path, id=".".join(path), marks=() if path in FIRST else pytest.mark.slow) for path in LEAVES]
 
 
