@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from torch import distributed
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from selection_platform.job import __main__ as job
 
@@ -41,7 +42,7 @@ def test_a_job_that_is_not_known_is_named():
 @pytest.mark.slow
 def test_a_process_leaves_the_group_when_its_work_is_done(monkeypatch, tmp_path):
     def work(*_: object) -> None:
-        distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+        distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
 
     monkeypatch.setattr(job, "run_job", work)
     monkeypatch.setenv("WORLD_SIZE", "2")
