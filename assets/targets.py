@@ -38,7 +38,7 @@ def target_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         group="features",
         kinds={"python", "duckdb"},
         settings=settings,
-        sql=["36_influence/random_samples", "10_pools/targets"],
+        sql=["36_influence/random_samples", "10_pools/held_out_targets", "10_pools/targets"],
         by=["raw_pool", "pool", "target_samples"],
         changes_unseen=on_the_hub,
     )

@@ -209,7 +209,8 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
 
 def _optimizer(profile: Profile, wanted: Steps) -> Iterator[str]:
     here = profile.jobs.run in ("in_process", "child")
-    if "checkpoint" in wanted and profile.fine_tuning.optimizer == "adamw_8bit" and here and not find_spec("torchao"):
+    trained = {"checkpoint", "pre_experience_checkpoint", "scores/diverse_evol", "scores/diverse_evol.published"}
+    if trained & wanted.keys() and profile.fine_tuning.optimizer == "adamw_8bit" and here and not find_spec("torchao"):
         yield f"fine_tuning.{NO_TORCHAO}"
 
 

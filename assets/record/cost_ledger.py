@@ -20,19 +20,19 @@ class Entry(NamedTuple):
         asset: name of the asset.
         partition: partition key; None if the asset has no partitions.
         run_id: id of the run.
-        step: Dagster's name of the step in the run; several assets can have one.
         made_at: time of the materialisation, in seconds since 1970.
         data_version: identity of the content.
         cost: values by the names of `Cost`.
+        step: Dagster's name of the step in the run; several assets can have one.
     """
 
     asset: str
     partition: str | None
     run_id: str
-    step: str | None
     made_at: float
     data_version: str | None
     cost: Mapping[str, Any]
+    step: str | None = None
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selection_platform.configuration.base import SPEED, Settings
+from selection_platform.configuration.base import SPEED, Later, Settings
 from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, Seed
 from selection_platform.configuration.target_settings import (
@@ -94,7 +94,10 @@ class WarmUpSettings(FineTuningSettings):
         default=0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
     )
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's weight decay, for all but biases and norms.")
-    # A narrower type than the parent's: pyright does not know that pydantic freezes it.
+    # Narrower types than the parent's: pyright does not know that pydantic freezes them.
+    optimizer: Annotated[Literal["adamw"], Later("adamw")] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="adamw", description="An adapter is small enough for AdamW in float32."
+    )
     lora: WarmUpLoraSettings = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default=WarmUpLoraSettings(), description="The adapter, whose gradients are compared."
     )

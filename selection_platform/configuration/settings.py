@@ -185,9 +185,10 @@ class FineTuningSettings(Settings):
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, for all but biases and norms.")
     optimizer: Annotated[Optimizer, Later("adamw")] = Field(
         default="adamw",
-        description="`adamw`: weights, gradients and both moments in float32. `adamw_8bit` is another recipe, which "
-        "trains all of a 7B model on one GPU of 80 GB: weights and gradients in bfloat16, weights rounded at random, "
-        "and moments in 8 bits. It needs the extra `adamw-8bit`, and trains in one process.",
+        description="`adamw`: weights, gradients and both moments in float32. `adamw_8bit` is another recipe, with "
+        "which all of a 7B model should fit one GPU of 80 GB: weights and gradients in bfloat16, weights rounded at "
+        "random, and moments in 8 bits. `batch_per_device` then decides the third digit of gradients. It needs the "
+        "extra `adamw-8bit`, and trains in one process.",
     )
     global_batch: int = Field(
         default=128, gt=0, description="Conversations per optimizer step, on all devices together."
@@ -236,6 +237,15 @@ class FineTuningSettings(Settings):
         if self.shard and self.lora is not None:
             raise ValueError("shard is for full fine-tuning, and an adapter is small; leave out one of shard and lora")
         return self
+
+    def _settings(self, *, speed: bool) -> dict[str, Any]:
+        values = super()._settings(speed=speed)
+        if self.optimizer == "adamw_8bit":
+            # Sums of gradients in bfloat16 differ in the third digit.
+            values.pop("batch_per_device", None)
+            if not speed:
+                values["batch_per_device"] = self.batch_per_device
+        return values
 
     @model_validator(mode="after")
     def _saves_memory_once(self) -> "FineTuningSettings":

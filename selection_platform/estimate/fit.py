@@ -140,6 +140,17 @@ def _changes(profile: Profile, task: Task) -> Iterator[tuple[str, Profile]]:
         yield from _shorter(profile)
 
 
+_CHECKPOINTING: tuple[str, dict[str, object]] = ("gradient_checkpointing: true", {"gradient_checkpointing": True})
+_SMALL: tuple[str, dict[str, object]] = (
+    f"{_CHECKPOINTING[0]}, batch_per_device: 1",
+    {**_CHECKPOINTING[1], "batch_per_device": 1},
+)
+_ALSO: list[tuple[str, dict[str, object]]] = [
+    ("", {}), *((f", {words}", update) for words, update in (_CHECKPOINTING, _SMALL)),
+]  # fmt: skip
+"""What a change can have beside it, as it is written behind it."""
+
+
 def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[str, Profile]]:
     of_less = isinstance(recipe, WarmUpSettings)
 
@@ -150,30 +161,34 @@ def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[s
             return f"`less: {{training: {{{words}}}}}`", profile.model_copy(update={"less": less})
         return f"`fine_tuning: {{{words}}}`", profile.model_copy(update={"fine_tuning": new})
 
+    for words, update in _smaller(profile, recipe):
+        yield changed(words, **update)
+
+
+def _smaller(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[str, dict[str, object]]]:
+    """Recipes that need less memory, as they are written and as they change the recipe, the nearest first."""
     if not recipe.gradient_checkpointing:
-        yield changed("gradient_checkpointing: true", gradient_checkpointing=True)
+        yield _CHECKPOINTING
     if recipe.batch_per_device > 1:
-        yield changed(
-            "gradient_checkpointing: true, batch_per_device: 1", gradient_checkpointing=True, batch_per_device=1
-        )
-    small: dict[str, object] = {"gradient_checkpointing": True, "batch_per_device": 1}
+        yield _SMALL
+    said: str = ""
+    adapter: dict[str, object] = {}
     if recipe.lora is None:
-        if profile.jobs.processes > 1 and not recipe.shard:
-            yield changed("shard: true", shard=True)
-            yield changed("shard: true, gradient_checkpointing: true", shard=True, gradient_checkpointing=True)
-            yield changed("shard: true, gradient_checkpointing: true, batch_per_device: 1", shard=True, **small)
-        small |= {"lora": LoraSettings(), "shard": False}
-        lora, whole = small["lora"], "shard: false, " if recipe.shard else ""
-        yield changed(f"{whole}lora: {{rank: 16}}", lora=lora, shard=False)
-        words = f"{whole}lora: {{rank: 16}}, gradient_checkpointing: true"
-        yield changed(words, lora=lora, shard=False, gradient_checkpointing=True)
-        yield changed(f"{words}, batch_per_device: 1", **small)
+        one, plain = profile.jobs.processes == 1, recipe.optimizer == "adamw" and not recipe.shard
+        if not one and plain:
+            yield from ((f"shard: true{words}", {"shard": True, **update}) for words, update in _ALSO)
+        if one and plain and profile.dtype == "bfloat16":
+            yield from (
+                (f"optimizer: adamw_8bit{words}", {"optimizer": "adamw_8bit", **update}) for words, update in _ALSO
+            )
+        before = "shard: false, " if recipe.shard else "optimizer: adamw, " if recipe.optimizer != "adamw" else ""
+        said, adapter = f"{before}lora: {{rank: 16}}", {"lora": LoraSettings(), "shard": False, "optimizer": "adamw"}
+        yield from ((f"{said}{words}", {**adapter, **update}) for words, update in _ALSO)
     length = recipe.max_length
     while length > 256:
         length //= 2
-        adapter = ("shard: false, " if recipe.shard else "") + ("lora: {rank: 16}, " if recipe.lora is None else "")
-        words = f"{adapter}gradient_checkpointing: true, batch_per_device: 1, max_length: {length}"
-        yield changed(words, **small, max_length=length)
+        words = f"{said}, {_SMALL[0]}" if said else _SMALL[0]
+        yield f"{words}, max_length: {length}", {**adapter, **_SMALL[1], "max_length": length}
 
 
 def _of_pretraining(profile: Profile, model: str, pretraining: PretrainingSettings) -> Iterator[tuple[str, Profile]]:

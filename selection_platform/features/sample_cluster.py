@@ -80,7 +80,8 @@ def _fits(embeddings: NDArray[np.float32], clusters: int, device: str) -> bool:
 
     from selection_platform.features.k_means import bytes_needed
 
-    needed, free = bytes_needed(*embeddings.shape, clusters), torch.cuda.mem_get_info(device)[0]
+    rows, width = embeddings.shape
+    needed, free = bytes_needed(rows, width, clusters), torch.cuda.mem_get_info(device)[0]
     if needed > free:
         logger.warning(
             "k-means: computed on the CPU, as it needs %.1f GB and %s has %.1f GB free",

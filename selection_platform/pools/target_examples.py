@@ -90,7 +90,7 @@ def refuse_held_out(prompts: Sequence[str], name: str, pool: str) -> None:
     if prompts:
         raise PlatformError(
             f"targets.{name}: held-out conversations of pool {pool} are among them ({len(prompts):,}), the first with "
-            f"{prompts[0][:SHOWN]!r}; leave them out, since the held-out loss is measured on them"
+            f"{prompts[0][:SHOWN]!r}; leave them out, since the held-out loss may be measured on them"
         )
 
 

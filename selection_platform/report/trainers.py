@@ -15,6 +15,7 @@ import polars as pl
 import yaml
 
 from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.progress import progress
 from selection_platform.report.formats import TrainerFormat
@@ -128,7 +129,15 @@ def write_for_trainer(trainer: TrainerFormat, rows: pl.DataFrame, training: Trai
         rows: the conversations, as in `export_selection`.
         training: the training of the model.
         folder: the folder to write to; other files in it stay unchanged.
+
+    Raises:
+        PlatformError: the recipe cannot be said in the trainer's words; nothing was written.
     """
+    if training.recipe.optimizer != "adamw":
+        raise PlatformError(
+            f"fine_tuning.optimizer: {training.recipe.optimizer} is not what {trainer} would train with; "
+            "set it to adamw, or leave out --format"
+        )
     written = Written(trainer)
     with whole_file(folder / DATA) as temporary, temporary.open("w", encoding="utf-8") as file:
         for record in _records(written, rows, training):

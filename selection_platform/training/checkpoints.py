@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -95,11 +96,12 @@ def remove_checkpoints(folder: Path) -> None:
 def check_room(folder: Path, model: nn.Module, *, saves: int, resumed: bool) -> None:
     """Raise PlatformError if the disk has too little space for the training's files.
 
-    A checkpoint has each trained parameter and Adam's two moments, which are as large or, in 8 bits, smaller. A new one
-    is written before the old one is deleted. The final weights take at least 2 bytes each.
+    A checkpoint has each trained parameter and Adam's two moments: 12 bytes in float32; 4 for weights in bfloat16,
+    whose moments have 8 bits. A new one is written before the old one is deleted. The final weights take at least 2
+    bytes each.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    checkpoint = 3 * sum(parameter.nbytes for parameter in trained)
+    checkpoint = sum((12 if parameter.dtype is torch.float32 else 4) * parameter.numel() for parameter in trained)
     final = 2 * sum(parameter.numel() for parameter in trained)
     needed = max(checkpoint * min(saves, 2), checkpoint * min(saves, 1) + final) - checkpoint * resumed
     free = shutil.disk_usage(folder).free

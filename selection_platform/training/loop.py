@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,7 +168,7 @@ def train(
     writes the manifest and then calls `remove_checkpoints`.
 
     Args:
-        model: a model in float32, or with an adapter; it is trained in place.
+        model: a model in float32, with an adapter, or for 8-bit AdamW in bfloat16; it is trained in place.
         rows: what to train on.
         arguments: from `training_arguments`.
         label: label of the progress.
@@ -246,7 +246,7 @@ def _order(model: PreTrainedModel, rows: Sequence[Row], arguments: TrainingArgum
     return EpochOrder(lengths, global_batch, arguments.seed, plan, arguments.world_size, math.ceil(epochs))
 
 
-def _compiled_on_gpu() -> Any:
+def _compiled_on_gpu() -> AbstractContextManager[None]:
     """On a CPU, torchao's optimiser takes longer to compile than a short training takes, and needs a C++ compiler."""
     return torch.compiler.set_stance("default" if torch.cuda.is_available() else "force_eager")
 

@@ -117,6 +117,6 @@ def test_a_target_on_which_the_loss_is_measured(own, capsys):
     prompt = held_out["messages"][0]["content"][:80]
     assert (
         f"targets.mine: held-out conversations of pool letters are among them (1), the first with {prompt!r}; "
-        "leave them out, since the held-out loss is measured on them"
+        "leave them out, since the held-out loss may be measured on them"
     ) in " ".join(capsys.readouterr().err.split())
     assert own.rows(capsys, "SELECT count(*) AS n FROM pools.targets") == [{"n": 5}]

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
-from selection_platform.estimate.fit import Room, messages, too_large
+from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.estimate.fit import Room, _smaller, messages, too_large
 from selection_platform.estimate.lengths import Extra, Lengths
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of_pretrained
@@ -49,3 +50,21 @@ def test_an_evaluation_is_shared_unless_vllm_answers():
         tasks = Tasks(changed, known_of(profile), Place(is_cpu=False, training="bfloat16")).all()
         shared = {task.shared for task in tasks if task.asset == "benchmark_result"}
         assert shared == {engine == "transformers"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"shard": True}, {"optimizer": "adamw_8bit"}, {"lora": {"rank": 8}}, {"gradient_checkpointing": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("processes", [1, 4])
+def test_what_is_proposed_can_be_written_so(given, processes):
+    recipe = FineTuningSettings.model_validate(given)
+    profile = load_profile("demo")
+    jobs = profile.jobs.model_copy(update={"processes": processes})
+    profile = profile.model_copy(update={"jobs": jobs, "dtype": "bfloat16"})
+    proposed = list(_smaller(profile, recipe))
+    assert len(proposed) >= 4
+    for words, update in proposed:
+        written = FineTuningSettings.model_validate({**given, **yaml.safe_load(f"{{{words}}}")})
+        assert written == recipe.model_copy(update=update), words

@@ -151,7 +151,7 @@ def test_the_papers_recipe_does_not_fit_one_gpu_of_80_gb(tmp_path, monkeypatch, 
     assert max(map(len, output.splitlines())) <= 80
     said = " ".join(output.split())
     assert "models.qwen2-7b: DiverseEvol, training on all data, training (full fine-tuning on 4 x 4,096 tokens" in said
-    assert "about 135 GB of memory are needed, and H100 has 80 GB; `fine_tuning: {lora: {rank: 16}}`" in said
+    assert "about 135 GB of memory are needed, and H100 has 80 GB; `fine_tuning: {optimizer: adamw_8bit}`" in said
     (in_all,) = [line for line in output.splitlines() if line.startswith("In all about ")]
     # 842 H100-hours by hand, of the same assumptions.
     assert float(in_all.split()[3].replace(",", "")) == pytest.approx(842, rel=0.05)

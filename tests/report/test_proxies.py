@@ -34,7 +34,7 @@ COSTS = {
     "diverse_evol/letters/big/2/s0": Spent(8, 0, 100, 0), "diverse_evol/letters/small/2/s0": Spent(2, 0, 10, 0),
 }  # fmt: skip
 LEDGER = [
-    Entry("rating_probability", f"letters/{model}", "run", None, 0.0, version, Spent(flops / 10, 0, flops, 0)._asdict())
+    Entry("rating_probability", f"letters/{model}", "run", 0.0, version, Spent(flops / 10, 0, flops, 0)._asdict())
     for model, version, flops in (("big", "new", 60), ("big", "new", 40), ("big", "old", 1000), ("helper", "new", 20))
 ]
 """The newest first. What was spent on older content is past."""

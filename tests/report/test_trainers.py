@@ -164,6 +164,14 @@ def test_the_recipe_in_the_trainers_words(training: Training, rows: pl.DataFrame
     assert not any("lora" in name or name == "adapter" for settings in read.values() for name in settings)
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_recipe_that_trainers_would_not_follow(trainer: Any, training: Training, rows: pl.DataFrame, tmp_path: Path):
+    other = Training("m", None, training.renderer, RECIPE.model_copy(update={"optimizer": "adamw_8bit"}), 0)
+    with pytest.raises(PlatformError, match=f"adamw_8bit is not what {trainer} would train with; set it to adamw"):
+        write_for_trainer(trainer, rows, other, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_adapters_in_the_trainers_words(training: Training, rows: pl.DataFrame, tmp_path: Path):
     lora = LoraSettings(rank=8, alpha=16, dropout=0.1, target_modules=("q_proj", "v_proj"))
     changed = Training("m", None, training.renderer, RECIPE.model_copy(update={"lora": lora}), 0)

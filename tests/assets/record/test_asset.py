@@ -29,7 +29,6 @@ WITHOUT_CONTENT = {
     "10_pools/contaminated": "describes what was found",
     "10_pools/counts_of_targets": "describes what was made",
     "10_pools/dropped_by_reason": "describes an export",
-    "10_pools/held_out_targets": "stops targets on which the held-out loss is measured",
     "10_pools/sizes": "stops what wants more of a pool than there is",
     "10_pools/trimmed_parts": "says in `status` what rows lost",
     "10_pools/with_untrained": "puts a mask beside conversations, whose ids cover it",

@@ -10,7 +10,8 @@ from tests.small_run import TOKEN_LENGTH, output_of
 
 def entry(version, seconds, partition="p", asset="scores/ifd", step=("run", "ifd")):
     cost = {"cpu_seconds": seconds, "gpu_seconds": 0.0, "forward_flops": 0.0, "backward_flops": 0.0}
-    return Entry(asset, partition, *step, 0.0, version, cost)
+    run, name = step
+    return Entry(asset, partition, run, 0.0, version, cost, name)
 
 
 def test_what_came_out_the_same_cost_each_time_and_what_was_replaced_is_past():
