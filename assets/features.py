@@ -186,21 +186,13 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
         by=["sample_cluster"],
     )
     def sample_cluster(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
         scoring = profile.clustered[context.partition_key]
         embedded = profile.of_whole_pool(scoring)
         return replace_clusters(
-            warehouse,
-            artifacts,
-            jobs,
-            "sample_cluster",
-            scoring,
-            embedded,
-            "embedding",
-            profile.k_means,
-            "k_means.clusters",
+            warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
         )
 
     return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]

@@ -20,7 +20,6 @@ from pydantic import Field
 
 from resources.slurm import SlurmJob
 from selection_platform.errors import PlatformError
-from selection_platform.estimate.machines import devices_here
 from selection_platform.job.compute import SPENT, Compute, gpu_time_counted
 from selection_platform.job.folder import begin_again
 from selection_platform.job.integrity import check_files
@@ -100,21 +99,6 @@ class JobLauncher(dg.ConfigurableResource):
                 self._keep(context, left)
         check_files(folder)
         return job.result(folder)
-
-    @contextmanager
-    def gpu_for_a_step(self) -> Iterator[str | None]:
-        """A GPU for work in the step's own process, by torch's name; None where there is none.
-
-        It is one that no job works on, if the profile says how many slots there are. With jobs on a cluster, the
-        machine of the step is left as it is.
-        """
-        if self.run_in in ("ray", "slurm") or devices_here() is None:
-            yield None
-        elif self.slots is None:
-            yield "cuda:0"
-        else:
-            with slots_held(Path(self.slots_folder), self.slots, 1) as (slot,):
-                yield f"cuda:{slot.number}"
 
     def _run_outside(
         self, context: dg.AssetExecutionContext, job: Job[Any, Any], spec: Spec, folder: Path, lock: int

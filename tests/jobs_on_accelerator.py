@@ -23,7 +23,6 @@ from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import TransformersEngine
 from selection_platform.evaluation.held_out_loss import METRIC, held_out_loss
 from selection_platform.features import answer_likelihood, sample_embedding, sentence_embedding
-from selection_platform.features.k_means import k_means
 from selection_platform.methods.diverse_evol.k_center_search import Pool, Search
 from selection_platform.methods.less.adam_direction import Direction, prepare_moments
 from selection_platform.methods.less.influence_pass import batch_influence
@@ -151,18 +150,10 @@ class Jobs:
         self.batches = len(search.picks)
         return np.array(search.picks, dtype=np.float64)
 
-    def k_means(self) -> np.ndarray:
-        rows = np.random.default_rng(1).normal(size=(300, 16)).astype(np.float32)
-        clusters = 20
-        labels, centres = k_means(rows, clusters, 0, self.device)
-        # A centre of the start is as a batch.
-        self.batches = clusters
-        return np.concatenate([labels, centres.reshape(-1)])
-
 
 NAMES = (
     "answer_likelihood", "sample_embedding", "rating_probability", "sentence_embedding", "gradient_influence",
-    "held_out_loss", "evaluation", "k_center", "k_means",
+    "held_out_loss", "evaluation", "k_center",
 )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow  # another process has to import torch
 
 MOST_WAITS = {
     "answer_likelihood": 7, "sample_embedding": 2, "rating_probability": 2, "sentence_embedding": 2,
-    "gradient_influence": 3, "held_out_loss": 5, "evaluation": 4, "k_center": 4, "k_means": 6,
+    "gradient_influence": 3, "held_out_loss": 5, "evaluation": 4, "k_center": 4,
 }  # fmt: skip
-"""For each batch: of rows, of new tokens, of picks or of centres."""
+"""For each batch: of rows, of new tokens, or of picks."""
 
 
 def run(tmp_path, *fault: str) -> subprocess.CompletedProcess[str]:

@@ -36,13 +36,13 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         by=["sample_cluster"],
     )
     def prompt_cluster(
-        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
         """k-means clusters of the embeddings of the samples' prompts. Table `features.prompt_cluster`."""
         scoring = profile.scorings[context.partition_key]
         settings, key = profile.pre_experience, "pre_experience.clusters"
         return replace_clusters(
-            warehouse, artifacts, jobs, "prompt_cluster", scoring, scoring, "prompt_embedding", settings, key
+            warehouse, artifacts, "prompt_cluster", scoring, scoring, "prompt_embedding", settings, key
         )
 
     @platform_asset(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from resources.artifact_store import ArtifactStore
-from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import KMeansSettings, PreExperienceSettings
 from selection_platform.experiments.keys import Scoring
@@ -37,7 +36,6 @@ def window_metadata(cut_prompts: int, cut_answers: int, no_answer_left: int | No
 def replace_clusters(
     warehouse: Warehouse,
     artifacts: ArtifactStore,
-    jobs: JobLauncher,
     table: str,
     scoring: Scoring,
     embedded: Scoring,
@@ -64,8 +62,7 @@ def replace_clusters(
     wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), samples)["sample_id"])
     files = finished_shards(artifacts.scoring(embedded.key) / "answer_likelihood")
     sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
-    with jobs.gpu_for_a_step() as device:
-        write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key, device)
+    write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
     shutil.rmtree(scratch)
     rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
     sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})

@@ -1,6 +1,5 @@
 """k-means clusters of embeddings, for `km_*` and for IFD's pre-experience."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from numpy.typing import NDArray
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 
-logger = logging.getLogger(__name__)
-
 BATCH = 8192
 """Rows whose distances are computed at once."""
 
@@ -22,24 +19,17 @@ THREADS = 2
 
 
 def cluster(
-    embeddings: NDArray[np.float32],
-    clusters: int,
-    seed: int,
-    key: str = "k_means.clusters",
-    device: str | None = None,
+    embeddings: NDArray[np.float32], clusters: int, seed: int, key: str = "k_means.clusters"
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """k-means by Lloyd's algorithm from one k-means++ start.
+    """k-means by Lloyd's algorithm from one k-means++ start (scikit-learn). Takes twice the memory of the embeddings.
 
-    scikit-learn computes it on the CPU, and takes twice the memory of the embeddings. The result is the same in every
-    run with two or more cores; with one core, ties may be decided differently. On a GPU, `k_means` computes the same
-    but for last digits.
+    The result is the same in every run with two or more cores; with one core, ties may be decided differently.
 
     Args:
         embeddings: rows x dimensions; may be mapped from a file.
         clusters: number of clusters, at most the number of rows.
         seed: seed of the initial centres.
         key: the profile's setting for the number of clusters, for messages.
-        device: a GPU, if there is one to compute on. Where the embeddings do not fit there, the CPU computes.
 
     Returns:
         Each row's cluster, and its Euclidean distance to the cluster's centre.
@@ -47,49 +37,21 @@ def cluster(
     Raises:
         PlatformError: there are fewer rows than clusters.
     """
-    rows = len(embeddings)
-    if clusters > rows:
-        raise PlatformError(f"{key}: {clusters:,} clusters are more than the {rows:,} samples; lower it in the profile")
-    if device is not None and _fits(embeddings, clusters, device):
-        from selection_platform.features.k_means import k_means
-
-        labels, centres = k_means(embeddings, clusters, seed, device)
-    else:
-        labels, centres = _on_cpu(embeddings, clusters, seed)
-    distance = np.empty(rows, dtype=np.float64)
-    for start in range(0, rows, BATCH):
-        part = slice(start, start + BATCH)
-        from_centre = embeddings[part].astype(np.float64) - centres[labels[part]]
-        distance[part] = np.linalg.norm(from_centre, axis=1)
-    return labels, distance
-
-
-def _on_cpu(embeddings: NDArray[np.float32], clusters: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     # Imported here because it takes half a second, and is not installed on machines that need no clusters.
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
+    rows = len(embeddings)
+    if clusters > rows:
+        raise PlatformError(f"{key}: {clusters:,} clusters are more than the {rows:,} samples; lower it in the profile")
     with threadpool_limits(THREADS, "openmp"):
         k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
-    return k_means.labels_, k_means.cluster_centers_
-
-
-def _fits(embeddings: NDArray[np.float32], clusters: int, device: str) -> bool:
-    """Whether a GPU has room for k-means; says so where it has none."""
-    import torch
-
-    from selection_platform.features.k_means import bytes_needed
-
-    rows, width = embeddings.shape
-    needed, free = bytes_needed(rows, width, clusters), torch.cuda.mem_get_info(device)[0]
-    if needed > free:
-        logger.warning(
-            "k-means: computed on the CPU, as it needs %.1f GB and %s has %.1f GB free",
-            needed / 1e9,
-            device,
-            free / 1e9,
-        )
-    return needed <= free
+    distance = np.empty(rows, dtype=np.float64)
+    for start in range(0, rows, BATCH):
+        part = slice(start, start + BATCH)
+        from_centre = embeddings[part].astype(np.float64) - k_means.cluster_centers_[k_means.labels_[part]]
+        distance[part] = np.linalg.norm(from_centre, axis=1)
+    return k_means.labels_, distance
 
 
 def write_clusters(
@@ -99,9 +61,8 @@ def write_clusters(
     seed: int,
     output: Path,
     key: str = "k_means.clusters",
-    device: str | None = None,
 ) -> None:
     """Cluster embeddings into a Parquet file with `sample_id`, `cluster` (int32) and `distance` (float64)."""
-    label, distance = cluster(embeddings, clusters, seed, key, device)
+    label, distance = cluster(embeddings, clusters, seed, key)
     with whole_file(output) as temporary:
         pq.write_table(pa.table({"sample_id": sample_ids, "cluster": label, "distance": distance}), temporary)

@@ -25,6 +25,8 @@ Memory: the embeddings, 8 bytes per row, a copy of the initially selected rows, 
 GiB on a GPU.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +36,6 @@ from numpy.typing import NDArray
 from selection_platform.errors import PlatformError
 from selection_platform.job.progress import progress
 from selection_platform.methods.diverse_evol.k_center_search import Pool, Search, slices
-from selection_platform.models.precision import full_float32
 
 FIRST_FRONT = 2048
 _ROWS_PER_BLOCK = 8192
@@ -108,7 +109,7 @@ def farthest_first(
             repeats or rows outside the pool; fewer than `count` rows are left.
     """
     _check(embeddings, selected, count)
-    with torch.inference_mode(), full_float32(), progress("k-center: picking", count, "samples") as counter:
+    with torch.inference_mode(), _full_float32(), progress("k-center: picking", count, "samples") as counter:
         search = Search(Pool(embeddings, device), selected, first_front)
         for picked in search.pick(count):
             counter.advance(picked)
@@ -136,7 +137,7 @@ def farthest_at_once(
         int64, rows that were not selected: NaN first, then farthest first; ties by lowest row.
     """
     _check(embeddings, selected, count)
-    with torch.inference_mode(), full_float32():
+    with torch.inference_mode(), _full_float32():
         pool = Pool(embeddings, device)
         centres = pool.rows[pool.index(selected)]
         centre_norms = centres.square().sum(dim=1)
@@ -168,3 +169,14 @@ def _check(embeddings: NDArray[np.float32], selected: NDArray[np.integer], count
         raise PlatformError(f"selected must be different rows from 0 to {rows - 1:,}; remove repeats and other rows")
     if not 0 <= count <= rows - known:
         raise PlatformError(f"cannot pick {count:,} of the {rows - known:,} rows that are not selected; pick fewer")
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Compute float32 products in float32: the bounds allow for its rounding, not for TF32's."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
