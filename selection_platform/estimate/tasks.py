@@ -27,8 +27,6 @@ LLOYD_ROUNDS = 100
 """Rounds of k-means, with its start: an assumption; scikit-learn stops after 300 at most."""
 HOST_RATE = 1e11
 """Operations per second of k-means' two threads: an assumption."""
-K_MEANS_RATE = 1.5e13
-"""Operations per second of k-means on a GPU, in float32: an assumption."""
 
 
 class Tasks:
@@ -110,12 +108,9 @@ class Tasks:
         shape = self._known.shapes[scoring.model]
         rows = len(self._part(scoring.pool, scoring.model))
         whole = 2.0 * rows * shape.hidden * clusters * LLOYD_ROUNDS
-        # A GPU adds up the rows of each cluster by a second product.
-        on_gpu = not self._place.is_cpu and self._place.run in ("in_process", "child")
-        seconds = 2 * whole / K_MEANS_RATE if on_gpu else whole / HOST_RATE
         return Task(
             "k-means", asset, key, scoring.model, Compute, "float32", memory.clusters(rows, shape.hidden),
-            on_host=True, shared=False, host_seconds=seconds, disk=60 * rows, working=4 * rows * shape.hidden,
+            on_host=True, shared=False, host_seconds=whole / HOST_RATE, disk=60 * rows, working=4 * rows * shape.hidden,
         )  # fmt: skip
 
     def _part(self, pool: str, model: str) -> Lengths:

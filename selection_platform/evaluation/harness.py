@@ -125,7 +125,7 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
             with ExitStack() as stack:
                 some = partial(ask_some, spec, tuple(benchmarks))
                 engine = cache(lambda: stack.enter_context(answering(spec, folder, model, some)))
-                answer_all(folder, questions.works(engine, model.for_loss))
+                answer_all(folder, questions.works(engine, model.for_loss, lambda name: _part(folder, name, questions)))
         if is_first():
             parts = {name: _part(folder, name, questions) for name in names}
             _finish(spec, folder, parts)
@@ -205,12 +205,14 @@ class Questions:
         self._held_out[name] = HeldOut(self.renderer, conversations, longest)
         return pieces_of_rows(self._held_out[name], self._spec.tokens_per_batch)
 
-    def works(self, engine: Callable[[], Engine], model: Callable[[], PreTrainedModel]) -> list[Work]:
-        """The work, given what loads the engine, and the model of the held-out losses."""
+    def works(
+        self, engine: Callable[[], Engine], model: Callable[[], PreTrainedModel], score: Callable[[str], object]
+    ) -> list[Work]:
+        """The work, given what loads the engine, and the model of the held-out losses, and what scores one by name."""
         works = {
-            name: Work(name.replace("_", " "), "conversations", pieces, model)
+            name: Work(f"held-out loss, {name.partition('/')[2]}", "conversations", pieces, model, partial(score, name))
             if name in self._held_out
-            else Work(f"benchmark {name}", "requests", pieces, engine)
+            else Work(f"benchmark {name}", "requests", pieces, engine, partial(score, name))
             for name, pieces in self._pieces.items()
         }
         # vLLM comes last, so that two models are never in memory.

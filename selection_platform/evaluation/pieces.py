@@ -55,12 +55,14 @@ class Work:
         label, unit: for the progress line.
         pieces: in the same order in every process.
         answerer: gives what the pieces compute their answers with; only called if something is left to compute.
+        score: scores the answers, once they are there. The first process calls it as early as it can.
     """
 
     label: str
     unit: str
     pieces: Sequence[Piece]
     answerer: Callable[[], Any]
+    score: Callable[[], object]
 
 
 def grouped(batches: Sequence[Batch], tokens: Sequence[int]) -> list[list[Batch]]:
@@ -186,7 +188,10 @@ class Kept:
         for piece in pieces:
             path = _file(self._folder, piece)
             if not path.exists():
-                raise PlatformError(f"{path}: no process wrote these answers; run again, and they are written")
+                raise PlatformError(
+                    f"{path}: no process wrote these answers; run again, and they are written, unless the task asks "
+                    "something else each time that it is loaded"
+                )
             found = json.loads(path.read_bytes())
             self.seconds += found["seconds"]
             yield from zip(piece.places, found["answers"], strict=True)
@@ -200,17 +205,18 @@ def answer_all(folder: Path, works: Sequence[Work]) -> None:
     claims = Claims(folder / _CLAIMS)
     # Asked once, as with shards: on a network's file system, a file that was looked for may stay hidden for a while.
     there = {path.stem for path in (folder / _ANSWERS).glob("*.json")}
-    numbers: dict[str, int] = {}
+    taken: set[str] = set()
     for work in works:
         with progress(work.label, sum(len(piece.places) for piece in work.pieces), work.unit) as done:
             for piece in work.pieces:
                 # Two benchmarks may ask the same, and then it is computed once.
-                is_ours = claims.take(numbers.setdefault(piece.name, len(numbers)))
-                if is_ours and piece.name not in there:
+                if piece.name not in taken | there and claims.take(piece.name):
                     _write(folder, piece, work.answerer(), done.advance)
-                    there.add(piece.name)
                 else:
                     done.advance(len(piece.places))
+                taken.add(piece.name)
+        if is_first() and all(_file(folder, piece).exists() for piece in work.pieces):
+            work.score()
     wait_for_all()
     if is_first():
         claims.remove()

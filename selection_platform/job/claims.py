@@ -23,12 +23,12 @@ class Claims:
             folder.mkdir(parents=True)
         wait_for_all()
 
-    def take(self, number: int) -> bool:
-        """Take a piece. Returns whether this process was the first to ask for it."""
+    def take(self, piece: int | str) -> bool:
+        """Take a piece, by its number or name. Returns whether this process was the first to ask for it."""
         if process_count() == 1:
             return True
         try:
-            (self._folder / str(number)).open("x").close()
+            (self._folder / str(piece)).open("x").close()
         except FileExistsError:
             return False
         return True

@@ -30,12 +30,6 @@ class Progress:
         self._bar = tqdm(total=total, desc=label, unit=unit, disable=None, leave=False)
         self._last_line = time.monotonic()
 
-    def expect(self, units: int) -> None:
-        """So many more units are to come, which was not known before."""
-        self.total = (self.total or 0) + units
-        self._bar.total = self.total
-        self._bar.refresh()
-
     def advance(self, units: int = 1) -> None:
         """Add `units` finished units."""
         self.done += units

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from selection_platform.features import k_means, sample_cluster
+from selection_platform.features import sample_cluster
 from selection_platform.features.sample_cluster import cluster, write_clusters
 
 
@@ -62,23 +62,3 @@ def test_the_file_has_a_row_for_each_sample(tmp_path):
     assert table["sample_id"] == ["a", "b"]
     assert sorted(table["cluster"]) == [0, 1]
     assert table["distance"] == [0.0, 0.0]
-
-
-def test_a_gpu_computes_where_it_has_room(monkeypatch, caplog):
-    embeddings = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
-    expected = cluster(embeddings, 7, seed=0)
-    used, compute = [], k_means.k_means
-
-    def on_cpu(embeddings, clusters, seed, device):
-        used.append(device)
-        return compute(embeddings, clusters, seed, "cpu")
-
-    monkeypatch.setattr(k_means, "k_means", on_cpu)
-    for free in (10**4, 10**9):
-        monkeypatch.setattr("torch.cuda.mem_get_info", lambda _, free=free: (free, 2 * free))
-        found = cluster(embeddings, 7, seed=0, device="cuda:1")
-        assert found[0].tolist() == expected[0].tolist()
-        assert found[1] == pytest.approx(expected[1], abs=1e-5)
-    assert used == ["cuda:1"]
-    (line,) = caplog.messages
-    assert "computed on the CPU, as it needs 0.0 GB and cuda:1 has 0.0 GB free" in line

@@ -23,14 +23,3 @@ def test_a_line_says_how_much_is_done_and_how_long_the_rest_takes(clock, caplog)
         clock[0] = 40
         counter.advance(900)
     assert caplog.messages == ["scoring: 100 of 1,000 samples, about 3 min left", "scoring: 1,000 of 1,000 samples"]
-
-
-def test_a_total_that_is_known_late(clock, caplog):
-    caplog.set_level(logging.INFO, logger=module.__name__)
-    with progress("benchmark", None, "requests") as counter:
-        clock[0] = 20
-        counter.advance(10)
-        counter.expect(30)
-        clock[0] = 40
-        counter.advance(10)
-    assert caplog.messages == ["benchmark: 10 requests", "benchmark: 20 of 30 requests, about 20 s left"]

@@ -128,7 +128,7 @@ def test_another_machine_takes_no_time_from_the_ledger(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("profile", "machine", "hours"), [("paper", "4 x 80 GB", 210), ("paper-lite", "1 x 24 GB", 42)]
+    ("profile", "machine", "hours"), [("paper", "4 x 80 GB", 200), ("paper-lite", "1 x 24 GB", 42)]
 )
 def test_the_shipped_profiles_fit_what_they_are_for(tmp_path, monkeypatch, capsys, profile, machine, hours):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path))

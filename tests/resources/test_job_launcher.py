@@ -281,20 +281,3 @@ def test_a_failed_ray_job_fails_the_step_with_its_own_words(ray_cluster, inputs,
     launcher = JobLauncher(run_in="ray")
     with pytest.raises(JobFailed, match=r"^\S+train\.parquet: no answer token within max_length 2; raise the recipe"):
         Ran(launcher, FINE_TUNING, training(inputs, max_length=2), tmp_path / "out")
-
-
-def test_a_step_has_a_gpu_that_no_job_works_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(job_launcher, "devices_here", lambda: (2, "GPU", 2**36))
-    with JobLauncher(run_in="child").gpu_for_a_step() as device:
-        assert device == "cuda:0"
-    launcher = JobLauncher(run_in="child", slots=2, slots_folder=str(tmp_path))
-    with slots_held(tmp_path, 2, 1), launcher.gpu_for_a_step() as device:
-        assert device == "cuda:1"
-    # All are free again.
-    with slots_held(tmp_path, 2, 2):
-        pass
-    with JobLauncher(run_in="slurm").gpu_for_a_step() as device:
-        assert device is None
-    monkeypatch.setattr(job_launcher, "devices_here", lambda: None)
-    with launcher.gpu_for_a_step() as device:
-        assert device is None
