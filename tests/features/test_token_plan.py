@@ -134,7 +134,7 @@ def test_parts_that_several_processes_tokenised_are_put_together_in_the_files_or
     taken = []
 
     class Shared(token_plan.Claims):
-        def take(self, number):
+        def take(self, piece):
             taken.append(number)
             return number % 2 == 0
 
@@ -151,7 +151,7 @@ def test_parts_that_several_processes_tokenised_are_put_together_in_the_files_or
         def __init__(self, of_parts):
             self._folder = of_parts
 
-        def take(self, number):
+        def take(self, piece):
             return number % 2 == 1
 
     monkeypatch.setattr(token_plan, "Claims", Shared)
