@@ -59,11 +59,11 @@ def test_pieces_have_the_batches_of_the_whole_list(tmp_path):
     expected = ask(whole)
     ask(plan)
     assert len(plan.pieces) == 8
-    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: parts)])
+    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: parts, lambda: None)])
     assert parts.batches == whole.batches
     assert ask(Kept(tmp_path, 1000, 3)) == expected
     # What is there is not computed again.
-    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: pytest.fail("an engine was loaded"))])
+    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: pytest.fail("an engine was loaded"), lambda: None)])
     assert {path.name for path in tmp_path.iterdir()} == {".answers"}
     remove_answers(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -89,8 +89,22 @@ def test_what_two_benchmarks_ask_is_computed_once(tmp_path):
     for plan in plans:
         ask(plan)
     engine = Batched(3)
-    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: engine) for plan in plans])
+    answer_all(tmp_path, [Work("", "", plan.pieces, lambda: engine, lambda: None) for plan in plans])
     assert len(engine.batches) == len(plans[0].pieces)
+
+
+def test_a_benchmark_is_scored_before_the_next_is_asked(tmp_path):
+    done = []
+
+    def work(name: str, new_tokens: int) -> Work:
+        plan = Planned(1000, 3)
+        list(plan.generate([[1], [2]], new_tokens, ()))
+        return Work(
+            name, "", plan.pieces, lambda: done.append(f"{name} asked") or Batched(3), lambda: done.append(name)
+        )
+
+    answer_all(tmp_path, [work("first", 1), work("second", 2)])
+    assert done == ["first asked", "first", "second asked", "second"]
 
 
 def test_other_questions_have_other_names():

@@ -135,8 +135,8 @@ def test_parts_that_several_processes_tokenised_are_put_together_in_the_files_or
 
     class Shared(token_plan.Claims):
         def take(self, piece):
-            taken.append(number)
-            return number % 2 == 0
+            taken.append(piece)
+            return piece % 2 == 0
 
     def by_another(of_job, parts, samples_file):
         """The other process, which has done its parts when the first puts them together."""
@@ -152,7 +152,7 @@ def test_parts_that_several_processes_tokenised_are_put_together_in_the_files_or
             self._folder = of_parts
 
         def take(self, piece):
-            return number % 2 == 1
+            return int(piece) % 2 == 1
 
     monkeypatch.setattr(token_plan, "Claims", Shared)
     monkeypatch.setattr(token_plan, "_put_together", by_another)
