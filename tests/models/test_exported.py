@@ -74,7 +74,9 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def our_answers(folder: Path, dtype: str) -> list[str]:
-    chat = chat_of(load_model(folder, dtype, device="cpu")[0], load_renderer(folder, PAPER), 3)
+    # In bfloat16 a batch rounds otherwise than a prompt alone, and then near-equal tokens change places.
+    at_once = 3 if dtype == "float32" else 1
+    chat = chat_of(load_model(folder, dtype, device="cpu")[0], load_renderer(folder, PAPER), at_once)
     texts = [chat.apply_chat_template([{"role": "user", "content": question}]) for question in QUESTIONS]
     return chat.generate_until(
         [Instance("generate_until", {}, (text, {"max_gen_toks": 24, "until": []}), 0) for text in texts]
