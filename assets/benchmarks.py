@@ -52,7 +52,6 @@ def benchmark_assets(profile: Profile, partitions: Partitions) -> list[dg.Assets
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": sum(rows for each in found for rows in each["rows"].values()),
-                "commits": {each["dataset"]: each["commit"] for each in found},
                 "datasets": dg.MetadataValue.json(found),
                 "folder": dg.MetadataValue.path(folder),
             },

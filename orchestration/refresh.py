@@ -101,10 +101,11 @@ class _Refresh:
         self._slots = slots_here(workspace.profile.jobs)
         self._seconds: dict[str, float] = {}
         self._again: dict[Step, Again] = {}
+        self._damaged: dict[Step, Again] = {}
 
     def plan(self, of: Sequence[str], *, rebuild: bool) -> Plan:
         named = self._named(of) if rebuild else []
-        again = {step: Due(step, "missing", (_why_again(step),)) for step in self._made_again(named)}
+        again = {step: Due(step, "missing", (self._why_again(step),)) for step in self._made_again(named)}
         again |= {step: Due(step, "missing", ("its weights were dropped",)) for step in self._retention.dropped(named)}
         rebuilt = list(again)
         steps = self._steps(of, rebuilt)
@@ -217,7 +218,11 @@ class _Refresh:
     def _made_again(self, named: Sequence[Step]) -> dict[Step, Again]:
         """The steps among some that are made again though nothing else is due, and what of each."""
         newest: dict[Step, Again] = {step: "all" for step in named if TASK_DATASET in step.asset.keys}
-        return damaged(self._workspace, named) | newest
+        self._damaged = damaged(self._workspace, named)
+        return newest | self._damaged
+
+    def _why_again(self, step: Step) -> str:
+        return DAMAGED if step in self._damaged else NEWEST
 
     def _named(self, of: Sequence[str]) -> list[Step]:
         """The steps of some assets or partitions."""
@@ -248,7 +253,7 @@ class _Refresh:
         """Whether a step is still due when its turn comes. Prints the reason."""
         due = self._staleness.cause(step)
         if step in self._again:
-            self._tell(f"    {_why_again(step)}")
+            self._tell(f"    {self._why_again(step)}")
             return True
         if due is None:
             self._tell("    its inputs did not change")
@@ -284,10 +289,6 @@ class _Refresh:
     def _drop_weights(self, at_work: Iterable[Step] = ()) -> None:
         for experiment, freed in self._retention.drop(at_work).items():
             self._tell(f"    dropped the weights of {experiment}, {in_words(freed)}")
-
-
-def _why_again(step: Step) -> str:
-    return NEWEST if TASK_DATASET in step.asset.keys else DAMAGED
 
 
 def _tell_one_slot(profile: Profile, tell: Tell) -> None:

@@ -1,5 +1,6 @@
 """Asks a chat model the items of benchmarks, through lm-eval."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +15,10 @@ from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine_check import PROMPTS
 from selection_platform.evaluation.own_benchmarks import content_of
 from selection_platform.evaluation.spec import EvaluationSpec
-from selection_platform.evaluation.task_datasets import TaskDatasets, fetched_content
+from selection_platform.evaluation.task_datasets import TaskDatasets, fetched_content, read_fetched
+
+Item = tuple[str, Task, int]
+"""A benchmark, a task of it, and the place of an item in the task."""
 
 
 def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
@@ -24,12 +28,16 @@ def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
         UnusableTask, MissingData: see `load_tasks`.
     """
     file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-    datasets = fetched(spec, name) if name in spec.datasets else None
+    datasets = _fetched(spec, name) if name in spec.datasets else None
     return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file, datasets)
 
 
-def fetched(spec: EvaluationSpec, name: str) -> TaskDatasets:
-    """The datasets of a benchmark's tasks, as they were fetched."""
+def datasets_of(spec: EvaluationSpec, name: str) -> contextlib.AbstractContextManager[None]:
+    """A block in which the benchmark's tasks, whose code may load datasets at any time, get those that were fetched."""
+    return read_fetched(name, [_fetched(spec, name)] if name in spec.datasets else [])
+
+
+def _fetched(spec: EvaluationSpec, name: str) -> TaskDatasets:
     folder = Path(spec.datasets[name])
     return TaskDatasets(folder, fetched_content(folder))
 
@@ -69,8 +77,9 @@ def ask_some(spec: EvaluationSpec, benchmarks: Sequence[str], chat: ChatModel) -
     """Ask some items: of the benchmarks in turn, and of their tasks in turn, each time the next one."""
     with quiet_lm_eval():
         items = _in_turn(_in_turn(_first_items(spec, name)) for name in benchmarks)
-        for task, place in items[:PROMPTS]:
-            requests = _requests(task, [place], chat)
+        for name, task, place in items[:PROMPTS]:
+            with datasets_of(spec, name):
+                requests = _requests(task, [place], chat)
             _ask(chat, requests[0].request_type, requests)
 
 
@@ -89,13 +98,14 @@ def _ask(chat: ChatModel, kind: str, requests: list[Instance]) -> None:
     getattr(chat, kind)(requests)
 
 
-def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[tuple[Task, int]]]:
+def _first_items(spec: EvaluationSpec, name: str) -> Iterator[list[Item]]:
     """Of each task of a benchmark, the places of the first items that are asked."""
     for task in tasks_of(spec, name).values():
-        places = chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs))
-        yield [(task, place) for place in places[:PROMPTS]]
+        with datasets_of(spec, name):
+            places = chosen_items(task, spec.evaluation.benchmarks[name].limit) or range(len(task.eval_docs))
+        yield [(name, task, place) for place in places[:PROMPTS]]
 
 
-def _in_turn(lists: Iterable[list[tuple[Task, int]]]) -> list[tuple[Task, int]]:
+def _in_turn(lists: Iterable[list[Item]]) -> list[Item]:
     """The first of each list, then the second of each, and so on."""
     return [each for turn in zip_longest(*lists) for each in turn if each is not None]

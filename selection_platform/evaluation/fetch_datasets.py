@@ -33,6 +33,7 @@ from selection_platform.job.folder import (
     whole_file,
     write_manifest,
 )
+from selection_platform.job.integrity import changed_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
@@ -53,7 +54,7 @@ def fetch(benchmark: str, settings: BenchmarkSettings, folder: Path, *, newest: 
         benchmark: its name in the profile.
         settings: a task of lm-eval, or a task file of the user's own.
         folder: where they are kept.
-        newest: take the newest commits, and not those that were fetched before.
+        newest: take the newest commits, and not those that were fetched before, unless files of these are damaged.
 
     Returns:
         The manifest: of each dataset its commit, rows and content, and of all together the content.
@@ -62,6 +63,8 @@ def fetch(benchmark: str, settings: BenchmarkSettings, folder: Path, *, newest: 
         UnreadableDataset: one cannot be fetched; the message says what to do.
         UnusableTask: the task is unknown, or its data cannot be fetched beforehand.
     """
+    # What is only repaired stays at its commit.
+    newest = newest and not any(changed_files(place) for place in (folder, previous_folder(folder)) if place.exists())
     commits = {} if newest else _kept_commits(folder)
     identity = {
         "task": settings.task,
@@ -71,6 +74,9 @@ def fetch(benchmark: str, settings: BenchmarkSettings, folder: Path, *, newest: 
     }
     if open_job_folder(folder, identity):
         return read_manifest(folder) or {}
+    if newest:
+        # Of files of the web, which have no commit, a killed fetch may have left older ones.
+        shutil.rmtree(folder / "rows", ignore_errors=True)
     with progress(f"datasets of {benchmark}", None, "datasets") as done, quiet_lm_eval():
         fetch = _Fetch(benchmark, folder, commits, done.advance)
         with answered(fetch.answer):
@@ -156,12 +162,14 @@ class _Fetch:
     def _keep(self, rows: Any, place: Path, dataset: str, commit: str | None, config: str | None) -> None:
         splits: Any = rows if isinstance(rows, datasets.DatasetDict) else {str(rows.split): rows}
         content = {name: [item_hash(dict(row)) for row in split] for name, split in sorted(splits.items())}
+        # Names of labels, which rows have as numbers.
+        features = {name: repr(split.features) for name, split in sorted(splits.items())}
         said = {
             "dataset": dataset,
             "config": config,
             "commit": commit,
             "rows": {name: len(hashes) for name, hashes in content.items()},
-            "content": content_hash(content),
+            "content": content_hash([features, content]),
         }
         partial = place.with_name(f".{place.name}")
         shutil.rmtree(partial, ignore_errors=True)

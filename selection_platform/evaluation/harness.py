@@ -24,7 +24,8 @@ from lm_eval.api.task import Task
 from transformers import PreTrainedModel
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings
-from selection_platform.evaluation.asking import ask_items, ask_some, fetched, run_items, tasks_of
+from selection_platform.errors import PlatformError
+from selection_platform.evaluation.asking import ask_items, ask_some, datasets_of, run_items, tasks_of
 from selection_platform.evaluation.benchmark_tasks import quiet_lm_eval, tasks_hash
 from selection_platform.evaluation.chat_model import ChatModel
 from selection_platform.evaluation.engine import Engine
@@ -67,7 +68,7 @@ from selection_platform.evaluation.spec import (
     left_in,
     logits_read,
 )
-from selection_platform.evaluation.task_datasets import fetched_content, offline, read_fetched
+from selection_platform.evaluation.task_datasets import fetched_content, offline
 from selection_platform.evaluation.task_names import UnusableTask
 from selection_platform.job.folder import (
     file_hash,
@@ -115,9 +116,8 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         check_sandbox()
     names = [*benchmarks, *(f"held_out_loss/{pool}" for pool in sorted(spec.held_out))]
     missing = [name for name in names if not _part_file(folder, name).exists()]
-    # Code of tasks may load datasets at any time.
-    datasets = read_fetched(", ".join(spec.datasets), [fetched(spec, name) for name in spec.datasets])
-    with offline(), datasets:
+    contents = _contents(spec)
+    with offline():
         questions = Questions(spec, missing) if missing else None
         if questions:
             # A resumed job may not need the model at all.
@@ -128,6 +128,8 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
                 answer_all(folder, questions.works(engine, model.for_loss, lambda name: _part(folder, name, questions)))
         if is_first():
             parts = {name: _part(folder, name, questions) for name in names}
+            if _contents(spec) != contents:
+                raise PlatformError("datasets were fetched again while they were used for an evaluation; run again")
             _finish(spec, folder, parts)
     wait_for_all()
     return _result(folder)
@@ -194,7 +196,7 @@ class Questions:
 
     def _of_benchmark(self, name: str) -> list[Piece]:
         plan = Planned(self._max_length, self._batch_size)
-        with quiet_lm_eval():
+        with quiet_lm_eval(), datasets_of(self._spec, name):
             tasks, limit = tasks_of(self._spec, name), self._spec.evaluation.benchmarks[name].limit
             ask_items(tasks, limit, ChatModel(plan, self.renderer))
         return plan.pieces
@@ -234,7 +236,7 @@ def run_benchmark(name: str, spec: EvaluationSpec, answered: Kept, renderer: Ren
     """Score one benchmark's tasks through lm-eval."""
     started = time.monotonic()
     benchmark = spec.evaluation.benchmarks[name]
-    with quiet_lm_eval():
+    with quiet_lm_eval(), datasets_of(spec, name):
         tasks = tasks_of(spec, name)
         chat = ChatModel(answered, renderer)
         samples = run_items(tasks, benchmark.limit, chat)
@@ -351,14 +353,15 @@ def _identity(spec: EvaluationSpec) -> dict[str, Any]:
         "code_versions": {name: VERSIONS[name] for name in computations(spec.evaluation)}
         | logits_read(spec.evaluation, spec.dtype, held_out=bool(spec.held_out)),
         # Left out where no task reads the hub, as in versions that did not fetch beforehand.
-        **(
-            {"datasets": {name: fetched_content(Path(each)) for name, each in spec.datasets.items()}}
-            if spec.datasets
-            else {}
-        ),
+        **({"datasets": _contents(spec)} if spec.datasets else {}),
         # Left out where transformers answers, as in versions without another engine.
         **({"engine": engine_name(spec.evaluation)} if answers_with_vllm(spec.evaluation) else {}),
     }
+
+
+def _contents(spec: EvaluationSpec) -> dict[str, str]:
+    """Hashes of the rows that were fetched for benchmarks."""
+    return {name: fetched_content(Path(folder)) for name, folder in spec.datasets.items()}
 
 
 def _benchmark(name: str, settings: BenchmarkSettings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from selection_platform.configuration.evaluation_settings import AnswerRule, Ben
 from selection_platform.errors import PlatformError
 from selection_platform.evaluation.answer_rules import unfit_reference
 from selection_platform.evaluation.benchmark_data import Row, numbered_rows
-from selection_platform.evaluation.own_task_files import belonging, is_local, read_task_file
+from selection_platform.evaluation.own_task_files import belonging, is_local, names_code, read_task_file
 from selection_platform.evaluation.spec import is_stock
 from selection_platform.evaluation.task_names import UnusableTask, check_task
 from selection_platform.job.folder import cached_hash, content_hash
@@ -49,14 +49,17 @@ def _reads_hub(benchmark: str, settings: BenchmarkSettings) -> bool:
     path = settings.path
     if path is None:
         return True
+    if not path.is_file():
+        return False
     try:
-        config = read_task_file(benchmark, path).config if path.is_file() else {"dataset_path": "json"}
+        task = read_task_file(benchmark, path)
     except UnusableTask:
         # Said before a run.
         return False
-    source, given = config.get("dataset_path"), config.get("dataset_kwargs") or {}
-    # Without a dataset, code reads what it likes.
-    return not (isinstance(source, str) and isinstance(given, dict) and is_local(source, given, path.parent))
+    source, given = task.config.get("dataset_path"), task.config.get("dataset_kwargs") or {}
+    is_file = isinstance(source, str) and isinstance(given, dict) and is_local(source, given, path.parent)
+    # Code, in the place of a dataset or beside it, reads what it likes.
+    return not is_file or names_code(task)
 
 
 def read_prompts(benchmark: str, path: Path, rule: AnswerRule) -> list[Row]:

@@ -32,6 +32,11 @@ class TaskFile(NamedTuple):
     files: list[Path]
 
 
+def names_code(task: TaskFile) -> bool:
+    """Whether a task calls functions beside its file, which may load any dataset."""
+    return any(_FUNCTION.search(file.read_text(encoding="utf-8")) for file in task.files)
+
+
 def read_task_file(benchmark: str, path: Path) -> TaskFile:
     """Read a task file, without the code that it names.
 

@@ -18,6 +18,8 @@ from selection_platform.models.probe import CLOSE, REFUSALS, ROUNDED, ROWS
 _NAME = "packed_rows"
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
 """What some models add to their attention, by transformers' names for it."""
+_BY_LONGEST = {"longrope", "dynamic"}
+"""Rotary positions whose frequencies transformers takes by the longest row of a pass."""
 
 
 @contextmanager
@@ -38,11 +40,13 @@ def packed_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def why_not_packed(model: PreTrainedModel) -> str | None:
-    """Why the model cannot be trained on packed rows; None if it can. It runs on a dozen tokens.
+    """Why the model cannot be trained on packed rows; None if it can. It may run on a dozen tokens.
 
     Its hidden states must be those of each row alone, and no number may pass from one row into the next: there, layers
     that look back without attention, as convolutions do, would show.
     """
+    if _rope_kinds(model) & _BY_LONGEST:
+        return "how it sees places depends on the longest row beside"
     was_training = model.training
     model.eval()
     try:
@@ -53,6 +57,12 @@ def why_not_packed(model: PreTrainedModel) -> str | None:
         model.train(was_training)
 
 
+def _rope_kinds(model: PreTrainedModel) -> set[Any]:
+    """The kinds of rotary positions that the model has; some have one for each kind of layer."""
+    given = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    return {part.get("rope_type") for part in (given, *given.values()) if isinstance(part, dict)}
+
+
 @torch.no_grad()
 def _difference(model: PreTrainedModel) -> str | None:
     rows = [torch.from_numpy(row).to(model.device) for row in ROWS]
@@ -61,7 +71,7 @@ def _difference(model: PreTrainedModel) -> str | None:
     run = model.get_decoder().forward
     alone = torch.cat([run(input_ids=row[None], use_cache=False).last_hidden_state[0] for row in rows])
     beside: dict[str, Any] = {
-        "position_ids": positions(lengths).to(model.device),
+        "position_ids": places(lengths).to(model.device),
         "packed": lengths,
         "use_cache": False,
     }
@@ -78,7 +88,7 @@ def _difference(model: PreTrainedModel) -> str | None:
     return None
 
 
-def positions(lengths: Sequence[int]) -> torch.Tensor:
+def places(lengths: Sequence[int]) -> torch.Tensor:
     """The place of each token in its own row, from 0: 1 x tokens."""
     return torch.cat([torch.arange(length) for length in lengths])[None]
 

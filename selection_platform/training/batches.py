@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import content_hash
-from selection_platform.models.packed_attention import positions
+from selection_platform.models.packed_attention import places
 from selection_platform.text.conversation import Message, to_messages
 from selection_platform.text.cuts import TrainingCut
 from selection_platform.text.cutting import kept_in_training
@@ -167,6 +167,6 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "input_ids": torch.from_numpy(ids)[None],
         "labels": torch.from_numpy(np.where(is_target, ids, IGNORED))[None],
-        "position_ids": positions(lengths),
+        "position_ids": places(lengths),
         "packed": lengths,
     }

@@ -102,7 +102,7 @@ def training_arguments(
     Args:
         folder: the job's folder; checkpoints go below it.
         global_batch: rows per optimiser step, over all devices and accumulated micro-batches.
-        batch_per_device: rows per micro-batch.
+        batch_per_device: how many of the longest rows a micro-batch can have; of shorter ones it has more.
         seed: seed of the order of rows and of dropout.
         save_steps: optimiser steps between checkpoints; None where `train` saves by time.
         precision: the number type of products; the weights that AdamW updates are float32.
@@ -239,7 +239,9 @@ def _order(model: PreTrainedModel, rows: Sequence[Row], arguments: TrainingArgum
     lengths = [len(row.ids) for row in rows]
     global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
     most = arguments.train_batch_size * max(lengths)
-    plan = Packed(most, cost_of_pairs(without_adapter(model))) if packed else Padded(most)
+    # One device waits for nobody, and fewer rows at once need less padding.
+    at_once = arguments.train_batch_size if arguments.world_size == 1 else None
+    plan = Packed(most, cost_of_pairs(without_adapter(model))) if packed else Padded(most, at_once)
     epochs = arguments.num_train_epochs
     if arguments.max_steps > 0:
         epochs = arguments.max_steps * global_batch / len(rows)

@@ -77,13 +77,15 @@ class Padded:
 
     Attributes:
         most: tokens that a micro-batch can have, padding included; at least those of the longest row.
+        rows: rows that it can have; any number if None, which several devices need to be alike.
     """
 
     most: int
+    rows: int | None = None
 
     def fits(self, lengths: Counts, places: int) -> bool:
         """Whether so many micro-batches can hold the rows."""
-        return len(_neighbours(lengths, self.most)) <= places
+        return len(self._neighbours(lengths, self.most)) <= places
 
     def groups(self, lengths: Counts, places: int) -> list[list[int]]:
         """As in `Plan`."""
@@ -92,20 +94,19 @@ class Padded:
         low, high = int(lengths[0]), self.most
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if len(_neighbours(lengths, middle)) <= places else (middle + 1, high)
-        found = _neighbours(lengths, low)
+            low, high = (low, middle) if len(self._neighbours(lengths, middle)) <= places else (middle + 1, high)
+        found = self._neighbours(lengths, low)
         return sorted(found, key=lambda rows: int(lengths[rows[0]]) * len(rows), reverse=True)
 
-
-def _neighbours(lengths: Counts, most: int) -> list[list[int]]:
-    """Sorted rows cut into groups, each with as many rows as have `most` tokens with padding, and at least one."""
-    found: list[list[int]] = []
-    start = 0
-    while start < len(lengths):
-        end = min(len(lengths), start + max(1, most // int(lengths[start])))
-        found.append(list(range(start, end)))
-        start = end
-    return found
+    def _neighbours(self, lengths: Counts, most: int) -> list[list[int]]:
+        """Sorted rows cut into groups, each with as many rows as have `most` tokens with padding, and at least one."""
+        found: list[list[int]] = []
+        start = 0
+        while start < len(lengths):
+            count = min(max(1, most // int(lengths[start])), self.rows or len(lengths))
+            found.append(list(range(start, min(len(lengths), start + count))))
+            start += count
+        return found
 
 
 class EpochOrder(Sampler[tuple[int, ...]]):

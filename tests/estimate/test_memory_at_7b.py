@@ -23,7 +23,7 @@ from selection_platform.estimate import memory
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
 from selection_platform.models.head import output_head
-from selection_platform.models.packed_attention import packed_attention, positions
+from selection_platform.models.packed_attention import packed_attention, places
 from selection_platform.training import loss, sharding
 
 GPU = Place(is_cpu=False, training="bfloat16")
@@ -105,7 +105,7 @@ def largest(rows, tokens):
     """A micro-batch that is full: some of the longest rows, and shorter ones."""
     packed = [tokens] * (rows - 1) + [tokens // 2, tokens // 4, tokens // 4]
     ids = torch.zeros(1, rows * tokens, dtype=torch.long)
-    return {"input_ids": ids, "labels": ids, "position_ids": positions(packed), "packed": packed}
+    return {"input_ids": ids, "labels": ids, "position_ids": places(packed), "packed": packed}
 
 
 def all_but_the_last(labels):

@@ -29,7 +29,7 @@ from selection_platform.methods.less.gradient_influence import InfluenceSpec, me
 from selection_platform.methods.selectit.rating_probability import next_token_log_probabilities
 from selection_platform.models.forward_pass import last_hidden_state
 from selection_platform.models.loading import load_model
-from selection_platform.models.packed_attention import packed_attention, positions
+from selection_platform.models.packed_attention import packed_attention, places
 from selection_platform.training import loop
 from selection_platform.training.fine_tuning import fine_tune
 from tests.specs import changed, made
@@ -108,7 +108,7 @@ def test_of_packed_rows_each_has_its_own_pairs() -> None:
     tokens = torch.ones((1, 5 + 3), dtype=torch.long)
     with packed_attention(model):
         decode = model.get_decoder()
-        spent = counted(lambda: decode(input_ids=tokens, position_ids=positions([5, 3]), packed=[5, 3]))
+        spent = counted(lambda: decode(input_ids=tokens, position_ids=places([5, 3]), packed=[5, 3]))
     assert spent.forward_flops == 8 * 2 * (WEIGHTS - HEAD) + 4 * LAYERS * HIDDEN * (5**2 + 3**2)
     # Pairs with a later token are not computed.
     assert cost_of_pairs(model) == 4 * LAYERS * HIDDEN / 2 / (2 * (WEIGHTS - HEAD))

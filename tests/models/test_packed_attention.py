@@ -1,12 +1,13 @@
 """Rows that lie end to end against each row alone, in double precision, for each family of models."""
 
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, MambaConfig, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MambaConfig, PreTrainedConfig
 
 from selection_platform.models import packed_attention as module
 from selection_platform.models.packed_attention import packed_attention, why_not_packed
@@ -107,7 +108,7 @@ def test_models_with_another_attention_are_found(name: str):
 
 def test_a_model_that_ignores_positions_is_found(monkeypatch: pytest.MonkeyPatch):
     model = built(ARCHITECTURES["gpt-2"])
-    monkeypatch.setattr(module, "positions", lambda lengths: torch.arange(sum(lengths))[None])
+    monkeypatch.setattr(module, "places", lambda lengths: torch.arange(sum(lengths))[None])
     assert why_not_packed(model) == "its hidden states are not those of each row alone"
 
 
@@ -129,3 +130,13 @@ def test_a_mask_that_is_more_than_causal_is_refused():
     for more in ({"use_vmap": True}, {"allow_is_bidirectional_skip": True}):
         with pytest.raises(NotImplementedError, match="not just causal"):
             module._mask(**more)
+
+
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_places_that_depend_on_the_longest_row_are_refused(kind: str):
+    one = {"rope_type": kind}
+    for given in (one, {"full_attention": {"rope_type": "default"}, "sliding_attention": one}):
+        config = LlamaConfig()
+        config.rope_parameters = given
+        model = cast(Any, SimpleNamespace(config=config))
+        assert why_not_packed(model) == "how it sees places depends on the longest row beside"

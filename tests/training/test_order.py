@@ -87,3 +87,10 @@ def test_epochs_and_seeds_differ():
     order.epoch = 1
     assert list(order) != first
     assert list(EpochOrder([1] * 50, 50, 1, Packed(50, 0.0))) != first
+
+
+def test_padded_rows_of_one_device_are_as_many_as_it_takes_at_once():
+    lengths = [10, 9, 3, 3, 2, 2]
+    assert in_tokens(EpochOrder(lengths, 6, 0, Padded(20, rows=2))) == [[10, 9], [3, 3], [2, 2]]
+    # Fewer micro-batches, with seven more tokens of padding.
+    assert in_tokens(EpochOrder(lengths, 6, 0, Padded(20))) == [[10, 9], [3, 3, 2, 2]]
