@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -13,6 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.evaluation import benchmark_tasks
+from selection_platform.evaluation.asking import datasets_of
 from selection_platform.evaluation.benchmark_data import MissingData
 from selection_platform.evaluation.benchmark_tasks import OwnFile, load_tasks
 from selection_platform.evaluation.fetch_datasets import UnreadableDataset, fetch
@@ -107,6 +109,29 @@ def test_a_commit_stays_until_a_newer_one_is_asked_for_and_content_is_what_count
         changed = fetch("sums", GROUP, folder, newest=True)
     assert changed["content_hash"] != before["content_hash"]
     assert loaded(folder) == {"sums_a": SUBSETS["a"], "sums_b": ["4 + 4?"]}
+
+
+@pytest.mark.slow
+def test_what_is_repaired_stays_at_its_commit(hub, tmp_path):
+    folder = tmp_path / "fetched"
+    before = fetch("sums", GROUP, folder)
+    hub.commit, hub.files = OTHER, dataset(b=["4 + 4?"])
+    next(folder.glob("rows/*/*/*.arrow")).unlink()
+    with made_again():
+        assert fetch("sums", GROUP, folder, newest=True) == before
+
+
+@pytest.mark.slow
+def test_each_benchmark_reads_its_own(hub, tmp_path):
+    fetch("before", GROUP, tmp_path / "before")
+    hub.commit, hub.files = OTHER, dataset(b=["4 + 4?"])
+    fetch("after", GROUP, tmp_path / "after")
+    spec: Any = SimpleNamespace(datasets={name: str(tmp_path / name) for name in ("before", "after")})
+    read = {}
+    for name in spec.datasets:
+        with datasets_of(spec, name):
+            read[name] = datasets.load_dataset(HUB, "b")["test"]["question"]
+    assert read == {"before": SUBSETS["b"], "after": ["4 + 4?"]}
 
 
 @pytest.mark.slow
@@ -220,6 +245,7 @@ LOCAL = TASK.replace(HUB, "json")
     [
         (TASK, True),
         (LOCAL + "dataset_kwargs: {data_files: rows.jsonl}", False),
+        (LOCAL + "dataset_kwargs: {data_files: rows.jsonl}\nprocess_docs: !function code.more", True),
         (LOCAL + "dataset_kwargs: {data_files: 'https://example.org/rows.jsonl'}", True),
         (LOCAL + "dataset_kwargs: {data_files: {test: ['hf://datasets/a/b/rows.jsonl']}}", True),
         (LOCAL + "dataset_kwargs: {data_files: 'zip://*.jsonl::rows.zip'}", False),
