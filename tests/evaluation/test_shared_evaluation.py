@@ -45,8 +45,8 @@ def spec(tmp_path_factory) -> EvaluationSpec:
     questions = [{"question": f"Is {n} even?", "choices": ["yes", "no", "a", "the"], "answer": n % 2} for n in range(9)]
     (data / "mmlu.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
     write_manifest(data, {})
-    rows = [{"prompt": "the cat sat on hats " * (n % 7), "reference": str(n)} for n in range(1, PROMPTS + 1)]
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows if row["prompt"]))
+    rows = [{"prompt": f"{n} is on" + " the hat" * (n % 7), "reference": str(n)} for n in range(1, PROMPTS + 1)]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return made(
         EvaluationSpec,
         model_folder=str(folder / "model"),
