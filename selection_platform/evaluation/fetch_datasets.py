@@ -64,7 +64,9 @@ def fetch(benchmark: str, settings: BenchmarkSettings, folder: Path, *, newest: 
         UnusableTask: the task is unknown, or its data cannot be fetched beforehand.
     """
     # What is only repaired stays at its commit.
-    newest = newest and not any(changed_files(place) for place in (folder, previous_folder(folder)) if place.exists())
+    newest = newest and not any(
+        changed_files(place, deep=True) for place in (folder, previous_folder(folder)) if place.exists()
+    )
     commits = {} if newest else _kept_commits(folder)
     identity = {
         "task": settings.task,

@@ -107,6 +107,8 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         VllmFailed, EnginesDisagree: see `engines.answering`.
         UnusableTask, MissingData, UnreadableModel: a task, data or the model of the spec cannot be used.
     """
+    # Before the identity, so that a change between the two is seen.
+    contents = _contents(spec)
     with first_process_first():
         complete = open_job_folder(folder, _identity(spec))
     if complete:
@@ -116,7 +118,6 @@ def evaluate(spec: EvaluationSpec, folder: Path) -> dict[str, Any]:
         check_sandbox()
     names = [*benchmarks, *(f"held_out_loss/{pool}" for pool in sorted(spec.held_out))]
     missing = [name for name in names if not _part_file(folder, name).exists()]
-    contents = _contents(spec)
     with offline():
         questions = Questions(spec, missing) if missing else None
         if questions:

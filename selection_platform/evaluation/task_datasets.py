@@ -29,6 +29,9 @@ _SWITCHES = (
 )
 """What the libraries made of the environment when they were imported."""
 
+_HOW = {"cache_dir", "download_mode", "keep_in_memory", "num_proc", "save_infos", "token", "verification_mode"}
+"""Arguments that decide how rows are fetched, and not which."""
+
 Request = dict[str, Any]
 """What a task asks `datasets.load_dataset` for: its arguments by name, without those that are None."""
 
@@ -119,7 +122,8 @@ def load_rows(place: Path) -> Any:
 
 def rows_folder(folder: Path, request: Request) -> Path:
     """Where the rows of a dataset are, in the folder of its benchmark."""
-    asked = content_hash(json.loads(json.dumps(request, default=str)))[:16]
+    deciding = {name: value for name, value in request.items() if name not in _HOW}
+    asked = content_hash(json.loads(json.dumps(deciding, default=str)))[:16]
     return folder / "rows" / f"{str(request['path']).replace('/', '--').replace(':', '')}.{asked}"
 
 

@@ -102,7 +102,8 @@ def training_arguments(
     Args:
         folder: the job's folder; checkpoints go below it.
         global_batch: rows per optimiser step, over all devices and accumulated micro-batches.
-        batch_per_device: how many of the longest rows a micro-batch can have; of shorter ones it has more.
+        batch_per_device: how many of the longest rows a micro-batch can have; of shorter ones more, where rows are
+            packed or devices share them.
         seed: seed of the order of rows and of dropout.
         save_steps: optimiser steps between checkpoints; None where `train` saves by time.
         precision: the number type of products; the weights that AdamW updates are float32.
@@ -117,6 +118,7 @@ def training_arguments(
     if optimizer == "adamw_8bit" and find_spec("torchao") is None:
         raise PlatformError(NO_TORCHAO)
     devices = process_count()
+    # Trainer counts the global batch in such parts.
     if global_batch % (batch_per_device * devices):
         raise PlatformError(
             f"global_batch {global_batch} is not a multiple of batch_per_device {batch_per_device} x {devices} devices;"
