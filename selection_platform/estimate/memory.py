@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from selection_platform.configuration.settings import FineTuningSettings, ScoringSettings
 from selection_platform.estimate.shape import Shape
-from selection_platform.training.sizes import LOGITS
+from selection_platform.training.sizes import ADAM, LOGITS
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -116,7 +116,7 @@ def training(shape: Shape, recipe: FineTuningSettings, place: Place) -> int:
 
 def adam_bytes(recipe: FineTuningSettings) -> tuple[int, int]:
     """Bytes of a trained weight, which its gradient has too, and of its two moments."""
-    return (2, 2) if recipe.optimizer == "adamw_8bit" else (4, 8)
+    return ADAM["bfloat16" if recipe.optimizer == "adamw_8bit" else "float32"]
 
 
 def _saved(shape: Shape, size: int, *, stream: int, adapted: bool) -> float:

@@ -28,18 +28,18 @@ def tasks_of(spec: EvaluationSpec, name: str) -> dict[str, Task]:
         UnusableTask, MissingData: see `load_tasks`.
     """
     file = OwnFile(Path(spec.files[name]), content_of(name, Path(spec.files[name]))) if name in spec.files else None
-    datasets = _fetched(spec, name) if name in spec.datasets else None
+    folder = _datasets_folder(spec, name)
+    datasets = folder and TaskDatasets(folder, fetched_content(folder))
     return load_tasks(name, spec.evaluation.benchmarks[name], Path(spec.data_folder), spec.seed, file, datasets)
 
 
 def datasets_of(spec: EvaluationSpec, name: str) -> contextlib.AbstractContextManager[None]:
     """A block in which the benchmark's tasks, whose code may load datasets at any time, get those that were fetched."""
-    return read_fetched(name, [_fetched(spec, name)] if name in spec.datasets else [])
+    return read_fetched(name, _datasets_folder(spec, name))
 
 
-def _fetched(spec: EvaluationSpec, name: str) -> TaskDatasets:
-    folder = Path(spec.datasets[name])
-    return TaskDatasets(folder, fetched_content(folder))
+def _datasets_folder(spec: EvaluationSpec, name: str) -> Path | None:
+    return Path(spec.datasets[name]) if name in spec.datasets else None
 
 
 def run_items(tasks: dict[str, Task], limit: int | None, chat: ChatModel) -> dict[str, list[Any]]:

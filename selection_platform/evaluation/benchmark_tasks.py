@@ -76,7 +76,7 @@ def load_tasks(
     elif settings.task.startswith(OFFLINE_PREFIX):
         tasks = _offline_tasks(name, settings, data_folder)
     else:
-        with read_fetched(name, [fetched] if fetched else []):
+        with read_fetched(name, fetched and fetched.folder):
             tasks = lm_eval_tasks(name, settings.task, None if file is None else file.path)
     for task in tasks.values():
         _configure(name, task, settings)
@@ -109,7 +109,7 @@ def lm_eval_tasks(benchmark: str, task: str, path: Path | None) -> dict[str, Tas
     """The tasks that lm-eval has under a name, or the one of a task file of the user's own.
 
     Raises:
-        UnusableTask: there is none, or it runs generated code outside our sandbox.
+        UnusableTask: lm-eval has no such task, or it runs generated code outside our sandbox.
     """
     if path is None:
         return _stock_tasks(benchmark, task)

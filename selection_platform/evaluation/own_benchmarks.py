@@ -39,7 +39,7 @@ def check_own(benchmark: str, settings: BenchmarkSettings, path: Path) -> None:
 
 
 def hub_benchmarks(evaluation: EvaluationSettings) -> list[str]:
-    """The benchmarks whose tasks read datasets of the hub. A task file that cannot be read is none of them."""
+    """The benchmarks whose tasks read datasets of the hub. A task file that cannot be read does not count."""
     return [
         name for name, settings in evaluation.benchmarks.items() if is_stock(settings) and _reads_hub(name, settings)
     ]

@@ -204,17 +204,16 @@ def answer_all(folder: Path, works: Sequence[Work]) -> None:
     """
     claims = Claims(folder / _CLAIMS)
     # Asked once, as with shards: on a network's file system, a file that was looked for may stay hidden for a while.
-    there = {path.stem for path in (folder / _ANSWERS).glob("*.json")}
-    taken: set[str] = set()
+    seen = {path.stem for path in (folder / _ANSWERS).glob("*.json")}
     for work in works:
         with progress(work.label, sum(len(piece.places) for piece in work.pieces), work.unit) as done:
             for piece in work.pieces:
                 # Two benchmarks may ask the same, and then it is computed once.
-                if piece.name not in taken | there and claims.take(piece.name):
+                if piece.name not in seen and claims.take(piece.name):
                     _write(folder, piece, work.answerer(), done.advance)
                 else:
                     done.advance(len(piece.places))
-                taken.add(piece.name)
+                seen.add(piece.name)
         if is_first() and all(_file(folder, piece).exists() for piece in work.pieces):
             work.score()
     wait_for_all()

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
@@ -91,22 +91,21 @@ def answered(answer: Callable[[Request], Any]) -> Iterator[None]:
         _answer.reset(token)
 
 
-def read_fetched(benchmark: str, fetched: Sequence[TaskDatasets]) -> contextlib.AbstractContextManager[None]:
+def read_fetched(benchmark: str, folder: Path | None) -> contextlib.AbstractContextManager[None]:
     """Within the block, tasks are given the datasets that were fetched.
 
     Args:
         benchmark: the name of the tasks' benchmark, for messages.
-        fetched: where they may be.
+        folder: where they are; None if the benchmark has none.
 
     Raises:
         MissingData: a task asks for another one.
     """
 
     def read(request: Request) -> Any:
-        for each in fetched:
-            place = rows_folder(each.folder, request)
-            if place.is_dir():
-                return load_rows(place)
+        place = None if folder is None else rows_folder(folder, request)
+        if place is not None and place.is_dir():
+            return load_rows(place)
         raise MissingData(
             f"benchmark {benchmark}: dataset {request['path']} is not on this machine; fetch it with "
             "`selection-platform refresh task_dataset --rebuild`"

@@ -118,7 +118,7 @@ def _attention(model: "PreTrainedModel") -> int:
 
 
 def _chosen(model: "PreTrainedModel") -> int | None:
-    """How many experts a token passes through; None if there are none."""
+    """How many experts a token passes through; None if the model has no experts."""
     return getattr(model.config.get_text_config(), "num_experts_per_tok", None)
 
 

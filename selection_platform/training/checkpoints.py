@@ -21,6 +21,7 @@ from selection_platform.errors import PlatformError
 from selection_platform.job.folder import whole_file
 from selection_platform.job.processes import process_count
 from selection_platform.text.numbers import in_words
+from selection_platform.training.sizes import ADAM
 
 # One process needs none.
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
@@ -96,12 +97,14 @@ def remove_checkpoints(folder: Path) -> None:
 def check_room(folder: Path, model: nn.Module, *, saves: int, resumed: bool) -> None:
     """Raise PlatformError if the disk has too little space for the training's files.
 
-    A checkpoint has each trained parameter and Adam's two moments: 12 bytes in float32; 4 for weights in bfloat16,
-    whose moments have 8 bits. A new one is written before the old one is deleted. The final weights take at least 2
-    bytes each.
+    A checkpoint has each trained parameter and Adam's two moments. A new one is written before the old one is deleted.
+    The final weights take at least 2 bytes each.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    checkpoint = sum((12 if parameter.dtype is torch.float32 else 4) * parameter.numel() for parameter in trained)
+    checkpoint = sum(
+        sum(ADAM["bfloat16" if parameter.dtype is torch.bfloat16 else "float32"]) * parameter.numel()
+        for parameter in trained
+    )
     final = 2 * sum(parameter.numel() for parameter in trained)
     needed = max(checkpoint * min(saves, 2), checkpoint * min(saves, 1) + final) - checkpoint * resumed
     free = shutil.disk_usage(folder).free

@@ -241,7 +241,7 @@ def _order(model: PreTrainedModel, rows: Sequence[Row], arguments: TrainingArgum
     lengths = [len(row.ids) for row in rows]
     global_batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
     most = arguments.train_batch_size * max(lengths)
-    # One device waits for nobody, and fewer rows at once need less padding.
+    # A single device does not wait for others, and fewer rows at once need less padding.
     at_once = arguments.train_batch_size if arguments.world_size == 1 else None
     plan = Packed(most, cost_of_pairs(without_adapter(model))) if packed else Padded(most, at_once)
     epochs = arguments.num_train_epochs

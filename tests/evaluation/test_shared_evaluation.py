@@ -1,10 +1,6 @@
 """Processes that share an evaluation. They are real ones: torchrun starts them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +24,7 @@ from selection_platform.job.spec import write_spec
 from selection_platform.models.loading import load_model
 from selection_platform.models.renderers import load_renderer
 from selection_platform.text.conversation import to_messages
+from tests.shared_jobs import kill, start
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
@@ -80,31 +77,17 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("results.parquet", "items.parquet")}
 
 
-def start(spec: EvaluationSpec, folder: Path) -> subprocess.Popen[bytes]:
-    write_spec(spec, folder.parent / "spec.json")
-    arguments = ["evaluation", str(folder.parent / "spec.json"), str(folder), "--processes", "2"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "selection_platform.job", *arguments],
-        env={**os.environ, FACTS_VARIABLE: str(folder.parent / "facts.json")},
-        start_new_session=True,
-    )
-
-
 @pytest.mark.slow
 def test_two_processes_write_the_bytes_of_one_and_compute_no_batch_twice(spec, alone, tmp_path):
-    assert start(spec, tmp_path / "out").wait(timeout=180) == 0
+    facts_file = tmp_path / "facts.json"
+    job = start("evaluation", spec, tmp_path / "out", 2, {FACTS_VARIABLE: str(facts_file)})
+    assert job.wait(timeout=180) == 0
     expected, tokens = alone
     assert tables(tmp_path / "out") == expected
-    facts = json.loads((tmp_path / "facts.json").read_text())
+    facts = json.loads(facts_file.read_text())
     assert facts["processes"] == 2
     # Each process that scores conversations tries the model on some tokens first.
     assert 0 <= facts["compute"]["tokens"] - tokens <= 30
-
-
-def children(process: int) -> list[int]:
-    """The workers that torchrun started."""
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [child for child in map(int, found) if b"evaluation" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
@@ -113,15 +96,11 @@ def test_after_a_kill_what_was_answered_is_kept_and_the_bytes_are_those_of_one(
     whom, spec, alone, tmp_path, monkeypatch
 ):
     folder = tmp_path / "out"
-    job = start(spec, folder)
+    job = start("evaluation", spec, folder, processes=2)
     while len(list((folder / ".answers").glob("[!.]*"))) < 5:
         assert job.poll() is None
         time.sleep(0.01)
-    if whom == "one":
-        os.kill(children(job.pid)[-1], signal.SIGKILL)
-    else:
-        os.killpg(job.pid, signal.SIGKILL)
-    assert job.wait(timeout=60) != 0
+    kill(job, whom)
     kept = {path.name: path.stat().st_mtime_ns for path in (folder / ".answers").glob("[!.]*")}
     assert len(kept) >= 5
     with monkeypatch.context() as patch:

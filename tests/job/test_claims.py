@@ -1,19 +1,15 @@
 """Processes that share a scoring job. They are real ones: torchrun starts them."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD
 from selection_platform.job.claims import Claims
 from selection_platform.job.folder import FILES, file_hash, read_object
 from selection_platform.job.shards import shard_files
-from selection_platform.job.spec import write_spec
+from tests.shared_jobs import kill, start
 from tests.specs import shared_pass
 from tests.tiny import CONFIGS, random_samples, save_model, write_samples
 
@@ -48,34 +44,18 @@ def files_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def start(spec: LikelihoodSpec, folder: Path, processes: int) -> subprocess.Popen[bytes]:
-    write_spec(spec, folder.parent / "spec.json")
-    arguments = ["answer_likelihood", str(folder.parent / "spec.json"), str(folder), "--processes", str(processes)]
-    return subprocess.Popen([sys.executable, "-m", "selection_platform.job", *arguments], start_new_session=True)
-
-
-def children(process: int) -> list[int]:
-    """The workers that torchrun started."""
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [child for child in map(int, found) if b"answer_likelihood" in Path(f"/proc/{child}/cmdline").read_bytes()]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["one", "all"])
 def test_processes_that_are_killed_go_on_to_the_bytes_of_one(whom, spec, expected, tmp_path):
     folder = tmp_path / "out"
-    job = start(spec, folder, processes=3)
+    job = start("answer_likelihood", spec, folder, processes=3)
     while len(list(folder.glob("part-*.parquet"))) < 5:
         assert job.poll() is None
         time.sleep(0.01)
-    if whom == "one":
-        os.kill(children(job.pid)[-1], signal.SIGKILL)
-    else:
-        os.killpg(job.pid, signal.SIGKILL)
-    assert job.wait(timeout=60) != 0
+    kill(job, whom)
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert 5 <= len(kept) < SAMPLES
-    assert start(spec, folder, processes=2).wait(timeout=120) == 0
+    assert start("answer_likelihood", spec, folder, processes=2).wait(timeout=120) == 0
     assert files_of(folder) == expected
     assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
 
