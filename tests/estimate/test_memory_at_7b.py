@@ -206,7 +206,7 @@ def test_a_training_that_four_processes_split(config, monkeypatch):
     recipe = FULL.model_copy(update={"shard": True})
     found = memory.training(shape_of(config.to_dict()), recipe, Place(is_cpu=False, training="bfloat16", processes=4))
     assert found == pytest.approx(peak, rel=0.05)
-    assert peak < (46.2e9 if config is QWEN2_7B else 49e9)
+    assert peak < (46e9 if config is QWEN2_7B else 49e9)
     # The weights of the head are such tensors too.
     assert live.positions <= config.hidden_size < 4 * 4095
 
