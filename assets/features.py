@@ -11,13 +11,14 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness, specs
 from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
 from assets.record.recording import recorded
-from assets.record.settings_used import Declared, declare, scored_in
+from assets.record.settings_used import Declared, declare
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.job.folder import content_hash, file_hash
 from selection_platform.job.growing import first_job
+from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
 
 KEPT_APART = {"weighted_embedding": "rds_plus", "prompt_effect": "s_ifd"}
@@ -71,7 +72,8 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             data_version=dg.DataVersion(warehouse.content_hash("features.token_count", partition)),
         )
 
-    settings = {"scoring": profile.scoring, **scored_in(profile), "prompt_embedding": profile.uses_pre_experience}
+    uses = {"scoring": profile.scoring, "dtype": profile.dtype, "prompt_embedding": profile.uses_pre_experience}
+    settings = {**uses, **logits_in(profile.dtype)}
     # Each is an asset of its own, beside the shards: without an arm that reads it, nothing of the others changes.
     kept_apart = [name for name, method in KEPT_APART.items() if profile.uses(method)]
     forward_pass_declared = {
@@ -135,7 +137,7 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
             samples_file=str(samples_file(scoring.pool, folder, warehouse)),
             text=profile.text_of(scoring.model),
             **dict.fromkeys(kept_apart, True),
-            **settings,
+            **uses,
         )
         grown = score_new_samples(
             spec,

@@ -17,6 +17,7 @@ from selection_platform.configuration.checks import adapters, check_positions
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.configuration.text_settings import PAPER
+from selection_platform.evaluation.spec import check_engine
 from selection_platform.job.folder import file_hash, look_of
 from selection_platform.models.files import MODEL_FILES, model_files
 from sql.queries import load_sql
@@ -65,6 +66,8 @@ def model_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefi
         positions = positions_of(folder)
         if positions is not None:
             check_positions(profile, context.partition_key, positions)
+        if any(each.model == context.partition_key for each in profile.trained_experiments.values()):
+            check_engine(profile.evaluation, folder)
         for lora in adapters(profile, context.partition_key):
             lora_targets(folder, lora)
         text = profile.text_of(context.partition_key)

@@ -129,12 +129,8 @@ class Estimator:
         return max(1, min(slots, self.machine.count) // each)
 
     def seconds(self, step: Step) -> float | None:
-        """What a step takes by arithmetic; None where no model computes it, as where one is only copied."""
-        tasks = [task for task in self._of(step) if task.memory]
-        return sum(self._seconds(task, self.processes) for task in tasks) if tasks else None
-
-    def _seconds(self, task: Task, processes: int) -> float:
-        return task.seconds(self.machine, self._sizes.shapes[task.model], processes)
+        """What a step takes by arithmetic; None where there is none, as where a model is copied or vLLM answers."""
+        return sum(task.seconds(self.machine, self.processes) for task in self._of(step)) or None
 
     def _of(self, step: Step) -> list[Task]:
         names = [key.to_user_string() for key in step.asset.keys]
@@ -180,7 +176,7 @@ class Estimator:
             name,
             len(steps),
             sum(task.compute.forward_flops + task.compute.backward_flops for task in tasks) / 1e15,
-            sum(task.device_seconds(self.machine, self._sizes.shapes[task.model]) for task in tasks) / 3600,
+            sum(task.device_seconds(self.machine) for task in tasks) / 3600,
             None if expected.unknown == len(steps) else expected.seconds / min(self.at_once(tasks), len(steps)) / 3600,
             0 if largest is None else largest.memory,
             largest is not None and largest.on_host,
@@ -192,7 +188,7 @@ class Estimator:
         """Bytes that stay of some tasks: of checkpoints as many as the profile keeps, the largest."""
         settings, pools = self._workspace.profile.checkpoints, len(self._workspace.profile.pools)
         weights = sorted((task.disk for task in tasks if task.asset == "checkpoint"), reverse=True)
-        models = len({task.model for task in tasks})
+        models = len({task.model for task in tasks if task.asset == "checkpoint"})
         slots = self._workspace.profile.jobs.slots or 1
         most = {"all": len(weights), "best": models * (settings.best * pools + slots), "none": min(slots, len(weights))}
         return sum(task.disk for task in tasks if task.asset != "checkpoint") + sum(weights[: most[settings.keep]])
@@ -229,7 +225,8 @@ class Estimator:
 
     def _hints(self) -> list[str]:
         """Which number type is much faster on this machine than the profile's."""
-        if not self.machine.here:
+        # The sentence encoder computes in float32 always.
+        if not self.machine.here or not self._sizes.shapes:
             return []
         from selection_platform.estimate.this_machine import precision_hints
 
@@ -240,7 +237,7 @@ class Estimator:
         count, used = self.machine.count, self.processes * self.at_once([task for task in tasks if task.shared])
         if used == count or not tasks:
             return []
-        hours = sum(self._seconds(task, 1) for task in tasks) / count / 3600
+        hours = sum(task.seconds(self.machine, 1) for task in tasks) / count / 3600
         return [
             f"The profile uses {used} of {count} devices; `jobs: {{run: child, processes: {self.processes}, "
             f"slots: {count}}}` keeps all of them at work: about {hours:,.0f} hours at best."
@@ -266,9 +263,8 @@ def more_room(profile: Profile) -> str:
 def _this_machine(sizes: KnownSizes) -> Machine:
     from selection_platform.estimate.this_machine import measured_machine, unmeasured_machine
 
-    if not sizes.shapes:
-        return unmeasured_machine()
-    return measured_machine(max(sizes.shapes.values(), key=lambda shape: shape.parameters))
+    shapes = [*sizes.shapes.values(), *([] if sizes.encoder is None else [sizes.encoder])]
+    return measured_machine(max(shapes, key=lambda shape: shape.parameters)) if shapes else unmeasured_machine()
 
 
 def expected_here(workspace: Workspace, before: ExpectedTime, steps: Sequence[Step]) -> Expected:

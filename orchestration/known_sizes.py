@@ -12,12 +12,12 @@ from assets.record.cost_ledger import Entry
 from orchestration.workspace import Workspace
 from resources.warehouse import Warehouse
 from selection_platform.errors import PlatformError
-from selection_platform.estimate.known_sizes import find_shape, guessed_lengths
+from selection_platform.estimate.arithmetic import Work
+from selection_platform.estimate.known_sizes import find_encoder_shape, find_shape, guessed_lengths
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Counts, Extra, Lengths, in_tokens
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.task import Known
 from selection_platform.evaluation.spec import answers_with_vllm
-from selection_platform.job.compute import Compute
 from selection_platform.methods.selectit.rating_lines import RATING_CUE, RATING_PROMPTS
 from selection_platform.text.rendering import ANSWER_CUE
 from sql.queries import load_sql
@@ -47,7 +47,14 @@ class KnownSizes:
     def known(self) -> Known:
         """All of it, as tasks take it."""
         return Known(
-            self.shapes, self.lengths, self._selected, self._drawn, self.held_out, self.extra, self._evaluated()
+            self.shapes,
+            self.encoder,
+            self.lengths,
+            self._selected,
+            self._drawn,
+            self.held_out,
+            self.extra,
+            self._evaluated(),
         )
 
     @cached_property
@@ -67,16 +74,31 @@ class KnownSizes:
                 raise PlatformError(f"models.{name}: {error}") from error
         return shapes
 
+    @cached_property
+    def encoder(self) -> Shape | None:
+        """The shape of the sentence encoder; None if no arm uses it, and where only transformers could tell.
+
+        Raises:
+            PlatformError: its configuration cannot be had.
+        """
+        if self._quick or not (self._profile.uses("embedding") or self._profile.uses("k_center")):
+            return None
+        try:
+            return find_encoder_shape(self._profile.encoder)
+        except PlatformError as error:
+            said = str(error)
+            raise PlatformError(said if said.startswith("encoder") else f"encoder: {said}") from error
+
     def notes(self) -> list[str]:
         """How the lengths of each pool are known, and what is not."""
-        models = self._profile.used_models
-        if not models:
+        model = next(iter(self._profile.used_models), None)
+        if model is None and self.encoder is None:
             return []
-        notes = [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools]
+        notes = [f"{pool}: {self.lengths(pool, model).known}." for pool in self._profile.pools]
         if answers_with_vllm(self._profile.evaluation):
             notes.append(
-                "Evaluations: as transformers computes them. With a small model on a CPU vLLM answered 4.9 times "
-                "as fast; on a GPU it was not timed."
+                "Evaluations by vLLM: how long they take is known once one was made. With a small model on a CPU they "
+                "took about a fifth of what transformers takes; on a GPU they were not timed."
             )
         return notes
 
@@ -85,17 +107,16 @@ class KnownSizes:
         """Samples of the pools that are made."""
         return {} if self._warehouse is None else dict(self._warehouse.query(load_sql("10_pools/sizes")).iter_rows())
 
-    def _lengths(self, pool: str, model: str) -> Lengths:
+    def _lengths(self, pool: str, model: str | None) -> Lengths:
         if self._quick and pool in self._rows:
             # Memory depends on how many there are, and not on how long they are.
             none = np.zeros(self._rows[pool], dtype=np.int64)
             return Lengths(none, none, "not counted", measured=False)
-        counted = self._query("token_counts", {"pool": pool, "model": model})
-        if not len(counted):
-            # A model that only rates counts no tokens of its own.
-            others = (self._query("token_counts", {"pool": pool, "model": other}) for other in self._profile.models)
-            counted = next((each for each in others if len(each)), counted)
-        if len(counted):
+        # A model that only rates counts no tokens of its own.
+        models = [] if model is None else [model, *self._profile.models]
+        of_models = (self._query("token_counts", {"pool": pool, "model": each}) for each in models)
+        counted = next((each for each in of_models if len(each)), None)
+        if counted is not None:
             return Lengths(counted[:, 0], counted[:, 1], f"{len(counted):,} conversations, tokens counted")
         characters = self._query("characters", {"pool": pool})
         if len(characters):
@@ -109,7 +130,7 @@ class KnownSizes:
         values = {"experiment": experiment, "pool": each.pool, "model": each.model}
         return self._counted(self._query("selected", values))
 
-    def _drawn(self, pool: str, model: str, seed: str, count: int) -> Lengths | None:
+    def _drawn(self, pool: str, model: str | None, seed: str, count: int) -> Lengths | None:
         return self._counted(self._query("drawn", {"pool": pool, "model": model, "seed": seed, "limit": count}))
 
     def _counted(self, rows: Counts) -> Lengths | None:
@@ -134,12 +155,9 @@ class KnownSizes:
         ratings = tuple(in_tokens(f"{line}\n\n", count) + cue for line in RATING_PROMPTS)
         return Extra(in_tokens(ANSWER_CUE, count), 1, ratings)
 
-    def _evaluated(self) -> dict[str, Compute]:
+    def _evaluated(self) -> dict[str, Work]:
         """The arithmetic of an evaluation of each model, where one was counted under the settings of now."""
-        found: dict[str, Compute] = {}
-        if answers_with_vllm(self._profile.evaluation):
-            # It computes elsewhere, and does not say how much.
-            return found
+        found: dict[str, Work] = {}
         # The newest first: of an evaluation's earlier materialisations the settings are not looked up.
         newest: set[str] = set()
         for entry in self._ledger:
@@ -149,7 +167,7 @@ class KnownSizes:
             newest.add(experiment.key)
             if entry.cost["tokens"] and not self._changed(experiment.key):
                 amounts = (entry.cost[name] for name in ("tokens", "forward_flops", "backward_flops"))
-                found.setdefault(experiment.base_model, Compute(*amounts))
+                found.setdefault(experiment.base_model, Work(*amounts))
         return found
 
     def _changed(self, experiment: str) -> bool:

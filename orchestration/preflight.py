@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from assets.keys import POOL
 from orchestration.disk_usage import bytes_of
 from orchestration.estimate import memory_faults, more_room
@@ -21,6 +23,7 @@ from selection_platform.configuration.settings import NO_TORCHAO, ModelSettings
 from selection_platform.data_packages import packaged_file
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.machines import devices_here
+from selection_platform.evaluation.spec import check_engine
 from selection_platform.job.slots import slots_here
 from selection_platform.models.dropped_weights import weight_files, weights_dropped
 from selection_platform.models.files import checkpoint_files, stated_positions, used_weights
@@ -54,10 +57,11 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_base_models(workspace, wanted),
         *_encoder(workspace.profile, wanted),
         *_lengths(workspace, wanted),
+        *_engine(workspace, wanted),
         *_elsewhere(workspace.profile, wanted),
         *_benchmarks(workspace.profile, wanted),
         *_ray(workspace.profile, wanted),
-        *_optimizer(workspace.profile, wanted),
+        *_optimizer(workspace, wanted),
         *_slots(workspace.profile, wanted),
         *memory_faults(workspace, wanted),
         *_room(workspace, wanted, {step.partition_key for step in rebuilt}),
@@ -164,12 +168,26 @@ def _set_aside(workspace: Workspace, wanted: Steps, name: str) -> Iterator[str]:
 
 def _lengths(workspace: Workspace, wanted: Steps) -> Iterator[str]:
     """Settings that are longer than a model's longest input, if its configuration is on this machine."""
-    profile, artifacts = workspace.profile, workspace.resources.artifacts
-    for name in profile.used_models:
-        given = profile.models[name].folder if name in wanted.get("base_model", []) else artifacts.base_model(name)
+    for name in workspace.profile.used_models:
+        given = _model_folder(workspace, wanted, name)
         positions = None if given is None else stated_positions(given)
         if positions is not None:
-            yield from _problems_of(check_positions, profile, name, positions)
+            yield from _problems_of(check_positions, workspace.profile, name, positions)
+
+
+def _engine(workspace: Workspace, wanted: Steps) -> Iterator[str]:
+    """Models that the engine of the evaluations computes otherwise, if their configuration is on this machine."""
+    profile = workspace.profile
+    for name in dict.fromkeys(profile.experiments[key].base_model for key in wanted.get("benchmark_result", [])):
+        given = _model_folder(workspace, wanted, name)
+        if given is not None:
+            yield from (f"models.{name}: {said}" for said in _problems_of(check_engine, profile.evaluation, given))
+
+
+def _model_folder(workspace: Workspace, wanted: Steps, name: str) -> Path | None:
+    """Where a base model is read, or will be copied from; None where it comes from elsewhere."""
+    is_made = name not in wanted.get("base_model", [])
+    return workspace.resources.artifacts.base_model(name) if is_made else workspace.profile.models[name].folder
 
 
 def _elsewhere(profile: Profile, wanted: Steps) -> Iterator[str]:
@@ -207,11 +225,16 @@ def _ray(profile: Profile, wanted: Steps) -> Iterator[str]:
         yield f"jobs.run is ray, and {missing[0]} is not installed; install selection-platform[ray]"
 
 
-def _optimizer(profile: Profile, wanted: Steps) -> Iterator[str]:
+def _optimizer(workspace: Workspace, wanted: Steps) -> Iterator[str]:
+    profile = workspace.profile
     here = profile.jobs.run in ("in_process", "child")
-    trained = {"checkpoint", "pre_experience_checkpoint", "scores/diverse_evol", "scores/diverse_evol.published"}
-    if trained & wanted.keys() and profile.fine_tuning.optimizer == "adamw_8bit" and here and not find_spec("torchao"):
-        yield f"fine_tuning.{NO_TORCHAO}"
+    if profile.fine_tuning.optimizer != "adamw_8bit" or not here or find_spec("torchao"):
+        return
+    declared = workspace.staleness.graph.declared
+    for name, keys in wanted.items():
+        asset = declared(dg.AssetKey.from_user_string(name))
+        if any("fine_tuning.optimizer" in asset.content(key) for key in keys):
+            yield f"fine_tuning.{NO_TORCHAO}"
 
 
 def _slots(profile: Profile, wanted: Steps) -> Iterator[str]:

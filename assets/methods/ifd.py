@@ -11,7 +11,7 @@ from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import sql_score
-from assets.record.settings_used import only, scored_in, trained_in, without
+from assets.record.settings_used import only, trained_in, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -19,6 +19,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.job.shards import shard_files
+from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
 
 
@@ -102,7 +103,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
     name = "pre_experience_likelihood.published" if published else "pre_experience_likelihood"
     # The published script always cuts at the end.
     scoring = profile.scoring.model_copy(update={"cut": "answer_end"}) if published else profile.scoring
-    uses = {"scoring": scoring, **scored_in(profile)}
+    uses = {"scoring": scoring, "dtype": profile.dtype}
     border = "the border of prompt and answer guessed as the published script does" if published else "in pieces"
 
     @platform_asset(
@@ -117,7 +118,7 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
         checks=[COMPLETENESS],
         group="features",
         kinds={"pytorch", "duckdb"},
-        settings=uses,
+        settings={**uses, **logits_in(profile.dtype)},
         # The published border is that of the paper's text, for any model.
         rendered=lambda key: PAPER if published else profile.text_of_scoring(key),
         gpu=True,

@@ -14,7 +14,7 @@ from assets.record.features import window_metadata
 from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
-from assets.record.settings_used import only, scored_in, trained_in, without
+from assets.record.settings_used import only, trained_in, without
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -25,6 +25,7 @@ from selection_platform.configuration.settings import ScoringSettings
 from selection_platform.experiments.keys import PoolTargets
 from selection_platform.experiments.methods import DEFAULT_TARGETS, name_for_targets
 from selection_platform.job.shards import shard_files
+from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ def _gradient_influence(profile: Profile, partitions: Partitions, way: _Way, tar
         group="features",
         kinds={"pytorch", "duckdb"},
         settings={
-            **scored_in(profile),
+            "dtype": profile.dtype,
+            **logits_in(profile.dtype),
             "scoring": without(way.scoring, "tokens_per_batch"),
             "less": only(settings, *of_targets, "tokens_per_batch"),
             "directions": way.directions,

@@ -8,19 +8,19 @@ from assets.record.checks import COMPLETENESS, TRUNCATION, Completeness
 from assets.record.features import window_metadata
 from assets.record.job_inputs import samples_file
 from assets.record.score_table import replace_scores, score_asset, scored_partition
-from assets.record.settings_used import scored_in
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import PassSettings
 from selection_platform.job.folder import read_manifest
+from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
 
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of the method alone, upstream before downstream."""
-    uses = {"scoring": profile.scoring.part(PassSettings), **scored_in(profile)}
+    uses = {"scoring": profile.scoring.part(PassSettings), "dtype": profile.dtype}
 
     @platform_asset(
         partitions=partitions.ratings,
@@ -31,7 +31,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         checks=[COMPLETENESS, TRUNCATION],
         group="features",
         kinds={"pytorch", "duckdb"},
-        settings=uses,
+        settings={**uses, **logits_in(profile.dtype)},
         rendered=lambda key: profile.text_of(profile.ratings[key].model),
         gpu=True,
         sql=["30_features/samples_to_score", "30_features/rating_probability"],

@@ -105,7 +105,7 @@ def platform_asset(
         sql: names of the statements that produce its content; those that only check or describe it do not count.
         by: names of the library's computations that produce its content.
         code: number to raise when its content changes and neither `sql` nor `by` shows it.
-        gpu: whether it uses a GPU: such steps run one at a time.
+        gpu: whether its job uses a GPU: such steps run one at a time. Only jobs hold one; the rest of a step uses none.
         folder: folder of a partition, if downstream assets read its files; without a manifest it counts as missing.
         part: the part of its inputs' content that a partition reads, if they have several: changes in other parts do
             not make it stale.

@@ -16,7 +16,7 @@ from resources.artifact_store import ArtifactStore
 from selection_platform.configuration.base import Settings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER, TextSettings
-from selection_platform.job.versions import VERSIONS, logits_in
+from selection_platform.job.versions import VERSIONS
 from selection_platform.text.rendering import template_hash
 
 Used = Mapping[str, Any]
@@ -112,11 +112,6 @@ def trained_in(profile: Profile) -> Used:
     float32 has the same record as in versions in which every training on a CPU computed in it.
     """
     return {} if profile.dtype == "float32" else {"dtype": profile.dtype}
-
-
-def scored_in(profile: Profile) -> Used:
-    """The number type of what reads a model's logits, and how they are computed in it."""
-    return {"dtype": profile.dtype, **logits_in(profile.dtype)}
 
 
 def text_of_record(settings: Mapping[str, Any]) -> dict[str, Any]:

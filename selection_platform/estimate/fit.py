@@ -31,7 +31,7 @@ class Room(NamedTuple):
         return self.host if task.on_host else self.device
 
 
-def too_large(tasks: Iterable[Task], room: Room, share: float = 1.0) -> dict[tuple[str, str], Task]:
+def too_large(tasks: Iterable[Task], room: Room, share: float = 1.0) -> dict[tuple[str, str | None], Task]:
     """The largest task of each stage and model that has too little memory.
 
     Args:
@@ -39,7 +39,7 @@ def too_large(tasks: Iterable[Task], room: Room, share: float = 1.0) -> dict[tup
         room: what there is.
         share: of its memory that a task must need at least; below 1, what may just fit is let through.
     """
-    found: dict[tuple[str, str], Task] = {}
+    found: dict[tuple[str, str | None], Task] = {}
     for task in tasks:
         there = room.of(task)
         key = task.stage, task.model
@@ -57,20 +57,21 @@ def messages(profile: Profile, known: Known, place: Place, room: Room, tasks: It
 
     Stages of one model that need the same are one message.
     """
-    alike: dict[tuple[str, str, int], list[Task]] = {}
+    alike: dict[tuple[str | None, str, int], list[Task]] = {}
     for task in tasks:
         alike.setdefault((task.model, _recipe(profile, task), task.memory), []).append(task)
     for (model, recipe, needed), same in alike.items():
         there = room.of(same[0]) or 0
         where = "this machine" if same[0].on_host else room.name
+        who = "encoder" if model is None else f"models.{model}"
         yield (
-            f"models.{model}: {', '.join(task.stage for task in same)} ({recipe}): about {_gb(needed)} of memory are "
+            f"{who}: {', '.join(task.stage for task in same)} ({recipe}): about {_gb(needed)} of memory are "
             f"needed, and {where} has {_gb(there)}; {_change(profile, known, place, room, same[0])}"
         )
 
 
 def _recipe(profile: Profile, task: Task) -> str:
-    recipe = _training_of(profile, task)
+    recipe = task.recipe
     if recipe is not None:
         kind = f"LoRA of rank {recipe.lora.rank}" if recipe.lora else "full fine-tuning"
         return f"{kind} on {recipe.batch_per_device} x {recipe.max_length:,} tokens at once"
@@ -79,6 +80,8 @@ def _recipe(profile: Profile, task: Task) -> str:
         return f"{pretraining.batch} x {pretraining.block_length:,} tokens at once"
     if task.stage == "LESS: influence":
         return f"{profile.less.tokens_per_batch:,} tokens at once"
+    if task.model is None:
+        return f"{profile.encoder.tokens_per_batch:,} tokens at once"
     if task.on_host:
         return "all embeddings of the pool"
     if task.stage == "evaluation":
@@ -86,16 +89,8 @@ def _recipe(profile: Profile, task: Task) -> str:
     return f"{profile.scoring.tokens_per_batch:,} tokens at once"
 
 
-def _training_of(profile: Profile, task: Task) -> FineTuningSettings | None:
-    """The recipe of a task that trains."""
-    if task.stage == "LESS: warm-up":
-        return profile.less.training
-    trains = task.asset in ("checkpoint", "pre_experience_checkpoint") or task.stage == "DiverseEvol"
-    return profile.fine_tuning if trains else None
-
-
 def _pretraining_of(profile: Profile, task: Task) -> PretrainingSettings | None:
-    return profile.models[task.model].pretraining if task.asset == "base_model" else None
+    return profile.models[task.model].pretraining if task.model and task.asset == "base_model" else None
 
 
 def _change(profile: Profile, known: Known, place: Place, room: Room, task: Task) -> str:
@@ -115,12 +110,14 @@ def _gb(size: float) -> str:
 
 def _changes(profile: Profile, task: Task) -> Iterator[tuple[str, Profile]]:
     """Changes worth trying, the smallest first: how it is written in a profile, and the changed profile."""
-    recipe = _training_of(profile, task)
+    recipe = task.recipe
     pretraining = _pretraining_of(profile, task)
     if recipe is not None:
         yield from _of_recipe(profile, recipe)
-    elif pretraining is not None:
+    elif pretraining is not None and task.model:
         yield from _of_pretraining(profile, task.model, pretraining)
+    elif task.model is None:
+        yield from _of_encoder(profile)
     elif task.stage == "LESS: influence":
         least = profile.scoring.max_length
         less = profile.less.model_copy(update={"tokens_per_batch": least})
@@ -153,6 +150,8 @@ _ALSO: list[tuple[str, dict[str, object]]] = [
 
 def _of_recipe(profile: Profile, recipe: FineTuningSettings) -> Iterator[tuple[str, Profile]]:
     of_less = isinstance(recipe, WarmUpSettings)
+    # As the profile has it: a task may train with a part of it changed.
+    recipe = profile.less.training if of_less else profile.fine_tuning
 
     def changed(words: str, **update: object) -> tuple[str, Profile]:
         new = recipe.model_copy(update=update)
@@ -199,6 +198,14 @@ def _of_pretraining(profile: Profile, model: str, pretraining: PretrainingSettin
         models = profile.models | {model: profile.models[model].model_copy(update={"pretraining": smaller})}
         words = f"`models: {{{model}: {{pretraining: {{batch: {batch}}}}}}}`"
         yield words, profile.model_copy(update={"models": models})
+
+
+def _of_encoder(profile: Profile) -> Iterator[tuple[str, Profile]]:
+    tokens = profile.encoder.tokens_per_batch
+    while tokens // 2 >= profile.encoder.max_length:
+        tokens //= 2
+        encoder = profile.encoder.model_copy(update={"tokens_per_batch": tokens})
+        yield f"`encoder: {{tokens_per_batch: {tokens}}}`", profile.model_copy(update={"encoder": encoder})
 
 
 def _shorter(profile: Profile) -> Iterator[tuple[str, Profile]]:

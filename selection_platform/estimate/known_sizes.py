@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from selection_platform.configuration.encoder_settings import EncoderSettings
 from selection_platform.configuration.pool_settings import PoolSettings, SourceSettings
 from selection_platform.configuration.settings import ModelSettings
 from selection_platform.errors import PlatformError
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths, assumed
-from selection_platform.estimate.shape import Shape, read_shape, shape_of, shape_of_pretrained
+from selection_platform.estimate.shape import Shape, read_encoder_shape, read_shape, shape_of, shape_of_pretrained
 from selection_platform.text.numbers import in_words
 
 _QWEN2 = {"model_type": "qwen2", "num_hidden_layers": 28}
@@ -79,6 +80,20 @@ def find_shape(settings: ModelSettings, copied: Path, *, quick: bool = False) ->
     from selection_platform.models.hub import fetch_files
 
     return read_shape(fetch_files(settings.hub or "", settings.revision or "", ["config.json"]))
+
+
+def find_encoder_shape(settings: EncoderSettings) -> Shape:
+    """The shape of a sentence encoder by its config.json: in its folder or package, in the hub's cache or on the hub.
+
+    Raises:
+        PlatformError: the configuration is nowhere to be had, or cannot be read.
+    """
+    from selection_platform.models.hub import fetch_files
+    from selection_platform.models.sentence_encoder import encoder_folder
+
+    if settings.hub is not None:
+        return read_encoder_shape(fetch_files(settings.hub, settings.revision or "", ["config.json"]))
+    return read_encoder_shape(encoder_folder(settings))
 
 
 def guessed_lengths(settings: PoolSettings) -> Lengths:

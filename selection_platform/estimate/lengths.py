@@ -45,6 +45,16 @@ class Lengths:
         """Some of them, in this order."""
         return Lengths(self.prompt[rows], self.answer[rows], self.known, self.measured)
 
+    def sample(self, count: int, seed: int) -> "Lengths":
+        """A random draw of them, without replacement; all of them, in another order, where there are no more."""
+        count = min(count, len(self))
+        return self.take(np.random.default_rng(seed).choice(len(self), count, replace=False))
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of all of them."""
+        return float(self.prompt.sum() + self.answer.sum())
+
 
 class Extra(NamedTuple):
     """Tokens that a job adds to a conversation.

@@ -1,17 +1,20 @@
 """The sizes of a model that decide its arithmetic and memory, from its config.json alone.
 
-Dense decoders of the Llama family are counted by a formula, without importing torch. All others are built by
-transformers without weights (`supported.skeleton`), which takes seconds.
+Dense decoders of the Llama family are counted by a formula, without importing torch. All others, and sentence encoders,
+are built by transformers without weights, which takes seconds.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selection_platform.configuration.settings import ATTENTION_PROJECTIONS, LoraSettings, PretrainingSettings
 from selection_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 FAMILY = ("llama", "mistral", "qwen2", "qwen3")
 """Kinds of model with RMSNorm, four attention projections and a gated feed-forward block."""
@@ -28,7 +31,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a causal language model.
+    """The sizes of a causal language model, or of a sentence encoder.
 
     Attributes:
         layers: blocks of the decoder.
@@ -86,7 +89,11 @@ def read_shape(folder: Path, *, quick: bool = False) -> Shape | None:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") in FAMILY:
             return shape_of(config)
-        return None if quick else _of_skeleton(folder)
+        if quick:
+            return None
+        from selection_platform.models.supported import skeleton
+
+        return _of_model(skeleton(folder))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if quick:
             # The step that fetches the model says what is wrong.
@@ -142,15 +149,32 @@ def shape_of_pretrained(settings: PretrainingSettings) -> Shape:
     )
 
 
-def _of_skeleton(folder: Path) -> Shape:
-    """The shape of any causal language model that transformers knows."""
+def read_encoder_shape(folder: Path) -> Shape:
+    """The shape of the sentence encoder in a folder that has its config.json.
+
+    Raises:
+        PlatformError: the configuration cannot be read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            return _of_model(AutoModel.from_config(config, trust_remote_code=False))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PlatformError(
+            f"{folder / 'config.json'}: sizes cannot be read ({error}); name another encoder"
+        ) from error
+
+
+def _of_model(model: "PreTrainedModel") -> Shape:
+    """The shape of any model of transformers, as `job.compute` counts it."""
     from transformers.pytorch_utils import Conv1D
 
     from selection_platform.job.compute import matrix_weights
     from selection_platform.models.lora_targets import auto_targets, linear_layers
-    from selection_platform.models.supported import skeleton
 
-    model = skeleton(folder)
     config = model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 0
     width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.estimate.arithmetic import Work
 from selection_platform.estimate.lengths import Counts, Extra, Lengths
 from selection_platform.estimate.machines import Machine
-from selection_platform.estimate.memory import BYTES
 from selection_platform.estimate.shape import Shape
-from selection_platform.job.compute import Compute
 
 
 class Known(NamedTuple):
@@ -17,7 +17,8 @@ class Known(NamedTuple):
 
     Attributes:
         shapes: of each model.
-        lengths: of a pool's conversations by a model's tokenizer.
+        encoder: the shape of the sentence encoder; None if no arm uses it, or where it is not looked up.
+        lengths: of a pool's conversations by a model's tokenizer, or by their characters where no model is named.
         selected: of those that an experiment selected, in order; None if it did not yet.
         drawn: of a random draw of LESS's, by pool, model, seed and number; None if the pool is not counted.
         held_out: tokens of a pool's held-out conversations by a model's tokenizer.
@@ -26,12 +27,13 @@ class Known(NamedTuple):
     """
 
     shapes: Mapping[str, Shape]
-    lengths: Callable[[str, str], Lengths]
+    encoder: Shape | None
+    lengths: Callable[[str, str | None], Lengths]
     selected: Callable[[str], Lengths | None]
-    drawn: Callable[[str, str, str, int], Lengths | None]
+    drawn: Callable[[str, str | None, str, int], Lengths | None]
     held_out: Callable[[str, str], Counts]
     extra: Callable[[str], Extra]
-    evaluated: Mapping[str, Compute]
+    evaluated: Mapping[str, Work]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Task:
         stage: what people call it.
         asset: name of the asset.
         partition: key of the partition.
-        model: that it is computed with.
+        model: that it is computed with; None for the sentence encoder.
         work: gives its arithmetic.
         training: whether it runs at the rate of training.
         dtype: number type of its products.
@@ -51,15 +53,17 @@ class Task:
         disk: bytes that stay.
         working: more bytes on the disk while it runs.
         shared: whether several processes share it.
+        recipe: of the fine-tuning in it; None where there is none.
         steps: of decoding, each of which reads all weights.
+        weights: bytes of these.
         host_seconds: on the CPU.
     """
 
     stage: str
     asset: str
     partition: str
-    model: str
-    work: Callable[[], Compute]
+    model: str | None
+    work: Callable[[], Work]
     dtype: str
     memory: int
     training: bool = False
@@ -67,23 +71,27 @@ class Task:
     disk: float = 0
     working: float = 0
     shared: bool = True
+    recipe: FineTuningSettings | None = None
     steps: int = 0
+    weights: float = 0
     host_seconds: float = 0
 
     @cached_property
-    def compute(self) -> Compute:
+    def compute(self) -> Work:
         """Its arithmetic, which may take a second to work out."""
         return self.work()
 
-    def device_seconds(self, machine: Machine, shape: Shape) -> float:
+    def device_seconds(self, machine: Machine) -> float:
         """Seconds of one device, all processes added up."""
         device = machine.device
         rates = device.training if self.training else device.forward
-        weights = BYTES[self.dtype] * shape.parameters
-        waits = self.steps * (device.step + (0 if machine.is_cpu else weights / device.bandwidth))
-        return (self.compute.forward_flops + self.compute.backward_flops) / rates[self.dtype] + waits
+        waits = self.steps * (device.step + self.weights / device.bandwidth)
+        # An accelerator gives float32 sums of bfloat16 products at no cost. A CPU has to multiply in float32.
+        logits = self.compute.float32_flops if machine.is_cpu else 0.0
+        rest = self.compute.forward_flops + self.compute.backward_flops - logits
+        return rest / rates[self.dtype] + logits / rates["float32"] + waits
 
-    def seconds(self, machine: Machine, shape: Shape, processes: int) -> float:
+    def seconds(self, machine: Machine, processes: int) -> float:
         """Seconds by the clock."""
         count = processes if self.shared and not machine.is_cpu else 1
-        return self.device_seconds(machine, shape) / count + self.host_seconds
+        return self.device_seconds(machine) / count + self.host_seconds

@@ -11,6 +11,7 @@ from selection_platform.configuration.method_settings import WarmUpSettings
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings, PassSettings, ScoringSettings
 from selection_platform.estimate import arithmetic, memory
+from selection_platform.estimate.arithmetic import Work
 from selection_platform.estimate.benchmark_sizes import size_of
 from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths
 from selection_platform.estimate.memory import BYTES, Place
@@ -20,7 +21,6 @@ from selection_platform.estimate.task import Known, Task
 from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment
 from selection_platform.experiments.methods import name_for_targets
-from selection_platform.job.compute import Compute
 from selection_platform.text.cuts import ScoringCut
 
 LLOYD_ROUNDS = 100
@@ -57,6 +57,7 @@ class Tasks:
         if profile.uses("selectit"):
             yield from map(self._rating, profile.ratings)
         yield from self._target_embeddings()
+        yield from self._sentences()
 
     def _picks(self) -> Iterator[Task]:
         for method in ("diverse_evol", "diverse_evol.published"):
@@ -76,7 +77,7 @@ class Tasks:
                     disk=4 * shape.parameters, working=24 * shape.parameters,
                 )  # fmt: skip
             else:
-                yield Task("base model", "base_model", name, name, Compute, "bfloat16", 0, disk=2 * shape.parameters)
+                yield Task("base model", "base_model", name, name, Work, "bfloat16", 0, disk=2 * shape.parameters)
 
     def _forward_pass(self, key: str) -> Task:
         scoring, profile = self._profile.scorings[key], self._profile
@@ -88,10 +89,10 @@ class Tasks:
             partial(self._likelihood, lengths, scoring.model),
             profile.dtype, self._scoring_memory(shape, profile.scoring),
             # The shards, and the embeddings once more in the warehouse.
-            disk=len(lengths) * (vectors + 4 * shape.hidden + 200) + effects, working=4 * _tokens(lengths),
+            disk=len(lengths) * (vectors + 4 * shape.hidden + 200) + effects, working=4 * lengths.tokens,
         )  # fmt: skip
 
-    def _likelihood(self, lengths: Lengths, model: str) -> Compute:
+    def _likelihood(self, lengths: Lengths, model: str) -> Work:
         shape, scoring, extra = self._known.shapes[model], self._profile.scoring, self._known.extra(model)
         return arithmetic.of_all(lengths, lambda part: arithmetic.likelihood(shape, part, scoring, extra))
 
@@ -109,7 +110,7 @@ class Tasks:
         rows = len(self._part(scoring.pool, scoring.model))
         whole = 2.0 * rows * shape.hidden * clusters * LLOYD_ROUNDS
         return Task(
-            "k-means", asset, key, scoring.model, Compute, "float32", memory.clusters(rows, shape.hidden),
+            "k-means", asset, key, scoring.model, Work, "float32", memory.clusters(rows, shape.hidden),
             on_host=True, shared=False, host_seconds=whole / HOST_RATE, disk=60 * rows, working=4 * rows * shape.hidden,
         )  # fmt: skip
 
@@ -127,7 +128,7 @@ class Tasks:
         for key, scoring in profile.scorings.items():
             yield self._clusters(key, "prompt_cluster", settings.clusters)
             lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
-            few = partial(_sample, lengths, settings.clusters * settings.samples_per_cluster, settings.seed)
+            few = partial(lengths.sample, settings.clusters * settings.samples_per_cluster, settings.seed)
             recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
             count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
             of = key, scoring.model
@@ -165,6 +166,7 @@ class Tasks:
             stage, asset, key, model,
             lambda: arithmetic.training(shape, lengths(), recipe, extra),
             place.training, memory.training(shape, recipe, place), training=True, disk=stored, working=saved,
+            recipe=recipe,
         )  # fmt: skip
 
     def _less(self) -> Iterator[Task]:
@@ -203,11 +205,11 @@ class Tasks:
                     profile.dtype, self._scoring_memory(self._known.shapes[each.model], scoring),
                 )  # fmt: skip
 
-    def _embedding_of_targets(self, name: str, pool: str, model: str) -> Compute:
+    def _embedding_of_targets(self, name: str, pool: str, model: str) -> Work:
         scoring, extra = self._profile.scoring.part(PassSettings), self._known.extra(model)
         return arithmetic.embedding(self._known.shapes[model], self._targets(name, pool, model), scoring, extra)
 
-    def _targets(self, name: str, pool: str, model: str) -> Lengths:
+    def _targets(self, name: str, pool: str, model: str | None) -> Lengths:
         """Lengths of a target set's samples beside a pool."""
         settings = self._profile.target_sets[name]
         if settings.pool_samples is None:
@@ -221,13 +223,33 @@ class Tasks:
         targets: Callable[[], Lengths],
         scoring: ScoringSettings,
         training: WarmUpSettings,
-    ) -> Compute:
+    ) -> Work:
         shape, extra = self._known.shapes[model], self._known.extra(model)
         given = shape, scoring, extra, shape.adapter(training.lora)
         of_pool = arithmetic.of_all(lengths, lambda part: arithmetic.influence(part, *given))
         # Twice: a gradient's norm is known only at the end of a pass.
         of_targets = arithmetic.times(2, arithmetic.influence(targets(), *given, sharded=False))
         return arithmetic.times(training.epochs, arithmetic.plus(of_pool, of_targets))
+
+    def _sentences(self) -> Iterator[Task]:
+        """The sentence encoder's passes over each pool, and over each target set beside it."""
+        shape, sizes = self._known.encoder, self._profile.encoder.sizes
+        if shape is None:
+            return
+        size = memory.forward_pass(shape, "float32", sizes.tokens_per_batch, 0, self._shared_place())
+        make = partial(Task, "sentence encoder", model=None, dtype="float32", memory=size)
+        for pool in self._profile.pools:
+            lengths = self._known.lengths(pool, None)
+            disk = len(lengths) * (4 * shape.hidden + 100)
+            work = partial(self._encoded, shape, partial(self._known.lengths, pool, None))
+            yield make("sentence_embedding", pool, work=work, disk=disk, working=4 * lengths.tokens)
+            for name in self._target_sets("embedding"):
+                work = partial(self._encoded, shape, partial(self._targets, name, pool, None))
+                yield make(name_for_targets("target_sentence_embedding", name), pool, work=work)
+
+    def _encoded(self, shape: Shape, lengths: Callable[[], Lengths]) -> Work:
+        sizes = self._profile.encoder.sizes
+        return arithmetic.of_all(lengths(), lambda part: arithmetic.sentences(shape, part, sizes))
 
     def _target_sets(self, *methods: str) -> list[str]:
         """The target sets that arms select for by some methods, or by a wrapper of one."""
@@ -248,9 +270,9 @@ class Tasks:
         if published and not same:
             yield ".published", theirs, "answer_end", 1, published
 
-    def _drawn(self, pool: str, model: str, seed: str, count: int) -> Lengths:
+    def _drawn(self, pool: str, model: str | None, seed: str, count: int) -> Lengths:
         drawn = self._known.drawn(pool, model, seed, count)
-        return _sample(self._known.lengths(pool, model), count, 0) if drawn is None else drawn
+        return self._known.lengths(pool, model).sample(count, 0) if drawn is None else drawn
 
     def _rating(self, key: str) -> Task:
         rating, scoring = self._profile.ratings[key], self._profile.scoring.part(PassSettings)
@@ -279,15 +301,15 @@ class Tasks:
         weights = (BYTES[place.training] if recipe.lora is None else 4) * shape.trained(recipe.lora)
         return Task(
             "DiverseEvol", f"scores/{method}", key, model, partial(self._rounds, method, pool, model), profile.dtype,
-            most, working=weights + 8 * len(lengths) * shape.hidden,
+            most, working=weights + 8 * len(lengths) * shape.hidden, recipe=recipe,
         )  # fmt: skip
 
-    def _rounds(self, method: str, pool: str, model: str) -> Compute:
+    def _rounds(self, method: str, pool: str, model: str) -> Work:
         profile, settings = self._profile, self._profile.diverse_evol
         lengths, shape, extra = self._part(pool, model), self._known.shapes[model], self._known.extra(model)
         scoring = profile.scoring.part(PassSettings)
         each = arithmetic.of_all(lengths, lambda part: arithmetic.embedding(shape, part, scoring, extra))
-        parts: list[Compute] = []
+        parts: list[Work] = []
         for budget in profile.budgets:
             picked = self._picked(method, pool, model, budget)
             if picked is None:
@@ -337,16 +359,18 @@ class Tasks:
             memory.forward_pass(shape, profile.dtype, profile.scoring.tokens_per_batch, 1024, place),
         )
         return Task(
-            "evaluation", "benchmark_result", experiment.key, model, partial(self._asked, model), profile.dtype, most,
-            shared=shared, steps=steps, disk=2e7,
+            "evaluation", "benchmark_result", experiment.key, model,
+            # What vLLM takes is not known.
+            partial(self._asked, model) if shared else Work, profile.dtype, most,
+            shared=shared, steps=steps if shared else 0, weights=BYTES[profile.dtype] * shape.parameters, disk=2e7,
         )  # fmt: skip
 
-    def _asked(self, model: str) -> Compute:
+    def _asked(self, model: str) -> Work:
         """The arithmetic of an evaluation: as counted of the same model before, else by the benchmarks' sizes."""
         profile, shape = self._profile, self._known.shapes[model]
         if model in self._known.evaluated:
             return self._known.evaluated[model]
-        parts: list[Compute] = []
+        parts: list[Work] = []
         for benchmark in profile.evaluation.benchmarks.values():
             size = size_of(benchmark)
             asked = size.items, size.question, size.new
@@ -358,18 +382,8 @@ class Tasks:
 
     def pool_on_disk(self, pool: str) -> float:
         """Bytes of a raw pool and its pool, compressed to about half."""
-        models = self._profile.used_models or [""]
-        return 2 * 0.5 * CHARACTERS_PER_TOKEN * _tokens(self._known.lengths(pool, models[0]))
-
-
-def _tokens(lengths: Lengths) -> float:
-    return float(lengths.prompt.sum() + lengths.answer.sum())
-
-
-def _sample(lengths: Lengths, count: int, seed: int) -> Lengths:
-    """A random draw of the lengths."""
-    count = min(count, len(lengths))
-    return lengths.take(np.random.default_rng(seed).choice(len(lengths), count, replace=False))
+        model = next(iter(self._profile.used_models), None)
+        return 2 * 0.5 * CHARACTERS_PER_TOKEN * self._known.lengths(pool, model).tokens
 
 
 def _likely(experiment: Experiment, part: Lengths) -> Lengths:
@@ -377,4 +391,4 @@ def _likely(experiment: Experiment, part: Lengths) -> Lengths:
     count = experiment.budget or 0
     if experiment.method.startswith("token_length"):
         return part.take(np.argsort(-part.answer, kind="stable")[:count])
-    return _sample(part, count, experiment.seed)
+    return part.sample(count, experiment.seed)

@@ -1,4 +1,4 @@
-"""How fast the machine that this runs on multiplies: measured in about a second, in float32 and bfloat16."""
+"""How fast the machine that this runs on multiplies: measured in seconds, in float32 and bfloat16."""
 
 import time
 from collections.abc import Callable
@@ -18,11 +18,14 @@ from selection_platform.estimate.machines import (
 )
 from selection_platform.estimate.shape import Shape
 
-TOKENS = 128
+TOKENS = 512
+"""Of a pass that is timed. With fewer, a training step mostly casts weights, as no step of a job does."""
 MOST_WEIGHTS = 15_000_000
-"""Numbers in the blocks that are timed: enough that they leave the caches, few enough for a second."""
+"""Numbers in the blocks that are timed: enough that they leave the caches, few enough for seconds."""
 TIMED = 0.1
 """Seconds that each measurement repeats for."""
+LAYER = 0.02 / 30
+"""Seconds that a step of decoding takes for each layer in Python, whatever its width: as measured."""
 SLOW = 0.5
 """Share of float32's rate below which bfloat16 is not timed on whole blocks."""
 WORTH = 1.5
@@ -41,7 +44,7 @@ def measured_machine(shape: Shape) -> Machine:
     forward, training = _rates(shape)
     bandwidth = _bandwidth()
     device = Device(
-        f"CPU with {cores()} cores", host_memory() or 0, forward, training, bandwidth, step=0.002 * shape.layers / 30
+        f"CPU with {cores()} cores", host_memory() or 0, forward, training, bandwidth, step=LAYER * shape.layers
     )
     return Machine(1, device, here=True, is_cpu=True, notes=(_rates_in_words(forward, training),))
 
@@ -91,7 +94,7 @@ def precision_hints(machine: Machine, dtype: str) -> list[str]:
     if max(scoring, training) < WORTH:
         return []
     return [
-        f"`dtype: {other}` would score and evaluate about {scoring:.1f} times as fast here as {dtype}, and train about "
+        f"`dtype: {other}` would score and evaluate up to {scoring:.1f} times as fast here as {dtype}, and train about "
         f"{training:.1f} times as fast. It makes scores, checkpoints and results due again."
     ]
 

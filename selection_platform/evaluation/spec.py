@@ -1,18 +1,26 @@
 """The spec of an evaluation job. This module can be imported without torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from selection_platform.configuration.base import SPEED
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
+from selection_platform.errors import PlatformError
 from selection_platform.job.spec import PATH, FilePath, JobText, Spec
 from selection_platform.job.versions import logits_in
+from selection_platform.models.files import states_longrope
 
 OFFLINE_PREFIX = "offline_"
 """Prefix of our own tasks (`tasks/`), on items from data packages. Other names are lm-eval's tasks, on hub data."""
 
 CODE_TASK = f"{OFFLINE_PREFIX}humaneval"
 """The only task that runs generated code."""
+
+NO_LONGROPE = (
+    "evaluation.engine: the model's positions are of the kind longrope, which has frequencies for short and for long "
+    "texts, and vLLM uses others than transformers; write `engine: transformers`"
+)
 
 CHOICE_TASK = f"{OFFLINE_PREFIX}mmlu"
 """The only one of our tasks whose answers are chosen by their likelihoods, and not written."""
@@ -27,6 +35,16 @@ def left_in(evaluation: EvaluationSettings) -> dict[str, BenchmarkSettings]:
 def answers_with_vllm(evaluation: EvaluationSettings) -> bool:
     """Whether vLLM answers: where no benchmark is left it is never started."""
     return evaluation.engine == "vllm" and bool(left_in(evaluation))
+
+
+def check_engine(evaluation: EvaluationSettings, folder: Path) -> None:
+    """Check, as soon as a model's configuration is there, that the engine computes as transformers does.
+
+    Raises:
+        PlatformError: vLLM is to answer, and the model in the folder has LongRoPE.
+    """
+    if answers_with_vllm(evaluation) and states_longrope(folder):
+        raise PlatformError(NO_LONGROPE)
 
 
 def computations(evaluation: EvaluationSettings) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 from selection_platform.configuration.evaluation_settings import EvaluationSettings
 from selection_platform.errors import NotFinite, PlatformError
 from selection_platform.evaluation.engine import Continuation, Likelihood
+from selection_platform.evaluation.spec import NO_LONGROPE
 from selection_platform.models.loading import read_config
 from selection_platform.models.supported import longrope, positions
 from selection_platform.text.renderer import Renderer
@@ -58,10 +59,7 @@ def vllm_engine(settings: EvaluationSettings, model: Path, dtype: str, renderer:
         VllmFailed: vLLM is missing, is of another version, or ended, or it computes such models otherwise.
     """
     if longrope(read_config(model)):
-        raise VllmFailed(
-            "evaluation.engine: the model's positions are of the kind longrope, which has frequencies for short and "
-            "for long texts, and vLLM uses others than transformers; write `engine: transformers`"
-        )
+        raise VllmFailed(NO_LONGROPE)
     with TemporaryFile() as said:
         process = _start(settings, said)
         try:

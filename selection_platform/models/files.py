@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from selection_platform.job.folder import FILES
 
@@ -67,11 +68,30 @@ def stated_positions(folder: Path) -> int | None:
 
     A quick look without transformers; `supported.positions` knows kinds of models that take less.
     """
+    text = _configuration(folder)
+    stated = text.get("max_position_embeddings") or text.get("n_positions")
+    return stated if isinstance(stated, int) else None
+
+
+def states_longrope(folder: Path) -> bool:
+    """Whether the configuration in a folder states positions of the kind LongRoPE.
+
+    A quick look without transformers; `supported.longrope` knows the settings.
+    """
+    text = _configuration(folder)
+    # transformers 4 wrote rope_scaling, and the first Phi-3 called the kind "su".
+    rope = text.get("rope_parameters") or text.get("rope_scaling")
+    if not isinstance(rope, dict):
+        return False
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    return any((kind.get("rope_type") or kind.get("type")) in ("longrope", "su") for kind in kinds)
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """What the configuration in a folder says of the model that reads text; empty where it cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        text = config.get("text_config") or config
-        stated = text.get("max_position_embeddings") or text.get("n_positions")
-    except (OSError, ValueError, AttributeError):
+        return dict(config.get("text_config") or config)
+    except (OSError, ValueError, TypeError, AttributeError):
         # What is wrong with it is said when the model is read.
-        return None
-    return stated if isinstance(stated, int) else None
+        return {}

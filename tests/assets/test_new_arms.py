@@ -1,10 +1,12 @@
 """Arms that are added to a finished home: what they score, and that what was there before stays."""
 
 import json
+import traceback
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
 
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
@@ -47,8 +49,23 @@ def own(tmp_path, monkeypatch):
     return Place(tmp_path)
 
 
+@pytest.fixture
+def outside_jobs(monkeypatch):
+    """Where the library asks for a GPU while no job runs: by line."""
+    lines: set[str] = set()
+
+    def is_available():
+        frames = traceback.extract_stack()
+        if not any(frame.filename.endswith("resources/job_launcher.py") for frame in frames):
+            lines.add(f"{frames[-2].filename}:{frames[-2].lineno}")
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    return lines
+
+
 @pytest.mark.slow
-def test_added_arms_select_and_nothing_else_is_made_again(own, capsys):
+def test_added_arms_select_and_nothing_else_is_made_again(own, capsys, outside_jobs):
     output_of(capsys, own, "run")
     study = {
         "sizes": {"letters": [80]},
@@ -69,6 +86,8 @@ def test_added_arms_select_and_nothing_else_is_made_again(own, capsys):
         "scores/k_center letters@80",
     }
     assert due(capsys, own) == {}
+    # Only a job holds a GPU.
+    assert outside_jobs == set()
     assert not [file for file in (own.home / "artifacts" / "picks").rglob("*") if file.is_file()]
     for method in (*ONE_BY_ONE, *BY_SENTENCES):
         rows = own.rows(capsys, f"SELECT score, dropped FROM scores.\"{method}\" WHERE pool = 'letters'")

@@ -9,8 +9,13 @@ from selection_platform.errors import PlatformError
 from selection_platform.estimate import arithmetic
 from selection_platform.estimate.known_sizes import guessed_lengths
 from selection_platform.estimate.lengths import Extra, Lengths, assumed, padded, targets, trained
-from selection_platform.estimate.machines import stated_machine
-from selection_platform.estimate.shape import shape_of
+from selection_platform.estimate.machines import Device, Machine, stated_machine
+from selection_platform.estimate.shape import read_encoder_shape, shape_of
+from selection_platform.estimate.task import Task
+from selection_platform.features.sentence_embedding import embed_sentences
+from selection_platform.job.compute import SPENT
+from tests.features.test_sentence_embedding import spec_of
+from tests.sentence_encoders import save_encoder
 
 TINY = shape_of(
     {
@@ -37,6 +42,24 @@ def test_a_likelihood_by_hand():
     # Logits of all ten positions, and of the four answer tokens and the one before them.
     assert found.forward_flops == 2 * 16 * weights + attention * (10**2 + 6**2) + 2 * (10 + 5) * 80
     assert (found.tokens, found.backward_flops) == (16, 0)
+    # The logits, which a CPU computes in float32 whatever the model's number type.
+    task = Task("", "", "", None, lambda: found, "bfloat16", 0)
+    rest = found.forward_flops - 2400
+    rates = {"float32": 10.0, "bfloat16": 40.0}
+    for is_cpu, seconds in ((True, rest / 40 + 2400 / 10), (False, rest / 40 + 2400 / 40)):
+        machine = Machine(1, Device("", 0, rates, rates, 1.0, 0.0), here=True, is_cpu=is_cpu, notes=())
+        assert task.seconds(machine, 1) == pytest.approx(seconds)
+
+
+def test_a_sentence_encoder_counts_as_its_job_does(tmp_path):
+    folder = save_encoder(tmp_path / "encoder")
+    spec = spec_of(tmp_path, folder, tokens_per_batch=20, samples_per_shard=3)
+    before = SPENT.forward_flops
+    embed_sentences(spec, tmp_path / "out")
+    # The words of the four texts. Two tokens stand around each, and 10 are read.
+    texts = lengths((3, 4), (1, 1), (1, 30), (0, 0))
+    found = arithmetic.sentences(read_encoder_shape(folder), texts, spec.scoring)
+    assert found.forward_flops == SPENT.forward_flops - before > 0
 
 
 def test_a_training_by_hand():
@@ -45,6 +68,7 @@ def test_a_training_by_hand():
     # The longer one is cut to 8, the other has 3 + 2 + 1. Logits: of 2 + 1 tokens, and 5 * 8 / 25.
     forward = 2 * 14 * 640 + 2 * (3 + 1) * 80 + 32 * (6**2 + 8**2)
     assert (found.tokens, found.forward_flops, found.backward_flops) == (3 * 14, 3 * forward, 3 * 2 * forward)
+    assert found.float32_flops == 0
 
 
 def test_what_a_cut_at_the_end_leaves_out():

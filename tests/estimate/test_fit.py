@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import Profile, load_profile, shipped_profiles
-from selection_platform.configuration.settings import FineTuningSettings
+from selection_platform.configuration.settings import FineTuningSettings, PretrainingSettings
 from selection_platform.estimate.fit import Room, _smaller, messages, too_large
 from selection_platform.estimate.lengths import Extra, Lengths
 from selection_platform.estimate.memory import Place
@@ -21,7 +21,8 @@ def known_of(profile: Profile) -> Known:
     }
     none = np.zeros(100, dtype=np.int64)
     return Known(
-        shapes, lambda *_: Lengths(none, none, ""), lambda _: None, lambda *_: None, lambda *_: none,
+        shapes, shape_of_pretrained(PretrainingSettings(steps=1)), lambda *_: Lengths(none, none, ""), lambda _: None,
+        lambda *_: None, lambda *_: none,
         lambda _: Extra(1, 1, ()), {},
     )  # fmt: skip
 
@@ -39,6 +40,19 @@ def test_pre_training_is_named_as_such(tmp_path):
     (message,) = messages(profile, known, place, room, too_large([task], room).values())
     assert message.startswith("models.demo-3m: pre-training (64 x 256 tokens at once): about ")
     assert "; `models: {demo-3m: {pretraining: {batch: 16}}}` needs about" in message
+
+
+def test_a_sentence_encoder_that_does_not_fit():
+    profile = load_profile("demo")
+    place = Place(is_cpu=False, training="bfloat16")
+    tasks = [task for task in Tasks(profile, known_of(profile), place).all() if task.stage == "sentence encoder"]
+    assert {(task.asset, task.partition) for task in tasks} == {
+        (asset, pool) for asset in ("sentence_embedding", "target_sentence_embedding") for pool in profile.pools
+    }
+    room = Room(tasks[0].memory // 2, None, "A GPU")
+    (message,) = messages(profile, known_of(profile), place, room, too_large(tasks, room).values())
+    assert message.startswith("encoder: sentence encoder (16,384 tokens at once): about ")
+    assert "; `encoder: {tokens_per_batch: 4096}` needs about" in message
 
 
 def test_an_evaluation_is_shared_unless_vllm_answers():

@@ -4,7 +4,7 @@ import pytest
 
 from selection_platform.estimate.machines import Device, Machine
 from selection_platform.estimate.shape import shape_of
-from selection_platform.estimate.this_machine import MOST_WEIGHTS, _Blocks, measured_machine, precision_hints
+from selection_platform.estimate.this_machine import MOST_WEIGHTS, TOKENS, _Blocks, measured_machine, precision_hints
 
 LLAMA3_8B = shape_of(
     {
@@ -21,10 +21,10 @@ SMALL = shape_of(
 
 
 @pytest.mark.parametrize("shape", [SMALL, LLAMA3_8B], ids=["small", "8B"])
-def test_blocks_are_small_enough_for_a_second(shape):
+def test_blocks_are_small_enough_for_seconds(shape):
     blocks = _Blocks(shape)
     assert sum(weight.numel() for weight in blocks.weights) <= 1.2 * MOST_WEIGHTS
-    assert blocks.run(blocks.weights).shape == (128, blocks.weights[0].shape[1])
+    assert blocks.run(blocks.weights).shape == (TOKENS, blocks.weights[0].shape[1])
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def machine(float32, bfloat16, **settings):
 def test_the_faster_number_type_is_said_and_not_chosen():
     (hint,) = precision_hints(machine(1e11, 4e11, is_cpu=True), "float32")
     assert (
-        "`dtype: bfloat16` would score and evaluate about 4.0 times as fast here as float32, and train about 4" in hint
+        "`dtype: bfloat16` would score and evaluate up to 4.0 times as fast here as float32, and train about 4" in hint
     )
     assert len(precision_hints(machine(1e11, 1e11 / 4, is_cpu=True), "bfloat16")) == 1
     assert precision_hints(machine(1e11, 1.4e11, is_cpu=True), "float32") == []

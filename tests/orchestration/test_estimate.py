@@ -9,7 +9,6 @@ import yaml
 from assets.record.cost_ledger import entries
 from orchestration import estimate as module
 from orchestration.estimate import Estimator, estimate
-from orchestration.known_sizes import KnownSizes
 from orchestration.workspace import open_workspace
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile, shipped_profiles
@@ -195,8 +194,8 @@ def test_every_step_of_a_model_is_counted(tmp_path, monkeypatch, targets, cut):
         steps = [step for step in workspace.staleness.graph.steps if step.asset.op.pool == "gpu"]
         named = {key.to_user_string() for step in steps for key in step.asset.keys}
         left_out = [step for step in steps if not any((name, step.partition_key) in counted for name in step.names)]
-    # Not estimated: the sentence encoder. The base model's own checkpoint is trained on nothing.
-    assert {str(step) for step in left_out if "sentence_embedding" not in step.name} == {"checkpoint  base/demo-3m"}
+    # The base model's own checkpoint is trained on nothing.
+    assert {str(step) for step in left_out} == {"checkpoint  base/demo-3m"}
     if targets:
         assert {"warmup_checkpoint", "gradient_influence.math", "target_embedding.math"} <= named
 
@@ -224,14 +223,17 @@ def test_one_targeted_arm_is_enough(tmp_path, monkeypatch, arm):
 def test_what_vllm_takes_is_not_known_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     profile = yaml.safe_load(shipped_profiles()["demo"].read_text())
-    notes = []
+    notes, hours = [], []
     for name, engine in (("ours", {}), ("theirs", {"engine": "vllm", "vllm_version": "1", "vllm_python": "/v/python"})):
         changed = {**profile, "evaluation": {**profile["evaluation"], **engine}}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(changed))
         with open_workspace(load_profile(str(tmp_path / f"{name}.yaml"))) as workspace:
-            notes.append([note for note in KnownSizes(workspace).notes() if "vLLM" in note])
-    told = "Evaluations: as transformers computes them. With a small model on a CPU vLLM answered 4.9 times as fast; "
-    assert notes == [[], [told + "on a GPU it was not timed."]]
+            found = estimate(workspace)
+        notes.append([note for note in found.notes if "vLLM" in note])
+        hours += [stage.hours is not None for stage in found.stages if stage.name == "evaluation"]
+    told = "Evaluations by vLLM: how long they take is known once one was made. With a small model on a CPU they took "
+    assert notes == [[], [told + "about a fifth of what transformers takes; on a GPU they were not timed."]]
+    assert hours == [True, False]
 
 
 @pytest.mark.slow

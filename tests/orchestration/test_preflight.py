@@ -165,6 +165,9 @@ def test_8_bit_adamw_without_torchao(tmp_path, monkeypatch, capsys):
         "fine_tuning.optimizer: adamw_8bit needs torchao, which is not installed; "
         "install selection-platform[adamw-8bit]"
     ]
+    # Scoring trains nothing.
+    arms = {"entropy": {"train": False}}
+    assert faults(tmp_path, monkeypatch, capsys, models=models, arms=arms, **changes) == []
 
 
 @pytest.mark.slow
@@ -174,6 +177,24 @@ def test_a_python_for_vllm_that_is_not_there(tmp_path, monkeypatch, capsys):
     assert faults(tmp_path, monkeypatch, capsys, models=models, evaluation=evaluation) == [
         "evaluation.vllm_python: there is no /no/python; correct the path, or make an environment with vLLM there"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "rope",
+    [{"rope_parameters": {"rope_type": "longrope"}}, {"rope_scaling": {"type": "su"}}],
+    ids=["as transformers 5 writes it", "as the first Phi-3 did"],
+)
+def test_vllm_and_a_model_with_longrope(tmp_path, monkeypatch, capsys, rope):
+    models = own_model(tmp_path, max_position_embeddings=4096, **rope)
+    (tmp_path / "python").touch()
+    engine = {"engine": "vllm", "vllm_version": "0.32.0", "vllm_python": str(tmp_path / "python")}
+    asked = benchmarks(mmlu="offline_mmlu")
+    (fault,) = faults(tmp_path, monkeypatch, capsys, models=models, evaluation={**asked, **engine})
+    assert fault.startswith("models.mine: evaluation.engine: the model's positions are of the kind longrope, ")
+    assert faults(tmp_path, monkeypatch, capsys, models=models, evaluation=asked) == []
+    only_select = {"random": {"train": False}, "entropy": {"train": False}}
+    assert faults(tmp_path, monkeypatch, capsys, models=models, evaluation={**asked, **engine}, arms=only_select) == []
 
 
 def test_what_is_not_to_be_made_needs_nothing(capsys, place):

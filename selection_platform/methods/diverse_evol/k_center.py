@@ -70,6 +70,8 @@ def k_center(
 def k_center_of_pool(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Greedy k-center where nothing is selected yet: first the row nearest to the mean, of equal ones the first.
 
+    It computes on the CPU: it is part of a step, and only jobs hold a GPU. A million rows take seconds to minutes.
+
     Args:
         embeddings: rows x dim, float32; may be mapped from a file.
         count: rows to pick, at most.
@@ -83,7 +85,7 @@ def k_center_of_pool(embeddings: NDArray[np.float32], count: int) -> NDArray[np.
         part = slice(start, start + _ROWS_PER_BLOCK)
         squared[part] = ((embeddings[part] - mean) ** 2).sum(axis=1)
     first = np.array([int(squared.astype(np.float32).argmin())])
-    rest = k_center(embeddings, first, min(count, len(embeddings)) - 1)
+    rest = k_center(embeddings, first, min(count, len(embeddings)) - 1, device="cpu")
     return np.concatenate([first, rest])
 
 

@@ -132,7 +132,7 @@ def test_an_edit_of_a_statement_makes_exactly_its_assets_due(name, declared, cod
 
 
 # What makes text of conversations is among the settings of those who read it: `text_used`. So are logits in half
-# precision: `scored_in`. No shipped profile evaluates with vLLM.
+# precision: `logits_in`. No shipped profile evaluates with vLLM.
 @pytest.mark.parametrize("name", sorted(VERSIONS.keys() - {"rendering", "half_precision_logits", "vllm_engine"}))
 def test_a_raised_version_makes_the_assets_due_that_are_made_by_it(name, code, before, monkeypatch):
     monkeypatch.setitem(VERSIONS, name, 99)
