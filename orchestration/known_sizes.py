@@ -75,8 +75,8 @@ class KnownSizes:
         notes = [f"{pool}: {self.lengths(pool, models[0]).known}." for pool in self._profile.pools]
         if answers_with_vllm(self._profile.evaluation):
             notes.append(
-                "Evaluations: as transformers computes them. With a small model on a CPU vLLM answered 4.9 times "
-                "as fast; on a GPU it was not timed."
+                "Evaluations: as transformers computes them. With a small model on a CPU vLLM answered about "
+                "twice as fast; on a GPU it was not timed."
             )
         return notes
 
