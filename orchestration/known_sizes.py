@@ -98,7 +98,7 @@ class KnownSizes:
         if answers_with_vllm(self._profile.evaluation):
             notes.append(
                 "Evaluations by vLLM: how long they take is known once one was made. With a small model on a CPU they "
-                "took about a fifth of what transformers takes; on a GPU they were not timed."
+                "took about half of what transformers takes; on a GPU they were not timed."
             )
         return notes
 

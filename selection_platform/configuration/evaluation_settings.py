@@ -96,7 +96,7 @@ class EvaluationSettings(Settings):
 
     engine: Annotated[Literal["transformers", "vllm"], Later("transformers")] = Field(
         default="transformers",
-        description="What answers the prompts. vLLM was several times as fast on a CPU, and was not timed on a GPU. It "
+        description="What answers the prompts. vLLM was about twice as fast on a CPU, and was not timed on a GPU. It "
         "runs in an environment of its own (docs/benchmarks.md). Answers may differ where two tokens are nearly as "
         "likely as each other, so another engine, or another version of vLLM, makes results due.",
     )

@@ -232,7 +232,7 @@ def test_what_vllm_takes_is_not_known_and_that_is_said(tmp_path, monkeypatch):
         notes.append([note for note in found.notes if "vLLM" in note])
         hours += [stage.hours is not None for stage in found.stages if stage.name == "evaluation"]
     told = "Evaluations by vLLM: how long they take is known once one was made. With a small model on a CPU they took "
-    assert notes == [[], [told + "about a fifth of what transformers takes; on a GPU they were not timed."]]
+    assert notes == [[], [told + "about half of what transformers takes; on a GPU they were not timed."]]
     assert hours == [True, False]
 
 
