@@ -10,7 +10,6 @@ judged by the platform's own functions, and every word has to agree.
 import argparse
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +136,7 @@ def _pool(random: Array, arms: Array) -> tuple[Array, float, NDArray[np.bool_]]:
         groups += [arms[:, cell, method] for cell in range(CELLS) for method in range(METHODS)]
     freedom = sum(group.shape[1] - 1 for group in groups)
     squares = sum(group.var(axis=1, ddof=1) * (group.shape[1] - 1) for group in groups)
-    test: Any = stats.levene(*groups, center="median", axis=1)
+    test = stats.levene(*groups, center="median", axis=1)
     return np.sqrt(squares / freedom), float(freedom), test.pvalue >= LEVEL
 
 

@@ -1,7 +1,6 @@
 """k-means clusters of embeddings, for `km_*` and for IFD's pre-experience."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +44,7 @@ def cluster(
     if clusters > rows:
         raise PlatformError(f"{key}: {clusters:,} clusters are more than the {rows:,} samples; lower it in the profile")
     with threadpool_limits(THREADS, "openmp"):
-        k_means: Any = KMeans(clusters, random_state=seed).fit(embeddings)
+        k_means = KMeans(clusters, random_state=seed).fit(embeddings)
     distance = np.empty(rows, dtype=np.float64)
     for start in range(0, rows, BATCH):
         part = slice(start, start + BATCH)

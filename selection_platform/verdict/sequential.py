@@ -76,4 +76,4 @@ def compare_by_looks(
 
 def _half(look: Comparison, share: float, *, sides: int) -> float:
     """Half of the interval that spends a look's share of the error rate, of a look whose spread is known."""
-    return (look.standard_error or 0.0) * float(stats.t.isf((1 - CONFIDENCE) * share / sides, look.freedom))
+    return (look.standard_error or 0.0) * float(stats.t.isf((1 - CONFIDENCE) * share / sides, look.freedom or 0.0))

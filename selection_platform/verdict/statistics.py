@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
@@ -294,8 +294,7 @@ def _shift_to_see(freedom: float, compared: float) -> float:
     highest = 4.0
     while _power(highest, freedom, compared) < POWER:
         highest *= 2
-    root: Any = optimize.brentq(lambda shift: _power(shift, freedom, compared) - POWER, 0, highest)
-    return float(root)
+    return optimize.brentq(lambda shift: _power(shift, freedom, compared) - POWER, 0, highest)
 
 
 def seeds_to_see(difference: float, spread: float, compared: float = 1) -> int | None:

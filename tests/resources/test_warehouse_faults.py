@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,9 +61,16 @@ def filled(warehouse):
     return warehouse
 
 
+@pytest.fixture(scope="module")
+def with_rows(tmp_path_factory, new_warehouse):
+    """A warehouse with rows, which tests copy: to write them takes longer than most tests."""
+    return filled(new_warehouse(tmp_path_factory.mktemp("with-rows") / "warehouse", kept=False))
+
+
 @pytest.fixture
-def warehouse(tmp_path, new_warehouse):
-    return filled(new_warehouse(tmp_path / "demo" / "warehouse", kept=False))
+def warehouse(tmp_path, with_rows):
+    folder = shutil.copytree(with_rows.folder, tmp_path / "demo" / "warehouse")
+    return Warehouse(folder=str(folder))
 
 
 def count(warehouse, pool="p"):

@@ -1,7 +1,5 @@
 """Overlap and rank correlation, against scipy and numbers worked out by hand."""
 
-from typing import Any
-
 import pytest
 from scipy.stats import spearmanr
 
@@ -40,7 +38,7 @@ def test_ranks_with_ties_and_missing_scores(warehouse):
     both = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
     samples, spearman = correlation(warehouse)
     assert samples == 6
-    expected: Any = spearmanr([a for a, _ in both], [b for _, b in both])
+    expected = spearmanr([a for a, _ in both], [b for _, b in both])
     assert spearman == pytest.approx(expected.statistic)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -136,7 +135,7 @@ def test_by_itself_the_same_is_what_two_one_sided_tests_say(arm, random, margin)
 def test_several_runs_give_the_wider_of_scipys_two_intervals(arm, random):
     found = compare(arm, random)
     assume(found.p_value is not None and np.ptp(arm) > 0)
-    both: list[Any] = [stats.ttest_ind(arm, random, equal_var=equal) for equal in (False, True)]
+    both = [stats.ttest_ind(arm, random, equal_var=equal) for equal in (False, True)]
     widths = [each.confidence_interval().high - each.confidence_interval().low for each in both]
     assume(len(arm) == len(random) or abs(widths[0] - widths[1]) > 1e-6)
     expected = both[0] if widths[0] >= widths[1] * (1 - 1e-9) else both[1]
@@ -151,7 +150,7 @@ def test_the_base_model_is_compared_with_the_mean_of_random_runs():
     # It has no seed: standard error 1 / sqrt(3), where another run's would be sqrt(1 + 1/3).
     found = compare([16], [10, 11, 12], arm_varies=False)
     assert found.visible == pytest.approx(4.3027 / math.sqrt(3), abs=1e-3)
-    expected: Any = stats.ttest_1samp([10, 11, 12], 16)
+    expected = stats.ttest_1samp([10, 11, 12], 16)
     assert found.p_value == pytest.approx(expected.pvalue)
     assert (found.spread_assumed, compare([16], [10, 11, 12]).spread_assumed) == (False, True)
     assert compare([16, 17], [10, 11, 12]).spread_assumed is False
