@@ -130,6 +130,14 @@ RDS_PLUS = Method(
     picks_alone=True,
     targeted=True,
 )
+EMBEDDING = Method(
+    "embedding",
+    "as `rds_plus`, by the vectors of a sentence encoder",
+    "pool",
+    set_dependent=True,
+    picks_alone=True,
+    targeted=True,
+)
 LESS = Method("less", "the samples whose gradients point where those of the targets do", "scoring", targeted=True)
 
 METHODS: dict[str, Method] = {
@@ -192,13 +200,14 @@ METHODS: dict[str, Method] = {
             summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
             variant_of=RDS_PLUS.name,
         ),
-        Method(
-            "embedding",
-            "as `rds_plus`, by the vectors of a sentence encoder",
-            "pool",
-            set_dependent=True,
-            picks_alone=True,
-            targeted=True,
+        EMBEDDING,
+        replace(
+            EMBEDDING,
+            name="embedding.max",
+            summary="as `rds_plus.max`, by the vectors of a sentence encoder",
+            set_dependent=False,
+            picks_alone=False,
+            variant_of=EMBEDDING.name,
         ),
         Method(
             "k_center",
