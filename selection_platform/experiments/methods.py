@@ -94,6 +94,12 @@ def _with_variants(method: Method, **summaries: str) -> list[Method]:
     return [method, *variants]
 
 
+def _by_nearest_target(method: Method, summary: str) -> Method:
+    """The variant of a method in which targets do not take turns: samples are ranked by the nearest one."""
+    name = f"{method.name}.max"
+    return replace(method, name=name, summary=summary, set_dependent=False, picks_alone=False, variant_of=method.name)
+
+
 def _best_of_clusters(method: Method) -> Method:
     """The k-means wrapper of a method.
 
@@ -186,14 +192,7 @@ METHODS: dict[str, Method] = {
             variant_of=LESS.name,
         ),
         RDS_PLUS,
-        replace(
-            RDS_PLUS,
-            name="rds_plus.max",
-            summary="the samples most similar to any of the targets",
-            set_dependent=False,
-            picks_alone=False,
-            variant_of=RDS_PLUS.name,
-        ),
+        _by_nearest_target(RDS_PLUS, "the samples most similar to any of the targets"),
         replace(
             RDS_PLUS,
             name="rds_plus.whitened",
@@ -201,14 +200,7 @@ METHODS: dict[str, Method] = {
             variant_of=RDS_PLUS.name,
         ),
         EMBEDDING,
-        replace(
-            EMBEDDING,
-            name="embedding.max",
-            summary="as `rds_plus.max`, by the vectors of a sentence encoder",
-            set_dependent=False,
-            picks_alone=False,
-            variant_of=EMBEDDING.name,
-        ),
+        _by_nearest_target(EMBEDDING, "as `rds_plus.max`, by the vectors of a sentence encoder"),
         Method(
             "k_center",
             "greedily, what lies farthest from all that was picked, by the vectors of a sentence encoder",
