@@ -18,6 +18,7 @@ from assets.pools import pool_assets
 from assets.reports import report_assets
 from assets.scores import score_assets
 from assets.selections import selection_assets
+from assets.sentences import sentence_assets
 from assets.targets import target_assets
 from selection_platform.configuration.profile import Profile
 
@@ -29,6 +30,7 @@ def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
         pool_assets,
         model_assets,
         target_assets,
+        sentence_assets,
         feature_assets,
         assets_of_methods,
         score_assets,

@@ -12,6 +12,7 @@ from assets.record.features import likelihood_metadata, replace_clusters
 from assets.record.job_inputs import samples_file
 from assets.record.recording import recorded
 from assets.record.settings_used import Declared, declare
+from assets.record.vectors import clustered_vectors
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -178,24 +179,24 @@ def feature_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDe
                 data_version=dg.DataVersion(content_hash([grown.content_hash, *map(file_hash, files)])),
             )
 
+    by_encoder = profile.k_means.vectors == "encoder"
+
     @platform_asset(
         partitions=partitions.clustered,
-        deps=partitions.embeddings_to_clusters(),
+        deps=partitions.vectors_to_clusters(),
         group="features",
         kinds={"scikitlearn", "duckdb"},
         settings={"k_means": profile.k_means},
-        sql=["30_features/embedded_samples"],
+        sql=["30_features/sample_ids" if by_encoder else "30_features/embedded_samples"],
         by=["sample_cluster"],
     )
     def sample_cluster(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        """k-means clusters of the samples' embeddings. Table `features.sample_cluster`."""
-        scoring = profile.clustered[context.partition_key]
-        embedded = profile.of_whole_pool(scoring)
-        return replace_clusters(
-            warehouse, artifacts, "sample_cluster", scoring, embedded, "embedding", profile.k_means, "k_means.clusters"
-        )
+        """k-means clusters of the samples' embeddings, as `k_means: vectors` says. Table `features.sample_cluster`."""
+        scoring, settings, key = profile.clustered[context.partition_key], profile.k_means, "k_means.clusters"
+        vectors = clustered_vectors(profile, artifacts, warehouse, scoring)
+        return replace_clusters(warehouse, artifacts, "sample_cluster", scoring, vectors, "embedding", settings, key)
 
     return [token_count, declare(forward_pass, forward_pass_declared), sample_cluster]
 

@@ -131,12 +131,27 @@ class Partitions:
         """A model maps to the partitions that a method scores for it."""
         return _grouped(self._profile.used_models, self._profile.scored(method), lambda scored: scored.model)
 
-    def embeddings_to_clusters(self) -> list[dg.AssetDep]:
-        """The samples of a sub-pool are embedded with those of the whole pool."""
-        clustered, of_whole_pool = self._profile.clustered, self._profile.of_whole_pool
-        to_clusters = _grouped(self._profile.scorings, clustered, lambda scoring: of_whole_pool(scoring).key)
-        sub_pools = self._sub_pools(clustered, lambda scoring: scoring.pool)
-        return [dg.AssetDep("sample_embedding", partition_mapping=to_clusters), *sub_pools]
+    def vectors_to_clusters(self) -> list[dg.AssetDep]:
+        """Clusters are those of a pool or sub-pool."""
+        clustered = self._profile.clustered
+        return [self._clustered_vectors(clustered), *self._sub_pools(clustered, lambda scoring: scoring.pool)]
+
+    def vectors_to_covered(self, method: str) -> dg.AssetDep:
+        """The centres of the clusters, which a method covers, are means of the vectors."""
+        return self._clustered_vectors(self._profile.scored(method))
+
+    def _clustered_vectors(self, downstream: Mapping[str, Scoring] | Mapping[str, Scored]) -> dg.AssetDep:
+        """The vectors that are clustered. The samples of a sub-pool are embedded with those of the whole pool."""
+        whole_pool, profile = self._profile.whole_pool, self._profile
+        if profile.k_means.vectors == "encoder":
+            mapping = _grouped(profile.pools, downstream, lambda of: whole_pool(of.pool))
+            return dg.AssetDep("sentence_embedding", partition_mapping=mapping)
+
+        def scoring(of: Scoring | Scored) -> str:
+            return Scoring(whole_pool(of.pool), of.model or "").key
+
+        mapping = _grouped(profile.scorings, downstream, scoring)
+        return dg.AssetDep("sample_embedding", partition_mapping=mapping)
 
     def clusters_and_scores_to_scored(self, method: str) -> list[dg.AssetDep]:
         """For a wrapper: the clusters of the sub-pool, and the wrapped method's scores of its pool."""

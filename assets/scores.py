@@ -6,10 +6,10 @@ import dagster as dg
 
 from assets.partitions import Partitions
 from assets.record.score_table import replace_scores, score_asset, scored_partition, sql_score
+from assets.record.vectors import clustered_shards
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.experiments.keys import Scoring
 from sql.queries import load_sql
 
 
@@ -82,13 +82,11 @@ def _wrapped_scores(profile: Profile, method: str, partition: dict[str, str | No
 
 
 def _coverage(profile: Profile, partitions: Partitions, method: str) -> dg.AssetsDefinition:
-    embedding = partitions.scorings_to_scored(method, "sample_embedding")[0]
-
     @score_asset(
         profile,
         partitions,
         method,
-        [*partitions.clusters_and_scores_to_scored(method), embedding],
+        [*partitions.clusters_and_scores_to_scored(method), partitions.vectors_to_covered(method)],
         {"python", "duckdb"},
         settings={"coverage": profile.coverage, "budgets": max(profile.budgets)},
         sql=["30_features/clusters", "40_scores/candidates", "40_scores/coverage"],
@@ -97,13 +95,11 @@ def _coverage(profile: Profile, partitions: Partitions, method: str) -> dg.Asset
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        from selection_platform.job.growing import finished_shards
         from selection_platform.methods.coverage import cluster_centres, cover, spread_among
         from selection_platform.methods.positions import write_positions
 
         partition = scored_partition(profile, method, context.partition_key)
-        whole = Scoring(profile.whole_pool(partition["pool"] or ""), partition["model"] or "")
-        shards = finished_shards(artifacts.scoring(whole.key) / "answer_likelihood")
+        shards = clustered_shards(profile, artifacts, profile.scored(method)[context.partition_key])
         clusters = warehouse.query(load_sql("30_features/clusters"), partition)
         centres = cluster_centres(shards, "embedding", clusters["sample_id"].to_list(), clusters["cluster"].to_numpy())
         spread = spread_among(*centres, profile.coverage.similarity)

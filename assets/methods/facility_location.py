@@ -1,17 +1,18 @@
 """Facility location: picks such that every sample of a pool is near to one of them."""
 
+from pathlib import Path
+
 import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
 from assets.partitions import Partitions
-from assets.record.score_table import score_asset, scored_partition
+from assets.record.score_table import score_asset
 from assets.record.vector_picks import replace_picks
+from assets.record.vectors import of_base_model
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
-from selection_platform.experiments.keys import Scoring
-from sql.queries import load_sql
 
 METHOD = "facility_location"
 
@@ -33,23 +34,17 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
     def scores(
         context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse
     ) -> dg.MaterializeResult:
-        from selection_platform.job.growing import finished_shards
         from selection_platform.methods.facility_location import facility_location
 
-        partition = scored_partition(profile, METHOD, context.partition_key)
-        pool, model = partition["pool"] or "", partition["model"] or ""
-        whole = Scoring(profile.whole_pool(pool), model)
-        of = {"pool": pool, "model": model, "embedded_pool": whole.pool}
-        wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), of)["sample_id"])
-        shards = finished_shards(artifacts.scoring(whole.key) / "answer_likelihood")
+        found = of_base_model(profile, artifacts, warehouse, profile.scored(METHOD)[context.partition_key])
         counts: dict[str, int] = {}
 
-        def pick(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        def pick(vectors: NDArray[np.float32], _: Path) -> NDArray[np.int64]:
             counts.update({"samples to cover": min(settings.covered_samples, len(vectors)), "of": len(vectors)})
             checkpoint = artifacts.picks(METHOD, context.partition_key) / "checkpoint.npz"
             return facility_location(vectors, settings.covered_samples, max(profile.budgets), checkpoint)
 
-        result = replace_picks(profile, METHOD, context, artifacts, warehouse, shards, wanted, pick)
+        result = replace_picks(profile, METHOD, context, artifacts, warehouse, found, pick)
         return result._replace(metadata={**(result.metadata or {}), **counts})
 
     return [scores]

@@ -12,6 +12,7 @@ from assets.record.job_inputs import job_content_hash, samples_file
 from assets.record.metadata import model_result
 from assets.record.score_table import sql_score
 from assets.record.settings_used import only, trained_in, without
+from assets.record.vectors import of_base_model
 from resources.artifact_store import ArtifactStore
 from resources.conversations import conversations_sql
 from resources.job_launcher import JobLauncher
@@ -42,8 +43,9 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         """k-means clusters of the embeddings of the samples' prompts. Table `features.prompt_cluster`."""
         scoring = profile.scorings[context.partition_key]
         settings, key = profile.pre_experience, "pre_experience.clusters"
+        vectors = of_base_model(profile, artifacts, warehouse, scoring)
         return replace_clusters(
-            warehouse, artifacts, "prompt_cluster", scoring, scoring, "prompt_embedding", settings, key
+            warehouse, artifacts, "prompt_cluster", scoring, vectors, "prompt_embedding", settings, key
         )
 
     @platform_asset(

@@ -1,7 +1,5 @@
 """RDS+: the samples whose hidden states are most similar to those of targets."""
 
-import shutil
-
 import dagster as dg
 import numpy as np
 
@@ -11,6 +9,7 @@ from assets.record.checks import COMPLETENESS, Completeness
 from assets.record.features import window_metadata
 from assets.record.job_inputs import job_content_hash
 from assets.record.score_table import sql_score
+from assets.record.vectors import as_array, of_base_model
 from resources.artifact_store import ArtifactStore
 from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
@@ -134,23 +133,18 @@ def _similarity(
         from selection_platform.methods.whitening import fit_whitening
 
         scored = profile.scored(method)[context.partition_key]
-        model, pool = scored.model or "", profile.whole_pool(scored.pool)
-        of_pass = artifacts.scoring(Scoring(pool, model).key)
-        # A fixed place, so that what a killed run left there, which may be gigabytes, goes now.
+        of_pass = artifacts.scoring(Scoring(profile.whole_pool(scored.pool), scored.model or "").key)
+        kept_apart = finished_apart(of_pass / "answer_likelihood")
+        of_samples = of_base_model(profile, artifacts, warehouse, scored)._replace(shards=kept_apart)
         scratch = artifacts.scoring(context.partition_key) / name
-        shutil.rmtree(scratch, ignore_errors=True)
-        of = {"pool": scored.pool, "model": model, "embedded_pool": pool}
-        wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), of)["sample_id"])
-        shards = finished_apart(of_pass / "answer_likelihood")
-        ids, samples = read_embeddings(shards, scratch / "samples.npy", "weighted_embedding", wanted)
-        target_ids, vectors = read_embeddings(shard_files(of_pass / embedding), scratch / "targets.npy")
-        transform = fit_whitening(samples) if whitened else np.asarray
-        found = similarity(samples, vectors, max(profile.budgets), transform)
-        write_similarity(ids, target_ids, found, scratch / "similarity.parquet")
-        partition = {"pool": scored.pool, "model": model, "targets": of_targets}
-        complete = Completeness(table, partition)
-        rows = warehouse.replace_from_parquet(table, partition, [scratch / "similarity.parquet"], complete.verify)
-        shutil.rmtree(scratch)
+        with as_array(of_samples, scratch, "weighted_embedding") as (ids, samples):
+            target_ids, vectors = read_embeddings(shard_files(of_pass / embedding), scratch / "targets.npy")
+            transform = fit_whitening(samples) if whitened else np.asarray
+            found = similarity(samples, vectors, max(profile.budgets), transform)
+            write_similarity(ids, target_ids, found, scratch / "similarity.parquet")
+            partition = {**scored._asdict(), "targets": of_targets}
+            complete = Completeness(table, partition)
+            rows = warehouse.replace_from_parquet(table, partition, [scratch / "similarity.parquet"], complete.verify)
         return dg.MaterializeResult(
             metadata={"dagster/table_name": table, "dagster/partition_row_count": rows, "targets": len(target_ids)},
             check_results=[complete.result()],

@@ -1,10 +1,10 @@
 """Functions that the assets of several features share."""
 
-import shutil
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.record.vectors import Vectors, as_array
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.method_settings import KMeansSettings, PreExperienceSettings
@@ -38,32 +38,22 @@ def replace_clusters(
     artifacts: ArtifactStore,
     table: str,
     scoring: Scoring,
-    embedded: Scoring,
+    vectors: Vectors,
     column: str,
     settings: KMeansSettings | PreExperienceSettings,
     key: str,
 ) -> dg.MaterializeResult:
-    """Cluster a column of the forward pass's shards into `features.<table>`, and describe the clusters.
+    """Cluster a column of vectors into `features.<table>`, and describe the clusters.
 
-    The shards of the pass over the pool `embedded` have the same content as the warehouse, already as arrays. `key` is
-    the profile's setting for the number of clusters.
+    `key` is the profile's setting for the number of clusters.
     """
     from selection_platform.features.sample_cluster import write_clusters
-    from selection_platform.features.sample_embedding import read_embeddings
-    from selection_platform.job.growing import finished_shards
 
     folder = artifacts.scoring(scoring.key)
     output = folder / f"{table}.parquet"
-    # A fixed path, so that gigabytes that a killed run left there are deleted now.
-    scratch = folder / f"{table}.scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
     partition = {"pool": scoring.pool, "model": scoring.model}
-    samples = {**partition, "embedded_pool": embedded.pool}
-    wanted = set(warehouse.query(load_sql("30_features/embedded_samples"), samples)["sample_id"])
-    files = finished_shards(artifacts.scoring(embedded.key) / "answer_likelihood")
-    sample_ids, embeddings = read_embeddings(files, scratch / "embeddings.npy", column, wanted)
-    write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
-    shutil.rmtree(scratch)
+    with as_array(vectors, folder / f"{table}.scratch", column) as (sample_ids, embeddings):
+        write_clusters(sample_ids, embeddings, settings.clusters, settings.seed, output, key)
     rows = warehouse.replace_from_parquet(f"features.{table}", partition, [output])
     sizes = warehouse.query(load_sql("30_features/cluster_sizes"), {"table": f"features.{table}", **partition})
     return dg.MaterializeResult(

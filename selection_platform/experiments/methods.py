@@ -94,6 +94,12 @@ def _with_variants(method: Method, **summaries: str) -> list[Method]:
     return [method, *variants]
 
 
+def _by_nearest_target(method: Method, summary: str) -> Method:
+    """The variant of a method in which targets do not take turns: samples are ranked by the nearest one."""
+    name = f"{method.name}.max"
+    return replace(method, name=name, summary=summary, set_dependent=False, picks_alone=False, variant_of=method.name)
+
+
 def _best_of_clusters(method: Method) -> Method:
     """The k-means wrapper of a method.
 
@@ -126,6 +132,14 @@ RDS_PLUS = Method(
     "rds_plus",
     "the samples most similar to the targets, which take turns, each its best that is left",
     "scoring",
+    set_dependent=True,
+    picks_alone=True,
+    targeted=True,
+)
+EMBEDDING = Method(
+    "embedding",
+    "as `rds_plus`, by the vectors of a sentence encoder",
+    "pool",
     set_dependent=True,
     picks_alone=True,
     targeted=True,
@@ -178,28 +192,15 @@ METHODS: dict[str, Method] = {
             variant_of=LESS.name,
         ),
         RDS_PLUS,
-        replace(
-            RDS_PLUS,
-            name="rds_plus.max",
-            summary="the samples most similar to any of the targets",
-            set_dependent=False,
-            picks_alone=False,
-            variant_of=RDS_PLUS.name,
-        ),
+        _by_nearest_target(RDS_PLUS, "the samples most similar to any of the targets"),
         replace(
             RDS_PLUS,
             name="rds_plus.whitened",
             summary="the same, after a whitening that lets every direction of the hidden states weigh as much",
             variant_of=RDS_PLUS.name,
         ),
-        Method(
-            "embedding",
-            "as `rds_plus`, by the vectors of a sentence encoder",
-            "pool",
-            set_dependent=True,
-            picks_alone=True,
-            targeted=True,
-        ),
+        EMBEDDING,
+        _by_nearest_target(EMBEDDING, "as `rds_plus.max`, by the vectors of a sentence encoder"),
         Method(
             "k_center",
             "greedily, what lies farthest from all that was picked, by the vectors of a sentence encoder",

@@ -1,4 +1,4 @@
--- The k-means cluster of each sample's embedding.
+-- The k-means cluster of each sample's embedding: the base model's, or the sentence encoder's (setting k_means.vectors).
 CREATE TABLE features.sample_cluster (
     pool VARCHAR,
     model VARCHAR,

@@ -16,7 +16,8 @@ from tests.small_run import PROFILE, conversations, due, output_of, refreshed
 SELECT = {"train": False}
 BEFORE = {"random": SELECT, "entropy": SELECT, "rds_plus": SELECT, "stars": {"column": "stars", **SELECT}}
 ONE_BY_ONE = ["coverage_entropy", "coverage_stars", "coverage_s_ifd", "facility_location"]
-BY_SENTENCES = ["embedding", "k_center"]
+PICKED_BY_SENTENCES = ["embedding", "k_center"]
+BY_SENTENCES = ["embedding.max", *PICKED_BY_SENTENCES]
 ADDED = [*ONE_BY_ONE, "s_ifd", "grape"]
 SHARED_PASS = {"answer_likelihood", "sample_embedding", "weighted_embedding", "prompt_effect"}
 
@@ -89,7 +90,7 @@ def test_added_arms_select_and_nothing_else_is_made_again(own, capsys, outside_j
     # Only a job holds a GPU.
     assert outside_jobs == set()
     assert not [file for file in (own.home / "artifacts" / "picks").rglob("*") if file.is_file()]
-    for method in (*ONE_BY_ONE, *BY_SENTENCES):
+    for method in (*ONE_BY_ONE, *PICKED_BY_SENTENCES):
         rows = own.rows(capsys, f"SELECT score, dropped FROM scores.\"{method}\" WHERE pool = 'letters'")
         assert sorted(row["score"] for row in rows if row["score"]) == [-3, -2, -1]
         assert {None, "not among the picks up to the largest budget"} <= {row["dropped"] for row in rows}
@@ -148,7 +149,10 @@ def _check_s_ifd(own, capsys):
 
 
 def _check_sentences(own, capsys):
-    """Each of three targets takes its like; k-center begins in the middle and goes far from it. Some are alike."""
+    """Each of three targets takes its like; k-center begins in the middle and goes far from it. Some are alike.
+
+    Every sample has the highest of its cosines with the targets.
+    """
     file = own.home / "artifacts/scoring/letters/sentence_embedding/000/part-00000.parquet"
     table = pl.read_parquet(file).sort("sample_id")
     places = {name: place for place, name in enumerate(table["sample_id"])}
@@ -158,6 +162,10 @@ def _check_sentences(own, capsys):
         return vectors[[places[row["sample_id"]] for row in own.rows(capsys, f"SELECT sample_id FROM {sql}")]]
 
     targets = of("pools.targets ORDER BY sample_id")
+    highest = own.rows(capsys, 'SELECT sample_id, score FROM scores."embedding.max" ORDER BY sample_id')
+    assert [row["sample_id"] for row in highest] == list(places)
+    cosines = [[sum(a * b for a, b in zip(row, target, strict=True)) for target in targets] for row in vectors]
+    assert [row["score"] for row in highest] == pytest.approx([max(row) for row in cosines], abs=1e-6)
     picked = of("scores.embedding WHERE score IS NOT NULL ORDER BY score DESC")
     assert (targets * picked).sum(axis=1) == pytest.approx([1, 1, 1])
     for pool, rows in (("letters", len(vectors)), ("letters@80", 80)):

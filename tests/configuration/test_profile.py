@@ -5,7 +5,7 @@ import yaml
 
 from selection_platform.configuration.arm_settings import ArmSettings
 from selection_platform.configuration.checks import adapters
-from selection_platform.configuration.profile import load_profile, shipped_profiles
+from selection_platform.configuration.profile import ProfileError, load_profile, shipped_profiles
 from selection_platform.pools.sources import source_state
 
 SMALLEST = {
@@ -161,3 +161,12 @@ def test_a_copy_with_other_arms_has_their_methods_and_experiments():
     )
     assert {experiment.method for experiment in copy.experiments.values()} == {"base", "mine"}
     assert "mine" in copy.methods
+
+
+def test_clusters_of_an_encoder_need_no_window_of_the_base_model(tmp_path):
+    names = ("km_token_length", "coverage_mine")
+    arms = {**{name: {"train": False} for name in names}, "mine": {"column": "stars", "train": False}}
+    short = {"models": {"tiny": {"pretraining": {"steps": 1, "context": 512}}}, "arms": arms}
+    with pytest.raises(ProfileError, match=r"scoring\.max_length: 4096 is beyond the 512 tokens"):
+        load_profile(write(tmp_path, **short))
+    assert load_profile(write(tmp_path, k_means={"vectors": "encoder"}, **short)).has_clusters

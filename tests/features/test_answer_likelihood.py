@@ -14,20 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
-from transformers.modeling_outputs import CausalLMOutput
+from transformers import AutoTokenizer
 
 from selection_platform.errors import NotFinite
 from selection_platform.features.answer_likelihood import LikelihoodSpec, score
 from selection_platform.features.token_count import Boundary
 from selection_platform.models import forward_pass
-from selection_platform.models.forward_pass import batches, check_model, forward
-from selection_platform.models.head import UnsupportedModel
+from selection_platform.models.forward_pass import forward
 from selection_platform.text.conversation import Message
 from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer, tokenize_last_answer_jointly
+from tests.shards import shard_bytes, shard_rows
 from tests.specs import changed, shared_pass
 from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, save_model, write_samples
 
@@ -38,14 +35,6 @@ def spec(tmp_path: Path) -> LikelihoodSpec:
     save_model(tmp_path / "model", CONFIGS["llama"])
     write_samples(tmp_path / "samples.parquet", random_samples(24))
     return shared_pass(tmp_path)
-
-
-def read_scores(folder: Path) -> pa.Table:
-    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))])
-
-
-def shard_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
 
 
 def run_alone(model, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +99,7 @@ def test_equals_one_sample_at_a_time(
     write_samples(Path(spec.samples_file), samples)
     other = changed(spec, model_folder=str(folder), boundary=boundary, prompt_embedding=True, cut=cut)
     summary = score(other, tmp_path / "out")
-    scores = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
+    scores = {row["sample_id"]: row for row in shard_rows(tmp_path / "out").to_pylist()}
     assert scores.keys() == samples.keys()
     expected = {name: reference(model, tokenizer, messages, 60, boundary, cut) for name, messages in samples.items()}
     for name, wanted in expected.items():
@@ -151,7 +140,7 @@ def test_what_the_prompt_does_to_each_token_is_kept_by_the_same_pass(
         )
         assert one == other != []
     assert not list((tmp_path / "without").glob("apart.prompt_effect-*"))
-    scores = {row["sample_id"]: row for row in read_scores(tmp_path / "with").to_pylist()}
+    scores = {row["sample_id"]: row for row in shard_rows(tmp_path / "with").to_pylist()}
     kept = [
         row
         for path in sorted((tmp_path / "with").glob("apart.prompt_effect-*"))
@@ -195,7 +184,7 @@ def test_position_weighted_embeddings_are_kept_beside_the_shards_by_the_same_pas
     manifests = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("with", "without"))
     assert len({manifest["content_hash"] for manifest in manifests}) == 1
     kept = [row for path in sorted((tmp_path / "with").glob("apart-*")) for row in pq.read_table(path).to_pylist()]
-    assert [row["sample_id"] for row in kept] == read_scores(tmp_path / "with")["sample_id"].to_pylist()
+    assert [row["sample_id"] for row in kept] == shard_rows(tmp_path / "with")["sample_id"].to_pylist()
     assert not list((tmp_path / "without").glob("apart-*"))
     for row in kept:
         last = tokenize_last_answer(random_samples(24)[row["sample_id"]], tokenizer)
@@ -207,17 +196,11 @@ def test_position_weighted_embeddings_are_kept_beside_the_shards_by_the_same_pas
         assert row["weighted_embedding"] == pytest.approx(expected / sum(range(1, len(tokens) + 1)), rel=1e-4, abs=1e-5)
 
 
-def test_the_weights_of_positions_by_hand():
-    # Three tokens weigh 1/6, 2/6 and 3/6, two weigh 1/3 and 2/3; what stands behind them counts nothing.
-    hidden = torch.tensor([[[6.0, 0.0], [3.0, 3.0], [0.0, 2.0]], [[3.0, 0.0], [0.0, 3.0], [99.0, 99.0]]])
-    assert forward_pass.weighted_hidden(hidden, np.array([3, 2])).tolist() == [[2.0, 2.0], [1.0, 2.0]]
-
-
 def test_a_prompt_longer_than_the_window_leaves_the_answer_whole(spec: LikelihoodSpec, tmp_path: Path):
     samples = long_samples()
     write_samples(Path(spec.samples_file), samples)
     summary = score(spec, tmp_path / "out")
-    rows = {row["sample_id"]: row for row in read_scores(tmp_path / "out").to_pylist()}
+    rows = {row["sample_id"]: row for row in shard_rows(tmp_path / "out").to_pylist()}
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     cue = len(tokenizer.encode("Assistant: "))
     whole = len(tokenizer.encode("the hat"))
@@ -246,7 +229,7 @@ def test_a_model_of_equal_chances_gives_the_logarithm_of_its_vocabulary(spec: Li
         },
     )
     summary = score(changed(spec, cut="answer_end"), tmp_path / "out")
-    b, a, c = read_scores(tmp_path / "out").drop(["embedding"]).to_pylist()  # longest first
+    b, a, c = shard_rows(tmp_path / "out").drop(["embedding"]).to_pylist()  # longest first
     assert a["answer_tokens"] == 3
     assert a["answer_nll"] == pytest.approx(3 * math.log(300))
     assert a["direct_answer_nll"] == pytest.approx(3 * math.log(300))
@@ -275,7 +258,7 @@ def test_neighbours_in_a_batch_and_chunks_of_logits_change_nothing(spec: Likelih
     score(spec, tmp_path / "together")
     # 60 tokens a batch: nearly every sample alone.
     score(changed(spec, tokens_per_batch=60, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
-    together, alone = read_scores(tmp_path / "together"), read_scores(tmp_path / "alone")
+    together, alone = shard_rows(tmp_path / "together"), shard_rows(tmp_path / "alone")
     assert together["sample_id"] == alone["sample_id"]
     for column in ("prompt_nll", "answer_nll", "direct_answer_nll"):
         np.testing.assert_allclose(together[column].to_numpy(), alone[column].to_numpy(), rtol=0, atol=1e-4)
@@ -285,13 +268,13 @@ def test_neighbours_in_a_batch_and_chunks_of_logits_change_nothing(spec: Likelih
 def test_bfloat16_is_near_float32(spec: LikelihoodSpec, tmp_path: Path):
     score(spec, tmp_path / "wide")
     score(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
-    wide, narrow = read_scores(tmp_path / "wide"), read_scores(tmp_path / "narrow")
+    wide, narrow = shard_rows(tmp_path / "wide"), shard_rows(tmp_path / "narrow")
     np.testing.assert_allclose(narrow["prompt_nll"].to_numpy(), wide["prompt_nll"].to_numpy(), rtol=0.03)
 
 
 def ifd(folder: Path) -> np.ndarray:
     """In the order of ids, of the samples that have one."""
-    table = read_scores(folder).sort_by("sample_id")
+    table = shard_rows(folder).sort_by("sample_id")
     answer, alone = (table[name].drop_null().to_numpy() for name in ("answer_nll", "direct_answer_nll"))
     return answer / alone
 
@@ -311,7 +294,7 @@ def test_half_precision_and_other_batches_change_ifd_by_little_of_its_spread(spe
 
 def test_shards_are_in_the_order_of_length_and_padding_is_counted(spec: LikelihoodSpec, tmp_path: Path):
     summary = score(spec, tmp_path / "out")
-    scores = read_scores(tmp_path / "out")
+    scores = shard_rows(tmp_path / "out")
     keys = [(-row["prompt_tokens"] - row["answer_tokens"], row["sample_id"]) for row in scores.to_pylist()]
     assert keys == sorted(keys)
     assert [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "out").glob("part-*"))] == [7, 7, 7, 3]
@@ -379,9 +362,9 @@ def test_a_job_is_known_by_content_and_not_by_path(spec: LikelihoodSpec, tmp_pat
     assert score(moved, tmp_path / "out") == summary  # the same seconds: nothing ran
     assert score(changed(moved, max_length=50), tmp_path / "out").seconds != summary.seconds
     save_model(tmp_path / "moved", CONFIGS["llama"], seed=1)
-    first = read_scores(tmp_path / "out")["answer_nll"]
+    first = shard_rows(tmp_path / "out")["answer_nll"]
     score(changed(moved, max_length=50), tmp_path / "out")
-    assert read_scores(tmp_path / "out")["answer_nll"] != first
+    assert shard_rows(tmp_path / "out")["answer_nll"] != first
 
 
 def test_nan_names_the_sample(spec: LikelihoodSpec, tmp_path: Path):
@@ -399,32 +382,6 @@ def test_nan_names_the_sample(spec: LikelihoodSpec, tmp_path: Path):
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-class SeesIds(GPT2LMHeadModel):
-    """Its logits depend on more than the last hidden state."""
-
-    def forward(self, input_ids=None, **arguments):  # pyright: ignore[reportIncompatibleMethodOverride]
-        output = super().forward(input_ids, **arguments)
-        return output if input_ids is None else CausalLMOutput(logits=output.logits + input_ids[..., None])
-
-
-def test_refuses_models_it_would_score_wrongly(tmp_path: Path):
-    model = save_model(tmp_path, CONFIGS["gpt2"])
-    check_model(model)
-    with pytest.raises(UnsupportedModel, match="do not follow from the decoder's last hidden state"):
-        check_model(SeesIds(GPT2Config(n_embd=32, n_layer=1, n_head=2)).eval())
-    decoder = model.get_decoder()
-    plain = decoder.forward
-
-    def looks_ahead(*inputs, **arguments):
-        output = plain(*inputs, **arguments)
-        output.last_hidden_state = output.last_hidden_state + output.last_hidden_state.mean(dim=1, keepdim=True)
-        return output
-
-    decoder.forward = looks_ahead
-    with pytest.raises(UnsupportedModel, match="not causal"):
-        check_model(model)
-
-
 def test_refuses_impossible_jobs(spec: LikelihoodSpec, tmp_path: Path):
     with pytest.raises(ValueError, match="128 positions"):
         score(changed(spec, max_length=129, tokens_per_batch=256), tmp_path / "out")
@@ -438,13 +395,3 @@ def test_refuses_impossible_jobs(spec: LikelihoodSpec, tmp_path: Path):
     pq.write_table(pa.concat_tables([one, one]), tmp_path / "samples.parquet")
     with pytest.raises(ValueError, match="'twin' occurs more than once"):
         score(spec, tmp_path / "out")
-
-
-@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 100))
-def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int):
-    array = np.array(lengths, dtype=np.int64)
-    found = [list(indices) for indices in batches(array, budget)]
-    order = [index for indices in found for index in indices]
-    assert order == sorted((i for i, n in enumerate(lengths) if n), key=lambda i: (-lengths[i], i))
-    for indices in found:
-        assert len(indices) == 1 or len(indices) * lengths[indices[0]] <= budget

@@ -20,7 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selection_platform.errors import NotFinite
 from selection_platform.job.folder import FILES
 from selection_platform.methods.less import influence_pass
-from selection_platform.methods.less.adam_direction import prepare_moments, update_direction
 from selection_platform.methods.less.gradient_influence import InfluenceSpec, measure
 from selection_platform.methods.less.influence_pass import batch_influence
 from selection_platform.methods.less.warmed_up import load_warmed_up
@@ -30,6 +29,7 @@ from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
 from selection_platform.training.epoch_snapshots import MOMENTS_FILE, EpochSnapshot, epoch_snapshots
 from selection_platform.training.fine_tuning import fine_tune
+from tests.shards import shard_bytes, shard_rows
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, cut_apart, long_samples, random_samples, write_samples
 from tests.warm_ups import warm_up_spec
@@ -85,14 +85,6 @@ def spec(warm_ups: dict[str, Path], tmp_path: Path) -> InfluenceSpec:
     )
 
 
-def read_influence(folder: Path) -> pa.Table:
-    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))])
-
-
-def shard_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
-
-
 class Plain:
     """LESS as one would write it down."""
 
@@ -143,7 +135,7 @@ def test_equals_autograd_of_one_sample_at_a_time(
     samples = {**random_samples(24), **long_samples()}
     write_samples(Path(spec.samples_file), samples)
     summary = measure(changed(spec, warmup_folder=str(folder), cut=cut), tmp_path / "out")
-    table = read_influence(tmp_path / "out")
+    table = shard_rows(tmp_path / "out")
     found = {
         (row["sample_id"], row["epoch"], row["direction"], row["target"]): row["influence"] for row in table.to_pylist()
     }
@@ -180,7 +172,7 @@ def test_the_end_of_sequence_token_counts_in_samples_and_in_targets(
     summary = measure(changed(spec, directions=("published",)), tmp_path / "out")
     found = {
         (row["sample_id"], row["target"]): row["influence"]
-        for row in read_influence(tmp_path / "out").to_pylist()
+        for row in shard_rows(tmp_path / "out").to_pylist()
         if row["epoch"] == 1
     }
     plain = Plain(epoch_snapshots(warm_ups["llama"])[0])
@@ -205,7 +197,7 @@ def test_the_end_of_sequence_token_counts_in_samples_and_in_targets(
 @pytest.mark.slow
 def test_columns_and_order(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "out")
-    table = read_influence(tmp_path / "out")
+    table = shard_rows(tmp_path / "out")
     assert table.schema == pa.schema(
         [
             ("sample_id", pa.string()),
@@ -237,7 +229,7 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
     measure(spec, tmp_path / "together")
     monkeypatch.setattr("selection_platform.methods.less.sample_gradients._CPU_CHUNK", 1)
     measure(changed(spec, tokens_per_batch=MAX_LENGTH, logit_rows=1, samples_per_shard=1), tmp_path / "alone")
-    together, alone = (read_influence(tmp_path / name).to_pandas() for name in ("together", "alone"))
+    together, alone = (shard_rows(tmp_path / name).to_pandas() for name in ("together", "alone"))
     assert together.drop(columns="influence").equals(alone.drop(columns="influence"))
     np.testing.assert_allclose(together["influence"], alone["influence"], rtol=0, atol=1e-5)
 
@@ -246,7 +238,7 @@ def test_neighbours_in_a_batch_and_chunks_change_nothing(
 def test_one_direction_alone_gives_what_it_gives_beside_the_other(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "both")
     measure(changed(spec, directions=("published",)), tmp_path / "one")
-    both, one = (read_influence(tmp_path / name).to_pylist() for name in ("both", "one"))
+    both, one = (shard_rows(tmp_path / name).to_pylist() for name in ("both", "one"))
     assert [row for row in both if row["direction"] == "published"] == one
 
 
@@ -254,32 +246,9 @@ def test_one_direction_alone_gives_what_it_gives_beside_the_other(spec: Influenc
 def test_bfloat16_is_near_float32(spec: InfluenceSpec, tmp_path: Path):
     measure(spec, tmp_path / "wide")
     measure(changed(spec, dtype="bfloat16"), tmp_path / "narrow")
-    wide, narrow = (read_influence(tmp_path / name)["influence"].drop_null().to_numpy() for name in ("wide", "narrow"))
+    wide, narrow = (shard_rows(tmp_path / name)["influence"].drop_null().to_numpy() for name in ("wide", "narrow"))
     assert np.corrcoef(wide, narrow)[0, 1] > 0.99
     np.testing.assert_allclose(narrow, wide, atol=0.1)
-
-
-@pytest.mark.parametrize("steps", [1, 7])
-def test_the_adam_direction_is_what_torch_does_next(steps: int):
-    torch.manual_seed(0)
-    # Spread over orders of magnitude, down to where epsilon counts.
-    scale = torch.logspace(-10, 0, 50).double()
-    weight = torch.nn.Parameter(torch.zeros(50, dtype=torch.float64))
-    optimizer = torch.optim.AdamW([weight], lr=1.0, weight_decay=0.0)
-    for _ in range(steps):
-        weight.grad = torch.randn(50, dtype=torch.float64) * scale
-        optimizer.step()
-    state = optimizer.state[weight]
-    moments = prepare_moments(
-        state["exp_avg"].clone(), state["exp_avg_sq"].clone(), steps, (0.9, 0.999), 1e-8, ["adam"]
-    )
-    gradient = torch.randn(50, dtype=torch.float64) * scale
-    before = weight.detach().clone()
-    weight.grad = gradient
-    optimizer.step()
-    moved = before - weight.detach()
-    direction = update_direction(gradient.float()[None], moments, "adam")[0].double()
-    torch.testing.assert_close(direction / direction.norm(), moved / moved.norm(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -292,7 +261,7 @@ def test_a_step_along_the_best_sample_lowers_the_targets_loss(
     samples = random_samples(24)
     rows = [
         row
-        for row in read_influence(tmp_path / "out").to_pylist()
+        for row in shard_rows(tmp_path / "out").to_pylist()
         if (row["epoch"], row["direction"], row["target"]) == (2, "adam", "z/one") and row["influence"] is not None
     ]
     ranked = [row["sample_id"] for row in sorted(rows, key=lambda row: row["influence"])]

@@ -33,6 +33,7 @@ from selection_platform.methods.selectit.rating_prompts import (
 from selection_platform.text.conversation import Message
 from selection_platform.text.cuts import ScoringCut
 from selection_platform.text.rendering import tokenize_last_answer
+from tests.shards import shard_bytes
 from tests.specs import changed, made
 from tests.tiny import CONFIGS, cut_apart, long_samples, paper, random_samples, save_model, write_samples
 
@@ -61,10 +62,6 @@ def spec(tmp_path: Path) -> RatingSpec:
 
 def read_ratings(folder: Path) -> pa.Table:
     return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))])
-
-
-def shard_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
 
 
 def cut_conversation(tokenizer, messages: list[Message], room: int, cut: ScoringCut) -> tuple[list[int], list[int]]:
