@@ -81,7 +81,7 @@ class KnownSizes:
         Raises:
             PlatformError: its configuration cannot be had.
         """
-        if self._quick or not (self._profile.uses("embedding") or self._profile.uses("k_center")):
+        if self._quick or not self._profile.uses_encoder:
             return None
         try:
             return find_encoder_shape(self._profile.encoder)

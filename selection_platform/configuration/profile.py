@@ -254,6 +254,12 @@ class Profile(MethodSettings):
         """Whether an arm selects by k-means clusters of the pools' samples."""
         return any(self.methods[name].wraps for name in self.arms)
 
+    @property
+    def uses_encoder(self) -> bool:
+        """Whether an arm selects by the vectors of the sentence encoder, or by clusters of them."""
+        by_clusters = self.has_clusters and self.k_means.vectors == "encoder"
+        return by_clusters or self.uses("embedding") or self.uses("k_center")
+
     @cached_property
     def experiments(self) -> dict[str, Experiment]:
         """Every experiment of the profile, by key."""

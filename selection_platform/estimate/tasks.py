@@ -19,7 +19,7 @@ from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.target_sizes import given_targets, groups_of
 from selection_platform.estimate.task import Known, Task
 from selection_platform.evaluation.spec import answers_with_vllm
-from selection_platform.experiments.keys import Experiment
+from selection_platform.experiments.keys import Experiment, Scoring
 from selection_platform.experiments.methods import name_for_targets
 from selection_platform.text.cuts import ScoringCut
 
@@ -51,10 +51,8 @@ class Tasks:
         profile = self._profile
         if any(profile.methods[name].scored_per == "scoring" for name in profile.arms):
             yield from map(self._forward_pass, profile.scorings)
-        # How long the vectors of a sentence encoder are is known only from its files.
-        if profile.has_clusters and profile.k_means.vectors == "base_model":
-            clusters = profile.k_means.clusters
-            yield from (self._clusters(key, "sample_cluster", clusters) for key in profile.clustered)
+        if profile.has_clusters:
+            yield from self._sample_clusters()
         if profile.uses("selectit"):
             yield from map(self._rating, profile.ratings)
         yield from self._target_embeddings()
@@ -105,9 +103,14 @@ class Tasks:
     def _shared_place(self) -> Place:
         return replace(self._place, processes=self._profile.jobs.processes)
 
-    def _clusters(self, key: str, asset: str, clusters: int) -> Task:
-        scoring = self._profile.clustered.get(key) or self._profile.scorings[key]
-        shape = self._known.shapes[scoring.model]
+    def _sample_clusters(self) -> Iterator[Task]:
+        settings = self._profile.k_means
+        for key, scoring in self._profile.clustered.items():
+            shape = self._known.encoder if settings.vectors == "encoder" else self._known.shapes[scoring.model]
+            if shape is not None:
+                yield self._clusters("sample_cluster", key, scoring, shape, settings.clusters)
+
+    def _clusters(self, asset: str, key: str, scoring: Scoring, shape: Shape, clusters: int) -> Task:
         rows = len(self._part(scoring.pool, scoring.model))
         whole = 2.0 * rows * shape.hidden * clusters * LLOYD_ROUNDS
         return Task(
@@ -127,8 +130,8 @@ class Tasks:
         if not profile.uses_pre_experience:
             return
         for key, scoring in profile.scorings.items():
-            yield self._clusters(key, "prompt_cluster", settings.clusters)
             lengths, shape = self._known.lengths(scoring.pool, scoring.model), self._known.shapes[scoring.model]
+            yield self._clusters("prompt_cluster", key, scoring, shape, settings.clusters)
             few = partial(lengths.sample, settings.clusters * settings.samples_per_cluster, settings.seed)
             recipe = profile.fine_tuning.model_copy(update={"epochs": settings.epochs})
             count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
@@ -244,7 +247,7 @@ class Tasks:
             disk = len(lengths) * (4 * shape.hidden + 100)
             work = partial(self._encoded, shape, partial(self._known.lengths, pool, None))
             yield make("sentence_embedding", pool, work=work, disk=disk, working=4 * lengths.tokens)
-            for name in self._target_sets("embedding"):
+            for name in self._target_sets("embedding", "embedding.max"):
                 work = partial(self._encoded, shape, partial(self._targets, name, pool, None))
                 yield make(name_for_targets("target_sentence_embedding", name), pool, work=work)
 

@@ -57,12 +57,16 @@ def test_no_base_model_reads_the_pool_and_another_choice_makes_the_clusters_due(
     assert due(capsys, own).keys() == {
         "answer_likelihood, sample_embedding letters/tiny", *clusters, "scores/coverage_token_length letters/tiny",
     }  # fmt: skip
-    with open_workspace(load_profile()) as workspace:
-        assert ("sample_cluster", "letters/tiny") in Estimator(workspace).tasks
     own.change(vectors="encoder")
     assert due(capsys, own) == {}
+    # The estimate knows how long the vectors are.
     with open_workspace(load_profile()) as workspace:
-        assert not [task for task in Estimator(workspace).tasks if "sample_cluster" in task]
+        task = Estimator(workspace).tasks["sample_cluster", "letters@80/tiny"]
+    assert task.working == 4 * 80 * _width(own)
+
+
+def _width(own):
+    return json.loads((own.profile.parent / "encoder" / "config.json").read_text())["hidden_size"]
 
 
 def _check_clusters(own, capsys):
