@@ -84,9 +84,9 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         Empty on all but the first of several processes.
 
     Raises:
-        PlatformError: no conversation has an answer within `max_length`, the global batch does not divide evenly,
-            `keep_epochs` is set for full weights, the adapter is for layers that the model lacks, or torchao is needed
-            and not installed.
+        PlatformError: no conversation has an answer within `max_length`, the only step has a learning rate of 0,
+            the global batch does not divide evenly, `keep_epochs` is set for full weights, the adapter is for layers
+            that the model lacks, or torchao is needed and not installed.
         UnsavableModel: the result could not be saved; no step was run.
         NotFinite: the training diverged.
     """
@@ -168,6 +168,12 @@ def _rows(spec: FineTuningSpec, renderer: Renderer) -> Rows:
         raise PlatformError(
             f"{spec.train_file}: no answer token within max_length {recipe.max_length}; raise the recipe's "
             "max_length in the profile (`fine_tuning`, or `less: training`), or set its `cut` to shared"
+        )
+    if recipe.epochs == 1 and len(rows.kept) <= recipe.global_batch and recipe.warmup_ratio > 0:
+        raise PlatformError(
+            f"{spec.train_file}: {len(rows.kept)} conversations are one training step, and the learning rate rises "
+            "from 0 there, so that the model would not change; lower the recipe's global_batch, raise its epochs, or "
+            "set its `warmup_ratio: 0` in the profile (`fine_tuning`, or `less: training`)"
         )
     return rows
 

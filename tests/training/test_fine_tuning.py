@@ -229,6 +229,15 @@ def test_a_file_without_an_answer_in_reach_is_refused(spec: Callable[..., FineTu
     assert manifest["answer_tokens_cut"] > 0
 
 
+@pytest.mark.slow
+def test_one_step_with_a_learning_rate_of_zero_is_refused(spec: Callable[..., FineTuningSpec], tmp_path: Path):
+    one = {"epochs": 1, "global_batch": 10, "batch_per_device": 2}
+    with pytest.raises(PlatformError, match=r"10\.parquet: 10 conversations are one training step"):
+        fine_tune(spec(**one, warmup_ratio=0.01), tmp_path / "out")
+    assert fine_tune(spec(**one, warmup_ratio=0), tmp_path / "out")["steps"] == 1
+    assert fine_tune(spec(**one | {"epochs": 2}, warmup_ratio=0.01), tmp_path / "two")["steps"] == 2
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("settings", [{"temperature": 0.6, "top_p": 0.9}, {"early_stopping": True, "pad_token_id": -1}])
 def test_odd_settings_of_generation_are_kept(
