@@ -6,8 +6,9 @@ import yaml
 from selection_platform.configuration.profile import HOME_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, materializations, output_of, write_pool
 
-ARMS = {name: {"train": False} for name in ("entropy", "ifd.pre_experience", "selectit", "less")}
+ARMS = {"base": {}, **{name: {"train": False} for name in ("entropy", "ifd.pre_experience", "selectit", "less")}}
 READERS = ["answer_likelihood", "pre_experience_likelihood", "rating_probability", "gradient_influence"]
+EVALUATION = "benchmark_result"
 
 
 @pytest.mark.slow
@@ -22,5 +23,7 @@ def test_what_reads_logits_runs_in_bfloat16(tmp_path, monkeypatch, capsys):
         "scoring": {**PROFILE["scoring"], "max_length": 200},
     }
     place.profile.write_text(yaml.safe_dump({**PROFILE, **small, "dtype": "bfloat16", "arms": ARMS}))
-    output_of(capsys, place, "refresh", *READERS)
-    assert {f"{name} letters/tiny" for name in READERS} <= materializations(place).keys()
+    output_of(capsys, place, "refresh", *READERS, EVALUATION)
+    # The evaluation chooses an answer, and computes the held-out loss.
+    wanted = {f"{name} letters/tiny" for name in READERS} | {f"{EVALUATION} base/tiny"}
+    assert wanted <= materializations(place).keys()
