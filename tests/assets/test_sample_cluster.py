@@ -52,6 +52,8 @@ def test_no_base_model_reads_the_pool_and_another_choice_makes_the_clusters_due(
     assert not {name for name in made if name.startswith(("answer_likelihood", "sample_embedding"))}
     assert due(capsys, own) == {}
     _check_clusters(own, capsys)
+    text = output_of(capsys, own, "diff", "stars/letters/tiny/6/s0", "km_token_length/letters/tiny/6/s0")
+    assert "Tokens are those of tiny, clusters those of the sentence encoder. Nearest to the centre of" in text
     own.change(vectors="base_model")
     # A method that covers clusters reads the vectors too, for their centres.
     assert due(capsys, own).keys() == {
