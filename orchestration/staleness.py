@@ -6,6 +6,7 @@ inputs or more. It knows nothing about a profile's settings.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,7 +158,14 @@ class Staleness:
             elif not now.has_version(record.inputs[name], part):
                 of_ids = upstream == SELECTION and record.snapshot is not None
                 yield _ChangedSelection(upstream_key or "", record.snapshot or 0) if of_ids else f"{name} changed"
-        yield from (f"{name} was removed from the profile" for name in record.inputs if name not in inputs)
+        for name in record.inputs:
+            if name not in inputs:
+                yield f"{name} is read no longer" if name in self._names else f"{name} was removed from the profile"
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """The names of all partitions of the profile."""
+        return {input_name(*node) for step in self.graph.steps for node in step.nodes}
 
     def _changed_ids(self, changed: Iterable["_ChangedSelection"]) -> dict["str | _ChangedSelection", str]:
         """Causes with the number of changed ids of the selections that checkpoints were trained on.

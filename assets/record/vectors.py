@@ -86,5 +86,7 @@ def as_array(
     from selection_platform.features.sample_embedding import read_embeddings
 
     shutil.rmtree(scratch, ignore_errors=True)
-    yield read_embeddings(vectors.shards, scratch / "samples.npy", column, vectors.wanted)
-    shutil.rmtree(scratch)
+    try:
+        yield read_embeddings(vectors.shards, scratch / "samples.npy", column, vectors.wanted)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -68,7 +68,8 @@ def diff(profile: Profile, options: argparse.Namespace) -> None:
         print_json({"experiments": [one.key, other.key], "sizes": sizes, **facts, **looks})
         return
     _print_overlap(one, other, facts)
-    _print_groups(looks, one.model or "no model")
+    by_encoder = profile.k_means.vectors == "encoder"
+    _print_groups(looks, one.model or "no model", by_encoder=by_encoder)
     _print_examples(looks["examples"], one, other)
 
 
@@ -124,7 +125,7 @@ def _print_overlap(one: Experiment, other: Experiment, facts: dict[str, Any]) ->
         )
 
 
-def _print_groups(looks: dict[str, Rows], model: str) -> None:
+def _print_groups(looks: dict[str, Rows], model: str, *, by_encoder: bool) -> None:
     """Print one table with a column per group. Sources and clusters are shares of the group."""
     groups = {row["side"]: row for row in looks["groups"]}
     sizes = {group: groups.get(group, {}).get("samples", 0) for group in GROUPS}
@@ -156,7 +157,8 @@ def _print_groups(looks: dict[str, Rows], model: str) -> None:
     if left:
         print(f"{left:,} more source{'s' * (left != 1)} differ less from the pool")
     if looks["clusters"]:
-        print(f"\nTokens and clusters are those of {model}. Nearest to the centre of")
+        whose = f"Tokens are those of {model}, clusters those of the sentence encoder"
+        print(f"\n{whose if by_encoder else f'Tokens and clusters are those of {model}'}. Nearest to the centre of")
     for row in looks["clusters"]:
         start = f"  cluster {row['cluster']:<3} "
         print(start + first_line(row["central_question"], WIDTH - len(start)))

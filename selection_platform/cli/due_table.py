@@ -9,7 +9,9 @@ from selection_platform.cli.output import print_table
 if TYPE_CHECKING:
     from orchestration.staleness import Due
 
-OF_INPUT = re.compile(r"(?P<asset>\S+) \S+ (?P<what>is new|changed|was removed from the profile)(?P<more>, .*)?")
+OF_INPUT = re.compile(
+    r"(?P<asset>\S+) \S+ (?P<what>is new|changed|is read no longer|was removed from the profile)(?P<more>, .*)?"
+)
 """A cause from `Staleness` that names one input."""
 
 MOST_CAUSES = 3

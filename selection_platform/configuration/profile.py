@@ -185,10 +185,6 @@ class Profile(MethodSettings):
         """The name of the pool that a sub-pool is part of; for a whole pool, its own name."""
         return self.sub_pools[name].pool if name in self.sub_pools else name
 
-    def of_whole_pool(self, scoring: Scoring) -> Scoring:
-        """The scoring of the whole pool, whose features also serve its sub-pools."""
-        return Scoring(self.whole_pool(scoring.pool), scoring.model)
-
     def scored(self, method: str) -> dict[str, Scored]:
         """What a method scores, by partition key: pools, and the sub-pools that need scores of their own."""
         sub_pools = self.sub_pools if self.methods[method].set_dependent and method in self.pool_size_study.arms else ()

@@ -14,7 +14,7 @@ from tests.sentence_encoders import save_encoder
 from tests.small_run import PROFILE, conversations, due, output_of, refreshed
 
 SELECT = {"train": False}
-ARMS = ["km_token_length", "coverage_token_length", "km_stars"]
+ARMS = ["km_token_length", "coverage_token_length", "km_stars", "k_center"]
 STUDY = {"sizes": {"letters": [80]}, "arms": ["km_stars"]}
 
 
@@ -52,11 +52,17 @@ def test_no_base_model_reads_the_pool_and_another_choice_makes_the_clusters_due(
     assert not {name for name in made if name.startswith(("answer_likelihood", "sample_embedding"))}
     assert due(capsys, own) == {}
     _check_clusters(own, capsys)
+    text = output_of(capsys, own, "diff", "stars/letters/tiny/6/s0", "km_token_length/letters/tiny/6/s0")
+    assert "Tokens are those of tiny, clusters those of the sentence encoder. Nearest to the centre of" in text
     own.change(vectors="base_model")
     # A method that covers clusters reads the vectors too, for their centres.
     assert due(capsys, own).keys() == {
         "answer_likelihood, sample_embedding letters/tiny", *clusters, "scores/coverage_token_length letters/tiny",
     }  # fmt: skip
+    # `k_center` still reads the vectors of the encoder.
+    assert due(capsys, own)["scores/coverage_token_length letters/tiny"] == (
+        "stale", ["sample_embedding letters/tiny is new", "sentence_embedding letters is read no longer"],
+    )  # fmt: skip
     own.change(vectors="encoder")
     assert due(capsys, own) == {}
     # The estimate knows how long the vectors are.
