@@ -17,8 +17,8 @@ def test_what_reads_logits_runs_in_bfloat16(tmp_path, monkeypatch, capsys):
     place = Place(tmp_path, tmp_path / "small.yaml", tmp_path / "letters.jsonl")
     write_pool(place, conversations(90, seed=0))
     small = {
-        "pre_experience": {"clusters": 2, "samples_per_cluster": 2},
-        "less": {"warmup_samples": 4, "target_samples": 2, "training": {"epochs": 1, "max_length": 128}},
+        "pre_experience": {"clusters": 2, "samples_per_cluster": 3},
+        "less": {"warmup_samples": 4, "target_samples": 2, "training": {"epochs": 2, "max_length": 128}},
         # The rating prompts take 136 tokens.
         "scoring": {**PROFILE["scoring"], "max_length": 200},
     }
