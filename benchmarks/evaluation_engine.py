@@ -1,12 +1,13 @@
 """How much faster vLLM answers an evaluation's prompts than transformers, and whether it answers the same.
 
-Run by hand, on a machine that is otherwise quiet, with the Python of an environment that has vLLM:
+Run by hand, with the Python of an environment that has vLLM:
 
     python -m benchmarks.evaluation_engine --vllm /opt/vllm/bin/python --version 0.32.0
 
 The prompts are those of the five benchmarks in the model's own chat template, as many items of each (of BBH, of all
 subsets together) as `--items` says. Both engines get the same token ids, one after the other. The model is
-SmolLM2-135M-Instruct out of its package, or a folder.
+SmolLM2-135M-Instruct out of its package, or a folder. Seconds are those of all CPU cores, which other work changes less
+than the clock's, and beside them the clock's.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
+
+import psutil
 
 from selection_platform.configuration.evaluation_settings import BenchmarkSettings, EvaluationSettings
 from selection_platform.configuration.text_settings import TextSettings
@@ -32,8 +35,20 @@ from selection_platform.models.base_model import SMOLLM2_135M_INSTRUCT, convert_
 from selection_platform.models.loading import load_model
 from selection_platform.models.renderers import load_renderer
 
-Times = dict[str, float]
-"""Seconds by what took them."""
+Times = dict[str, tuple[float, float]]
+"""Seconds by what took them: of CPU cores, and by the clock."""
+
+
+def now() -> tuple[float, float]:
+    """CPU seconds of this process and of those that it has started and that still run, and the clock."""
+    here = psutil.Process()
+    used = [each.cpu_times() for each in (here, *here.children(recursive=True))]
+    return sum(times.user + times.system for times in used), time.monotonic()
+
+
+def between(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+    """The seconds from one `now` to another."""
+    return end[0] - start[0], end[1] - start[1]
 
 
 def note(data: Path, items: int, chat: ChatModel) -> dict[str, int]:
@@ -53,12 +68,12 @@ def note(data: Path, items: int, chat: ChatModel) -> dict[str, int]:
 
 def answered(engine: Engine, asked: Noted) -> tuple[list[list[int]], Times]:
     """The answers of an engine, and how long it took for them and for the choices."""
-    started = time.monotonic()
+    started = now()
     answers = answers_of(asked.prompts, engine)
-    written = time.monotonic()
+    written = now()
     for _ in engine.log_likelihoods(asked.continuations):
         pass
-    return answers, {"answers": written - started, "choices": time.monotonic() - written}
+    return answers, {"answers": between(started, written), "choices": between(written, now())}
 
 
 def texts(asked: Iterable[Asked], answers: list[list[int]], chat: ChatModel) -> list[str]:
@@ -96,18 +111,19 @@ def main() -> None:
         few = Noted(asked.max_length, 0, asked.prompts[:: max(1, len(asked.prompts) // 8)], asked.continuations)
         wanted = expected(few, ours)
         export(model, renderer, exported)
-        started = time.monotonic()
+        started = now()
         with vllm_engine(settings, exported, "float32", renderer) as theirs:
-            start = time.monotonic() - started
+            start = between(started, now())
             their_answers, their_times = answered(theirs, asked)
             found = compared(wanted, theirs)
-        print("| | transformers, s | vLLM, s | times as fast |\n|---|--:|--:|--:|")
+        print("| | transformers, CPU s | vLLM, CPU s | ratio | ratio by the clock |\n|---|--:|--:|--:|--:|")
         for what, seconds in times.items():
-            print(f"| {what} | {seconds:.1f} | {their_times[what]:.1f} | {seconds / their_times[what]:.1f} |")
-        print(f"| start | | {start:.1f} | |")
-        one, other = (texts(asked.prompts, answers, chat) for answers in (our_answers, their_answers))
-        equal = sum(a == b for a, b in zip(one, other, strict=True))
-        print(f"{equal} of {len(one)} answers are equal; largest difference of {found.scored} log-likelihoods: "
+            one, other = seconds, their_times[what]
+            print(f"| {what} | {one[0]:.1f} | {other[0]:.1f} | {one[0] / other[0]:.1f} | {one[1] / other[1]:.1f} |")
+        print(f"| start | | {start[0]:.1f} | | |")
+        said = [texts(asked.prompts, answers, chat) for answers in (our_answers, their_answers)]
+        equal = sum(ours == theirs for ours, theirs in zip(*said, strict=True))
+        print(f"{equal} of {len(our_answers)} answers are equal; largest difference of {found.scored} log-likelihoods: "
               f"{found.largest_difference:.1e} nats a token")  # fmt: skip
 
 

@@ -73,18 +73,24 @@ class FineTuningSpec(Spec):
     keep_epochs: bool = False
 
 
-def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
+def fine_tune(spec: FineTuningSpec, folder: Path, *, is_round: bool = False) -> dict[str, Any]:
     """Train as `spec` says and write the model to `folder`; a killed run continues from its last checkpoint.
 
     Full weights are stored in the number type that they were trained in, and an adapter in float32. It is stored
     separately, and its manifest names the base model's folder, relative to `folder`, so that both can move together.
+
+    Args:
+        spec: what to train and how.
+        folder: the job's folder.
+        is_round: whether a method trains this on the way to its picks. Then the model may stay the base model, as in a
+            training of one step, whose learning rate is 0 with a warm-up.
 
     Returns:
         The manifest: spec, rows, tokens, steps, loss (nats per answer token), seconds, peak memory, hashes, versions.
         Empty on all but the first of several processes.
 
     Raises:
-        PlatformError: no conversation has an answer within `max_length`, the only step has a learning rate of 0,
+        PlatformError: no conversation has an answer within `max_length`, the model would stay the base model,
             the global batch does not divide evenly, `keep_epochs` is set for full weights, the adapter is for layers
             that the model lacks, or torchao is needed and not installed.
         UnsavableModel: the result could not be saved; no step was run.
@@ -117,6 +123,8 @@ def fine_tune(spec: FineTuningSpec, folder: Path) -> dict[str, Any]:
         renderer = load_renderer(base, spec.text)
         try_saving(base, lambda scratch: save_tokenizer(base, scratch, renderer.chat_template))
         rows = _rows(spec, renderer)
+        if not is_round:
+            _refuse_one_step(spec, rows)
         snapshots = EpochSnapshots(folder, base, renderer.chat_template)
         callbacks: list[TrainerCallback] = [snapshots] if spec.keep_epochs else []
         outcome = train(
@@ -169,13 +177,18 @@ def _rows(spec: FineTuningSpec, renderer: Renderer) -> Rows:
             f"{spec.train_file}: no answer token within max_length {recipe.max_length}; raise the recipe's "
             "max_length in the profile (`fine_tuning`, or `less: training`), or set its `cut` to shared"
         )
+    return rows
+
+
+def _refuse_one_step(spec: FineTuningSpec, rows: Rows) -> None:
+    """Raise PlatformError if the only step has a learning rate of 0, so that the checkpoint would be the base model."""
+    recipe = spec.recipe
     if recipe.epochs == 1 and len(rows.kept) <= recipe.global_batch and recipe.warmup_ratio > 0:
         raise PlatformError(
             f"{spec.train_file}: {len(rows.kept)} conversations are one training step, and the learning rate rises "
             "from 0 there, so that the model would not change; lower the recipe's global_batch, raise its epochs, or "
             "set its `warmup_ratio: 0` in the profile (`fine_tuning`, or `less: training`)"
         )
-    return rows
 
 
 def _model(spec: FineTuningSpec, targets: list[str], renderer: Renderer) -> PreTrainedModel:

@@ -13,7 +13,7 @@ from tests.small_run import conversations
 from tests.tiny import SIZES, save_model
 
 FILE = Path(__file__).parents[2] / "docs" / "own_profile.yaml"
-SMALLER = {"budgets: [500]": "budgets: [6]", "limit: 50, max_new_tokens: 256": "limit: 1, max_new_tokens: 4"}
+SMALLER = {"budgets: [500]": "budgets: [20]", "limit: 50, max_new_tokens: 256": "limit: 1, max_new_tokens: 4"}
 
 
 def test_it_is_read_as_it_stands():

@@ -205,7 +205,7 @@ def _round(
     before = folder / f"round-{number - 1}" / "model"
     continues = spec.published and number > 1
     base = before if continues else Path(spec.base_model_folder)
-    fine_tune(_training(spec, base, train_file), work / "model")
+    fine_tune(_training(spec, base, train_file), work / "model", is_round=True)
     # The first process writes the model.
     wait_for_all()
     _free_memory()

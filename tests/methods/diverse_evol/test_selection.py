@@ -81,7 +81,7 @@ def by_hand(spec: DiverseEvolSpec, work: Path) -> tuple[list[dict[str, Any]], li
             seed=spec.diverse_evol.seed,
             precision="float32",
         )
-        fine_tune(training, work / f"model-{number}")
+        fine_tune(training, work / f"model-{number}", is_round=True)
         if spec.published:
             base = str(work / f"model-{number}")
         embedding = EmbeddingSpec(
@@ -168,10 +168,10 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(
     whole = select(spec, tmp_path / "whole").read_bytes()
     trained: list[str] = []
 
-    def spy(training: FineTuningSpec, folder: Path) -> dict[str, Any]:
+    def spy(training: FineTuningSpec, folder: Path, *, is_round: bool) -> dict[str, Any]:
         if not (folder / "manifest.json").exists():
             trained.append(folder.parent.name)
-        return fine_tune(training, folder)
+        return fine_tune(training, folder, is_round=is_round)
 
     steps = [
         ("fine_tune", 1),
@@ -246,13 +246,13 @@ def test_what_is_trained_on_what_and_what_is_kept(
     seen: list[tuple[str, int]] = []
     folders: list[str] = []
 
-    def spy(training: FineTuningSpec, folder: Path) -> dict[str, Any]:
+    def spy(training: FineTuningSpec, folder: Path, *, is_round: bool) -> dict[str, Any]:
         base = Path(training.base_model_folder)
         table = pq.read_table(training.train_file)
         assert table.column_names == ["position", "sample_id", "messages"]
         assert table["position"].to_pylist() == list(range(1, 1 + table.num_rows))
         seen.append((base.parent.name if base.parent != tmp_path else base.name, table.num_rows))
-        return fine_tune(training, folder)
+        return fine_tune(training, folder, is_round=is_round)
 
     def look(sample_ids: Any, chosen: Any, path: Path) -> None:
         folders.extend(sorted(each.name for each in path.parent.iterdir() if each.is_dir()))
