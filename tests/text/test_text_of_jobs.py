@@ -123,7 +123,7 @@ def test_a_checkpoint_has_the_text_that_it_was_trained_in(base: Path, tmp_path: 
         base_model_folder=str(base),
         train_file=str(tmp_path / "train.parquet"),
         text=TextSettings(bos="always"),
-        epochs=1, global_batch=2, batch_per_device=1, max_length=200,
+        epochs=1, global_batch=1, batch_per_device=1, max_length=200,
         lora={"rank": 2, "alpha": 4} if lora else None,
     )  # fmt: skip
     folder = tmp_path / "out"
