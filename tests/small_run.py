@@ -15,7 +15,7 @@ from assets.record.provenance import input_name, latest_provenance
 from orchestration.materialize import open_instance
 from resources.read_only_home import size_and_time
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import HOME_VARIABLE
+from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 
 THINGS = ["red fox", "old bridge", "quiet river", "paper boat", "small town", "green apple", "long road", "blue door"]
 RANDOM = [f"random/letters/tiny/6/s{seed}" for seed in range(3)]
@@ -69,6 +69,19 @@ class Place(NamedTuple):
     @property
     def home(self):
         return self.folder / "home" / "small"
+
+
+class OwnPlace:
+    """A folder with a profile and a home of its own, which a test writes and changes as it likes."""
+
+    def __init__(self, folder, monkeypatch, name="small"):
+        self.profile, self.home = folder / f"{name}.yaml", folder / "home" / name
+        monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
+        monkeypatch.setenv(PROFILE_VARIABLE, str(self.profile))
+
+    def rows(self, capsys, sql):
+        """The rows of a query in the place's warehouse."""
+        return json.loads(output_of(capsys, self, "sql", sql, "--json"))
 
 
 def begin_refresh(place, home):

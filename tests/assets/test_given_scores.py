@@ -10,8 +10,7 @@ from assets.record.content import recorded_rows
 from assets.record.provenance import latest_provenance
 from orchestration.materialize import open_instance
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
-from tests.small_run import conversations, due, output_of
+from tests.small_run import OwnPlace, conversations, due, output_of
 
 ARMS = {
     "random": {"train": False},
@@ -32,11 +31,11 @@ def recorded_columns(place):
         }
 
 
-class Place:
+class Place(OwnPlace):
     """A folder with a profile, its pool of 30 rows and a home."""
 
-    def __init__(self, folder):
-        self.profile, self.home = folder / "own.yaml", folder / "home" / "own"
+    def __init__(self, folder, monkeypatch):
+        super().__init__(folder, monkeypatch, "own")
         rows = [{"messages": row, "stars": number} for number, row in enumerate(conversations(30, seed=0))]
         (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
         profile = {
@@ -46,9 +45,6 @@ class Place:
         }
         self.profile.write_text(yaml.safe_dump(profile))
 
-    def rows(self, capsys, sql):
-        return json.loads(output_of(capsys, self, "sql", sql, "--json"))
-
     def write_scores(self, ids):
         table = pl.DataFrame({"sample_id": ids, "score": range(len(ids))})
         table.write_parquet(self.profile.with_name("judge.parquet"))
@@ -56,9 +52,7 @@ class Place:
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "own.yaml"))
-    return Place(tmp_path)
+    return Place(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -9,9 +9,8 @@ import pytest
 import torch
 import yaml
 
-from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from tests.sentence_encoders import save_encoder
-from tests.small_run import PROFILE, conversations, due, output_of, refreshed
+from tests.small_run import PROFILE, OwnPlace, conversations, due, output_of, refreshed
 
 SELECT = {"train": False}
 BEFORE = {"random": SELECT, "entropy": SELECT, "rds_plus": SELECT, "stars": {"column": "stars", **SELECT}}
@@ -22,11 +21,11 @@ ADDED = [*ONE_BY_ONE, "s_ifd", "grape"]
 SHARED_PASS = {"answer_likelihood", "sample_embedding", "weighted_embedding", "prompt_effect"}
 
 
-class Place:
+class Place(OwnPlace):
     """A folder with a profile, its pool of 140 rows and a home."""
 
-    def __init__(self, folder):
-        self.profile, self.home = folder / "small.yaml", folder / "home" / "small"
+    def __init__(self, folder, monkeypatch):
+        super().__init__(folder, monkeypatch)
         rows = [{"messages": row, "stars": number % 5} for number, row in enumerate(conversations(200, seed=0))]
         (folder / "letters.jsonl").write_text("\n".join(map(json.dumps, rows)))
         self.change(BEFORE)
@@ -39,15 +38,10 @@ class Place:
         profile["models"] = {"tiny": {"pretraining": {**PROFILE["models"]["tiny"]["pretraining"], "steps": 150}}}
         self.profile.write_text(yaml.safe_dump(profile))
 
-    def rows(self, capsys, sql):
-        return json.loads(output_of(capsys, self, "sql", sql, "--json"))
-
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "small.yaml"))
-    return Place(tmp_path)
+    return Place(tmp_path, monkeypatch)
 
 
 @pytest.fixture

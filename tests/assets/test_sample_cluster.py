@@ -9,20 +9,20 @@ import yaml
 
 from orchestration.estimate import Estimator
 from orchestration.workspace import open_workspace
-from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE, load_profile
+from selection_platform.configuration.profile import load_profile
 from tests.sentence_encoders import save_encoder
-from tests.small_run import PROFILE, conversations, due, output_of, refreshed
+from tests.small_run import PROFILE, OwnPlace, conversations, due, output_of, refreshed
 
 SELECT = {"train": False}
 ARMS = ["km_token_length", "coverage_token_length", "km_stars", "k_center"]
 STUDY = {"sizes": {"letters": [80]}, "arms": ["km_stars"]}
 
 
-class Place:
+class Place(OwnPlace):
     """A folder with a profile, its pool, an encoder and a home."""
 
-    def __init__(self, folder):
-        self.profile, self.home = folder / "small.yaml", folder / "home" / "small"
+    def __init__(self, folder, monkeypatch):
+        super().__init__(folder, monkeypatch)
         rows = [{"messages": row, "stars": number} for number, row in enumerate(conversations(150, seed=0))]
         (folder / "letters.jsonl").write_text("\n".join(map(json.dumps, rows)))
         save_encoder(folder / "encoder")
@@ -32,15 +32,10 @@ class Place:
         parts = {"arms": arms, "pool_size_study": STUDY, "encoder": {"path": "encoder", "max_length": 20}}
         self.profile.write_text(yaml.safe_dump({**PROFILE, **parts, "k_means": {"clusters": 4, **k_means}}))
 
-    def rows(self, capsys, sql):
-        return json.loads(output_of(capsys, self, "sql", sql, "--json"))
-
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "small.yaml"))
-    return Place(tmp_path)
+    return Place(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from selection_platform.cli.main import main
-from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
-from tests.small_run import PROFILE, conversations, due, output_of, refreshed
+from tests.small_run import PROFILE, OwnPlace, conversations, due, output_of, refreshed
 
 ENTROPY = {"random": {"train": False}, "entropy": {"train": False}}
 NAMES = ("less", "less.round_robin", "rds_plus", "rds_plus.max", "rds_plus.whitened", "km_less")
@@ -19,11 +18,11 @@ WARM_UP = {
 }  # fmt: skip
 
 
-class Place:
+class Place(OwnPlace):
     """A folder with a profile of three targets' sets, its pool of 40 rows and a home."""
 
-    def __init__(self, folder):
-        self.profile, self.home = folder / "small.yaml", folder / "home" / "small"
+    def __init__(self, folder, monkeypatch):
+        super().__init__(folder, monkeypatch)
         self.pool_rows = conversations(60, seed=0)
         write(folder / "letters.jsonl", self.pool_rows)
         self.change(targets=None, arms=ENTROPY)
@@ -34,9 +33,6 @@ class Place:
         profile["scoring"] = {**PROFILE["scoring"], "samples_per_shard": 11}
         self.profile.write_text(yaml.safe_dump(profile if targets is None else {**profile, "targets": targets}))
 
-    def rows(self, capsys, sql):
-        return json.loads(output_of(capsys, self, "sql", sql, "--json"))
-
 
 def write(path, rows):
     path.write_text("\n".join(json.dumps({"messages": row}) for row in rows))
@@ -44,9 +40,7 @@ def write(path, rows):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "small.yaml"))
-    return Place(tmp_path)
+    return Place(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
