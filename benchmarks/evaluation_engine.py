@@ -117,12 +117,13 @@ def main() -> None:
             their_answers, their_times = answered(theirs, asked)
             found = compared(wanted, theirs)
         print("| | transformers, CPU s | vLLM, CPU s | ratio | ratio by the clock |\n|---|--:|--:|--:|--:|")
-        for what, seconds in times.items():
-            one, other = seconds, their_times[what]
-            print(f"| {what} | {one[0]:.1f} | {other[0]:.1f} | {one[0] / other[0]:.1f} | {one[1] / other[1]:.1f} |")
+        for what, (cpu, clock) in times.items():
+            their_cpu, their_clock = their_times[what]
+            ratios = f"{cpu / their_cpu:.1f} | {clock / their_clock:.1f}"
+            print(f"| {what} | {cpu:.1f} | {their_cpu:.1f} | {ratios} |")
         print(f"| start | | {start[0]:.1f} | | |")
         said = [texts(asked.prompts, answers, chat) for answers in (our_answers, their_answers)]
-        equal = sum(ours == theirs for ours, theirs in zip(*said, strict=True))
+        equal = sum(one == other for one, other in zip(*said, strict=True))
         print(f"{equal} of {len(our_answers)} answers are equal; largest difference of {found.scored} log-likelihoods: "
               f"{found.largest_difference:.1e} nats a token")  # fmt: skip
 

@@ -129,7 +129,7 @@ class Estimator:
         return max(1, min(slots, self.machine.count) // each)
 
     def seconds(self, step: Step) -> float | None:
-        """What a step takes by arithmetic; None where there is none, as where a model is copied or vLLM answers."""
+        """What a step takes by arithmetic; None if it has none: a model is only copied, or vLLM answers."""
         return sum(task.seconds(self.machine, self.processes) for task in self._of(step)) or None
 
     def _of(self, step: Step) -> list[Task]:

@@ -119,7 +119,7 @@ def _is_read_for(profile: "Profile", arm: Method) -> bool:
     if arm.wraps and profile.k_means.vectors == "base_model":
         return True
     scored = profile.methods[arm.wraps or arm.name]
-    # Token counts need no more than the tokenizer.
+    # Counting tokens needs only the tokenizer.
     return scored.scored_per == "scoring" and "token_length" not in (scored.name, scored.variant_of)
 
 

@@ -53,7 +53,7 @@ class Task:
         disk: bytes that stay.
         working: more bytes on the disk while it runs.
         shared: whether several processes share it.
-        recipe: of the fine-tuning in it; None where there is none.
+        recipe: of its fine-tuning; None if it has no fine-tuning.
         steps: of decoding, each of which reads all weights.
         weights: bytes of these.
         host_seconds: on the CPU.
