@@ -18,6 +18,7 @@ from selection_platform.report.agreement import GOOD_ENOUGH
 from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.report.leaderboard import markdown_leaderboards
 from selection_platform.report.proxies import has_cheaper_scorers
+from selection_platform.report.rescored import is_rescored
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -295,6 +296,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             *tables,
             "pool",
             *(["contamination"] if profile.compares_with_items else []),
+            *(["rescored_likelihood"] if is_rescored(profile) else []),
         ],
         group="reports",
         kinds={"python", "html"},

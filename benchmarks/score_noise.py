@@ -6,9 +6,8 @@ Scores rows of a packaged pool in float32, and in bfloat16: with logits rounded 
 logits in float32, as scoring has them; and with these, in smaller batches. Noise is the standard deviation of the
 difference from float32 (for batches: of the two), and is given as a part of the scores' own standard deviation.
 
-How many picks change follows from the noise and the scores' margin: a sample at distance d above the last pick's score
-is lost with the chance that the noise is below -d. Noise is taken as normal and alike for all samples. "Of these rows":
-the best tenth. "Of 10,000 of a million": for normal scores. Beside it, how many of the tenth did change.
+Of the best tenth, how many did change, and how many would by `changed_picks`, by which the report works it out where a
+part of a pool is scored twice.
 """
 
 import argparse
@@ -23,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.configuration.settings import ScoringSettings
@@ -33,6 +31,7 @@ from selection_platform.job.shards import shard_files
 from selection_platform.models import forward_pass
 from selection_platform.pools.pool import write_pool
 from selection_platform.pools.raw_pool import write_raw_pool
+from selection_platform.report.rescored import HIGHEST, changed_picks
 from sql.queries import load_sql
 
 Scores = NDArray[np.float64]
@@ -45,20 +44,12 @@ class Noise:
     Attributes:
         share: standard deviation of the difference / that of the scores.
         changed: how many of the best tenth are others.
-        expected: how many would be, by the noise and the margin.
-        of_a_million: the same for 10,000 of a million normal scores.
+        expected: how many are expected to be.
     """
 
     share: float
     changed: int
     expected: float
-    of_a_million: float
-
-
-def lost(scores: Scores, picks: int, noise: float) -> float:
-    """How many of the best scores are expected to be passed by others, if noise of this size is added."""
-    best = -np.sort(-scores)
-    return float(norm.cdf((best[picks - 1 : picks + 1].mean() - best[:picks]) / noise).sum())
 
 
 def compared(reference: Scores, other: Scores) -> Noise:
@@ -66,15 +57,13 @@ def compared(reference: Scores, other: Scores) -> Noise:
     scored = reference[np.isfinite(reference)]
     both = np.isfinite(reference) & np.isfinite(other)
     picks = len(scored) // 10
-    noise, spread = float(np.std((other - reference)[both])), float(np.std(scored))
+    one, two, spread = reference[both], other[both], float(np.std(scored))
     # NaN comes last.
     first, second = (set(np.argsort(-each, kind="stable")[:picks].tolist()) for each in (reference, other))
-    million = norm.ppf((np.arange(1_000_000) + 0.5) / 1_000_000)
     return Noise(
-        noise / spread,
+        float(np.std(two - one)) / spread,
         picks - len(first & second),
-        lost(scored, picks, noise) if noise else 0.0,
-        lost(million, 10_000, noise / spread) if noise else 0.0,
+        changed_picks(scored, one, two, picks, HIGHEST),
     )
 
 
@@ -152,8 +141,8 @@ def main() -> None:
         half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
         half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
     print(f"{options.pool}: {count} of {len(single)} rows have a score; spread {np.nanstd(single):.4f}\n")
-    print("| compared | noise / spread | of the best tenth, changed | expected | of 10,000 of a million, expected |")
-    print("|---|--:|--:|--:|--:|")
+    print("| compared | noise / spread | of the best tenth, changed | expected |")
+    print("|---|--:|--:|--:|")
     for label, one, other in (
         ("float32, two batchings", single, single_small),
         ("bfloat16, logits rounded", single, rounded),
@@ -161,7 +150,7 @@ def main() -> None:
         ("bfloat16, logits in float32, two batchings", half, half_small),
     ):
         found = compared(one, other)
-        numbers = f"{found.share:.5f} | {found.changed} | {found.expected:.2f} | {found.of_a_million:.0f}"
+        numbers = f"{found.share:.5f} | {found.changed} | {found.expected:.2f}"
         print(f"| {label} | {numbers} |")
 
 

@@ -1,6 +1,11 @@
-"""IFD, and its pre-experience: a model trained on prompts of middle perplexity in each cluster, and its likelihoods."""
+"""IFD, and its pre-experience: a model trained on prompts of middle perplexity in each cluster, and its likelihoods.
+
+In bfloat16 a part of each pool is scored twice, so that the report can say how many picks of IFD are noise.
+"""
 
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -19,9 +24,14 @@ from resources.job_launcher import JobLauncher
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER
+from selection_platform.experiments.keys import Scoring
 from selection_platform.job.shards import shard_files
 from selection_platform.job.versions import logits_in
+from selection_platform.report.rescored import MOST, PART, READER, is_rescored
 from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from selection_platform.features.answer_likelihood import LikelihoodSummary
 
 
 def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -95,6 +105,7 @@ def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDef
         pre_experience_checkpoint,
         _likelihood(profile, partitions, "pre_experience", published=False),
         _likelihood(profile, partitions, "published", published=True),
+        *([_rescored(profile, partitions)] if is_rescored(profile) else []),
         score("ifd", deps=["answer_likelihood"], reader="base", published=False),
         score("ifd.pre_experience", deps=["pre_experience_likelihood"], reader="pre_experience", published=False),
         score("ifd.published", deps=["pre_experience_likelihood.published"], reader="published", published=True),
@@ -142,23 +153,75 @@ def _likelihood(profile: Profile, partitions: Partitions, reader: str, *, publis
             boundary="joint" if published else "pieces",
         )
         summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder / name)
-        partition = {"pool": scoring.pool, "model": scoring.model, "reader": reader}
-        complete = Completeness("features.answer_likelihood", partition)
-        rows = warehouse.replace(
-            "features.answer_likelihood",
-            partition,
-            load_sql("30_features/answer_likelihood"),
-            {"files": shard_files(folder / name), "pool": scoring.pool},
-            complete.verify,
-        )
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/table_name": "features.answer_likelihood",
-                "dagster/partition_row_count": rows,
-                **likelihood_metadata(summary),
-            },
-            check_results=[complete.result()],
-            data_version=dg.DataVersion(job_content_hash(folder / name)),
-        )
+        return _write_likelihood(warehouse, scoring, reader, folder / name, summary, complete=True)
 
     return likelihood
+
+
+def _write_likelihood(
+    warehouse: Warehouse,
+    scoring: Scoring,
+    reader: str,
+    folder: Path,
+    summary: "LikelihoodSummary",
+    *,
+    complete: bool = False,
+) -> dg.MaterializeResult:
+    """Replace a reader's rows by those of a finished job. `complete`: verify that each sample of the pool has one."""
+    table, partition = "features.answer_likelihood", {"pool": scoring.pool, "model": scoring.model, "reader": reader}
+    check = Completeness(table, partition)
+    rows = warehouse.replace(
+        table,
+        partition,
+        load_sql("30_features/answer_likelihood"),
+        {"files": shard_files(folder), "pool": scoring.pool},
+        check.verify if complete else None,
+    )
+    return dg.MaterializeResult(
+        metadata={"dagster/table_name": table, "dagster/partition_row_count": rows, **likelihood_metadata(summary)},
+        check_results=[check.result()] if complete else [],
+        data_version=dg.DataVersion(job_content_hash(folder)),
+    )
+
+
+def _rescored(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
+    sizes = profile.scoring
+    # Half as large where a batch still holds the longest sample. A part of the pool makes other batches in any case.
+    fewer = {"tokens_per_batch": max(sizes.max_length, sizes.tokens_per_batch // 2)}
+    uses = {"scoring": sizes.model_copy(update=fewer), "dtype": profile.dtype}
+
+    @platform_asset(
+        partitions=partitions.scorings,
+        deps=partitions.pool_and_model(),
+        group="features",
+        kinds={"pytorch", "duckdb"},
+        settings={**uses, **logits_in(profile.dtype), "rescored": f"1 in {PART}, at most {MOST:,}"},
+        rendered=profile.text_of_scoring,
+        gpu=True,
+        sql=["30_features/samples_to_rescore", "30_features/answer_likelihood"],
+        by=["answer_likelihood"],
+    )
+    def rescored_likelihood(
+        context: dg.AssetExecutionContext, artifacts: ArtifactStore, warehouse: Warehouse, jobs: JobLauncher
+    ) -> dg.MaterializeResult:
+        """The likelihoods of a part of the pool once more, in other batches, to see how much of IFD is noise.
+
+        Table `features.answer_likelihood`, reader `rescored`.
+        """
+        from selection_platform.features.answer_likelihood import ANSWER_LIKELIHOOD, LikelihoodSpec
+
+        scoring = profile.scorings[context.partition_key]
+        folder = artifacts.scoring(scoring.key) / "rescored_likelihood"
+        samples = folder.with_name(f"{folder.name}.samples.parquet")
+        values = {"pool": scoring.pool, "part": PART, "most": MOST}
+        warehouse.export(conversations_sql(warehouse, "30_features/samples_to_rescore", values), samples, values)
+        spec = LikelihoodSpec(
+            model_folder=str(artifacts.base_model(scoring.model)),
+            samples_file=str(samples),
+            text=profile.text_of(scoring.model),
+            **uses,
+        )
+        summary = jobs.run(context, ANSWER_LIKELIHOOD, spec, folder)
+        return _write_likelihood(warehouse, scoring, READER, folder, summary)
+
+    return rescored_likelihood

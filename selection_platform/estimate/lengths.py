@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selection_platform.configuration.settings import FineTuningSettings, PassSettings
+from selection_platform.experiments.keys import Experiment
 from selection_platform.text.cutting import kept_in_scoring
 
 CHARACTERS_PER_TOKEN = 4.2
@@ -132,6 +133,14 @@ def padded(
         part = lengths[order[shard]]
         found += [(len(rows), int(part[rows[0]])) for rows in batches(part, tokens_per_batch)]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def likely(experiment: Experiment, pool: Lengths) -> Lengths:
+    """What an experiment that has not selected yet will select: the longest answers, or a fair part of the pool."""
+    count = experiment.budget or 0
+    if experiment.method.startswith("token_length"):
+        return pool.take(np.argsort(-pool.answer, kind="stable")[:count])
+    return pool.sample(count, experiment.seed)
 
 
 def in_tokens(text: str, count: Callable[[str], int] | None) -> int:

@@ -13,7 +13,7 @@ from selection_platform.configuration.settings import FineTuningSettings, PassSe
 from selection_platform.estimate import arithmetic, memory
 from selection_platform.estimate.arithmetic import Work
 from selection_platform.estimate.benchmark_sizes import size_of
-from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths
+from selection_platform.estimate.lengths import CHARACTERS_PER_TOKEN, Lengths, likely
 from selection_platform.estimate.memory import BYTES, Place
 from selection_platform.estimate.shape import Shape
 from selection_platform.estimate.target_sizes import given_targets, groups_of
@@ -21,6 +21,7 @@ from selection_platform.estimate.task import Known, Task
 from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment, Scoring
 from selection_platform.experiments.methods import name_for_targets
+from selection_platform.report.rescored import MOST, PART, is_rescored
 from selection_platform.text.cuts import ScoringCut
 
 LLOYD_ROUNDS = 100
@@ -51,6 +52,10 @@ class Tasks:
         profile = self._profile
         if any(profile.methods[name].scored_per == "scoring" for name in profile.arms):
             yield from map(self._forward_pass, profile.scorings)
+        for key, each in profile.scorings.items() if is_rescored(profile) else ():
+            lengths = self._known.lengths(each.pool, each.model)
+            part = lengths.take(np.arange(min(MOST, math.ceil(len(lengths) / PART))))
+            yield self._likelihood_again("likelihood, embedding", "rescored_likelihood", key, each.model, part)
         if profile.has_clusters:
             yield from self._sample_clusters()
         if profile.uses("selectit"):
@@ -95,6 +100,14 @@ class Tasks:
         shape, scoring, extra = self._known.shapes[model], self._profile.scoring, self._known.extra(model)
         return arithmetic.of_all(lengths, lambda part: arithmetic.likelihood(shape, part, scoring, extra))
 
+    def _likelihood_again(self, stage: str, asset: str, key: str, model: str, lengths: Lengths) -> Task:
+        """Another pass with the shards of the first, and nothing beside them."""
+        shape, profile = self._known.shapes[model], self._profile
+        return Task(
+            stage, asset, key, model, partial(self._likelihood, lengths, model),
+            profile.dtype, self._scoring_memory(shape, profile.scoring), disk=len(lengths) * (4 * shape.hidden + 200),
+        )  # fmt: skip
+
     def _scoring_memory(self, shape: Shape, scoring: PassSettings) -> int:
         rows = scoring.logit_rows if isinstance(scoring, ScoringSettings) else 0
         place = self._shared_place()
@@ -137,14 +150,10 @@ class Tasks:
             count = min(len(lengths), settings.clusters * settings.samples_per_cluster)
             of = key, scoring.model
             yield self._training("pre-experience", "pre_experience_checkpoint", *of, count, few, recipe)
-            work = partial(self._likelihood, lengths, scoring.model)
             for method, suffix in (("ifd.pre_experience", ""), ("ifd.published", ".published")):
                 if method in profile.arms:
-                    yield Task(
-                        "pre-experience", f"pre_experience_likelihood{suffix}", key, scoring.model, work,
-                        profile.dtype, self._scoring_memory(shape, profile.scoring),
-                        disk=len(lengths) * (4 * shape.hidden + 200),
-                    )  # fmt: skip
+                    name = f"pre_experience_likelihood{suffix}"
+                    yield self._likelihood_again("pre-experience", name, key, scoring.model, lengths)
 
     def _training(
         self,
@@ -346,7 +355,7 @@ class Tasks:
         if selected is not None:
             return selected
         part = self._part(experiment.selects_from or "", experiment.base_model)
-        return part if experiment.budget is None else _likely(experiment, part)
+        return part if experiment.budget is None else likely(experiment, part)
 
     def _evaluation(self, experiment: Experiment) -> Task:
         profile, model = self._profile, experiment.base_model
@@ -388,11 +397,3 @@ class Tasks:
         """Bytes of a raw pool and its pool, compressed to about half."""
         model = next(iter(self._profile.used_models), None)
         return 2 * 0.5 * CHARACTERS_PER_TOKEN * self._known.lengths(pool, model).tokens
-
-
-def _likely(experiment: Experiment, part: Lengths) -> Lengths:
-    """What an experiment that has not selected yet will select: the longest answers, or a fair part of the pool."""
-    count = experiment.budget or 0
-    if experiment.method.startswith("token_length"):
-        return part.take(np.argsort(-part.answer, kind="stable")[:count])
-    return part.sample(count, experiment.seed)

@@ -17,6 +17,7 @@ from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.proxies import has_cheaper_scorers
 from selection_platform.report.recipe import recipe
+from selection_platform.report.rescored import is_rescored, rescored_rows
 from selection_platform.verdict.results_table import paper_runs, read_results
 from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts
@@ -71,7 +72,7 @@ class ReportData:
         verdict: rows of `reports.verdict`.
         disclaimer: what the numbers do not say.
         tables: rows of the other tables of `reports`, by the table's name; `training`, of `experiments.training`; and
-            what is counted of the items: `items_won_and_lost`, `answer_card` and `contamination`.
+            what is counted of the items: `items_won_and_lost`, `answer_card` and `contamination`; and `rescored`.
         paper: rows as of `reports.verdict`, of the paper's published averages; none where the report is about these.
         costs: of each arm.
         snapshot: of the warehouse; None where the numbers come from elsewhere.
@@ -124,6 +125,8 @@ def own_data(profile: Profile, query: Query, snapshot: int) -> ReportData:
     differences = query(load_sql("90_reports/item_differences"), {})
     if PROXY_CARD in present and has_cheaper_scorers(profile):
         tables["proxy_card"] = query(f"FROM {PROXY_CARD}", {})
+    if is_rescored(profile):
+        tables["rescored"] = rescored_rows(profile, query)
     if CONTAMINATION in present:
         tables["contamination"] = with_and_without(differences, query(load_sql("90_reports/contamination"), {}))
     tables["items_won_and_lost"] = counted(differences)

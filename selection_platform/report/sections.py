@@ -35,7 +35,7 @@ def sections(data: ReportData) -> dict[str, Callable[[], Section]]:
         "contamination": lambda: contamination(data.tables["contamination"]),
         "pool-size": lambda: pool_size(data.table("pool_size_curve")),
         "clusters": lambda: clusters(data.table("diversity_ablation"), verdicts),
-        "overlap": lambda: overlap(data.table("selection_overlap")),
+        "overlap": lambda: overlap(data.table("selection_overlap"), data.table("rescored")),
         "looks": lambda: looks(data.table("selection_profile")),
         "costs": lambda: costs(data.costs),
         "proxies": lambda: proxies(data.tables["proxy_card"]),

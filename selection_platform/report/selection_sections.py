@@ -5,15 +5,16 @@ import polars as pl
 from selection_platform.report.cells import MOST_CELLS, about_cell, left_out, methods_in_order, parts_of
 from selection_platform.report.heat_maps import overlap_plot, trait_plot
 from selection_platform.report.parts import Picture, Section, Table, TableCell
+from selection_platform.report.rescored import sentences
 
 TRAITS = ("length", "turns", "source", "cluster")
 
 
-def overlap(pairs: pl.DataFrame | None) -> Section:
-    """The overlap of the methods' selections."""
-    title = "Do methods agree on what to pick?"
+def overlap(pairs: pl.DataFrame | None, rescored: pl.DataFrame | None = None) -> Section:
+    """The overlap of the methods' selections, and of IFD's with its own by another scoring."""
+    title, again = "Do methods agree on what to pick?", [] if rescored is None else sentences(rescored)
     if pairs is None or pairs.is_empty():
-        return Section("overlap", title, ["There are fewer than two selections to compare."])
+        return Section("overlap", title, ["There are fewer than two selections to compare.", *again])
     pictures, paragraphs = [], []
     parts = list(parts_of(pairs, ["model", "pool", "budget"]))
     for place, (about, of_cell) in enumerate(parts[:MOST_CELLS], start=1):
@@ -29,7 +30,9 @@ def overlap(pairs: pl.DataFrame | None) -> Section:
         paragraphs.append(text)
         pictures.append(Picture(f"overlap-{place}", overlap_plot(of_cell, about_cell(about)), text, about_cell(about)))
     first = "The share of a selection that is also in another one, in percent. Each method has its first seed."
-    return Section("overlap", title, [first, *paragraphs, *left_out(len(parts))], (), pictures, "selection_overlap.csv")
+    return Section(
+        "overlap", title, [first, *paragraphs, *left_out(len(parts)), *again], (), pictures, "selection_overlap.csv"
+    )
 
 
 def looks(profile: pl.DataFrame | None) -> Section:

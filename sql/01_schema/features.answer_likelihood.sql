@@ -3,7 +3,9 @@
 CREATE TABLE features.answer_likelihood (
     pool VARCHAR,
     model VARCHAR,
-    reader VARCHAR, -- base: the base model; pre_experience: IFD's model; published: IFD's model, with the published border
+    -- base: the base model; rescored: the same, for a part of the pool, in other batches; pre_experience: IFD's model;
+    -- published: IFD's model, with the published border
+    reader VARCHAR,
     sample_id VARCHAR,
     prompt_tokens INTEGER, -- tokens that fit the scoring window
     answer_tokens INTEGER, -- tokens that fit the scoring window, and are scored

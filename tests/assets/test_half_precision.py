@@ -6,8 +6,10 @@ import yaml
 from selection_platform.configuration.profile import HOME_VARIABLE
 from tests.small_run import PROFILE, Place, conversations, materializations, output_of, write_pool
 
-ARMS = {"base": {}, **{name: {"train": False} for name in ("entropy", "ifd.pre_experience", "selectit", "less")}}
-READERS = ["answer_likelihood", "pre_experience_likelihood", "rating_probability", "gradient_influence"]
+ARMS = {"base": {}, **{name: {"train": False} for name in ("ifd", "ifd.pre_experience", "selectit", "less")}}
+READERS = [
+    "answer_likelihood", "rescored_likelihood", "pre_experience_likelihood", "rating_probability", "gradient_influence",
+]  # fmt: skip
 EVALUATION = "benchmark_result"
 
 

@@ -55,8 +55,8 @@ WITHOUT_CONTENT = {
 @cache
 def every_arm():
     arms = {name: ArmSettings() for name in METHODS} | {"mine": ArmSettings(column="quality")}
-    # With benchmarks that are tasks of lm-eval's own.
-    changes = {"arms": arms, "evaluation": load_profile("paper").evaluation}
+    # With benchmarks that are tasks of lm-eval's own, and with what exists in half precision alone.
+    changes = {"arms": arms, "evaluation": load_profile("paper").evaluation, "dtype": "bfloat16"}
     targets = {DEFAULT_TARGETS: TargetSettings(pool_samples=3)}
     return load_profile("demo").model_copy(update={**changes, "targets": targets})
 

@@ -359,7 +359,7 @@ def test_a_raised_version_of_rendering_is_noticed_in_every_text_but_the_papers(m
 def test_a_raised_version_of_logits_is_noticed_in_half_precision_by_those_who_read_them(monkeypatch):
     readers = {
         "answer_likelihood", "pre_experience_likelihood", "pre_experience_likelihood.published", *INFLUENCES,
-        "rating_probability", "benchmark_result",
+        "rating_probability", "benchmark_result", "rescored_likelihood",
     }  # fmt: skip
     # The same pass gives these.
     readers |= {"sample_embedding", "weighted_embedding", "prompt_effect"}

@@ -1,0 +1,116 @@
+"""How many picks another scoring would change: on scores by hand, and on rows of a warehouse."""
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from selection_platform.configuration.profile import load_profile
+from selection_platform.report.rescored import changed_picks, is_rescored, rescored_rows, sentences
+from selection_platform.report.sections import sections
+from tests.report.frames import OVERLAP, data
+from tests.small_run import PROFILE
+
+
+def by(move, *scores):
+    """Two scorings, of which the second is higher by a move, and the scores of all samples."""
+    first = np.array(scores)
+    return first, first, first + move
+
+
+def test_a_pick_is_lost_if_another_one_passes_it():
+    scores = 0.25, 0.625, 0.5, 0.875
+    # One time in four the second and the third are equal, and the second stays; the fourth is too far.
+    assert changed_picks(*by(0.0625, *scores), 2) == 0.0
+    assert changed_picks(*by(0.07, *scores), 2) == pytest.approx(1 / 4, abs=0.1)
+
+
+def test_a_pick_is_lost_if_it_rises_above_the_highest():
+    # 0.95 does half the time.
+    scores = by(0.1, 0.2, 0.95, 0.5)
+    assert changed_picks(*scores, 2, highest=1.0) == pytest.approx(1 / 2, abs=0.12)
+    assert changed_picks(*scores, 2) == 0.0
+
+
+def test_scores_move_as_the_nearest_ones_that_were_scored_twice_do():
+    scores = np.linspace(0, 1, 1000)
+    first = scores[::5]
+    # The best four in ten stay as they are, the others move by as much as a hundred places.
+    second = np.where(first < 0.6, first + 0.1 * (-1) ** np.arange(200), first)
+    assert changed_picks(scores, first, second, 50) == 0.0
+    assert changed_picks(scores, first, second, 500) > 10
+
+
+def test_without_differences_no_pick_changes():
+    assert changed_picks(*by(0.0, *np.arange(9) / 9), 3, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("budget", [1, 40, 199])
+def test_it_is_how_many_picks_change_on_average(budget):
+    generator = np.random.default_rng(budget)
+    scores, noise = generator.normal(size=400), 0.1 * generator.normal(size=4000)
+    best = set(np.argsort(-scores)[:budget].tolist())
+    lost = [
+        len(best - set(np.argsort(-(scores + generator.permutation(noise)[:400]))[:budget].tolist()))
+        for _ in range(500)
+    ]
+    moved = scores + generator.permutation(noise)[:400]
+    assert changed_picks(scores, scores, moved, budget) == pytest.approx(np.mean(lost), rel=0.2, abs=0.2)
+
+
+def profile_of(folder, **changes):
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({**PROFILE, "budgets": [1], "dtype": "bfloat16", **changes}))
+    return load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"arms": {"ifd": {}}}, True),
+        ({"arms": {"km_ifd": {}}}, True),
+        ({"arms": {"entropy": {}, "ifd.pre_experience": {}}}, False),
+        ({"arms": {"ifd": {}}, "dtype": "float32"}, False),
+    ],
+)
+def test_samples_are_rescored_for_ifd_in_half_precision(tmp_path, changes, expected):
+    assert is_rescored(profile_of(tmp_path, **changes)) is expected
+
+
+@pytest.fixture
+def rows(tmp_path, new_warehouse):
+    """IFD 0.8, 0.6 and 0.5, and none for d; scored again, b has 0.7 and d 0.9."""
+    warehouse, of = new_warehouse(tmp_path / "warehouse"), {"pool": "letters", "model": "tiny"}
+    for reader, values in (
+        ("base", "('a', 0.8, 1), ('b', 0.6, 1), ('c', 0.5, 1), ('d', 1.1, 1)"),
+        ("rescored", "('b', 0.7, 1), ('d', 0.9, 1)"),
+    ):
+        warehouse.replace(
+            "features.answer_likelihood",
+            {**of, "reader": reader},
+            f"""
+            SELECT
+                sample_id, answer_nll, 1 AS answer_tokens, direct_answer_nll, 1 AS direct_answer_tokens,
+                false AS truncated
+            FROM (VALUES {values}) AS given(sample_id, answer_nll, direct_answer_nll)
+            """,
+        )
+    profile = profile_of(tmp_path, arms={"ifd": {}}, budgets=[1, 3])
+    with warehouse.queries(warehouse.snapshot()) as query:
+        return rescored_rows(profile, query)
+
+
+def test_the_rows_are_of_samples_with_two_scores(rows):
+    # The only difference is 0.1: 0.6 does not pass 0.8. All three is no choice.
+    assert rows.drop("noise").rows() == [("tiny", "letters", 1, 1, 0.0)]
+
+
+def test_the_report_says_it_beside_the_overlap():
+    row = {"model": "m", "pool": "p", "budget": 10_000, "rescored": 1000, "noise": 0.00052, "changed": 5.4}
+    rows = pl.DataFrame([row])
+    said = (
+        "m · p · 10,000: scored again in other batches, IFD would change about 5.4 of its 10,000 picks (its noise is "
+        "0.05% of its standard deviation, by 1,000 samples that were scored twice)."
+    )
+    assert sentences(rows) == [said]
+    assert sections(data(selection_overlap=OVERLAP, rescored=rows))["overlap"]().paragraphs[-1] == said
