@@ -130,7 +130,7 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Measured]:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     else:
-        # Linux then counts the peak of resident memory anew.
+        # Linux then counts the peak of resident memory afresh.
         Path("/proc/self/clear_refs").write_text("5")
     started = time.perf_counter()
     result = work()

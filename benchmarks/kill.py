@@ -6,7 +6,7 @@ Run by hand:
 
 For each job: once unbroken, timed; then kills at moments drawn evenly over that time. After each kill the job starts
 again in the same folder, so that its work is cut short again and again; after the last it ends. Where it ends before
-its kill, it begins anew in an empty folder, so that every kill counted is one that hit. What must be the same: the
+its kill, it begins again in an empty folder, so that every kill counted is one that hit. What must be the same: the
 bytes of every file that the job has for its result, a training's losses among them. A child is forked for each start,
 so that torch is imported once.
 """

@@ -76,7 +76,7 @@ class Soak:
     start: Barrier
 
     def warehouse(self) -> "TimedWarehouse":
-        """The one warehouse, anew in each process."""
+        """The one warehouse, opened in each process."""
         return TimedWarehouse(folder=f"{self.home}/warehouse", catalog=self.catalog, catalog_schema="soak")
 
 

@@ -4,7 +4,7 @@ A temporary home folder gets a profile of one pool, one model and many random dr
 Nothing is computed: the instance is told of each materialisation, with the settings, inputs, packages and versions
 that the graph would have recorded, and the folders that status looks into get a manifest. So what is measured is the
 whole of status, on partitions whose content is made up. Each partition is reported several times, as after a few
-refreshes; the newest counts. In the third row all selections were made anew with other ids, of which status counts in
+refreshes; the newest counts. In the third row all selections were made again with other ids, of which status counts in
 the warehouse how many, for each checkpoint against the snapshot that it was trained at.
 
 The last row is a command that opens neither instance nor warehouse: what Python and the imports take.

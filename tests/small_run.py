@@ -1,4 +1,4 @@
-"""A small profile, all of it materialised once; what changes in it, what is due, and what was made anew."""
+"""A small profile, all of it materialised once; what changes in it, what is due, and what was made again."""
 
 import json
 import os
@@ -143,7 +143,7 @@ def _materializations(home, *_):
 
 
 def refreshed(capsys, place, *names):
-    """The partitions that a refresh really made anew, by what the instance recorded."""
+    """The partitions that a refresh really made again, by what the instance recorded."""
     before = materializations(place)
     output_of(capsys, place, "refresh", *names)
     return {name for name, run in materializations(place).items() if before.get(name) != run}

@@ -192,7 +192,7 @@ def test_a_checkpoint_of_an_earlier_selection_is_told_from_a_forged_one(place, c
         return sql.replace("END::DOUBLE", "END::DOUBLE * -1") if name == "40_scores/token_length" else sql
 
     monkeypatch.setattr(score_table, "load_sql", load)
-    # New rows, so that the scores are made anew.
+    # New rows, so that the scores are made again.
     write_pool(place, [*conversations(60, seed=0), *conversations(20, seed=3)])
     refreshed(capsys, place, "selection")
     code, found, error = verify(capsys, place, TOKEN_LENGTH)
