@@ -124,10 +124,10 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def matmul_rate() -> float:
-    """Measured bfloat16 FLOP/s of a large matrix product on the GPU."""
-    size, repeats = 8192, 20
-    one = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
+def matmul_rate(device: str = "cuda", size: int = 8192) -> float:
+    """Measured bfloat16 FLOP/s of a matrix product of `size` rows and columns."""
+    repeats = 20
+    one = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     seconds_of(lambda: one @ one)
     return repeats * 2 * size**3 / seconds_of(lambda: [one @ one for _ in range(repeats)])
 
