@@ -75,12 +75,16 @@ def pytest_collection_finish():
     """
     _freeze()
     gc.enable()
-    for name in ("freeze", "unfreeze"):
-        setattr(gc, name, lambda: None)
+    gc.freeze = _freeze_new_modules
+    gc.unfreeze = lambda: None
 
 
 def pytest_runtest_call():
     """Many modules are imported by the first test or fixture that uses them: they stay from there on, too."""
+    _freeze_new_modules()
+
+
+def _freeze_new_modules():
     if len(sys.modules) > _frozen_modules + 100:
         gc.collect()
         _freeze()
