@@ -14,11 +14,11 @@ from assets.record.metadata import REPORT_PAGE, markdown_picture, report_links
 from resources.artifact_store import ArtifactStore
 from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
+from selection_platform.features.rescored import is_rescored
 from selection_platform.report.agreement import GOOD_ENOUGH
 from selection_platform.report.costs import Spent, arm_costs, arms_of, markdown_costs
 from selection_platform.report.leaderboard import markdown_leaderboards
 from selection_platform.report.proxies import has_cheaper_scorers
-from selection_platform.report.rescored import is_rescored
 from sql.queries import load_sql
 
 if TYPE_CHECKING:

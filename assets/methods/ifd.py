@@ -25,9 +25,9 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.experiments.keys import Scoring
+from selection_platform.features.rescored import MOST, PART, READER, is_rescored
 from selection_platform.job.shards import shard_files
 from selection_platform.job.versions import logits_in
-from selection_platform.report.rescored import MOST, PART, READER, is_rescored
 from sql.queries import load_sql
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from selection_platform.estimate.task import Known, Task
 from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment, Scoring
 from selection_platform.experiments.methods import name_for_targets
-from selection_platform.report.rescored import MOST, PART, is_rescored
+from selection_platform.features.rescored import MOST, PART, is_rescored
 from selection_platform.text.cuts import ScoringCut
 
 LLOYD_ROUNDS = 100

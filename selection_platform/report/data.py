@@ -11,13 +11,14 @@ import polars as pl
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.settings import FineTuningSettings
 from selection_platform.experiments.methods import METHODS, Method
+from selection_platform.features.rescored import is_rescored
 from selection_platform.report.card_section import gains_by_card
 from selection_platform.report.contamination import with_and_without
 from selection_platform.report.costs import ArmCost, ExperimentCost, Part, Spent, arm_costs, arms_of
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.proxies import has_cheaper_scorers
 from selection_platform.report.recipe import recipe
-from selection_platform.report.rescored import is_rescored, rescored_rows
+from selection_platform.report.rescored import rescored_rows
 from selection_platform.verdict.results_table import paper_runs, read_results
 from selection_platform.verdict.tables import run_rows, verdict_rows
 from selection_platform.verdict.verdicts import LOSS, named_measure, verdicts

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from selection_platform.configuration.profile import Profile
+from selection_platform.features.rescored import READER
 from selection_platform.report.cells import MOST_CELLS, about_cell
 from sql.queries import load_sql
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from selection_platform.report.data import Query
 
 Scores = NDArray[np.float64]
-READER = "rescored"
-"""Of the rows in `features.answer_likelihood`."""
-PART, MOST = 20, 1000
-"""One in so many samples of a pool is scored again, and so many at most."""
 DRAWS = 100
 """Draws of differences that a number of changed picks is the mean of."""
 NEAREST = 50
@@ -33,11 +30,6 @@ SCHEMA = {
     "changed": pl.Float64,
 }  # fmt: skip
 """Model, pool and budget; samples with two scores; standard deviation of the difference / that of the scores; picks."""
-
-
-def is_rescored(profile: Profile) -> bool:
-    """Whether a profile's samples are scored again: IFD in float32 is the same in any batch, to the fifth digit."""
-    return profile.dtype != "float32" and any((profile.methods[name].wraps or name) == "ifd" for name in profile.arms)
 
 
 def changed_picks(scores: Scores, first: Scores, second: Scores, budget: int, highest: float = np.inf) -> float:

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from selection_platform.configuration.profile import load_profile
-from selection_platform.report.rescored import changed_picks, is_rescored, rescored_rows, sentences
+from selection_platform.features.rescored import is_rescored
+from selection_platform.report.rescored import changed_picks, rescored_rows, sentences
 from selection_platform.report.sections import sections
 from tests.report.frames import OVERLAP, data
 from tests.small_run import PROFILE

@@ -1,0 +1,13 @@
+"""Which part of a pool is scored twice, so that the report can say how many picks of IFD are noise."""
+
+from selection_platform.configuration.profile import Profile
+
+READER = "rescored"
+"""Of the rows in `features.answer_likelihood`."""
+PART, MOST = 20, 1000
+"""One in so many samples of a pool is scored again, and so many at most."""
+
+
+def is_rescored(profile: Profile) -> bool:
+    """Whether a profile's samples are scored again: IFD in float32 is the same in any batch, to the fifth digit."""
+    return profile.dtype != "float32" and any((profile.methods[name].wraps or name) == "ifd" for name in profile.arms)
