@@ -312,6 +312,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "90_reports/answer_card",
             "90_reports/picks",
             "90_reports/contamination",
+            *(["90_reports/ifd_twice"] if is_rescored(profile) else []),
         ],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),

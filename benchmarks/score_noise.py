@@ -53,17 +53,19 @@ class Noise:
 
 
 def compared(reference: Scores, other: Scores) -> Noise:
-    """The noise between two scorings of the same rows; NaN for a row without a score, which is never picked."""
-    scored = reference[np.isfinite(reference)]
-    both = np.isfinite(reference) & np.isfinite(other)
+    """The noise between two scorings of the same rows; NaN for a row without IFD. Above 1 it is no score."""
+    there, both = reference[np.isfinite(reference)], np.isfinite(reference) & np.isfinite(other)
+    scored = there[there <= HIGHEST]
     picks = len(scored) // 10
     one, two, spread = reference[both], other[both], float(np.std(scored))
-    # NaN comes last.
-    first, second = (set(np.argsort(-each, kind="stable")[:picks].tolist()) for each in (reference, other))
+    first, second = (
+        set(np.argsort(np.where(each <= HIGHEST, -each, np.inf), kind="stable")[:picks].tolist())
+        for each in (reference, other)
+    )
     return Noise(
-        float(np.std(two - one)) / spread,
+        float(np.std((two - one)[one <= HIGHEST])) / spread,
         picks - len(first & second),
-        changed_picks(scored, one, two, picks, HIGHEST),
+        changed_picks(there, one, two, picks, HIGHEST),
     )
 
 
@@ -104,16 +106,16 @@ def ifd_of(options: argparse.Namespace, samples: Path, folder: Path, dtype: str,
 
 
 def ifd_scores(shards: Sequence[Path]) -> Scores:
-    """The scores of the arm `ifd`, by its own statement, from the files of `answer_likelihood`, in the order of ids."""
-    of = {"pool": "pool", "model": "model", "reader": "base"}
+    """IFD by the report's own statement, from the files of `answer_likelihood`, in the order of ids; NaN for none."""
+    of = {"pool": "pool", "model": "model"}
     with duckdb.connect() as database:
         rows = database.from_parquet(list(map(str, shards))).project(
-            ", ".join(["*", *(f"'{value}' AS {name}" for name, value in of.items())])
+            ", ".join(["*", *(f"'{value}' AS {name}" for name, value in {**of, "reader": "base"}.items())])
         )
         database.execute("CREATE SCHEMA features")
         rows.create("features.answer_likelihood")
-        found = database.execute(load_sql("40_scores/ifd"), {**of, "published": False}).to_arrow_table()
-    return found.sort_by("sample_id")["score"].fill_null(np.nan).to_numpy()
+        found = database.execute(load_sql("90_reports/ifd_twice"), {**of, "again": ""}).to_arrow_table()
+    return found["first"].fill_null(np.nan).to_numpy()
 
 
 def main() -> None:
@@ -132,7 +134,8 @@ def main() -> None:
         folder = Path(name)
         samples = save_rows(options.pool, options.rows, options.max_characters, folder)
         single = ifd_of(options, samples, folder / "float32", "float32", large)
-        count = int(np.isfinite(single).sum())
+        scored = single[single <= HIGHEST]
+        count = len(scored)
         if count < 10:
             parser.error(f"--rows: only {count} of {len(single)} rows have a score, and ten are needed; take more")
         single_small = ifd_of(options, samples, folder / "float32 small", "float32", small)
@@ -140,7 +143,7 @@ def main() -> None:
             rounded = ifd_of(options, samples, folder / "rounded", "bfloat16", large)
         half = ifd_of(options, samples, folder / "bfloat16", "bfloat16", large)
         half_small = ifd_of(options, samples, folder / "bfloat16 small", "bfloat16", small)
-    print(f"{options.pool}: {count} of {len(single)} rows have a score; spread {np.nanstd(single):.4f}\n")
+    print(f"{options.pool}: {count} of {len(single)} rows have a score; spread {np.std(scored):.4f}\n")
     print("| compared | noise / spread | of the best tenth, changed | expected |")
     print("|---|--:|--:|--:|")
     for label, one, other in (

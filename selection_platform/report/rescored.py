@@ -24,7 +24,7 @@ DRAWS = 100
 NEAREST = 50
 """Samples scored twice that a score's move is drawn from."""
 HIGHEST = 1.0
-"""Above it a sample has no IFD."""
+"""IFD above it is no score."""
 SCHEMA = {
     "model": pl.String, "pool": pl.String, "budget": pl.Int64, "rescored": pl.Int64, "noise": pl.Float64,
     "changed": pl.Float64,
@@ -42,15 +42,18 @@ def changed_picks(scores: Scores, first: Scores, second: Scores, budget: int, hi
         scores: of all samples, none NaN.
         first: of samples that were scored twice, at least one.
         second: of the same samples, in the same order.
-        budget: number of picks, fewer than the scores.
-        highest: a score that rises above it does not count.
+        budget: number of picks, fewer than the scores up to `highest`.
+        highest: what is above it is not picked. A pick may rise above it, and another sample sink below it.
     """
     generator = np.random.default_rng(0)
     order = np.argsort(first, kind="stable")
     twice, moves = first[order], (second - first)[order]
     best = -np.sort(-scores)
-    # A score farther below the last pick cannot pass it.
-    near = best[best >= best[budget - 1] - 2 * np.abs(moves).max()]
+    most = np.abs(moves[twice <= highest]).max(initial=0)
+    last = best[best <= highest][budget - 1]
+    # A score farther below the last pick cannot pass it, and one farther above the highest cannot sink below that.
+    near = best[(best >= last - 2 * most) & (best <= highest + most)]
+    start = int((near > highest).sum())
     nearest = min(NEAREST, len(moves))
     lowest = np.clip(np.searchsorted(twice, near) - nearest // 2, 0, len(moves) - nearest)
     kept = 0
@@ -60,7 +63,7 @@ def changed_picks(scores: Scores, first: Scores, second: Scores, budget: int, hi
         moved = near + signs * moves[lowest + generator.integers(nearest, size=len(near))]
         moved[moved > highest] = -np.inf
         picks = np.argsort(-moved, kind="stable")[:budget]
-        kept += np.isfinite(moved[picks[picks < budget]]).sum()
+        kept += np.isfinite(moved[picks[(picks >= start) & (picks < start + budget)]]).sum()
     return budget - float(kept) / DRAWS
 
 
@@ -68,16 +71,15 @@ def rescored_rows(profile: Profile, query: "Query") -> pl.DataFrame:
     """What another scoring by IFD would change: a row for each model, pool and budget, with the columns of `SCHEMA`."""
     rows: list[dict[str, Any]] = []
     for scoring in profile.scorings.values():
-        of = {"pool": scoring.pool, "model": scoring.model, "published": False}
-        scores, again = (
-            query(load_sql("40_scores/ifd"), {**of, "reader": reader}).drop_nulls("score")
-            for reader in ("base", READER)
-        )
-        both = scores.join(again, on="sample_id")
-        of_all, first, second = (column.to_numpy() for column in (scores["score"], both["score"], both["score_right"]))
-        budgets = [budget for budget in profile.budgets if budget < len(of_all)] if len(first) else []
-        for budget in budgets:
-            noise = float(np.std(second - first) / np.std(of_all))
+        of = {"pool": scoring.pool, "model": scoring.model, "again": READER}
+        samples = query(load_sql("90_reports/ifd_twice"), of)
+        of_all, both = samples["first"].drop_nulls().to_numpy(), samples.drop_nulls()
+        first, second = both["first"].to_numpy(), both["second"].to_numpy()
+        scores, counts = of_all[of_all <= HIGHEST], first <= HIGHEST
+        for budget in profile.budgets if counts.any() else []:
+            if budget >= len(scores):
+                continue
+            noise = float(np.std((second - first)[counts]) / np.std(scores))
             changed = changed_picks(of_all, first, second, budget, HIGHEST)
             values = (scoring.model, scoring.pool, budget, len(first), noise, changed)
             rows.append(dict(zip(SCHEMA, values, strict=True)))

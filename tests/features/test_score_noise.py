@@ -8,8 +8,8 @@ from benchmarks.score_noise import compared, ifd_scores
 pytestmark = pytest.mark.slow
 
 
-def test_noise_is_of_the_scores_that_ifd_has(tmp_path):
-    # By its tokens: (6 / 3) / (8 / 2), then above 1, cut, and without an answer.
+def test_noise_is_of_ifd_also_above_1(tmp_path):
+    # By its tokens: (6 / 3) / (8 / 2), then (9 / 3) / (4 / 2), cut, and without an answer.
     rows = {
         "sample_id": ["d", "b", "c", "a"],
         "answer_nll": [6.0, 9.0, 1.0, None],
@@ -19,7 +19,7 @@ def test_noise_is_of_the_scores_that_ifd_has(tmp_path):
         "truncated": [False, False, True, False],
     }
     pq.write_table(pa.table(rows), tmp_path / "part-00000.parquet")
-    np.testing.assert_array_equal(ifd_scores([tmp_path / "part-00000.parquet"]), [np.nan, np.nan, np.nan, 0.5])
+    np.testing.assert_array_equal(ifd_scores([tmp_path / "part-00000.parquet"]), [np.nan, 1.5, np.nan, 0.5])
 
 
 def test_a_row_that_has_a_score_once_alone_is_a_changed_pick_and_no_noise():
@@ -28,3 +28,8 @@ def test_a_row_that_has_a_score_once_alone_is_a_changed_pick_and_no_noise():
     other[19] = np.nan
     found = compared(reference, other)
     assert (found.changed, found.share) == (1, pytest.approx(np.std((other - reference)[:19]) / np.std(reference[:20])))
+
+
+def test_a_row_that_sinks_below_1_changes_a_pick():
+    reference, other = np.append(np.arange(20) / 20, 1.01), np.append(np.arange(20) / 20, 0.99)
+    assert compared(reference, other).changed == 1

@@ -33,6 +33,11 @@ def test_a_pick_is_lost_if_it_rises_above_the_highest():
     assert changed_picks(*scores, 2) == 0.0
 
 
+def test_a_pick_is_lost_if_another_sample_sinks_below_the_highest():
+    # 0.9 is kept if it sinks and 1.05 rises. 1.2 is too far.
+    assert changed_picks(*by(0.12, 0.2, 1.2, 1.05, 0.9), 1, highest=1.0) == pytest.approx(3 / 4, abs=0.12)
+
+
 def test_scores_move_as_the_nearest_ones_that_were_scored_twice_do():
     scores = np.linspace(0, 1, 1000)
     first = scores[::5]
@@ -46,17 +51,17 @@ def test_without_differences_no_pick_changes():
     assert changed_picks(*by(0.0, *np.arange(9) / 9), 3, 1.0) == 0.0
 
 
-@pytest.mark.parametrize("budget", [1, 40, 199])
-def test_it_is_how_many_picks_change_on_average(budget):
+@pytest.mark.parametrize(("budget", "highest"), [(1, np.inf), (40, np.inf), (199, np.inf), (40, 1.0)])
+def test_it_is_how_many_picks_change_on_average(budget, highest):
     generator = np.random.default_rng(budget)
     scores, noise = generator.normal(size=400), 0.1 * generator.normal(size=4000)
-    best = set(np.argsort(-scores)[:budget].tolist())
-    lost = [
-        len(best - set(np.argsort(-(scores + generator.permutation(noise)[:400]))[:budget].tolist()))
-        for _ in range(500)
-    ]
+
+    def picks(of):
+        return set(np.argsort(np.where(of > highest, np.inf, -of))[:budget].tolist())
+
+    lost = [len(picks(scores) - picks(scores + generator.permutation(noise)[:400])) for _ in range(500)]
     moved = scores + generator.permutation(noise)[:400]
-    assert changed_picks(scores, scores, moved, budget) == pytest.approx(np.mean(lost), rel=0.2, abs=0.2)
+    assert changed_picks(scores, scores, moved, budget, highest) == pytest.approx(np.mean(lost), rel=0.2, abs=0.2)
 
 
 def profile_of(folder, **changes):
@@ -80,11 +85,11 @@ def test_samples_are_rescored_for_ifd_in_half_precision(tmp_path, changes, expec
 
 @pytest.fixture
 def rows(tmp_path, new_warehouse):
-    """IFD 0.8, 0.6 and 0.5, and none for d; scored again, b has 0.7 and d 0.9."""
+    """IFD 0.8, 0.6, 0.5 and 1.05; scored again, the last three have 0.7, 0.4 and 0.95."""
     warehouse, of = new_warehouse(tmp_path / "warehouse"), {"pool": "letters", "model": "tiny"}
     for reader, values in (
-        ("base", "('a', 0.8, 1), ('b', 0.6, 1), ('c', 0.5, 1), ('d', 1.1, 1)"),
-        ("rescored", "('b', 0.7, 1), ('d', 0.9, 1)"),
+        ("base", "('a', 0.8, 1), ('b', 0.6, 1), ('c', 0.5, 1), ('d', 1.05, 1)"),
+        ("rescored", "('b', 0.7, 1), ('c', 0.4, 1), ('d', 0.95, 1)"),
     ):
         warehouse.replace(
             "features.answer_likelihood",
@@ -102,8 +107,10 @@ def rows(tmp_path, new_warehouse):
 
 
 def test_the_rows_are_of_samples_with_two_scores(rows):
-    # The only difference is 0.1: 0.6 does not pass 0.8. All three is no choice.
-    assert rows.drop("noise").rows() == [("tiny", "letters", 1, 1, 0.0)]
+    # Of those that have a score, one rises by 0.1 and one sinks by as much; the scores' own deviation is 0.125.
+    # 1.05 sinks below 1 half the time, and passes 0.8. All three is no choice.
+    expected = [("tiny", "letters", 1, 3, pytest.approx(0.1 / 0.12472, rel=1e-4), pytest.approx(1 / 2, abs=0.12))]
+    assert rows.rows() == expected
 
 
 def test_the_report_says_it_beside_the_overlap():
