@@ -25,7 +25,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.experiments.keys import Scoring
-from selection_platform.features.rescored import MOST, PART, READER, is_rescored
+from selection_platform.features.rescored import LEAST, MOST, PART, READER, is_rescored
 from selection_platform.job.shards import shard_files
 from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
@@ -195,7 +195,7 @@ def _rescored(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
         deps=partitions.pool_and_model(),
         group="features",
         kinds={"pytorch", "duckdb"},
-        settings={**uses, **logits_in(profile.dtype), "rescored": f"1 in {PART}, at most {MOST:,}"},
+        settings={**uses, **logits_in(profile.dtype), "rescored": f"1 in {PART}, from {LEAST} to {MOST:,}"},
         rendered=profile.text_of_scoring,
         gpu=True,
         sql=["30_features/samples_to_rescore", "30_features/answer_likelihood"],
@@ -213,7 +213,7 @@ def _rescored(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key) / "rescored_likelihood"
         samples = folder.with_name(f"{folder.name}.samples.parquet")
-        values = {"pool": scoring.pool, "part": PART, "most": MOST}
+        values = {"pool": scoring.pool, "part": PART, "least": LEAST, "most": MOST}
         warehouse.export(conversations_sql(warehouse, "30_features/samples_to_rescore", values), samples, values)
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),

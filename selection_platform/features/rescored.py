@@ -4,8 +4,8 @@ from selection_platform.configuration.profile import Profile
 
 READER = "rescored"
 """Of the rows in `features.answer_likelihood`."""
-PART, MOST = 20, 1000
-"""One in so many samples of a pool is scored again, and so many at most."""
+PART, LEAST, MOST = 20, 50, 1000
+"""One in so many samples of a pool is scored again, so many at least, as few differences say little, and at most."""
 
 
 def is_rescored(profile: Profile) -> bool:
