@@ -289,15 +289,12 @@ def _proxy_card(profile: Profile) -> dg.AssetsDefinition:
 
 
 def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
+    rescored = ["rescored_likelihood"] if is_rescored(profile) else []
+
     @platform_asset(
         # Picks and items are read as they are. What makes others of them costs time, and so changes the cost ledger.
         # But licence, source and text of a pick are its pool's, and may change where the same ids are selected.
-        deps=[
-            *tables,
-            "pool",
-            *(["contamination"] if profile.compares_with_items else []),
-            *(["rescored_likelihood"] if is_rescored(profile) else []),
-        ],
+        deps=[*tables, "pool", *(["contamination"] if profile.compares_with_items else []), *rescored],
         group="reports",
         kinds={"python", "html"},
         settings={
@@ -312,7 +309,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             "90_reports/answer_card",
             "90_reports/picks",
             "90_reports/contamination",
-            *(["90_reports/ifd_twice"] if is_rescored(profile) else []),
+            *(["90_reports/ifd_twice"] if rescored else []),
         ],
         by=["report"],
         folder=lambda artifacts, _: artifacts.report(),

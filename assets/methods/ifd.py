@@ -25,7 +25,7 @@ from resources.warehouse import Warehouse
 from selection_platform.configuration.profile import Profile
 from selection_platform.configuration.text_settings import PAPER
 from selection_platform.experiments.keys import Scoring
-from selection_platform.features.rescored import LEAST, MOST, PART, READER, is_rescored
+from selection_platform.features.rescored import LEAST, MOST, PART, READER, is_rescored, rescored_samples
 from selection_platform.job.shards import shard_files
 from selection_platform.job.versions import logits_in
 from sql.queries import load_sql
@@ -213,7 +213,8 @@ def _rescored(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
         scoring = profile.scorings[context.partition_key]
         folder = artifacts.scoring(scoring.key) / "rescored_likelihood"
         samples = folder.with_name(f"{folder.name}.samples.parquet")
-        values = {"pool": scoring.pool, "part": PART, "least": LEAST, "most": MOST}
+        sizes = dict(warehouse.query(load_sql("10_pools/sizes")).iter_rows())
+        values = {"pool": scoring.pool, "samples": rescored_samples(sizes[scoring.pool])}
         warehouse.export(conversations_sql(warehouse, "30_features/samples_to_rescore", values), samples, values)
         spec = LikelihoodSpec(
             model_folder=str(artifacts.base_model(scoring.model)),

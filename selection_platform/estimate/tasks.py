@@ -21,7 +21,7 @@ from selection_platform.estimate.task import Known, Task
 from selection_platform.evaluation.spec import answers_with_vllm
 from selection_platform.experiments.keys import Experiment, Scoring
 from selection_platform.experiments.methods import name_for_targets
-from selection_platform.features.rescored import LEAST, MOST, PART, is_rescored
+from selection_platform.features.rescored import is_rescored, rescored_samples
 from selection_platform.text.cuts import ScoringCut
 
 LLOYD_ROUNDS = 100
@@ -54,7 +54,7 @@ class Tasks:
             yield from map(self._forward_pass, profile.scorings)
         for key, each in profile.scorings.items() if is_rescored(profile) else ():
             lengths = self._known.lengths(each.pool, each.model)
-            part = lengths.take(np.arange(len(lengths))[: min(MOST, max(LEAST, math.ceil(len(lengths) / PART)))])
+            part = lengths.take(np.arange(rescored_samples(len(lengths))))
             yield self._likelihood_again("likelihood, embedding", "rescored_likelihood", key, each.model, part)
         if profile.has_clusters:
             yield from self._sample_clusters()
@@ -101,7 +101,7 @@ class Tasks:
         return arithmetic.of_all(lengths, lambda part: arithmetic.likelihood(shape, part, scoring, extra))
 
     def _likelihood_again(self, stage: str, asset: str, key: str, model: str, lengths: Lengths) -> Task:
-        """Another pass with the shards of the first, and nothing beside them."""
+        """The shared pass once more, for its likelihoods alone."""
         shape, profile = self._known.shapes[model], self._profile
         return Task(
             stage, asset, key, model, partial(self._likelihood, lengths, model),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from selection_platform.configuration.profile import Profile
 from selection_platform.features.rescored import READER
-from selection_platform.report.cells import MOST_CELLS, about_cell
+from selection_platform.report.cells import about_cell
 from sql.queries import load_sql
 
 if TYPE_CHECKING:
@@ -76,9 +76,8 @@ def rescored_rows(profile: Profile, query: "Query") -> pl.DataFrame:
         of_all, both = samples["first"].drop_nulls().to_numpy(), samples.drop_nulls()
         first, second = both["first"].to_numpy(), both["second"].to_numpy()
         scores, counts = of_all[of_all <= HIGHEST], first <= HIGHEST
-        for budget in profile.budgets if counts.any() else []:
-            if budget >= len(scores):
-                continue
+        enough = counts.any() and np.ptp(scores) > 0
+        for budget in [each for each in profile.budgets if enough and each < len(scores)]:
             noise = float(np.std((second - first)[counts]) / np.std(scores))
             changed = changed_picks(of_all, first, second, budget, HIGHEST)
             values = (scoring.model, scoring.pool, budget, len(first), noise, changed)
@@ -89,11 +88,11 @@ def rescored_rows(profile: Profile, query: "Query") -> pl.DataFrame:
 def sentences(rows: pl.DataFrame) -> list[str]:
     """For each model, pool and budget, how many picks another scoring would change."""
     said: list[str] = []
-    for row in rows.head(MOST_CELLS).iter_rows(named=True):
+    for row in rows.iter_rows(named=True):
         changed, cell = row["changed"], about_cell((row["model"], row["pool"], row["budget"]))
         said.append(
             f"{cell}: scored again in other batches, IFD would change about {changed:,.{int(changed < 10)}f} of its "
-            f"{row['budget']:,} picks (its noise is {row['noise']:.2%} of its standard deviation, by "
-            f"{row['rescored']:,} samples that were scored twice)."
+            f"{row['budget']:,} picks. {row['rescored']:,} samples were scored twice, and their scores moved by "
+            f"{row['noise']:.2%} of a standard deviation."
         )
     return said

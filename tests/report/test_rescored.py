@@ -74,7 +74,7 @@ def profile_of(folder, **changes):
     ("changes", "expected"),
     [
         ({"arms": {"ifd": {}}}, True),
-        ({"arms": {"km_ifd": {}}}, True),
+        ({"arms": {"km_ifd": {}}}, False),
         ({"arms": {"entropy": {}, "ifd.pre_experience": {}}}, False),
         ({"arms": {"ifd": {}}, "dtype": "float32"}, False),
     ],
@@ -117,8 +117,8 @@ def test_the_report_says_it_beside_the_overlap():
     row = {"model": "m", "pool": "p", "budget": 10_000, "rescored": 1000, "noise": 0.00052, "changed": 5.4}
     rows = pl.DataFrame([row])
     said = (
-        "m · p · 10,000: scored again in other batches, IFD would change about 5.4 of its 10,000 picks (its noise is "
-        "0.05% of its standard deviation, by 1,000 samples that were scored twice)."
+        "m · p · 10,000: scored again in other batches, IFD would change about 5.4 of its 10,000 picks. 1,000 samples "
+        "were scored twice, and their scores moved by 0.05% of a standard deviation."
     )
     assert sentences(rows) == [said]
     assert sections(data(selection_overlap=OVERLAP, rescored=rows))["overlap"]().paragraphs[-1] == said

@@ -29,7 +29,7 @@ WITHOUT_CONTENT = {
     "10_pools/contaminated": "describes what was found",
     "10_pools/counts_of_targets": "describes what was made",
     "10_pools/dropped_by_reason": "describes an export",
-    "10_pools/sizes": "stops what wants more of a pool than there is",
+    "10_pools/sizes": "stops what wants more of a pool than there is, and follows from the pool",
     "10_pools/trimmed_parts": "says in `status` what rows lost",
     "10_pools/with_untrained": "puts a mask beside conversations, whose ids cover it",
     "20_models/set_aside": "says before a run that a base model has nothing to learn",
