@@ -1,7 +1,7 @@
 """The asset graph: pools, models, features, scores, selections, checkpoints, benchmarks, reports, in this order.
 
-Features that several methods share are in `features`, those of one method in `methods`. Asset checks are in
-`record.checks`.
+Scores that the user gives come right after the pools. Features that several methods share are in `features`, those of
+one method in `methods`. Asset checks are in `record.checks`.
 
 Assets are thin: they read, call the library or a SQL file, write, and return metadata.
 """
@@ -11,6 +11,7 @@ import dagster as dg
 from assets.benchmarks import benchmark_assets
 from assets.checkpoints import checkpoint_assets
 from assets.features import feature_assets
+from assets.given_scores import given_score_assets
 from assets.methods import assets_of_methods
 from assets.models import model_assets
 from assets.partitions import Partitions
@@ -28,6 +29,7 @@ def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
     partitions = Partitions(profile)
     stages = (
         pool_assets,
+        given_score_assets,
         model_assets,
         target_assets,
         sentence_assets,

@@ -90,10 +90,11 @@ class _TrainedModel:
         """The model of an experiment.
 
         Raises:
-            PlatformError: it does not exist yet, or is not what was written.
+            PlatformError: it does not exist yet, its weights were dropped, or it is not what was written.
         """
         from assets.keys import CHECKPOINT
         from assets.record.recipes import model_folder
+        from selection_platform.models.dropped_weights import weights_dropped
 
         artifacts = workspace.resources.artifacts
         folder = model_folder(experiment, artifacts)
@@ -101,6 +102,12 @@ class _TrainedModel:
         if manifest is None or checkpoint is None:
             raise PlatformError(
                 f"{experiment.key} has no model yet: run `selection-platform refresh {experiment.key}` first"
+            )
+        if weights_dropped(folder):
+            raise PlatformError(
+                f"the weights of {experiment.key} were deleted after its evaluation "
+                f"(`checkpoints: keep` in the profile); "
+                f"train them again with `selection-platform refresh {experiment.key} --rebuild`"
             )
         check_files(folder)
         base = read_manifest(artifacts.base_model(experiment.base_model)) or {}

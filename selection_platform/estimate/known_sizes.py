@@ -146,6 +146,8 @@ def _bytes_of_row(files: list[Path]) -> float:
             start = stream.read(_LOOKED_AT)
         if file.suffix.lower() == ".json" and start.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
             rows, size = _rows_of_list(start), len(start)
+        elif file.suffix.lower() in (".csv", ".tsv"):
+            rows, size = _rows_of_table(start), len(start)
         else:
             lines = start.splitlines()
             whole = [line for line in lines[:-1] or lines if line.strip()]
@@ -153,6 +155,12 @@ def _bytes_of_row(files: list[Path]) -> float:
         if rows:
             return size / rows
     return 2000.0
+
+
+def _rows_of_table(text: bytes) -> int:
+    """Rows of a table below its header: lines that end outside quotes, within which a value may have line ends."""
+    outside = b"".join(text.rstrip().split(b'"')[::2])
+    return outside.count(b"\n")
 
 
 def _rows_of_list(text: bytes) -> int:

@@ -27,7 +27,12 @@ class BadRow(PlatformError):
         return self
 
     def __str__(self) -> str:
-        text = f"{self._where}{self._field}{self._problem}; {self._fix}, or set on_bad_row: skip for this pool"
+        return f"{self.example}, or set on_bad_row: skip for this pool"
+
+    @property
+    def example(self) -> str:
+        """The message where bad rows are skipped already: without the advice to skip them."""
+        text = f"{self._where}{self._field}{self._problem}; {self._fix}"
         # The message may have keys and names from the row that no file can hold.
         return text.encode(errors="backslashreplace").decode()
 
@@ -54,4 +59,4 @@ class BadRowTally:
         if self._stop:
             raise bad_row
         self.counts[bad_row.reason] += 1
-        self.examples.setdefault(bad_row.reason, str(bad_row))
+        self.examples.setdefault(bad_row.reason, bad_row.example)

@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,16 +125,16 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
     kept, content = _write_chosen(shards, choice.chosen, folder)
     rows = sum(report.rows for report in reports)
     dropped = sum((report.dropped for report in reports), Counter(choice.dropped))
+    # The first example of each reason.
+    examples = {reason: text for report in reversed(reports) for reason, text in report.examples.items()}
     if not kept.get(POOL):
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
-        raise EmptyPool(f"none of {rows} rows is left to select from ({reasons}); loosen the pool's filters")
+        raise EmptyPool(_nothing_left(rows, dropped, examples))
     return PoolReport(
         rows=rows,
         kept=kept,
         dropped=dict(dropped.most_common()),
         trimmed=_count_trimmed(reports, choice.distinct),
-        # The first example of each reason.
-        examples={reason: text for report in reversed(reports) for reason, text in report.examples.items()},
+        examples=examples,
         benchmark_texts=len(texts),
         short_benchmark_texts=sum(len(split_words(text)) < WORDS for text in texts),
         content_hash=content,
@@ -142,6 +142,14 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
         form=escape_surrogates(str(reading)),
         ignored=sorted({escape_surrogates(name) for report in reports for name in report.ignored}),
     )
+
+
+def _nothing_left(rows: int, dropped: Counter[str], examples: Mapping[str, str]) -> str:
+    """What became of all rows, with an example of the commonest reason; a filter has none."""
+    counts = ", ".join(f"{reason}: {count:,}" for reason, count in dropped.most_common())
+    commonest = next((reason for reason, _ in dropped.most_common()), "")
+    advice = f"for example, {examples[commonest]}" if commonest in examples else "loosen the pool's filters"
+    return f"none of {rows:,} rows is left to select from ({counts}); {advice}"
 
 
 def _log(report: PoolReport) -> None:

@@ -6,10 +6,14 @@ import polars as pl
 import pytest
 import yaml
 
+from assets import build_assets
 from assets.record.content import recorded_rows
 from assets.record.provenance import latest_provenance
 from orchestration.materialize import open_instance
 from selection_platform.cli.main import main
+from selection_platform.configuration.arm_settings import ArmSettings
+from selection_platform.configuration.profile import load_profile
+from selection_platform.configuration.settings import PoolSizeStudySettings
 from tests.small_run import OwnPlace, conversations, due, output_of
 
 ARMS = {
@@ -97,3 +101,10 @@ def test_from_profile_to_selection_and_cost(own, capsys):
     assert cause.startswith("file of scores ")
     own.write_scores(ids)
     assert due(capsys, own) == {}
+
+
+def test_a_wrong_field_is_found_before_a_model_scores_anything():
+    arms = {"ifd": ArmSettings(train=False), "stars": ArmSettings(column="stars", train=False)}
+    profile = load_profile("demo").model_copy(update={"arms": arms, "pool_size_study": PoolSizeStudySettings()})
+    made = [key.to_user_string() for asset in build_assets(profile) for key in asset.keys]
+    assert made.index("pool") < made.index("scores/stars") < made.index("base_model") < made.index("answer_likelihood")

@@ -121,3 +121,14 @@ def test_nothing_is_left_when_every_row_is_filtered(tmp_path):
     assert outcome(tmp_path, "a.jsonl", lines(chat(), chat("b", lang="en")), settings) == (
         "none of 2 rows is left to select from (lang is not en: 1, fewer than 2 turns: 1); loosen the pool's filters"
     )
+
+
+def test_nothing_is_left_when_no_row_can_be_read(tmp_path):
+    talk = {"messages": [{"role": "customer", "content": "a"}, {"role": "agent", "content": "b"}]}
+    found = outcome(tmp_path, "a.jsonl", lines({"messages": []}, talk, talk), {"on_bad_row": "skip"})
+    assert found.startswith(
+        "none of 3 rows is left to select from (unknown role: 2, no question with an answer: 1); "
+        "for example, @/a.jsonl, row 2, field messages[0].role: 'customer' is not a known role (user, "
+    )
+    # The row was skipped already, so that is not the advice.
+    assert found.endswith("; rename it, or set out_of_turn: cut to end conversations there")

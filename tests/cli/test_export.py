@@ -99,7 +99,10 @@ def test_what_cannot_be_exported(place, capsys):
 def test_dropped_weights_are_named(place, capsys):
     change_profile(place, checkpoints={"keep": "none"})
     output_of(capsys, place, "clean")
-    assert "its weights were deleted" in message(capsys, place, "--model", ENTROPY, "--to", str(place.folder / "out"))
+    assert message(capsys, place, "--model", ENTROPY, "--to", str(place.folder / "out")) == (
+        f"the weights of {ENTROPY} were deleted after its evaluation (`checkpoints: keep` in the profile); "
+        f"train them again with `selection-platform refresh {ENTROPY} --rebuild`"
+    )
 
 
 @pytest.mark.parametrize("model_first", [True, False])

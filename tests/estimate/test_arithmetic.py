@@ -147,6 +147,12 @@ def test_any_json_file_has_a_size(tmp_path, text, rows):
     assert len(guessed_lengths(pool)) == pytest.approx(rows, abs=1 if rows == 30 else 0)
 
 
+def test_a_row_of_a_table_may_have_several_lines(tmp_path):
+    (tmp_path / "chats.csv").write_bytes(b"instruction,output\r\n" + b'"Say ""hi""\r\n\r\ntwice","hi\nhi"\r\n' * 300)
+    pool = PoolSettings.model_validate({"source": {"files": str(tmp_path / "chats.csv")}})
+    assert len(guessed_lengths(pool)) == pytest.approx(300, rel=0.01)
+
+
 def test_files_are_found_as_the_pool_finds_them(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     for file in ("a/one.jsonl", "a/b/two.jsonl", "a/b/notes.txt"):

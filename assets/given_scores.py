@@ -15,8 +15,8 @@ from sql.queries import load_sql
 COUNTED = {"rows": "rows of the file", "strangers": "ids that are not in the pool", "repeated": "repeated rows"}
 
 
-def method_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The scores of each such arm."""
+def given_score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The scores of each such arm. They need no model, so that a wrong field is found before anything dear runs."""
     return [_scores(profile, partitions, name) for name, arm in profile.arms.items() if arm.own_summary is not None]
 
 
