@@ -71,6 +71,15 @@ def add_parsers(commands: Commands) -> None:
     parser.set_defaults(command=init, makes_profile=True)
 
 
+EVALUATION = (
+    "evaluation:",
+    "  # {} measures the held-out loss alone. Without `evaluation`: all items of four benchmarks, for a GPU.",
+    "  benchmarks:",
+    "    gsm8k: {task: offline_gsm8k, limit: 50, max_new_tokens: 256} # without `limit`: all 1,319 items",
+)
+"""All items of all default benchmarks take a CPU hours, even for a small model."""
+
+
 def init(options: argparse.Namespace) -> None:
     """Print what the first rows are like and which would be dropped, and write a profile that is ready to run."""
     from selection_platform.pools.survey import survey
@@ -94,7 +103,8 @@ def init(options: argparse.Namespace) -> None:
     read_profile(path, text)
     write_text(path, text)
     quoted = shlex.quote(str(path))
-    print(f"\nWritten: {path}. Next:\n  selection-platform --profile {quoted} status    what would run")
+    first = "estimate  hours, memory and disk, before it runs" if models else "status    what would run"
+    print(f"\nWritten: {path}. Next:\n  selection-platform --profile {quoted} {first}")
     print(f"  selection-platform --profile {quoted} run       run it; then `export` writes what an arm selected")
 
 
@@ -202,6 +212,7 @@ def _profile_text(
     if models:
         lines += ["", as_yaml({"models": models}).rstrip("\n"), _dtype(), *_lengths_and_recipe(look, budget)]
     lines += ["", f"budgets: [{budget}] # conversations that each arm selects", *_arms(bool(models))]
+    lines += ["", *EVALUATION] if models else []
     return "\n".join(lines) + "\n"
 
 

@@ -76,6 +76,9 @@ def test_with_a_model_there_are_tokens_and_arms_to_train(folder, capsys):
     assert profile.scoring.max_length == 4096
     assert set(profile.arms) == {"base", "random", "token_length", "ifd", "zip"}
     assert profile.budgets == (7,)
+    # All items of all benchmarks would take hours on a CPU, even with a small model.
+    assert {name: each.limit for name, each in profile.evaluation.benchmarks.items()} == {"gsm8k": 50}
+    assert lines[-2] == "  selection-platform --profile own.yaml estimate  hours, memory and disk, before it runs"
 
 
 def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
