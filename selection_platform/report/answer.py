@@ -63,7 +63,7 @@ def answer(data: ReportData) -> Answer:
         if each.measure == AVERAGE and each.word == "better"
     ]
     sentences += [] if overlaps is None else owed_to_items(overlaps, better)
-    headline = _headline(of_measures[measures[0]])
+    headline = _headline(of_measures[measures[0]], data)
     sentences += _by_another_way_to_write(of_measures[measures[0]], data)
     sentences += _without_a_right_answer(data)
     unchanged, little_changed = unchanged_cells(data)
@@ -92,7 +92,7 @@ def _without_a_right_answer(data: ReportData) -> list[str]:
     ]
 
 
-def _headline(verdicts: Sequence[Verdict]) -> str:
+def _headline(verdicts: Sequence[Verdict], data: ReportData) -> str:
     better = [each for each in verdicts if each.word == "better"]
     if better:
         named = ", ".join(f"{each.method} ({cell_name(each.cell)})" for each in better[:MOST_NAMED])
@@ -102,6 +102,10 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
     if still_open:
         openly = f"{still_open} of {len(verdicts)} comparisons are open"
         return f"Not shown: no choice is seen to beat random selection, and {openly}."
+    if count(verdicts, "same"):
+        # A smaller gain was not ruled out.
+        measure = verdicts[0].measure
+        return f"No: no choice beats random selection by {data.margins.of(measure):g} {unit_of(measure)} or more."
     return "No: no choice beats random selection."
 
 

@@ -98,7 +98,7 @@ def test_training_that_changed_nothing_is_said():
 def test_training_that_changed_less_than_the_margin_is_said():
     # More than random runs vary by.
     found = answer(data(losses(0.8489, 0.8440, 0.8441, 0.8440, zip=[0.8441])))
-    assert found.headline == "No: no choice beats random selection."
+    assert found.headline == "No: no choice beats random selection by 0.01 bits per byte or more."
     assert f"of {cell_name(CELL)} (0.8489 before, 0.8440 to 0.8441 after) by less than the margin" in found.sentences[0]
 
 
