@@ -6,6 +6,9 @@ from typing import Any, get_args
 from selection_platform.configuration.new_profile import source_of
 from selection_platform.configuration.pool_settings import Form
 
+READING = ("form", "column", "columns", "roles")
+"""The options that are settings of a pool."""
+
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -25,6 +28,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="PART=FIELD,...",
         help="fields with prompt, answer, system, context and history, such as prompt=question,answer=reply",
     )
+    parser.add_argument(
+        "--roles",
+        type=_pairs,
+        metavar="NAME=ROLE,...",
+        help="what role names of the data mean (user, assistant or system), such as customer=user,agent=assistant",
+    )
 
 
 def pool_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -33,17 +42,17 @@ def pool_of(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         PlatformError: the data is not found.
     """
-    reading = {name: getattr(options, name) for name in ("form", "column", "columns") if getattr(options, name)}
+    reading = {name: getattr(options, name) for name in READING if getattr(options, name)}
     return {"source": source_of(options.source, options.config, options.split), **reading, "on_bad_row": "skip"}
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """The field of each part.
+    """The names before and after the equals signs.
 
     Raises:
-        argparse.ArgumentTypeError: the text is not PART=FIELD,...
+        argparse.ArgumentTypeError: the text is not NAME=NAME,...
     """
     pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(part and equals for part, equals, _ in pairs):
-        raise argparse.ArgumentTypeError(f"{text!r} is not PART=FIELD,..., such as prompt=question,answer=reply")
-    return {part.strip(): field.strip() for part, _, field in pairs}
+    if not all(name and equals for name, equals, _ in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NAME,..., such as prompt=question,answer=reply")
+    return {name.strip(): meaning.strip() for name, _, meaning in pairs}

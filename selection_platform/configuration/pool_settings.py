@@ -4,9 +4,10 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from selection_platform.configuration.base import FOLDER, Settings
+from selection_platform.configuration.base import FOLDER, Later, Settings
+from selection_platform.text.conversation import Role
 
 Form = Literal["messages", "sharegpt", "alpaca", "pairs", "strings", "columns", "tree", "chatgpt"]
 OutOfTurn = Literal["bad_row", "cut", "join"]
@@ -31,6 +32,10 @@ def _check_texts(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not value or not all(isinstance(text, str) for text in value):
         raise ValueError("must be text, or a list of texts")
     return tuple(value)
+
+
+def _in_small_letters(roles: dict[str, Role]) -> dict[str, Role]:
+    return {name.lower(): role for name, role in roles.items()}
 
 
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_check_texts)]
@@ -184,6 +189,11 @@ class PoolSettings(Settings):
         description="What to do with a message whose role is not the next in turn: count the row as bad; cut the "
         "conversation before the message; or join the message to the one before if both have the same role, with a "
         "blank line between, and cut otherwise.",
+    )
+    roles: Annotated[dict[str, Role], AfterValidator(_in_small_letters), Later({})] = Field(
+        default={},
+        description="What role names of the data mean beside the usual ones, such as {customer: user, agent: "
+        "assistant}. Small and capital letters are alike.",
     )
     tools: Literal["text", "drop_row"] = Field(
         default="text",

@@ -33,7 +33,8 @@ RECORDS = [
     (
         "unknown role", {}, {"messages": [turn("narrator", "x"), ANSWER]},
         f"unknown role | field messages[0].role: 'narrator' is not a known role ({ROLES_KNOWN}); "
-        "rename it, or set out_of_turn: cut to end conversations there",
+        "say in the pool's `roles` what it means, such as roles: {customer: user, agent: assistant}, "
+        "or set out_of_turn: cut to end conversations there",
     ),
     (
         "no content", {}, {"messages": [QUESTION, {"role": "assistant"}]},
@@ -131,4 +132,4 @@ def test_nothing_is_left_when_no_row_can_be_read(tmp_path):
         "for example, @/a.jsonl, row 2, field messages[0].role: 'customer' is not a known role (user, "
     )
     # The row was skipped already, so that is not the advice.
-    assert found.endswith("; rename it, or set out_of_turn: cut to end conversations there")
+    assert found.endswith("}, or set out_of_turn: cut to end conversations there")

@@ -81,6 +81,14 @@ def test_with_a_model_there_are_tokens_and_arms_to_train(folder, capsys):
     assert lines[-2] == "  selection-platform --profile own.yaml estimate  hours, memory and disk, before it runs"
 
 
+def test_role_names_of_the_data_are_written_into_the_profile(folder, capsys):
+    talk = [{"speaker": "Customer", "text": "Why?"}, {"speaker": "Agent", "text": "So."}]
+    write(folder / "chats.jsonl", [json.dumps({"dialog": [*talk, *talk], "id": number}) for number in range(3)])
+    assert "'Customer' is not a known role (" in message(capsys, "chats.jsonl")
+    assert "1 would be kept" in output(capsys, "chats.jsonl", "--roles", "customer=user,agent=assistant")
+    assert load_profile("chats.yaml").pools["chats"].roles == {"customer": "user", "agent": "assistant"}
+
+
 def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):
     write(folder / "chats.jsonl", ROWS)
     look = ModelLook(lambda messages: 7 * len(messages), pieces, positions=2048)

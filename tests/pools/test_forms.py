@@ -56,6 +56,23 @@ def test_role_names_in_any_case(name, role):
     assert messages[ROLES.index(role)] == Message(role, "x")
 
 
+def test_names_of_the_data_mean_what_the_pool_says():
+    turns = [{"speaker": "Customer", "utterance": "Why?"}, {"speaker": "AGENT", "utterance": "So."}]
+    given = settings(roles={"customer": "user", "Agent": "assistant"})
+    assert read_conversation({"dialog": turns}, given).messages == NORMAL
+    # A usual name may mean something else here.
+    swapped = [{**QUESTION, "role": "assistant"}, {**ANSWER, "role": "user"}]
+    assert (
+        read_conversation({"messages": swapped}, settings(roles={"assistant": "user", "user": "assistant"})).messages
+        == NORMAL
+    )
+
+
+def test_without_names_of_its_own_a_pool_is_what_it_was():
+    assert "roles" not in settings().content()
+    assert settings(roles={"Agent": "assistant"}).content()["roles"] == {"agent": "assistant"}
+
+
 def test_what_is_trimmed_is_said():
     turns = [{"role": "system", "content": ""}, QUESTION, ANSWER, QUESTION]
     conversation = read_conversation({"messages": turns}, settings())

@@ -117,7 +117,7 @@ def _turns(branch: dict[str, Node], column: str, settings: PoolSettings, notes: 
     """The turns of a branch, each with whether it is a tool call."""
     thoughts: list[str] = []
     for where, message, content in _seen(branch, column, notes):
-        role, _ = speaker_of(_role_name(message, where), f"{where}.author.role")
+        role, _ = speaker_of(_role_name(message, where), f"{where}.author.role", settings)
         if content.get("content_type") in _THINKING_TYPES:
             thoughts.append(_thinking(content, f"{where}.content"))
             continue

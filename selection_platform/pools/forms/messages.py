@@ -153,7 +153,7 @@ def _pair(item: dict[str, Any], where: str, column: str, notes: Notes) -> Iterat
 def _message(item: dict[str, Any], keys: Keys, where: str, column: str, settings: PoolSettings, notes: Notes) -> Turn:
     role_key, content_key = keys
     name = field_of(item, role_key, f"{where}.{role_key}", OF_A_MESSAGE)
-    role, only_calls = speaker_of(name, f"{where}.{role_key}")
+    role, only_calls = speaker_of(name, f"{where}.{role_key}", settings)
     if only_calls:
         at = f"{where}.{content_key}"
         text = call_text(field_of(item, content_key, at, OF_A_MESSAGE), at, settings)
@@ -166,13 +166,15 @@ def _message(item: dict[str, Any], keys: Keys, where: str, column: str, settings
     return Turn(role, text, trained, where)
 
 
-def speaker_of(name: Any, where: str) -> tuple[Speaker, bool]:
+def speaker_of(name: Any, where: str, settings: PoolSettings) -> tuple[Speaker, bool]:
     """The speaker that a role name means, and whether the message has only tool calls.
 
     Raises:
         UnknownRole: the name is unknown.
     """
     known = name.lower() if isinstance(name, str) else ""
+    if known in settings.roles:
+        return settings.roles[known], False
     if known in RESULT_ROLES:
         return "result", False
     if known in CALL_ROLES:
@@ -180,9 +182,8 @@ def speaker_of(name: Any, where: str) -> tuple[Speaker, bool]:
     if known not in ROLE_NAMES:
         names = ", ".join((*ROLE_NAMES, *RESULT_ROLES, *CALL_ROLES))
         problem = f"{repr(name)[:40]} is not a known role ({names})"
-        raise UnknownRole(
-            "unknown role", where, problem, "rename it, or set out_of_turn: cut to end conversations there"
-        )
+        fix = "say in the pool's `roles` what it means, such as roles: {customer: user, agent: assistant}, or set "
+        raise UnknownRole("unknown role", where, problem, f"{fix}out_of_turn: cut to end conversations there")
     return ROLE_NAMES[known], False
 
 
