@@ -11,14 +11,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2Config
 
 from benchmarks.k_center import measure
 from benchmarks.shared_pass import matmul_rate
+from selection_platform.estimate.known_sizes import CONFIGURATIONS
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import Shape, shape_of
 
-QWEN2_7B: dict[str, Any] = {
-    "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
-    "num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 131072,
-    "tie_word_embeddings": False,
-}  # fmt: skip
+QWEN2_7B = CONFIGURATIONS["Qwen/Qwen2-7B"]
 TOY: dict[str, Any] = QWEN2_7B | {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2,

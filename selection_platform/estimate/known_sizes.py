@@ -17,7 +17,7 @@ from selection_platform.estimate.shape import Shape, read_encoder_shape, read_sh
 from selection_platform.text.numbers import in_words
 
 _QWEN2 = {"model_type": "qwen2", "num_hidden_layers": 28}
-_CONFIGURATIONS: dict[str, dict[str, Any]] = {
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "Qwen/Qwen2-7B": {
         **_QWEN2, "hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4,
         "vocab_size": 152064,
@@ -72,7 +72,7 @@ def find_shape(settings: ModelSettings, copied: Path, *, quick: bool = False) ->
         if quick:
             return None
         raise PlatformError(f"{settings.folder} has no config.json; name a folder with the whole model")
-    configuration = _CONFIGURATIONS.get(settings.hub or settings.package or "")
+    configuration = CONFIGURATIONS.get(settings.hub or settings.package or "")
     if configuration is not None:
         return shape_of(configuration)
     if quick:

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, Qwen2C
 
 from selection_platform.configuration.settings import FineTuningSettings, LoraSettings, ScoringSettings
 from selection_platform.estimate import memory
+from selection_platform.estimate.known_sizes import CONFIGURATIONS
 from selection_platform.estimate.memory import Place
 from selection_platform.estimate.shape import shape_of
 from selection_platform.models.head import output_head
@@ -27,14 +28,8 @@ from selection_platform.models.packed_attention import packed_attention, places
 from selection_platform.training import loss, sharding
 
 GPU = Place(is_cpu=False, training="bfloat16")
-QWEN2_7B = Qwen2Config(
-    vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
-    num_key_value_heads=4, max_position_embeddings=131072,
-)  # fmt: skip
-LLAMA3_8B = LlamaConfig(
-    vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-    num_key_value_heads=8, max_position_embeddings=8192,
-)  # fmt: skip
+QWEN2_7B = Qwen2Config(**CONFIGURATIONS["Qwen/Qwen2-7B"])
+LLAMA3_8B = LlamaConfig(**CONFIGURATIONS["meta-llama/Meta-Llama-3-8B"], max_position_embeddings=8192)
 
 
 class Live(TorchDispatchMode):

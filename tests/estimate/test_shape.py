@@ -116,9 +116,9 @@ def test_what_cannot_be_read_is_said(tmp_path):
 
 
 def test_a_known_model_is_what_its_id_says():
-    from selection_platform.estimate.known_sizes import _CONFIGURATIONS
+    from selection_platform.estimate.known_sizes import CONFIGURATIONS
 
-    found = {name: shape_of(config).parameters for name, config in _CONFIGURATIONS.items()}
+    found = {name: shape_of(config).parameters for name, config in CONFIGURATIONS.items()}
     # As their model cards say.
     assert found == {
         "Qwen/Qwen2-7B": 7_615_616_512,
