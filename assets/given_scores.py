@@ -16,7 +16,7 @@ COUNTED = {"rows": "rows of the file", "strangers": "ids that are not in the poo
 
 
 def given_score_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """The scores of each such arm. They need no model, so that a wrong field is found before anything dear runs."""
+    """The scores of each such arm. They need no model: a wrong field is found before anything expensive runs."""
     return [_scores(profile, partitions, name) for name, arm in profile.arms.items() if arm.own_summary is not None]
 
 

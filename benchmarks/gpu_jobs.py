@@ -131,7 +131,7 @@ def without_gpu() -> Iterator[None]:
 
 
 def numbers_of(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """All numbers of a job's files by column, in the order of its shards; NaN where there is none."""
+    """All numbers of a job's files by column, in the order of its shards; NaN for a missing one."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for path in sorted(folder.glob("*-*.parquet")):
         table = pq.read_table(path)

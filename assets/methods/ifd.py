@@ -185,10 +185,10 @@ def _write_likelihood(
 
 
 def _rescored(profile: Profile, partitions: Partitions) -> dg.AssetsDefinition:
-    sizes = profile.scoring
+    scoring_settings = profile.scoring
     # Half as large where a batch still holds the longest sample. A part of the pool makes other batches in any case.
-    fewer = {"tokens_per_batch": max(sizes.max_length, sizes.tokens_per_batch // 2)}
-    uses = {"scoring": sizes.model_copy(update=fewer), "dtype": profile.dtype}
+    fewer = {"tokens_per_batch": max(scoring_settings.max_length, scoring_settings.tokens_per_batch // 2)}
+    uses = {"scoring": scoring_settings.model_copy(update=fewer), "dtype": profile.dtype}
 
     @platform_asset(
         partitions=partitions.scorings,

@@ -47,7 +47,7 @@ class Lengths:
         return Lengths(self.prompt[rows], self.answer[rows], self.known, self.measured)
 
     def sample(self, count: int, seed: int) -> "Lengths":
-        """A random draw without replacement; all of them in random order if there are no more than `count`."""
+        """A random draw without replacement. If there are fewer than `count`, all of them in random order."""
         count = min(count, len(self))
         return self.take(np.random.default_rng(seed).choice(len(self), count, replace=False))
 

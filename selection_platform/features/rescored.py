@@ -5,9 +5,9 @@ import math
 from selection_platform.configuration.profile import Profile
 
 READER = "rescored"
-"""Of the rows in `features.answer_likelihood`."""
+"""The reader of these rows in `features.answer_likelihood`."""
 PART, LEAST, MOST = 20, 50, 1000
-"""One in so many samples of a pool is scored again; the least, as few differences say little; the most."""
+"""One in PART samples of a pool is scored again: at least LEAST, as few differences say little, and at most MOST."""
 
 
 def is_rescored(profile: Profile) -> bool:

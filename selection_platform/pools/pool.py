@@ -146,9 +146,10 @@ def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folde
 
 def _nothing_left(rows: int, dropped: Counter[str], examples: Mapping[str, str]) -> str:
     """What became of all rows, with an example of the commonest reason; a filter has none."""
-    counts = ", ".join(f"{reason}: {count:,}" for reason, count in dropped.most_common())
-    commonest = next((reason for reason, _ in dropped.most_common()), "")
-    advice = f"for example, {examples[commonest]}" if commonest in examples else "loosen the pool's filters"
+    reasons = dropped.most_common()
+    counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
+    example = examples.get(reasons[0][0]) if reasons else None
+    advice = f"for example, {example}" if example else "loosen the pool's filters"
     return f"none of {rows:,} rows is left to select from ({counts}); {advice}"
 
 

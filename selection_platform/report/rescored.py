@@ -75,10 +75,11 @@ def rescored_rows(profile: Profile, query: "Query") -> pl.DataFrame:
         samples = query(load_sql("90_reports/ifd_twice"), of)
         of_all, both = samples["first"].drop_nulls().to_numpy(), samples.drop_nulls()
         first, second = both["first"].to_numpy(), both["second"].to_numpy()
-        scores, counts = of_all[of_all <= HIGHEST], first <= HIGHEST
-        enough = counts.any() and np.ptp(scores) > 0
-        for budget in [each for each in profile.budgets if enough and each < len(scores)]:
-            noise = float(np.std((second - first)[counts]) / np.std(scores))
+        scores, is_score = of_all[of_all <= HIGHEST], first <= HIGHEST
+        if not is_score.any() or np.ptp(scores) == 0:
+            continue
+        noise = float(np.std((second - first)[is_score]) / np.std(scores))
+        for budget in [each for each in profile.budgets if each < len(scores)]:
             changed = changed_picks(of_all, first, second, budget, HIGHEST)
             values = (scoring.model, scoring.pool, budget, len(first), noise, changed)
             rows.append(dict(zip(SCHEMA, values, strict=True)))

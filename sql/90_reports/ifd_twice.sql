@@ -1,4 +1,4 @@
--- IFD of each sample by two scorings, NULL where there is none. Unlike a score, it may be above 1.
+-- IFD of each sample by two scorings; NULL if it has none. It is that of 40_scores/ifd, which drops those above 1.
 -- $again: the reader of the second scoring.
 WITH difficulty AS (
     SELECT

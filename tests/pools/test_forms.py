@@ -62,10 +62,8 @@ def test_names_of_the_data_mean_what_the_pool_says():
     assert read_conversation({"dialog": turns}, given).messages == NORMAL
     # A usual name may mean something else here.
     swapped = [{**QUESTION, "role": "assistant"}, {**ANSWER, "role": "user"}]
-    assert (
-        read_conversation({"messages": swapped}, settings(roles={"assistant": "user", "user": "assistant"})).messages
-        == NORMAL
-    )
+    given = settings(roles={"assistant": "user", "user": "assistant"})
+    assert read_conversation({"messages": swapped}, given).messages == NORMAL
 
 
 def test_without_names_of_its_own_a_pool_is_what_it_was():

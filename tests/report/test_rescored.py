@@ -7,8 +7,9 @@ import yaml
 
 from selection_platform.configuration.profile import load_profile
 from selection_platform.features.rescored import is_rescored
-from selection_platform.report.rescored import changed_picks, rescored_rows, sentences
+from selection_platform.report.rescored import HIGHEST, changed_picks, rescored_rows, sentences
 from selection_platform.report.sections import sections
+from sql.queries import load_sql
 from tests.report.frames import OVERLAP, data
 from tests.small_run import PROFILE
 
@@ -83,17 +84,20 @@ def test_samples_are_rescored_for_ifd_in_half_precision(tmp_path, changes, expec
     assert is_rescored(profile_of(tmp_path, **changes)) is expected
 
 
+OF = {"pool": "letters", "model": "tiny"}
+
+
 @pytest.fixture
-def rows(tmp_path, new_warehouse):
+def warehouse(tmp_path, new_warehouse):
     """IFD 0.8, 0.6, 0.5 and 1.05; scored again, the last three have 0.7, 0.4 and 0.95."""
-    warehouse, of = new_warehouse(tmp_path / "warehouse"), {"pool": "letters", "model": "tiny"}
+    warehouse = new_warehouse(tmp_path / "warehouse")
     for reader, values in (
         ("base", "('a', 0.8, 1), ('b', 0.6, 1), ('c', 0.5, 1), ('d', 1.05, 1)"),
         ("rescored", "('b', 0.7, 1), ('c', 0.4, 1), ('d', 0.95, 1)"),
     ):
         warehouse.replace(
             "features.answer_likelihood",
-            {**of, "reader": reader},
+            {**OF, "reader": reader},
             f"""
             SELECT
                 sample_id, answer_nll, 1 AS answer_tokens, direct_answer_nll, 1 AS direct_answer_tokens,
@@ -101,12 +105,22 @@ def rows(tmp_path, new_warehouse):
             FROM (VALUES {values}) AS given(sample_id, answer_nll, direct_answer_nll)
             """,
         )
+    return warehouse
+
+
+def test_what_is_compared_is_the_score_up_to_1(warehouse):
+    twice = warehouse.query(load_sql("90_reports/ifd_twice"), {**OF, "again": "rescored"})
+    for reader, column in (("base", "first"), ("rescored", "second")):
+        scores = warehouse.query(load_sql("40_scores/ifd"), {**OF, "reader": reader, "published": False})
+        expected = {id: score for id, score in scores.select("sample_id", "score").iter_rows() if score is not None}
+        found = twice.filter(pl.col(column) <= HIGHEST).select("sample_id", column).iter_rows()
+        assert dict(found) == expected
+
+
+def test_the_rows_are_of_samples_with_two_scores(warehouse, tmp_path):
     profile = profile_of(tmp_path, arms={"ifd": {}}, budgets=[1, 3])
     with warehouse.queries(warehouse.snapshot()) as query:
-        return rescored_rows(profile, query)
-
-
-def test_the_rows_are_of_samples_with_two_scores(rows):
+        rows = rescored_rows(profile, query)
     # Of those that have a score, one rises by 0.1 and one sinks by as much; the scores' own deviation is 0.125.
     # 1.05 sinks below 1 half the time, and passes 0.8. All three is no choice.
     expected = [("tiny", "letters", 1, 3, pytest.approx(0.1 / 0.12472, rel=1e-4), pytest.approx(1 / 2, abs=0.12))]
