@@ -94,17 +94,21 @@ def test_counts_bytes_by_hand():
     }
 
 
-texts = st.text(st.sampled_from("the cat!\n é<eos>"), max_size=12)
+texts = st.lists(st.sampled_from([*"the cat!\n é<>", "<eos>"]), max_size=12).map("".join)
 turns = st.lists(st.tuples(texts, texts), min_size=1, max_size=3)
 
 
-@given(st.lists(turns, min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
-def test_a_batch_has_the_ids_of_the_renderer(drawn: list[list[tuple[str, str]]]):
-    tokenizer = make_tokenizer()
+@pytest.mark.parametrize("control_tokens", [False, True])
+@given(drawn=st.lists(turns, min_size=1, max_size=4))
+@settings(max_examples=25)
+def test_a_batch_has_the_ids_of_the_reference(control_tokens: bool, drawn: list[list[tuple[str, str]]]):
     conversations = [[m for q, a in pairs for m in (user(q), assistant(a))] for pairs in drawn]
-    expected = [tokenize_last_answer(messages, tokenizer) for messages in conversations]  # pyright: ignore[reportArgumentType]
-    assert tokenize_last_answers(conversations, paper(tokenizer)) == expected
+    reference = make_tokenizer()
+    # Where control tokens are off, the tokenizer itself is asked not to look for them.
+    reference.split_special_tokens = not control_tokens
+    expected = [tokenize_last_answer(messages, reference) for messages in conversations]  # pyright: ignore[reportArgumentType]
+    renderer = make_renderer(make_tokenizer(), PAPER.model_copy(update={"control_tokens": control_tokens}))
+    assert tokenize_last_answers(conversations, renderer) == expected
 
 
 def test_writes_every_sample_without_reading_weights(tmp_path: Path):

@@ -63,7 +63,7 @@ def test_equals_the_slow_search_whatever_the_room(covered, tmp_path, monkeypatch
     assert facility_location(vectors, covered, 150, tmp_path / "state", FEW).tolist() == wanted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 2)), min_size=1, max_size=14),
     st.integers(1, 15),

@@ -52,7 +52,7 @@ EFFECTS = arrays.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.none(), EFFECTS), min_size=1, max_size=9))
 def test_equals_the_slow_way(tmp_path_factory, effects):
     tokens = np.concatenate([np.zeros(0), *(each for each in effects if each is not None)])

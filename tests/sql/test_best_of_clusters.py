@@ -104,7 +104,7 @@ def test_a_budget_above_the_pool_takes_what_there_is(warehouse):
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), st.integers(0, 3))), min_size=1, max_size=30),
     st.integers(1, 30),

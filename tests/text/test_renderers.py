@@ -264,7 +264,7 @@ TURNS = st.lists(st.tuples(TEXTS.filter(str.strip), TEXTS), min_size=1, max_size
 
 @pytest.mark.parametrize("name", NAMES)
 @given(turns=TURNS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_parts_join_to_the_rendering_and_the_tokens_decode_to_it(name, turns):
     messages = [
         each for question, answer in turns for each in (Message("user", question), Message("assistant", answer))

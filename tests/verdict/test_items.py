@@ -41,7 +41,7 @@ def test_subsets_count_alike_whatever_their_sizes():
         st.sampled_from("abcde"), st.lists(st.sampled_from([-100.0, 0.0, 100.0]), min_size=2, max_size=9), min_size=1
     )
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_standard_error_is_that_of_the_benchmarks_own_number(values):
     expected, error = mean_and_stderr(values, macro=True)
     found = item_interval({"bbh": items(values)})

@@ -67,7 +67,7 @@ def test_picks_on_a_line():
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_equals_plain_greedy_where_nothing_rounds(data: st.DataObject):
     # Few values, so that there are copies and ties at every step.

@@ -82,7 +82,7 @@ PAPER = ZipSettings(10_000, 200, 100)
 sizes_of_rounds = st.tuples(*[st.integers(1, 12)] * 3).map(lambda ks: ZipSettings(*sorted(ks, reverse=True)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pools, sizes_of_rounds, st.integers(1, 3), st.data())
 def test_picks_what_recompressing_everything_picks(pool: Pool, sizes: ZipSettings, workers: int, data: st.DataObject):
     budget = data.draw(st.integers(0, len(pool)))

@@ -55,7 +55,7 @@ def published(k1: int, k2: int, k3: int) -> ZipSettings:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pools, st.integers(1, 3), st.data())
 def test_picks_what_the_official_search_picks(pool: Pool, workers: int, data: st.DataObject):
     k1 = data.draw(st.integers(1, len(pool)))

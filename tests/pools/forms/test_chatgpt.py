@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -258,7 +257,6 @@ MESSAGES = st.none() | st.fixed_dictionaries(
 NODES = st.fixed_dictionaries({"message": MESSAGES, "parent": st.none() | NAMES})
 
 
-@hypothesis_settings(deadline=None)
 @given(st.dictionaries(NAMES, NODES), st.none() | NAMES)
 def test_whatever_a_tree_holds_it_is_read_or_a_bad_row(mapping, end):
     try:

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -334,7 +333,6 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-@hypothesis_settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), st.sampled_from(FORMS))
 def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
     for wanted in ({}, {"out_of_turn": "join", "tools": "drop_row", "thinking": "drop"}):
@@ -346,7 +344,6 @@ def test_whatever_a_row_holds_it_is_read_or_a_bad_row(row, reading):
 
 
 @pytest.mark.slow
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=4))
 def test_whatever_rows_hold_their_form_is_told_or_refused(records):
     with contextlib.suppress(UnknownForm):
