@@ -49,7 +49,7 @@ class Catalog(Protocol):
 
     @property
     def identity(self) -> str:
-        """Differs between catalogs, and between a catalog and a later one in the same place."""
+        """Differs between catalogs, and between a catalog that is open and a later one in the same place."""
         ...
 
     @property
@@ -110,7 +110,7 @@ class SqliteCatalog:
 
     @property
     def identity(self) -> str:
-        """Path and inode."""
+        """Path and inode, which no later file has while the file is open."""
         return f"{self._path} {self._path.stat().st_ino}"
 
     @property

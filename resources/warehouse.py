@@ -33,9 +33,6 @@ from sql.queries import list_sql, load_sql
 EXPORT_BATCH = 10_000
 """Rows in memory at a time when a query is written to a file."""
 
-_COMPLETE_CATALOGS: set[str] = set()
-"""Identities of the catalogs that this process knows to have every table."""
-
 
 class SnapshotMissing(PlatformError):
     """A snapshot that the warehouse does not have, or has no longer."""
@@ -247,14 +244,14 @@ class Warehouse(dg.ConfigurableResource):
             stack.enter_context(catalog.turn_to_write())
             self._check_catalog_of_tables(catalog)
             stack.enter_context(explained())
-            opened = partial(self._attached, read_only=False)
-            connection = stack.enter_context(writer(self.folder, lambda: catalog.identity, opened))
-            # Once per process and catalog: to look takes longer than many writes.
-            identity = catalog.identity
-            if identity not in _COMPLETE_CATALOGS:
-                _create_what_is_missing(connection)
-                self._record_place(connection)
-                _COMPLETE_CATALOGS.add(identity)
+            yield stack.enter_context(writer(self.folder, lambda: catalog.identity, self._opened_to_write))
+
+    @contextmanager
+    def _opened_to_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A new connection to a catalog with all tables."""
+        with self._attached(read_only=False) as connection:
+            _create_what_is_missing(connection)
+            self._record_place(connection)
             yield connection
 
     def _check_catalog_of_tables(self, catalog: Catalog) -> None:

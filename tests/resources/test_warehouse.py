@@ -1,4 +1,5 @@
 import multiprocessing
+import shutil
 import uuid
 from dataclasses import replace
 
@@ -7,7 +8,6 @@ import pytest
 
 from resources import build_resources, readers
 from resources import catalog as catalog_module
-from resources import warehouse as warehouse_module
 from resources.catalog import CATALOG_VARIABLE, CatalogError
 from resources.replacement import Replacement
 from resources.warehouse import Warehouse, table_definitions
@@ -138,10 +138,21 @@ def test_a_table_of_an_earlier_version_gets_its_new_columns(warehouse):
     warehouse.replace("scores.random", partition, ROWS)
     with warehouse.write() as connection:
         connection.execute("ALTER TABLE scores.random DROP COLUMN budget")
-    warehouse_module._COMPLETE_CATALOGS.clear()
     warehouse.replace("scores.zip", partition, ROWS)
     statement = "SELECT sample_id, score, budget FROM scores.random ORDER BY sample_id"
     assert warehouse.query(statement).rows() == [("a", 0.5, None), ("b", 0.25, None)]
+
+
+@pytest.mark.slow
+def test_a_catalog_in_place_of_a_removed_one_gets_all_tables(tmp_path):
+    warehouse = Warehouse(folder=str(tmp_path / "warehouse"))
+    warehouse.replace("scores.ifd", {"pool": "p", "model": "m"}, ROWS)
+    # As if all was removed: the next file often has the same inode.
+    shutil.rmtree(warehouse.tables)
+    (tmp_path / "warehouse" / "catalog.sqlite").write_bytes(b"")
+    warehouse.replace("scores.zip", {"pool": "p", "model": None}, ROWS)
+    assert scores(warehouse) == []
+    assert len(scores(warehouse, "scores.zip")) == 2
 
 
 def test_every_table_of_the_schema_is_made(warehouse):
