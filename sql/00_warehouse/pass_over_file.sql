@@ -1,4 +1,4 @@
--- Have the data file whose name is in the text $message read no more from snapshot $snapshot on. `metadata` is replaced
+-- From snapshot $snapshot on, do not read the data file whose name is in the text $message. `metadata` is replaced
 -- by the catalog's schema. Gives one row a file.
 UPDATE metadata.ducklake_data_file
 SET end_snapshot = $snapshot

@@ -94,7 +94,7 @@ def test_the_same_or_a_smaller_pool_is_not_run_again(spec, tmp_path, forwards):
     assert smaller.content_hash != first.content_hash
 
 
-def test_other_settings_begin_anew(spec, tmp_path, forwards):
+def test_other_settings_begin_again(spec, tmp_path, forwards):
     grow(spec, samples(15), tmp_path / "out")
     forwards.clear()
     assert grow(spec, samples(16), tmp_path / "out", max_length=50).new_samples == 16
@@ -154,7 +154,7 @@ def test_columns_apart_grow_too(spec, tmp_path):
 
 
 @pytest.mark.parametrize("column", answer_likelihood.FILES_APART)
-def test_a_raised_version_of_a_column_apart_begins_anew_where_it_is_kept(column, spec, tmp_path, monkeypatch):
+def test_a_raised_version_of_a_column_apart_begins_again_where_it_is_kept(column, spec, tmp_path, monkeypatch):
     kept = changed(spec, **{column: True})
     before = job_settings(kept), job_settings(spec)
     assert "code_versions_apart" not in before[0]

@@ -83,7 +83,7 @@ def write_unneeded_rows(place):
         warehouse_of(place).replace("scores.zip", {"pool": "other", "model": None}, rows)
 
 
-def test_none_are_kept_and_one_comes_back_the_same_when_it_is_evaluated_anew(place, capsys):
+def test_none_are_kept_and_one_comes_back_the_same_when_it_is_evaluated_again(place, capsys):
     before = disk(capsys, place)
     change_profile(place, checkpoints={"keep": "none"})
     output = output_of(capsys, place, "run")

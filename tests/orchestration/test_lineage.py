@@ -110,7 +110,7 @@ def test_lineage_for_reading(place, capsys):
     assert text.count("raw_pool letters") == 1
 
 
-def test_lineage_says_what_was_made_anew_since(place, capsys):
+def test_lineage_says_what_was_made_again_since(place, capsys):
     before = version(place, "checkpoint", TOKEN_LENGTH)
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     refreshed(capsys, place, "checkpoint")

@@ -197,7 +197,7 @@ def test_a_file_that_is_gone_is_due_and_one_message(place, capsys):
     assert "nothing matches" in capsys.readouterr().err
 
 
-def test_another_recipe_trains_anew(place, capsys):
+def test_another_recipe_trains_again(place, capsys):
     change_profile(place, fine_tuning={"learning_rate": 0.002})
     cause = ("stale", ["fine_tuning.learning_rate 0.001 -> 0.002"])
     assert due(capsys, place) == {f"checkpoint {key}": cause for key in TRAINED}

@@ -319,7 +319,7 @@ def test_rows_laid_out_as_wildchat_1m(tmp_path):
     assert (rows[0]["source"], rows[0]["licence"]) == ("wild.parquet", "ODC-BY")
 
 
-def test_a_half_made_pool_of_files_that_were_renamed_is_made_anew(tmp_path, monkeypatch):
+def test_a_half_made_pool_of_files_that_were_renamed_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(chat(str(number))) + "\n" for number in range(6)))

@@ -150,7 +150,7 @@ def test_a_damaged_catalog_is_not_written_over(warehouse, content, capsys, monke
 
 
 @pytest.mark.parametrize("content", [b"", None])
-def test_tables_without_their_catalog_are_not_begun_anew(warehouse, content):
+def test_tables_without_their_catalog_are_not_begun_again(warehouse, content):
     catalog = Path(warehouse.folder) / "catalog.sqlite"
     whole = catalog.read_bytes()
     catalog.unlink()

@@ -109,7 +109,9 @@ def test_a_killed_training_loses_and_doubles_no_snapshot(
 
 
 @pytest.mark.slow
-def test_a_half_written_snapshot_is_written_anew(spec: FineTuningSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_half_written_snapshot_is_written_again(
+    spec: FineTuningSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     fine_tune(spec, tmp_path / "unbroken")
 
     def killed(*_: Any) -> None:

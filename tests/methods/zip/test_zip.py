@@ -228,7 +228,7 @@ def save_always(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.usefixtures("save_always")
-def test_a_larger_budget_goes_on_and_other_work_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_larger_budget_goes_on_and_other_work_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pool, sizes, checkpoint = wordy_pool(90), ZipSettings(30, 8, 4), tmp_path / "zip.npz"
     fast_select(pool, 41, sizes, checkpoint=checkpoint)
     assert fast_select(pool, 10, sizes, checkpoint=checkpoint) == fast_select(pool, 10, sizes)
