@@ -95,9 +95,9 @@ def pool_assets(profile: Profile, partitions: Partitions) -> list[dg.AssetsDefin
         """
         name = context.partition_key
         folder = artifacts.pool(name)
-        report = write_pool(
-            profile.pools[name], artifacts.raw_pool(name), benchmark_texts(artifacts.benchmark_data()), folder
-        )
+        texts = benchmark_texts(artifacts.benchmark_data())
+        scores = {arm.column for arm in profile.arms.values() if arm.column is not None}
+        report = write_pool(profile.pools[name], artifacts.raw_pool(name), texts, folder, also_read=scores)
         check_pool_size(profile, name, report.kept["pool"])
         shards = shard_paths(folder)
         for table, query in (("pools.samples", "pool_samples"), ("pools.held_out", "held_out_samples")):

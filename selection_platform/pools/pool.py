@@ -5,9 +5,9 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,13 @@ class PoolReport:
 
 
 @alone_in_folder
-def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path) -> PoolReport:
+def write_pool(
+    settings: PoolSettings,
+    raw_folder: Path,
+    benchmark_texts: Iterable[str],
+    folder: Path,
+    also_read: Collection[str] = (),
+) -> PoolReport:
     """Build the pool from a finished raw pool. The manifest, which is the report, is written last.
 
     If the folder already has the pool of the same raw rows, settings and benchmark texts, nothing is done; if it has a
@@ -97,6 +103,8 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
         raw_folder: the folder that `write_raw_pool` wrote.
         benchmark_texts: items of the benchmarks; ignored unless the settings ask to decontaminate.
         folder: where the Parquet files go. Rows are in the order of their first appearance.
+        also_read: fields that others read, such as an arm's scores. They are not among the report's ignored ones; the
+            manifest has them, so that the folder does not depend on who reads it.
 
     Raises:
         BadRow: a row has no conversation and the settings say stop.
@@ -106,13 +114,17 @@ def write_pool(settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterab
     """
     raw = read_raw_pool_report(raw_folder)
     texts = list(benchmark_texts) if settings.decontaminate else []
-    if not open_job_folder(folder, _identity(settings, raw, texts)):
-        report = _make_pool(settings, raw_folder, texts, folder)
-        write_manifest(folder, asdict(report), temporary=[CANDIDATES, TREES])
-        _log(report)
+    is_made = open_job_folder(folder, _identity(settings, raw, texts))
+    if not is_made:
+        made = _make_pool(settings, raw_folder, texts, folder)
+        write_manifest(folder, asdict(made), temporary=[CANDIDATES, TREES])
     for temporary in (CANDIDATES, TREES):
         shutil.rmtree(folder / temporary, ignore_errors=True)
-    return read_pool_report(folder)
+    report = read_pool_report(folder)
+    report = replace(report, ignored=[name for name in report.ignored if name not in also_read])
+    if not is_made:
+        _log(report)
+    return report
 
 
 def _make_pool(settings: PoolSettings, raw_folder: Path, texts: list[str], folder: Path) -> PoolReport:

@@ -24,7 +24,7 @@ def row(number, **answer):
     return {"messages": turns, "id": number, "rejected": "no"}
 
 
-def materialised(tmp_path, rows):
+def materialised(tmp_path, rows, **arms):
     file = tmp_path / "own.yaml"
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     file.write_text(
@@ -33,7 +33,7 @@ def materialised(tmp_path, rows):
                 "description": "x",
                 "pools": {"mine": {"source": {"files": "rows.jsonl"}, "decontaminate": False}},
                 "budgets": [2],
-                "arms": {"random": {}},
+                "arms": {"random": {}, **arms},
                 "models": {"tiny": {"pretraining": {"steps": 1, "context": 4096}}},
                 "evaluation": {"benchmarks": {}},
             }
@@ -66,3 +66,12 @@ def test_the_mask_and_what_rows_lost_are_in_the_warehouse_and_said(tmp_path, mon
     assert json.loads(capsys.readouterr().out)["trimmed"] == {"mine": {"field rejected left out": 4}}
     main(["--profile", str(file), "status"])
     assert "mine: rows lost parts: field rejected left out (4)" in capsys.readouterr().out
+
+
+def test_a_field_that_an_arm_scores_by_is_read(tmp_path, caplog):
+    rows = [{**row(number), "grade": number} for number in range(4)]
+    with caplog.at_level("INFO", logger="selection_platform.pools.pool"):
+        _, _, result = materialised(tmp_path, rows, graded={"column": "grade", "train": False})
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["fields not read"].value == "id"
+    assert "pool: fields not read: id" in caplog.messages
