@@ -3,8 +3,9 @@
 import argparse
 import re
 from collections.abc import Callable
+from functools import partial
 from os.path import normpath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, add_json, open_resources, print_json
@@ -13,6 +14,9 @@ from selection_platform.configuration.profile import Profile
 from selection_platform.errors import PlatformError
 from selection_platform.text.conversation import to_messages
 from sql.queries import load_sql
+
+if TYPE_CHECKING:
+    from resources.artifact_store import ArtifactStore
 
 NEIGHBOURS = 5
 LISTED_IDS = 5
@@ -43,12 +47,16 @@ def add_parsers(commands: Commands) -> None:
 
 def explain(profile: Profile, options: argparse.Namespace) -> None:
     """Print a sample's text, its score by each method, its nearest samples, and which experiments selected it."""
-    with open_resources(profile).warehouse.read() as connection:
+    resources = open_resources(profile)
+    with resources.warehouse.read() as connection:
 
         def rows(name: str, **values: object) -> Rows:
             return connection.execute(load_sql(name), values).pl().to_dicts()
 
-        sample_id = _whole_id(rows, options.sample_id)
+        if place := re.fullmatch(r"(.+):(\d+)", options.sample_id):
+            sample_id = _id_of_row(rows, profile, resources.artifacts, place[1], int(place[2]))
+        else:
+            sample_id = _whole_id(rows, options.sample_id)
         tables = {name for name, _, _ in connection.execute(load_sql("00_warehouse/columns")).fetchall()}
         facts = {
             "sample_id": sample_id,
@@ -75,13 +83,11 @@ def explain(profile: Profile, options: argparse.Namespace) -> None:
 
 
 def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
-    """The id that begins with a prefix, or that of the row FILE:ROW.
+    """The id that begins with a prefix.
 
     Raises:
-        PlatformError: no id or several ids begin with it, or no sample comes from that row.
+        PlatformError: no id or several ids begin with it.
     """
-    if place := re.fullmatch(r"(.+):(\d+)", prefix):
-        return _id_of_row(rows, place[1], int(place[2]))
     ids = [row["sample_id"] for row in rows("60_explain/ids", prefix=prefix, most=LISTED_IDS + 1)]
     if len(ids) == 1 or prefix in ids:
         return ids[0]
@@ -100,25 +106,49 @@ def _whole_id(rows: Callable[..., Rows], prefix: str) -> str:
     )
 
 
-def _id_of_row(rows: Callable[..., Rows], file: str, row: int) -> str:
+def _id_of_row(rows: Callable[..., Rows], profile: Profile, artifacts: "ArtifactStore", file: str, row: int) -> str:
+    """The id of the row FILE:ROW.
+
+    Raises:
+        PlatformError: no sample or several samples come from it.
+    """
     wanted = normpath(file)
     files = [each["file"] for each in rows("60_explain/files", file=wanted)]
-    if not files:
-        raise PlatformError(
-            f"no sample comes from a file {file!r}; the names of files: "
-            'selection-platform sql "SELECT DISTINCT file FROM pools.samples"'
-        )
     # A whole name goes before the end of a longer one.
     ids = rows("60_explain/ids_of_row", files=[wanted] if wanted in files else files, row=row)
     if not ids:
-        raise PlatformError(
-            f"no sample comes from row {row} of {', '.join(files[:LISTED_IDS])}: it was dropped, repeats an earlier "
-            'row, or is beyond the limit. What was dropped: selection-platform sql "FROM pools.dropped"'
-        )
+        raise PlatformError(_why_not_there(rows, profile, artifacts, wanted, row))
     if len({each["sample_id"] for each in ids}) > 1:
         listed = "".join(f"\n  {each['sample_id']}  {each['pool']}, {each['file']}" for each in ids[:LISTED_IDS])
         raise PlatformError(f"several samples come from row {row} of such a file; take an id:{listed}")
     return ids[0]["sample_id"]
+
+
+def _why_not_there(
+    rows: Callable[..., Rows], profile: Profile, artifacts: "ArtifactStore", wanted: str, row: int
+) -> str:
+    """For each pool that has such a file, why it has no sample of the row."""
+    from selection_platform.evaluation.benchmark_data import benchmark_texts
+    from selection_platform.job.folder import read_manifest
+    from selection_platform.pools.dropped_row import why_dropped
+
+    def row_of(pool: str, sample_id: str) -> str | None:
+        kept = (each for each in rows("60_explain/conversations", sample_id=sample_id) if each["pool"] == pool)
+        return next((f"{each['file']}:{each['file_row']}" for each in kept), None)
+
+    manifests = {pool: read_manifest(artifacts.raw_pool(pool)) or {"files": {}} for pool in profile.pools}
+    places = [(pool, name) for pool, manifest in manifests.items() for name in manifest["files"]]
+    whole = [(pool, name) for pool, name in places if name == wanted]
+    reasons: list[str] = []
+    for pool, name in whole or [(pool, name) for pool, name in places if name.endswith(f"/{wanted}")]:
+        texts = benchmark_texts(artifacts.benchmark_data())
+        settings, raw_folder = profile.pools[pool], artifacts.raw_pool(pool)
+        why = why_dropped(settings, raw_folder, texts, (name, row), partial(row_of, pool))
+        reasons.append(f"{name}:{row} is not in the pool {pool}: {why}")
+    return "\n".join(reasons) or (
+        f"no pool has a file {wanted!r}; the names of files: "
+        'selection-platform sql "SELECT DISTINCT file FROM pools.samples"'
+    )
 
 
 def _print_text(facts: dict[str, Any], most: int | None) -> None:

@@ -11,11 +11,13 @@ class BadRow(PlatformError):
 
     Attributes:
         reason: what is wrong, in words that do not depend on the row, so that rows can be counted by it.
+        row: the row's number in its file from 1; None before `at` gave it.
     """
 
     def __init__(self, reason: str, field: str | None, problem: str, fix: str) -> None:
         super().__init__(reason, field, problem, fix)
         self.reason = reason
+        self.row: int | None = None
         self._where = ""
         self._field = f"field {field}: " if field is not None else ""
         self._problem = problem
@@ -23,6 +25,7 @@ class BadRow(PlatformError):
 
     def at(self, file: str, row: int) -> "BadRow":
         """This error, with its place: the file, and the row's number in it from 1."""
+        self.row = row
         self._where = f"{file}, row {row}, " if self._field else f"{file}, row {row}: "
         return self
 

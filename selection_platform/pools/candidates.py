@@ -106,6 +106,16 @@ class CandidateReader:
             temporary.write_text(json.dumps(vars(report)))
         return report
 
+    def read_one(self, file: str, row: int, text: str) -> tuple[str | None, str | None]:
+        """Why a raw row is no candidate, or the sample id of the candidate that it is.
+
+        Raises:
+            BadRow: it cannot be read and the settings say stop.
+        """
+        rows = _Columns()
+        reason = self._take(file, row, text, rows, BadRowTally(self._settings.on_bad_row), ShardReport())
+        return reason, next(iter(rows.table()["sample_id"].to_pylist()), None)
+
     def _read(self, path: Path) -> tuple[ShardReport, pa.Table]:
         report, tally, rows = ShardReport(), BadRowTally(self._settings.on_bad_row), _Columns()
         with pq.ParquetFile(path) as file:

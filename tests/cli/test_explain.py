@@ -7,7 +7,7 @@ import pytest
 
 from selection_platform.cli.cookbook import questions
 from selection_platform.cli.main import main
-from tests.small_run import ENTROPY, RANDOM, TOKEN_LENGTH, output_of
+from tests.small_run import ENTROPY, RANDOM, TOKEN_LENGTH, OwnPlace, conversations, output_of
 
 ANSWERS = {
     "agreement": {"pool": "letters"},
@@ -135,11 +135,38 @@ def test_a_sample_is_found_by_its_row_in_the_file(place, capsys):
     assert f"{one['file']}:{one['file_row']}\n" in output_of(capsys, place, "explain", named)
     assert json.loads(output_of(capsys, place, "explain", f"./{named}", "--json"))["sample_id"] == one["sample_id"]
     for wrong, message in {
-        "letters.jsonl:0": f"no sample comes from row 0 of {one['file']}: it was dropped",
-        "letter.jsonl:1": "no sample comes from a file 'letter.jsonl'",
+        "letters.jsonl:0": f"{one['file']}:0 is not in the pool letters: the file has no such row\n",
+        "letter.jsonl:1": "no pool has a file 'letter.jsonl'; the names of files: ",
     }.items():
         assert main(["--profile", str(place.profile), "explain", wrong]) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_row_that_was_dropped_has_the_words_of_init(tmp_path, monkeypatch, capsys):
+    place = OwnPlace(tmp_path, monkeypatch)
+    messages = conversations(4, seed=0)
+    rows = [*({"messages": row} for row in [*messages, messages[2]]), {"messages": messages[3][:1]}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "rows.jsonl").write_text(json.dumps(rows[0]))
+    pools = {"mine": {"source": {"files": ["rows.jsonl", "copy/rows.jsonl"]}, "on_bad_row": "skip"}}
+    profile = {"pools": pools, "budgets": [2], "arms": {"random": {"train": False}}}
+    place.profile.write_text(json.dumps(profile))
+    output_of(capsys, place, "run")
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "rows.jsonl", "--to", "again.yaml"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for row, reason in {6: "no question with an answer", 7: "not JSON"}.items():
+        assert f"1 dropped: {reason} for example, " in said
+        assert main(["--profile", str(place.profile), "explain", f"rows.jsonl:{row}"]) == 1
+        first, example = capsys.readouterr().err.splitlines()
+        assert first == f"selection-platform: rows.jsonl:{row} is not in the pool mine: {reason}"
+        assert example.split(", ", 1)[1] in said
+    for place_of, earlier in {"rows.jsonl:5": "rows.jsonl:3", "copy/rows.jsonl:1": "rows.jsonl:1"}.items():
+        assert main(["--profile", str(place.profile), "explain", place_of]) == 1
+        expected = f"{place_of} is not in the pool mine: duplicate of an earlier row, {earlier}\n"
+        assert capsys.readouterr().err == f"selection-platform: {expected}"
 
 
 def test_a_single_pool_need_not_be_named(place, capsys):

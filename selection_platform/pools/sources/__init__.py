@@ -11,12 +11,13 @@ from pathlib import Path
 from selection_platform.configuration.pool_settings import SourceSettings
 from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
-from selection_platform.pools.rows import Source, SourceError, SourceFile
+from selection_platform.pools.bad_rows import BadRow
+from selection_platform.pools.rows import RawRow, Source, SourceError, SourceFile
 from selection_platform.pools.sources.files import find_files, local_file
 from selection_platform.pools.sources.formats import READABLE, reader_of
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 
-__all__ = ["READABLE", "check_source", "hub_commit", "hub_folder", "open_source", "source_state"]
+__all__ = ["READABLE", "check_source", "hub_commit", "hub_folder", "open_source", "read_row", "source_state"]
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -54,6 +55,20 @@ def check_source(settings: SourceSettings) -> None:
     found = _on_this_machine(settings)
     for path in [] if found is None else found[0].values():
         reader_of(path)
+
+
+def read_row(settings: SourceSettings, file: str, row: int) -> RawRow | BadRow | None:
+    """A row of a file, as it stands there now; None if the file has no such row.
+
+    Raises:
+        SourceError: the file is not on this machine, or cannot be read.
+    """
+    found = None if settings.package is not None else _on_this_machine(settings)
+    path = None if found is None else found[0].get(file)
+    if path is None:
+        raise SourceError(f"{file}: no such file on this machine")
+    item = next(reader_of(path)(path, file, max(0, row - 1)), None)
+    return item if item is not None and item.row == row else None
 
 
 def _pair(files: Sequence[SourceFile], left_out: Sequence[str]) -> tuple[Sequence[SourceFile], Sequence[str]]:
