@@ -4,6 +4,7 @@ Dagster computes the staleness of partitions only on demand, not transitively, a
 inputs or more. It knows nothing about a profile's settings.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from selection_platform.job.folder import read_manifest
 from sql.queries import load_sql
 
 CODE_VERSION = "code version"
+NANOSECONDS = re.compile(r"(?<=:\d\d)\.\d{9}(?= UTC)")
 Status = Literal["missing", "stale"]
 
 
@@ -196,8 +198,14 @@ class Staleness:
 def _changed_settings(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for path in sorted(recorded.keys() | now.keys()):
         if recorded.get(path) != now.get(path):
-            yield f"{path} {_text(recorded.get(path))} -> {_text(now.get(path))}"
+            yield f"{path} {' -> '.join(_differing(_text(recorded.get(path)), _text(now.get(path))))}"
 
 
 def _text(value: Any) -> str:
     return "unset" if value is None else str(value)
+
+
+def _differing(*texts: str) -> list[str]:
+    """The texts with times to the second, unless they are the same then."""
+    short = [NANOSECONDS.sub("", text) for text in texts]
+    return short if len(set(short)) > 1 else list(texts)

@@ -3,6 +3,7 @@
 In a pipe or a file they are plain and 80 columns wide. NO_COLOR turns off colours on terminals too.
 """
 
+import re
 import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ def print_table(
         header: names of the columns.
         rows: rows with one cell per column.
         text: indices of the columns that are aligned to the left; the other columns have numbers.
-        wraps: whether all columns stay side by side, with long cells on several lines.
+        wraps: whether all columns stay side by side, with long cells on several lines: they end at a space or a slash,
+            and where no such line fits, the table is wider than the terminal.
         plain: whether cells are shown unchanged, so that words and marks have no meaning.
     """
     from rich import box
@@ -53,8 +55,13 @@ def print_table(
 
     console = _console()
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
-    every = list(range(len(header)))
-    for number, block in enumerate([every] if wraps else _blocks(widths, console.width)):
+    blocks = _blocks(widths, console.width)
+    if wraps:
+        widths = _narrowed([header, *rows], widths, console.width)
+        rows = [[_broken(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+        console.width = max(console.width, _width(widths))
+        blocks = [list(range(len(header)))]
+    for number, block in enumerate(blocks):
         if number:
             print()
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
@@ -83,6 +90,43 @@ def _blocks(widths: Sequence[int], most: int) -> list[list[int]]:
         blocks[-1].append(index)
         used += GAP + widths[index]
     return blocks
+
+
+def _width(widths: Sequence[int]) -> int:
+    """Of a table with columns of these widths."""
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _narrowed(cells: Sequence[Sequence[str]], widths: Sequence[int], most: int) -> list[int]:
+    """Widths for a table that fits: the widest column gives first, and none becomes narrower than its longest word."""
+    from rich.cells import cell_len
+
+    least = [max(cell_len(word) for cell in column for word in _words(cell)) for column in zip(*cells, strict=True)]
+    narrow = list(widths)
+    while _width(narrow) > most and narrow != least:
+        widest = max((index for index, width in enumerate(narrow) if width > least[index]), key=narrow.__getitem__)
+        narrow[widest] -= 1
+    return narrow
+
+
+def _words(cell: str) -> list[str]:
+    """A cell's parts that stay on one line, each with the slash at its end."""
+    return [part for word in cell.split(" ") for part in re.findall(r"[^/]*/|[^/]+", word)] or [""]
+
+
+def _broken(cell: str, width: int) -> str:
+    """A cell in lines of at most this width, unless a word is longer."""
+    from rich.cells import cell_len
+
+    lines = [""]
+    for number, word in enumerate(cell.split(" ")):
+        for place, part in enumerate(_words(word)):
+            gap = " " if number and not place else ""
+            if cell_len(lines[-1] + gap + part) > width and lines[-1]:
+                lines.append(part)
+            else:
+                lines[-1] += gap + part
+    return "\n".join(lines)
 
 
 def _cell(value: str, plain: bool, coloured: bool) -> "Text":

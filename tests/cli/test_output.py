@@ -23,6 +23,26 @@ def test_marks_are_signs_where_there_is_no_terminal(capsys):
     assert lines(capsys, ["a", "b"], [["_x_", "**y**"]], plain=True)[-1] == "_x_   **y**"
 
 
+def test_long_cells_end_their_lines_at_a_space_or_a_slash(capsys, monkeypatch):
+    table = ["asset", "partitions"], [["answer_likelihood, grape", "zip/letters/tiny/6/s0"], ["pool", "2"]]
+    monkeypatch.setenv("COLUMNS", "36")
+    assert lines(capsys, *table, text=range(2), wraps=True) == [
+        "asset                partitions",
+        "─" * 33,
+        "answer_likelihood,   zip/letters/",
+        "grape                tiny/6/s0",
+        "pool                 2",
+    ]
+    # No word is broken: the table is wider than the terminal.
+    monkeypatch.setenv("COLUMNS", "20")
+    assert lines(capsys, *table, text=range(2), wraps=True)[2:] == [
+        "answer_likelihood,   zip/",
+        "grape                letters/",
+        "                     tiny/6/s0",
+        "pool                 2",
+    ]
+
+
 def test_verdicts_fit_80_columns_and_none_is_lost(capsys):
     found = verdicts_of(paper_data(load_profile("demo")).verdict)
     tables = narrow_tables(found)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from assets.record import asset, score_table
+from orchestration.staleness import _changed_settings
 from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
@@ -121,10 +122,19 @@ def test_a_file_that_was_only_touched_is_read_and_nothing_else(place, capsys):
     os.utime(place.pool, (1_000_000_000, 1_000_000_000))
     ((step, (kind, (cause,))),) = due(capsys, place).items()
     assert (step, kind) == ("raw_pool letters", "stale")
-    assert cause.endswith(f"-> {len(rows):,} bytes of 2001-09-09 01:46:40.000000000 UTC")
+    assert cause.endswith(f"-> {len(rows):,} bytes of 2001-09-09 01:46:40 UTC")
     assert status(capsys, place)["downstream"] > 20
     assert refreshed(capsys, place) == {"raw_pool letters"}
     assert due(capsys, place) == {}
+
+
+def test_times_are_shown_to_the_second_unless_only_their_rest_differs():
+    seconds = ("46.021110224", "46.900000000", "47.000000000")
+    first, second, later = (f"5 bytes of 2026-11-27 11:29:{each} UTC" for each in seconds)
+    (cause,) = _changed_settings({"source.a": first}, {"source.a": later})
+    assert cause == "source.a 5 bytes of 2026-11-27 11:29:46 UTC -> 5 bytes of 2026-11-27 11:29:47 UTC"
+    (cause,) = _changed_settings({"source.a": first}, {"source.a": second})
+    assert cause == f"source.a {first} -> {second}"
 
 
 ROWS = conversations(60, seed=0)
