@@ -326,7 +326,7 @@ def _report(profile: Profile, tables: list[dg.AssetKey]) -> dg.AssetsDefinition:
             data = own_data(profile, query, snapshot)
         content = Report(replace(data, disclaimer=caveat(profile, artifacts)))
         written = write_home_report(content, artifacts.report())
-        leaderboard = next(section for section in content.sections if section.name == "leaderboard")
+        leaderboard = next((section for section in content.sections if section.name == "leaderboard"), None)
         return dg.MaterializeResult(
             metadata={
                 "answer": _markdown_answer(content.answer),
@@ -384,15 +384,16 @@ def _table_result(warehouse: Warehouse, table: str, count: int, metadata: Mappin
     )
 
 
-def _tables(section: "Section") -> dict[str, dg.MetadataValue]:
-    return {table.caption: dg.MetadataValue.md(table.markdown()) for table in section.tables}
+def _tables(section: "Section | None") -> dict[str, dg.MetadataValue]:
+    return {} if section is None else {table.caption: dg.MetadataValue.md(table.markdown()) for table in section.tables}
 
 
-def _pictures(section: "Section") -> dict[str, dg.MetadataValue]:
+def _pictures(section: "Section | None") -> dict[str, dg.MetadataValue]:
     """The section's first figures, without those that are too large for the event log."""
     from selection_platform.report.style import small_png
 
-    small = {picture: small_png(picture.figure) for picture in section.pictures[:MOST_PICTURES]}
+    pictures = [] if section is None else section.pictures[:MOST_PICTURES]
+    small = {picture: small_png(picture.figure) for picture in pictures}
     return {
         picture.name: markdown_picture(png, picture.alternative) for picture, png in small.items() if png is not None
     }

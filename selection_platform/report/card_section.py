@@ -47,19 +47,19 @@ def gains_by_card(differences: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def answer_cards(rows: pl.DataFrame | None, gains: pl.DataFrame | None) -> Section:
+def answer_cards(rows: pl.DataFrame | None, gains: pl.DataFrame | None) -> Section | None:
     """Each arm's answers beside its scores, and a warning where they may be what its gain is of.
 
     Args:
-        rows: of `90_reports/answer_card.sql`; None where no benchmark asks for written answers.
+        rows: of `90_reports/answer_card.sql`; None where no benchmark asks for written answers, and so without section.
         gains: of `gains_by_card`.
     """
-    title = "Is a gain more than another way to write?"
     if rows is None:
-        return Section("cards", title, ["There are no written answers, or an earlier version evaluated them."])
+        return None
     parts = list(parts_of(rows, CELL))
     tables = [table for about, of_cell in parts[:MOST_CELLS] for table in _tables(of_cell, about_cell(about))]
     paragraphs = [_SAID, *([] if gains is None else warnings(gains)), _RULES, *left_out(len(parts))]
+    title = "Is a gain more than another way to write?"
     return Section("cards", title, paragraphs, tables, file="answer_card.csv", arm_pages=True)
 
 

@@ -85,12 +85,14 @@ def owed_to_items(rows: pl.DataFrame, arms: Iterable[tuple[str, str, int, str]])
     return sentences
 
 
-def contamination(rows: pl.DataFrame) -> Section:
+def contamination(rows: pl.DataFrame | None) -> Section | None:
     """How many selected samples hold benchmark items, and what is left of each gain without these items.
 
     Args:
-        rows: of `with_and_without`, at least one.
+        rows: of `with_and_without`; None where nothing was compared, and so without section.
     """
+    if rows is None:
+        return None
     title = "Did a selection hold benchmark items?"
     paragraphs = [
         "A sample holds an item if a message of it has 13 consecutive words in common with the item's question or "

@@ -20,12 +20,11 @@ FLOPS = (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MF
 SECONDS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
-def costs(arms: Sequence[ArmCost]) -> Section:
-    """The cost of each arm's parts, and how much random data the same cost would train."""
-    title = "What does it cost, and when does it break even?"
+def costs(arms: Sequence[ArmCost]) -> Section | None:
+    """The cost of each arm's parts, and how much random data the same cost would train; None without costs."""
     cells = _cells(arms)
     if not cells:
-        return Section("costs", title, ["No costs are recorded."])
+        return None
     pictures, tables = [], []
     for place, cell in enumerate(cells[:MOST_CELLS], start=1):
         of_cell = in_order((arm for arm in arms if _is_in(arm.arm, cell)), lambda arm: arm.arm.method)
@@ -47,6 +46,7 @@ def costs(arms: Sequence[ArmCost]) -> Section:
         paragraphs.append(
             f"Trained elsewhere, at a cost and with a recipe that are not known here: {'; '.join(elsewhere)}."
         )
+    title = "What does it cost, and when does it break even?"
     return Section("costs", title, paragraphs, tables, pictures, "experiment_costs.csv")
 
 

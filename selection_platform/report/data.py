@@ -63,7 +63,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class ReportData:
-    """The data of a page. A missing table has no rows, and its section has a sentence about that.
+    """The data of a page. A section without rows is left out.
 
     Attributes:
         title: the origin of the numbers.

@@ -19,15 +19,14 @@ COUNTED = (
 )
 
 
-def items(counts: pl.DataFrame | None) -> Section:
+def items(counts: pl.DataFrame | None) -> Section | None:
     """How many items each arm wins and loses, for each cell.
 
     Args:
-        counts: the result of `counted`; None if no items were measured.
+        counts: the result of `counted`; None if no items were measured, and so without section.
     """
-    title = "Which benchmark items are won and lost?"
     if counts is None:
-        return Section("items", title, ["There are no results for single items."])
+        return None
     parts = list(parts_of(counts, CELL))
     tables = [_table(of_cell, about_cell(about)) for about, of_cell in parts[:MOST_CELLS]]
     paragraphs = [
@@ -35,6 +34,7 @@ def items(counts: pl.DataFrame | None) -> Section:
         "luck. An arm's page lists the items.",
         *left_out(len(parts)),
     ]
+    title = "Which benchmark items are won and lost?"
     return Section("items", title, paragraphs, tables, file="items_won_and_lost.csv", arm_pages=True)
 
 

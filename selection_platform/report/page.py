@@ -43,8 +43,9 @@ class Report:
 
     @cached_property
     def sections(self) -> Sequence[Section]:
-        """The sections of the page, in order."""
-        return [section() for section in sections(self.data).values()]
+        """The sections of the page that have something to show, in order."""
+        made = (make() for make in sections(self.data).values())
+        return [section for section in made if section is not None]
 
     @property
     def pictures(self) -> list[Picture]:

@@ -21,12 +21,14 @@ _SAID = (
 )
 
 
-def proxies(rows: pl.DataFrame) -> Section:
+def proxies(rows: pl.DataFrame | None) -> Section | None:
     """The proxy card.
 
     Args:
-        rows: of `reports.proxy_card`.
+        rows: of `reports.proxy_card`; None without cheaper scorers, and so without section.
     """
+    if rows is None:
+        return None
     parts = list(parts_of(rows, _CELL))
     tables, paragraphs = [], []
     for about, of_cell in parts[:MOST_CELLS]:

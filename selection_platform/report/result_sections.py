@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from selection_platform.report.answer import NO_RANDOM, span
+from selection_platform.report.answer import span
 from selection_platform.report.cells import (
     MOST_CELLS,
     MOST_COLUMNS,
@@ -35,8 +35,8 @@ from selection_platform.verdict.words import (
 )
 
 
-def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
-    """The variation of random runs in each cell."""
+def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section | None:
+    """The variation of random runs in each cell; None without such runs."""
     rows = []
     for measure in shown_measures(verdicts):
         digits, margin = digits_of(measure), margins.of(measure)
@@ -77,7 +77,7 @@ def trust(margins: Margins, runs: Sequence[Run], verdicts: Sequence[Verdict]) ->
         "a difference of the margin four times in five: in a single comparison, and in all comparisons together.",
     ]
     if not rows:
-        return Section("trust", "How far can this be trusted?", [NO_RANDOM])
+        return None
     return Section(
         "trust",
         "How far can this be trusted?",
@@ -98,14 +98,16 @@ def compared_with(verdicts: Sequence[Verdict], measure: str) -> int:
     return max((compared for compared in of_measure if compared), default=1)
 
 
-def leaderboard(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
-    """Means over seeds, with marks for best and second best and the verdict's sign."""
+def leaderboard(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section | None:
+    """Means over seeds, with marks for best and second best and the verdict's sign; None without runs."""
     words = words_of(verdicts)
     tables = [
         table
         for measure in SHOWN
         for table in _mean_tables([run for run in runs if run.measure == measure], measure, words)
     ]
+    if not tables:
+        return None
     paragraphs = [
         "The mean over the seeds of each arm, and the number of seeds. The sign after a mean is the verdict against "
         "random selection. The average is in percent (higher is better), the held-out loss in bits per byte (lower "
@@ -138,12 +140,11 @@ def _mean_tables(runs: Sequence[Run], measure: str, words: Mapping[tuple[str, Ce
         yield Table(f"{name}{part}", header, rows)
 
 
-def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
-    """The means of each benchmark in each cell."""
-    title = "Benchmark by benchmark"
+def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section | None:
+    """The means of each benchmark in each cell; None without results of single benchmarks."""
     names = sorted({run.measure for run in runs} - set(SHOWN))
     if not names:
-        return Section("benchmarks", title, ["There are no results for single benchmarks."])
+        return None
     words = words_of(verdicts)
     columns = list(dict.fromkeys(run.cell for run in runs if run.measure in names))
     tables = []
@@ -172,17 +173,16 @@ def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
     if signals:
         paragraphs.append(signal_in_words(signals))
         tables.append(signal_table(signals))
-    return Section("benchmarks", title, paragraphs, tables, file="leaderboard.csv")
+    return Section("benchmarks", "Benchmark by benchmark", paragraphs, tables, file="leaderboard.csv")
 
 
-def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
-    """The paper's differences from random and ours, for the arms that both have."""
-    title = "Comparison with the paper"
+def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section | None:
+    """The paper's differences from random and ours, for the arms that both have; None if there are none."""
     ours = [each for each in verdicts if each.measure == AVERAGE]
     theirs = [] if published is None else verdicts_of(published)
     methods = methods_in_order({each.method for each in ours} & {each.method for each in theirs})
     if not methods:
-        return Section("paper", title, ["None of these arms is in the paper."])
+        return None
     columns = [("ours", cell) for cell in cells_of(ours)] + [("paper", cell) for cell in cells_of(theirs)]
     words = {("ours", each.cell, each.method): each for each in ours}
     words |= {("paper", each.cell, each.method): each for each in theirs}
@@ -200,7 +200,7 @@ def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Sectio
         "The same code computed the paper's (arXiv 2410.09335). Its models, pools and benchmark items differ from "
         "yours, so compare only the signs and the order.",
     ]
-    return Section("paper", title, paragraphs, tables)
+    return Section("paper", "Comparison with the paper", paragraphs, tables)
 
 
 def _difference(each: Verdict | None) -> TableCell:

@@ -10,11 +10,11 @@ from selection_platform.report.rescored import sentences
 TRAITS = ("length", "turns", "source", "cluster")
 
 
-def overlap(pairs: pl.DataFrame | None, rescored: pl.DataFrame | None = None) -> Section:
-    """The overlap of the methods' selections, and of IFD's with its own by another scoring."""
+def overlap(pairs: pl.DataFrame | None, rescored: pl.DataFrame | None = None) -> Section | None:
+    """The overlap of the methods' selections, and of IFD's with its own by another scoring; None without either."""
     title, again = "Do methods agree on what to pick?", [] if rescored is None else sentences(rescored)
     if pairs is None or pairs.is_empty():
-        return Section("overlap", title, ["There are fewer than two selections to compare.", *again])
+        return Section("overlap", title, again) if again else None
     pictures, paragraphs = [], []
     parts = list(parts_of(pairs, ["model", "pool", "budget"]))
     for place, (about, of_cell) in enumerate(parts[:MOST_CELLS], start=1):
@@ -35,11 +35,11 @@ def overlap(pairs: pl.DataFrame | None, rescored: pl.DataFrame | None = None) ->
     )
 
 
-def looks(profile: pl.DataFrame | None) -> Section:
-    """The selections compared with their pool."""
+def looks(profile: pl.DataFrame | None) -> Section | None:
+    """The selections compared with their pool; None without selections."""
     title = "What does each selection look like?"
     if profile is None or profile.is_empty():
-        return Section("looks", title, ["Nothing is selected yet."])
+        return None
     pictures, tables, paragraphs = [], [], []
     parts = list(parts_of(profile, ["model", "pool", "budget"]))
     for place, (about, of_cell) in enumerate(parts[:MOST_CELLS], start=1):

@@ -28,13 +28,10 @@ from selection_platform.verdict.words import (
 )
 
 
-def pool_size(curve: pl.DataFrame | None) -> Section:
-    """How methods do as the pool grows."""
-    title = "Does a larger pool help the methods?"
+def pool_size(curve: pl.DataFrame | None) -> Section | None:
+    """How methods do as the pool grows; None without a study of it."""
     if curve is None or curve.is_empty():
-        return Section(
-            "pool-size", title, ["This profile only selects from whole pools; set `pool_size_study` to see this."]
-        )
+        return None
     pictures, rows = [], []
     shown = beside_each_size(curve.filter(pl.col("measure").is_in(SHOWN)))
     drawn = list(dict.fromkeys(shown.select("model", "pool", "budget").iter_rows()))[:MOST_CELLS]
@@ -56,14 +53,14 @@ def pool_size(curve: pl.DataFrame | None) -> Section:
     ]
     header = ["measure, model · pool · samples", "method", "where random catches up"]
     table = Table("Where random catches up", header, rows, word_columns(1, 2), arms=1)
+    title = "Does a larger pool help the methods?"
     return Section("pool-size", title, paragraphs, [table], pictures, "pool_size_curve.csv")
 
 
-def clusters(ablation: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section:
-    """The effect of k-means clusters on each method that has both arms."""
-    title = "Does diversity by clusters help?"
+def clusters(ablation: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section | None:
+    """The effect of k-means clusters on each method that has both arms; None without such a method."""
     if ablation is None or ablation.is_empty():
-        return Section("clusters", title, ["No method is trained both with and without k-means clusters."])
+        return None
     pictures, tables = [], []
     shown = ablation.filter(pl.col("measure").is_in(SHOWN))
     combinations = list(dict.fromkeys(shown.select("model", "pool", "budget").iter_rows()))
@@ -97,6 +94,7 @@ def clusters(ablation: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Sect
         "differences between two random runs: a smaller difference between two single runs may be luck.",
         *left_out(len(combinations)),
     ]
+    title = "Does diversity by clusters help?"
     return Section("clusters", title, paragraphs, tables, pictures, "diversity_ablation.csv")
 
 

@@ -10,12 +10,15 @@ MOST_ROWS = 100
 """Most rows of the table; the CSV file has all."""
 
 
-def training(rows: pl.DataFrame) -> Section:
+def training(rows: pl.DataFrame | None) -> Section | None:
     """Which trainings cut samples or left them out.
 
     Args:
-        rows: `ReportData.tables["training"]`, at least one.
+        rows: `ReportData.tables["training"]`; None for trainings of earlier versions, which have no counts, and so
+            without section.
     """
+    if rows is None:
+        return None
     count = len(rows)
     cut = rows.filter(pl.col("cut") > 0)
     said = [

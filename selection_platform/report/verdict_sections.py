@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from selection_platform.report.answer import NO_RANDOM
 from selection_platform.report.cells import (
     MOST_CELLS,
     cells_of,
@@ -36,11 +35,10 @@ from selection_platform.verdict.words import (
 )
 
 
-def intervals(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
-    """An interval plot for each cell."""
-    title = "Which arms differ from random?"
+def intervals(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section | None:
+    """An interval plot for each cell; None without verdicts."""
     if not verdicts:
-        return Section("intervals", title, [NO_RANDOM])
+        return None
     pictures = []
     for measure in shown_measures(verdicts):
         of_measure = [each for each in verdicts if each.measure == measure]
@@ -68,11 +66,11 @@ def intervals(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section:
         "happens now and then by luck.",
         *left_out(len(cells_of(verdicts))),
     ]
-    return Section("intervals", title, paragraphs, pictures=pictures, file="verdict.csv")
+    return Section("intervals", "Which arms differ from random?", paragraphs, pictures=pictures, file="verdict.csv")
 
 
-def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
-    """Every verdict on average and held-out loss, and the runs that would settle it."""
+def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section | None:
+    """Every verdict on average and held-out loss, and the runs that would settle it; None without verdicts."""
     title = "The verdicts, and what would settle them"
     paragraphs, tables = [], []
     for measure in shown_measures(verdicts):
@@ -88,7 +86,7 @@ def verdict(data: ReportData, verdicts: Sequence[Verdict]) -> Section:
             caption = f"{measure_name(measure).capitalize()}, {cell_name(cell)}"
             tables.append(Table(caption, header, rows, word_columns(1, 6), cell_name(cell)))
     if not tables:
-        return Section("verdict", title, [NO_RANDOM])
+        return None
     paragraphs += [
         "Above 0 is better than random, on every measure. Runs are of the arm and of random. A verdict is settled "
         f"with enough seeds to see a difference of {data.margins.points:g} points, or {data.margins.loss:g} bits per "

@@ -8,10 +8,9 @@ import pytest
 from selection_platform.report.arm_pages import MOST_CHARACTERS, arm_pages
 from selection_platform.report.item_outcomes import counted, won_and_lost
 from selection_platform.report.page import Report
-from selection_platform.report.sections import sections
 from tests.report.frames import CELL, DIFFERENCES, EVIL, HOSTILE, PICKS, data
 from tests.report.test_page import Elements
-from tests.report.test_sections import texts
+from tests.report.test_sections import section, texts
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def test_items_are_won_and_lost_by_more_than_rounding(made):
         ("ifd", "gsm8k", "gsm8k", "g2", "lost", -50.0),
         ("ifd", "mmlu", "mmlu_law", "m2", "won", 50.0),
     ]
-    (table,) = sections(made)["items"]().tables
+    (table,) = section("items", made).tables
     assert table.header == ["arm", "items", "won", "lost", "gsm8k", "mmlu"]
     assert texts(table) == [["base", "1", "0", "0", "", "0 : 0"], ["ifd", "4", "2", "1", "1 : 1", "1 : 0"]]
 

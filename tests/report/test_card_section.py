@@ -48,6 +48,7 @@ def test_a_gain_that_is_more_of_changed_cards_is_warned_of(of_changed, of_others
 
 def test_the_section_has_cards_and_other_rules_apart():
     section = answer_cards(CARDS, GAINS)
+    assert section is not None
     found, rules = section.tables
     assert list(found.header) == ["arm", "gsm8k found", "gsm8k ended", "mine found", "mine ended"]
     assert [[cell.text for cell in row] for row in found.rows] == [
@@ -59,7 +60,7 @@ def test_the_section_has_cards_and_other_rules_apart():
         f"Warning: of what ifd gains over random in m · {EVIL} · 10, 24.75 points of the average, 12.50 come from the "
         "2 of 4 items whose answers were found or ended more often or more seldom, and 12.25 from the others."
     ]
-    assert answer_cards(None, None).tables == ()
+    assert answer_cards(None, None) is None
 
 
 @pytest.mark.parametrize(("of_changed", "warned"), [(19.0, True), (1.0, False)])

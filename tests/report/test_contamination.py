@@ -75,6 +75,7 @@ def test_arms_that_owe_over_half_of_their_gain_are_named():
 
 def test_the_section_shows_each_arm_or_says_that_none_holds_any():
     section = contamination(with_and_without(ROWS, HELD))
+    assert section is not None
     assert [[cell.text for cell in row] for row in section.tables[0].rows] == [
         ["random", "0.5", "", "", ""],
         ["ifd", "3.0", "3 of 5", "+15.00", "+5.00"],
@@ -82,4 +83,5 @@ def test_the_section_shows_each_arm_or_says_that_none_holds_any():
     ]
     none = HELD.with_columns(samples=0.0, items=pl.lit([], dtype=pl.List(pl.String)))
     section = contamination(with_and_without(ROWS, none))
+    assert section is not None
     assert (section.tables, section.paragraphs[-1]) == ((), "No selected sample holds one.")

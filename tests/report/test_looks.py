@@ -5,13 +5,13 @@ from dataclasses import replace
 from selection_platform.configuration.arm_settings import ArmSettings, SeedRange
 from selection_platform.report.answer import answer
 from selection_platform.report.cells import spreads
-from selection_platform.report.sections import sections
 from selection_platform.report.verdict_sections import verdict_numbers
 from selection_platform.verdict.looks import schedule
 from selection_platform.verdict.statistics import seeds_to_see
 from selection_platform.verdict.tables import verdict_rows
 from selection_platform.verdict.verdicts import verdicts
 from tests.report.frames import CELL, data, runs
+from tests.report.test_sections import section
 
 VALUES = {"average": {"random": [10, 11, 12], "ifd": [11, 12, 13], "zip": [5, 5.1, 5.2]}}
 LOOKS = schedule(dict.fromkeys(VALUES["average"], ArmSettings(seeds=SeedRange(first=3, max=10))))
@@ -27,7 +27,7 @@ def test_seeds_are_counted_by_the_rule_of_looks():
     trust = answer(made).sentences[1]
     assert f"among 2 comparisons, it takes {together} seeds of each arm." in trust
     assert "half the time" not in trust
-    (table,) = sections(made)["trust"]().tables
+    (table,) = section("trust", made).tables
     assert not any("half the time" in name for name in verdict_numbers(found))
     assert [cell.text for cell in table.rows[0]][-2:] == ["", f"{alone}, {together} for 1"]
 

@@ -14,8 +14,8 @@ from selection_platform.report.costs import Spent
 from selection_platform.report.data import own_data
 from selection_platform.report.proxies import SCHEMA, has_cheaper_scorers, proxy_rows
 from selection_platform.report.proxy_section import proxies, saved, sentences
-from selection_platform.report.sections import sections
 from tests.report.frames import data
+from tests.report.test_sections import shown
 from tests.small_run import PROFILE
 
 BIG, SMALL = {"pool": "letters", "model": "big"}, {"pool": "letters", "model": "small"}
@@ -172,7 +172,7 @@ def test_a_home_that_was_made_before_the_card_has_a_report(tmp_path, new_warehou
         connection.execute("DROP TABLE reports.proxy_card")
     snapshot = warehouse.snapshot()
     with warehouse.queries(snapshot) as query:
-        assert "proxies" not in sections(own_data(profile, query, snapshot))
+        assert "proxies" not in shown(own_data(profile, query, snapshot))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,7 @@ def test_the_section_names_the_cheapest_that_is_good_enough(rows):
         "4.0 GFLOP (75%), 6.0 s of CPU time."
     ]
     section = proxies(of_rows(rows, flops=1e9, whole_flops=4e9))
+    assert section is not None
     (table,) = section.tables
     assert [cell.text for cell in table.rows[2]] == [
         "less", "1 of 2 checkpoints", "50% (9% to 91%)", "50.0%", "0.80 (-0.82 to 1.00)",
@@ -221,6 +222,6 @@ def test_time_that_the_cheaper_scorer_takes_more_of_is_said(rows):
 
 
 def test_without_rows_there_is_no_section(rows):
-    assert "proxies" not in sections(data())
-    assert "proxies" not in sections(data(proxy_card=rows.clear()))
-    assert "proxies" in sections(replace(data(), tables={"proxy_card": rows}))
+    assert "proxies" not in shown(data())
+    assert "proxies" not in shown(data(proxy_card=rows.clear()))
+    assert "proxies" in shown(replace(data(), tables={"proxy_card": rows}))

@@ -8,9 +8,9 @@ import yaml
 from selection_platform.configuration.profile import load_profile
 from selection_platform.features.rescored import is_rescored
 from selection_platform.report.rescored import HIGHEST, changed_picks, rescored_rows, sentences
-from selection_platform.report.sections import sections
 from sql.queries import load_sql
 from tests.report.frames import OVERLAP, data
+from tests.report.test_sections import section
 from tests.small_run import PROFILE
 
 
@@ -135,4 +135,5 @@ def test_the_report_says_it_beside_the_overlap():
         "were scored twice, and their scores moved by 0.05% of a standard deviation."
     )
     assert sentences(rows) == [said]
-    assert sections(data(selection_overlap=OVERLAP, rescored=rows))["overlap"]().paragraphs[-1] == said
+    assert section("overlap", data(selection_overlap=OVERLAP, rescored=rows)).paragraphs[-1] == said
+    assert section("overlap", data(rescored=rows)).paragraphs == [said]

@@ -24,6 +24,7 @@ from tests.report.frames import ABLATION, CELL, COSTS, EVERYTHING, EVIL, OVERLAP
 def section(name, of):
     """One section alone: drawing all takes a second."""
     made = sections(of)[name]()
+    assert made is not None
     assert made.name == name
     return made
 
@@ -297,12 +298,22 @@ def test_all_data_stands_beside_each_size_of_selection():
     assert beside_each_size(made).filter(pl.col("method") == "all_data")["budget"].to_list() == [10]
 
 
-def test_sections_without_rows_are_one_sentence():
+def shown(of):
+    """The names of the sections that have something to show."""
+    return [name for name, make in sections(of).items() if make() is not None]
+
+
+def test_sections_without_rows_are_left_out():
     empty = {name: rows.clear() for name, rows in EVERYTHING.items()} | {"pool_size_curve": curve({}).clear()}
-    for name in ("pool-size", "clusters", "overlap", "looks", "costs"):
-        for made in (data(), data(**empty)):
-            found = section(name, made)
-            assert (len(found.paragraphs), len(found.tables), len(found.pictures)) == (1, 0, 0)
+    results = ["trust", "leaderboard", "intervals", "verdict", "benchmarks", "arms"]
+    for made in (data(), data(**empty)):
+        assert shown(made) == results
+    # A profile that only selects, and one without random runs.
+    assert shown(data({}, selection_profile=PROFILE)) == ["looks"]
+    assert shown(data({"average": {"ifd": [15]}})) == ["leaderboard", "arms"]
+    # None of the arms is the paper's.
+    paper = data({"average": {"random": [50, 51], "less": [60]}}).verdict
+    assert shown(replace(data(), paper=paper)) == results
 
 
 def test_trainings_whose_samples_were_cut_or_left_out_are_shown():
@@ -328,7 +339,7 @@ def test_trainings_on_whole_samples_are_two_sentences_and_no_warning():
     assert found.paragraphs[0] == "All 1 trainings used every selected sample."
     assert answer(data(training=whole)).sentences == answer(data()).sentences
     # Those of an earlier version were not counted.
-    assert "training" not in sections(data(training=TRAINING.clear()))
+    assert "training" not in shown(data(training=TRAINING.clear()))
 
 
 def test_many_cells_are_cut_and_said_so():

@@ -56,5 +56,6 @@ def test_the_advice_names_those_that_tell_nothing():
 
 def test_the_section_of_benchmarks_says_it():
     section = benchmarks(runs(VALUES), found(VALUES))
+    assert section is not None
     assert section.tables[-1].header[-1] == "signal to noise"
     assert [row[0].text for row in section.tables[-1].rows] == ["mmlu"]
