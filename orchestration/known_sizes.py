@@ -74,27 +74,28 @@ class KnownSizes:
                 raise PlatformError(f"models.{name}: {error}") from error
         return shapes
 
-    @cached_property
+    @property
     def encoder(self) -> Shape | None:
-        """The shape of the sentence encoder; None if no arm uses it, and where only transformers could tell.
+        """The shape of the sentence encoder; None if no arm uses it, and where it cannot be had: `notes` says so."""
+        return self._encoder[0]
 
-        Raises:
-            PlatformError: its configuration cannot be had.
-        """
+    @cached_property
+    def _encoder(self) -> tuple[Shape | None, str | None]:
+        """The shape of the sentence encoder, and why it cannot be had. It is one stage of many, and no model's."""
         if self._quick or not self._profile.uses_encoder:
-            return None
+            return None, None
         try:
-            return find_encoder_shape(self._profile.encoder)
+            return find_encoder_shape(self._profile.encoder), None
         except PlatformError as error:
-            said = str(error)
-            raise PlatformError(said if said.startswith("encoder") else f"encoder: {said}") from error
+            return None, str(error).removeprefix("encoder: ")
 
     def notes(self) -> list[str]:
         """How the lengths of each pool are known, and what is not."""
-        model = next(iter(self._profile.used_models), None)
-        if model is None and self.encoder is None:
-            return []
-        notes = [f"{pool}: {self.lengths(pool, model).known}." for pool in self._profile.pools]
+        model, (encoder, missing) = next(iter(self._profile.used_models), None), self._encoder
+        notes = [] if missing is None else [f"The sentence encoder is not counted: {missing}."]
+        if model is None and encoder is None:
+            return notes
+        notes += [f"{pool}: {self.lengths(pool, model).known}." for pool in self._profile.pools]
         if answers_with_vllm(self._profile.evaluation):
             notes.append(
                 "Evaluations by vLLM: how long they take is known once one was made. With a small model on a CPU they "

@@ -17,7 +17,7 @@ class Known(NamedTuple):
 
     Attributes:
         shapes: of each model.
-        encoder: the shape of the sentence encoder; None if no arm uses it, or where it is not looked up.
+        encoder: the shape of the sentence encoder; None if no arm uses it, and where it is not known.
         lengths: of a pool's conversations by a model's tokenizer, or by their characters where no model is named.
         selected: of those that an experiment selected, in order; None if it did not yet.
         drawn: of a random draw of LESS's, by pool, model, seed and number; None if the pool is not counted.

@@ -237,6 +237,38 @@ def test_what_vllm_takes_is_not_known_and_that_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_without_the_encoders_sizes_all_else_is_estimated_and_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "chats.jsonl").write_text('{"messages": []}\n')
+    profile = {
+        "pools": {"chats": {"source": {"files": "chats.jsonl"}, "base_model": 0.5}},
+        "models": {"tiny": {"pretraining": {"steps": 1, "context": 4096}}},
+        "evaluation": {"benchmarks": {}},
+        "k_means": {"vectors": "encoder", "clusters": 1},
+        "arms": {"random": {}, "k_center": {}, "km_token_length": {}},
+        "budgets": [1],
+    }
+    hub = {"encoder": {"hub": "nobody/none", "revision": "0123456"}}
+    found = []
+    for name, encoder in (("package", {}), ("hub", hub)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(profile | encoder))
+        with open_workspace(load_profile(str(tmp_path / f"{name}.yaml"))) as workspace:
+            found.append(estimate(workspace))
+    whole, without = ({stage.name: stage for stage in each.stages} for each in found)
+    rest = "the rest, on the CPU"
+    assert whole.keys() - without.keys() == {"sentence encoder", "k-means"}
+    assert all(without[name] == whole[name] for name in without if name != rest)
+    assert without[rest].steps == whole[rest].steps + 2
+    said = [[note for note in each.notes if "encoder" in note] for each in found]
+    told = (
+        "The sentence encoder is not counted: nobody/none at 0123456 cannot be fetched (LocalEntryNotFoundError); "
+        "check the id, the commit and the network, and for a private model that you ran `hf auth login`."
+    )
+    assert said == [[], [told]]
+
+
+@pytest.mark.slow
 def test_a_run_refuses_what_cannot_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SELECTION_PLATFORM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "host_memory", lambda: 16 * 10**9)
