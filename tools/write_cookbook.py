@@ -21,9 +21,9 @@ INTRODUCTION = """\
 
 Questions to the warehouse, each one statement in [`sql/95_cookbook`](../sql/95_cookbook), and what it printed on the
 demo, whose numbers say nothing about the methods. On other machines scores differ in their last digits, and so may what
-is selected. `selection-platform sql @` lists them, `--set` gives a statement's `$name` a value, `--json` prints JSON.
-To ask something else, copy a file and change it: `sql - < mine.sql`. Experiments that select from a part of a pool only
-are left out, unless one is named.
+is selected. `selection-platform sql @` lists them and the parameters that each needs, `--set` gives a parameter `$name`
+a value, `--json` prints JSON. To ask something else, copy a file and change it: `sql - < mine.sql`. Experiments that
+select from a part of a pool only are left out, unless one is named.
 
 This page is written by [`tools/write_cookbook.py`](../tools/write_cookbook.py).
 """

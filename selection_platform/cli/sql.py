@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from selection_platform.cli.cookbook import questions
+from selection_platform.cli.cookbook import Question, questions
 from selection_platform.cli.output import print_table
 from selection_platform.cli.shared import Commands, as_json, open_resources, print_json
 from selection_platform.cli.terminal_text import first_line
@@ -55,11 +55,12 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
     import duckdb
     import polars as pl
 
-    if options.statement == "@":
-        listed = [(f"@{question.name}", question.question) for question in questions().values()]
-        result = pl.DataFrame(listed, schema=["name", "question"], orient="row")
+    of_cookbook = options.statement == "@"
+    if of_cookbook:
+        listed = [(f"@{each.name}", _needed(each, profile), each.question) for each in questions().values()]
+        result = pl.DataFrame(listed, schema=["name", "parameters", "question"], orient="row")
     else:
-        statement, values = _statement(options.statement), dict(options.set)
+        statement, values = _statement(options.statement, profile), dict(options.set)
         try:
             values = _only_pool(statement, profile) | values
             _check_values(statement, values, profile)
@@ -72,7 +73,7 @@ def sql(profile: Profile, options: argparse.Namespace) -> None:
         # In a file, texts stay unchanged.
         print(printable(_as_csv(result)) if sys.stdout.isatty() else _as_csv(result), end="")
     else:
-        _print_rows(result)
+        _print_rows(result, wraps=of_cookbook)
 
 
 def _as_csv(result: "pl.DataFrame") -> str:
@@ -84,11 +85,11 @@ def _as_csv(result: "pl.DataFrame") -> str:
     return result.with_columns(texts).write_csv()
 
 
-def _print_rows(result: "pl.DataFrame") -> None:
+def _print_rows(result: "pl.DataFrame", *, wraps: bool) -> None:
     shown = result.head(MOST_ROWS)
     rows = [["NULL" if value is None else first_line(_text(value), WIDEST) for value in row] for row in shown.rows()]
     text = [index for index, kind in enumerate(result.dtypes) if not kind.is_numeric()]
-    print_table([first_line(name, WIDEST) for name in result.columns], rows, text=text, plain=True)
+    print_table([first_line(name, WIDEST) for name in result.columns], rows, text=text, wraps=wraps, plain=True)
     left = result.height - shown.height
     more = f"; {left:,} of them are not shown: --csv and --json print all" if left else ""
     print(f"{result.height:,} row{'s' * (result.height != 1)}{more}")
@@ -102,7 +103,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _statement(text: str) -> str:
+def _statement(text: str, profile: Profile) -> str:
     """What `sql` is to run: the text, standard input's, or that of a question of the cookbook."""
     if not text.startswith("@"):
         statement = sys.stdin.read() if text == "-" else text
@@ -110,9 +111,17 @@ def _statement(text: str) -> str:
         return load_sql("00_warehouse/tables") if SHOW_TABLES.fullmatch(statement) else statement
     known = questions()
     if text[1:] not in known:
-        listed = "".join(f"\n  @{question.name:<20} {question.question}" for question in known.values())
+        listed = "".join(
+            f"\n  @{each.name:<20} {each.question}{f' (needs {needed})' if (needed := _needed(each, profile)) else ''}"
+            for each in known.values()
+        )
         raise PlatformError(f"no question {text!r} in the cookbook; its questions are{listed}")
     return known[text[1:]].statement
+
+
+def _needed(question: Question, profile: Profile) -> str:
+    """The parameters of a question that need `--set`."""
+    return ", ".join(sorted(_parameters(question.statement) - _only_pool(question.statement, profile).keys()))
 
 
 def _only_pool(statement: str, profile: Profile) -> dict[str, str]:

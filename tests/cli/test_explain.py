@@ -79,7 +79,11 @@ def test_long_messages_are_cut_and_counted(place, capsys, monkeypatch):
             ["explain", ""],
             r"several samples have an id that begins with ''; give more of it:(\n  [0-9a-f]{32}){5}\n  \.\.\.",
         ),
-        (["sql", "@tie"], r"no question '@tie' in the cookbook; its questions are\n  @agreement +Which(.|\n)*@ties"),
+        (
+            ["sql", "@tie"],
+            r"no question '@tie' in the cookbook; its questions are\n  @agreement +Which(.|\n)*"
+            r"  @ties +Does .*\? \(needs method\)\n",
+        ),
         (["sql", "@ties"], r"the statement has parameters without a value; add --set method=VALUE"),
         (["sql", "@ties", "--set", "method=x", "--set", "pol=1"], r"--set pol: the statement has no such .* \$method"),
     ],

@@ -62,6 +62,29 @@ def test_rows_that_are_not_shown_are_counted(printed):
     assert len(printed(f"FROM range({MOST_ROWS + 5})", "--csv").splitlines()) == MOST_ROWS + 6
 
 
+NEEDED = {
+    "changed_scores": "snapshot", "flipped_items": "experiment", "other_budget": "budget, method",
+    "passed_over": "method", "ties": "method",
+}  # fmt: skip
+OF_POOLS = {
+    "agreement": "pool", "dropped_rows": "pool", "long_answers": "pool", "other_budget": "budget, method, pool",
+    "oversampled_clusters": "pool", "passed_over": "method, pool", "sources": "pool", "training_tokens": "pool",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pools", "needed"), [(1, NEEDED), (2, NEEDED | OF_POOLS)])
+def test_the_questions_say_which_parameters_they_need(printed, folder, monkeypatch, pools, needed):
+    named = {"letters": PROFILE["pools"]["letters"], "words": PROFILE["pools"]["letters"]}
+    profile = {**PROFILE, "pools": dict(list(named.items())[:pools])}
+    (folder / "other.yaml").write_text(yaml.safe_dump(profile))
+    monkeypatch.setenv(PROFILE_VARIABLE, str(folder / "other.yaml"))
+    listed = json.loads(printed("@", "--json"))
+    assert {row["name"].removeprefix("@"): row["parameters"] for row in listed if row["parameters"]} == needed
+    text = printed("@")
+    assert max(map(len, text.splitlines())) <= 80
+    assert any(line.split()[:2] == ["@ties", "method"] for line in text.splitlines())
+
+
 HOSTILE = "SELECT 'a' || chr(27) || '[2J' || chr(155) || chr(8238) || 'b' AS text"
 
 
