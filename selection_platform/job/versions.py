@@ -62,7 +62,7 @@ COMPUTATIONS = {
     "rendering": Computation(1),
     "experiment_costs": Computation(1),
     "verdict": Computation(3),
-    "report": Computation(6),
+    "report": Computation(7),
 }
 VERSIONS = {name: computation.version for name, computation in COMPUTATIONS.items()}
 
