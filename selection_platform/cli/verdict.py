@@ -64,17 +64,18 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
     margin = profile.verdict.margin if options.margin is None else options.margin
     loss_margin = profile.verdict.loss_margin if options.loss_margin is None else options.loss_margin
     own = not (options.reference or options.table)
-    runs, intervals = _own_results(open_resources(profile).warehouse) if own else _other_results(options.table)
+    resources = open_resources(profile) if own else None
+    runs, intervals = _own_results(resources.warehouse) if resources else _other_results(options.table)
     primary = named_measure(options.primary, runs) or (profile.verdict.primary if own else None)
     by_looks = schedule(profile.arms) if own else None
     comparisons = verdicts(runs, {LOSS: loss_margin}, margin, primary, by_looks)
     if options.json:
-        if own and (told := mixed_engines(profile, open_resources(profile).artifacts)):
+        if resources and (told := mixed_engines(profile, resources.artifacts)):
             # The document is a list of verdicts, and has no room for it.
             print(told, file=sys.stderr)
         print_json([_json(verdict, intervals) for verdict in comparisons])
         return
-    data = _data(profile, options)
+    data = own_report_data(profile, resources) if resources else _other_data(profile, options.table, options.primary)
     margins = Margins(margin, loss_margin)
     print(headline(replace(data, margins=margins, verdict=verdict_rows(comparisons, intervals))) + "\n")
     for measure in shown_measures(comparisons):
@@ -88,13 +89,11 @@ def verdict(profile: Profile, options: argparse.Namespace) -> None:
         print(data.disclaimer)
 
 
-def _data(profile: Profile, options: argparse.Namespace) -> "ReportData":
+def _other_data(profile: Profile, table: Path | None, primary: str | None) -> "ReportData":
     """The data of the report on the same results."""
     from selection_platform.report.data import paper_data, table_data
 
-    if options.table:
-        return table_data(profile, options.table, options.primary)
-    return paper_data(profile) if options.reference else own_report_data(profile, open_resources(profile))
+    return paper_data(profile) if table is None else table_data(profile, table, primary)
 
 
 def _other_results(table: Path | None) -> "Results":
