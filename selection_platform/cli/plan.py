@@ -101,7 +101,9 @@ def in_words(each: "Candidate") -> str:
     verdict = each.prospect.verdict
     more = sum(each.needed) if each.needed else len(each.runs)
     runs = f"{more:,} more runs" if more else "over 1,000 more runs"
-    return f"Cheapest to settle: {verdict.method} on {cell_name(verdict.cell)}, with {runs} ({_time(each)})"
+    # A look that nobody paid for would not hold on these results.
+    where = ", in a new experiment" if each.prospect.state == "out of seeds" else ""
+    return f"Cheapest to settle: {verdict.method} on {cell_name(verdict.cell)}, with {runs} ({_time(each)}){where}"
 
 
 def _time(each: "Candidate") -> str:
@@ -128,9 +130,9 @@ def _notes(found: "RunPlan") -> Iterator[str]:
     if found.of("out of seeds"):
         yield (
             "`runs to add` are those with which a difference of the margin is seen four times in five among all "
-            "comparisons. Verdicts on these results have spent their 5%, so with a range of seeds that is written now "
-            "they do not hold. It belongs to a new experiment, with another pool, model or budget, and is named before "
-            "its runs: for example `seeds: {first: 3, max: 10}` for random and for the arms to settle."
+            "comparisons. Verdicts on these results have spent their 5% chance of a false one, so seeds that are added "
+            "now do not count. A range of seeds belongs to a new experiment, with another pool, model or budget, and "
+            "is named before its runs: for example `seeds: {first: 3, max: 10}` for random and for the arms to settle."
         )
     if found.due:
         yield f"{found.due} partitions are due, whose results this plan does not know: selection-platform run"
