@@ -260,7 +260,7 @@ def _arms(has_model: bool) -> list[str]:
         return [
             "arms:",
             "  base: # the model as it is",
-            "  random: {seeds: [0, 1, 2]} # what the others must beat; to add some later, write {first: 3, max: 10} now",
+            "  random: {seeds: [0, 1, 2]} # what the others must beat; to add more later, put {first: 3, max: 10}",
             "  token_length:",
             "  ifd:",
             "  zip:",
