@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import POOL
+from assets.keys import POOL, RAW_POOL
 from orchestration.disk_usage import bytes_of
 from orchestration.estimate import memory_faults, more_room
 from orchestration.graph import Step
@@ -53,7 +53,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_benchmark_items(wanted),
         *_sources(workspace.profile, wanted),
         *_given_scores(workspace.profile, wanted),
-        *_pool_sizes(workspace),
+        *_pool_sizes(workspace, wanted),
         *_base_models(workspace, wanted),
         *_encoder(workspace.profile, wanted),
         *_lengths(workspace, wanted),
@@ -103,20 +103,49 @@ def _given_scores(profile: Profile, wanted: Steps) -> Iterator[str]:
             yield f"arms.{name}.scores: there is no file {file}; correct the path"
 
 
-def _pool_sizes(workspace: Workspace) -> Iterator[str]:
-    """Settings that need more samples than a pool has. Pools that are not counted yet are checked by their own step.
+def _pool_sizes(workspace: Workspace, wanted: Steps) -> Iterator[str]:
+    """Settings that need more samples than a pool has, or than its rows can give.
 
-    This does not depend on what is due, because a budget is not a setting of the pool.
+    A pool that is there is looked at whatever is due, because a budget is not a setting of the pool.
     """
-    staleness = workspace.staleness
+    staleness, resources = workspace.staleness, workspace.resources
     pools = [step for step in staleness.graph.steps if POOL in step.asset.keys]
-    counted = [pool for pool in pools if not any(map(staleness.cause, staleness.graph.upstream([pool])))]
-    if not counted:
-        return
-    sizes = dict(workspace.resources.warehouse.query(load_sql("10_pools/sizes")).iter_rows())
-    for pool in counted:
+    due = {pool: {step.name for step in staleness.graph.upstream([pool]) if staleness.cause(step)} for pool in pools}
+    is_counted = not all(due.values())
+    sizes = dict(resources.warehouse.query(load_sql("10_pools/sizes")).iter_rows()) if is_counted else {}
+    for pool, due_here in due.items():
         name = str(pool.partition_key)
-        yield from _problems_of(check_pool_size, workspace.profile, name, sizes[name])
+        if not due_here:
+            yield from _problems_of(check_pool_size, workspace.profile, name, sizes[name])
+        elif name in wanted.get(pool.name, []):
+            yield from _problems_of(_check_rows, workspace, name, due_here)
+
+
+def _check_rows(workspace: Workspace, pool: str, due: set[str]) -> None:
+    """Check the size of a pool that is due by what is cheaply known of it. Its own step counts all others.
+
+    Args:
+        workspace: the workspace of the profile.
+        pool: its name.
+        due: the assets that are due, of the pool's own and those before it.
+    """
+    from selection_platform.evaluation.benchmark_data import benchmark_texts
+    from selection_platform.pools.pool import finished_pool
+    from selection_platform.pools.raw_pool import read_raw_pool_report
+    from selection_platform.pools.sources import stated_rows
+
+    profile, artifacts = workspace.profile, workspace.resources.artifacts
+    settings, raw = profile.pools[pool], artifacts.raw_pool(pool)
+    if due == {POOL.to_user_string()}:
+        # The step's own check may have stopped it after its files were written.
+        report = finished_pool(settings, raw, benchmark_texts(artifacts.benchmark_data()), artifacts.pool(pool))
+        if report is not None:
+            check_pool_size(profile, pool, report.kept["pool"])
+            return
+    rows = stated_rows(settings.source) if RAW_POOL.to_user_string() in due else read_raw_pool_report(raw).rows
+    if rows is not None:
+        # A row gives one sample at most.
+        check_pool_size(profile, pool, rows, "rows")
 
 
 def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:

@@ -80,20 +80,21 @@ def _check_limits(profile: "Profile") -> None:
             _check_samples(profile, pool.limit, f"pools.{name}.limit, which is {pool.limit}")
 
 
-def check_pool_size(profile: "Profile", pool: str, samples: int) -> None:
-    """Check, as soon as a pool is made, that no arm wants more of it than there is.
+def check_pool_size(profile: "Profile", pool: str, size: int, counted: str = "samples") -> None:
+    """Check, as soon as a pool is counted, that no arm wants more of it than there is.
 
     Args:
         profile: whose arms will use the pool.
         pool: its name.
-        samples: how many can be selected.
+        size: how many samples can be selected, or a number that they cannot exceed.
+        counted: what was counted, for the message.
 
     Raises:
         PlatformError: a setting is above the pool's size; the message names it.
     """
-    _check_samples(profile, samples, f"the {samples} samples of pool {pool!r}")
-    for size in profile.pool_size_study.sizes.get(pool, ()):
-        check_sub_pool(SubPool(pool, size), samples)
+    _check_samples(profile, size, f"the {size} {counted} of pool {pool!r}")
+    for part in profile.pool_size_study.sizes.get(pool, ()):
+        check_sub_pool(SubPool(pool, part), size, counted)
 
 
 def check_positions(profile: "Profile", model: str, positions: int) -> None:
@@ -150,12 +151,12 @@ def adapters(profile: "Profile", model: str) -> list[LoraSettings]:
     return [lora for lora in (of_arms, of_less) if lora is not None]
 
 
-def check_sub_pool(sub_pool: SubPool, samples: int) -> None:
+def check_sub_pool(sub_pool: SubPool, samples: int, counted: str = "samples") -> None:
     """Raise ValueError where a pool of so many samples is too small for a part of it."""
     pool, size = sub_pool.pool, sub_pool.size
     if size > samples:
         raise PlatformError(
-            f"pool_size_study.sizes.{pool}: {size} is above the {samples} samples of pool {pool!r}; leave it out, or "
+            f"pool_size_study.sizes.{pool}: {size} is above the {samples} {counted} of pool {pool!r}; leave it out, or "
             "enlarge the pool"
         )
 

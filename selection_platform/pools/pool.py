@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import content_hash, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.folder import content_hash, is_job, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
@@ -190,6 +190,22 @@ def read_pool_report(folder: Path) -> PoolReport:
     if manifest is None:
         raise PlatformError(f"{folder} has no finished pool; build the pool first")
     return PoolReport(**manifest)
+
+
+def finished_pool(
+    settings: PoolSettings, raw_folder: Path, benchmark_texts: Iterable[str], folder: Path
+) -> PoolReport | None:
+    """The report of the pool that `write_pool` would find finished; None if there is work left.
+
+    Raises:
+        PlatformError: the raw pool is not finished.
+        ChangedFile: files are not what was written.
+    """
+    if read_manifest(folder) is None:
+        return None
+    texts = list(benchmark_texts) if settings.decontaminate else []
+    is_same = is_job(folder, _identity(settings, read_raw_pool_report(raw_folder), texts))
+    return read_pool_report(folder) if is_same else None
 
 
 def _identity(settings: PoolSettings, raw: RawPoolReport, texts: list[str]) -> dict[str, object]:

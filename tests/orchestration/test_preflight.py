@@ -4,6 +4,7 @@ import json
 from collections import namedtuple
 from importlib.metadata import PackageNotFoundError, distribution
 
+import polars as pl
 import pytest
 import yaml
 
@@ -14,7 +15,7 @@ from selection_platform.cli.main import main
 from selection_platform.configuration.profile import HOME_VARIABLE, PROFILE_VARIABLE
 from selection_platform.data_packages import INSTALL
 from selection_platform.evaluation.task_names import stock_names
-from tests.small_run import PROFILE, status
+from tests.small_run import PROFILE, OwnPlace, conversations, status
 
 NOTHING_ASIDE = """models.tiny.pretraining: no pool sets rows aside for it; write for example
   pools:
@@ -210,6 +211,56 @@ def test_a_budget_above_a_counted_pool(capsys, place):
     assert fault.startswith("budgets: 1000 is above the ")
     assert main(["--profile", str(place.profile), "run"]) == 1
     assert capsys.readouterr().err == f"selection-platform: {fault}\n"
+
+
+ONLY_RANDOM = {
+    "arms": {"random": {"train": False}},
+    "evaluation": {"benchmarks": {}},
+    "models": {"mine": {"path": "model"}},
+}
+
+
+@pytest.mark.slow
+def test_a_budget_above_a_pool_whose_step_it_stopped(tmp_path, monkeypatch, capsys):
+    own_model(tmp_path)
+    rows = [{"messages": row} for row in conversations(10, 0)]
+    # A row that is there twice gives one sample.
+    (tmp_path / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
+    own = OwnPlace(tmp_path, monkeypatch, "own")
+    profile = {**PROFILE, **ONLY_RANDOM, "pools": {"letters": {"source": {"files": "letters.jsonl"}}}}
+
+    def faults_with(budget):
+        own.profile.write_text(yaml.safe_dump({**profile, "budgets": [budget]}))
+        return status(capsys, own)["faults"]
+
+    # Lines of JSON are not counted before the raw pool is there.
+    assert faults_with(12) == []
+    assert main(["--profile", str(own.profile), "run"]) == 1
+    samples = "budgets: {} is above the 10 samples of pool 'letters'; lower it, or enlarge the pool"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(samples.format(12))
+    assert faults_with(12) == [samples.format(12)]
+    assert faults_with(11) == [samples.format(11)]
+    assert faults_with(10) == []
+    # With other settings of the pool its rows are known, and not its samples.
+    profile["pools"]["letters"]["min_turns"] = 1
+    assert faults_with(12) == ["budgets: 12 is above the 11 rows of pool 'letters'; lower it, or enlarge the pool"]
+    assert faults_with(11) == []
+
+
+@pytest.mark.slow
+def test_a_budget_above_the_rows_of_parquet_files(tmp_path, monkeypatch, capsys):
+    own_model(tmp_path)
+    for name, count in (("a", 4), ("b", 3)):
+        pl.DataFrame({"messages": conversations(count, count)}).write_parquet(tmp_path / f"{name}.parquet")
+    pools = {"letters": {"source": {"files": ["a.parquet", "b.parquet"]}}}
+    changes = {**ONLY_RANDOM, "pools": pools}
+    assert faults(tmp_path, monkeypatch, capsys, **changes, budgets=[8]) == [
+        "budgets: 8 is above the 7 rows of pool 'letters'; lower it, or enlarge the pool"
+    ]
+    assert faults(tmp_path, monkeypatch, capsys, **changes, budgets=[7]) == []
+    # One file that does not say how many rows it has may have any number.
+    pools["letters"]["source"]["files"].append("letters.jsonl")
+    assert faults(tmp_path, monkeypatch, capsys, **changes, budgets=[8]) == []
 
 
 @pytest.mark.slow

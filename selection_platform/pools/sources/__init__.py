@@ -13,11 +13,21 @@ from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Source, SourceError, SourceFile
+from selection_platform.pools.sources.arrow_rows import rows_in_footer
 from selection_platform.pools.sources.files import find_files, local_file
 from selection_platform.pools.sources.formats import READABLE, reader_of
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 
-__all__ = ["READABLE", "check_source", "hub_commit", "hub_folder", "open_source", "read_row", "source_state"]
+__all__ = [
+    "READABLE",
+    "check_source",
+    "hub_commit",
+    "hub_folder",
+    "open_source",
+    "read_row",
+    "source_state",
+    "stated_rows",
+]
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -69,6 +79,21 @@ def read_row(settings: SourceSettings, file: str, row: int) -> RawRow | BadRow |
         raise SourceError(f"{file}: no such file on this machine")
     item = next(reader_of(path)(path, file, max(0, row - 1)), None)
     return item if item is not None and item.row == row else None
+
+
+def stated_rows(settings: SourceSettings) -> int | None:
+    """The number of rows, if all files are on this machine and say it themselves, as Parquet files do."""
+    counts = [] if settings.package is not None else [rows_in_footer(path) for path in _files_here(settings)]
+    return sum(count or 0 for count in counts) if counts and None not in counts else None
+
+
+def _files_here(settings: SourceSettings) -> list[Path]:
+    """The files of a source on this machine; none if they are elsewhere, or missing: reading it gives the error."""
+    try:
+        found = _on_this_machine(settings)
+    except SourceError:
+        return []
+    return [] if found is None else list(found[0].values())
 
 
 def _pair(files: Sequence[SourceFile], left_out: Sequence[str]) -> tuple[Sequence[SourceFile], Sequence[str]]:

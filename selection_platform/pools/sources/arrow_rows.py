@@ -34,6 +34,16 @@ def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
         raise SourceError(f"{path}: not a readable Parquet file ({error}); download it again") from error
 
 
+def rows_in_footer(path: Path) -> int | None:
+    """How many rows a Parquet file says that it has; None for other files, and for one that cannot be read."""
+    if path.suffix.lower() != ".parquet":
+        return None
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError):
+        return None
+
+
 def _group_behind(metadata: pq.FileMetaData, after: int) -> tuple[int, int]:
     """The first row group with a row after that number, and the number of rows before the group."""
     rows = 0
