@@ -6,6 +6,7 @@ Slow checks, such as reading rows or weights, are left to the step that does it.
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def preflight(workspace: Workspace, steps: Iterable[Step], rebuilt: Iterable[Ste
         *_benchmark_items(wanted),
         *_sources(workspace.profile, wanted),
         *_given_scores(workspace.profile, wanted),
+        *_columns(workspace, wanted),
         *_pool_sizes(workspace, wanted),
         *_base_models(workspace, wanted),
         *_encoder(workspace.profile, wanted),
@@ -75,6 +77,14 @@ def _problems_of(check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
         check(*arguments)
     except PlatformError as error:
         yield str(error)
+
+
+def _known(look: Callable[..., Any], *arguments: Any) -> Any:
+    """What a look at files finds; None if they are damaged, so that a run that makes them again may start."""
+    try:
+        return look(*arguments)
+    except PlatformError:
+        return None
 
 
 def _benchmark_items(wanted: Steps) -> Iterator[str]:
@@ -103,6 +113,32 @@ def _given_scores(profile: Profile, wanted: Steps) -> Iterator[str]:
             yield f"arms.{name}.scores: there is no file {file}; correct the path"
 
 
+def _columns(workspace: Workspace, wanted: Steps) -> Iterator[str]:
+    """Fields of scores that no row has, as far as that is known: JSON may have a field in later rows only."""
+    from selection_platform.methods.given_scores import check_field
+
+    arms = workspace.profile.arms.items()
+    fields = cache(partial(_fields, workspace))
+    for name, column in [(name, arm.column) for name, arm in arms if arm.column is not None]:
+        for pool in wanted.get(f"scores/{name}", []):
+            known = _known(fields, pool) if pool in workspace.profile.pools else None
+            if known is not None:
+                yield from _problems_of(check_field, column, known, f"arms.{name}.column, pool {pool!r}")
+
+
+def _fields(workspace: Workspace, pool: str) -> set[str] | None:
+    """All fields of a pool's rows; None if that is not known yet."""
+    from selection_platform.pools.raw_pool import read_raw_fields
+    from selection_platform.pools.sources import stated_fields
+
+    fields = stated_fields(workspace.profile.pools[pool].source)
+    staleness = workspace.staleness
+    raw = next(step for step in staleness.graph.steps if RAW_POOL in step.asset.keys and step.partition_key == pool)
+    if fields is not None or staleness.cause(raw):
+        return fields
+    return read_raw_fields(workspace.resources.artifacts.raw_pool(pool))
+
+
 def _pool_sizes(workspace: Workspace, wanted: Steps) -> Iterator[str]:
     """Settings that need more samples than a pool has, or than its rows can give.
 
@@ -118,34 +154,36 @@ def _pool_sizes(workspace: Workspace, wanted: Steps) -> Iterator[str]:
         if not due_here:
             yield from _problems_of(check_pool_size, workspace.profile, name, sizes[name])
         elif name in wanted.get(pool.name, []):
-            yield from _problems_of(_check_rows, workspace, name, due_here)
+            known = _known(_known_size, workspace, name, due_here)
+            yield from [] if known is None else _problems_of(check_pool_size, workspace.profile, name, *known)
 
 
-def _check_rows(workspace: Workspace, pool: str, due: set[str]) -> None:
-    """Check the size of a pool that is due by what is cheaply known of it. Its own step counts all others.
+def _known_size(workspace: Workspace, pool: str, due: set[str]) -> tuple[int, str] | None:
+    """How many samples a pool that is due has, or a number that they cannot exceed, and what was counted.
 
     Args:
         workspace: the workspace of the profile.
         pool: its name.
         due: the assets that are due, of the pool's own and those before it.
+
+    Returns:
+        None if neither is cheaply known: the pool's own step counts it.
     """
     from selection_platform.evaluation.benchmark_data import benchmark_texts
     from selection_platform.pools.pool import finished_pool
     from selection_platform.pools.raw_pool import read_raw_pool_report
     from selection_platform.pools.sources import stated_rows
 
-    profile, artifacts = workspace.profile, workspace.resources.artifacts
-    settings, raw = profile.pools[pool], artifacts.raw_pool(pool)
+    settings, artifacts = workspace.profile.pools[pool], workspace.resources.artifacts
+    raw = artifacts.raw_pool(pool)
     if due == {POOL.to_user_string()}:
         # The step's own check may have stopped it after its files were written.
         report = finished_pool(settings, raw, benchmark_texts(artifacts.benchmark_data()), artifacts.pool(pool))
         if report is not None:
-            check_pool_size(profile, pool, report.kept["pool"])
-            return
+            return report.kept["pool"], "samples"
     rows = stated_rows(settings.source) if RAW_POOL.to_user_string() in due else read_raw_pool_report(raw).rows
-    if rows is not None:
-        # A row gives one sample at most.
-        check_pool_size(profile, pool, rows, "rows")
+    # A row gives one sample at most.
+    return None if rows is None else (rows, "rows")
 
 
 def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:

@@ -5,7 +5,7 @@ Both give each sample of a pool its number, or the reason why it has none. They 
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +86,23 @@ def score_by_column(raw_folder: Path, column: str, order: Order, samples: pl.Dat
         hint = "" if column in known else did_you_mean(column, known)
         raise PlatformError(f"{where}: no sample has a number in the field {column!r} ({said}){hint}")
     _write(samples, scores, MISSING, into)
+
+
+def check_field(column: str, fields: Iterable[str], where: str) -> None:
+    """Check that a field of scores is among those of the rows.
+
+    Args:
+        column: its name.
+        fields: all fields that some row has.
+        where: the key in the profile and the pool, for messages.
+
+    Raises:
+        PlatformError: no row has it.
+    """
+    known = set(fields)
+    if column not in known:
+        hint = did_you_mean(column, map(escape_surrogates, known))
+        raise PlatformError(f"{where}: no row has the field {column!r}{hint}")
 
 
 def score_by_file(

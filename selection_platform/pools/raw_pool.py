@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
 from selection_platform.job.folder import open_job_folder, read_manifest, write_manifest
@@ -14,8 +16,10 @@ from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
 from selection_platform.job.versions import VERSIONS
 from selection_platform.pools.bad_rows import BadRow, BadRowTally
+from selection_platform.pools.forms.parsing import parse_row
 from selection_platform.pools.raw_shards import RAW_SCHEMA, RawShards
 from selection_platform.pools.rows import Source, SourceError
+from selection_platform.pools.shards import shard_paths
 from selection_platform.pools.sources import open_source
 
 __all__ = ["RAW_SCHEMA", "RawPoolReport", "read_raw_pool_report", "write_raw_pool"]
@@ -106,6 +110,21 @@ def read_raw_pool_report(folder: Path) -> RawPoolReport:
     if manifest is None:
         raise PlatformError(f"{folder} has no finished raw pool; build the raw pool first")
     return RawPoolReport(**manifest)
+
+
+def read_raw_fields(folder: Path) -> set[str] | None:
+    """The fields of a finished raw pool's rows; None if it has more than one shard, which takes long to read.
+
+    Raises:
+        BadRow: a row is nested too deeply.
+        ChangedFile: its files are not what was written.
+    """
+    check_files(folder)
+    shards = shard_paths(folder)
+    if len(shards) != 1:
+        return None
+    records = pq.read_table(shards[0], columns=["record"])["record"].to_pylist()
+    return {name for record in records for name in parse_row(record)}
 
 
 def _identity(settings: PoolSettings, source: Source) -> dict[str, object]:

@@ -263,6 +263,53 @@ def test_a_budget_above_the_rows_of_parquet_files(tmp_path, monkeypatch, capsys)
     assert faults(tmp_path, monkeypatch, capsys, **changes, budgets=[8]) == []
 
 
+NO_FIELD = "arms.quality.column, pool 'letters': no row has the field 'ratings'; did you mean 'rating'?"
+
+
+def by_column(column):
+    return {**ONLY_RANDOM, "arms": {"quality": {"column": column, "train": False}}, "budgets": [1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_field_of_scores_that_no_column_is(tmp_path, monkeypatch, capsys, ending):
+    own_model(tmp_path)
+    rows = pl.DataFrame({"prompt": ["a", "b"], "response": ["c", "d"], "rating": [1, 2]})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    rows.write_csv(tmp_path / "rows.csv")
+    pools = {"letters": {"source": {"files": [f"rows.{ending}"]}}}
+    assert faults(tmp_path, monkeypatch, capsys, pools=pools, **by_column("ratings")) == [NO_FIELD]
+    assert faults(tmp_path, monkeypatch, capsys, pools=pools, **by_column("rating")) == []
+    # Another file may have it.
+    pools["letters"]["source"]["files"].append("letters.jsonl")
+    assert faults(tmp_path, monkeypatch, capsys, pools=pools, **by_column("ratings")) == []
+
+
+@pytest.mark.slow
+def test_a_field_of_scores_that_no_row_of_the_raw_pool_has(tmp_path, monkeypatch, capsys):
+    own_model(tmp_path)
+    own = OwnPlace(tmp_path, monkeypatch, "own")
+    rows = [{"messages": row} for row in conversations(10, 0)]
+    rows[-1]["rating"] = 1
+    (tmp_path / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own.profile.write_text(yaml.safe_dump({**PROFILE, **by_column("ratings")}))
+    assert status(capsys, own)["faults"] == []
+    assert main(["--profile", str(own.profile), "refresh", "raw_pool"]) == 0
+    assert status(capsys, own)["faults"] == [NO_FIELD]
+    # Damaged files may be made again.
+    (shard,) = (own.home / "artifacts" / "raw_pool" / "letters").glob("*.parquet")
+    shard.write_bytes(b"damaged")
+    assert status(capsys, own)["faults"] == []
+    assert main(["--profile", str(own.profile), "refresh", "raw_pool", "--rebuild"]) == 0
+    assert status(capsys, own)["faults"] == [NO_FIELD]
+    own.profile.write_text(yaml.safe_dump({**PROFILE, **by_column("rating")}))
+    assert status(capsys, own)["faults"] == []
+    # The raw pool is not that of the files any more.
+    (tmp_path / "letters.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    own.profile.write_text(yaml.safe_dump({**PROFILE, **by_column("ratings")}))
+    assert status(capsys, own)["faults"] == []
+
+
 @pytest.mark.slow
 def test_every_task_of_lm_eval_is_known():
     from lm_eval.tasks import TaskManager

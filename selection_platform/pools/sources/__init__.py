@@ -13,9 +13,10 @@ from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Source, SourceError, SourceFile
-from selection_platform.pools.sources.arrow_rows import rows_in_footer
+from selection_platform.pools.sources.arrow_rows import fields_in_footer, rows_in_footer
+from selection_platform.pools.sources.csv_rows import fields_in_header
 from selection_platform.pools.sources.files import find_files, local_file
-from selection_platform.pools.sources.formats import READABLE, reader_of
+from selection_platform.pools.sources.formats import READABLE, format_of, reader_of
 from selection_platform.pools.sources.hub import files_of_folder, hub_commit, hub_folder, open_hub
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "open_source",
     "read_row",
     "source_state",
+    "stated_fields",
     "stated_rows",
 ]
 
@@ -85,6 +87,22 @@ def stated_rows(settings: SourceSettings) -> int | None:
     """The number of rows, if all files are on this machine and say it themselves, as Parquet files do."""
     counts = [] if settings.package is not None else [rows_in_footer(path) for path in _files_here(settings)]
     return sum(count or 0 for count in counts) if counts and None not in counts else None
+
+
+def stated_fields(settings: SourceSettings) -> set[str] | None:
+    """The fields of the rows, if all files are on this machine and name them first, as Parquet and CSV files do."""
+    readers = {"parquet": fields_in_footer, "csv": fields_in_header}
+    fields: set[str] = set()
+    for path in [] if settings.package is not None else _files_here(settings):
+        reader = readers.get(format_of(path.name) or "")
+        try:
+            names = [] if reader is None else reader(path)
+        except SourceError:
+            return None
+        if not names:
+            return None
+        fields.update(names)
+    return fields or None
 
 
 def _files_here(settings: SourceSettings) -> list[Path]:

@@ -31,7 +31,7 @@ def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
             groups = list(range(group, file.num_row_groups))
             yield from _rows(file.iter_batches(ROWS_PER_BATCH, row_groups=groups), name, number, after)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not a readable Parquet file ({error}); download it again") from error
+        raise _unreadable(path, error) from error
 
 
 def rows_in_footer(path: Path) -> int | None:
@@ -42,6 +42,22 @@ def rows_in_footer(path: Path) -> int | None:
         return pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError):
         return None
+
+
+def fields_in_footer(path: Path) -> list[str]:
+    """The columns of a Parquet file.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        return pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path}: not a readable Parquet file ({error}); download it again")
 
 
 def _group_behind(metadata: pq.FileMetaData, after: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import csv
 import re
 from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO
 
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Rows, SourceError, to_json
@@ -23,11 +24,8 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
     Raises:
         SourceError: the first line names no fields, or one field twice; or the whole file is broken.
     """
-    csv.field_size_limit(MOST_CHARACTERS)
     with open_bytes(path) as file:
-        # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is bad.
-        text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        lines = csv.reader(text, delimiter=_delimiter(path), strict=True)
+        lines = _lines(path, file)
         header = _header(path, lines)
         number = 0
         while True:
@@ -42,6 +40,23 @@ def read_csv(path: Path, name: str, after: int = 0) -> Rows:
                 number += 1
                 if number > after:
                     yield _row(header, values, name, number)
+
+
+def fields_in_header(path: Path) -> list[str]:
+    """The fields that the first line names.
+
+    Raises:
+        SourceError: as for `read_csv`.
+    """
+    with open_bytes(path) as file:
+        return _header(path, _lines(path, file))
+
+
+def _lines(path: Path, file: BinaryIO) -> "csv.Reader":  # pyright: ignore[reportAttributeAccessIssue]
+    csv.field_size_limit(MOST_CHARACTERS)
+    # Bytes that are not UTF-8 become halves of surrogate pairs, so that only their row is bad.
+    text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return csv.reader(text, delimiter=_delimiter(path), strict=True)
 
 
 def _delimiter(path: Path) -> str:
