@@ -172,7 +172,7 @@ def _known_size(workspace: Workspace, pool: str, due: set[str]) -> tuple[int, st
     from selection_platform.evaluation.benchmark_data import benchmark_texts
     from selection_platform.pools.pool import finished_pool
     from selection_platform.pools.raw_pool import read_raw_pool_report
-    from selection_platform.pools.sources import stated_rows
+    from selection_platform.pools.sources import stated_size
 
     settings, artifacts = workspace.profile.pools[pool], workspace.resources.artifacts
     raw = artifacts.raw_pool(pool)
@@ -181,9 +181,9 @@ def _known_size(workspace: Workspace, pool: str, due: set[str]) -> tuple[int, st
         report = finished_pool(settings, raw, benchmark_texts(artifacts.benchmark_data()), artifacts.pool(pool))
         if report is not None:
             return report.kept["pool"], "samples"
-    rows = stated_rows(settings.source) if RAW_POOL.to_user_string() in due else read_raw_pool_report(raw).rows
+    counted = stated_size(settings.source) if RAW_POOL.to_user_string() in due else read_raw_pool_report(raw)
     # A row gives one sample at most.
-    return None if rows is None else (rows, "rows")
+    return None if counted is None else (counted.rows, "rows")
 
 
 def _base_models(workspace: Workspace, wanted: Steps) -> Iterator[str]:

@@ -110,7 +110,14 @@ def guessed_lengths(settings: PoolSettings) -> Lengths:
 
 def _of_source(source: SourceSettings) -> tuple[int, float, float, str]:
     """Rows, mean tokens, mean tokens of the last answer, and how they are known."""
+    from selection_platform.pools.sources import stated_size
+
     said = "{rows} conversations of {tokens} tokens"
+    stated = stated_size(source)
+    if stated is not None and stated.rows:
+        tokens = _tokens(stated.size / stated.rows)
+        by = f"assumed {{tokens}} tokens each, by {in_words(stated.size)} of values"
+        return stated.rows, tokens, tokens / 2, f"{{rows}} conversations by the rows of its files, {by}"
     if source.hub is not None:
         if source.hub in _POOLS:
             return *_POOLS[source.hub], f"assumed {said}, about what this data set has"
@@ -123,8 +130,13 @@ def _of_source(source: SourceSettings) -> tuple[int, float, float, str]:
         return 1, _UNKNOWN_TOKENS, _UNKNOWN_TOKENS / 2, f"assumed {said}, as none of its files is there yet"
     size = sum(file.stat().st_size * _SQUEEZED.get(file.suffix, 1.0) for file in files)
     each = _bytes_of_row(files)
-    tokens = 0.9 * each / CHARACTERS_PER_TOKEN
+    tokens = _tokens(each)
     return max(1, round(size / each)), tokens, tokens / 2, f"assumed {said}, by {in_words(round(size))} of files"
+
+
+def _tokens(size: float) -> float:
+    """Tokens of a row of so many bytes, some of which are no text of the conversation."""
+    return 0.9 * size / CHARACTERS_PER_TOKEN
 
 
 def _files(source: SourceSettings) -> list[Path]:

@@ -1,6 +1,8 @@
 """Batches and arithmetic from lengths alone, against the jobs' own code and sums by hand."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from selection_platform.configuration.pool_settings import PoolSettings
@@ -151,6 +153,24 @@ def test_a_row_of_a_table_may_have_several_lines(tmp_path):
     (tmp_path / "chats.csv").write_bytes(b"instruction,output\r\n" + b'"Say ""hi""\r\n\r\ntwice","hi\nhi"\r\n' * 300)
     pool = PoolSettings.model_validate({"source": {"files": str(tmp_path / "chats.csv")}})
     assert len(guessed_lengths(pool)) == pytest.approx(300, rel=0.01)
+
+
+def test_parquet_files_say_how_many_rows_they_have(tmp_path):
+    # 2,000 bytes of text a row, of which compression leaves next to nothing.
+    rows = [f"{number:04}" + "a" * 1996 for number in range(50)]
+    for name, part in (("a", rows[:30]), ("b", rows[30:])):
+        file = tmp_path / f"{name}.parquet"
+        plain = {"use_dictionary": False, "write_statistics": False, "row_group_size": 20}
+        pq.write_table(pa.table({"text": part}), file, compression="zstd", **plain)
+    source = {"files": str(tmp_path / "*.parquet")}
+    found = guessed_lengths(PoolSettings.model_validate({"source": source}))
+    assert len(found) == 50
+    assert (found.prompt + found.answer).mean() == pytest.approx(0.9 * 2000 / 4.2, rel=0.02)
+    assert found.known.startswith("50 conversations by the rows of its files, assumed 4")
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 10_000
+    assert len(guessed_lengths(PoolSettings.model_validate({"source": source, "limit": 7}))) == 7
+    # A folder with the layout of a data set of the hub.
+    assert len(guessed_lengths(PoolSettings.model_validate({"source": {"hub": str(tmp_path), "split": "all"}}))) == 50
 
 
 def test_files_are_found_as_the_pool_finds_them(tmp_path):

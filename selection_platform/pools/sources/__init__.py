@@ -13,7 +13,7 @@ from selection_platform.job.folder import look_of
 from selection_platform.job.progress import progress
 from selection_platform.pools.bad_rows import BadRow
 from selection_platform.pools.rows import RawRow, Source, SourceError, SourceFile
-from selection_platform.pools.sources.arrow_rows import fields_in_footer, rows_in_footer
+from selection_platform.pools.sources.arrow_rows import StatedSize, fields_in_footer, size_in_footer
 from selection_platform.pools.sources.csv_rows import fields_in_header
 from selection_platform.pools.sources.files import find_files, local_file
 from selection_platform.pools.sources.formats import READABLE, format_of, reader_of
@@ -28,7 +28,7 @@ __all__ = [
     "read_row",
     "source_state",
     "stated_fields",
-    "stated_rows",
+    "stated_size",
 ]
 
 
@@ -83,10 +83,13 @@ def read_row(settings: SourceSettings, file: str, row: int) -> RawRow | BadRow |
     return item if item is not None and item.row == row else None
 
 
-def stated_rows(settings: SourceSettings) -> int | None:
-    """The number of rows, if all files are on this machine and say it themselves, as Parquet files do."""
-    counts = [] if settings.package is not None else [rows_in_footer(path) for path in _files_here(settings)]
-    return sum(count or 0 for count in counts) if counts and None not in counts else None
+def stated_size(settings: SourceSettings) -> StatedSize | None:
+    """The rows and their bytes, if all files are on this machine and say it themselves, as Parquet files do."""
+    paths = [] if settings.package is not None else _files_here(settings)
+    sizes = [size for path in paths if (size := size_in_footer(path)) is not None]
+    if not sizes or len(sizes) < len(paths):
+        return None
+    return StatedSize(sum(size.rows for size in sizes), sum(size.size for size in sizes))
 
 
 def stated_fields(settings: SourceSettings) -> set[str] | None:

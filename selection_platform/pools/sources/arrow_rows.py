@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,14 +34,28 @@ def read_parquet(path: Path, name: str, after: int = 0) -> Rows:
         raise _unreadable(path, error) from error
 
 
-def rows_in_footer(path: Path) -> int | None:
-    """How many rows a Parquet file says that it has; None for other files, and for one that cannot be read."""
+class StatedSize(NamedTuple):
+    """What Parquet files say of their size.
+
+    Attributes:
+        rows: number of rows.
+        size: bytes of their values, before compression.
+    """
+
+    rows: int
+    size: int
+
+
+def size_in_footer(path: Path) -> StatedSize | None:
+    """What a Parquet file says of its size; None for other files, and for one that cannot be read."""
     if path.suffix.lower() != ".parquet":
         return None
     try:
-        return pq.read_metadata(path).num_rows
+        metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError):
         return None
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return StatedSize(metadata.num_rows, sum(group.total_byte_size for group in groups))
 
 
 def fields_in_footer(path: Path) -> list[str]:
