@@ -1,10 +1,16 @@
 """The options that say where data is and how its rows are read."""
 
 import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from selection_platform.configuration.new_profile import source_of
 from selection_platform.configuration.pool_settings import Form
+from selection_platform.errors import PlatformError
+from selection_platform.pools.forms.texts import MISSING, NO_ROLE, OF_A_ROLE, OF_THE_FORM, OF_THE_ROW
 
 READING = ("form", "column", "columns", "roles")
 """The options that are settings of a pool."""
@@ -44,6 +50,57 @@ def pool_of(options: argparse.Namespace) -> dict[str, Any]:
     """
     reading = {name: getattr(options, name) for name in READING if getattr(options, name)}
     return {"source": source_of(options.source, options.config, options.split), **reading, "on_bad_row": "skip"}
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """Within the block, errors name the command's options instead of settings: there is no profile yet."""
+    try:
+        yield
+    except PlatformError as error:
+        raise PlatformError(with_options(str(error))) from error
+
+
+def with_options(message: str) -> str:
+    """A message about a row, with the command's options in place of the pool's settings.
+
+    It comes as text: rows are read in other processes, whose messages are counted and kept.
+    """
+    message = message.replace(OF_THE_FORM, _FORM_OPTIONS)
+    return _UNKNOWN_ROLE.sub(_roles_option, _MISSING_FIELD.sub(_field_options, message))
+
+
+def _pattern(problem: str, fix: str) -> re.Pattern[str]:
+    """Finds a problem with its fix. What stands for each {} is a group; the first, a name, ends before a space."""
+    parts = re.escape(problem).replace(re.escape("{}"), r"(\S+)", 1).replace(re.escape("{}"), "(.*?)")
+    return re.compile(parts + re.escape(f"; {fix}"))
+
+
+_FORM_OPTIONS = (
+    "name the list of messages with --form and --column, or question and answer with --columns prompt=...,answer=..."
+)
+_MISSING_FIELD = _pattern(f"{{}}: {MISSING}", OF_THE_ROW)
+_UNKNOWN_ROLE = _pattern(NO_ROLE, OF_A_ROLE)
+
+
+def _field_options(found: re.Match[str]) -> str:
+    name, fields = found.groups()
+    near = get_close_matches(name, fields.split(", "), n=1)
+    suggestion = f"; did you mean {near[0]!r}?" if near else ";"
+    return (
+        f"{name}: {MISSING.format(fields)}{suggestion} name the fields with --column or --columns, or leave "
+        "out these and --form to have the form recognised"
+    )
+
+
+def _roles_option(found: re.Match[str]) -> str:
+    name, known = found.groups()
+    # Only such a name can be written in the option as it is.
+    plain = name[1:-1] if re.fullmatch(r"'\w[\w-]*'", name) else "customer"
+    return (
+        f"{NO_ROLE.format(name, known)}; say what the role names of the data mean (user, assistant or system), such as "
+        f"--roles {plain}=user,OTHER=assistant"
+    )
 
 
 def _pairs(text: str) -> dict[str, str]:

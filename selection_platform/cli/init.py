@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from selection_platform.cli.data_options import add_data, pool_of
+from selection_platform.cli.data_options import add_data, pool_of, with_options
 from selection_platform.cli.export import check_folder
 from selection_platform.cli.shared import Commands
 from selection_platform.cli.terminal_text import shown, wrapped
@@ -164,7 +164,7 @@ def _print_kept_and_dropped(raw: "RawPoolReport", pool: "PoolReport") -> None:
         print(wrapped(f"{rows:,} dropped: {reason}"))
         example = raw.examples.get(reason) or pool.examples.get(reason)
         if example:
-            print(wrapped(f"  for example, {example}"))
+            print(wrapped(f"  for example, {with_options(example)}"))
     for part, rows in pool.trimmed.items():
         print(wrapped(f"{rows:,} lose a part: {part}"))
 

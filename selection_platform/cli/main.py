@@ -49,6 +49,7 @@ def _run(arguments: Sequence[str]) -> int:
     # Imported here, after Ctrl-C is handled, because it takes a second.
     from selection_platform.cli.command_line import parser
     from selection_platform.cli.completion import is_asked, offer
+    from selection_platform.cli.data_options import options_named
     from selection_platform.configuration.profile import PROFILE_VARIABLE, load_profile
     from selection_platform.job.progress_lines import show_progress
 
@@ -60,7 +61,8 @@ def _run(arguments: Sequence[str]) -> int:
     if options.makes_profile:
         if options.profile:
             raise PlatformError("--profile: this command does not read one; leave it out")
-        status = options.command(options)
+        with options_named():
+            status = options.command(options)
     else:
         if options.profile:
             # Dagster's processes load the definitions themselves, and read the profile from here.

@@ -84,9 +84,44 @@ def test_with_a_model_there_are_tokens_and_arms_to_train(folder, capsys):
 def test_role_names_of_the_data_are_written_into_the_profile(folder, capsys):
     talk = [{"speaker": "Customer", "text": "Why?"}, {"speaker": "Agent", "text": "So."}]
     write(folder / "chats.jsonl", [json.dumps({"dialog": [*talk, *talk], "id": number}) for number in range(3)])
-    assert "'Customer' is not a known role (" in message(capsys, "chats.jsonl")
+    # There is no profile yet that has `roles`.
+    assert message(capsys, "chats.jsonl").endswith(
+        "function_call, tool_call); say what the role names of the data mean (user, assistant or system), such as "
+        "--roles Customer=user,OTHER=assistant"
+    )
     assert "1 would be kept" in output(capsys, "chats.jsonl", "--roles", "customer=user,agent=assistant")
     assert load_profile("chats.yaml").pools["chats"].roles == {"customer": "user", "agent": "assistant"}
+
+
+@pytest.mark.parametrize("name", ["the patient", "a,b", "a=b"])
+def test_a_role_that_no_option_can_name_as_it_is_gets_the_usual_example(folder, capsys, name):
+    write(folder / "chats.jsonl", [{"messages": [{"role": name, "content": "Why?"}]}])
+    assert message(capsys, "chats.jsonl").endswith("such as --roles customer=user,OTHER=assistant")
+
+
+def test_a_missing_field_names_the_options_and_the_nearest_field(folder, capsys):
+    write(folder / "rows.jsonl", [{"instruction": "Why?", "output": "So."}])
+    columns = "prompt={},answer=output"
+    fix = "name the fields with --column or --columns, or leave out these and --form to have the form recognised"
+    for name, suggestion in (("instructions", "; did you mean 'instruction'?"), ("text", "")):
+        assert message(capsys, "rows.jsonl", "--columns", columns.format(name)).endswith(
+            f"row 1, field {name}: is missing; the fields are instruction, output{suggestion or ';'} {fix}"
+        )
+
+
+def test_rows_that_are_not_recognised_name_the_options(folder, capsys):
+    write(folder / "rows.jsonl", [{"a": "Why?", "b": "So."}])
+    assert (
+        "; name the list of messages with --form and --column, or question and answer with "
+        "--columns prompt=...,answer=..., or convert the rows as " in message(capsys, "rows.jsonl")
+    )
+
+
+def test_an_example_of_skipped_rows_names_the_option(folder, capsys):
+    write(folder / "chats.jsonl", [*ROWS, {"messages": [{"role": "patient", "content": "Why?"}]}])
+    said = " ".join(output(capsys, "chats.jsonl").split())
+    assert "1 dropped: unknown role for example, " in said
+    assert "such as --roles patient=user,OTHER=assistant" in said
 
 
 def test_lengths_are_those_that_the_model_takes(folder, capsys, monkeypatch):

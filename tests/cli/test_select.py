@@ -49,6 +49,13 @@ def test_one_command_selects_and_the_next_makes_only_what_is_new(folder, capsys)
     )
 
 
+@pytest.mark.slow
+def test_an_unknown_role_names_the_option(folder, capsys):
+    (folder / "chats.jsonl").write_text('{"messages": [{"role": "patient", "content": "Why?"}]}')
+    command = ["select", "chats.jsonl", "--method", "zip", "--budget", "5", "--to", "chosen"]
+    assert message(capsys, *command).endswith("such as --roles patient=user,OTHER=assistant")
+
+
 def test_a_trainer_needs_a_base_model(folder, capsys):
     command = ["select", "My Chats.jsonl", "--method", "zip", "--budget", "5", "--format", "trl", "--to", "chosen"]
     assert message(capsys, *command) == (

@@ -11,7 +11,16 @@ from selection_platform.pools.forms.claude import plain_messages
 from selection_platform.pools.forms.content import THINKING_FIELDS, Speaker, call_text, message_text
 from selection_platform.pools.forms.notes import Notes
 from selection_platform.pools.forms.reading import CLAUDES, KEYS, OTHER_KEYS, Keys
-from selection_platform.pools.forms.texts import OF_A_MESSAGE, empty, field_of, kind_of, parsed_json, text_of
+from selection_platform.pools.forms.texts import (
+    NO_ROLE,
+    OF_A_MESSAGE,
+    OF_A_ROLE,
+    empty,
+    field_of,
+    kind_of,
+    parsed_json,
+    text_of,
+)
 from selection_platform.text.conversation import Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -181,9 +190,7 @@ def speaker_of(name: Any, where: str, settings: PoolSettings) -> tuple[Speaker, 
         return "assistant", True
     if known not in ROLE_NAMES:
         names = ", ".join((*ROLE_NAMES, *RESULT_ROLES, *CALL_ROLES))
-        problem = f"{repr(name)[:40]} is not a known role ({names})"
-        fix = "say in the pool's `roles` what it means, such as roles: {customer: user, agent: assistant}, or set "
-        raise UnknownRole("unknown role", where, problem, f"{fix}out_of_turn: cut to end conversations there")
+        raise UnknownRole("unknown role", where, NO_ROLE.format(repr(name)[:40], names), OF_A_ROLE)
     return ROLE_NAMES[known], False
 
 

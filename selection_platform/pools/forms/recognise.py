@@ -23,7 +23,7 @@ from selection_platform.pools.forms.reading import (
     list_reading,
     stated_reading,
 )
-from selection_platform.pools.forms.texts import escape_surrogates, is_blank, parsed_json
+from selection_platform.pools.forms.texts import OF_THE_FORM, escape_surrogates, is_blank, parsed_json
 from selection_platform.pools.shards import shard_paths
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def recognise(records: list[dict[str, Any]], settings: PoolSettings) -> Reading:
             return list_reading("messages", broken[0], settings)
         shown = escape_surrogates(", ".join(sorted({name for record in records for name in record})) or "nothing")
         raise UnknownForm(
-            f"form: cannot be recognised from the rows, which have the fields {shown}; name the list of messages with "
-            "`form` and `column`, or question and answer with `columns: {prompt: ..., answer: ...}`, or convert the "
+            f"form: cannot be recognised from the rows, which have the fields {shown}; {OF_THE_FORM}, or convert the "
             "rows as docs/pools.md says under 'Shapes that you must convert'"
         )
     best, rows = votes.most_common(1)[0]

@@ -12,6 +12,21 @@ OF_A_MESSAGE = "rename the key, or leave form out, so that other usual keys are 
 OF_A_PART = "repair the row"
 """The fix for a missing field, by what it is a field of."""
 
+OF_THE_FORM = (
+    "name the list of messages with `form` and `column`, or question and answer with `columns: {prompt: ..., "
+    "answer: ...}`"
+)
+"""The fix for a form that is not recognised."""
+
+OF_A_ROLE = (
+    "say in the pool's `roles` what it means, such as roles: {customer: user, agent: assistant}, or set "
+    "out_of_turn: cut to end conversations there"
+)
+"""The fix for an unknown role."""
+
+MISSING, NO_ROLE = "is missing; the fields are {}", "{} is not a known role ({})"
+"""What is wrong with a field, and with a role. The command line names its options after them: `cli/data_options.py`."""
+
 
 def field_of(record: dict[str, Any], key: str, where: str, fix: str = OF_THE_ROW) -> Any:
     """The value of a key.
@@ -21,7 +36,7 @@ def field_of(record: dict[str, Any], key: str, where: str, fix: str = OF_THE_ROW
     """
     if key not in record:
         present = ", ".join(sorted(record)) or "nothing"
-        raise BadRow("a field is missing", where, f"is missing; the fields are {present}", fix)
+        raise BadRow("a field is missing", where, MISSING.format(present), fix)
     return record[key]
 
 
