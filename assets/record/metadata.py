@@ -76,7 +76,7 @@ def report_links(*names: str) -> dg.MarkdownMetadataValue:
 
 
 def markdown_picks(picks: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Some selected conversations, each with the start of its first message and of its last answer.
+    """Some selected conversations, each with the start of its first question and of its last answer.
 
     Args:
         picks: rows of `sql/50_selections/first_picks.sql`.
@@ -87,7 +87,7 @@ def markdown_picks(picks: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataVal
 def _pick(pick: Mapping[str, Any]) -> str:
     score = "" if pick["score"] is None else f", score {pick['score']:.4g}"
     lines = [f"**{pick['position']:,}.** `{pick['sample_id']}`{score}"]
-    return "\n\n".join([*lines, _quoted(pick["first_message"]), "its answer:", _quoted(pick["last_answer"])])
+    return "\n\n".join([*lines, _quoted(pick["question"]), "its answer:", _quoted(pick["last_answer"])])
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@ SELECT
     selected."position",
     selected.score,
     samples.sample_id,
-    samples.messages[1].content AS first_message,
+    [message.content FOR message IN samples.messages IF message.role = 'user'][1] AS question,
     samples.messages[-1].content AS last_answer
 FROM selections.samples AS selected
 JOIN pools.samples AS samples USING (sample_id)

@@ -7,6 +7,7 @@ from assets.keys import CHECKPOINT, SELECTION
 from assets.record.metadata import markdown_picks, partition_link
 from assets.record.provenance import latest_provenance
 from orchestration.materialize import open_instance
+from sql.queries import load_sql
 from tests.small_run import ENTROPY, RANDOM
 
 
@@ -43,9 +44,25 @@ def test_the_verdict_begins_with_its_sentence(finished):
         assert "(/report/index.html)" in str(shown(finished, dg.AssetKey(asset))["see"])
 
 
+@pytest.mark.slow
+def test_a_pick_shows_the_question_and_not_the_system_message(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path / "warehouse")
+    turns = [("system", "Be brief."), ("user", "Why?"), ("assistant", "So."), ("user", "And?"), ("assistant", "Thus.")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    pool = "SELECT unnest(['a', 'b']) AS sample_id, unnest([$whole, $whole[2:]]) AS messages"
+    warehouse.replace("pools.samples", {"pool": "p"}, pool, {"whole": messages})
+    picked = "SELECT unnest(['a', 'b']) AS sample_id, unnest([1, 2]) AS position"
+    warehouse.replace("selections.samples", {"experiment": "e"}, picked)
+    rows = warehouse.query(load_sql("50_selections/first_picks"), {"experiment": "e", "pool": "p", "count": 3})
+    picks = rows.to_dicts()
+    assert [(pick["question"], pick["last_answer"]) for pick in picks] == [("Why?", "Thus.")] * 2
+    shown = str(markdown_picks(picks[:1]).value)
+    assert shown == "**1.** `a`\n\n    Why?\n\nits answer:\n\n    Thus."
+
+
 def test_what_stands_in_a_conversation_is_shown_as_it_is():
     evil = "![x](http://evil.example)\n```\n# title" + "y" * 500
-    text = markdown_picks([{"position": 1, "sample_id": "a", "score": None, "first_message": evil, "last_answer": ""}])
+    text = markdown_picks([{"position": 1, "sample_id": "a", "score": None, "question": evil, "last_answer": ""}])
     lines = str(text.value).splitlines()
     assert "    ![x](http://evil.example)" in lines
     assert all(line.startswith("    ") for line in lines if "evil" in line or "title" in line or "```" in line)
