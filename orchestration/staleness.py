@@ -19,7 +19,7 @@ from orchestration.graph import Graph, Step
 from orchestration.planned import not_wanted
 from resources import Resources
 from selection_platform.configuration.profile import Profile
-from selection_platform.job.folder import read_manifest
+from selection_platform.job.folder import FILES, JOB, previous_folder, read_manifest
 from sql.queries import load_sql
 
 CODE_VERSION = "code version"
@@ -33,7 +33,8 @@ class Due:
 
     Attributes:
         step: the step.
-        status: "missing" if it was never materialised or its files are gone; "stale" if its content may change now.
+        status: "missing" if it was never materialised, or its files are gone or not finished; "stale" if its content
+            may change now.
         causes: the causes, as text.
     """
 
@@ -141,7 +142,7 @@ class Staleness:
             return "missing", ["never materialised"]
         folder = self._missing_files(step)
         if folder is not None:
-            return "missing", [f"its files are gone: {folder}"]
+            return "missing", [f"{_what_became_of(folder)}: {folder}"]
         causes = [cause for node, record in records.items() if record for cause in self._causes(node, record)]
         return ("stale", causes) if causes else None
 
@@ -193,6 +194,15 @@ class Staleness:
             if folder is not None and read_manifest(folder) is None:
                 return folder
         return None
+
+
+def _what_became_of(folder: Path) -> str:
+    """Whether a folder that is not complete was lost, or is made again by a job that was stopped or still runs."""
+    # A job writes JOB first, and FILES at its end. Before the first, there is only the result that it put aside.
+    begun = (folder / JOB).exists() and not (folder / FILES).exists()
+    if begun or previous_folder(folder).exists():
+        return "it is made again and not finished yet; run goes on with it"
+    return "its files are gone"
 
 
 def _changed_settings(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

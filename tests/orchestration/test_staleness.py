@@ -14,6 +14,7 @@ from resources import build_resources
 from selection_platform.cli.main import main
 from selection_platform.configuration.profile import load_profile
 from selection_platform.features import token_count
+from selection_platform.job.folder import begin_again, made_again
 from selection_platform.pools.splits import split_of
 from selection_platform.text import paper_text, rendering
 from selection_platform.text.conversation import to_messages
@@ -366,6 +367,19 @@ def test_a_deleted_checkpoint_is_trained_to_the_same_weights(place, capsys):
     assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}"}
     assert version(place, "checkpoint", TOKEN_LENGTH) == before
     assert (folder / "model.safetensors").exists()
+    assert due(capsys, place) == {}
+
+
+def test_a_training_that_was_killed_when_made_again_is_not_lost(place, capsys):
+    folder = build_resources(place.home).artifacts.checkpoint(TOKEN_LENGTH)
+    unfinished = f"it is made again and not finished yet; run goes on with it: {folder}"
+    with made_again():
+        begin_again(folder)
+    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("missing", [unfinished])}
+    # As if it were killed just before, when the result of before had been put aside and the job was not written.
+    shutil.rmtree(folder)
+    assert due(capsys, place) == {f"checkpoint {TOKEN_LENGTH}": ("missing", [unfinished])}
+    assert refreshed(capsys, place) == {f"checkpoint {TOKEN_LENGTH}"}
     assert due(capsys, place) == {}
 
 
