@@ -1,4 +1,5 @@
--- Which rows of the source were dropped, and why?
+-- How many rows of the source were dropped, and why?
+-- Why one row was dropped: `selection-platform explain FILE:ROW`.
 -- Percentages are of all rows of the source. Samples can be selected; held-out rows and rows for base models cannot.
 -- Ask: selection-platform sql @dropped_rows --set pool=instruct-mix
 WITH counted AS (
