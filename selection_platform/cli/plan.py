@@ -101,7 +101,7 @@ def in_words(each: "Candidate") -> str:
     verdict = each.prospect.verdict
     more = sum(each.needed) if each.needed else len(each.runs)
     runs = f"{more:,} more runs" if more else "over 1,000 more runs"
-    # A look that nobody paid for would not hold on these results.
+    # Seeds that are added to these results do not count.
     where = ", in a new experiment" if each.prospect.state == "out of seeds" else ""
     return f"Cheapest to settle: {verdict.method} on {cell_name(verdict.cell)}, with {runs} ({_time(each)}){where}"
 

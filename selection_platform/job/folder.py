@@ -160,7 +160,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def is_complete(folder: Path, identity: dict[str, Any]) -> bool:
     """Whether the folder holds the complete result of the job that `identity` describes."""
-    return is_job(folder, identity) and (folder / MANIFEST).exists()
+    return _is_job(folder, identity) and (folder / MANIFEST).exists()
 
 
 def previous_folder(folder: Path) -> Path:
@@ -181,8 +181,7 @@ def remove_previous(folder: Path) -> None:
     shutil.rmtree(previous_folder(folder), ignore_errors=True)
 
 
-def is_job(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether a folder, finished or not, is that of the job that `identity` describes."""
+def _is_job(folder: Path, identity: dict[str, Any]) -> bool:
     job_file = folder / JOB
     return job_file.exists() and read_object(job_file) == json.loads(json.dumps(identity))
 
@@ -247,7 +246,7 @@ def open_job_folder(folder: Path, identity: dict[str, Any], result: str = MANIFE
         True if the folder already holds this job's complete result.
     """
     begin_again(folder, result)
-    if not is_job(folder, identity):
+    if not _is_job(folder, identity):
         _make_room(folder, identity, result)
     if (folder / result).exists():
         remove_previous(folder)
@@ -262,7 +261,7 @@ def _make_room(folder: Path, identity: dict[str, Any], result: str) -> None:
         folder.rename(previous)
     elif folder.exists():
         remove_job_folder(folder)
-    if is_job(previous, identity):
+    if _is_job(previous, identity):
         previous.rename(folder)
         return
     _write_json(folder / JOB, identity)

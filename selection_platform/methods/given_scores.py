@@ -5,7 +5,7 @@ Both give each sample of a pool its number, or the reason why it has none. They 
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -88,7 +88,7 @@ def score_by_column(raw_folder: Path, column: str, order: Order, samples: pl.Dat
     _write(samples, scores, MISSING, into)
 
 
-def check_field(column: str, fields: Iterable[str], where: str) -> None:
+def check_field(column: str, fields: Collection[str], where: str) -> None:
     """Check that a field of scores is among those of the rows.
 
     Args:
@@ -99,9 +99,8 @@ def check_field(column: str, fields: Iterable[str], where: str) -> None:
     Raises:
         PlatformError: no row has it.
     """
-    known = set(fields)
-    if column not in known:
-        hint = did_you_mean(column, map(escape_surrogates, known))
+    if column not in fields:
+        hint = did_you_mean(column, map(escape_surrogates, fields))
         raise PlatformError(f"{where}: no row has the field {column!r}{hint}")
 
 

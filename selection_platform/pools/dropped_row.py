@@ -50,7 +50,7 @@ def why_dropped(
 
 
 def _not_in_raw_pool(settings: PoolSettings, raw_folder: Path, file: str, row: int) -> str:
-    """What became of a row that was refused as it was read from its file, or that is none."""
+    """What became of a row that was refused as it was read from its file, or that the file does not have."""
     none = "the file has no such row"
     try:
         item = read_row(settings.source, file, row)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from selection_platform.configuration.pool_settings import PoolSettings
 from selection_platform.errors import PlatformError
-from selection_platform.job.folder import content_hash, is_job, open_job_folder, read_manifest, write_manifest
+from selection_platform.job.folder import content_hash, is_complete, open_job_folder, read_manifest, write_manifest
 from selection_platform.job.integrity import check_files
 from selection_platform.job.lock import alone_in_folder
 from selection_platform.job.progress import progress
@@ -202,10 +202,11 @@ def finished_pool(
         ChangedFile: files are not what was written.
     """
     if read_manifest(folder) is None:
+        # Without a look at the texts, which takes longer.
         return None
     texts = list(benchmark_texts) if settings.decontaminate else []
-    is_same = is_job(folder, _identity(settings, read_raw_pool_report(raw_folder), texts))
-    return read_pool_report(folder) if is_same else None
+    identity = _identity(settings, read_raw_pool_report(raw_folder), texts)
+    return read_pool_report(folder) if is_complete(folder, identity) else None
 
 
 def _identity(settings: PoolSettings, raw: RawPoolReport, texts: list[str]) -> dict[str, object]:

@@ -177,7 +177,7 @@ def benchmarks(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Section | No
 
 
 def paper(published: pl.DataFrame | None, verdicts: Sequence[Verdict]) -> Section | None:
-    """The paper's differences from random and ours, for the arms that both have; None if there are none."""
+    """The paper's differences from random and ours, for the arms that both have; None if no arm is in both."""
     ours = [each for each in verdicts if each.measure == AVERAGE]
     theirs = [] if published is None else verdicts_of(published)
     methods = methods_in_order({each.method for each in ours} & {each.method for each in theirs})
